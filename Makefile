@@ -1,0 +1,58 @@
+# `make help` lists the targets. Everything happens in .venv; nothing else on the machine is changed.
+PY := .venv/bin/python
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.stamp: requirements.txt requirements-build.txt pyproject.toml
+	python3 -m venv .venv
+	.venv/bin/pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-build.txt -r requirements.txt
+	.venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: .venv/.stamp  ## make .venv with everything in it
+
+demo: setup  ## a server, 50 simulated devices and a staged rollout of real firmware
+	.venv/bin/otaru demo
+
+check: setup  ## lint, types, layers, unit tests (< 90 s)
+	.venv/bin/ruff check src tests benchmarks
+	.venv/bin/ruff format --check src tests benchmarks
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	$(PY) -m pytest -q -n 2 tests/unit tests/architecture
+
+test: setup  ## every test but the slow ones
+	$(PY) -m pytest -n 2 -m "not slow"
+
+test-slow: setup  ## the tests that take minutes
+	$(PY) -m pytest -m slow
+
+bench: setup  ## benchmarks, each beside its baseline of the same run
+	$(PY) -m benchmarks
+
+docs: setup  ## the documentation site, in site/
+	.venv/bin/mkdocs build --strict -q
+
+dist: setup  ## wheel and sdist in dist/
+	rm -rf dist
+	$(PY) -m build --no-isolation -q
+	@ls dist
+
+format: setup  ## let ruff format and mend what it can
+	.venv/bin/ruff format -q src tests benchmarks
+	.venv/bin/ruff check -q --fix src tests benchmarks
+
+requirements: .venv/.uv  ## pin requirements*.txt anew from requirements*.in
+	.venv/.uv/bin/uv pip compile requirements.in --upgrade $(PIN) -o requirements.txt
+	.venv/.uv/bin/uv pip compile requirements-build.in $(PIN) -o requirements-build.txt
+PIN := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q
+
+.venv/.uv:
+	python3 -m venv .venv/.uv && .venv/.uv/bin/pip install -q uv
+
+clean:  ## remove what make made
+	rm -rf .venv dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+.PHONY: help setup demo check test test-slow bench docs dist format requirements clean

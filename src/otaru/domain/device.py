@@ -1,0 +1,146 @@
+"""A device: one updatable unit with an identity, what it is made of, and what runs on it."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from otaru.domain.ids import DeviceId, TenantId, Version
+from otaru.domain.machine import Machine
+
+
+class Lifecycle(StrEnum):
+    """Whether a device may be served."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    QUARANTINED = "quarantined"
+    DECOMMISSIONED = "decommissioned"
+
+
+class LifecycleEvent(StrEnum):
+    """What moves a device's lifecycle."""
+
+    ACCEPT = "accept"
+    QUARANTINE = "quarantine"
+    RELEASE = "release"
+    DECOMMISSION = "decommission"
+
+
+LIFECYCLE: Machine[Lifecycle, LifecycleEvent] = Machine(
+    "device",
+    Lifecycle.PENDING,
+    frozenset({Lifecycle.DECOMMISSIONED}),
+    {
+        (Lifecycle.PENDING, LifecycleEvent.ACCEPT): Lifecycle.ACTIVE,
+        (Lifecycle.PENDING, LifecycleEvent.DECOMMISSION): Lifecycle.DECOMMISSIONED,
+        (Lifecycle.ACTIVE, LifecycleEvent.QUARANTINE): Lifecycle.QUARANTINED,
+        (Lifecycle.ACTIVE, LifecycleEvent.DECOMMISSION): Lifecycle.DECOMMISSIONED,
+        (Lifecycle.QUARANTINED, LifecycleEvent.RELEASE): Lifecycle.ACTIVE,
+        (Lifecycle.QUARANTINED, LifecycleEvent.DECOMMISSION): Lifecycle.DECOMMISSIONED,
+    },
+)
+
+
+class Source(StrEnum):
+    """Who says that a component has this version."""
+
+    OTARU = "otaru"
+    FACTORY = "factory"
+    OFFLINE = "offline"
+    UNKNOWN = "unknown"
+
+
+class Merge(StrEnum):
+    """How reported attributes meet the known ones (hawkBit DDI `mode`)."""
+
+    MERGE = "merge"
+    REPLACE = "replace"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """A model and, where it matters, its revision. Written `model` or `model:revision`."""
+
+    model: str
+    revision: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.model}:{self.revision}" if self.revision else self.model
+
+    def fits(self, device: "Hardware") -> bool:
+        """Whether what is made for this hardware runs on `device`: same model, and same revision if one is named."""
+        return self.model == device.model and self.revision in {"", device.revision}
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What runs in one component of a device."""
+
+    component: str
+    version: Version
+    source: Source
+    at: datetime
+    confirmed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AutoConfirm:
+    """A standing yes to every update, given by the device or its owner (hawkBit auto-confirm)."""
+
+    initiator: str | None
+    remark: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as the inventory knows it."""
+
+    id: DeviceId
+    lifecycle: Lifecycle
+    hardware: Hardware
+    created_at: datetime
+    updated_at: datetime
+    edition: int = 1
+    """Grows with every change a person makes: the ETag."""
+    tags: frozenset[str] = frozenset()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    installed: tuple[Installed, ...] = ()
+    auto_confirm: AutoConfirm | None = None
+    attributes_requested: bool = True
+    """The next poll asks the device for its attributes."""
+    last_contact: datetime | None = None
+    address: str | None = None
+
+    def version_of(self, component: str) -> Version | None:
+        """The installed version of `component`, or None where nothing is known."""
+        return next((i.version for i in self.installed if i.component == component), None)
+
+
+MAX_ATTRIBUTES = 200
+MAX_TAGS = 50
+MAX_ATTRIBUTE_VALUE = 2048
+MAX_COMPONENTS = 50
+
+
+def merged(known: Mapping[str, str], reported: Mapping[str, str], mode: Merge) -> dict[str, str]:
+    """The attributes after a report, by the modes of hawkBit's configData."""
+    match mode:
+        case Merge.MERGE:
+            return {**known, **reported}
+        case Merge.REPLACE:
+            return dict(reported)
+        case Merge.REMOVE:
+            return {name: value for name, value in known.items() if name not in reported}
+
+
+LOT_PRIME = 2**31 - 1
+
+
+def lot(tenant: TenantId, device: DeviceId) -> int:
+    """A device's fixed lot, below 2^31 - 1, from its name: what rankings are drawn from (`rollout.Draw`)."""
+    digest = hashlib.sha256(f"{tenant}/{device}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % LOT_PRIME

@@ -1,0 +1,78 @@
+"""What happened: the append-only record that every state change leaves, in the same transaction.
+
+The same record feeds three readers (docs/adr/0002): people (history, the event stream), the registries of all workers
+(what to forget), and later the outbox of webhooks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from otaru.domain.ids import TenantId
+
+
+class Kind(StrEnum):
+    """What an event says; the part before the dot is the kind of its subject."""
+
+    TENANT_CREATED = "tenant.created"
+    TENANT_CHANGED = "tenant.changed"
+    TENANT_HALTED = "tenant.halted"
+    TENANT_LIFTED = "tenant.lifted"
+    TOKEN_CREATED = "token.created"
+    TOKEN_REVOKED = "token.revoked"
+    DEVICE_ADDED = "device.added"
+    DEVICE_CHANGED = "device.changed"
+    DEVICE_CREDENTIAL = "device.credential"
+    DEVICE_LIFECYCLE = "device.lifecycle"
+    DEVICE_ATTRIBUTES = "device.attributes"
+    DEPLOYMENT_MOVED = "deployment.moved"
+    RELEASE_CREATED = "release.created"
+    RELEASE_MOVED = "release.moved"
+    ROLLOUT_CREATED = "rollout.created"
+    ROLLOUT_MOVED = "rollout.moved"
+    ROLLOUT_WAVE = "rollout.wave"
+    ROLLOUT_RETRIED = "rollout.retried"
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One thing that happened.
+
+    `subject` is the key of what it happened to: a device id, a rollout's number, ….
+    `actor` is `user:<token label>`, `device:<id>`, `judge` or `system`.
+    """
+
+    tenant: TenantId
+    at: datetime
+    actor: str
+    kind: Kind
+    subject: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in the record. Positions compare in the order in which readers see what happened."""
+
+    transaction: int
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.transaction}-{self.sequence}"
+
+
+START = Position(0, 0)
+
+
+def position(text: str) -> Position:
+    """Parse a position as `str` writes it.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    transaction, _, sequence = text.partition("-")
+    if not (transaction.isdigit() and sequence.isdigit() and len(text) <= 40):
+        raise ValueError(f"{text!r} is not a position in the event stream")
+    return Position(int(transaction), int(sequence))

@@ -1,0 +1,129 @@
+"""Why a device gets an offer, or not: one ordered list of rules, the first that fails is the answer.
+
+The poll, the plan's preview and "why not updated?" all ask here (DOMAIN.md). The rules that later issues bring
+(windows, limits, conditions) take their places in this order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from otaru.domain.deployment import OPEN, State
+from otaru.domain.device import Hardware, Lifecycle
+from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
+from otaru.domain.release import Artifact, Release, ReleaseState
+from otaru.domain.rollout import Rollout, RolloutState
+
+
+class Rule(StrEnum):
+    """The rules, in their order."""
+
+    DEVICE_ACTIVE = "device_active"
+    TENANT_HALTED = "tenant_halted"
+    ROLLOUT_RUNNING = "rollout_running"
+    MEMBER = "member"
+    DUE = "due"
+    WITHDRAWN = "withdrawn"
+    FITS = "fits"
+    INSTALLED = "installed"
+    BUSY = "busy"
+    CONSENT = "consent"
+    OFFER = "offer"
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A device's share in a rollout, as the poll knows it. `action` is 0 until it has been offered."""
+
+    rollout: RolloutId
+    attempt: int
+    state: State
+    segment: int
+    wave: int
+    rank: int
+    action: ActionId
+    order_cancel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the rules need to know of a device."""
+
+    id: DeviceId
+    lifecycle: Lifecycle
+    hardware: Hardware
+    installed: tuple[tuple[str, Version], ...]
+    auto_confirm: bool
+    memberships: tuple[Membership, ...]
+    """Open and scheduled ones, oldest rollout first: the older rollout has priority."""
+
+    @property
+    def open(self) -> Membership | None:
+        """The deployment that this device has been told of and has not ended."""
+        return next((m for m in self.memberships if m.state in OPEN), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A rollout as the poll knows it: with its release and the watermark of each segment (-1: held)."""
+
+    rollout: Rollout
+    release: Release
+    watermarks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rule that decided, its facts in words, and, where it is OFFER or CONSENT, what is offered."""
+
+    rule: Rule
+    because: str
+    membership: Membership | None = None
+    artifact: Artifact | None = None
+
+
+def decide(subject: Subject, plan: Plan, membership: Membership, *, halted: bool, now: datetime) -> Answer:
+    """Whether `subject` is offered its share in one rollout, and why."""
+    del now  # windows and deadlines (issue "Rollouts") read it; time is a fact like any other
+    rollout, release = plan.rollout, plan.release
+    if subject.lifecycle is not Lifecycle.ACTIVE:
+        return Answer(Rule.DEVICE_ACTIVE, f"The device is {subject.lifecycle}.")
+    if halted:
+        return Answer(Rule.TENANT_HALTED, "All rollouts of this tenant are halted.")
+    if rollout.state is not RolloutState.RUNNING:
+        why = f": {rollout.reason}" if rollout.reason else ""
+        return Answer(Rule.ROLLOUT_RUNNING, f"Rollout {rollout.id} is {rollout.state}{why}.")
+    watermark = plan.watermarks[membership.segment]
+    if membership.rank >= watermark:
+        word = "is held" if watermark < 0 else f"has opened {watermark} of {rollout.size}"
+        return Answer(
+            Rule.DUE, f"Its wave has not opened: it is number {membership.rank + 1}, rollout {rollout.id} {word}."
+        )
+    if release.state not in {ReleaseState.PUBLISHED, ReleaseState.DEPRECATED}:
+        return Answer(Rule.WITHDRAWN, f"Release {release.product} {release.version} is {release.state}.")
+    artifact = release.artifact_for(subject.hardware)
+    if artifact is None:
+        made_for = ", ".join(sorted(str(a.hardware) for a in release.artifacts))
+        return Answer(Rule.FITS, f"The release is for {made_for}; the device is {subject.hardware}.")
+    if (artifact.component, release.version) in subject.installed:
+        return Answer(Rule.INSTALLED, f"{artifact.component} {release.version} is installed already.", membership)
+    if (busy := subject.open) is not None and busy is not membership:
+        return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
+    if rollout.policy.consent and not subject.auto_confirm:
+        return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
+    return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
+
+
+def first_due(subject: Subject, plans: Sequence[Plan], *, halted: bool, now: datetime) -> list[Answer]:
+    """The answers for each scheduled membership in order of priority, up to and with the first that is an offer."""
+    by_id = {plan.rollout.id: plan for plan in plans}
+    answers: list[Answer] = []
+    for membership in subject.memberships:
+        if membership.state is not State.SCHEDULED or (plan := by_id.get(membership.rollout)) is None:
+            continue
+        answer = decide(subject, plan, membership, halted=halted, now=now)
+        answers.append(answer)
+        if answer.rule in {Rule.OFFER, Rule.CONSENT}:
+            break
+    return answers

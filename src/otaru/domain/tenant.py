@@ -1,0 +1,38 @@
+"""A tenant: an organisation's closed world, and its settings."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from otaru.domain.ids import TenantId
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSettings:
+    """What a tenant decides for itself. The defaults are the safe ones."""
+
+    polling: timedelta = timedelta(minutes=5)
+    """What devices are told to wait between polls; DDI writes it as HH:MM:SS, so at most 23:59:59."""
+    self_registration: bool = False
+    """Whether a device with a good gateway token may register itself by its first poll."""
+    gateway_token_hash: bytes | None = None
+    """The SHA-256 of the token that acts for every device; None (the default): there is none."""
+    download_anonymous: bool = False
+    """Whether artifacts of published releases may be fetched without a credential."""
+    chunk_parts: dict[str, str] = field(default_factory=dict)
+    """The DDI `part` by hardware model; `bApp` is what Zephyr wants. Others get `os`."""
+    max_artifact: int = 4 * GIB
+    quota: int = 100 * GIB
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant as it is stored."""
+
+    id: TenantId
+    created_at: datetime
+    settings: TenantSettings = TenantSettings()
+    halted: bool = False
+    halt_reason: str = ""
+    edition: int = 1

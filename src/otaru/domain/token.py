@@ -1,0 +1,35 @@
+"""API tokens: stored as SHA-256, shown once."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from otaru.domain.access import Role
+from otaru.domain.ids import TenantId, TokenId
+
+
+class TokenKind(StrEnum):
+    """What a token is for."""
+
+    API = "api"
+    LOGIN = "login"
+    """Good once: exchanged for a session by the login page."""
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it is stored."""
+
+    tenant: TenantId
+    id: TokenId
+    kind: TokenKind
+    role: Role
+    label: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def good(self, now: datetime) -> bool:
+        """Whether it opens anything now."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

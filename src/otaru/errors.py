@@ -1,0 +1,121 @@
+"""Every error Otaru raises on purpose: one root, a stable `code` each.
+
+The sentence in the exception says what is wrong and with what; `hint` says what to do next. Each edge holds one table
+from class to its own language: `apps/server/problems.py` to HTTP, `apps/cli/exits.py` to exit codes.
+"""
+
+from typing import Any, ClassVar
+
+
+class OtaruError(Exception):
+    """The root of all errors that a user may see."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, hint: str | None = None, **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.facts = facts
+
+
+class InvalidInputError(OtaruError):
+    """What was sent is not of the form that was asked for."""
+
+    code = "invalid_input"
+
+
+class QuerySyntaxError(InvalidInputError):
+    """A target query does not parse; `column` (from 1) says where."""
+
+    code = "invalid_query"
+
+
+class UnauthenticatedError(OtaruError):
+    """No credential, or one that is unknown, expired or revoked."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(OtaruError):
+    """The credential is good, but its role may not do this."""
+
+    code = "forbidden"
+
+
+class NotFoundError(OtaruError):
+    """There is no such thing in this tenant."""
+
+    code = "not_found"
+
+
+class AlreadyExistsError(OtaruError):
+    """A thing with this key exists and differs."""
+
+    code = "already_exists"
+
+
+class InvalidStateError(OtaruError):
+    """The thing's state does not allow this; `allowed` lists what it does allow."""
+
+    code = "invalid_state"
+
+
+class PreconditionFailedError(OtaruError):
+    """If-Match names an older version of the thing."""
+
+    code = "precondition_failed"
+
+
+class IdempotencyConflictError(OtaruError):
+    """An Idempotency-Key was used again for a different request."""
+
+    code = "idempotency_conflict"
+
+
+class TooLargeError(OtaruError):
+    """A body, a field or a file is over its limit, or a quota is used up; `limit` says which number."""
+
+    code = "too_large"
+
+
+class RangeNotSatisfiableError(OtaruError):
+    """A Range that lies outside the file; `size` is the file's."""
+
+    code = "range_not_satisfiable"
+
+
+class ChecksumMismatchError(OtaruError):
+    """The bytes that arrived are not the bytes that were announced."""
+
+    code = "checksum_mismatch"
+
+
+class RefusedError(OtaruError):
+    """A policy forbids it, whoever asks."""
+
+    code = "refused"
+
+
+class OverloadedError(OtaruError):
+    """A queue is full; the same request may succeed in a moment."""
+
+    code = "overloaded"
+
+
+class UnavailableError(OtaruError):
+    """A part that is needed does not answer."""
+
+    code = "unavailable"
+
+
+class StorageFullError(OtaruError):
+    """The disk is full; nothing of the request was kept."""
+
+    code = "storage_full"
+
+
+class DataFolderError(OtaruError):
+    """The data folder cannot be used: not writable, locked by another process, or of another version."""
+
+    code = "data_folder"

@@ -1,0 +1,57 @@
+"""What polls are answered from: devices, active rollouts and settings in memory, kept true to the store."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from otaru.domain.device import AutoConfirm
+from otaru.domain.ids import DeviceId, RolloutId, TenantId
+from otaru.domain.offer import Plan, Subject
+from otaru.domain.tenant import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All that a poll needs to know of a device."""
+
+    subject: Subject
+    token_hash: bytes
+    attributes_requested: bool
+    auto_confirm: AutoConfirm | None
+    last_installed_action: int
+    """The device's newest deployment that succeeded, 0 for none: what DDI's installedBase points at."""
+
+
+class Registry(Protocol):
+    """A cache of the store that is never silently stale.
+
+    Everything is read from the store when it is first asked for, and forgotten when the record of events says that it
+    changed. In this process a change is forgotten before the request that made it is answered; other workers follow
+    within `tail_interval` (250 ms). When the tail is more than a second behind, `fresh` is False and callers check
+    credentials in the store.
+    """
+
+    async def tenant(self, tenant: TenantId) -> Tenant | None:
+        """The tenant with its settings."""
+        ...
+
+    async def device(self, tenant: TenantId, device: DeviceId) -> Entry | None:
+        """The device, or None where there is none (unknown names are looked up in the store each time)."""
+        ...
+
+    async def plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
+        """A rollout with its release and watermarks."""
+        ...
+
+    async def caught_up(self) -> None:
+        """Return when every change committed before this call has been seen."""
+        ...
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the tail is less than a second behind."""
+        ...
+
+    def touch(self, tenant: TenantId, device: DeviceId, at: datetime, address: str) -> None:
+        """Note a contact: written behind, in batches, within seconds. A crash loses at most one interval of them."""
+        ...

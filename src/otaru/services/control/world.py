@@ -1,0 +1,33 @@
+"""What every use case works with."""
+
+from dataclasses import dataclass
+
+from otaru.ports.blobs import Blobs
+from otaru.ports.bus import Bus
+from otaru.ports.clock import Clock
+from otaru.ports.judge import Judge
+from otaru.ports.registry import Registry
+from otaru.ports.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The ports, wired once for a process (`apps/server/wiring.py`)."""
+
+    store: Store
+    registry: Registry
+    blobs: Blobs
+    clock: Clock
+    judge: Judge
+    bus: Bus
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does it, as the record shows it: `user:<label>`, `device:<id>`, `judge`, `system`."""
+
+    name: str
+
+
+SYSTEM = Actor("system")
+JUDGE = Actor("judge")
