@@ -1,0 +1,19 @@
+"""What every aggregate's SQL works with: one connection inside one transaction."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A connection inside a transaction, and what differs between engines and workers."""
+
+    connection: Connection
+    shard: int = 0
+    """This worker's shard of `deployment_count`, 0 to 15."""
+
+    @property
+    def postgres(self) -> bool:
+        """Whether the engine is PostgreSQL; otherwise it is SQLite."""
+        return self.connection.dialect.name == "postgresql"
