@@ -91,6 +91,12 @@ class ChecksumMismatchError(OtaruError):
     code = "checksum_mismatch"
 
 
+class NothingToDoError(OtaruError):
+    """What was asked for would concern nothing at all; most likely a slip."""
+
+    code = "nothing_to_do"
+
+
 class RefusedError(OtaruError):
     """A policy forbids it, whoever asks."""
 

@@ -43,6 +43,10 @@ class Registry(Protocol):
         """A rollout with its release and watermarks."""
         ...
 
+    def forget(self, tenant: TenantId, device: DeviceId) -> None:
+        """Read this device anew when it is next asked for: called by whoever has just changed it."""
+        ...
+
     async def caught_up(self) -> None:
         """Return when every change committed before this call has been seen."""
         ...
