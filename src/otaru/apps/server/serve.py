@@ -91,7 +91,7 @@ def _stopper(runtime: Runtime, *servers: uvicorn.Server) -> Callable[[], None]:
 
 async def _greet(runtime: Runtime, server: uvicorn.Server, listener: socket.socket) -> None:
     """Say where we are, once somebody answers there: whoever waits for this line can connect."""
-    while not server.started and not runtime.closing.is_set():
+    while not server.started and not runtime.closing.is_set():  # noqa: ASYNC110 - uvicorn tells it by an attribute only
         await asyncio.sleep(0.005)
     settings = runtime.settings
     host, port = listener.getsockname()[:2]
