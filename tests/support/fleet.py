@@ -20,7 +20,7 @@ from otaru.domain.deployment import Deployment, State
 from otaru.domain.device import Device, Hardware, Installed, Lifecycle, Source
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Sha256, TenantId, Version
 from otaru.domain.release import Artifact, Blob, Release, ReleaseState
-from otaru.domain.rollout import Policy, Rollout, RolloutState, Wave, layout
+from otaru.domain.rollout import Policy, Rollout, RolloutState, layout
 from otaru.domain.targeting import parse
 
 NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
@@ -161,5 +161,3 @@ def open_shelf(url: str) -> Iterator[Shelf]:
             yield shelf_on(Session(connection))
     finally:
         engine.dispose()
-
-
