@@ -49,6 +49,12 @@ class NotFoundError(OtaruError):
     code = "not_found"
 
 
+class MethodNotAllowedError(OtaruError):
+    """There is such an address, but not for this method; `allowed` lists the methods it is there for."""
+
+    code = "method_not_allowed"
+
+
 class AlreadyExistsError(OtaruError):
     """A thing with this key exists and differs."""
 
