@@ -49,7 +49,7 @@ class Tally:
             "breaks": self.breaks,
             "bytes": self.bytes,
             "restarts": self.restarts,
-            "outcomes": dict(sorted(self.outcomes.items())),
+            "outcomes": {str(k): n for k, n in sorted(self.outcomes.items())},
             "troubles": dict(sorted(self.troubles.items())),
             "words": dict(self.words.most_common(20)),
         }
