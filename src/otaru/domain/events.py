@@ -59,6 +59,11 @@ class Position:
     transaction: int
     sequence: int
 
+    @property
+    def key(self) -> int:
+        """What tells the commits of one database apart: the transaction, or the sequence where it is 0."""
+        return self.transaction or self.sequence
+
     def __str__(self) -> str:
         return f"{self.transaction}-{self.sequence}"
 

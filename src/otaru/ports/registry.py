@@ -26,9 +26,9 @@ class Registry(Protocol):
     """A cache of the store that is never silently stale.
 
     Everything is read from the store when it is first asked for, and forgotten when the record of events says that it
-    changed. In this process a change is forgotten before the request that made it is answered; other workers follow
-    within `tail_interval` (250 ms). When the tail is more than a second behind, `fresh` is False and callers check
-    credentials in the store.
+    changed. In this process a change that is recorded is forgotten before the request that made it is answered
+    (`Store.follow`); other workers follow within `tail_interval` (250 ms). When the tail is more than a second behind,
+    `fresh` is False and callers check credentials in the store.
     """
 
     async def tenant(self, tenant: TenantId) -> Tenant | None:
@@ -44,7 +44,10 @@ class Registry(Protocol):
         ...
 
     def forget(self, tenant: TenantId, device: DeviceId) -> None:
-        """Read this device anew when it is next asked for: called by whoever has just changed it."""
+        """Read the device anew when it is asked for next.
+
+        What a change recorded is forgotten without being asked; this is for changes that are not recorded.
+        """
         ...
 
     async def caught_up(self) -> None:

@@ -48,6 +48,15 @@ class Recorded:
     what: Happening
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one commit of this process recorded."""
+
+    happenings: Sequence[Happening]
+    keys: Sequence[int]
+    """The `Position.key` of what it recorded, by which a reader of the record knows it again; each at least once."""
+
+
 class Tenants(Protocol):
     """Organisations and their settings."""
 
@@ -323,6 +332,19 @@ class Events(Protocol):
         """Of all tenants, for registries. Ends where an older transaction may still commit in between."""
         ...
 
+    def mark(self) -> str:
+        """This snapshot, for `every_since`."""
+        ...
+
+    def every_since(self, mark: str, limit: int) -> tuple[list[Recorded] | None, str]:
+        """What was committed between `mark` and this snapshot, of all tenants, and this snapshot's mark.
+
+        Nothing is missed and nothing comes twice, and unlike `every_after` it does not wait for transactions that still
+        run; in exchange, the order between transactions is not that of their positions. None instead of a list where
+        it is more than `limit`, or something that this program does not know: look at everything anew.
+        """
+        ...
+
     def last(self) -> Position:
         """Where the record ends now."""
         ...
@@ -377,6 +399,14 @@ class Store(Protocol):
 
     async def glance(self, reader: Callable[[Tx], T]) -> T:
         """Run `reader` on a snapshot for a few rows by key: on SQLite at once, without leaving the event loop."""
+        ...
+
+    def follow(self, listener: Callable[[Committed], None]) -> Callable[[], None]:
+        """Have `listener` called on the event loop with what each commit of this process recorded. Returns the way out.
+
+        It is called before any caller gets a result of that commit: what a listener does with it (forget what a cache
+        holds) has been done when the request that made the change is answered. It must be quick and must not raise.
+        """
         ...
 
     async def close(self) -> None:

@@ -1,0 +1,95 @@
+"""Which tenant owns which bytes, in SQL."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, distinct, exists, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from otaru.adapters.sql import tables
+from otaru.adapters.sql.session import Session
+from otaru.domain.ids import Sha256, TenantId
+from otaru.domain.release import Blob
+
+_B = tables.blob.c
+_U = tables.upload.c
+_A = tables.artifact.c
+_SELECT = select(_B.sha256, _B.sha1, _B.md5, _B.size, _B.created_at)
+_HOLDS = (_A.tenant == _B.tenant, _A.sha256 == _B.sha256)
+# No product's name holds a slash.
+_RELEASES = (
+    select(func.count(distinct(_A.product.concat("/").concat(_A.version)))).where(*_HOLDS).scalar_subquery().label("n")
+)
+_CHUNK = 500
+
+
+def _blob(row: Row[*tuple[Any, ...]]) -> tuple[Blob, datetime]:
+    return Blob(Sha256(row.sha256), row.sha1, row.md5, row.size), row.created_at
+
+
+@dataclass(frozen=True, slots=True)
+class SqlBlobRows:
+    """`ports.store.BlobRows`."""
+
+    session: Session
+
+    def get(self, tenant: TenantId, sha256: Sha256) -> tuple[Blob, datetime] | None:
+        query = _SELECT.where(_B.tenant == tenant, _B.sha256 == sha256)
+        row = self.session.connection.execute(query).one_or_none()
+        return None if row is None else _blob(row)
+
+    def add(self, tenant: TenantId, blob: Blob, at: datetime) -> bool:
+        insert_new = postgres_insert if self.session.postgres else sqlite_insert
+        values = {
+            "tenant": tenant,
+            "sha256": blob.sha256,
+            "sha1": blob.sha1,
+            "md5": blob.md5,
+            "size": blob.size,
+            "created_at": at,
+        }
+        added = self.session.connection.execute(insert_new(tables.blob).on_conflict_do_nothing(), values)
+        return added.rowcount == 1
+
+    def used(self, tenant: TenantId) -> int:
+        total = self.session.connection.execute(select(func.sum(_B.size)).where(_B.tenant == tenant)).scalar()
+        return int(total or 0)
+
+    def page(self, tenant: TenantId, after: Sha256 | None, limit: int) -> list[tuple[Blob, datetime, int]]:
+        query = _SELECT.add_columns(_RELEASES).where(_B.tenant == tenant).order_by(_B.sha256).limit(limit)
+        if after is not None:
+            query = query.where(_B.sha256 > after)
+        return [(*_blob(row), row.n) for row in self.session.connection.execute(query)]
+
+    def remove(self, tenant: TenantId, sha256: Sha256) -> bool:
+        removed = self.session.connection.execute(
+            delete(tables.blob).where(
+                _B.tenant == tenant, _B.sha256 == sha256, ~exists(select(_A.sha256).where(*_HOLDS))
+            )
+        )
+        return removed.rowcount == 1
+
+    def every_known(self, digests: Collection[Sha256]) -> set[Sha256]:
+        known: set[Sha256] = set()
+        asked = list(digests)
+        for start in range(0, len(asked), _CHUNK):
+            query = select(_B.sha256).where(_B.sha256.in_(asked[start : start + _CHUNK])).distinct()
+            known.update(self.session.connection.execute(query).scalars())
+        return known
+
+    def begin_upload(self, tenant: TenantId, upload: str, limit: int, filename: str, at: datetime) -> None:
+        self.session.connection.execute(
+            insert(tables.upload),
+            {"tenant": tenant, "upload": upload, "size_limit": limit, "filename": filename, "created_at": at},
+        )
+
+    def upload(self, tenant: TenantId, upload: str) -> tuple[int, str] | None:
+        query = select(_U.size_limit, _U.filename).where(_U.tenant == tenant, _U.upload == upload)
+        row = self.session.connection.execute(query).one_or_none()
+        return None if row is None else (row.size_limit, row.filename)
+
+    def end_upload(self, tenant: TenantId, upload: str) -> None:
+        self.session.connection.execute(delete(tables.upload).where(_U.tenant == tenant, _U.upload == upload))

@@ -1,0 +1,65 @@
+"""Members of rollouts counted by segment, wave and state: the counters move in the transaction that moves the rows.
+
+Only current attempts count. Each worker adds to the rows of its own shard, so a row of one shard may be negative; the
+sum over shards is what is true.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from otaru.adapters.sql.lean import AnyRow, fetch, run, run_each
+from otaru.adapters.sql.session import Session
+from otaru.domain.deployment import State
+from otaru.domain.evidence import Tally
+from otaru.domain.ids import RolloutId, TenantId
+
+Cell = tuple[int, int, int, str]
+"""Rollout, segment, wave, state."""
+
+_ADD = """
+INSERT INTO deployment_count (tenant, rollout, segment, wave, state, shard, members) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (tenant, rollout, segment, wave, state, shard)
+DO UPDATE SET members = deployment_count.members + excluded.members"""
+
+_TALLIES = """
+SELECT wave, state, CAST(sum(members) AS bigint) FROM deployment_count WHERE tenant = ? AND rollout = ?
+GROUP BY wave, state HAVING sum(members) <> 0"""
+
+_RECOUNTED = """
+SELECT wave, state, count(*) FROM deployment WHERE tenant = ? AND rollout = ? AND current GROUP BY wave, state"""
+
+_FORGET = "DELETE FROM deployment_count WHERE tenant = ? AND rollout = ?"
+
+_COUNT_ANEW = """
+INSERT INTO deployment_count (tenant, rollout, segment, wave, state, shard, members)
+SELECT tenant, rollout, segment, wave, state, ?, count(*) FROM deployment
+WHERE tenant = ? AND rollout = ? AND current GROUP BY tenant, rollout, segment, wave, state"""
+
+
+def move(session: Session, tenant: TenantId, moves: Mapping[Cell, int]) -> None:
+    """Add to counters, in the order of their keys so that two workers never wait for each other in a ring."""
+    run_each(
+        session, _ADD, [(tenant, *cell, session.shard, members) for cell, members in sorted(moves.items()) if members]
+    )
+
+
+def count_anew(session: Session, tenant: TenantId, rollout: RolloutId) -> None:
+    """Make the counters of a rollout from its rows."""
+    run(session, _FORGET, tenant, rollout)
+    run(session, _COUNT_ANEW, session.shard, tenant, rollout)
+
+
+def tallies(session: Session, tenant: TenantId, rollout: RolloutId) -> dict[int, Tally]:
+    """By wave, from the counters."""
+    return _by_wave(fetch(session, _TALLIES, tenant, rollout))
+
+
+def recounted(session: Session, tenant: TenantId, rollout: RolloutId) -> dict[int, Tally]:
+    """By wave, from the rows."""
+    return _by_wave(fetch(session, _RECOUNTED, tenant, rollout))
+
+
+def _by_wave(rows: Sequence[AnyRow]) -> dict[int, Tally]:
+    counts: dict[int, dict[State, int]] = {}
+    for wave, state, members in rows:
+        counts.setdefault(wave, {})[State(state)] = members
+    return {wave: Tally(of) for wave, of in counts.items()}

@@ -1,0 +1,195 @@
+"""Devices' shares in rollouts, row by row; what moves a whole rollout's members at once is in `members`."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from otaru.adapters.sql.counters import Cell, move
+from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each
+from otaru.adapters.sql.rollouts import without_waves
+from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
+from otaru.domain.deployment import FAILURES, OPEN, Deployment, State
+from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId, TenantId
+from otaru.domain.rollout import Rollout
+from otaru.errors import NotFoundError
+
+_COLUMNS = """d.rollout, d.device, d.attempt, d.state, d.segment, d.wave, d.rank, d.action,
+d.changed_at, d.offered_at, d.ended_at, w.reason"""
+
+_WORDS = """LEFT JOIN deployment_reason w
+ON w.tenant = d.tenant AND w.rollout = d.rollout AND w.device = d.device AND w.attempt = d.attempt"""
+
+_SHARES = (("rollout", "bigint"), ("device", "text"))
+_CURRENT = f"""
+SELECT {_COLUMNS} FROM k CROSS JOIN deployment d {_WORDS}
+WHERE d.tenant = ? AND d.rollout = k.rollout AND d.device = k.device AND d.current"""
+
+_ACTIONS = (("device", "text"), ("action", "bigint"))
+_BY_ACTION = f"""
+SELECT {_COLUMNS} FROM k CROSS JOIN deployment d {_WORDS}
+WHERE d.tenant = ? AND d.device = k.device AND d.action = k.action"""
+
+_OPEN_OF = f"""
+SELECT {_COLUMNS} FROM deployment d {_WORDS}
+WHERE d.tenant = ? AND d.device = ? AND d.state IN ({OPEN_STATES})"""
+
+_DEVICES = (("device", "text"),)
+_ALLOT = f"""
+UPDATE device SET last_action = last_action + 1
+WHERE tenant = ? AND device IN (SELECT device FROM k) AND last_action < {MAX_ACTION} RETURNING device, last_action"""
+
+_ATTEMPTS = (("rollout", "bigint"), ("device", "text"), ("attempt", "bigint"))
+_STORED = """
+SELECT d.rollout, d.device, d.attempt, d.state, d.segment, d.wave, d.current FROM k CROSS JOIN deployment d
+WHERE d.tenant = ? AND d.rollout = k.rollout AND d.device = k.device AND d.attempt = k.attempt"""
+
+_SAVE = """
+UPDATE deployment SET state = ?, action = ?, changed_at = ?, offered_at = ?, ended_at = ?
+WHERE tenant = ? AND rollout = ? AND device = ? AND attempt = ?"""
+
+_SAY = """
+INSERT INTO deployment_reason (tenant, rollout, device, attempt, reason) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (tenant, rollout, device, attempt) DO UPDATE SET reason = excluded.reason"""
+
+_UNSAY = "DELETE FROM deployment_reason WHERE tenant = ? AND rollout = ? AND device = ? AND attempt = ?"
+
+_OF_DEVICE = f"""
+SELECT {_COLUMNS} FROM deployment d {_WORDS} WHERE d.tenant = ? AND d.device = ?
+ORDER BY d.changed_at DESC, d.rollout DESC, d.attempt DESC LIMIT ?"""
+
+_PAGE = f"""
+SELECT {_COLUMNS} FROM deployment d {_WORDS}
+WHERE d.tenant = ? AND d.rollout = ? AND d.current AND d.device > ? ORDER BY d.device LIMIT ?"""
+
+_PAGE_OF_STATE = f"""
+SELECT {_COLUMNS} FROM deployment d {_WORDS}
+WHERE d.tenant = ? AND d.rollout = ? AND d.state = ? AND d.current AND d.device > ? ORDER BY d.device LIMIT ?"""
+
+_BAD_ENDS = ", ".join(f"'{state}'" for state in sorted(FAILURES | {State.REJECTED}))
+_REASONS = f"""
+SELECT d.state, coalesce(w.reason, '') AS words, count(*) AS members FROM deployment d {_WORDS}
+WHERE d.tenant = ? AND d.rollout = ? AND d.state IN ({_BAD_ENDS}) AND d.current
+GROUP BY d.state, words ORDER BY members DESC, d.state, words LIMIT ?"""
+
+
+class SqlDeployments:
+    """Implements `ports.store.Deployments`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def current(self, tenant: TenantId, keys: Sequence[tuple[RolloutId, DeviceId]]) -> list[Deployment | None]:
+        found = map(_deployment, fetch_keyed(self._session, _SHARES, list(dict.fromkeys(keys)), _CURRENT, tenant))
+        by_key = {(d.rollout, d.device): d for d in found}
+        return [by_key.get(key) for key in keys]
+
+    def by_action(self, tenant: TenantId, keys: Sequence[tuple[DeviceId, ActionId]]) -> list[Deployment | None]:
+        found = map(_deployment, fetch_keyed(self._session, _ACTIONS, list(dict.fromkeys(keys)), _BY_ACTION, tenant))
+        by_key = {(d.device, d.action): d for d in found}
+        return [by_key.get(key) for key in keys]
+
+    def open_of(self, tenant: TenantId, device: DeviceId) -> Deployment | None:
+        return next(map(_deployment, fetch(self._session, _OPEN_OF, tenant, device)), None)
+
+    def allot(self, tenant: TenantId, devices: Sequence[DeviceId]) -> list[ActionId]:
+        # In the order of keys, so that two workers never wait for each other in a ring.
+        keys = [(device,) for device in sorted(devices)]
+        allotted: dict[str, int] = {
+            row.device: row.last_action for row in fetch_keyed(self._session, _DEVICES, keys, _ALLOT, tenant)
+        }
+        if missing := [device for device in devices if device not in allotted]:
+            raise NotFoundError(f"there is no device {missing[0]} that could be given another action")
+        return [ActionId(allotted[device]) for device in devices]
+
+    def save(self, tenant: TenantId, changed: Sequence[tuple[Deployment, Deployment]]) -> None:
+        after = [deployment for _, deployment in changed]
+        moves: Counter[Cell] = Counter()
+        stored = self._stored(tenant, after)
+        for deployment in after:
+            state, segment, wave, current = stored[_key(deployment)]
+            if current and state != deployment.state:
+                moves[deployment.rollout, segment, wave, state] -= 1
+                moves[deployment.rollout, segment, wave, deployment.state] += 1
+        # What closes a device's deployment comes before what opens its next one: the schema allows one open at any time.
+        after.sort(key=lambda deployment: deployment.state in OPEN)
+        run_each(self._session, _SAVE, [_saved(tenant, deployment) for deployment in after])
+        run_each(
+            self._session, _SAY, [(tenant, *_key(d), d.reason) for b, d in changed if d.reason and d.reason != b.reason]
+        )
+        run_each(self._session, _UNSAY, [(tenant, *_key(d)) for b, d in changed if b.reason and not d.reason])
+        move(self._session, tenant, moves)
+
+    def _stored(
+        self, tenant: TenantId, deployments: Sequence[Deployment]
+    ) -> dict[tuple[int, str, int], tuple[str, int, int, bool]]:
+        """State, segment, wave and whether it is the current attempt, as the rows say."""
+        stored = {
+            (rollout, device, attempt): (state, segment, wave, bool(current))
+            for rollout, device, attempt, state, segment, wave, current in fetch_keyed(
+                self._session, _ATTEMPTS, [_key(d) for d in deployments], _STORED, tenant
+            )
+        }
+        for deployment in deployments:
+            if _key(deployment) not in stored:
+                raise NotFoundError(f"device {deployment.device} is no member of rollout {deployment.rollout}")
+        return stored
+
+    def of_device(self, tenant: TenantId, device: DeviceId, limit: int) -> list[tuple[Deployment, Rollout]]:
+        deployments = [_deployment(row) for row in fetch(self._session, _OF_DEVICE, tenant, device, limit)]
+        rollouts = without_waves(self._session, tenant, {d.rollout for d in deployments})
+        return [(deployment, rollouts[deployment.rollout]) for deployment in deployments]
+
+    def page(
+        self, tenant: TenantId, rollout: RolloutId, states: Collection[State], after: DeviceId | None, limit: int
+    ) -> list[Deployment]:
+        first = after or ""
+        if not states:
+            return [_deployment(row) for row in fetch(self._session, _PAGE, tenant, rollout, first, limit)]
+        # Each state is an index range in the order of devices: the first of all are among the first of each.
+        rows = [
+            row
+            for state in sorted(set(states))
+            for row in fetch(self._session, _PAGE_OF_STATE, tenant, rollout, state, first, limit)
+        ]
+        rows.sort(key=lambda row: str(row.device))
+        return [_deployment(row) for row in rows[:limit]]
+
+    def reasons(self, tenant: TenantId, rollout: RolloutId, limit: int) -> list[tuple[State, str, int]]:
+        return [
+            (State(state), reason, members)
+            for state, reason, members in fetch(self._session, _REASONS, tenant, rollout, limit)
+        ]
+
+
+def _key(deployment: Deployment) -> tuple[int, str, int]:
+    return (deployment.rollout, deployment.device, deployment.attempt)
+
+
+def _saved(tenant: TenantId, deployment: Deployment) -> tuple[object, ...]:
+    return (
+        deployment.state.value,
+        deployment.action or None,
+        micros(deployment.changed_at),
+        None if deployment.offered_at is None else micros(deployment.offered_at),
+        None if deployment.ended_at is None else micros(deployment.ended_at),
+        tenant,
+        *_key(deployment),
+    )
+
+
+def _deployment(row: AnyRow) -> Deployment:
+    rollout, device, attempt, state, segment, wave, rank, action, changed_at, offered_at, ended_at, reason = row
+    return Deployment(
+        rollout=rollout,
+        device=device,
+        attempt=attempt,
+        state=State(state),
+        segment=segment,
+        wave=wave,
+        rank=rank,
+        action=ActionId(action or 0),
+        changed_at=moment(changed_at),
+        offered_at=None if offered_at is None else moment(offered_at),
+        ended_at=None if ended_at is None else moment(ended_at),
+        reason=reason or "",
+    )

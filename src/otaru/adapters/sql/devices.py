@@ -1,0 +1,283 @@
+"""The inventory: devices with their tags, attributes, components and contacts."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from otaru.adapters.sql import targeting
+from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each, run_keyed
+from otaru.adapters.sql.packed import pack, unpack_auto_confirm
+from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
+from otaru.adapters.sql.tables import device as table
+from otaru.domain.deployment import State
+from otaru.domain.device import AutoConfirm, Device, Hardware, Installed, Lifecycle, Source, lot
+from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
+from otaru.domain.offer import Membership, Subject
+from otaru.domain.rollout import ACTIVE
+from otaru.domain.targeting import Query
+from otaru.errors import NotFoundError
+from otaru.ports.registry import Entry
+
+_IDS = (("device", "text"),)
+
+_ENTRY = """
+SELECT lifecycle, model, hardware_revision, token_digest, attributes_requested, auto_confirm,
+coalesce((SELECT d.action FROM deployment d
+  WHERE d.tenant = device.tenant AND d.device = device.device AND d.action > 0 AND d.state = 'succeeded'
+  ORDER BY d.action DESC LIMIT 1), 0)
+FROM device WHERE tenant = ? AND device = ?"""
+
+_ENTRY_INSTALLED = "SELECT component, version FROM device_component WHERE tenant = ? AND device = ? ORDER BY component"
+
+_ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
+_ENTRY_MEMBERSHIPS = f"""
+SELECT rollout, attempt, state, segment, wave, rank, action FROM deployment
+WHERE tenant = ? AND device = ? AND state IN ({OPEN_STATES})
+UNION ALL
+SELECT d.rollout, d.attempt, d.state, d.segment, d.wave, d.rank, d.action FROM deployment d
+JOIN rollout r ON r.tenant = d.tenant AND r.rollout = d.rollout
+WHERE d.tenant = ? AND d.device = ? AND d.state = 'scheduled' AND r.state IN ({_ACTIVE})
+ORDER BY rollout"""
+
+_ADD = """
+INSERT INTO device (tenant, device, lifecycle, model, hardware_revision, token_digest, lot, last_action,
+attributes_requested, auto_confirm, created_at, updated_at, edition) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"""
+
+_TAG = "INSERT INTO device_tag (tenant, device, tag) VALUES (?, ?, ?)"
+_UNTAG = "DELETE FROM device_tag WHERE tenant = ? AND device = ? AND tag = ?"
+_SET_ATTRIBUTE = """
+INSERT INTO device_attribute (tenant, device, name, value) VALUES (?, ?, ?, ?)
+ON CONFLICT (tenant, device, name) DO UPDATE SET value = excluded.value"""
+_UNSET_ATTRIBUTE = "DELETE FROM device_attribute WHERE tenant = ? AND device = ? AND name = ?"
+
+# Only where the device is this tenant's own: nothing hangs on a device that is not there.
+_INSTALL = """
+INSERT INTO device_component (tenant, device, component, version, source, confirmed, at)
+SELECT tenant, device, ?, ?, ?, ?, ? FROM device WHERE tenant = ? AND device = ?
+ON CONFLICT (tenant, device, component) DO UPDATE
+SET version = excluded.version, source = excluded.source, confirmed = excluded.confirmed, at = excluded.at"""
+
+_CONTACTS = (("tenant", "text"), ("device", "text"), ("at", "bigint"), ("address", "text"))
+_CONTACT = """
+INSERT INTO device_contact (tenant, device, last_contact, address)
+SELECT d.tenant, d.device, k.at, k.address FROM k CROSS JOIN device d WHERE d.tenant = k.tenant AND d.device = k.device
+ON CONFLICT (tenant, device) DO UPDATE SET last_contact = excluded.last_contact, address = excluded.address
+WHERE excluded.last_contact >= device_contact.last_contact"""
+
+_TAGS_OF = "SELECT t.device, t.tag FROM k CROSS JOIN device_tag t WHERE t.tenant = ? AND t.device = k.device"
+_ATTRIBUTES_OF = """
+SELECT a.device, a.name, a.value FROM k CROSS JOIN device_attribute a WHERE a.tenant = ? AND a.device = k.device
+ORDER BY a.device, a.name"""
+_INSTALLED_OF = """
+SELECT c.device, c.component, c.version, c.source, c.at, c.confirmed FROM k CROSS JOIN device_component c
+WHERE c.tenant = ? AND c.device = k.device ORDER BY c.device, c.component"""
+_DEVICES_OF = """
+SELECT d.device, d.lifecycle, d.model, d.hardware_revision, d.created_at, d.updated_at, d.edition, d.auto_confirm,
+d.attributes_requested, c.last_contact, c.address
+FROM k CROSS JOIN device d LEFT JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
+WHERE d.tenant = ? AND d.device = k.device ORDER BY d.device"""
+
+
+class SqlDevices:
+    """Implements `ports.store.Devices`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, tenant: TenantId, device: DeviceId) -> Device | None:
+        return next(iter(self._load(tenant, [device])), None)
+
+    def entry(self, tenant: TenantId, device: DeviceId) -> Entry | None:
+        found = fetch(self._session, _ENTRY, tenant, device)
+        if not found:
+            return None
+        lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed = found[0]
+        standing = unpack_auto_confirm(packed)
+        subject = Subject(
+            id=device,
+            lifecycle=Lifecycle(lifecycle),
+            hardware=Hardware(model, revision),
+            installed=tuple(tuple(row) for row in fetch(self._session, _ENTRY_INSTALLED, tenant, device)),
+            auto_confirm=standing is not None,
+            memberships=tuple(
+                map(_membership, fetch(self._session, _ENTRY_MEMBERSHIPS, tenant, device, tenant, device))
+            ),
+        )
+        return Entry(
+            subject=subject,
+            token_hash=bytes(token_hash),
+            attributes_requested=bool(attributes_requested),
+            auto_confirm=standing,
+            last_installed_action=last_installed,
+        )
+
+    def add(self, tenant: TenantId, devices: Sequence[tuple[Device, bytes]]) -> list[bool]:
+        taken = self._known(tenant, {device.id for device, _ in devices})
+        fresh: list[bool] = []
+        new: list[tuple[Device, bytes]] = []
+        for device, digest in devices:
+            fresh.append(device.id not in taken)
+            if fresh[-1]:
+                taken.add(device.id)
+                new.append((device, digest))
+        added = [device for device, _ in new]
+        run_each(self._session, _ADD, [_row(tenant, device, digest) for device, digest in new])
+        run_each(self._session, _TAG, [(tenant, d.id, tag) for d in added for tag in sorted(d.tags)])
+        run_each(
+            self._session,
+            _SET_ATTRIBUTE,
+            [(tenant, d.id, name, value) for d in added for name, value in d.attributes.items()],
+        )
+        self.install(tenant, [(d.id, installed) for d in added for installed in d.installed])
+        self.contacts([(tenant, d.id, d.last_contact, d.address or "") for d in added if d.last_contact is not None])
+        return fresh
+
+    def _known(self, tenant: TenantId, ids: Collection[DeviceId]) -> set[str]:
+        asked = "SELECT d.device FROM k CROSS JOIN device d WHERE d.tenant = ? AND d.device = k.device"
+        return {row.device for row in fetch_keyed(self._session, _IDS, [(id_,) for id_ in ids], asked, tenant)}
+
+    def save(self, tenant: TenantId, device: Device) -> None:
+        known = self.get(tenant, device.id)
+        if known is None:
+            raise NotFoundError(f"there is no device {device.id}")
+        self._set(
+            tenant,
+            device.id,
+            lifecycle=device.lifecycle.value,
+            model=device.hardware.model,
+            hardware_revision=device.hardware.revision,
+            auto_confirm=_packed(device.auto_confirm),
+            attributes_requested=device.attributes_requested,
+            edition=device.edition,
+            updated_at=device.updated_at,
+        )
+        key = (tenant, device.id)
+        changed = device.attributes.items() - known.attributes.items()
+        run_each(self._session, _UNTAG, [(*key, tag) for tag in sorted(known.tags - device.tags)])
+        run_each(self._session, _TAG, [(*key, tag) for tag in sorted(device.tags - known.tags)])
+        run_each(
+            self._session,
+            _UNSET_ATTRIBUTE,
+            [(*key, name) for name in known.attributes.keys() - device.attributes.keys()],
+        )
+        run_each(self._session, _SET_ATTRIBUTE, [(*key, name, value) for name, value in sorted(changed)])
+
+    def set_token(self, tenant: TenantId, device: DeviceId, digest: bytes) -> None:
+        self._set(tenant, device, token_digest=digest)
+
+    def set_auto_confirm(self, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None:
+        self._set(tenant, device, auto_confirm=_packed(standing))
+
+    def _set(self, tenant: TenantId, id_: DeviceId, **values: Any) -> None:
+        where = (table.c.tenant == tenant, table.c.device == id_)
+        if self._session.connection.execute(update(table).where(*where).values(**values)).rowcount != 1:
+            raise NotFoundError(f"there is no device {id_}")
+
+    def install(self, tenant: TenantId, installed: Sequence[tuple[DeviceId, Installed]]) -> None:
+        run_each(
+            self._session,
+            _INSTALL,
+            [
+                (i.component, i.version, i.source.value, i.confirmed, micros(i.at), tenant, device)
+                for device, i in installed
+            ],
+        )
+
+    def contacts(self, contacts: Sequence[tuple[TenantId, DeviceId, datetime, str]]) -> None:
+        # In the order of keys, each once: fast on a tree, and two workers never wait for each other in a ring.
+        newest: dict[tuple[TenantId, DeviceId], tuple[datetime, str]] = {}
+        for tenant, device, at, address in contacts:
+            known = newest.get((tenant, device))
+            if known is None or at >= known[0]:
+                newest[tenant, device] = (at, address)
+        rows = [(*key, micros(at), address) for key, (at, address) in sorted(newest.items())]
+        run_keyed(self._session, _CONTACTS, rows, _CONTACT)
+
+    def page(self, tenant: TenantId, query: Query | None, after: DeviceId | None, limit: int) -> list[Device]:
+        ids = targeting.page(self._session, tenant, query, after or "", limit)
+        return self._load(tenant, [row.device for row in self._session.connection.execute(ids)])
+
+    def count(self, tenant: TenantId, query: Query | None) -> int:
+        counted = select(func.count()).select_from(table).where(table.c.tenant == tenant)
+        if query is not None:
+            counted = counted.where(targeting.condition(self._session, tenant, query))
+        return self._session.connection.execute(counted).scalar_one()
+
+    def _load(self, tenant: TenantId, ids: Sequence[str]) -> list[Device]:
+        """Devices by id with all that hangs on them, in one statement each, whatever their number."""
+        keys = [(id_,) for id_ in ids]
+        tags: dict[str, set[str]] = {}
+        for id_, tag in fetch_keyed(self._session, _IDS, keys, _TAGS_OF, tenant):
+            tags.setdefault(id_, set()).add(tag)
+        attributes: dict[str, dict[str, str]] = {}
+        for id_, name, value in fetch_keyed(self._session, _IDS, keys, _ATTRIBUTES_OF, tenant):
+            attributes.setdefault(id_, {})[name] = value
+        installed: dict[str, list[Installed]] = {}
+        for row in fetch_keyed(self._session, _IDS, keys, _INSTALLED_OF, tenant):
+            installed.setdefault(row.device, []).append(_installed(row))
+        return [
+            _device(row, frozenset(tags.get(row[0], ())), attributes.get(row[0], {}), tuple(installed.get(row[0], ())))
+            for row in fetch_keyed(self._session, _IDS, keys, _DEVICES_OF, tenant)
+        ]
+
+
+def _packed(standing: AutoConfirm | None) -> str | None:
+    return None if standing is None else pack(standing)
+
+
+def _row(tenant: TenantId, device: Device, digest: bytes) -> tuple[object, ...]:
+    return (
+        tenant,
+        device.id,
+        device.lifecycle.value,
+        device.hardware.model,
+        device.hardware.revision,
+        digest,
+        lot(tenant, device.id),
+        device.attributes_requested,
+        _packed(device.auto_confirm),
+        micros(device.created_at),
+        micros(device.updated_at),
+        device.edition,
+    )
+
+
+def _installed(row: AnyRow) -> Installed:
+    _, component, version, source, at, confirmed = row
+    return Installed(component, Version(version), Source(source), moment(at), bool(confirmed))
+
+
+def _membership(row: AnyRow) -> Membership:
+    rollout, attempt, state, segment, wave, rank, action = row
+    return Membership(
+        rollout=RolloutId(rollout),
+        attempt=attempt,
+        state=State(state),
+        segment=segment,
+        wave=wave,
+        rank=rank,
+        action=ActionId(action or 0),
+        order_cancel=state == State.CANCELLING,
+    )
+
+
+def _device(row: AnyRow, tags: frozenset[str], attributes: dict[str, str], installed: tuple[Installed, ...]) -> Device:
+    id_, lifecycle, model, revision, created, updated, edition, standing, requested, last_contact, address = row
+    return Device(
+        id=id_,
+        lifecycle=Lifecycle(lifecycle),
+        hardware=Hardware(model, revision),
+        created_at=moment(created),
+        updated_at=moment(updated),
+        edition=edition,
+        tags=tags,
+        attributes=attributes,
+        installed=installed,
+        auto_confirm=unpack_auto_confirm(standing),
+        attributes_requested=bool(requested),
+        last_contact=None if last_contact is None else moment(last_contact),
+        address=address,
+    )

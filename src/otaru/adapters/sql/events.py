@@ -1,0 +1,147 @@
+"""The record of what happened, in SQL.
+
+Positions are (transaction, sequence). On SQLite there is one writer: sequences commit in order and the transaction is
+0. On PostgreSQL a sequence number is drawn before its transaction commits, so a reader that follows numbers alone would
+step over what commits late. There the transaction's id leads, and who reads *in order* (`page`, `every_after`) sees no
+further than the oldest transaction that still runs: nothing can appear behind a position that was handed out.
+
+Registries need no order, only to miss nothing, and must not wait for a long transaction of somebody else.
+`every_since` gives them what was committed between two snapshots, whatever else runs.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, select, text, tuple_
+
+from otaru.adapters.sql import tables
+from otaru.adapters.sql.session import Session
+from otaru.domain.events import START, Happening, Kind, Position
+from otaru.domain.ids import TenantId
+from otaru.ports.store import Recorded
+
+_E = tables.event.c
+_SELECT = select(_E.transaction, _E.sequence, _E.tenant, _E.at, _E.actor, _E.kind, _E.subject, _E.data)
+_ORDER = (_E.transaction, _E.sequence)
+
+_THIS_TRANSACTION = text("SELECT pg_current_xact_id()::text::bigint")
+_SNAPSHOT = text("SELECT pg_current_snapshot()::text")
+_SETTLED = text("event.transaction < pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+_UNSEEN = text(
+    "event.transaction >= pg_snapshot_xmin(CAST(:mark AS pg_snapshot))::text::bigint"
+    " AND NOT pg_visible_in_snapshot(event.transaction::text::xid8, CAST(:mark AS pg_snapshot))"
+)
+_LAST_ROWID = text("SELECT last_insert_rowid()")
+
+
+def _recorded(row: Row[*tuple[Any, ...]]) -> Recorded:
+    transaction, sequence, tenant, at, actor, kind, subject, data = row
+    happening = Happening(TenantId(tenant), at, actor, Kind(kind), subject, msgspec.json.decode(data))
+    return Recorded(Position(transaction, sequence), happening)
+
+
+def _after(position: Position) -> ColumnElement[bool]:
+    return tuple_(*_ORDER) > tuple_(*_bound(position))
+
+
+def _before(position: Position) -> ColumnElement[bool]:
+    return tuple_(*_ORDER) < tuple_(*_bound(position))
+
+
+def _bound(position: Position) -> Sequence[ColumnElement[Any]]:
+    return (
+        bindparam("transaction", position.transaction, _E.transaction.type),
+        bindparam("sequence", position.sequence, _E.sequence.type),
+    )
+
+
+class SqlEvents:
+    """`ports.store.Events`; remembers what its transaction added, for the writer to pass on after the commit."""
+
+    __slots__ = ("_keys", "added", "session")
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.added: list[Happening] = []
+        self._keys: list[Iterable[int]] = []
+
+    def add(self, happenings: Sequence[Happening]) -> None:
+        if not happenings:
+            return
+        connection = self.session.connection
+        transaction = connection.execute(_THIS_TRANSACTION).scalar_one() if self.session.postgres else 0
+        connection.execute(
+            insert(tables.event),
+            [
+                {
+                    "transaction": transaction,
+                    "tenant": what.tenant,
+                    "at": what.at,
+                    "actor": what.actor,
+                    "kind": what.kind,
+                    "subject": what.subject,
+                    "data": msgspec.json.encode(what.data).decode(),
+                }
+                for what in happenings
+            ],
+        )
+        if transaction:
+            self._keys.append((transaction,))
+        else:
+            last = connection.execute(_LAST_ROWID).scalar_one()
+            self._keys.append(range(last - len(happenings) + 1, last + 1))
+        self.added.extend(happenings)
+
+    def take_added(self) -> tuple[list[Happening], list[int]]:
+        """What was added since this was last asked, and the `Position.key`s of it."""
+        added, keys = self.added, [key for some in self._keys for key in some]
+        self.added, self._keys = [], []
+        return added, keys
+
+    def page(
+        self, tenant: TenantId, after: Position, limit: int, subject: str | None = None, newest_first: bool = False
+    ) -> list[Recorded]:
+        query = _SELECT.where(_E.tenant == tenant)
+        if subject is not None:
+            query = query.where(_E.subject == subject)
+        if newest_first:
+            # People want to see what they just did, so this looks past the horizon.
+            query = query.order_by(*(column.desc() for column in _ORDER))
+            if after != START:
+                query = query.where(_before(after))
+        else:
+            query = self._settled(query.where(_after(after)).order_by(*_ORDER))
+        return [_recorded(row) for row in self.session.connection.execute(query.limit(limit))]
+
+    def every_after(self, after: Position, limit: int) -> list[Recorded]:
+        query = self._settled(_SELECT.where(_after(after)).order_by(*_ORDER)).limit(limit)
+        return [_recorded(row) for row in self.session.connection.execute(query)]
+
+    def last(self) -> Position:
+        query = self._settled(select(*_ORDER).order_by(*(column.desc() for column in _ORDER))).limit(1)
+        row = self.session.connection.execute(query).one_or_none()
+        return START if row is None else Position(row.transaction, row.sequence)
+
+    def mark(self) -> str:
+        if self.session.postgres:
+            return str(self.session.connection.execute(_SNAPSHOT).scalar_one())
+        return str(self.session.connection.execute(select(func.max(_E.sequence))).scalar() or 0)
+
+    def every_since(self, mark: str, limit: int) -> tuple[list[Recorded] | None, str]:
+        unseen = _UNSEEN.bindparams(mark=mark) if self.session.postgres else _E.sequence > int(mark)
+        rows = self.session.connection.execute(_SELECT.where(unseen).order_by(*_ORDER).limit(limit + 1)).all()
+        if len(rows) > limit:
+            return None, self.mark()
+        present = self.mark() if self.session.postgres or not rows else str(rows[-1].sequence)
+        try:
+            return [_recorded(row) for row in rows], present
+        except ValueError:  # a kind that a newer program records: old workers serve on while new ones start
+            return None, present
+
+    def prune(self, before: datetime) -> int:
+        return self.session.connection.execute(delete(tables.event).where(_E.at < before)).rowcount
+
+    def _settled(self, query: Select[Any]) -> Select[Any]:
+        return query.where(_SETTLED) if self.session.postgres else query

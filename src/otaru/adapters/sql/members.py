@@ -1,0 +1,216 @@
+"""What is done to all members of a rollout at once: statements over sets, no row of them passes through Python.
+
+The counters move in the same transaction by the differences that the same conditions find (`counters`). Only the
+current attempt of a member is ever moved.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from otaru.adapters.sql import counters, targeting
+from otaru.adapters.sql.counters import Cell
+from otaru.adapters.sql.lean import fetch, run
+from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import deployment, device, device_component, micros, rollout_segment
+from otaru.domain.deployment import FINAL, State
+from otaru.domain.device import LOT_PRIME, Hardware, Lifecycle
+from otaru.domain.ids import RolloutId, TenantId
+from otaru.domain.release import Release
+from otaru.domain.rollout import Rollout, Wave, draw
+from otaru.domain.targeting import Query
+
+_ACTIVE = device.c.lifecycle == Lifecycle.ACTIVE.value
+
+
+def candidates(session: Session, tenant: TenantId, query: Query, release: Release) -> tuple[int, Mapping[str, int]]:
+    """How many devices of a target would be members, and how many are left out for which reason."""
+    fits, installed = _fits(release), _installed(session, tenant, release)
+    why = case(
+        (not_(_ACTIVE), "inactive"),
+        (not_(fits), "misfit"),
+        (installed, "installed"),
+        else_="member",
+    )
+    target = and_(device.c.tenant == tenant, targeting.condition(session, tenant, query))
+    reasons = select(why.label("why")).where(target).subquery()
+    counted = select(reasons.c.why, func.count().label("members")).group_by(reasons.c.why)
+    found = {row.why: row.members for row in session.connection.execute(counted)}
+    return found.get("member", 0), {why: found.get(why, 0) for why in ("inactive", "misfit", "installed")}
+
+
+def enlist(session: Session, tenant: TenantId, rollout: Rollout, query: Query, release: Release) -> int:
+    """Make the candidates members by one statement; how many."""
+    ranking = draw(rollout.seed)
+    drawn = (device.c.lot * ranking.a + ranking.b) % LOT_PRIME
+    rank = func.row_number().over(order_by=(drawn, device.c.device)) - 1
+    ranked = (
+        select(device.c.device, rank.label("rank"))
+        .where(
+            device.c.tenant == tenant,
+            targeting.condition(session, tenant, query),
+            _ACTIVE,
+            _fits(release),
+            not_(_installed(session, tenant, release)),
+        )
+        .subquery()
+    )
+    row: dict[str, ColumnElement[Any]] = {
+        "tenant": literal(tenant),
+        "rollout": literal(rollout.id),
+        "device": ranked.c.device,
+        "attempt": literal(1),
+        "current": true(),
+        "state": literal(State.SCHEDULED.value),
+        "segment": literal(0),
+        "wave": literal(0),
+        "rank": ranked.c.rank,
+        "action": null(),
+        "changed_at": literal(rollout.created_at, deployment.c.changed_at.type),
+        "offered_at": null(),
+        "ended_at": null(),
+    }
+    # In the order of ids, which is the order of every index on it: a tree that grows at its end is written once.
+    rows = select(*row.values()).order_by(ranked.c.device)
+    size = session.connection.execute(insert(deployment).from_select(list(row), rows)).rowcount
+    session.connection.execute(
+        insert(rollout_segment).values(
+            tenant=tenant, rollout=rollout.id, segment=0, name="all", size=size, held=False, watermark=rollout.watermark
+        )
+    )
+    counters.move(session, tenant, {(rollout.id, 0, 0, State.SCHEDULED.value): size})
+    return size
+
+
+def _fits(release: Release) -> ColumnElement[bool]:
+    """`Hardware.fits` of one of its artifacts."""
+    return or_(false(), *(_runs_on(hardware) for hardware in sorted({a.hardware for a in release.artifacts}, key=str)))
+
+
+def _runs_on(hardware: Hardware) -> ColumnElement[bool]:
+    of_model = device.c.model == hardware.model
+    return and_(of_model, device.c.hardware_revision == hardware.revision) if hardware.revision else of_model
+
+
+def _installed(session: Session, tenant: TenantId, release: Release) -> ColumnElement[bool]:
+    """Whether this very version runs. A release is for one component (`release.admit`)."""
+    runs = select(device_component.c.device).where(
+        device_component.c.tenant == tenant,
+        device_component.c.component == next((a.component for a in release.artifacts), ""),
+        device_component.c.version == release.version,
+    )
+    if session.postgres:
+        return exists(runs.where(device_component.c.device == device.c.device).correlate(device))
+    return device.c.device.in_(runs)
+
+
+def assign_waves(session: Session, tenant: TenantId, rollout: RolloutId, waves: Sequence[Wave]) -> None:
+    """Give each member the wave of its rank, and count members anew."""
+    if waves:
+        wave = _wave_of_rank(waves)
+        of_it = and_(deployment.c.tenant == tenant, deployment.c.rollout == rollout, deployment.c.wave != wave)
+        session.connection.execute(update(deployment).where(of_it).values(wave=wave))
+    counters.count_anew(session, tenant, rollout)
+
+
+def _wave_of_rank(waves: Sequence[Wave]) -> ColumnElement[int]:
+    """By halves: a member of a hundred waves costs seven comparisons."""
+    if len(waves) == 1:
+        return literal_column(str(int(waves[0].index)))
+    middle = len(waves) // 2
+    below = deployment.c.rank < literal_column(str(int(waves[middle].start)))
+    return case((below, _wave_of_rank(waves[:middle])), else_=_wave_of_rank(waves[middle:]))
+
+
+_OF_STATES = "tenant = ? AND rollout = ? AND state IN ({states}) AND current"
+
+_CELLS = f"SELECT segment, wave, state, count(*) FROM deployment WHERE {_OF_STATES} GROUP BY segment, wave, state"
+
+_SAY = f"""
+INSERT INTO deployment_reason (tenant, rollout, device, attempt, reason)
+SELECT tenant, rollout, device, attempt, CAST(? AS text) FROM deployment WHERE {_OF_STATES}
+ON CONFLICT (tenant, rollout, device, attempt) DO UPDATE SET reason = excluded.reason"""
+
+_MOVE = f"UPDATE deployment SET state = ?, changed_at = ? WHERE {_OF_STATES}"
+_END = f"UPDATE deployment SET state = ?, changed_at = ?, ended_at = ? WHERE {_OF_STATES}"
+
+_TRY_AGAIN = f"""
+INSERT INTO deployment (tenant, rollout, device, attempt, current, state, segment, wave, rank, action,
+changed_at, offered_at, ended_at)
+SELECT tenant, rollout, device, attempt + 1, true, 'scheduled', segment, wave, rank, NULL, CAST(? AS bigint), NULL, NULL
+FROM deployment WHERE {_OF_STATES}"""
+
+_PUT_BY = f"UPDATE deployment SET current = false WHERE {_OF_STATES}"
+
+
+def move_all(
+    session: Session,
+    tenant: TenantId,
+    rollout: RolloutId,
+    states: Collection[State],
+    target: State,
+    reason: str,
+    at: datetime,
+) -> int:
+    """Move every current member in `states` to `target`; how many."""
+    of_states = _listed(set(states) - {target})
+    cells = fetch(session, _CELLS.format(states=of_states), tenant, rollout)
+    if not cells:
+        return 0
+    if reason:
+        run(session, _SAY.format(states=of_states), reason, tenant, rollout)
+    now = micros(at)
+    if target in FINAL:
+        run(session, _END.format(states=of_states), target.value, now, now, tenant, rollout)
+    else:
+        run(session, _MOVE.format(states=of_states), target.value, now, tenant, rollout)
+    moves: Counter[Cell] = Counter()
+    for segment, wave, state, number in cells:
+        moves[rollout, segment, wave, state] -= number
+        moves[rollout, segment, wave, target.value] += number
+    counters.move(session, tenant, moves)
+    return sum(number for *_, number in cells)
+
+
+def retry(
+    session: Session, tenant: TenantId, rollout: RolloutId, states: Collection[State], at: datetime
+) -> dict[int, int]:
+    """Give each current member in `states` a new attempt; how many by wave. Only what has ended is tried again."""
+    of_states = _listed(set(states) & FINAL)
+    cells = fetch(session, _CELLS.format(states=of_states), tenant, rollout)
+    if not cells:
+        return {}
+    run(session, _TRY_AGAIN.format(states=of_states), micros(at), tenant, rollout)
+    run(session, _PUT_BY.format(states=of_states), tenant, rollout)
+    moves: Counter[Cell] = Counter()
+    again: Counter[int] = Counter()
+    for segment, wave, state, number in cells:
+        moves[rollout, segment, wave, state] -= number
+        moves[rollout, segment, wave, State.SCHEDULED.value] += number
+        again[wave] += number
+    counters.move(session, tenant, moves)
+    return dict(again)
+
+
+def _listed(states: Collection[State]) -> str:
+    """States as SQL text; `NULL`, which nothing equals, for none of them."""
+    return ", ".join(f"'{state.value}'" for state in sorted(states)) or "NULL"

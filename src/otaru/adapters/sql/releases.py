@@ -1,0 +1,160 @@
+"""Products and their releases."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, insert, select, tuple_, update
+
+from otaru.adapters.sql.lean import fetch, run
+from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import artifact, blob, micros, product, release
+from otaru.domain.device import Hardware
+from otaru.domain.ids import DeviceId, ProductName, Sha256, TenantId, Version
+from otaru.domain.release import Artifact, Blob, Release, ReleaseState
+from otaru.errors import NotFoundError
+
+_ADD_PRODUCT = (
+    "INSERT INTO product (tenant, product, created_at) VALUES (?, ?, ?) ON CONFLICT (tenant, product) DO NOTHING"
+)
+
+_ADD = """
+INSERT INTO release (tenant, product, version, state, notes, created_at, published_at, edition)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, product, version) DO NOTHING"""
+
+# A device was told of what has an action; one that is only scheduled has not been.
+_SERVES = """
+SELECT 1 FROM deployment d
+JOIN rollout r ON r.tenant = d.tenant AND r.rollout = d.rollout
+JOIN artifact a ON a.tenant = r.tenant AND a.product = r.product AND a.version = r.version
+WHERE d.tenant = ? AND d.device = ? AND d.action > 0 AND a.sha256 = ? LIMIT 1"""
+
+
+class SqlReleases:
+    """Implements `ports.store.Releases`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def products(
+        self, tenant: TenantId, after: ProductName | None, limit: int
+    ) -> list[tuple[ProductName, datetime, int]]:
+        releases = (
+            select(func.count())
+            .select_from(release)
+            .where(release.c.tenant == tenant, release.c.product == product.c.product)
+            .scalar_subquery()
+        )
+        found = (
+            select(product.c.product, product.c.created_at, releases)
+            .where(product.c.tenant == tenant, product.c.product > (after or ""))
+            .order_by(product.c.product)
+            .limit(limit)
+        )
+        return [(name, at, number) for name, at, number in self._session.connection.execute(found)]
+
+    def get(self, tenant: TenantId, product: ProductName, version: Version) -> Release | None:
+        where = and_(release.c.product == product, release.c.version == version)
+        return next(iter(self._load(tenant, where, 1)), None)
+
+    def add(self, tenant: TenantId, release: Release) -> bool:
+        published = None if release.published_at is None else micros(release.published_at)
+        created = micros(release.created_at)
+        key = (tenant, release.product, release.version)
+        row = (*key, release.state.value, release.notes, created, published, release.edition)
+        if run(self._session, _ADD, *row) == 0:
+            return False
+        run(self._session, _ADD_PRODUCT, tenant, release.product, created)
+        made_of = [
+            {
+                "tenant": tenant,
+                "product": release.product,
+                "version": release.version,
+                "component": a.component,
+                "model": a.hardware.model,
+                "hardware_revision": a.hardware.revision,
+                "filename": a.filename,
+                "sha256": a.blob.sha256,
+            }
+            for a in release.artifacts
+        ]
+        if made_of:
+            self._session.connection.execute(insert(artifact), made_of)
+        return True
+
+    def save(self, tenant: TenantId, release: Release) -> None:
+        changed = _update(tenant, release)
+        if self._session.connection.execute(changed).rowcount != 1:
+            raise NotFoundError(f"there is no release {release.product} {release.version}")
+
+    def page(
+        self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
+    ) -> list[Release]:
+        where: list[ColumnElement[bool]] = []
+        if product is not None:
+            where.append(release.c.product == product)
+        if after is not None:
+            where.append(tuple_(release.c.product, release.c.version) > after)
+        return self._load(tenant, and_(release.c.tenant == tenant, *where), limit)
+
+    def serves(self, tenant: TenantId, device: DeviceId, sha256: Sha256) -> bool:
+        return bool(fetch(self._session, _SERVES, tenant, device, sha256))
+
+    def _load(self, tenant: TenantId, where: ColumnElement[bool], limit: int) -> list[Release]:
+        found = (
+            select(release)
+            .where(release.c.tenant == tenant, where)
+            .order_by(release.c.product, release.c.version)
+            .limit(limit)
+        )
+        rows = self._session.connection.execute(found).all()
+        made_of = self._artifacts(tenant, [(row.product, row.version) for row in rows])
+        return [
+            Release(
+                product=row.product,
+                version=row.version,
+                state=ReleaseState(row.state),
+                artifacts=tuple(made_of.get((row.product, row.version), ())),
+                created_at=row.created_at,
+                published_at=row.published_at,
+                notes=row.notes,
+                edition=row.edition,
+            )
+            for row in rows
+        ]
+
+    def _artifacts(
+        self, tenant: TenantId, releases: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], list[Artifact]]:
+        if not releases:
+            return {}
+        found = (
+            select(artifact, blob.c.sha1, blob.c.md5, blob.c.size)
+            .join(blob, and_(blob.c.tenant == artifact.c.tenant, blob.c.sha256 == artifact.c.sha256))
+            .where(artifact.c.tenant == tenant, tuple_(artifact.c.product, artifact.c.version).in_(releases))
+            .order_by(artifact.c.component, artifact.c.model, artifact.c.hardware_revision)
+        )
+        made_of: dict[tuple[str, str], list[Artifact]] = {}
+        for row in self._session.connection.execute(found):
+            made_of.setdefault((row.product, row.version), []).append(
+                Artifact(
+                    component=row.component,
+                    hardware=Hardware(row.model, row.hardware_revision),
+                    filename=row.filename,
+                    blob=Blob(row.sha256, row.sha1, row.md5, row.size),
+                )
+            )
+        return made_of
+
+
+def _update(tenant: TenantId, changed: Release) -> Any:
+    return (
+        update(release)
+        .where(release.c.tenant == tenant, release.c.product == changed.product, release.c.version == changed.version)
+        .values(
+            state=changed.state.value,
+            published_at=changed.published_at,
+            notes=changed.notes,
+            edition=changed.edition,
+        )
+    )

@@ -1,0 +1,68 @@
+"""Tenants in SQL."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, select, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from otaru.adapters.sql import tables
+from otaru.adapters.sql.session import Session
+from otaru.domain.ids import TenantId
+from otaru.domain.tenant import Tenant, TenantSettings
+
+_T = tables.tenant.c
+_SELECT = select(_T.tenant, _T.created_at, _T.settings, _T.halted, _T.halt_reason, _T.edition)
+
+
+def _tenant(row: Row[*tuple[Any, ...]]) -> Tenant:
+    return Tenant(
+        id=TenantId(row.tenant),
+        created_at=row.created_at,
+        # Settings that a newer program added are read with their defaults: a database outlives a program.
+        settings=msgspec.json.decode(row.settings, type=TenantSettings),
+        halted=row.halted,
+        halt_reason=row.halt_reason,
+        edition=row.edition,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SqlTenants:
+    """`ports.store.Tenants`."""
+
+    session: Session
+
+    def get(self, tenant: TenantId) -> Tenant | None:
+        row = self.session.connection.execute(_SELECT.where(_T.tenant == tenant)).one_or_none()
+        return None if row is None else _tenant(row)
+
+    def add(self, tenant: Tenant) -> bool:
+        insert = postgres_insert if self.session.postgres else sqlite_insert
+        values = {
+            "tenant": tenant.id,
+            "created_at": tenant.created_at,
+            "settings": msgspec.json.encode(tenant.settings).decode(),
+            "halted": tenant.halted,
+            "halt_reason": tenant.halt_reason,
+            "edition": tenant.edition,
+        }
+        added = self.session.connection.execute(insert(tables.tenant).on_conflict_do_nothing(), values)
+        return added.rowcount == 1
+
+    def save(self, tenant: Tenant) -> None:
+        self.session.connection.execute(
+            update(tables.tenant)
+            .where(_T.tenant == tenant.id)
+            .values(
+                settings=msgspec.json.encode(tenant.settings).decode(),
+                halted=tenant.halted,
+                halt_reason=tenant.halt_reason,
+                edition=tenant.edition,
+            )
+        )
+
+    def every_tenant(self) -> list[Tenant]:
+        return [_tenant(row) for row in self.session.connection.execute(_SELECT.order_by(_T.tenant))]

@@ -1,0 +1,59 @@
+"""One transaction: every aggregate on one connection."""
+
+from sqlalchemy import Connection
+
+from otaru.adapters.sql.blob_rows import SqlBlobRows
+from otaru.adapters.sql.deployments import SqlDeployments
+from otaru.adapters.sql.devices import SqlDevices
+from otaru.adapters.sql.events import SqlEvents
+from otaru.adapters.sql.idempotency import SqlIdempotency
+from otaru.adapters.sql.releases import SqlReleases
+from otaru.adapters.sql.reports import SqlReports
+from otaru.adapters.sql.rollouts import SqlRollouts
+from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tenants import SqlTenants
+from otaru.adapters.sql.tokens import SqlTokens
+from otaru.ports.store import (
+    BlobRows,
+    Deployments,
+    Devices,
+    Events,
+    Idempotency,
+    Releases,
+    Reports,
+    Rollouts,
+    Tenants,
+    Tokens,
+)
+
+
+class SqlTx:
+    """`ports.store.Tx`. Lives as long as its connection: what it holds between transactions is only the connection."""
+
+    __slots__ = (
+        "blobs",
+        "deployments",
+        "devices",
+        "events",
+        "idempotency",
+        "record",
+        "releases",
+        "reports",
+        "rollouts",
+        "tenants",
+        "tokens",
+    )
+
+    def __init__(self, connection: Connection, shard: int) -> None:
+        session = Session(connection, shard)
+        self.tenants: Tenants = SqlTenants(session)
+        self.tokens: Tokens = SqlTokens(session)
+        self.devices: Devices = SqlDevices(session)
+        self.releases: Releases = SqlReleases(session)
+        self.blobs: BlobRows = SqlBlobRows(session)
+        self.rollouts: Rollouts = SqlRollouts(session)
+        self.deployments: Deployments = SqlDeployments(session)
+        self.reports: Reports = SqlReports(session)
+        self.record = SqlEvents(session)
+        self.events: Events = self.record
+        self.idempotency: Idempotency = SqlIdempotency(session)

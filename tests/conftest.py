@@ -1,0 +1,38 @@
+"""Fixtures that many suites share. What is under them lives in `tests/support/`."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.databases import PostgresDatabases, SqliteDatabases, postgres_server
+
+Databases = SqliteDatabases | PostgresDatabases
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
+    return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgres_databases() -> Iterator[PostgresDatabases]:
+    with postgres_server() as databases:
+        yield databases
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """Makes databases, of each engine in turn."""
+    found: Databases = request.getfixturevalue(f"{request.param}_databases")
+    return found
+
+
+@pytest.fixture
+def database(databases: Databases) -> str:
+    """The URL of a fresh database with the schema, on each engine in turn."""
+    return databases.fresh()
