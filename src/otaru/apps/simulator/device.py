@@ -27,8 +27,8 @@ from otaru.protocols.ddi.words import Answer, Channel, Deployment, Execution, Fe
 
 T = TypeVar("T")
 
-FIRST_POLLS_S = 300.0
-"""The fleet comes up spread over this long, in virtual seconds."""
+UNTOLD_S = 300.0
+"""How long a device waits between polls until the server has told it."""
 REFUSED_S = 120.0
 """How long a device waits after its credential was refused."""
 UNREACHED_S = 30.0
@@ -47,6 +47,7 @@ class Surroundings:
     seed: int
     odds: model.Odds
     speed: float
+    stagger_s: float
     tally: Tally
 
     async def rest(self, span_s: float) -> None:
@@ -83,13 +84,13 @@ class Device:
         self.link = link
         self._around = around
         self._tally = around.tally
-        self._sleep_s = FIRST_POLLS_S
+        self._sleep_s = UNTOLD_S
         self._refusals = 0
 
     async def live(self) -> None:
         """Poll and do as told, until cancelled."""
         around = self._around
-        await around.rest(self.me.phase * FIRST_POLLS_S)
+        await around.rest(self.me.phase * around.stagger_s)
         number = 0
         while True:
             number += 1

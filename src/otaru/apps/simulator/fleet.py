@@ -39,6 +39,13 @@ class Fleet:
     """The devices' right tokens, also where a device comes with a wrong one."""
     api: Api | None
     _wire: Wire = field(repr=False)
+    accident: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    """Fails with the first error that no device should die of: a defect of ours. Whoever runs a fleet waits for it."""
+
+    def mourn(self, life: "asyncio.Task[None]") -> None:
+        """Take note of a device's end."""
+        if not life.cancelled() and (error := life.exception()) is not None and not self.accident.done():
+            self.accident.set_exception(error)
 
     def stories(self) -> str:
         """One number for what all devices went through (`report.fingerprint`)."""
@@ -82,7 +89,7 @@ async def running(plan: Plan, tokens: Mapping[str, str] | None = None) -> AsyncI
         tally = Tally(devices=plan.devices)
         people = {name: model.character(plan.seed, name, plan.hardware, plan.odds) for name in plan.names()}
         enrolled = await _enroll(plan, server, people, dict(tokens or {}), tally)
-        around = Surroundings(plan.seed, plan.odds, plan.speed, tally)
+        around = Surroundings(plan.seed, plan.odds, plan.speed, plan.stagger_s, tally)
         wrong = set(plan.names()[plan.devices - plan.wrong_tokens :])
         devices = []
         for name, entry in enrolled.items():
@@ -94,13 +101,15 @@ async def running(plan: Plan, tokens: Mapping[str, str] | None = None) -> AsyncI
                 credential = Credential.target(entry.token)
             devices.append(Device(name, entry.me, air.link(name, credential), around, entry.version))
         fleet = Fleet(plan, tally, devices, {n: e.token for n, e in enrolled.items()}, server, air)
-        async with asyncio.TaskGroup() as group:
-            lives = [group.create_task(device.live(), name=device.name) for device in devices]
-            try:
-                yield fleet
-            finally:
-                for life in lives:
-                    life.cancel()
+        lives = [asyncio.create_task(device.live(), name=device.name) for device in devices]
+        for life in lives:
+            life.add_done_callback(fleet.mourn)
+        try:
+            yield fleet
+        finally:
+            for life in lives:
+                life.cancel()
+            await asyncio.gather(*lives, return_exceptions=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +167,7 @@ async def _replace_tokens(server: Api, names: set[str], tokens: dict[str, str]) 
         async with gate:
             tokens[name] = (await server.call("POST", f"/devices/{name}/token", {}))["token"]
 
-    async with asyncio.TaskGroup() as group:
-        for name in sorted(names):
-            group.create_task(renew(name))
+    await asyncio.gather(*map(renew, sorted(names)))
 
 
 def _hardware(text: str) -> Hardware:

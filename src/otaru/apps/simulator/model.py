@@ -32,14 +32,16 @@ class Odds:
     flaky: float = 0.0
     """A device is flaky: it loses more, and is offline for minutes now and then."""
     by_version: Mapping[str, float] = field(default_factory=dict)
-    """An update to this version fails."""
+    """An update to this version fails: `version`, or `version@hardware` with the hardware as in `by_hardware`."""
     by_hardware: Mapping[str, float] = field(default_factory=dict)
     """An update fails on this hardware: `model`, `model:revision` or only `revision`."""
 
     def failing(self, version: str, hardware: Hardware) -> float:
         """The highest chance of failure that applies."""
         names = (hardware.model, hardware.revision, str(hardware))
-        return max(self.fail, self.by_version.get(version, 0.0), *(self.by_hardware.get(n, 0.0) for n in names))
+        versions = (version, *(f"{version}@{name}" for name in names))
+        chances = (*(self.by_version.get(v, 0.0) for v in versions), *(self.by_hardware.get(n, 0.0) for n in names))
+        return max(self.fail, *chances)
 
 
 FLAKY_LOSS = 0.3

@@ -29,6 +29,8 @@ class Plan:
     prefix: str = "sim-"
     speed: float = 1.0
     """How many virtual seconds pass in one second."""
+    stagger_s: float = 300.0
+    """The devices come up spread over this long, in virtual seconds."""
     token: str | None = None
     """An API token, to add the devices with and to watch rollouts."""
     gateway_token: str | None = None
