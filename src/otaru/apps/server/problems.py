@@ -12,7 +12,6 @@ _TABLE: dict[type[OtaruError], tuple[int, str]] = {
     OtaruError: (500, "Internal error"),
     errors.InvalidInputError: (400, "Invalid input"),
     errors.QuerySyntaxError: (400, "Invalid query"),
-    errors.ChecksumMismatchError: (400, "Checksum mismatch"),
     errors.UnauthenticatedError: (401, "Not authenticated"),
     errors.ForbiddenError: (403, "Forbidden"),
     errors.RefusedError: (403, "Refused by policy"),
@@ -25,16 +24,17 @@ _TABLE: dict[type[OtaruError], tuple[int, str]] = {
     errors.PreconditionFailedError: (412, "Precondition failed"),
     errors.TooLargeError: (413, "Too large"),
     errors.RangeNotSatisfiableError: (416, "Range not satisfiable"),
+    errors.ChecksumMismatchError: (422, "Checksum mismatch"),
     errors.NothingToDoError: (422, "Nothing to do"),
     errors.OverloadedError: (503, "Overloaded"),
     errors.UnavailableError: (503, "Unavailable"),
-    errors.DataFolderError: (503, "Data folder unusable"),
+    errors.DataFolderError: (500, "Data folder unusable"),
     errors.StorageFullError: (507, "Storage full"),
 }
 
-_RETRY_AFTER_S: dict[type[OtaruError], int] = {errors.OverloadedError: 1, errors.UnavailableError: 5, errors.DataFolderError: 30}
+_RETRY_AFTER_S: dict[type[OtaruError], int] = {errors.OverloadedError: 1, errors.UnavailableError: 5}
 
-_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "hint", "request_id"})
+_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "hint", "request_id", "challenge"})
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -82,14 +82,8 @@ def _headers_of(error: OtaruError) -> Headers:
             return [(b"allow", ", ".join(error.facts.get("allowed", ())).encode("latin-1"))]
         case errors.RangeNotSatisfiableError():
             return [(b"content-range", f"bytes */{error.facts.get('size', '*')}".encode())]
-        case errors.OverloadedError() | errors.UnavailableError() | errors.DataFolderError():
+        case errors.OverloadedError() | errors.UnavailableError():
             seconds = error.facts.get("retry_after_s", _RETRY_AFTER_S.get(type(error), 1))
             return [(b"retry-after", str(seconds).encode())]
         case _:
             return []
-
-
-def internal(request_id: str | None) -> OtaruError:
-    """What an unexpected exception is told as: that it happened, and how to find it in the log."""
-    hint = f"The server's log says more of request {request_id}." if request_id else "The server's log says more."
-    return OtaruError("the server failed at this request; it is our fault", hint=hint)

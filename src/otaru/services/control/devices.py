@@ -34,11 +34,14 @@ from otaru.errors import (
     PreconditionFailedError,
     TooLargeError,
 )
+from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
 from otaru.services.control.poll import moved_event
 from otaru.services.control.world import Actor, World
 
 MAX_BATCH = 1000
+UNKNOWN_HARDWARE = "unknown"
+"""The model of a device that registered itself: no release fits it until somebody says what it is."""
 _TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 
 
@@ -100,6 +103,18 @@ async def add_many(world: World, tenant: TenantId, actor: Actor, new: Sequence[N
     if len(new) > MAX_BATCH:
         raise TooLargeError(f"{len(new)} devices at once, {MAX_BATCH} are allowed", limit=MAX_BATCH)
     return await world.store.write(_add_many, _adding(world, tenant, actor, new))
+
+
+async def register(world: World, tenant: TenantId, device: DeviceId) -> Entry:
+    """Take a device in that a gateway vouches for, pending until somebody accepts it; where it is known, as it is.
+
+    Nobody knows its own token: it goes on by the gateway's, or is given one by hand.
+    """
+    now = world.clock.now()
+    new = Device(device, Lifecycle.PENDING, Hardware(UNKNOWN_HARDWARE), now, now)
+    entry = await world.store.write(_register, (tenant, new, world.clock.token()))
+    world.registry.forget(tenant, device)
+    return entry
 
 
 async def change(
@@ -230,24 +245,27 @@ def _add_many(tx: Tx, adding: _Adding) -> Batch:
 
 def _insert(tx: Tx, adding: _Adding) -> list[Added]:
     """Add those whose id is free, the first of each id, with all that belongs to them."""
-    tenant = adding.tenant
-    first = {a.device.id: a for a in reversed(adding.added)}
-    distinct = [a for a in adding.added if first[a.device.id] is a]
-    free = tx.devices.add(tenant, [(a.device, _digest(a.token)) for a in distinct])
-    added = [a for a, is_free in zip(distinct, free, strict=True) if is_free]
-    installed = [(a.device.id, fact) for a in added for fact in a.device.installed]
-    if installed:
-        tx.devices.install(tenant, installed)
-    name = adding.actor.name
-    tx.events.add(
-        [
-            Happening(
-                tenant, a.device.created_at, name, Kind.DEVICE_ADDED, a.device.id, {"hardware": str(a.device.hardware)}
-            )
-            for a in added
-        ]
-    )
+    free = tx.devices.add(adding.tenant, [(a.device, _digest(a.token)) for a in adding.added])
+    added = [a for a, is_free in zip(adding.added, free, strict=True) if is_free]
+    tx.events.add([_added_event(adding.tenant, adding.actor, a.device) for a in added])
     return added
+
+
+def _added_event(tenant: TenantId, actor: Actor, device: Device) -> Happening:
+    data = {"hardware": str(device.hardware), "lifecycle": str(device.lifecycle)}
+    return Happening(tenant, device.created_at, actor.name, Kind.DEVICE_ADDED, device.id, data)
+
+
+@one
+def _register(tx: Tx, asked: tuple[TenantId, Device, str]) -> Entry:
+    tenant, device, secret = asked
+    (added,) = tx.devices.add(tenant, [(device, _digest(secret))])
+    if added:
+        tx.events.add([_added_event(tenant, Actor(f"device:{device.id}"), device)])
+    entry = tx.devices.entry(tenant, device.id)
+    if entry is None:
+        raise NotFoundError(f"there is no device {device.id}")
+    return entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from otaru.domain.events import Happening, Kind
-from otaru.domain.ids import TenantId
-from otaru.domain.tenant import Tenant
+from otaru.domain.ids import DEFAULT_TENANT, TenantId
+from otaru.domain.tenant import Tenant, TenantSettings
 from otaru.errors import InvalidInputError, NotFoundError, PreconditionFailedError, TooLargeError
 from otaru.ports.store import Tx, one
 from otaru.services.control.world import SYSTEM, Actor, World
@@ -39,9 +39,14 @@ class Seen:
     used: int
 
 
-async def ensure(world: World, tenant: TenantId) -> bool:
-    """Make a tenant with the safe settings where there is none; whether it was made."""
-    return await world.store.write(_ensure, Tenant(tenant, world.clock.now()))
+async def ensure(world: World, tenant: TenantId, settings: TenantSettings | None = None) -> bool:
+    """Make a tenant where there is none; whether it was made. Without `settings` it has the safe ones."""
+    return await world.store.write(_ensure, Tenant(tenant, world.clock.now(), settings or TenantSettings()))
+
+
+async def ensure_default(world: World, polling_s: int) -> bool:
+    """Make the default tenant where it is missing, telling its devices to poll every `polling_s` seconds."""
+    return await ensure(world, DEFAULT_TENANT, TenantSettings(polling=timedelta(seconds=polling_s)))
 
 
 async def show(world: World, tenant: TenantId) -> Seen:

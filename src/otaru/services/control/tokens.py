@@ -14,7 +14,7 @@ from otaru.domain.ids import TenantId, TokenId
 from otaru.domain.token import Token, TokenKind
 from otaru.errors import InvalidInputError, NotFoundError, UnauthenticatedError
 from otaru.ports.store import Tx, one
-from otaru.services.control.world import Actor, World
+from otaru.services.control.world import SYSTEM, Actor, World
 
 MAX_LABEL = 128
 MAX_SECRET = 512
@@ -42,15 +42,9 @@ async def create(
     return await _issue(world, tenant, actor, TokenKind.API, role, label, life)
 
 
-async def create_login(
-    world: World, tenant: TenantId, actor: Actor, role: Role, label: str = "", life: timedelta = LOGIN_LIFE
-) -> Issued:
-    """Make a login code: good once, for a session with `role`.
-
-    Raises:
-        InvalidInputError: the label or the life is out of its bounds.
-    """
-    return await _issue(world, tenant, actor, TokenKind.LOGIN, role, label, life)
+async def login_code(world: World, tenant: TenantId, role: Role = Role.ADMIN, label: str = "login") -> str:
+    """Make a code for the login page: good once, for an hour, for a session with `role`."""
+    return (await _issue(world, tenant, SYSTEM, TokenKind.LOGIN, role, label, LOGIN_LIFE)).secret
 
 
 async def log_in(world: World, code: str) -> Issued:
