@@ -183,5 +183,3 @@ def _tenant(tx: Tx, tenant: TenantId) -> Tenant:
     if found is None:
         raise NotFoundError(f"there is no tenant {tenant}")
     return found
-
-
