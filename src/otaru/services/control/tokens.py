@@ -68,7 +68,8 @@ async def check(world: World, secret: str, kind: TokenKind = TokenKind.API) -> T
     if token is None or token.kind is not kind or not token.good(world.clock.now()):
         # One sentence for all: who guesses learns nothing about what was nearly right.
         raise UnauthenticatedError(
-            "the token is unknown, expired or revoked", hint="Make a new one: otaru token create --data DIR --role admin"
+            "the token is unknown, expired or revoked",
+            hint="Make a new one: otaru token create --data DIR --role admin",
         )
     return token
 
