@@ -17,6 +17,10 @@ class Channel(StrEnum):
     CANCEL = "cancelAction"
 
 
+CONFIRMATION = "confirmationBase"
+"""The third resource that a device answers to, with words of its own."""
+
+
 class Execution(StrEnum):
     """What a device says it is doing with an action."""
 
@@ -206,7 +210,7 @@ def digest(channel: Channel, feedback: Feedback) -> bytes:
     The device's own time belongs to it: a refusal said anew after a second order is another report. A report that is
     sent again because its answer was lost is the same to the letter.
     """
-    parts = (
+    return _identity(
         channel,
         feedback.execution,
         feedback.finished,
@@ -215,6 +219,14 @@ def digest(channel: Channel, feedback: Feedback) -> bytes:
         feedback.device_time,
         *feedback.messages,
     )
+
+
+def consent_digest(said: Consent) -> bytes:
+    """The identity of an answer to a deployment that waits for consent."""
+    return _identity(CONFIRMATION, said.answer, *said.messages)
+
+
+def _identity(*parts: str) -> bytes:
     whole = hashlib.sha256()
     for part in parts:
         data = part.encode()
