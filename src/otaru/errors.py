@@ -55,6 +55,12 @@ class MethodNotAllowedError(OtaruError):
     code = "method_not_allowed"
 
 
+class GoneError(OtaruError):
+    """The thing has ended: what is said of it now comes too late and changes nothing."""
+
+    code = "gone"
+
+
 class AlreadyExistsError(OtaruError):
     """A thing with this key exists and differs."""
 

@@ -20,6 +20,7 @@ _TABLE: dict[type[OtaruError], tuple[int, str]] = {
     errors.AlreadyExistsError: (409, "Already exists"),
     errors.InvalidStateError: (409, "Not in this state"),
     errors.IdempotencyConflictError: (409, "Idempotency-Key used before"),
+    errors.GoneError: (410, "Gone"),
     errors.PreconditionFailedError: (412, "Precondition failed"),
     errors.TooLargeError: (413, "Too large"),
     errors.RangeNotSatisfiableError: (416, "Range not satisfiable"),
