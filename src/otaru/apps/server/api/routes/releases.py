@@ -72,9 +72,7 @@ async def _move(
     call: Call, once: Once, product: str, version: str, edition: int | None, event: ReleaseEvent
 ) -> Response:
     def work(world: World) -> Awaitable[Release]:
-        return releases.move(
-            world, call.tenant, call.actor, ProductName(product), Version(version), event, edition
-        )
+        return releases.move(world, call.tenant, call.actor, ProductName(product), Version(version), event, edition)
 
     return await once(call, work, _show)
 
