@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def install(folder: Path, what: str) -> Path:
     venv.create(folder, with_pip=True)
-    pip = [folder / "bin/pip", "install", "-q", "--disable-pip-version-check", what]
+    pip = [str(folder / "bin/pip"), "install", "-q", "--disable-pip-version-check", what]
     subprocess.run(pip, check=True, timeout=280, env=environment())
     return folder / "bin/otaru"
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import psutil
 
 from tests.support.server import Serving, serving
 
@@ -23,16 +22,20 @@ def one_gib() -> Iterator[bytes]:
         yield n.to_bytes(8, "big") + block[8:]
 
 
+def resident(server: Serving) -> int:
+    pages = Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 @contextmanager
 def watched(server: Serving) -> Iterator[list[int]]:
     """The server's resident memory: before, then at every look until the end."""
-    process = psutil.Process(server.process.pid)
-    seen = [process.memory_info().rss]
+    seen = [resident(server)]
     over = threading.Event()
 
     def look() -> None:
         while not over.wait(0.02):
-            seen.append(process.memory_info().rss)
+            seen.append(resident(server))
 
     watcher = threading.Thread(target=look)
     watcher.start()
