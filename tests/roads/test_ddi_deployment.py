@@ -200,7 +200,10 @@ class TestFeedback:
     )
     def test_swupdates_broken_json(self, operator: Operator, details: bytes) -> None:
         device, action, _ = operator.offered()
-        frame = b'{ "id": 1, "time": "x", "status": { "result": { "finished": "failure" }, "execution": "closed", "details" : [ %s ] } }'
+        frame = (
+            b'{ "id": 1, "time": "x", "status": { "result": { "finished": "failure" }, "execution": "closed", '
+            b'"details" : [ %s ] } }'
+        )
         answer = device.request("POST", f"deploymentBase/{action}/feedback", content=frame % details)
         assert (answer.status_code, answer.content) == (200, b"")
         assert operator.seen(device)["history"][0]["reason"] == "No suitable .swu image found"

@@ -83,7 +83,7 @@ class TestCredentials:
         assert answer.json()["code"] == "unauthenticated"
 
     @pytest.mark.parametrize(
-        "value", [b"", b"TargetToken", b"TargetToken ", b"Basic Zm9v", b"GatewayToken x", b"Bearer x", b"\xff"]
+        "value", [b"", b"TargetToken", b"TargetToken  x", b"Basic Zm9v", b"GatewayToken x", b"Bearer x", b"\xff"]
     )
     def test_no_credential_of_this_device(self, device: DdiDevice, value: bytes) -> None:
         assert device.get(headers={"Authorization": value}).status_code == 401
