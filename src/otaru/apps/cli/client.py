@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from otaru import __version__
 from otaru.apps.cli.problems import not_ours, problem, trouble
-from otaru.errors import InvalidInputError, NotFoundError, OverloadedError, UnavailableError
+from otaru.errors import InvalidInputError, OverloadedError, UnavailableError
 
 if TYPE_CHECKING:
     import httpx
@@ -136,14 +136,6 @@ class Api:
     def delete(self, path: str) -> None:
         """A DELETE."""
         self._exchange("DELETE", path)
-
-    def has(self, path: str) -> bool:
-        """Whether there is such a thing."""
-        try:
-            self._exchange("GET", path)
-        except NotFoundError:
-            return False
-        return True
 
     def send(self, method: str, path: str, body: Body, size: int, headers: Mapping[str, str], **params: Any) -> Any:
         """Send `size` raw bytes once, not tried again by itself; the JSON of the answer.

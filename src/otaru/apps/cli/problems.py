@@ -52,7 +52,7 @@ def problem(status: int, headers: Mapping[str, str], body: bytes, where: str) ->
         message = str(told.get("detail") or told.get("title") or f"{where} answered {status}")
         facts = {name: value for name, value in told.items() if name not in _MEMBERS}
         error = kind(message, hint=told.get("hint") or _hint(kind), **facts)
-    if (wait := headers.get("retry-after", "")).isdigit():
+    if (wait := headers.get("retry-after", "")).isdecimal() and wait.isascii():
         error.facts["retry_after_s"] = float(min(int(wait), 3600))
     return error
 
@@ -105,12 +105,12 @@ def tls_trouble(error: ssl.SSLError, where: str) -> UnavailableError:
     """The error of a TLS handshake that failed: trying again changes nothing."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return UnavailableError(
-            f"the certificate of {where} is not trusted: {error.verify_message}",
+            f"the certificate of {where} is not trusted: {getattr(error, 'verify_message', None) or error}",
             hint="Name the file of its CA with --ca or OTARU_CA.",
             again=False,
         )
     return UnavailableError(
-        f"{where} does not speak TLS as we do: {error.reason or error}",
+        f"{where} does not speak TLS as we do: {getattr(error, 'reason', None) or error}",
         hint="Is it http:// rather than https://?",
         again=False,
     )

@@ -99,20 +99,21 @@ def _in_pieces(api: Api, file: LocalFile, progress: Progress) -> Any:
     upload_id, offset = _begun(api, file)
     here = path("uploads", upload_id)
     refused = 0
-    while offset < file.size:
+    while True:
         try:
+            if offset == file.size:
+                return api.post(f"{here}/finish", {"sha256": file.sha256})
             offset = _piece(api, here, file, offset, progress)
             refused = 0
-        except InvalidStateError:
-            # Another run sends to the same upload, or our last piece arrived although its answer did not.
+        except (InvalidStateError, NotFoundError):
+            # Another run sends to the same upload and may have finished it, or our last piece arrived without an answer.
+            if (known := _known(api, file)) is not None:
+                return known
             refused += 1
             if refused > MAX_REFUSED:
                 raise
-            if (known := _known(api, file)) is not None:
-                return known
             api.sleep(min(0.1 * 2**refused, 3.0))
-            offset = api.get(here)["offset"]
-    return api.post(f"{here}/finish", {"sha256": file.sha256})
+            offset = int(api.get(here)["offset"])
 
 
 def _begun(api: Api, file: LocalFile) -> tuple[str, int]:

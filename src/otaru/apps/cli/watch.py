@@ -56,11 +56,12 @@ def watched(api: Api, printer: Printer, rollout: int, until: str, timeout_s: flo
                 remark(f"otaru: rollout {rollout} is paused; waiting for somebody to resume or stop it")
     if printer.json:
         printer.document(found)
-    return _verdict(found, until, reached(found))
+    return verdict(found, until)
 
 
-def _verdict(rollout: Rollout, until: str, reached: bool) -> Exit | None:
-    state = rollout["state"]
+def verdict(rollout: Rollout, until: str) -> Exit | None:
+    """The exit code for where watching ended; None where all is well."""
+    state, reached = rollout["state"], goal(until)(rollout)
     if not reached and state not in ENDED:
         remark(f"otaru: the time is over, and rollout {rollout['id']} is {state}")
         return Exit.FAILED
