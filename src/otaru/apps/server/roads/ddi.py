@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs, quote
 
 from otaru.apps.server.body import Receive, Scope, Send
-from otaru.apps.server.files import serve_blob
+from otaru.apps.server.files import serve_artifact
 from otaru.apps.server.roads.credentials import admit
 from otaru.apps.server.roads.ddi_call import NO_ACTION, Call
 from otaru.apps.server.settings import Settings
@@ -187,12 +187,13 @@ class DdiRoad:
         _, plan = await self._found(call, OPEN, _FETCHABLE)
         artifact = _artifact(call, plan)
         if ddi.names_file(call.last, artifact.filename):
-            await serve_blob(
-                self._world.blobs,
-                artifact.blob,
-                artifact.filename,
+            await serve_artifact(
                 call.scope,
+                call.receive,
                 call.send,
+                self._world.blobs,
+                artifact.blob.sha256,
+                filename=artifact.filename,
                 x_accel=self._settings.x_accel,
             )
         elif ddi.names_file(call.last.removesuffix(".MD5SUM"), artifact.filename):
