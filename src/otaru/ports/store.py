@@ -292,6 +292,10 @@ class Deployments(Protocol):
         """Newest first, every attempt (the rollouts come without waves)."""
         ...
 
+    def standing(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, State]:
+        """The state of each device's open deployment, else of the one that ended last; without either it is left out."""
+        ...
+
     def page(
         self, tenant: TenantId, rollout: RolloutId, states: Collection[State], after: DeviceId | None, limit: int
     ) -> list[Deployment]:

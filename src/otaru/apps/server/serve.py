@@ -47,6 +47,8 @@ def run(settings: Settings) -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    for chatty in ("uvicorn.error", "alembic"):  # they tell what we tell ourselves
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     with folder.locked(settings.data), _listener(settings) as listener, uvloop_runner() as runner:
         runner.run(_serve(settings, listener))
     return 0
