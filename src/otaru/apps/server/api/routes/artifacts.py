@@ -11,7 +11,7 @@ from otaru.apps.server.api.models.fields import Digest, FileName
 from otaru.apps.server.api.models.releases import ArtifactOut, FinishIn, ListedArtifact, UploadIn, UploadOut
 from otaru.apps.server.api.paging import Items, Wanted, text
 from otaru.apps.server.body import ClientGoneError, Receive, Scope, Send
-from otaru.apps.server.files import serve_blob
+from otaru.apps.server.files import serve_artifact
 from otaru.domain import ids
 from otaru.domain.ids import Sha256
 from otaru.ports.store import Tx
@@ -175,9 +175,9 @@ class _Content(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        del receive
-        blob, settings = self._stored.blob, self._call.request.app.state.settings
-        await serve_blob(self._call.world.blobs, blob, blob.sha256, scope, send, x_accel=settings.x_accel)
+        blobs, sha256 = self._call.world.blobs, self._stored.blob.sha256
+        x_accel = self._call.request.app.state.settings.x_accel
+        await serve_artifact(scope, receive, send, blobs, sha256, filename=sha256, x_accel=x_accel)
 
 
 _CONTENT: dict[int | str, dict[str, Any]] = {
