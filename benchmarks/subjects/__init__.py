@@ -12,8 +12,6 @@ from typing import Protocol
 from benchmarks.load import WORD, Work
 
 TENANT = "DEFAULT"
-REPORTERS = 1000
-"""So many devices of a fleet are in the middle of an update when reports are measured (all, where it is smaller)."""
 
 
 class MissingError(Exception):
@@ -88,7 +86,10 @@ class Subject(Protocol):
         ...
 
     def reports(self) -> Work | None:
-        """Have the first REPORTERS devices in the middle of an update; their reports. None where it takes none."""
+        """Have every device in the middle of an update, with its first report behind it; the reports that follow.
+
+        None where it takes none.
+        """
         ...
 
     def kept(self) -> int:

@@ -45,7 +45,7 @@ def shape(engine: Engine) -> list[tuple[object, ...]]:
         return [tuple(row) for row in connection.execute(text(SHAPE[engine.dialect.name]))]
 
 
-def test_they_make_what_the_tables_say(empty: str, engine: Engine, databases: Databases):
+def test_they_make_what_the_tables_say(empty: str, engine: Engine, databases: Databases) -> None:
     assert upgrade(empty) == ["0001"]
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
@@ -58,12 +58,12 @@ def test_they_make_what_the_tables_say(empty: str, engine: Engine, databases: Da
     assert shape(engine) == expected
 
 
-def test_a_second_upgrade_does_nothing(empty: str):
+def test_a_second_upgrade_does_nothing(empty: str) -> None:
     upgrade(empty)
     assert upgrade(empty) == []
 
 
-def test_processes_that_start_together_all_end_well(empty: str):
+def test_processes_that_start_together_all_end_well(empty: str) -> None:
     program = "import sys; from otaru.adapters.sql.migrate import upgrade; print(upgrade(sys.argv[1]))"
     command = [sys.executable, "-c", program, empty]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
@@ -71,12 +71,12 @@ def test_processes_that_start_together_all_end_well(empty: str):
     assert sorted(outputs) == ["['0001']", "[]", "[]"]
 
 
-def test_threads_that_start_together_all_end_well(empty: str):
+def test_threads_that_start_together_all_end_well(empty: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(upgrade, [empty] * 4)) == [[], [], [], ["0001"]]
 
 
-def test_check_tells_the_states_apart(empty: str, engine: Engine):
+def test_check_tells_the_states_apart(empty: str, engine: Engine) -> None:
     if engine.dialect.name == "postgresql":
         state = check(empty)
         assert (state.current, state.pending, state.ok) == (None, ("0001",), False)
@@ -89,13 +89,13 @@ def test_check_tells_the_states_apart(empty: str, engine: Engine):
     assert check(empty).problems == ("table report is missing",)
 
 
-def test_check_does_not_make_a_database(tmp_path: Path):
+def test_check_does_not_make_a_database(tmp_path: Path) -> None:
     with pytest.raises(DataFolderError, match="no database"):
         check(f"sqlite:///{tmp_path / 'none.db'}")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_newer_database_is_refused(empty: str, engine: Engine):
+def test_a_newer_database_is_refused(empty: str, engine: Engine) -> None:
     upgrade(empty)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -104,14 +104,14 @@ def test_a_newer_database_is_refused(empty: str, engine: Engine):
             function(empty)
 
 
-def test_somebody_elses_tables_are_not_touched(empty: str, engine: Engine):
+def test_somebody_elses_tables_are_not_touched(empty: str, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE device (id integer)"))
     with pytest.raises(DataFolderError, match="not made by us"):
         upgrade(empty)
 
 
-def test_a_damaged_file_is_named(tmp_path: Path):
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "otaru.db"
     path.write_bytes(b"this is no database at all" * 100)
     for function in (upgrade, check):
@@ -119,7 +119,7 @@ def test_a_damaged_file_is_named(tmp_path: Path):
             function(f"sqlite:///{path}")
 
 
-def test_a_damaged_page_is_found(tmp_path: Path):
+def test_a_damaged_page_is_found(tmp_path: Path) -> None:
     path = tmp_path / "otaru.db"
     upgrade(f"sqlite:///{path}")
     content = bytearray(path.read_bytes())
@@ -128,7 +128,7 @@ def test_a_damaged_page_is_found(tmp_path: Path):
     assert not check(f"sqlite:///{path}").ok
 
 
-def test_a_reader_does_not_wait_for_a_migration(empty: str, engine: Engine):
+def test_a_reader_does_not_wait_for_a_migration(empty: str, engine: Engine) -> None:
     upgrade(empty)
     reader = open_reader(empty)
     with engine.connect() as writing, writing.begin():
@@ -142,11 +142,11 @@ def test_a_reader_does_not_wait_for_a_migration(empty: str, engine: Engine):
 
 
 @pytest.mark.parametrize("url", ["", "mysql://x/y", "sqlite://", "sqlite:///:memory:", "sqlite://host/x.db", "no url"])
-def test_an_address_of_no_database_of_ours_is_refused(url: str):
+def test_an_address_of_no_database_of_ours_is_refused(url: str) -> None:
     with pytest.raises(InvalidInputError):
         upgrade(url)
 
 
-def test_a_missing_folder_is_named(tmp_path: Path):
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataFolderError, match="does not exist"):
         upgrade(f"sqlite:///{tmp_path}/missing/otaru.db")

@@ -330,7 +330,9 @@ class StoreRegistry:
         failing = False
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hint.wait(), TAIL_INTERVAL_S)
+                # Not wait_for: until Python 3.12 it may swallow the cancellation that `close` waits for.
+                async with asyncio.timeout(TAIL_INTERVAL_S):
+                    await self._hint.wait()
             self._hint.clear()
             try:
                 async with self._round:

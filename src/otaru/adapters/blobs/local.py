@@ -1,259 +1,214 @@
-"""Blobs in a local folder: `uploads/ID` while they grow, `blobs/ab/abcd…` when they are whole.
+"""Blobs in a local folder: `uploads/ID` while they come, `blobs/ab/abcdef…` (their SHA-256) when they are whole.
 
-A blob gets its name only when its bytes are on the disk: write → fsync → hash → link to its name → fsync of the folder.
-A torn file can thus only be an upload, which is resumed or swept. Hashes are taken in `finish`, over what the disk
-holds, so an upload may be resumed by another process.
+Theory of operation. Bytes are written and hashed in one pass, synced, renamed to their digest, and then the folder is
+synced: whatever a crash interrupts, a file under `blobs/` is whole. Nothing ever writes to a file there. The disk is
+worked in threads of our own, step by step, so that neither a slow disk nor a hash holds up the event loop, and memory
+stays at one step for each upload. A step that has begun is waited for even when its caller is cancelled: its files
+stay open until it has ended.
+
+Files are private to their owner. Where the root folder lets its group read (for nginx and X-Accel-Redirect), so do the
+blobs, but never the uploads.
 """
 
 import asyncio
-import contextlib
-import errno
-import fcntl
-import hashlib
 import os
-import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
+from otaru.adapters.blobs import uploads
+from otaru.adapters.blobs.durable import full_disk_named, make_folder, sync_folder
+from otaru.adapters.blobs.uploads import STEP, Digests, Signature, Upload
+from otaru.domain import ids
 from otaru.domain.ids import Sha256
 from otaru.domain.release import Blob
-from otaru.errors import (
-    ChecksumMismatchError,
-    InvalidInputError,
-    InvalidStateError,
-    NotFoundError,
-    StorageFullError,
-    TooLargeError,
-)
+from otaru.errors import ChecksumMismatchError, InvalidInputError, InvalidStateError, NotFoundError, TooLargeError
 
-_STEP = 1024 * 1024
-_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_THREADS = 8
+_REMEMBERED = 256
+"""Uploads whose hashes are kept between two appends; one that is forgotten is read again when it is finished."""
+
+_Memory = tuple[Signature, Digests]
 
 
 class LocalBlobs:
-    """Implements `ports.blobs.Blobs`."""
+    """`ports.blobs.Blobs` in the folder `root`, which is made where it is missing."""
 
     def __init__(self, root: Path) -> None:
-        """Use `root`, which exists; its folders are made."""
-        self._uploads = root / "uploads"
-        self._blobs = root / "blobs"
-        for folder in (self._uploads, self._blobs):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root = root.absolute()
+        self._uploads, self._blobs = root / "uploads", root / "blobs"
+        self._threads = _Threads()
+        self._memories: dict[str, _Memory] = {}
+        for folder in reversed([folder for folder in (root, *root.parents) if not folder.exists()]):
+            make_folder(folder)
+        with suppress(PermissionError):  # a parent that we may pass but not read was there before us
+            sync_folder(root.parent)
+        self._group = root.stat().st_mode & 0o050
+        make_folder(self._uploads)
+        make_folder(self._blobs, self._group)
 
     async def begin(self, upload: str, limit: int) -> None:
-        """See the port. The limit is kept in the file's name, so that any process finds it."""
-        with contextlib.suppress(NotFoundError):
-            self._find(upload)
-            return
-        await asyncio.to_thread(self._begin, upload, limit)
-
-    def _begin(self, upload: str, limit: int) -> None:
-        with _disk():
-            os.close(os.open(self._uploads / f"{_id(upload)}.{limit}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            _sync(self._uploads)
+        """Start an upload that may hold `limit` bytes at most."""
+        await self._threads.run(uploads.begin, self._uploads, upload, limit)
 
     async def offset(self, upload: str) -> int:
-        """See the port."""
-        return self._find(upload)[0].stat().st_size
+        """How many bytes of it are durable."""
+        return await self._threads.run(uploads.offset, self._uploads, upload)
 
     async def append(self, upload: str, offset: int, chunks: AsyncIterator[bytes]) -> int:
-        """See the port."""
-        path, limit = self._find(upload)
-        with _held(path) as descriptor:
-            size = os.fstat(descriptor).st_size
-            if offset != size:
-                raise InvalidStateError(f"the upload is at {size}, not at {offset}", offset=size)
+        """Write `chunks` from `offset` on."""
+        opened = Upload(self._uploads, upload)
+        try:
+            await self._threads.run(_open, opened, self._memories.get(upload))
+            if opened.offset != offset:
+                raise InvalidStateError(f"the upload goes on at {opened.offset}, not at {offset}", offset=opened.offset)
             try:
-                async for piece in _steps(chunks):
-                    if offset + len(piece) > limit:
-                        raise TooLargeError(
-                            f"the upload is larger than the {limit} bytes that are allowed", limit=limit
-                        )
-                    await asyncio.to_thread(_write, descriptor, piece, offset)
-                    offset += len(piece)
+                await self._pour(opened, chunks)
             finally:
-                await asyncio.to_thread(_settle, descriptor, offset)
-        return offset
+                await self._threads.run(opened.sync)
+                self._remember(upload, opened.memory())
+            return opened.offset
+        finally:
+            opened.close()
+
+    async def _pour(self, opened: Upload, chunks: AsyncIterator[bytes]) -> None:
+        buffer = bytearray()
+        try:
+            async for chunk in chunks:
+                if opened.offset + len(buffer) + len(chunk) > opened.limit:
+                    raise TooLargeError(f"the file is larger than {opened.limit} bytes", limit=opened.limit)
+                buffer += chunk
+                if len(buffer) >= STEP:
+                    full, buffer = buffer, bytearray()
+                    await self._threads.run(opened.write, full)
+        finally:
+            if buffer:
+                await self._threads.run(opened.write, buffer)
 
     async def finish(self, upload: str, expected: Sha256 | None = None) -> Blob:
-        """See the port."""
-        path, _ = self._find(upload)
-        with _held(path) as descriptor:
-            blob = await asyncio.to_thread(_hashed, descriptor)
-            if expected is not None and blob.sha256 != expected:
-                path.unlink()
-                raise ChecksumMismatchError(f"the bytes have the SHA-256 {blob.sha256}, not {expected}")
-            await asyncio.to_thread(self._name, path, descriptor, blob.sha256)
+        """Make the upload a blob."""
+        blob = await self._threads.run(self._finish, upload, self._memories.get(upload), expected)
+        self._memories.pop(upload, None)
         return blob
 
-    def _name(self, path: Path, descriptor: int, sha256: Sha256) -> None:
-        final = self._path(sha256)
-        with _disk():
-            os.fsync(descriptor)
-            if not final.parent.is_dir():
-                final.parent.mkdir(mode=0o700, exist_ok=True)
-                _sync(self._blobs)
-            with contextlib.suppress(FileExistsError):
-                os.link(path, final)
-            _sync(final.parent)
-            path.unlink()
+    def _finish(self, upload: str, memory: _Memory | None, expected: Sha256 | None) -> Blob:
+        with closing(Upload(self._uploads, upload)) as opened:
+            _open(opened, memory)
+            blob = opened.blob()
+            if expected is not None and blob.sha256 != expected:
+                uploads.remove(self._uploads, upload)
+                raise ChecksumMismatchError(
+                    f"the bytes that arrived have the SHA-256 {blob.sha256}, not {expected}",
+                    hint="Upload the file again.",
+                    expected=expected,
+                    found=blob.sha256,
+                )
+            path = self._path(blob.sha256)
+            make_folder(path.parent, self._group)
+            opened.move(path, 0o600 | self._group & 0o040)
+            sync_folder(path.parent)
+            return blob
 
     async def abort(self, upload: str) -> None:
-        """See the port."""
-        with contextlib.suppress(NotFoundError):
-            self._find(upload)[0].unlink(missing_ok=True)
+        """Forget an upload."""
+        self._memories.pop(upload, None)
+        await self._threads.run(uploads.remove, self._uploads, upload)
 
     @contextmanager
-    def open(self, sha256: Sha256) -> Iterator["LocalBlob"]:
-        """See the port."""
+    def open(self, sha256: Sha256) -> Iterator["LocalFile"]:
+        """Open a blob to read."""
         try:
-            descriptor = os.open(self._path(sha256), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._path(sha256), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise NotFoundError(f"there is no blob {sha256}") from None
+            raise NotFoundError(f"there is no artifact {sha256}") from None
         try:
-            yield LocalBlob(descriptor)
+            yield LocalFile(descriptor, self._threads)
         finally:
             os.close(descriptor)
 
     def path(self, sha256: Sha256) -> str | None:
-        """See the port."""
-        final = self._path(sha256)
-        return str(final.relative_to(self._blobs.parent)) if final.exists() else None
+        """Its path below the root; None where there is no such blob."""
+        path = self._path(sha256)
+        return f"{self._blobs.name}/{path.parent.name}/{path.name}" if path.exists() else None
 
     def stored(self) -> Iterator[tuple[Sha256, int, datetime]]:
-        """See the port."""
+        """Every blob with its size and when it was stored."""
         for path in self._blobs.glob("??/*"):
-            facts = path.stat()
-            yield Sha256(path.name), facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC)
+            try:
+                sha256, now = ids.sha256(path.name), path.stat()
+            except (InvalidInputError, FileNotFoundError):
+                continue  # not ours, or removed meanwhile
+            yield sha256, now.st_size, datetime.fromtimestamp(now.st_mtime, UTC)
 
     async def remove(self, sha256: Sha256) -> None:
-        """See the port."""
-        self._path(sha256).unlink(missing_ok=True)
+        """Remove a blob. One that a power cut brings back has no row, so it is removed again."""
+        await self._threads.run(self._path(sha256).unlink, missing_ok=True)
 
     async def sweep(self, older_than: datetime) -> tuple[int, int]:
-        """See the port."""
-        return await asyncio.to_thread(self._sweep, older_than.timestamp())
-
-    def _sweep(self, older_than: float) -> tuple[int, int]:
-        count = size = 0
-        for path in self._uploads.iterdir():
-            with contextlib.suppress(FileNotFoundError, InvalidStateError), _held(path) as descriptor:
-                facts = os.fstat(descriptor)
-                if facts.st_mtime < older_than:
-                    path.unlink()
-                    count, size = count + 1, size + facts.st_size
-        return count, size
-
-    def _find(self, upload: str) -> tuple[Path, int]:
-        for path in self._uploads.glob(f"{_id(upload)}.*"):
-            return path, int(path.suffix[1:])
-        raise NotFoundError(f"there is no upload {upload}")
+        """Remove uploads untouched since `older_than`."""
+        return await self._threads.run(uploads.sweep, self._uploads, older_than.timestamp())
 
     def _path(self, sha256: Sha256) -> Path:
-        if not _DIGEST.fullmatch(sha256):
-            raise InvalidInputError("that is no SHA-256")
-        return self._blobs / sha256[:2] / sha256
+        """No digest leads out of the folder: parsed again, whatever the caller did."""
+        name = ids.sha256(sha256)
+        return self._blobs / name[:2] / name
+
+    def _remember(self, upload: str, memory: _Memory | None) -> None:
+        if memory is None:
+            return
+        self._memories[upload] = memory
+        if len(self._memories) > _REMEMBERED:
+            del self._memories[next(iter(self._memories))]
 
 
-class LocalBlob:
-    """Implements `ports.blobs.OpenBlob`."""
+def _open(upload: Upload, memory: _Memory | None) -> None:
+    upload.open()
+    if memory is not None:
+        upload.recall(*memory)
 
-    def __init__(self, descriptor: int) -> None:
-        """Read from `descriptor`, which the opener closes."""
+
+class LocalFile:
+    """`ports.blobs.OpenBlob`: a descriptor that the kernel can copy from."""
+
+    def __init__(self, descriptor: int, threads: "_Threads") -> None:
         self._descriptor = descriptor
+        self._threads = threads
         self.size = os.fstat(descriptor).st_size
 
-    def fileno(self) -> int | None:
-        """See the port."""
+    def fileno(self) -> int:
+        """The descriptor."""
         return self._descriptor
 
     async def read_at(self, offset: int, length: int) -> bytes:
-        """See the port."""
-        return await asyncio.to_thread(os.pread, self._descriptor, length, offset)
+        """Up to `length` bytes from `offset`; empty at the end."""
+        return await self._threads.run(os.pread, self._descriptor, length, offset)
 
 
-def _id(upload: str) -> str:
-    if not _ID.fullmatch(upload):
-        raise NotFoundError("there is no such upload")
-    return upload
+class _Threads:
+    """Runs one blocking step in a worker thread, with a full disk called by its name."""
 
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="blobs")
 
-@contextmanager
-def _held(path: Path) -> Iterator[int]:
-    """The file, for this caller alone, also among processes."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise NotFoundError("there is no such upload") from None
-    try:
+    async def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def work() -> T:
+            with full_disk_named():
+                return step(*args, **kwargs)
+
+        running = asyncio.get_running_loop().run_in_executor(self._executor, work)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InvalidStateError("somebody else is writing this upload") from None
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StorageFullError("the disk is full") from None
-        raise
-
-
-async def _steps(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Small chunks gathered into steps worth a thread's time."""
-    gathered = bytearray()
-    try:
-        async for chunk in chunks:
-            gathered += chunk
-            if len(gathered) >= _STEP:
-                yield bytes(gathered)
-                gathered.clear()
-    except BaseException:
-        if gathered:
-            yield bytes(gathered)
-        raise
-    if gathered:
-        yield bytes(gathered)
-
-
-def _write(descriptor: int, piece: bytes, offset: int) -> None:
-    with _disk():
-        rest = memoryview(piece)
-        while rest:
-            written = os.pwrite(descriptor, rest, offset)
-            rest, offset = rest[written:], offset + written
-
-
-def _settle(descriptor: int, offset: int) -> None:
-    """Drop a step that was written in part, and make the rest durable."""
-    with _disk():
-        os.ftruncate(descriptor, offset)
-        os.fsync(descriptor)
-
-
-def _hashed(descriptor: int) -> Blob:
-    digests = hashlib.sha256(), hashlib.sha1(usedforsecurity=False), hashlib.md5(usedforsecurity=False)
-    size = 0
-    while piece := os.pread(descriptor, _STEP, size):
-        size += len(piece)
-        for digest in digests:
-            digest.update(piece)
-    sha256, sha1, md5 = (digest.hexdigest() for digest in digests)
-    return Blob(Sha256(sha256), sha1, md5, size)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # The step still uses descriptors that our caller is about to close.
+            while not running.done():
+                try:
+                    await asyncio.wait([running])
+                except asyncio.CancelledError:
+                    continue
+            raise

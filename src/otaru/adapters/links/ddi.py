@@ -213,7 +213,8 @@ class DdiLink:
         if body is not None:
             headers["Content-Type"] = "application/json"
         with _told(url):
-            async with self._wire.session.request(method, url, data=body, headers=headers) as answer:
+            request = self._wire.session.request(method, url, data=body, headers=headers, allow_redirects=False)
+            async with request as answer:
                 if answer.status not in {200, 304}:
                     raise _refusal(answer.status, answer.headers, url)
                 return answer.status, answer.headers, await _whole(answer)

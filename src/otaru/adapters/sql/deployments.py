@@ -60,6 +60,11 @@ _OF_DEVICE = f"""
 SELECT {_COLUMNS} FROM deployment d {_WORDS} WHERE d.tenant = ? AND d.device = ?
 ORDER BY d.changed_at DESC, d.rollout DESC, d.attempt DESC LIMIT ?"""
 
+_STANDING = """
+SELECT d.device, d.state FROM k CROSS JOIN deployment d
+WHERE d.tenant = ? AND d.device = k.device AND d.state <> 'scheduled'
+ORDER BY d.ended_at IS NULL, d.ended_at, d.rollout, d.attempt"""
+
 _PAGE = f"""
 SELECT {_COLUMNS} FROM deployment d {_WORDS}
 WHERE d.tenant = ? AND d.rollout = ? AND d.current AND d.device > ? ORDER BY d.device LIMIT ?"""
@@ -145,6 +150,11 @@ class SqlDeployments:
         deployments = [_deployment(row) for row in fetch(self._session, _OF_DEVICE, tenant, device, limit)]
         rollouts = without_waves(self._session, tenant, {d.rollout for d in deployments})
         return [(deployment, rollouts[deployment.rollout]) for deployment in deployments]
+
+    def standing(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, State]:
+        keys = [(device,) for device in devices]
+        # The last one stays: those that ended in the order of their ends, then the open one.
+        return {row.device: State(row.state) for row in fetch_keyed(self._session, _DEVICES, keys, _STANDING, tenant)}
 
     def page(
         self, tenant: TenantId, rollout: RolloutId, states: Collection[State], after: DeviceId | None, limit: int

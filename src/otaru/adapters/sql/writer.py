@@ -264,7 +264,12 @@ class _Line:
 
 
 def _call(tx: SqlTx, bulk: Bulk, group: list[_Job]) -> None:
-    results = bulk(tx, [job.param for job in group])
+    try:
+        results = bulk(tx, [job.param for job in group])
+    except Exception:
+        raise
+    except BaseException as error:  # SystemExit and its like would end the thread, or the caller's event loop
+        raise RuntimeError(f"{bulk!r} ended with {error!r}") from error
     if len(results) != len(group):
         raise RuntimeError(f"{bulk!r} gave {len(results)} results for {len(group)} jobs")
     for job, result in zip(group, results, strict=True):

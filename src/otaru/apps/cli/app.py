@@ -5,7 +5,20 @@ from typing import Annotated
 import typer
 
 from otaru import __version__
-from otaru.apps.cli import artifacts, devices, events, products, releases, rollouts, serving, tenants, tokens
+from otaru.apps.cli import (
+    artifacts,
+    demo,
+    devices,
+    events,
+    products,
+    releases,
+    rollouts,
+    serving,
+    simulate,
+    tenants,
+    tokens,
+)
+from otaru.apps.cli.command import command
 
 app = typer.Typer(
     name="otaru",
@@ -38,7 +51,9 @@ def root(
     del version
 
 
+app.command("demo")(demo.demo)
 app.command("serve")(serving.serve)
+command(app, "simulate")(simulate.simulate)
 for _name, _noun in (
     ("db", serving.db),
     ("blobs", serving.blobs),

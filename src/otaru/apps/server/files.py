@@ -1,79 +1,176 @@
-"""Stored bytes as an answer: whole or a range, at constant memory (RFC 9110, sections 13 and 14)."""
+"""Answers that are files: GET and HEAD with one range (RFC 9110, 13 and 14), from the kernel's hands or nginx's.
 
+A blob never changes under its SHA-256, so that is its strong ETag, and a download that was cut resumes with `Range`
+(and `If-Range`) against any server that has the blob. Requests for several ranges, and ranges that make no sense, get
+the whole file, as 14.2 allows.
+"""
+
+import asyncio
 import re
 from urllib.parse import quote
 
-from otaru.apps.server.body import Scope, Send, header
-from otaru.domain.release import Blob
-from otaru.errors import NotFoundError, RangeNotSatisfiableError
-from otaru.ports.blobs import Blobs
+from otaru.apps.server.body import Receive, Scope, Send, header
+from otaru.domain.ids import Sha256
+from otaru.errors import PreconditionFailedError, RangeNotSatisfiableError
+from otaru.ports.blobs import Blobs, OpenBlob
 
-_STEP = 256 * 1024
-_RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
+Headers = list[tuple[bytes, bytes]]
+
+PIECE = 256 * 1024
+_RANGE = re.compile(rb"bytes=([0-9]{0,64})-([0-9]{0,64})", re.IGNORECASE)
 
 
-async def serve_blob(blobs: Blobs, blob: Blob, filename: str, scope: Scope, send: Send, *, x_accel: str = "") -> None:
-    """Answer GET or HEAD with a blob.
+async def serve_artifact(
+    scope: Scope, receive: Receive, send: Send, blobs: Blobs, sha256: Sha256, *, filename: str, x_accel: str = ""
+) -> None:
+    """Answer with a stored blob; `x_accel` is the setting of that name.
 
     Raises:
-        NotFoundError: the bytes are gone.
-        RangeNotSatisfiableError: the range lies outside the file.
+        NotFoundError: there is no such blob.
+        RangeNotSatisfiableError, PreconditionFailedError: as `serve_blob`.
     """
-    etag = f'"{blob.sha256}"'.encode()
-    headers = [
+    path = blobs.path(sha256) if x_accel else None
+    with blobs.open(sha256) as blob:
+        accel = None if path is None else x_accel + path
+        await serve_blob(scope, receive, send, blob, etag=sha256, filename=filename, accel=accel)
+
+
+async def serve_blob(
+    scope: Scope, receive: Receive, send: Send, blob: OpenBlob, *, etag: str, filename: str, accel: str | None = None
+) -> None:
+    """Answer a GET or HEAD with an open file.
+
+    Args:
+        scope: ASGI's.
+        receive: ASGI's.
+        send: ASGI's.
+        blob: what is sent.
+        etag: names these bytes and no others (their SHA-256); without quotes.
+        filename: under which a browser saves it.
+        accel: where nginx finds the file (X-Accel-Redirect): it then sends the bytes, whole or in ranges, and we none.
+
+    Raises:
+        RangeNotSatisfiableError: the range lies outside the file; nothing was sent.
+        PreconditionFailedError: If-Match asks for other bytes; nothing was sent.
+    """
+    tag = f'"{etag}"'.encode("ascii")
+    headers: Headers = [(b"etag", tag), (b"accept-ranges", b"bytes")]
+    if not_modified(scope, tag):
+        await _empty(send, 304, headers)
+        return
+    headers += [
         (b"content-type", b"application/octet-stream"),
-        (b"accept-ranges", b"bytes"),
-        (b"etag", etag),
-        (b"content-disposition", f"attachment; filename*=UTF-8''{quote(filename, safe='')}".encode()),
+        (b"content-disposition", disposition(filename)),
+        (b"cache-control", b"no-transform"),
+        (b"x-content-type-options", b"nosniff"),
     ]
-    if etag in (header(scope, b"if-none-match") or b""):
-        await _send(send, 304, headers, b"")
+    if accel is not None:
+        await _empty(send, 200, [*headers, (b"x-accel-redirect", quote(accel).encode()), (b"content-length", b"0")])
         return
-    if x_accel:
-        path = blobs.path(blob.sha256)
-        if path is None:
-            raise NotFoundError("the bytes are gone")
-        await _send(send, 200, [*headers, (b"x-accel-redirect", (x_accel + path).encode())], b"")
-        return
-    span = _span(scope, blob.size, etag)
-    start, end = span or (0, blob.size)
-    headers.append((b"content-length", str(end - start).encode()))
-    if span is not None:
-        headers.append((b"content-range", f"bytes {start}-{end - 1}/{blob.size}".encode()))
-    status = 200 if span is None else 206
-    if scope["method"] == "HEAD":
-        await _send(send, status, headers, b"")
-        return
-    with blobs.open(blob.sha256) as opened:
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        while start < end:
-            piece = await opened.read_at(start, min(_STEP, end - start))
-            start += len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    start, end = 0, blob.size
+    status = 200
+    if (part := wanted(scope, tag, blob.size)) is not None:
+        start, end = part
+        status = 206
+        headers.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, blob.size)))
+    headers.append((b"content-length", b"%d" % (end - start)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await _body(scope, receive, send, blob, start, end)
 
 
-def _span(scope: Scope, size: int, etag: bytes) -> tuple[int, int] | None:
-    """The half-open range that is asked for; None for the whole file."""
-    asked = header(scope, b"range")
-    condition = header(scope, b"if-range")
-    if asked is None or (condition is not None and condition != etag):
+def not_modified(scope: Scope, tag: bytes) -> bool:
+    """Whether the client says that it has these bytes (13.1.2).
+
+    Raises:
+        PreconditionFailedError: it wants other bytes or none (13.1.1).
+    """
+    match = header(scope, b"if-match")
+    if match is not None and match.strip() != b"*" and tag not in _tags(match):
+        raise PreconditionFailedError("If-Match names other bytes than these")
+    none_match = header(scope, b"if-none-match")
+    if none_match is None:
+        return False
+    return none_match.strip() == b"*" or tag in {found.removeprefix(b"W/") for found in _tags(none_match)}
+
+
+def _tags(value: bytes) -> list[bytes]:
+    return [found.strip(b" \t") for found in value.split(b",")]
+
+
+def wanted(scope: Scope, tag: bytes, size: int) -> tuple[int, int] | None:
+    """The part of the file that is asked for, as start and end; None for all of it.
+
+    Raises:
+        RangeNotSatisfiableError: see `parse_range`.
+    """
+    asked = [value for name, value in scope["headers"] if name == b"range"]
+    if len(asked) != 1 or scope["method"] != "GET":  # 14.2: a Range has no meaning for other methods
         return None
-    found = _RANGE.fullmatch(asked.replace(b" ", b""))
-    if found is None or found.groups() == (b"", b""):
-        return None  # several ranges, or none that we know: the whole file is a right answer
-    first, last = found.groups()
-    if first == b"":
-        start, end = max(0, size - int(last)), size
+    if_range = header(scope, b"if-range")
+    if if_range is not None and if_range.strip() != tag:  # a date never matches: we give none
+        return None
+    return parse_range(asked[0], size)
+
+
+def parse_range(value: bytes, size: int) -> tuple[int, int] | None:
+    """Read a Range header; start and end of the part, or None where it is to be ignored.
+
+    Raises:
+        RangeNotSatisfiableError: it is a single range that holds not one byte of the file.
+    """
+    found = _RANGE.fullmatch(value.strip(b" \t"))
+    if found is None or not (found[1] or found[2]):
+        return None
+    if not found[1]:
+        start, end = max(0, size - int(found[2])), size
     else:
-        start, end = int(first), min(size, int(last) + 1) if last else size
-    if start >= size or start >= end:
-        if first and last and int(last) < int(first):
-            return None
-        raise RangeNotSatisfiableError(f"the range lies outside the file of {size} bytes", size=size)
+        start, end = int(found[1]), size
+        if found[2]:
+            if int(found[2]) < start:
+                return None
+            end = min(size, int(found[2]) + 1)
+    if start >= end:
+        raise RangeNotSatisfiableError(f"the file has {size} bytes; that range holds none of them", size=size)
     return start, end
+
+
+def disposition(filename: str) -> bytes:
+    """A Content-Disposition (RFC 6266) that saves under `filename`, whatever it contains."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in filename)
+    value = f'attachment; filename="{plain}"'
+    if plain != filename:
+        value += f"; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
+    return value.encode("ascii")
+
+
+async def _empty(send: Send, status: int, headers: Headers) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _body(scope: Scope, receive: Receive, send: Send, blob: OpenBlob, start: int, end: int) -> None:
+    if scope["method"] == "HEAD" or start == end:
+        await send({"type": "http.response.body", "body": b""})
+    elif "http.response.zerocopysend" in scope.get("extensions", {}) and blob.fileno() is not None:
+        await send({"type": "http.response.zerocopysend", "file": blob, "offset": start, "count": end - start})
+    else:
+        await _stream(receive, send, blob, start, end)
+
+
+async def _stream(receive: Receive, send: Send, blob: OpenBlob, start: int, end: int) -> None:
+    """Send piece by piece, until the end or until nobody listens: `send` does not say so, `receive` does."""
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        while start < end and not gone.done():
+            piece = await blob.read_at(start, min(PIECE, end - start))
+            if not piece:
+                raise OSError("the file is shorter than it was")
+            start += len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": start < end})
+    finally:
+        gone.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,6 +1,5 @@
 """What a simulated fleet is to be like, as people write it on the command line. Pure."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,9 +10,6 @@ from otaru.errors import InvalidInputError
 
 MAX_DEVICES = 100_000
 MAX_SPEED = 10_000.0
-
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?")
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +99,11 @@ def shares(texts: Sequence[str]) -> dict[str, float]:
         name, _, value = part.strip().rpartition("=")
         if not name:
             raise InvalidInputError(f"{part!r} is not NAME=SHARE", hint="Such as 2026.0.0=0.1.")
-        parsed[name] = share(_number(value, part), name)
+        number = _number(value, part)
+        if number > 1:
+            raise InvalidInputError(f"the share of {name} is between 0 and 1, not {number:g}")
+        parsed[name] = number
     return parsed
-
-
-def share(value: float, what: str) -> float:
-    """Check a share.
-
-    Raises:
-        InvalidInputError: it is not between 0 and 1.
-    """
-    if not 0 <= value <= 1:
-        raise InvalidInputError(f"the share of {what} is between 0 and 1, not {value:g}")
-    return value
 
 
 def components(texts: Sequence[str]) -> dict[str, str]:
@@ -131,18 +119,6 @@ def components(texts: Sequence[str]) -> dict[str, str]:
             raise InvalidInputError(f"{text!r} is not COMPONENT=VERSION", hint="Such as app=1.0.0.")
         parsed[ids.name(component)] = str(ids.version(version))
     return parsed
-
-
-def span_s(text: str) -> float:
-    """Parse a length of time in seconds: `90`, `90s`, `15m`, `2h`, `1d`.
-
-    Raises:
-        InvalidInputError: it does not read like that.
-    """
-    match = _SPAN.fullmatch(text.strip())
-    if match is None:
-        raise InvalidInputError(f"{text!r} is not a length of time", hint="Such as 90s, 15m or 2h.")
-    return float(match[1]) * _UNITS_S[match[2] or "s"]
 
 
 def _number(text: str, where: str) -> float:

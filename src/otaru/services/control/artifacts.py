@@ -8,6 +8,7 @@ The limit of an upload is taken when it begins: the tenant's largest artifact, o
 the same time may each have been promised the rest of it, so the row is only given when the quota still holds.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from otaru.ports.store import Tx, one
 from otaru.services.control.world import World
 
 SWEEP_AFTER = timedelta(hours=24)
-_SWEEP_BATCH = 500
+_SWEEP_BATCH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,24 +169,20 @@ async def sweep(world: World, after: timedelta = SWEEP_AFTER) -> tuple[int, int]
     """
     before = world.clock.now() - after
     count, freed = await world.blobs.sweep(before)
-    old: dict[Sha256, int] = {}
-    for sha256, size, at in world.blobs.stored():
-        if at < before:
-            old[sha256] = size
-        if len(old) >= _SWEEP_BATCH:
-            swept = await _sweep_unknown(world, old)
-            count, freed = count + swept[0], freed + swept[1]
-            old.clear()
-    swept = await _sweep_unknown(world, old)
-    return count + swept[0], freed + swept[1]
+    old = await asyncio.to_thread(lambda: {sha256: size for sha256, size, at in world.blobs.stored() if at < before})
+    digests = list(old)
+    for start in range(0, len(digests), _SWEEP_BATCH):
+        batch = digests[start : start + _SWEEP_BATCH]
+        known = await _known(world, batch)
+        for sha256 in batch:
+            if sha256 not in known:
+                await world.blobs.remove(sha256)
+                count, freed = count + 1, freed + old[sha256]
+    return count, freed
 
 
-async def _sweep_unknown(world: World, old: dict[Sha256, int]) -> tuple[int, int]:
-    known = await world.store.read(lambda tx: tx.blobs.every_known(list(old)))
-    unknown = [sha256 for sha256 in old if sha256 not in known]
-    for sha256 in unknown:
-        await world.blobs.remove(sha256)
-    return len(unknown), sum(old[sha256] for sha256 in unknown)
+async def _known(world: World, digests: list[Sha256]) -> set[Sha256]:
+    return await world.store.read(lambda tx: tx.blobs.every_known(digests))
 
 
 async def _allowance(world: World, tenant: TenantId, size: int | None) -> int:

@@ -134,7 +134,14 @@ async def change(
     return changed
 
 
-async def move(world: World, tenant: TenantId, actor: Actor, device: DeviceId, event: LifecycleEvent) -> Device:
+async def move(
+    world: World,
+    tenant: TenantId,
+    actor: Actor,
+    device: DeviceId,
+    event: LifecycleEvent,
+    edition: int | None = None,
+) -> Device:
     """Move a device along its lifecycle: a quarantined one is offered nothing, a decommissioned one is gone for good.
 
     Decommissioning kills the credential at once and ends the device's deployments.
@@ -142,8 +149,9 @@ async def move(world: World, tenant: TenantId, actor: Actor, device: DeviceId, e
     Raises:
         NotFoundError: there is no such device.
         InvalidStateError: its lifecycle has no such edge; `allowed` lists those it has.
+        PreconditionFailedError: it has changed since `edition`.
     """
-    moved = await world.store.write(_move, (tenant, actor, device, event, world.clock.now()))
+    moved = await world.store.write(_move, _Moving(tenant, actor, device, event, edition, world.clock.now()))
     world.registry.forget(tenant, device)
     return moved
 
@@ -154,7 +162,8 @@ async def decommission(world: World, tenant: TenantId, actor: Actor, device: Dev
     Raises:
         NotFoundError: there is no such device.
     """
-    await world.store.write(_decommission, (tenant, actor, device, LifecycleEvent.DECOMMISSION, world.clock.now()))
+    asked = _Moving(tenant, actor, device, LifecycleEvent.DECOMMISSION, None, world.clock.now())
+    await world.store.write(_decommission, asked)
     world.registry.forget(tenant, device)
 
 
@@ -281,8 +290,7 @@ class _Changing:
 @one
 def _change(tx: Tx, asked: _Changing) -> Device:
     before = found(tx, asked.tenant, asked.device)
-    if asked.edition is not None and asked.edition != before.edition:
-        raise PreconditionFailedError(f"device {before.id} has changed: it is at edition {before.edition}")
+    _check_edition(before, asked.edition)
     _refuse_decommissioned(before)
     after = _changed(before, asked.wanted, asked.at)
     _check(after)
@@ -316,13 +324,19 @@ def _changed(before: Device, wanted: Change, at: datetime) -> Device:
     )
 
 
-_Moving = tuple[TenantId, Actor, DeviceId, LifecycleEvent, datetime]
+@dataclass(frozen=True, slots=True)
+class _Moving:
+    tenant: TenantId
+    actor: Actor
+    device: DeviceId
+    event: LifecycleEvent
+    edition: int | None
+    at: datetime
 
 
 @one
 def _decommission(tx: Tx, asked: _Moving) -> None:
-    tenant, _, device, _, _ = asked
-    if found(tx, tenant, device).lifecycle is not Lifecycle.DECOMMISSIONED:
+    if found(tx, asked.tenant, asked.device).lifecycle is not Lifecycle.DECOMMISSIONED:
         _moved(tx, asked)
 
 
@@ -332,8 +346,9 @@ def _move(tx: Tx, asked: _Moving) -> Device:
 
 
 def _moved(tx: Tx, asked: _Moving) -> Device:
-    tenant, actor, device_id, event, now = asked
+    tenant, actor, device_id, event, now = asked.tenant, asked.actor, asked.device, asked.event, asked.at
     before = found(tx, tenant, device_id)
+    _check_edition(before, asked.edition)
     lifecycle = LIFECYCLE.next(before.lifecycle, event)
     if lifecycle is None:
         allowed = [str(e) for e in LIFECYCLE.allowed(before.lifecycle)]
@@ -381,6 +396,11 @@ def _new_token(tx: Tx, asked: tuple[TenantId, Actor, DeviceId, str, datetime]) -
     tx.devices.set_token(tenant, device_id, _digest(secret))
     tx.events.add([Happening(tenant, now, actor.name, Kind.DEVICE_CREDENTIAL, device_id)])
     return device_id, secret
+
+
+def _check_edition(device: Device, edition: int | None) -> None:
+    if edition is not None and edition != device.edition:
+        raise PreconditionFailedError(f"device {device.id} has changed: it is at edition {device.edition}")
 
 
 def _refuse_decommissioned(device: Device) -> None:

@@ -18,6 +18,8 @@ MAX_POLLING = timedelta(hours=23, minutes=59, seconds=59)
 MAX_CHUNK_PARTS = 200
 MAX_REASON = 500
 
+_GATEWAY: Mapping[str, Any] = {"settings": ["gateway_token"]}
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -104,15 +106,12 @@ async def lift(world: World, tenant: TenantId, actor: Actor) -> Tenant:
 
 async def new_gateway_token(world: World, tenant: TenantId, actor: Actor) -> str:
     """Give the tenant a new gateway token; the old one dies. It is stored as SHA-256: this is the only time it is seen."""
-    secret = world.clock.token()
-    digest = hashlib.sha256(secret.encode()).digest()
-    await _changed(world, tenant, actor, Kind.TENANT_CHANGED, _with_gateway(digest), {"settings": ["gateway_token"]})
-    return secret
+    return await world.store.write(_renew_gateway, (tenant, actor, world.clock.token(), world.clock.now()))
 
 
 async def drop_gateway_token(world: World, tenant: TenantId, actor: Actor) -> None:
     """Have no gateway token (any more)."""
-    await _changed(world, tenant, actor, Kind.TENANT_CHANGED, _with_gateway(None), {"settings": ["gateway_token"]})
+    await _changed(world, tenant, actor, Kind.TENANT_CHANGED, _with_gateway(None), _GATEWAY)
 
 
 def _with_gateway(digest: bytes | None) -> Callable[[Tenant], Tenant]:
@@ -157,7 +156,19 @@ async def _changed(
 
 
 @one
+def _renew_gateway(tx: Tx, asked: tuple[TenantId, Actor, str, datetime]) -> str:
+    tenant, actor, secret, now = asked
+    changed = _with_gateway(hashlib.sha256(secret.encode()).digest())
+    _apply(tx, _Changing(tenant, actor, Kind.TENANT_CHANGED, changed, _GATEWAY, None, now))
+    return secret
+
+
+@one
 def _change(tx: Tx, asked: _Changing) -> Tenant:
+    return _apply(tx, asked)
+
+
+def _apply(tx: Tx, asked: _Changing) -> Tenant:
     before = _tenant(tx, asked.tenant)
     if asked.edition is not None and asked.edition != before.edition:
         raise PreconditionFailedError(f"the tenant has changed: it is at edition {before.edition}")

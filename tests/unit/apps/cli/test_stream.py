@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from otaru.apps.cli.stream import MAX_EVENT, Message, messages
 
 STREAM = (
-    ": hello\n\nid: 1-1\nevent: rollout.moved\ndata: {\"a\":\ndata: 1}\n\n"
+    ': hello\n\nid: 1-1\nevent: rollout.moved\ndata: {"a":\ndata: 1}\n\n'
     "id: 1-2\ndata:x\nretry: 5\nunknown\n\nevent: empty\n\ndata: half"
 )
 EXPECTED = [Message("1-1", "rollout.moved", '{"a":\n1}'), Message("1-2", "message", "x")]

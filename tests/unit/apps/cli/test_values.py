@@ -27,7 +27,9 @@ def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
     assert values.duration_s(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "s", "-5s", "5x", "5 m", "1h-", "1e3", "nan", "\u221e", "\u0661s", "4000d", "99999999999"])
+@pytest.mark.parametrize(
+    "text", ["", "s", "-5s", "5x", "5 m", "1h-", "1e3", "nan", "\u221e", "\u0661s", "4000d", "99999999999"]
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError):
         values.duration_s(text)

@@ -40,17 +40,6 @@ def test_bad_shares(text: str) -> None:
         options.shares([text])
 
 
-@pytest.mark.parametrize(("text", "expected"), [("90", 90), ("1.5s", 1.5), ("15m", 900), ("2h", 7200), ("1d", 86400)])
-def test_spans(text: str, expected: float) -> None:
-    assert options.span_s(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "x", "-1", "1w", "1 m s", "1e3"])
-def test_bad_spans(text: str) -> None:
-    with pytest.raises(InvalidInputError):
-        options.span_s(text)
-
-
 def test_components() -> None:
     assert options.components(["app=1.0.0", "os=2"]) == {"app": "1.0.0", "os": "2"}
     with pytest.raises(InvalidInputError):

@@ -17,7 +17,7 @@ context.configure(
     # All revisions or none: on SQLite too, where alembic by itself would commit after each statement.
     transactional_ddl=True,
     render_as_batch=True,
-    on_version_apply=_note,
+    on_version_apply=_note,  # type: ignore[arg-type]  # called by keywords, of which it takes one
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs, quote
 
 from otaru.apps.server.body import Receive, Scope, Send
-from otaru.apps.server.files import serve_blob
+from otaru.apps.server.files import serve_artifact
 from otaru.apps.server.roads.credentials import admit
 from otaru.apps.server.roads.ddi_call import NO_ACTION, Call
 from otaru.apps.server.settings import Settings
@@ -33,6 +33,11 @@ _WAITING = frozenset({State.AWAITING_CONSENT, State.POSTPONED})
 _CANCELLING = frozenset({State.CANCELLING})
 _TOLD = OPEN - _WAITING - {State.CANCELLING}
 """States in which a device is shown its deployment."""
+
+_READABLE = FINAL - {State.CANCELLED, State.SKIPPED}
+_INSTALLED = frozenset({State.SUCCEEDED})
+_FETCHABLE = frozenset({State.SUCCEEDED, State.SILENT})
+"""Ended deployments whose files are still given out: what runs, and what a device that was given up may be at."""
 
 _ENDED_AS = {
     Event.SUCCEED: State.SUCCEEDED,
@@ -105,13 +110,13 @@ class DdiRoad:
         await call.nod()
 
     async def deployment_base(self, call: Call) -> None:
-        """What is to be installed: while it is open, and neither waits for consent nor is being cancelled."""
-        told = await self._told(call, _TOLD)
+        """What is to be installed. As in hawkBit it can be read after its end, but not while or after it is called off."""
+        told = await self._told(call, _TOLD, _READABLE)
         await call.say(ddi.deployment(told))
 
     async def confirmation_action(self, call: Call) -> None:
         """What waits for consent."""
-        told = await self._told(call, _WAITING)
+        told = await self._told(call, _WAITING, frozenset())
         await call.say(ddi.confirmation(told))
 
     async def cancel_action(self, call: Call) -> None:
@@ -121,13 +126,8 @@ class DdiRoad:
 
     async def installed_base(self, call: Call) -> None:
         """What was installed."""
-        was = await actions.action(self._world, call.tenant.id, call.entry.subject.id, call.action)
-        if was is None or was.deployment.state is not State.SUCCEEDED:
-            raise NotFoundError(f"action {call.action} has not been installed")
-        artifact = was.plan.release.artifact_for(call.entry.subject.hardware)
-        if artifact is None:
-            raise NotFoundError(f"action {call.action} has nothing for this hardware")
-        await call.say(ddi.deployment(await self._words(call, was.plan, artifact, was.deployment.state)))
+        told = await self._told(call, frozenset(), _INSTALLED)
+        await call.say(ddi.deployment(told))
 
     async def confirmation_base(self, call: Call) -> None:
         """The standing yes, and what waits for one."""
@@ -178,19 +178,22 @@ class DdiRoad:
 
     async def artifact_list(self, call: Call) -> None:
         """The files of an action."""
-        artifact = await self._artifact(call)
+        _, plan = await self._found(call, OPEN, _FETCHABLE)
+        artifact = _artifact(call, plan)
         await call.say(ddi.artifacts([_file(call, artifact)]))
 
     async def download(self, call: Call) -> None:
         """An action's file, or the line that `md5sum -c` reads of it."""
-        artifact = await self._artifact(call)
+        _, plan = await self._found(call, OPEN, _FETCHABLE)
+        artifact = _artifact(call, plan)
         if ddi.names_file(call.last, artifact.filename):
-            await serve_blob(
-                self._world.blobs,
-                artifact.blob,
-                artifact.filename,
+            await serve_artifact(
                 call.scope,
+                call.receive,
                 call.send,
+                self._world.blobs,
+                artifact.blob.sha256,
+                filename=artifact.filename,
                 x_accel=self._settings.x_accel,
             )
         elif ddi.names_file(call.last.removesuffix(".MD5SUM"), artifact.filename):
@@ -225,12 +228,23 @@ class DdiRoad:
         said = Report(device, call.action, now, event, execution, result, messages, digest, device_time)
         return await feedback.report(self._world, call.tenant.id, said)
 
-    async def _told(self, call: Call, states: frozenset[State]) -> words.Deployment:
-        membership = _mine(call, states)
-        due = await polling.due(self._world, call.tenant.id, call.entry.subject, membership)
-        if due is None:
-            raise NotFoundError(f"action {call.action} has nothing for this device any more")
-        return await self._words(call, due.plan, due.artifact, membership.state)
+    async def _told(self, call: Call, open_: frozenset[State], ended: frozenset[State]) -> words.Deployment:
+        """The action as a device is shown it, if it is in one of these states."""
+        state, plan = await self._found(call, open_, ended)
+        return await self._words(call, plan, _artifact(call, plan), state)
+
+    async def _found(self, call: Call, open_: frozenset[State], ended: frozenset[State]) -> tuple[State, Plan]:
+        """The action's state and rollout. Most that is asked for is open: then no store is asked."""
+        subject, tenant = call.entry.subject, call.tenant.id
+        if (now := subject.open) is not None and now.action == call.action:
+            plan = await self._world.registry.plan(tenant, now.rollout) if now.state in open_ else None
+            if plan is not None:
+                return now.state, plan
+        elif ended:
+            was = await actions.action(self._world, tenant, subject.id, call.action)
+            if was is not None and was.deployment.state in ended:
+                return was.deployment.state, was.plan
+        raise NotFoundError(f"there is no such action {call.action} now")
 
     async def _words(self, call: Call, plan: Plan, artifact: Artifact, state: State) -> words.Deployment:
         handling = Handling.FORCED if plan.rollout.policy.urgency is Urgency.FORCED else Handling.ATTEMPT
@@ -264,18 +278,12 @@ class DdiRoad:
         messages = [message for report in said for message in reversed(report.messages)]
         return words.History(words.STATUS[state], tuple(messages[:limit])) if messages else None
 
-    async def _artifact(self, call: Call) -> Artifact:
-        """The file of an action that is open or was installed. Most downloads are of the open one: no store is asked."""
-        subject = call.entry.subject
-        if (open_ := subject.open) is not None and open_.action == call.action:
-            plan = await self._world.registry.plan(call.tenant.id, open_.rollout)
-        else:
-            was = await actions.action(self._world, call.tenant.id, subject.id, call.action)
-            plan = was.plan if was is not None and was.deployment.state is State.SUCCEEDED else None
-        artifact = plan.release.artifact_for(subject.hardware) if plan is not None else None
-        if artifact is None:
-            raise NotFoundError(f"action {call.action} has no file for this device")
-        return artifact
+
+def _artifact(call: Call, plan: Plan) -> Artifact:
+    artifact = plan.release.artifact_for(call.entry.subject.hardware)
+    if artifact is None:
+        raise NotFoundError(f"action {call.action} has nothing for this device's hardware")
+    return artifact
 
 
 def _mine(call: Call, states: frozenset[State]) -> Membership:
