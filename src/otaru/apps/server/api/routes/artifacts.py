@@ -189,13 +189,13 @@ _CONTENT: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/artifacts/{sha256}/content", response_class=_Content, responses=_CONTENT, tags=["artifacts"])
+@router.get("/artifacts/{sha256}/content", response_class=Response, responses=_CONTENT, tags=["artifacts"])
 async def download_artifact(call: Reading, sha256: Hash) -> Response:
     """Download an artifact, or a Range of it."""
     return _Content(call, await artifacts.show(call.world, call.tenant, Sha256(sha256)))
 
 
-@router.head("/artifacts/{sha256}/content", response_class=_Content, responses=_CONTENT, tags=["artifacts"])
+@router.head("/artifacts/{sha256}/content", response_class=Response, responses=_CONTENT, tags=["artifacts"])
 async def measure_artifact(call: Reading, sha256: Hash) -> Response:
     """As a download, without the bytes."""
     return _Content(call, await artifacts.show(call.world, call.tenant, Sha256(sha256)))

@@ -49,7 +49,7 @@ async def list_events(
 _STREAM: Documented = {200: {"description": "One event after the other.", "content": {"text/event-stream": {}}}}
 
 
-@router.get("/stream", response_class=Live, responses={**_STREAM, **errors()})
+@router.get("/stream", response_class=Response, responses={**_STREAM, **errors()})
 async def stream_events(
     call: Reading,
     after: After = None,
