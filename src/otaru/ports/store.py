@@ -111,6 +111,10 @@ class Devices(Protocol):
         """Set what runs in a component."""
         ...
 
+    def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
+        """Have each asked for its attributes at its next poll."""
+        ...
+
     def set_auto_confirm(self, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None: ...
     def contacts(self, contacts: Sequence[tuple[TenantId, DeviceId, datetime, str]]) -> None:
         """Set last contact times and addresses; an older time than the known one, or an unknown device, changes nothing."""
