@@ -49,6 +49,18 @@ class NotFoundError(OtaruError):
     code = "not_found"
 
 
+class MethodNotAllowedError(OtaruError):
+    """There is such an address, but not for this method; `allowed` lists the methods it is there for."""
+
+    code = "method_not_allowed"
+
+
+class GoneError(OtaruError):
+    """The thing has ended: what is said of it now comes too late and changes nothing."""
+
+    code = "gone"
+
+
 class AlreadyExistsError(OtaruError):
     """A thing with this key exists and differs."""
 

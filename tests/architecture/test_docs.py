@@ -48,6 +48,10 @@ def test_diagrams_are_drawn_from_the_tables() -> None:
         assert page.read_text() == draw.drawn(machine), f"{page.name} is old: make docs"
 
 
+def test_the_command_line_is_documented_as_it_is() -> None:
+    assert (DOCS / "cli.md").read_text() == drawing().commands(), "cli.md is old: make docs"
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda p: p.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):

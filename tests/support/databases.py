@@ -18,21 +18,12 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
-from otaru.adapters.sql import tables
-from otaru.adapters.sql.engine import open_writer
+from otaru.adapters.sql.migrate import upgrade
 
 MakeDatabase = Callable[[], str]
 """Makes a fresh database and returns its URL."""
 
 _numbers = itertools.count(1)
-
-
-def make_schema(url: str) -> None:
-    """Bring an empty database to the present schema."""
-    engine = open_writer(url)
-    with engine.begin() as connection:
-        tables.metadata.create_all(connection)
-    engine.dispose()
 
 
 class SqliteDatabases:
@@ -48,7 +39,7 @@ class SqliteDatabases:
     def fresh(self) -> str:
         """With the schema."""
         if not self._template.exists():
-            make_schema(f"sqlite:///{self._template}")
+            upgrade(f"sqlite:///{self._template}")
         url = self.empty()
         shutil.copyfile(self._template, str(make_url(url).database))
         return url
@@ -79,7 +70,7 @@ class PostgresDatabases:
         """With the schema."""
         if not self._template:
             name = self._create("template0")
-            make_schema(self._url(name))
+            upgrade(self._url(name))
             self._template = name
         return self._url(self._create(self._template))
 

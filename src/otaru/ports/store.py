@@ -111,6 +111,10 @@ class Devices(Protocol):
         """Set what runs in a component."""
         ...
 
+    def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
+        """Have each asked for its attributes at its next poll."""
+        ...
+
     def set_auto_confirm(self, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None: ...
     def contacts(self, contacts: Sequence[tuple[TenantId, DeviceId, datetime, str]]) -> None:
         """Set last contact times and addresses; an older time than the known one, or an unknown device, changes nothing."""
@@ -290,6 +294,10 @@ class Deployments(Protocol):
 
     def of_device(self, tenant: TenantId, device: DeviceId, limit: int) -> list[tuple[Deployment, Rollout]]:
         """Newest first, every attempt (the rollouts come without waves)."""
+        ...
+
+    def standing(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, State]:
+        """The state of each device's open deployment, else of the one that ended last; without either it is left out."""
         ...
 
     def page(

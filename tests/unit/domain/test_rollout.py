@@ -62,6 +62,9 @@ class Fleet:
         self.states = [State.SCHEDULED] * rollout.size
         self.now = NOW
 
+    def at(self, state: RolloutState) -> bool:
+        return self.rollout.state is state
+
     def tallies(self) -> dict[int, Tally]:
         tallies = {}
         for wave in self.rollout.waves:
@@ -116,12 +119,12 @@ def test_a_simple_rollout_offers_to_all_at_once_and_finishes_with_the_last_repor
     fleet.order(RolloutEvent.START)
     assert fleet.rollout.watermark == 3
     fleet.work()
-    assert fleet.rollout.state is RolloutState.RUNNING
+    assert fleet.at(RolloutState.RUNNING)
     for rank, event in enumerate((Event.SUCCEED, Event.FAIL, Event.SUCCEED)):
         fleet.offer(rank)
         fleet.tell(rank, event)
     fleet.work()
-    assert fleet.rollout.state is RolloutState.FINISHED
+    assert fleet.at(RolloutState.FINISHED)
     assert fleet.rollout.ended_at == NOW
 
 
@@ -129,11 +132,11 @@ def test_waves_open_one_after_the_other() -> None:
     fleet = Fleet(planned())
     fleet.order(RolloutEvent.START)
     heights = []
-    while fleet.rollout.state is RolloutState.RUNNING:
+    while fleet.at(RolloutState.RUNNING):
         heights.append(fleet.rollout.watermark)
         finish_wave(fleet)
     assert heights == [2, 10, 30]
-    assert fleet.rollout.state is RolloutState.FINISHED
+    assert fleet.at(RolloutState.FINISHED)
     assert all(w.state is WaveState.PASSED for w in fleet.rollout.waves)
 
 
@@ -142,7 +145,7 @@ def test_a_bad_wave_pauses_and_says_why() -> None:
     fleet.order(RolloutEvent.START)
     finish_wave(fleet)
     finish_wave(fleet, failing=2)
-    assert fleet.rollout.state is RolloutState.PAUSED
+    assert fleet.at(RolloutState.PAUSED)
     assert "2 of 8 failed" in fleet.rollout.reason
     assert fleet.rollout.watermark == 10
 
@@ -151,7 +154,7 @@ def test_resuming_overrules_the_failed_wave_and_opens_the_next() -> None:
     fleet = Fleet(planned())
     fleet.order(RolloutEvent.START)
     finish_wave(fleet, failing=1)
-    assert fleet.rollout.state is RolloutState.PAUSED
+    assert fleet.at(RolloutState.PAUSED)
     fleet.order(RolloutEvent.RESUME)
     assert fleet.rollout.watermark == 10
     assert "overruled" in fleet.rollout.waves[0].reason
@@ -176,12 +179,12 @@ def test_a_bad_wave_stops_where_the_policy_says_so() -> None:
     fleet.offer(1)
     fleet.tell(0, Event.FAIL)
     fleet.work()
-    assert fleet.rollout.state is RolloutState.STOPPING
+    assert fleet.at(RolloutState.STOPPING)
     assert fleet.states[1] is State.CANCELLING
     assert fleet.states[2:] == [State.CANCELLED] * 28
     fleet.tell(1, Event.CANCEL_DONE)
     fleet.work()
-    assert fleet.rollout.state is RolloutState.STOPPED
+    assert fleet.at(RolloutState.STOPPED)
 
 
 def test_a_stopping_rollout_does_not_wait_for_ever() -> None:
@@ -190,10 +193,10 @@ def test_a_stopping_rollout_does_not_wait_for_ever() -> None:
     fleet.offer(0)
     fleet.order(RolloutEvent.STOP)
     fleet.work()
-    assert fleet.rollout.state is RolloutState.STOPPING
+    assert fleet.at(RolloutState.STOPPING)
     fleet.now += timedelta(days=1)
     fleet.work()
-    assert fleet.rollout.state is RolloutState.STOPPED
+    assert fleet.at(RolloutState.STOPPED)
     assert fleet.states[0] is State.SILENT
 
 
@@ -203,7 +206,7 @@ def test_expiry_skips_the_unreached_and_gives_up_the_silent() -> None:
     fleet.offer(0)
     fleet.now += timedelta(hours=1)
     fleet.work()
-    assert fleet.rollout.state is RolloutState.FINISHED
+    assert fleet.at(RolloutState.FINISHED)
     assert fleet.states[0] is State.SILENT
     assert set(fleet.states[1:]) == {State.SKIPPED}
 
@@ -228,7 +231,7 @@ def test_a_wave_whose_time_is_up_is_judged_by_who_came() -> None:
     fleet.work()
     fleet.now += timedelta(minutes=1)
     fleet.work()
-    assert fleet.rollout.state is RolloutState.PAUSED
+    assert fleet.at(RolloutState.PAUSED)
     assert "complete, but 1 of 2 succeeded" in fleet.rollout.reason
 
 

@@ -91,7 +91,8 @@ def enlist(session: Session, tenant: TenantId, rollout: Rollout, query: Query, r
     }
     # In the order of ids, which is the order of every index on it: a tree that grows at its end is written once.
     rows = select(*row.values()).order_by(ranked.c.device)
-    size = session.connection.execute(insert(deployment).from_select(list(row), rows)).rowcount
+    enlisted = insert(deployment).from_select(list(row), rows).execution_options(preserve_rowcount=True)
+    size = session.connection.execute(enlisted).rowcount
     session.connection.execute(
         insert(rollout_segment).values(
             tenant=tenant, rollout=rollout.id, segment=0, name="all", size=size, held=False, watermark=rollout.watermark

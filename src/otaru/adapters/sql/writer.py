@@ -13,6 +13,7 @@ What happens on an error (`faults.Fault`):
 """
 
 import asyncio
+import logging
 import secrets
 import threading
 import time
@@ -35,6 +36,8 @@ MAX_BATCH = 1000
 _CONFLICT_TRIES = 12
 _RECONNECT_TRIES = 5
 _DUPLICATE_TRIES = 3
+
+_log = logging.getLogger(__name__)
 
 
 class _CommitInDoubtError(Exception):
@@ -141,7 +144,11 @@ class GroupWriter:
 
     def _deliver(self, jobs: Iterable[_Job], commits: Iterable[Committed]) -> None:
         for commit in commits:
-            self._committed(commit)
+            try:
+                self._committed(commit)
+            except Exception:  # noqa: BLE001
+                # Against its contract; those who wait for results must not wait for ever.
+                _log.critical("a listener failed on a commit", exc_info=True)
         for job in jobs:
             if job.future.done():  # its caller was cancelled
                 continue
@@ -257,7 +264,12 @@ class _Line:
 
 
 def _call(tx: SqlTx, bulk: Bulk, group: list[_Job]) -> None:
-    results = bulk(tx, [job.param for job in group])
+    try:
+        results = bulk(tx, [job.param for job in group])
+    except Exception:
+        raise
+    except BaseException as error:  # SystemExit and its like would end the thread, or the caller's event loop
+        raise RuntimeError(f"{bulk!r} ended with {error!r}") from error
     if len(results) != len(group):
         raise RuntimeError(f"{bulk!r} gave {len(results)} results for {len(group)} jobs")
     for job, result in zip(group, results, strict=True):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -47,6 +48,9 @@ def run(settings: Settings) -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    for chatty in ("uvicorn.error", "alembic"):  # they tell what we tell ourselves
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    os.umask(0o077)  # what we make is for our own user only
     with folder.locked(settings.data), _listener(settings) as listener, uvloop_runner() as runner:
         runner.run(_serve(settings, listener))
     return 0

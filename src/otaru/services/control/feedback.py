@@ -116,6 +116,8 @@ class _Batch:
             self._tx.deployments.save(self._tenant, changed)
         if self._installed:
             self._tx.devices.install(self._tenant, self._installed)
+            # New software may describe itself anew; rauc-hawkbit-updater tells its attributes only when it is asked.
+            self._tx.devices.ask_attributes(self._tenant, [device for device, _ in self._installed])
         if self._events:
             self._tx.events.add(self._events)
 

@@ -1,0 +1,127 @@
+"""The port `Releases`, on both engines."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from otaru.domain.deployment import State
+from otaru.domain.device import Hardware
+from otaru.domain.ids import DeviceId, ProductName, TenantId, Version
+from otaru.domain.release import Artifact, Release, ReleaseState
+from otaru.errors import NotFoundError
+from tests.support.fleet import (
+    HERE,
+    NOW,
+    THERE,
+    Shelf,
+    a_blob,
+    a_device,
+    a_release,
+    a_rollout,
+    later,
+    open_shelf,
+)
+
+APP, OS = ProductName("app"), ProductName("os")
+TWO_PARTS = replace(
+    a_release("2.0.0"),
+    artifacts=(
+        Artifact("app", Hardware("cm", "2"), "ü b.swu", a_blob("b")),
+        Artifact("app", Hardware("rpi4"), "a.swu", a_blob("a")),
+    ),
+    state=ReleaseState.DRAFT,
+    published_at=None,
+    notes="many\nlines",
+)
+
+
+@pytest.fixture
+def shelf(database: str) -> Iterator[Shelf]:
+    with open_shelf(database) as shelf:
+        for tenant in (HERE, THERE):
+            shelf.tenant(tenant)
+            for sign in "abc":
+                shelf.blob(tenant, a_blob(sign))
+        yield shelf
+
+
+def test_a_release_comes_back_as_it_was_added(shelf: Shelf) -> None:
+    assert shelf.releases.add(HERE, TWO_PARTS)
+    assert shelf.releases.get(HERE, APP, Version("2.0.0")) == TWO_PARTS
+    assert shelf.releases.get(HERE, APP, Version("2.0.1")) is None
+    assert shelf.releases.get(HERE, OS, Version("2.0.0")) is None
+
+
+def test_a_known_version_changes_nothing(shelf: Shelf) -> None:
+    assert shelf.releases.add(HERE, TWO_PARTS)
+    assert not shelf.releases.add(HERE, replace(a_release("2.0.0"), notes="other", created_at=later(9)))
+    assert shelf.releases.get(HERE, APP, Version("2.0.0")) == TWO_PARTS
+
+
+def test_save_replaces_what_may_change(shelf: Shelf) -> None:
+    shelf.releases.add(HERE, TWO_PARTS)
+    shelf.releases.add(HERE, a_release("2.0.1"))
+    changed = replace(TWO_PARTS, state=ReleaseState.PUBLISHED, published_at=later(3), notes="", edition=2)
+    shelf.releases.save(HERE, changed)
+    assert shelf.releases.page(HERE, None, None, 9) == [changed, a_release("2.0.1")]
+    with pytest.raises(NotFoundError):
+        shelf.releases.save(HERE, replace(changed, version=Version("9")))
+
+
+def test_products_are_listed_with_their_releases(shelf: Shelf) -> None:
+    for release in (a_release("1"), replace(a_release("2"), created_at=later(9)), a_release("1", product="os")):
+        shelf.releases.add(HERE, release)
+    assert shelf.releases.products(HERE, None, 9) == [(APP, NOW, 2), (OS, NOW, 1)]
+    assert shelf.releases.products(HERE, APP, 9) == [(OS, NOW, 1)]
+    assert shelf.releases.products(HERE, None, 1) == [(APP, NOW, 2)]
+
+
+def test_pages_are_complete_and_without_duplicates(shelf: Shelf) -> None:
+    releases = [
+        replace(a_release(version, product=product), created_at=later(n))
+        for n, (product, version) in enumerate((p, v) for p in ("App", "app", "os") for v in ("1.0", "1.10", "1.9"))
+    ]
+    for release in reversed(releases):
+        shelf.releases.add(HERE, release)
+    for product, wanted in ((None, releases), (APP, releases[3:6]), (ProductName("x"), [])):
+        for limit in (1, 2, 5, 100):
+            seen: list[Release] = []
+            after = None
+            while page := shelf.releases.page(HERE, product, after, limit):
+                assert len(page) <= limit
+                seen += page
+                after = (page[-1].product, page[-1].version)
+            assert seen == wanted
+
+
+def test_bytes_are_served_to_devices_that_were_told_of_them(shelf: Shelf) -> None:
+    told, scheduled, stranger = DeviceId("told"), DeviceId("scheduled"), DeviceId("stranger")
+    ours, other = a_blob("a").sha256, a_blob("c").sha256
+    shelf.releases.add(HERE, a_release())
+    shelf.devices.add(HERE, [(a_device(name), b"h") for name in ("told", "scheduled")])
+    shelf.launch(HERE, a_rollout(), a_release())
+    assert not shelf.releases.serves(HERE, told, ours)
+    shelf.move(HERE, 1, told, State.OFFERED)
+    assert shelf.releases.serves(HERE, told, ours)
+    shelf.move(HERE, 1, told, State.FAILED)
+    assert shelf.releases.serves(HERE, told, ours)
+    assert not shelf.releases.serves(HERE, told, other)
+    assert not shelf.releases.serves(HERE, scheduled, ours)
+    assert not shelf.releases.serves(HERE, stranger, ours)
+    assert not shelf.releases.serves(THERE, told, ours)
+
+
+def test_a_tenant_sees_and_changes_its_own_releases_only(shelf: Shelf) -> None:
+    shelf.releases.add(HERE, TWO_PARTS)
+    theirs = replace(a_release("2.0.0"), notes="theirs")
+    assert shelf.releases.add(THERE, theirs)
+    shelf.releases.save(THERE, replace(theirs, state=ReleaseState.WITHDRAWN))
+    assert shelf.releases.page(HERE, None, None, 9) == [TWO_PARTS]
+    assert shelf.releases.products(HERE, None, 9) == [(APP, NOW, 1)]
+    nobody = TenantId("nobody")
+    assert shelf.releases.get(nobody, APP, Version("2.0.0")) is None
+    assert shelf.releases.page(nobody, None, None, 9) == []
+    assert shelf.releases.products(nobody, None, 9) == []
+    with pytest.raises(NotFoundError):
+        shelf.releases.save(nobody, TWO_PARTS)

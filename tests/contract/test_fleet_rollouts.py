@@ -1,0 +1,330 @@
+"""The port `Rollouts`, on both engines."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from random import Random
+
+import pytest
+from sqlalchemy import select
+
+from otaru.adapters.sql.tables import deployment, rollout_segment
+from otaru.domain.deployment import State
+from otaru.domain.device import Hardware, Lifecycle, lot
+from otaru.domain.evidence import Tally
+from otaru.domain.ids import DeviceId, RolloutId, TenantId
+from otaru.domain.rollout import (
+    ClassicRule,
+    OnError,
+    Policy,
+    RolloutState,
+    Share,
+    Urgency,
+    WaveState,
+    draw,
+)
+from otaru.domain.targeting import parse
+from otaru.errors import NotFoundError
+from tests.support.fleet import HERE, NOW, RPI, THERE, Shelf, a_device, a_release, a_rollout, later, open_shelf
+
+ONE = RolloutId(1)
+FLEET = [a_device(f"dev-{n:02}") for n in range(20)]
+STAGED = Policy(
+    waves=(Share(2, percent=False), Share(50, percent=True), Share(100, percent=True)),
+    rule=ClassicRule(success=0.9, error=0.1),
+    quorum=0.95,
+    wave_timeout=timedelta(hours=3, microseconds=5),
+    observe=timedelta(minutes=7),
+    expires_after=timedelta(days=30),
+    on_error=OnError.STOP,
+    urgency=Urgency.SOFT,
+    consent=True,
+)
+
+
+@pytest.fixture
+def shelf(database: str) -> Iterator[Shelf]:
+    with open_shelf(database) as shelf:
+        yield shelf
+
+
+def ranks(shelf: Shelf, tenant: TenantId = HERE, rollout: int = 1) -> dict[str, int]:
+    return {d.device: d.rank for d in shelf.deployments.page(tenant, RolloutId(rollout), (), None, 1000)}
+
+
+def states(shelf: Shelf, tenant: TenantId = HERE, rollout: int = 1) -> dict[str, str]:
+    return {d.device: d.state.value for d in shelf.deployments.page(tenant, RolloutId(rollout), (), None, 1000)}
+
+
+def true_counters(shelf: Shelf, tenant: TenantId = HERE, rollout: int = 1) -> dict[int, Tally]:
+    tallies = shelf.rollouts.tallies(tenant, RolloutId(rollout))
+    assert tallies == shelf.rollouts.recounted(tenant, RolloutId(rollout))
+    return tallies
+
+
+def test_a_rollout_comes_back_as_it_was_saved(shelf: Shelf) -> None:
+    release = shelf.stock(HERE, FLEET)
+    assert shelf.rollouts.next_id(HERE) == 1
+    rollout = replace(shelf.launch(HERE, a_rollout(1, policy=STAGED, seed=2**62 - 1), release))
+    assert shelf.rollouts.get(HERE, ONE) == rollout
+    assert [w.height for w in rollout.waves] == [2, 10, 20]
+    first, second, third = rollout.waves
+    changed = replace(
+        rollout,
+        state=RolloutState.PAUSED,
+        waves=(
+            replace(first, state=WaveState.PASSED, opened_at=NOW, complete_at=later(60), reason="good"),
+            replace(second, state=WaveState.OPEN, opened_at=later(61)),
+            third,
+        ),
+        reason="by hand",
+        start_at=later(1),
+        started_at=later(2),
+        ended_at=later(3),
+        edition=9,
+        name="new name",
+    )
+    shelf.rollouts.save(HERE, changed)
+    assert shelf.rollouts.get(HERE, ONE) == changed
+    shelf.rollouts.save(HERE, replace(changed, waves=changed.waves[:1]))
+    assert shelf.rollouts.get(HERE, ONE) == replace(changed, waves=changed.waves[:1])
+    assert shelf.rollouts.next_id(HERE) == 2
+    assert shelf.rollouts.get(HERE, RolloutId(2)) is None
+    assert shelf.rollouts.plan(HERE, RolloutId(2)) is None
+
+
+def test_an_unknown_rollout_cannot_be_saved(shelf: Shelf) -> None:
+    shelf.stock(HERE, FLEET)
+    with pytest.raises(NotFoundError):
+        shelf.rollouts.save(HERE, a_rollout())
+
+
+def test_saving_raises_the_watermark_of_open_segments(shelf: Shelf) -> None:
+    release = shelf.stock(HERE, FLEET)
+    rollout = shelf.launch(HERE, a_rollout(policy=STAGED), release)
+    plan = shelf.rollouts.plan(HERE, ONE)
+    assert plan is not None
+    assert (plan.rollout, plan.release, plan.watermarks) == (rollout, release, (0,))
+    held = {"tenant": HERE, "rollout": 1, "segment": 1, "name": "b", "size": 0, "held": True, "watermark": 0}
+    shelf.session.connection.execute(rollout_segment.insert().values(**held))
+    opened = replace(rollout, waves=(replace(rollout.waves[0], state=WaveState.OPEN), *rollout.waves[1:]))
+    shelf.rollouts.save(HERE, opened)
+    plan = shelf.rollouts.plan(HERE, ONE)
+    assert plan is not None
+    assert plan.watermarks == (2, -1)
+
+
+def test_pages_are_newest_first(shelf: Shelf) -> None:
+    shelf.stock(HERE, FLEET)
+    rollouts = {}
+    for number in range(1, 8):
+        state = RolloutState.PAUSED if number % 3 == 0 else RolloutState.RUNNING
+        rollouts[number] = replace(a_rollout(number, policy=STAGED), state=state)
+        shelf.rollouts.add(HERE, rollouts[number])
+    assert shelf.rollouts.page(HERE, (), None, 100) == [rollouts[n] for n in range(7, 0, -1)]
+    assert shelf.rollouts.page(HERE, (), RolloutId(5), 2) == [rollouts[4], rollouts[3]]
+    assert shelf.rollouts.page(HERE, {"paused"}, None, 100) == [rollouts[6], rollouts[3]]
+    assert shelf.rollouts.page(HERE, {"paused", "running"}, RolloutId(3), 1) == [rollouts[2]]
+    assert shelf.rollouts.page(HERE, {"draft"}, None, 9) == []
+
+
+def test_candidates_are_counted_as_enlist_takes_them(shelf: Shelf) -> None:
+    devices = [
+        a_device("good"),
+        a_device("good-too", hardware=Hardware("rpi4", "1.2")),
+        a_device("exact", hardware=Hardware("cm", "2")),
+        a_device("older", runs={"app": "1.0.0", "other": "1.1.0"}),
+        a_device("pending", lifecycle=Lifecycle.PENDING, hardware=Hardware("x")),
+        a_device("quarantined", lifecycle=Lifecycle.QUARANTINED, runs={"app": "1.1.0"}),
+        a_device("misfit", hardware=Hardware("cm", "3"), runs={"app": "1.1.0"}),
+        a_device("bare", hardware=Hardware("cm")),
+        a_device("there", runs={"app": "1.1.0"}),
+        a_device("zz-not-asked"),
+    ]
+    release = shelf.stock(HERE, devices, a_release(hardware=(RPI, Hardware("cm", "2"))))
+    query = parse("id==good*,id==exact,id==older,id==pending,id==quarantined,id==misfit,id==bare,id==there")
+    members, left_out = shelf.rollouts.candidates(HERE, query, release)
+    assert (members, left_out) == (4, {"inactive": 2, "misfit": 2, "installed": 1})
+    assert list(left_out) == ["inactive", "misfit", "installed"]
+    assert shelf.rollouts.enlist(HERE, a_rollout(), query, release) == 4
+    assert set(ranks(shelf)) == {"good", "good-too", "exact", "older"}
+    assert shelf.rollouts.candidates(HERE, parse("id==nobody"), release) == (
+        0,
+        {"inactive": 0, "misfit": 0, "installed": 0},
+    )
+
+
+def test_members_are_ranked_by_the_draw(shelf: Shelf) -> None:
+    release = shelf.stock(HERE, FLEET)
+    for number, seed in ((1, 7), (2, 7), (3, 2**61 + 11)):
+        shelf.launch(HERE, a_rollout(number, seed=seed), release)
+        drawn = draw(seed)
+        by_draw = sorted((d.id for d in FLEET), key=lambda i: (drawn.key(lot(HERE, i)), i))
+        assert ranks(shelf, HERE, number) == {device: rank for rank, device in enumerate(by_draw)}
+    assert ranks(shelf, HERE, 1) == ranks(shelf, HERE, 2)
+    assert ranks(shelf, HERE, 1) != ranks(shelf, HERE, 3)
+    # The order is a fixed one, the same on every engine and on every day.
+    assert sorted(ranks(shelf), key=ranks(shelf).__getitem__)[:4] == ["dev-13", "dev-01", "dev-10", "dev-16"]
+
+
+def test_a_new_member_is_scheduled_in_its_wave(shelf: Shelf) -> None:
+    release = shelf.stock(HERE, FLEET)
+    rollout = shelf.launch(HERE, a_rollout(policy=STAGED), release)
+    for member in shelf.deployments.page(HERE, ONE, (), None, 100):
+        wave = next(w for w in rollout.waves if w.start <= member.rank < w.height)
+        assert (member.attempt, member.state, member.segment, member.wave) == (1, State.SCHEDULED, 0, wave.index)
+        assert (member.action, member.offered_at, member.ended_at, member.reason) == (0, None, None, "")
+        assert member.changed_at == NOW
+    scheduled = {w.index: Tally({State.SCHEDULED: w.size}) for w in rollout.waves}
+    assert true_counters(shelf) == scheduled
+    (segment,) = shelf.session.connection.execute(select(rollout_segment))
+    assert tuple(segment) == (HERE, 1, 0, "all", 20, False, 0)
+
+
+def test_waves_may_be_many_and_be_laid_out_again(shelf: Shelf) -> None:
+    release = shelf.stock(HERE, FLEET)
+    many = Policy(waves=tuple(Share(n, percent=False) for n in range(1, 20)))
+    rollout = shelf.launch(HERE, a_rollout(policy=many), release)
+    assert len(rollout.waves) == 20
+    assert all(d.wave == d.rank for d in shelf.deployments.page(HERE, ONE, (), None, 100))
+    assert true_counters(shelf) == {n: Tally({State.SCHEDULED: 1}) for n in range(20)}
+    shelf.rollouts.assign_waves(HERE, ONE, (replace(rollout.waves[0], height=20),))
+    assert true_counters(shelf) == {0: Tally({State.SCHEDULED: 20})}
+
+
+def test_a_rollout_without_members_has_nothing(shelf: Shelf) -> None:
+    release = shelf.stock(HERE)
+    rollout = shelf.launch(HERE, a_rollout(), release)
+    assert (rollout.size, rollout.waves) == (0, ())
+    assert true_counters(shelf) == {}
+    assert shelf.rollouts.move_all(HERE, ONE, tuple(State), State.SKIPPED, "x", NOW) == 0
+    assert shelf.rollouts.retry(HERE, ONE, tuple(State), NOW) == {}
+
+
+def test_a_device_may_be_scheduled_in_several_rollouts(shelf: Shelf) -> None:
+    release = shelf.stock(HERE, FLEET)
+    shelf.launch(HERE, a_rollout(1), release)
+    shelf.move(HERE, 1, "dev-00", State.INSTALLING)
+    assert shelf.launch(HERE, a_rollout(2), release).size == 20
+
+
+def test_all_members_in_some_states_move_at_once(shelf: Shelf) -> None:
+    release = shelf.stock(HERE, FLEET)
+    shelf.launch(HERE, a_rollout(policy=STAGED), release)
+    shelf.launch(HERE, a_rollout(2), release)
+    shelf.move(HERE, 1, "dev-00", State.INSTALLING)
+    shelf.move(HERE, 1, "dev-01", State.OFFERED)
+    shelf.move(HERE, 1, "dev-02", State.FAILED, "its words")
+    open_ones = {State.INSTALLING, State.OFFERED, State.POSTPONED}
+    assert shelf.rollouts.move_all(HERE, ONE, open_ones, State.CANCELLING, "stopped", later(10)) == 2
+    true_counters(shelf)
+    assert shelf.rollouts.move_all(HERE, ONE, (State.SCHEDULED,), State.CANCELLED, "stopped", later(20)) == 17
+    tallies = true_counters(shelf)
+    assert sum(t.members for t in tallies.values()) == 20
+    members = {d.device: d for d in shelf.deployments.page(HERE, ONE, (), None, 100)}
+    zero, two, nine = (members[DeviceId(f"dev-{n}")] for n in ("00", "02", "09"))
+    assert (zero.state, zero.changed_at, zero.ended_at, zero.reason) == (State.CANCELLING, later(10), None, "stopped")
+    assert (nine.state, nine.changed_at, nine.ended_at) == (State.CANCELLED, later(20), later(20))
+    assert (nine.reason, two.state, two.reason) == ("stopped", State.FAILED, "its words")
+    assert set(states(shelf, HERE, 2).values()) == {"scheduled"}
+    assert shelf.rollouts.move_all(HERE, ONE, (State.SCHEDULED,), State.CANCELLED, "stopped", later(30)) == 0
+    assert shelf.rollouts.move_all(HERE, ONE, (State.CANCELLED,), State.CANCELLED, "again", later(30)) == 0
+    assert shelf.rollouts.move_all(HERE, ONE, (), State.CANCELLED, "none", later(30)) == 0
+
+
+def test_retry_gives_a_new_attempt_and_keeps_the_old_one(shelf: Shelf) -> None:
+    release = shelf.stock(HERE, FLEET)
+    shelf.launch(HERE, a_rollout(policy=STAGED), release)
+    before = ranks(shelf)
+    waves = {d.device: d.wave for d in shelf.deployments.page(HERE, ONE, (), None, 100)}
+    for device in ("dev-00", "dev-01"):
+        shelf.move(HERE, 1, device, State.FAILED, "broken")
+    shelf.move(HERE, 1, "dev-02", State.SILENT)
+    shelf.move(HERE, 1, "dev-03", State.INSTALLING)
+    again = shelf.rollouts.retry(HERE, ONE, {State.FAILED, State.INSTALLING, State.SCHEDULED}, later(50))
+    counted: dict[int, int] = {}
+    for device in ("dev-00", "dev-01"):
+        wave = waves[DeviceId(device)]
+        counted[wave] = counted.get(wave, 0) + 1
+    assert again == counted
+    assert sum(t.members for t in true_counters(shelf).values()) == 20
+    assert ranks(shelf) == before
+    (now,) = shelf.deployments.current(HERE, [(ONE, DeviceId("dev-00"))])
+    assert now is not None
+    assert (now.attempt, now.state, now.action, now.offered_at, now.ended_at) == (2, State.SCHEDULED, 0, None, None)
+    assert (now.changed_at, now.reason) == (later(50), "")
+    history = shelf.deployments.of_device(HERE, DeviceId("dev-00"), 10)
+    assert [(d.attempt, d.state, d.action, d.reason) for d, _ in history] == [
+        (2, State.SCHEDULED, 0, ""),
+        (1, State.FAILED, 1, "broken"),
+    ]
+    shelf.move(HERE, 1, "dev-00", State.FAILED)
+    assert sum(shelf.rollouts.retry(HERE, ONE, {State.FAILED}, later(60)).values()) == 1
+    rows = select(deployment.c.attempt, deployment.c.current).where(deployment.c.device == "dev-00")
+    assert sorted(map(tuple, shelf.session.connection.execute(rows))) == [(1, False), (2, False), (3, True)]
+
+
+def test_an_old_attempt_is_never_moved_with_the_others(shelf: Shelf) -> None:
+    release = shelf.stock(HERE, FLEET)
+    shelf.launch(HERE, a_rollout(), release)
+    shelf.move(HERE, 1, "dev-00", State.FAILED, "broken")
+    shelf.rollouts.retry(HERE, ONE, {State.FAILED}, later(5))
+    assert shelf.rollouts.move_all(HERE, ONE, {State.FAILED}, State.SKIPPED, "x", later(9)) == 0
+    assert shelf.rollouts.retry(HERE, ONE, {State.FAILED}, later(9)) == {}
+    old = shelf.deployments.of_device(HERE, DeviceId("dev-00"), 10)[1][0]
+    assert (old.state, old.reason) == (State.FAILED, "broken")
+
+
+def test_rollouts_that_are_due_are_named(shelf: Shelf) -> None:
+    shelf.tenant(HERE)
+    shelf.tenant(THERE)
+    shelf.tenant(TenantId("halted"), halted=True)
+    number = 0
+    wanted = set()
+    seeds = Random(5)
+    for state in RolloutState:
+        for tenant in (HERE, THERE, TenantId("halted")):
+            number += 1
+            rollout = replace(a_rollout(number, seed=seeds.getrandbits(62)), state=state)
+            shelf.rollouts.add(tenant, rollout)
+            if state in {RolloutState.RUNNING, RolloutState.STOPPING} and tenant in {HERE, THERE}:
+                wanted.add((tenant, number))
+    for start, due in ((later(-1), True), (NOW, True), (later(1), False), (None, False)):
+        number += 1
+        rollout = replace(a_rollout(number, seed=seeds.getrandbits(62)), state=RolloutState.SCHEDULED, start_at=start)
+        shelf.rollouts.add(HERE, rollout)
+        if due:
+            wanted.add((HERE, number))
+    assert sorted(shelf.rollouts.every_due(NOW, 100)) == sorted(wanted)
+    assert len(shelf.rollouts.every_due(NOW, 3)) == 3
+    seen = {key for n in range(200) for key in shelf.rollouts.every_due(later(n), 1)}
+    assert wanted <= seen, "one of them waits for ever"
+
+
+def test_a_tenant_moves_its_own_rollouts_only(shelf: Shelf) -> None:
+    for tenant in (HERE, THERE):
+        release = shelf.stock(tenant, FLEET)
+        shelf.launch(tenant, a_rollout(policy=STAGED), release)
+        shelf.move(tenant, 1, "dev-00", State.FAILED, "broken")
+    before = (shelf.rollouts.plan(THERE, ONE), true_counters(shelf, THERE), states(shelf, THERE))
+    mine = shelf.rollouts.get(HERE, ONE)
+    assert mine is not None
+    first, *others = mine.waves
+    shelf.rollouts.save(HERE, replace(mine, state=RolloutState.STOPPED, waves=(replace(first, state=WaveState.OPEN),)))
+    shelf.rollouts.assign_waves(HERE, ONE, (replace(first, height=20),))
+    shelf.rollouts.retry(HERE, ONE, {State.FAILED}, later(1))
+    shelf.rollouts.move_all(HERE, ONE, {State.SCHEDULED}, State.SKIPPED, "x", later(2))
+    assert (shelf.rollouts.plan(THERE, ONE), true_counters(shelf, THERE), states(shelf, THERE)) == before
+    assert others
+    nobody = TenantId("nobody")
+    assert shelf.rollouts.get(nobody, ONE) is None
+    assert shelf.rollouts.plan(nobody, ONE) is None
+    assert shelf.rollouts.page(nobody, (), None, 10) == []
+    assert shelf.rollouts.next_id(nobody) == 1
+    assert shelf.rollouts.tallies(nobody, ONE) == shelf.rollouts.recounted(nobody, ONE) == {}
+    assert shelf.rollouts.candidates(nobody, parse("id==*"), release)[0] == 0
+    assert shelf.rollouts.enlist(nobody, a_rollout(), parse("id==*,tag==*,hardware==rpi4"), release) == 0
+    assert shelf.rollouts.move_all(nobody, ONE, tuple(State), State.SKIPPED, "x", NOW) == 0
+    assert shelf.rollouts.retry(nobody, ONE, tuple(State), NOW) == {}
+    with pytest.raises(NotFoundError):
+        shelf.rollouts.save(nobody, mine)

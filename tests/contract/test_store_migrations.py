@@ -1,0 +1,152 @@
+"""Migrations and `tables.py` say the same, on both engines, and a database in any state is told apart."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, text
+
+from otaru.adapters.sql import tables
+from otaru.adapters.sql.engine import open_reader, open_writer
+from otaru.adapters.sql.migrate import check, upgrade
+from otaru.errors import DataFolderError, InvalidInputError
+from tests.conftest import Databases
+
+
+@pytest.fixture
+def empty(databases: Databases) -> str:
+    return databases.empty()
+
+
+@pytest.fixture
+def engine(empty: str) -> Iterator[Engine]:
+    engine = open_writer(empty)
+    yield engine
+    engine.dispose()
+
+
+SHAPE = {
+    "sqlite": "SELECT type, name, replace(replace(sql, char(10), ''), char(9), '') FROM sqlite_master"
+    " WHERE name NOT LIKE 'sqlite%' AND tbl_name <> 'alembic_version' ORDER BY 1, 2",
+    "postgresql": "SELECT table_name, column_name, data_type, collation_name, is_nullable, column_default"
+    " FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'"
+    " UNION ALL SELECT tablename, indexname, indexdef, '', '', '' FROM pg_indexes"
+    " WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1, 2",
+}
+
+
+def shape(engine: Engine) -> list[tuple[object, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(SHAPE[engine.dialect.name]))]
+
+
+def test_they_make_what_the_tables_say(empty: str, engine: Engine, databases: Databases) -> None:
+    assert upgrade(empty) == ["0001"]
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+    made = open_writer(databases.empty())
+    with made.begin() as connection:
+        tables.metadata.create_all(connection)
+    expected = shape(made)
+    made.dispose()
+    assert len(expected) > len(tables.metadata.tables)
+    assert shape(engine) == expected
+
+
+def test_a_second_upgrade_does_nothing(empty: str) -> None:
+    upgrade(empty)
+    assert upgrade(empty) == []
+
+
+def test_processes_that_start_together_all_end_well(empty: str) -> None:
+    program = "import sys; from otaru.adapters.sql.migrate import upgrade; print(upgrade(sys.argv[1]))"
+    command = [sys.executable, "-c", program, empty]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    outputs = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert sorted(outputs) == ["['0001']", "[]", "[]"]
+
+
+def test_threads_that_start_together_all_end_well(empty: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(upgrade, [empty] * 4)) == [[], [], [], ["0001"]]
+
+
+def test_check_tells_the_states_apart(empty: str, engine: Engine) -> None:
+    if engine.dialect.name == "postgresql":
+        state = check(empty)
+        assert (state.current, state.pending, state.ok) == (None, ("0001",), False)
+    upgrade(empty)
+    state = check(empty)
+    assert state.ok
+    assert state.current == state.head == "0001"
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE report"))
+    assert check(empty).problems == ("table report is missing",)
+
+
+def test_check_does_not_make_a_database(tmp_path: Path) -> None:
+    with pytest.raises(DataFolderError, match="no database"):
+        check(f"sqlite:///{tmp_path / 'none.db'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_newer_database_is_refused(empty: str, engine: Engine) -> None:
+    upgrade(empty)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for function in (upgrade, check):
+        with pytest.raises(DataFolderError, match="9999"):
+            function(empty)
+
+
+def test_somebody_elses_tables_are_not_touched(empty: str, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE device (id integer)"))
+    with pytest.raises(DataFolderError, match="not made by us"):
+        upgrade(empty)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "otaru.db"
+    path.write_bytes(b"this is no database at all" * 100)
+    for function in (upgrade, check):
+        with pytest.raises(DataFolderError, match="cannot be"):
+            function(f"sqlite:///{path}")
+
+
+def test_a_damaged_page_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "otaru.db"
+    upgrade(f"sqlite:///{path}")
+    content = bytearray(path.read_bytes())
+    content[4096 * 3 : 4096 * 3 + 600] = b"\xff" * 600
+    path.write_bytes(content)
+    assert not check(f"sqlite:///{path}").ok
+
+
+def test_a_reader_does_not_wait_for_a_migration(empty: str, engine: Engine) -> None:
+    upgrade(empty)
+    reader = open_reader(empty)
+    with engine.connect() as writing, writing.begin():
+        writing.execute(text("ALTER TABLE product ADD COLUMN later INTEGER"))
+        if engine.dialect.name == "sqlite":  # PostgreSQL locks the one table that changes
+            with reader.connect() as connection:
+                assert connection.execute(text("SELECT count(*) FROM product")).scalar() == 0
+        with reader.connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM device")).scalar() == 0
+    reader.dispose()
+
+
+@pytest.mark.parametrize("url", ["", "mysql://x/y", "sqlite://", "sqlite:///:memory:", "sqlite://host/x.db", "no url"])
+def test_an_address_of_no_database_of_ours_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInputError):
+        upgrade(url)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataFolderError, match="does not exist"):
+        upgrade(f"sqlite:///{tmp_path}/missing/otaru.db")

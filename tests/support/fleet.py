@@ -1,0 +1,163 @@
+"""A small fleet in a database: what tests of the fleet's SQL are told with."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import insert
+
+from otaru.adapters.sql.deployments import SqlDeployments
+from otaru.adapters.sql.devices import SqlDevices
+from otaru.adapters.sql.engine import open_writer
+from otaru.adapters.sql.releases import SqlReleases
+from otaru.adapters.sql.reports import SqlReports
+from otaru.adapters.sql.rollouts import SqlRollouts
+from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import blob
+from otaru.adapters.sql.tables import tenant as tenants
+from otaru.domain.deployment import Deployment, State
+from otaru.domain.device import Device, Hardware, Installed, Lifecycle, Source
+from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Sha256, TenantId, Version
+from otaru.domain.release import Artifact, Blob, Release, ReleaseState
+from otaru.domain.rollout import Policy, Rollout, RolloutState, layout
+from otaru.domain.targeting import parse
+
+NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
+HERE = TenantId("here")
+THERE = TenantId("there")
+RPI = Hardware("rpi4")
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def a_device(
+    name: str,
+    *,
+    tags: Sequence[str] = (),
+    attributes: Mapping[str, str] | None = None,
+    hardware: Hardware = RPI,
+    lifecycle: Lifecycle = Lifecycle.ACTIVE,
+    runs: Mapping[str, str] | None = None,
+) -> Device:
+    return Device(
+        id=DeviceId(name),
+        lifecycle=lifecycle,
+        hardware=hardware,
+        created_at=NOW,
+        updated_at=NOW,
+        tags=frozenset(tags),
+        attributes=dict(attributes or {}),
+        installed=tuple(
+            Installed(component, Version(version), Source.OTARU, NOW) for component, version in (runs or {}).items()
+        ),
+    )
+
+
+def a_blob(sign: str) -> Blob:
+    return Blob(sha256=Sha256(sign * 64), sha1=sign * 40, md5=sign * 32, size=1000)
+
+
+def a_release(version: str = "1.1.0", *, product: str = "app", hardware: Sequence[Hardware] = (RPI,)) -> Release:
+    return Release(
+        product=ProductName(product),
+        version=Version(version),
+        state=ReleaseState.PUBLISHED,
+        artifacts=tuple(
+            Artifact("app", fits, f"app-{version}.swu", a_blob("a"))
+            for fits in sorted(hardware, key=lambda h: (h.model, h.revision))
+        ),
+        created_at=NOW,
+        published_at=NOW,
+    )
+
+
+def a_rollout(number: int = 1, *, policy: Policy | None = None, seed: int = 7) -> Rollout:
+    return Rollout(
+        id=RolloutId(number),
+        product=ProductName("app"),
+        version=Version("1.1.0"),
+        target="id==*",
+        state=RolloutState.RUNNING,
+        policy=policy or Policy(),
+        seed=seed,
+        created_at=NOW,
+        name=f"rollout {number}",
+    )
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """All of the fleet's aggregates over one session."""
+
+    session: Session
+    devices: SqlDevices
+    releases: SqlReleases
+    rollouts: SqlRollouts
+    deployments: SqlDeployments
+    reports: SqlReports
+
+    def tenant(self, tenant: TenantId, *, halted: bool = False) -> None:
+        row = {
+            "tenant": tenant,
+            "created_at": NOW,
+            "settings": "{}",
+            "halted": halted,
+            "halt_reason": "",
+            "edition": 1,
+        }
+        self.session.connection.execute(insert(tenants).values(**row))
+
+    def blob(self, tenant: TenantId, of: Blob) -> None:
+        row = {"sha256": of.sha256, "sha1": of.sha1, "md5": of.md5, "size": of.size, "created_at": NOW}
+        self.session.connection.execute(insert(blob).values(tenant=tenant, **row))
+
+    def stock(self, tenant: TenantId, devices: Sequence[Device] = (), release: Release | None = None) -> Release:
+        """A tenant with devices and one release."""
+        self.tenant(tenant)
+        self.blob(tenant, a_blob("a"))
+        release = release or a_release()
+        assert self.releases.add(tenant, release)
+        assert all(self.devices.add(tenant, [(device, b"t" * 32) for device in devices]))
+        return release
+
+    def launch(self, tenant: TenantId, rollout: Rollout, release: Release) -> Rollout:
+        """Plan a rollout as a service does; with every wave still pending."""
+        size = self.rollouts.enlist(tenant, rollout, parse(rollout.target), release)
+        rollout = replace(rollout, size=size, waves=layout(rollout.policy, size))
+        self.rollouts.add(tenant, rollout)
+        self.rollouts.assign_waves(tenant, rollout.id, rollout.waves)
+        return rollout
+
+    def move(self, tenant: TenantId, rollout: int, device: str, state: State, reason: str = "") -> Deployment:
+        """Save one member's current attempt in another state, as if its device had said so; offered on the way."""
+        (before,) = self.deployments.current(tenant, [(RolloutId(rollout), DeviceId(device))])
+        assert before is not None
+        action = before.action or self.deployments.allot(tenant, [before.device])[0]
+        after = replace(before, state=state, action=ActionId(action), changed_at=later(1), reason=reason)
+        self.deployments.save(tenant, [(before, after)])
+        return after
+
+
+def shelf_on(session: Session) -> Shelf:
+    return Shelf(
+        session,
+        SqlDevices(session),
+        SqlReleases(session),
+        SqlRollouts(session),
+        SqlDeployments(session),
+        SqlReports(session),
+    )
+
+
+@contextmanager
+def open_shelf(url: str) -> Iterator[Shelf]:
+    """Over one transaction that is never committed."""
+    engine = open_writer(url)
+    try:
+        with engine.connect() as connection:
+            yield shelf_on(Session(connection))
+    finally:
+        engine.dispose()
