@@ -146,9 +146,9 @@ class LocalBlobs:
                 continue  # not ours, or removed meanwhile
             yield sha256, now.st_size, datetime.fromtimestamp(now.st_mtime, UTC)
 
-    async def remove(self, sha256: Sha256) -> None:
+    async def remove(self, sha256: Sha256, before: datetime | None = None) -> bool:
         """Remove a blob. One that a power cut brings back has no row, so it is removed again."""
-        await self._threads.run(self._path(sha256).unlink, missing_ok=True)
+        return await self._threads.run(_remove, self._path(sha256), before)
 
     async def sweep(self, older_than: datetime) -> tuple[int, int]:
         """Remove uploads untouched since `older_than`."""
@@ -165,6 +165,16 @@ class LocalBlobs:
         self._memories[upload] = memory
         if len(self._memories) > _REMEMBERED:
             del self._memories[next(iter(self._memories))]
+
+
+def _remove(path: Path, before: datetime | None) -> bool:
+    try:
+        if before is not None and path.stat().st_mtime >= before.timestamp():
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _open(upload: Upload, memory: _Memory | None) -> None:
