@@ -17,8 +17,8 @@ demo: setup  ## a server, 50 simulated devices and a staged rollout of real firm
 	.venv/bin/otaru demo
 
 check: setup  ## lint, types, layers, unit tests (< 90 s)
-	.venv/bin/ruff check src tests benchmarks
-	.venv/bin/ruff format --check src tests benchmarks
+	.venv/bin/ruff check src tests benchmarks docs
+	.venv/bin/ruff format --check src tests benchmarks docs
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m pytest -q -n 2 tests/unit tests/architecture
@@ -33,6 +33,7 @@ bench: setup  ## benchmarks, each beside its baseline of the same run
 	$(PY) -m benchmarks
 
 docs: setup  ## the documentation site, in site/
+	$(PY) docs/draw.py
 	.venv/bin/mkdocs build --strict -q
 
 dist: setup  ## wheel and sdist in dist/

@@ -49,6 +49,18 @@ class NotFoundError(OtaruError):
     code = "not_found"
 
 
+class MethodNotAllowedError(OtaruError):
+    """There is such an address, but not for this method; `allowed` lists the methods it is there for."""
+
+    code = "method_not_allowed"
+
+
+class GoneError(OtaruError):
+    """The thing has ended: what is said of it now comes too late and changes nothing."""
+
+    code = "gone"
+
+
 class AlreadyExistsError(OtaruError):
     """A thing with this key exists and differs."""
 
@@ -89,6 +101,12 @@ class ChecksumMismatchError(OtaruError):
     """The bytes that arrived are not the bytes that were announced."""
 
     code = "checksum_mismatch"
+
+
+class NothingToDoError(OtaruError):
+    """What was asked for would concern nothing at all; most likely a slip."""
+
+    code = "nothing_to_do"
 
 
 class RefusedError(OtaruError):

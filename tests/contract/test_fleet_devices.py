@@ -235,6 +235,17 @@ def test_tokens_and_standing_consent_are_set_alone(shelf: Shelf) -> None:
     assert shelf.devices.get(HERE, DEV) == replace(FULL, auto_confirm=None)
 
 
+def test_devices_are_asked_for_their_attributes_anew(shelf: Shelf) -> None:
+    known = replace(FULL, attributes_requested=False)
+    theirs = replace(a_device("dev-1"), attributes_requested=False)
+    shelf.devices.add(HERE, [(known, b"hash")])
+    shelf.devices.add(THERE, [(theirs, b"hash")])
+    for _ in range(2):
+        shelf.devices.ask_attributes(HERE, [DEV, DeviceId("nobody")])
+        assert shelf.devices.get(HERE, DEV) == replace(known, attributes_requested=True)
+    assert shelf.devices.get(THERE, DEV) == theirs
+
+
 def test_a_tenant_sees_and_changes_its_own_devices_only(shelf: Shelf) -> None:
     shelf.devices.add(HERE, [(FULL, b"hash"), (a_device("only-here", tags=("lab",)), b"h")])
     theirs = a_device("dev-1", tags=("theirs",), attributes={"a": "b"})

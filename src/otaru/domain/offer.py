@@ -105,7 +105,7 @@ def decide(subject: Subject, plan: Plan, membership: Membership, *, halted: bool
     artifact = release.artifact_for(subject.hardware)
     if artifact is None:
         made_for = ", ".join(sorted(str(a.hardware) for a in release.artifacts))
-        return Answer(Rule.FITS, f"The release is for {made_for}; the device is {subject.hardware}.")
+        return Answer(Rule.FITS, f"The release is for {made_for}; the device is {subject.hardware}.", membership)
     if (artifact.component, release.version) in subject.installed:
         return Answer(Rule.INSTALLED, f"{artifact.component} {release.version} is installed already.", membership)
     if (busy := subject.open) is not None and busy is not membership:

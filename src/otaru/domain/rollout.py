@@ -197,6 +197,7 @@ class Rollout:
     start_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    """When it ended; while it is stopping, when it was told to."""
     edition: int = 1
 
     @property
@@ -321,6 +322,7 @@ def obey(rollout: Rollout, event: RolloutEvent, reason: str, now: datetime) -> S
         case RolloutEvent.RESUME:
             after = _overruled(after, reason, now)
         case RolloutEvent.STOP:
+            after = replace(after, ended_at=now)
             return Step(after, (Order.CANCEL_SCHEDULED, Order.CANCEL_OPEN), ("stopping",))
         case _:
             pass
@@ -373,12 +375,11 @@ def step(rollout: Rollout, tallies: Mapping[int, Tally], verdicts: Mapping[int, 
 
 
 def _stopping(rollout: Rollout, tallies: Mapping[int, Tally], now: datetime) -> Step | None:
-    if _count(tallies, *OPEN, State.SCHEDULED) == 0:
+    if _left(tallies) == 0:
         return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), notes=("stopped",))
     if rollout.ended_at is not None and now >= rollout.ended_at + STOP_PATIENCE:
-        return Step(rollout, (Order.CANCEL_SCHEDULED, Order.SILENCE_OPEN), ("gave up waiting for devices to confirm",))
-    if rollout.ended_at is None:
-        return Step(replace(rollout, ended_at=now, edition=rollout.edition + 1))
+        note = "gave up waiting for devices to confirm that they cancelled"
+        return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), _GIVE_UP, (note, "stopped"))
     return None
 
 
@@ -386,39 +387,46 @@ def _running(
     rollout: Rollout, tallies: Mapping[int, Tally], verdicts: Mapping[int, Verdict], now: datetime
 ) -> Step | None:
     if (expires := rollout.expires_at) is not None and now >= expires:
-        if _count(tallies, *OPEN, State.SCHEDULED) == 0:
-            return Step(_ended(rollout, RolloutEvent.FINISH, now), notes=("finished: expired",))
-        return Step(
-            replace(rollout, reason="expired", edition=rollout.edition + 1),
-            (Order.SKIP_SCHEDULED, Order.SILENCE_OPEN),
-            ("expired: unreached members are skipped",),
-        )
+        after = replace(_ended(rollout, RolloutEvent.FINISH, now), reason="expired")
+        return Step(after, _GIVE_UP, ("finished: it expired, unreached members are skipped",))
     wave = rollout.wave
     if wave is None:
-        if _count(tallies, *OPEN, State.SCHEDULED) == 0:
-            return Step(_ended(rollout, RolloutEvent.FINISH, now), notes=("finished",))
-        return None
+        return Step(_ended(rollout, RolloutEvent.FINISH, now), notes=("finished",)) if _left(tallies) == 0 else None
     if wave.state is WaveState.PENDING:
         return Step(_opened(rollout, now), notes=(f"wave {wave.index + 1} opened",))
-    return _judged(rollout, wave, tallies[wave.index], verdicts[wave.index], now)
+    return _judged(rollout, wave, tallies, verdicts[wave.index], now)
 
 
-def _judged(rollout: Rollout, wave: Wave, tally: Tally, verdict: Verdict, now: datetime) -> Step | None:
+_GIVE_UP = (Order.SKIP_SCHEDULED, Order.SILENCE_OPEN)
+
+
+def _judged(rollout: Rollout, wave: Wave, tallies: Mapping[int, Tally], verdict: Verdict, now: datetime) -> Step | None:
+    watched = wave.complete_at is not None and now >= wave.complete_at + rollout.policy.observe
+    watched = watched or rollout.policy.observe == timedelta(0)
+    if wave.index == len(rollout.waves) - 1 and _left(tallies) == 0 and watched:
+        return _closed(rollout, wave, verdict, now)
     if verdict.call is Call.STOP:
-        return _failed(rollout, wave, verdict.reason)
-    if verdict.call is Call.EXPAND and rollout.policy.observe == timedelta(0):
+        return _failed(rollout, wave, verdict.reason, now)
+    if verdict.call is Call.EXPAND and watched:
         return _passed(rollout, wave, verdict.reason, now)
-    if not _complete(rollout.policy, wave, tally, now):
+    if not _complete(rollout.policy, wave, tallies[wave.index], now):
         return None
     if wave.complete_at is None:
-        watched = replace(wave, state=WaveState.OBSERVING, complete_at=now)
-        note = f"wave {wave.index + 1} complete, watched for {rollout.policy.observe}"
-        return Step(_with_wave(rollout, watched), notes=(note,))
-    if now < wave.complete_at + rollout.policy.observe:
-        return None
-    if verdict.call is Call.EXPAND:
-        return _passed(rollout, wave, verdict.reason, now)
-    return _failed(rollout, wave, f"complete, but {verdict.reason}")
+        observing = replace(wave, state=WaveState.OBSERVING, complete_at=now)
+        note = f"wave {wave.index + 1} is complete, watched for {rollout.policy.observe}"
+        return Step(_with_wave(rollout, observing), notes=(note,))
+    if watched:
+        return _failed(rollout, wave, f"complete, but {verdict.reason}", now)
+    return None
+
+
+def _closed(rollout: Rollout, wave: Wave, verdict: Verdict, now: datetime) -> Step:
+    """Every member of every wave has ended: nothing is left that a verdict could protect, so it only names the result."""
+    state = WaveState.PASSED if verdict.call is Call.EXPAND else WaveState.FAILED
+    after = _with_wave(rollout, replace(wave, state=state, complete_at=now, reason=verdict.reason))
+    return Step(
+        _ended(after, RolloutEvent.FINISH, now), notes=(f"wave {wave.index + 1} {state}: {verdict.reason}", "finished")
+    )
 
 
 def _complete(policy: Policy, wave: Wave, tally: Tally, now: datetime) -> bool:
@@ -438,18 +446,15 @@ def _passed(rollout: Rollout, wave: Wave, reason: str, now: datetime) -> Step:
     return Step(after, notes=tuple(notes))
 
 
-def _failed(rollout: Rollout, wave: Wave, reason: str) -> Step:
-    after = _with_wave(rollout, replace(wave, state=WaveState.FAILED, reason=reason))
-    reason = f"wave {wave.index + 1}: {reason}"
+def _failed(rollout: Rollout, wave: Wave, why: str, now: datetime) -> Step:
+    after = _with_wave(rollout, replace(wave, state=WaveState.FAILED, reason=why))
+    reason = f"wave {wave.index + 1}: {why}"
     match rollout.policy.on_error:
         case OnError.PAUSE:
             return Step(replace(after, state=RolloutState.PAUSED, reason=reason), notes=(f"paused: {reason}",))
         case OnError.STOP:
-            return Step(
-                replace(after, state=RolloutState.STOPPING, reason=reason),
-                (Order.CANCEL_SCHEDULED, Order.CANCEL_OPEN),
-                (f"stopping: {reason}",),
-            )
+            after = replace(after, state=RolloutState.STOPPING, reason=reason, ended_at=now)
+            return Step(after, (Order.CANCEL_SCHEDULED, Order.CANCEL_OPEN), (f"stopping: {reason}",))
         case _:
             assert_never(rollout.policy.on_error)
 
@@ -483,5 +488,6 @@ def _with_wave(rollout: Rollout, wave: Wave) -> Rollout:
     return replace(rollout, waves=waves, edition=rollout.edition + 1)
 
 
-def _count(tallies: Mapping[int, Tally], *states: State) -> int:
-    return sum(t.of(*states) for t in tallies.values())
+def _left(tallies: Mapping[int, Tally]) -> int:
+    """Members that have not ended."""
+    return sum(t.of(*OPEN, State.SCHEDULED) for t in tallies.values())

@@ -115,6 +115,10 @@ class Devices(Protocol):
         """Set what runs in a component."""
         ...
 
+    def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
+        """Have each asked for its attributes at its next poll."""
+        ...
+
     def set_auto_confirm(self, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None: ...
     def contacts(self, contacts: Sequence[tuple[TenantId, DeviceId, datetime, str]]) -> None:
         """Set last contact times and addresses; an older time than the known one, or an unknown device, changes nothing."""
@@ -260,7 +264,7 @@ class Rollouts(Protocol):
     def every_due(self, now: datetime, limit: int) -> list[tuple[TenantId, RolloutId]]:
         """Rollouts that a worker should step now: scheduled, running or stopping, of tenants that are not halted.
 
-        On PostgreSQL they are claimed by `FOR UPDATE SKIP LOCKED`, so that workers share them.
+        Nothing is claimed: a step is decided and taken in one serializable transaction, so two workers cannot both take it.
         """
         ...
 
@@ -277,6 +281,10 @@ class Deployments(Protocol):
         """The deployment that the device has been told of and has not ended."""
         ...
 
+    def busy(self, tenant: TenantId, devices: Sequence[DeviceId]) -> set[DeviceId]:
+        """Those of `devices` that have an open deployment."""
+        ...
+
     def allot(self, tenant: TenantId, devices: Sequence[DeviceId]) -> list[ActionId]:
         """The next action id of each device: 1, 2, 3 …, each given out once. `devices` are distinct."""
         ...
@@ -290,6 +298,10 @@ class Deployments(Protocol):
 
     def of_device(self, tenant: TenantId, device: DeviceId, limit: int) -> list[tuple[Deployment, Rollout]]:
         """Newest first, every attempt (the rollouts come without waves)."""
+        ...
+
+    def standing(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, State]:
+        """The state of each device's open deployment, else of the one that ended last; without either it is left out."""
         ...
 
     def page(

@@ -34,6 +34,9 @@ SELECT {_COLUMNS} FROM deployment d {_WORDS}
 WHERE d.tenant = ? AND d.device = ? AND d.state IN ({OPEN_STATES})"""
 
 _DEVICES = (("device", "text"),)
+_BUSY = f"""
+SELECT d.device FROM k CROSS JOIN deployment d
+WHERE d.tenant = ? AND d.device = k.device AND d.state IN ({OPEN_STATES})"""
 _ALLOT = f"""
 UPDATE device SET last_action = last_action + 1
 WHERE tenant = ? AND device IN (SELECT device FROM k) AND last_action < {MAX_ACTION} RETURNING device, last_action"""
@@ -56,6 +59,11 @@ _UNSAY = "DELETE FROM deployment_reason WHERE tenant = ? AND rollout = ? AND dev
 _OF_DEVICE = f"""
 SELECT {_COLUMNS} FROM deployment d {_WORDS} WHERE d.tenant = ? AND d.device = ?
 ORDER BY d.changed_at DESC, d.rollout DESC, d.attempt DESC LIMIT ?"""
+
+_STANDING = """
+SELECT d.device, d.state FROM k CROSS JOIN deployment d
+WHERE d.tenant = ? AND d.device = k.device AND d.state <> 'scheduled'
+ORDER BY d.ended_at IS NULL, d.ended_at, d.rollout, d.attempt"""
 
 _PAGE = f"""
 SELECT {_COLUMNS} FROM deployment d {_WORDS}
@@ -90,6 +98,10 @@ class SqlDeployments:
 
     def open_of(self, tenant: TenantId, device: DeviceId) -> Deployment | None:
         return next(map(_deployment, fetch(self._session, _OPEN_OF, tenant, device)), None)
+
+    def busy(self, tenant: TenantId, devices: Sequence[DeviceId]) -> set[DeviceId]:
+        keys = [(device,) for device in devices]
+        return {row.device for row in fetch_keyed(self._session, _DEVICES, keys, _BUSY, tenant)}
 
     def allot(self, tenant: TenantId, devices: Sequence[DeviceId]) -> list[ActionId]:
         # In the order of keys, so that two workers never wait for each other in a ring.
@@ -138,6 +150,11 @@ class SqlDeployments:
         deployments = [_deployment(row) for row in fetch(self._session, _OF_DEVICE, tenant, device, limit)]
         rollouts = without_waves(self._session, tenant, {d.rollout for d in deployments})
         return [(deployment, rollouts[deployment.rollout]) for deployment in deployments]
+
+    def standing(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, State]:
+        keys = [(device,) for device in devices]
+        # The last one stays: those that ended in the order of their ends, then the open one.
+        return {row.device: State(row.state) for row in fetch_keyed(self._session, _DEVICES, keys, _STANDING, tenant)}
 
     def page(
         self, tenant: TenantId, rollout: RolloutId, states: Collection[State], after: DeviceId | None, limit: int

@@ -60,6 +60,9 @@ SELECT tenant, device, ?, ?, ?, ?, ? FROM device WHERE tenant = ? AND device = ?
 ON CONFLICT (tenant, device, component) DO UPDATE
 SET version = excluded.version, source = excluded.source, confirmed = excluded.confirmed, at = excluded.at"""
 
+_ASK_ATTRIBUTES = """
+UPDATE device SET attributes_requested = ? WHERE tenant = ? AND device = ? AND attributes_requested <> ?"""
+
 _CONTACTS = (("tenant", "text"), ("device", "text"), ("at", "bigint"), ("address", "text"))
 _CONTACT = """
 INSERT INTO device_contact (tenant, device, last_contact, address)
@@ -185,6 +188,9 @@ class SqlDevices:
                 for device, i in installed
             ],
         )
+
+    def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
+        run_each(self._session, _ASK_ATTRIBUTES, [(True, tenant, device, True) for device in devices])
 
     def contacts(self, contacts: Sequence[tuple[TenantId, DeviceId, datetime, str]]) -> None:
         # In the order of keys, each once: fast on a tree, and two workers never wait for each other in a ring.

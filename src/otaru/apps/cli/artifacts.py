@@ -1,0 +1,118 @@
+"""`otaru artifact`: the bytes that releases are made of."""
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from otaru.apps.cli import values
+from otaru.apps.cli.bars import bar
+from otaru.apps.cli.client import READ_S, Api, path
+from otaru.apps.cli.command import Cursor, Limit, command, group, more
+from otaru.apps.cli.printer import Printer, field, moment
+from otaru.apps.cli.uploads import CHUNK, Progress, read_file, upload
+from otaru.errors import ChecksumMismatchError, OtaruError
+
+noun = group("Artifacts: stored bytes, by their SHA-256.")
+
+Digest = Annotated[str, typer.Argument(metavar="SHA256")]
+
+
+@command(noun, "list")
+def artifacts(api: Api, printer: Printer, limit: Limit = 100, cursor: Cursor = None) -> None:
+    """List stored artifacts."""
+    page = api.pages("/artifacts", limit=limit, cursor=cursor)
+    columns = (
+        field("SHA-256", "sha256"),
+        ("Size", lambda a: values.shown_size(a["size"])),
+        field("Releases"),
+        ("Created", lambda a: moment(a.get("created_at"))),
+    )
+    printer.table(page, page["items"], columns)
+    more(printer, page)
+
+
+@command(noun, "add")
+def add(
+    api: Api,
+    printer: Printer,
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    filename: Annotated[str | None, typer.Option(help="Its name on devices; the file's own unless given.")] = None,
+) -> None:
+    """Upload a file; an interrupted upload goes on where it was."""
+    with bar(file.name) as progress:
+        stored = upload(api, read_file(file, name=filename, progress=progress), progress=progress)
+    printer.result(stored, f"{file.name} is stored: {stored['sha256']}")
+
+
+@command(noun, "show")
+def show(api: Api, printer: Printer, sha256: Digest) -> None:
+    """Show an artifact's digests and size."""
+    found = api.get(path("artifacts", sha256))
+    rows = (
+        ("sha256", found["sha256"]),
+        ("sha1", found["sha1"]),
+        ("md5", found["md5"]),
+        ("size", f"{found['size']} bytes ({values.shown_size(found['size'])})"),
+        ("created", moment(found.get("created_at"))),
+    )
+    printer.details(found, rows)
+
+
+@command(noun, "remove")
+def remove(api: Api, printer: Printer, sha256: Digest) -> None:
+    """Remove an artifact that stands in no release."""
+    api.delete(path("artifacts", sha256))
+    printer.result({"sha256": sha256, "removed": True}, f"{sha256} is removed.")
+
+
+@command(noun, "fetch")
+def fetch(
+    api: Api,
+    printer: Printer,
+    sha256: Digest,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to put it.")],
+) -> None:
+    """Download an artifact and check it; an interrupted download goes on where it was."""
+    size = int(api.get(path("artifacts", sha256))["size"])
+    part = output.with_name(f"{output.name}.{sha256[:12]}.part")
+    try:
+        with bar(output.name) as progress:
+            api.patiently(lambda _: _download(api, sha256, part, size, progress))
+            _verify(part, sha256)
+        part.replace(output)
+    except OSError as error:
+        raise OtaruError(f"{output} cannot be written: {error.strerror}") from None
+    printer.result({"sha256": sha256, "size": size, "file": str(output)}, f"{output} is {sha256}, checked.")
+
+
+def _download(api: Api, sha256: str, part: Path, size: int, progress: Progress) -> None:
+    """Fetch what is missing of `part`."""
+    with part.open("ab") as target:
+        done = target.tell()
+        if done >= size:
+            return
+        headers: dict[str, Any] = {"Range": f"bytes={done}-"} if done else {}
+        with api.stream(path("artifacts", sha256, "content"), headers=headers, read_s=READ_S) as response:
+            if done and response.status_code != 206:
+                target.truncate(0)
+                done = 0
+            for chunk in response.iter_raw(CHUNK):
+                done += len(chunk)
+                if done > size:
+                    raise ChecksumMismatchError(f"the server sent more than the {size} bytes of the artifact")
+                target.write(chunk)
+                progress("fetching", done, size)
+
+
+def _verify(part: Path, sha256: str) -> None:
+    with part.open("rb") as source:
+        if hashlib.file_digest(source, "sha256").hexdigest() == sha256:
+            return
+    with suppress(OSError):
+        part.unlink()
+    raise ChecksumMismatchError(
+        "the bytes that arrived are not the artifact's; they are removed", hint="Fetch it again."
+    )

@@ -1,0 +1,291 @@
+"""`otaru device`: the fleet's inventory."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from otaru.apps.cli import values
+from otaru.apps.cli.client import Api, path
+from otaru.apps.cli.command import Cursor, Limit, command, group, more
+from otaru.apps.cli.exits import Exit
+from otaru.apps.cli.printer import Printer, field, moment, one_line, remark
+from otaru.errors import InvalidInputError, InvalidStateError, PreconditionFailedError
+
+noun = group("Devices: who they are, what runs on them, why they are not updated.")
+
+Id = Annotated[str, typer.Argument(metavar="ID")]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", help="A label; may be given several times.", show_default=False)
+]
+Attributes = Annotated[
+    list[str] | None,
+    typer.Option("--attr", metavar="NAME=VALUE", help="A fact; may be given several times.", show_default=False),
+]
+InstalledVersions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--installed",
+        metavar="COMPONENT=VERSION",
+        help="What runs on it; may be given several times.",
+        show_default=False,
+    ),
+]
+DeviceToken = Annotated[
+    str | None, typer.Option(metavar="TOKEN", help="Its own token, instead of one made up.", show_default=False)
+]
+EDITS = 5
+
+
+@command(noun, "add")
+def add(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    hardware: Annotated[str, typer.Option(metavar="MODEL[:REVISION]", help="Its hardware.")],
+    tag: Tags = None,
+    attr: Attributes = None,
+    installed: InstalledVersions = None,
+    device_token: DeviceToken = None,
+) -> None:
+    """Add a device. Its token is shown once."""
+    body: dict[str, Any] = {"id": device, "hardware": hardware}
+    body |= {"tags": tag} if tag else {}
+    body |= {"attributes": values.pairs(attr, what="an attribute")} if attr else {}
+    body |= {"installed": values.pairs(installed, what="a component and its version")} if installed else {}
+    body |= {"token": device_token} if device_token else {}
+    added = api.post("/devices", body)
+    printer.result(added, f"{added['id']} is added. Its token (shown once): {added['token']}")
+
+
+@command(noun, "list")
+def devices(
+    api: Api,
+    printer: Printer,
+    query: Annotated[
+        str | None, typer.Option("--query", "-q", help="Which: 'tag==lab;hardware==rpi4'.", show_default=False)
+    ] = None,
+    count: Annotated[bool, typer.Option("--count", help="Say how many there are in all.")] = False,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> None:
+    """List devices."""
+    page = api.pages("/devices", limit=limit, cursor=cursor, q=query, count=count or None)
+    columns = (
+        field("Id"),
+        field("Hardware"),
+        field("Lifecycle"),
+        field("State"),
+        ("Installed", lambda d: [f"{i['component']}={i['version']}" for i in d.get("installed", ())]),
+        field("Tags"),
+        ("Last contact", lambda d: moment(d.get("last_contact"))),
+    )
+    printer.table(page, page["items"], columns)
+    more(printer, page)
+    if count and not printer.json:
+        remark(f"{page['total']} in all")
+
+
+@command(noun, "show")
+def show(api: Api, printer: Printer, device: Id) -> None:
+    """Show a device: installed versions, state, history."""
+    _print(printer, api.get(path("devices", device)))
+
+
+@command(noun, "set")
+def change(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    hardware: Annotated[str | None, typer.Option(metavar="MODEL[:REVISION]", help="Its hardware.")] = None,
+    tag: Tags = None,
+    untag: Annotated[list[str] | None, typer.Option("--untag", help="Take a label off.", show_default=False)] = None,
+    attr: Attributes = None,
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="NAME", help="Remove an attribute.", show_default=False)
+    ] = None,
+    installed: InstalledVersions = None,
+) -> Exit | None:
+    """Change what is known of a device; what is not named stays."""
+    body: dict[str, Any] = {"hardware": hardware} if hardware else {}
+    attributes: dict[str, Any] = {**dict.fromkeys(unset or ()), **values.pairs(attr or (), what="an attribute")}
+    body |= {"attributes": attributes} if attributes else {}
+    body |= {"installed": values.pairs(installed, what="a component and its version")} if installed else {}
+    if not (body or tag or untag):
+        raise InvalidInputError("nothing to change is named", hint="See otaru device set --help.")
+    _print(printer, _changed(api, path("devices", device), body, set(tag or ()), set(untag or ())))
+    return None
+
+
+def _changed(api: Api, here: str, body: dict[str, Any], tag: set[str], untag: set[str]) -> Any:
+    """The device after the change. Tags are set as a whole, so they are read first, and again if somebody was faster."""
+    if not (tag or untag):
+        return api.patch(here, body)
+    for _ in range(EDITS):
+        now = api.get(here)
+        tags = sorted((set(now["tags"]) | tag) - untag)
+        try:
+            return api.patch(here, body | {"tags": tags}, edition=now["edition"])
+        except PreconditionFailedError:
+            continue
+    raise PreconditionFailedError("somebody else changes this device all the time", hint="Try again.")
+
+
+@command(noun, "why")
+def why(api: Api, printer: Printer, device: Id) -> None:
+    """Say why it is not updated: each rollout's first rule that holds it back."""
+    found = api.get(path("devices", device, "why"))
+    printer.table(found, found["answers"], (field("Rollout"), field("Rule"), field("Because")))
+
+
+@command(noun, "token")
+def token(api: Api, printer: Printer, device: Id, device_token: DeviceToken = None) -> None:
+    """Give it a new token; the old one dies. The new one is shown once."""
+    made = api.post(path("devices", device, "token"), {"token": device_token} if device_token else {})
+    printer.result(made, f"New token of {made['id']} (shown once): {made['token']}")
+
+
+@command(noun, "accept")
+def accept(api: Api, printer: Printer, device: Id) -> Exit | None:
+    """Let a pending device in."""
+    return _lifecycle(api, printer, device, "accept", "active")
+
+
+@command(noun, "quarantine")
+def quarantine(api: Api, printer: Printer, device: Id) -> Exit | None:
+    """Offer it nothing until it is released."""
+    return _lifecycle(api, printer, device, "quarantine", "quarantined")
+
+
+@command(noun, "release")
+def release(api: Api, printer: Printer, device: Id) -> Exit | None:
+    """End its quarantine."""
+    return _lifecycle(api, printer, device, "release", "active")
+
+
+def _lifecycle(api: Api, printer: Printer, device: str, event: str, goal: str) -> Exit | None:
+    here = path("devices", device)
+    try:
+        moved = api.post(f"{here}/lifecycle", {"event": event})
+    except InvalidStateError:
+        if api.get(here)["lifecycle"] != goal:
+            raise
+        remark(f"otaru: {device} is {goal} already")
+        return Exit.NOTHING_TO_DO
+    printer.result(moved, f"{device} is {moved['lifecycle']}.")
+    return None
+
+
+@command(noun, "decommission")
+def decommission(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> Exit | None:
+    """Take it out of service for good: its credential dies at once. On a terminal it asks first."""
+    import sys
+
+    here = path("devices", device)
+    if not yes and sys.stdin.isatty() and not typer.confirm(f"Decommission {device} for good?", err=True):
+        return Exit.FAILED
+    if api.get(here)["lifecycle"] == "decommissioned":
+        remark(f"otaru: {device} is decommissioned already")
+        return Exit.NOTHING_TO_DO
+    api.delete(here)
+    printer.result({"id": device, "lifecycle": "decommissioned"}, f"{device} is decommissioned.")
+    return None
+
+
+@command(noun, "history")
+def history(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 100,
+) -> None:
+    """List every update it was to get, the newest first."""
+    page = api.get("/deployments", device=device, limit=limit)
+    printer.table(page, page["items"], _HISTORY)
+
+
+@command(noun, "reports")
+def reports(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    action: Annotated[int, typer.Argument(metavar="ACTION", min=1, help="The running number of one of its updates.")],
+) -> None:
+    """List what it said of one update, word for word, the newest first."""
+    page = api.get(path("devices", device, "actions", action, "reports"), limit=1000)
+    columns = (
+        ("Received", lambda r: moment(r.get("received_at"))),
+        field("Execution"),
+        field("Result"),
+        field("Event"),
+        ("Messages", lambda r: one_line(" / ".join(r.get("messages", ())))),
+    )
+    printer.table(page, page["items"], columns)
+
+
+@command(noun, "import")
+def bring_in(
+    api: Api,
+    printer: Printer,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV with a heading line, or NDJSON; - for stdin.")],
+    kind: Annotated[
+        Literal["csv", "ndjson"] | None,
+        typer.Option("--format", help="What it is, where its name does not say.", show_default=False),
+    ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the devices' tokens go (CSV, readable by you alone); else to stdout.",
+            show_default=False,
+        ),
+    ] = None,
+) -> Exit | None:
+    """Add many devices.
+
+    CSV columns: id, hardware, tags (separated by spaces), token, attr.NAME, installed.COMPONENT. NDJSON: one device on a
+    line, as the REST API takes it. Exit 5 when some of the ids were taken, 3 when all were.
+    """
+    from otaru.apps.cli.imports import bring_in as imported
+
+    return imported(api, printer, file, kind, tokens)
+
+
+_HISTORY = (
+    field("Rollout"),
+    ("Release", lambda h: f"{h['product']}:{h['version']}"),
+    field("Attempt"),
+    field("Action"),
+    field("State"),
+    ("Changed", lambda h: moment(h.get("changed_at"))),
+    ("Reason", lambda h: one_line(h.get("reason") or "")),
+)
+
+
+def _print(printer: Printer, device: Any) -> None:
+    facts = (
+        ("device", device["id"]),
+        ("hardware", device["hardware"]),
+        ("lifecycle", device["lifecycle"]),
+        ("state", device.get("state")),
+        ("tags", device.get("tags")),
+        ("attributes", device.get("attributes")),
+        ("last contact", moment(device.get("last_contact"))),
+        ("address", device.get("address")),
+        ("added", moment(device.get("created_at"))),
+    )
+    printer.details(device, facts)
+    columns = (
+        field("Component"),
+        field("Version"),
+        field("Source"),
+        field("Confirmed"),
+        ("Since", lambda i: moment(i.get("at"))),
+    )
+    printer.section("Installed", device.get("installed", ()), columns)
+    printer.section("History", device.get("history", ()), _HISTORY)

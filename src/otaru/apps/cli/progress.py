@@ -1,0 +1,118 @@
+"""A rollout in words and tables: for `rollout show` and `rollout watch`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from otaru.apps.cli import values
+from otaru.apps.cli.printer import Column, field, moment, one_line
+
+Rollout = Mapping[str, Any]
+ORDER = (
+    "succeeded",
+    "failed",
+    "reverted",
+    "silent",
+    "rejected",
+    "cancelled",
+    "skipped",
+    "on_trial",
+    "rebooting",
+    "installing",
+    "downloaded",
+    "downloading",
+    "cancelling",
+    "postponed",
+    "awaiting_consent",
+    "offered",
+    "scheduled",
+)
+"""States in the order in which people look for them: how it ended, then what is under way, the nearest to its end first."""
+
+
+def counts(found: Mapping[str, int]) -> str:
+    """Counts in words, without the zeros: `8 succeeded, 1 failed`."""
+    known = [state for state in ORDER if state in found] + [state for state in found if state not in ORDER]
+    return ", ".join(f"{found[state]} {state}" for state in known if found[state])
+
+
+def failures(rollout: Rollout) -> int:
+    """How many members ended in a way that speaks against the release."""
+    from otaru.domain.deployment import FAILURES
+
+    return sum(int(rollout["counts"].get(state, 0)) for state in FAILURES)
+
+
+def wave_under_way(rollout: Rollout) -> str:
+    """Where it stands among its waves: `wave 2 of 3 observing`; empty for one of a single wave, or outside of them."""
+    waves: Sequence[Mapping[str, Any]] = rollout.get("waves", ())
+    current = next((w for w in waves if w["state"] not in {"passed", "pending"}), None)
+    if current is None or len(waves) < 2:
+        return ""
+    return f"wave {current['index'] + 1} of {len(waves)} {current['state']}"
+
+
+def summary(rollout: Rollout) -> str:
+    """One line of all that changes."""
+    tally = counts(rollout.get("counts", {})) or "no devices"
+    parts = [f"{rollout['product']}:{rollout['version']} {rollout['state']}", wave_under_way(rollout), tally]
+    if rollout.get("reason"):
+        parts.append(one_line(rollout["reason"]))
+    return " · ".join(part for part in parts if part)
+
+
+def details(rollout: Rollout) -> Iterator[tuple[str, Any]]:
+    """Its facts by name."""
+    yield "rollout", rollout["id"]
+    yield "name", rollout.get("name")
+    yield "release", f"{rollout['product']}:{rollout['version']}"
+    yield "target", rollout.get("target")
+    yield "state", rollout["state"]
+    yield "why", rollout.get("reason")
+    yield "devices", f"{rollout['size']} ({counts(rollout['counts'])})" if rollout.get("size") else 0
+    yield "policy", policy(rollout.get("policy") or {})
+    for name in ("created", "start", "started", "ended", "expires"):
+        yield name, moment(rollout.get(f"{name}_at"))
+    yield "allowed now", ", ".join(rollout.get("allowed", ()))
+
+
+def policy(found: Mapping[str, Any]) -> str:
+    """A policy on one line: what is set, durations as people write them."""
+    parts = []
+    for name, value in found.items():
+        if value in (None, False, "", []):
+            continue
+        parts.append(f"{name.removesuffix('_s').replace('_', ' ')} {_setting(name, value)}")
+    return ", ".join(parts)
+
+
+def _setting(name: str, value: Any) -> str:
+    match value:
+        case list():
+            return ",".join(map(str, value))
+        case int() | float() if name.endswith("_s"):
+            return values.shown_duration(value)
+        case float():
+            return f"{value:.4g}" if value > 1 else f"{100 * value:.4g}%"
+        case _:
+            return str(value)
+
+
+def sections(rollout: Rollout) -> Iterator[tuple[str, Sequence[Mapping[str, Any]], Sequence[Column]]]:
+    """Its waves and its failures, as titled tables."""
+    yield (
+        "Waves",
+        rollout.get("waves", ()),
+        (
+            ("Wave", lambda w: w["index"] + 1),
+            ("Devices", lambda w: w["height"] - w["start"]),
+            field("State"),
+            ("Counts", lambda w: counts(w.get("counts", {}))),
+            ("Opened", lambda w: moment(w.get("opened_at"))),
+            ("Why", lambda w: one_line(w.get("reason") or "")),
+        ),
+    )
+    yield (
+        "Failures",
+        rollout.get("failures", ()),
+        (field("Devices"), field("State"), ("Last words", lambda f: one_line(f.get("reason") or ""))),
+    )

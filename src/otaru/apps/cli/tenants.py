@@ -1,0 +1,121 @@
+"""`otaru tenant`: the tenant's settings, its halt, its gateway token."""
+
+from typing import Annotated, Any
+
+import typer
+
+from otaru.apps.cli import values
+from otaru.apps.cli.client import Api
+from otaru.apps.cli.command import command, group
+from otaru.apps.cli.exits import Exit
+from otaru.apps.cli.printer import Printer, remark
+from otaru.errors import InvalidInputError
+
+noun = group("Settings of the tenant; a halt that holds every rollout.")
+
+
+@command(noun, "show")
+def show(api: Api, printer: Printer) -> None:
+    """Show the tenant's settings and what it uses."""
+    _print(printer, api.get("/tenant"))
+
+
+@command(noun, "set")
+def change(
+    api: Api,
+    printer: Printer,
+    poll_interval: Annotated[str | None, typer.Option(help="What devices wait between polls: 30s, 5m, 1h.")] = None,
+    self_registration: Annotated[
+        bool | None, typer.Option(help="Whether a device with the gateway token may register itself.")
+    ] = None,
+    download_anonymous: Annotated[
+        bool | None, typer.Option(help="Whether published artifacts may be fetched without a credential.")
+    ] = None,
+    chunk_part: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL=PART", help="The DDI part of a hardware model (Zephyr: bApp); MODEL= removes it."),
+    ] = None,
+    max_artifact: Annotated[str | None, typer.Option(help="The largest artifact: 4GiB.")] = None,
+    quota: Annotated[str | None, typer.Option(help="What all artifacts may take: 100GiB.")] = None,
+) -> None:
+    """Change settings; those that are not named stay."""
+    settings: dict[str, Any] = {
+        "polling_s": None if poll_interval is None else values.duration_s(poll_interval),
+        "self_registration": self_registration,
+        "download_anonymous": download_anonymous,
+        "chunk_parts": values.pairs(chunk_part, what="a part of a model") if chunk_part else None,
+        "max_artifact": None if max_artifact is None else values.size(max_artifact),
+        "quota": None if quota is None else values.size(quota),
+    }
+    named = {name: value for name, value in settings.items() if value is not None}
+    if not named:
+        raise InvalidInputError("no setting is named", hint="See otaru tenant set --help.")
+    _print(printer, _changed(api, named))
+
+
+def _changed(api: Api, named: dict[str, Any]) -> Any:
+    """The tenant after the change. The parts of all models are set as a whole, so they are read first."""
+    if "chunk_parts" not in named:
+        return api.patch("/tenant", {"settings": named})
+    now = api.get("/tenant")
+    parts = now["settings"]["chunk_parts"] | named["chunk_parts"]
+    wanted = named | {"chunk_parts": {model: part for model, part in parts.items() if part}}
+    return api.patch("/tenant", {"settings": wanted}, edition=now["edition"])
+
+
+@command(noun, "halt")
+def halt(
+    api: Api, printer: Printer, reason: Annotated[str, typer.Option(help="Why: kept in the record.")] = ""
+) -> Exit | None:
+    """Hold every rollout at once: no device is offered anything until the halt is lifted."""
+    if api.get("/tenant")["halted"]:
+        remark("otaru: the tenant is halted already")
+        return Exit.NOTHING_TO_DO
+    printer.result(
+        api.post("/tenant/halt", {"reason": reason}),
+        "Halted: no device is offered anything. otaru tenant lift ends it.",
+    )
+    return None
+
+
+@command(noun, "lift")
+def lift(api: Api, printer: Printer) -> Exit | None:
+    """End a halt."""
+    if not api.get("/tenant")["halted"]:
+        remark("otaru: the tenant is not halted")
+        return Exit.NOTHING_TO_DO
+    printer.result(api.post("/tenant/lift"), "The halt is lifted.")
+    return None
+
+
+@command(noun, "gateway-token")
+def gateway_token(
+    api: Api, printer: Printer, remove: Annotated[bool, typer.Option("--remove", help="There shall be none.")] = False
+) -> None:
+    """Make a new gateway token, which acts for every device; an older one dies. It is shown once."""
+    if remove:
+        api.delete("/tenant/gateway-token")
+        printer.result({"token": None}, "There is no gateway token now.")
+        return
+    made = api.post("/tenant/gateway-token")
+    printer.result(made, f"Gateway token (shown once): {made['token']}")
+
+
+def _print(printer: Printer, tenant: dict[str, Any]) -> None:
+    settings = tenant["settings"]
+    printer.details(
+        tenant,
+        (
+            ("tenant", tenant["id"]),
+            ("halted", tenant["halted"]),
+            ("why", tenant.get("halt_reason")),
+            ("polling", values.shown_duration(settings["polling_s"])),
+            ("self-registration", settings["self_registration"]),
+            ("anonymous download", settings["download_anonymous"]),
+            ("gateway token", settings["gateway_token"]),
+            ("chunk parts", settings["chunk_parts"]),
+            ("largest artifact", values.shown_size(settings["max_artifact"])),
+            ("quota", values.shown_size(settings["quota"])),
+            ("used", values.shown_size(tenant["used"])),
+        ),
+    )

@@ -1,0 +1,306 @@
+"""Devices, as the API shows and takes them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from otaru.apps.server.api.models.fields import (
+    Body,
+    DeviceName,
+    DeviceToken,
+    HardwareName,
+    Name,
+    Out,
+    Value,
+    VersionText,
+    hardware,
+)
+from otaru.domain.deployment import Deployment, Event, Report, State
+from otaru.domain.device import (
+    MAX_ATTRIBUTES,
+    MAX_COMPONENTS,
+    MAX_TAGS,
+    AutoConfirm,
+    Installed,
+    Lifecycle,
+    LifecycleEvent,
+    Source,
+)
+from otaru.domain.ids import DeviceId, Version
+from otaru.domain.offer import Rule
+from otaru.domain.rollout import Rollout
+from otaru.services.control.devices import MAX_BATCH, Added, Batch, Change, NewDevice
+from otaru.services.control.survey import Because, Shown
+
+Tags = Annotated[list[Name], Field(max_length=MAX_TAGS)]
+InstalledVersions = Annotated[
+    dict[Name, VersionText], Field(max_length=MAX_COMPONENTS, description="Versions by component.")
+]
+
+_EXAMPLE: dict[str, Any] = {
+    "id": "dev-1",
+    "hardware": "rpi4:b",
+    "tags": ["lab"],
+    "attributes": {"region": "eu-1"},
+    "installed": {"app": "1.0.0"},
+}
+
+
+def _versions(installed: Mapping[str, str]) -> dict[str, Version]:
+    return {component: Version(version) for component, version in installed.items()}
+
+
+class DeviceIn(Body):
+    """A device to add."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    id: DeviceName
+    hardware: HardwareName
+    tags: Tags = Field(default=[])
+    attributes: Annotated[dict[Name, Value], Field(max_length=MAX_ATTRIBUTES)] = Field(default={})
+    installed: InstalledVersions = Field(default={})
+    token: DeviceToken | None = None
+
+    def parsed(self) -> NewDevice:
+        """As the service takes it."""
+        return NewDevice(
+            id=DeviceId(self.id),
+            hardware=hardware(self.hardware),
+            tags=frozenset(self.tags),
+            attributes=self.attributes,
+            installed=_versions(self.installed),
+            token=self.token,
+        )
+
+
+class BatchIn(Body):
+    """Devices to add."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"devices": [_EXAMPLE]}]})
+
+    devices: Annotated[list[DeviceIn], Field(max_length=MAX_BATCH)]
+
+
+class DeviceChange(Body):
+    """What to change of a device; what is left out or null stays. An attribute that is null is removed."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tags": ["lab", "beta"], "attributes": {"rack": None}}]})
+
+    hardware: HardwareName | None = None
+    tags: Tags | None = None
+    attributes: Annotated[dict[Name, Value | None] | None, Field(max_length=MAX_ATTRIBUTES)] = None
+    installed: InstalledVersions | None = None
+
+    def parsed(self) -> Change:
+        """As the service takes it."""
+        return Change(
+            hardware=None if self.hardware is None else hardware(self.hardware),
+            tags=None if self.tags is None else frozenset(self.tags),
+            attributes=self.attributes,
+            installed=None if self.installed is None else _versions(self.installed),
+        )
+
+
+class LifecycleIn(Body):
+    """Where to move a device's lifecycle."""
+
+    event: LifecycleEvent
+
+
+class TokenIn(Body):
+    """A device's new token."""
+
+    token: DeviceToken | None = None
+
+
+class TokenOfDevice(Out):
+    """A device's new token, which is shown once."""
+
+    id: str
+    token: str
+
+
+class InstalledOut(Out):
+    """What runs in a component."""
+
+    component: str
+    version: str
+    source: Source
+    confirmed: bool
+    at: datetime
+
+    @classmethod
+    def of(cls, installed: Installed) -> "InstalledOut":
+        """As it is stored."""
+        return cls.model_validate(installed, from_attributes=True)
+
+
+class AutoConfirmOut(Out):
+    """A standing yes to every update."""
+
+    initiator: str | None
+    remark: str | None
+    at: datetime
+
+    @classmethod
+    def of(cls, standing: AutoConfirm) -> "AutoConfirmOut":
+        """As it is stored."""
+        return cls.model_validate(standing, from_attributes=True)
+
+
+class HistoryItem(Out):
+    """One deployment of a device."""
+
+    rollout: int
+    product: str
+    version: str
+    attempt: int
+    action: Annotated[int | None, Field(description="The device's running number of it; null before it is offered.")]
+    state: State
+    reason: str
+    offered_at: datetime | None
+    ended_at: datetime | None
+    changed_at: datetime
+
+    @classmethod
+    def of(cls, deployment: Deployment, rollout: Rollout) -> "HistoryItem":
+        """As it is stored."""
+        return cls(
+            rollout=deployment.rollout,
+            product=rollout.product,
+            version=rollout.version,
+            attempt=deployment.attempt,
+            action=deployment.action or None,
+            state=deployment.state,
+            reason=deployment.reason,
+            offered_at=deployment.offered_at,
+            ended_at=deployment.ended_at,
+            changed_at=deployment.changed_at,
+        )
+
+
+class DeviceOut(Out):
+    """A device."""
+
+    id: str
+    hardware: str
+    lifecycle: Lifecycle
+    state: Annotated[
+        str,
+        Field(description="Of the open deployment, else of the one that ended last, else `idle`.", examples=["idle"]),
+    ]
+    tags: list[str]
+    attributes: dict[str, str]
+    installed: list[InstalledOut]
+    last_contact: datetime | None
+    address: str | None
+    auto_confirm: AutoConfirmOut | None
+    created_at: datetime
+    updated_at: datetime
+    edition: int
+
+    @classmethod
+    def of(cls, shown: Shown) -> "DeviceOut":
+        """As it is stored."""
+        return cls(**_device(shown))
+
+
+class DeviceShown(DeviceOut):
+    """A device with its deployments, newest first (the last 100)."""
+
+    history: list[HistoryItem]
+
+    @classmethod
+    def of(cls, shown: Shown) -> "DeviceShown":
+        """As it is stored."""
+        return cls(**_device(shown), history=[HistoryItem.of(d, r) for d, r in shown.history])
+
+
+class AddedDevice(DeviceOut):
+    """A new device with its token, which is shown once."""
+
+    token: str
+
+    @classmethod
+    def added(cls, added: Added) -> "AddedDevice":
+        """As it was made."""
+        return cls(**_device(Shown(added.device, None)), token=added.token)
+
+
+def _device(shown: Shown) -> dict[str, Any]:
+    device = shown.device
+    return {
+        "id": device.id,
+        "hardware": str(device.hardware),
+        "lifecycle": device.lifecycle,
+        "state": str(shown.state or "idle"),
+        "tags": sorted(device.tags),
+        "attributes": dict(device.attributes),
+        "installed": [InstalledOut.of(i) for i in sorted(device.installed, key=lambda i: i.component)],
+        "last_contact": device.last_contact,
+        "address": device.address,
+        "auto_confirm": None if device.auto_confirm is None else AutoConfirmOut.of(device.auto_confirm),
+        "created_at": device.created_at,
+        "updated_at": device.updated_at,
+        "edition": device.edition,
+    }
+
+
+class DevicePage(Out):
+    """A page of devices."""
+
+    items: list[DeviceOut]
+    next: str | None
+    total: Annotated[int | None, Field(description="How many there are in all, where `count` was asked for.")] = None
+
+
+class BatchOut(Out):
+    """What became of many new devices."""
+
+    added: list[TokenOfDevice]
+    taken: list[str]
+
+    @classmethod
+    def of(cls, batch: Batch) -> "BatchOut":
+        """As it was made."""
+        return cls(
+            added=[TokenOfDevice(id=a.device.id, token=a.token) for a in batch.added],
+            taken=[str(device) for device in batch.taken],
+        )
+
+
+class BecauseOut(Out):
+    """What one rule says."""
+
+    rollout: int | None
+    rule: Rule
+    because: str
+
+    @classmethod
+    def of(cls, because: Because) -> "BecauseOut":
+        """As it was decided."""
+        return cls.model_validate(because, from_attributes=True)
+
+
+class Why(Out):
+    """Why a device is not updated, or that it is."""
+
+    answers: list[BecauseOut]
+
+
+class ReportOut(Out):
+    """What a device said of an action."""
+
+    received_at: datetime
+    execution: str
+    result: str
+    event: Event | None
+    messages: list[str]
+
+    @classmethod
+    def of(cls, report: Report) -> "ReportOut":
+        """As it arrived."""
+        return cls.model_validate(report, from_attributes=True)

@@ -1,0 +1,153 @@
+"""The small types that requests are made of: bounded text and names, parsed by the domain.
+
+Every text is bounded and free of control characters, and pydantic refuses lone surrogates in patterned text: neither
+database nor terminal ever meets them.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from otaru.domain import ids, release
+from otaru.domain.device import Hardware
+from otaru.domain.rollout import Share
+from otaru.errors import InvalidInputError
+
+MAX_SECONDS = 3650 * 86_400
+
+
+class Body(BaseModel):
+    """A JSON body: what it does not know is an error, so that a misspelt field is noticed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Out(BaseModel):
+    """A JSON answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def by(parse: Callable[[str], Any]) -> AfterValidator:
+    """Holds a text against a parser of the domain; the text stays as it is."""
+
+    def check(text: str) -> str:
+        try:
+            parse(text)
+        except InvalidInputError as error:
+            sentence = f"{error.message} {error.hint}" if error.hint else error.message
+            raise PydanticCustomError("invalid", "{sentence}", {"sentence": sentence}) from None
+        return text
+
+    return AfterValidator(check)
+
+
+def hardware(text: str) -> Hardware:
+    """Parse `model` or `model:revision`.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    model, colon, revision = text.partition(":")
+    return Hardware(ids.hardware_model(model), ids.hardware_model(revision) if colon else "")
+
+
+def share(text: str) -> Share:
+    """Parse a wave's height: `10` devices, or `2.5%` of all.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    if not re.fullmatch(r"[0-9]{1,9}|[0-9]{1,3}(\.[0-9]{1,4})?%", text, re.ASCII):
+        raise InvalidInputError(f"{text!r} is not a wave's height", hint="For example 10, or 2.5%.")
+    return Share(float(text.removesuffix("%")), percent=text.endswith("%"))
+
+
+def release_name(text: str) -> tuple[ids.ProductName, ids.Version]:
+    """Parse `product:version`.
+
+    Raises:
+        InvalidInputError: it is not.
+    """
+    product, colon, version = text.partition(":")
+    if not colon:
+        raise InvalidInputError(f"{text!r} names no release", hint="Write PRODUCT:VERSION, for example app:1.1.0.")
+    return ids.product_name(product), ids.version(version)
+
+
+def span(seconds: float | None) -> timedelta | None:
+    """So many seconds."""
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+LINE = r"^[^\x00-\x1f\x7f]*$"
+"""One line of printable text."""
+LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+"""Text with line breaks and tabs."""
+
+DeviceName = Annotated[
+    str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:~-]+$", examples=["dev-1"]), by(ids.device_id)
+]
+HardwareName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=257,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._ /+-]*(:[A-Za-z0-9][A-Za-z0-9._ /+-]*)?$",
+        examples=["rpi4", "rpi4:b"],
+    ),
+    by(hardware),
+]
+ProductText = Annotated[
+    str,
+    Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["app"]),
+    by(ids.product_name),
+]
+VersionText = Annotated[
+    str,
+    Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+~:-]*$", examples=["1.1.0"]),
+    by(ids.version),
+]
+ReleaseText = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=257,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*:[A-Za-z0-9][A-Za-z0-9._+~:-]*$",
+        examples=["app:1.1.0"],
+    ),
+    by(release_name),
+]
+Name = Annotated[
+    str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["lab"]), by(ids.name)
+]
+Digest = Annotated[
+    str,
+    Field(pattern=r"^[0-9a-f]{64}$", examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]),
+]
+FileName = Annotated[
+    str,
+    Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f/\\]+$", examples=["app-1.1.0.swu"]),
+    by(release.filename),
+]
+WaveText = Annotated[
+    str, Field(pattern=r"^([0-9]{1,9}|[0-9]{1,3}(\.[0-9]{1,4})?%)$", examples=["2", "10", "100%"]), by(share)
+]
+Target = Annotated[str, Field(min_length=1, max_length=4096, pattern=LINE, examples=["tag==lab;hardware==rpi4"])]
+Line = Annotated[str, Field(max_length=500, pattern=LINE)]
+Value = Annotated[str, Field(max_length=2048, pattern=LINES)]
+DeviceToken = Annotated[
+    str,
+    Field(
+        min_length=16,
+        max_length=256,
+        pattern=r"^[!-~]+$",
+        description="The device's token, where it has one already; else it is given one.",
+    ),
+]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -1,0 +1,181 @@
+"""Products, releases, artifacts and uploads, as the API shows and takes them."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from otaru.apps.server.api.models.fields import (
+    LINES,
+    Body,
+    Digest,
+    FileName,
+    HardwareName,
+    Name,
+    Out,
+    ProductText,
+    VersionText,
+    hardware,
+)
+from otaru.domain.ids import ProductName, Sha256, Version
+from otaru.domain.release import MAX_ARTIFACTS, MAX_NOTES, Artifact, Release, ReleaseState
+from otaru.services.control.artifacts import Stored, Upload
+from otaru.services.control.releases import NewRelease, Part, allowed
+
+_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_EXAMPLE: dict[str, Any] = {
+    "product": "app",
+    "version": "1.1.0",
+    "artifacts": [{"sha256": _SHA256, "filename": "app-1.1.0.swu", "hardware": ["rpi4"]}],
+    "notes": "Fixes the clock.",
+}
+
+
+class PartIn(Body):
+    """Stored bytes, and what they are for."""
+
+    sha256: Digest
+    filename: FileName
+    hardware: Annotated[list[HardwareName], Field(min_length=1, max_length=MAX_ARTIFACTS)]
+    component: Annotated[Name | None, Field(description="What they update on a device; the product, unless given.")] = (
+        None
+    )
+
+
+class ReleaseIn(Body):
+    """A release to make."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    product: ProductText
+    version: VersionText
+    artifacts: Annotated[list[PartIn], Field(min_length=1, max_length=MAX_ARTIFACTS)]
+    notes: Annotated[str, Field(max_length=MAX_NOTES, pattern=LINES)] = ""
+    publish: Annotated[bool, Field(description="Whether it is published at once; otherwise it is a draft.")] = True
+
+    def parsed(self) -> NewRelease:
+        """As the service takes it."""
+        parts = [
+            Part(Sha256(p.sha256), p.filename, p.component or self.product, [hardware(h) for h in p.hardware])
+            for p in self.artifacts
+        ]
+        return NewRelease(ProductName(self.product), Version(self.version), parts, self.notes, self.publish)
+
+
+class PartOut(Out):
+    """An artifact of a release."""
+
+    component: str
+    hardware: str
+    filename: str
+    sha256: str
+    sha1: str
+    md5: str
+    size: int
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> "PartOut":
+        """As it is stored."""
+        blob = artifact.blob
+        return cls(
+            component=artifact.component,
+            hardware=str(artifact.hardware),
+            filename=artifact.filename,
+            sha256=blob.sha256,
+            sha1=blob.sha1,
+            md5=blob.md5,
+            size=blob.size,
+        )
+
+
+class ReleaseOut(Out):
+    """A release."""
+
+    product: str
+    version: str
+    state: ReleaseState
+    notes: str
+    created_at: datetime
+    published_at: datetime | None
+    edition: int
+    allowed: Annotated[list[str], Field(description="The orders that may be given now.")]
+    artifacts: list[PartOut]
+
+    @classmethod
+    def of(cls, release: Release) -> "ReleaseOut":
+        """As it is stored."""
+        return cls(
+            product=release.product,
+            version=release.version,
+            state=release.state,
+            notes=release.notes,
+            created_at=release.created_at,
+            published_at=release.published_at,
+            edition=release.edition,
+            allowed=allowed(release),
+            artifacts=[PartOut.of(artifact) for artifact in release.artifacts],
+        )
+
+
+class ProductOut(Out):
+    """A named line of releases."""
+
+    name: str
+    created_at: datetime
+    releases: int
+
+
+class ArtifactOut(Out):
+    """Stored bytes."""
+
+    sha256: str
+    sha1: str
+    md5: str
+    size: int
+    created_at: datetime
+
+    @classmethod
+    def of(cls, stored: Stored) -> "ArtifactOut":
+        """As it is stored."""
+        return cls(
+            sha256=stored.blob.sha256,
+            sha1=stored.blob.sha1,
+            md5=stored.blob.md5,
+            size=stored.blob.size,
+            created_at=stored.created_at,
+        )
+
+
+class ListedArtifact(ArtifactOut):
+    """Stored bytes, and in how many releases they stand."""
+
+    releases: int
+
+
+class UploadIn(Body):
+    """An upload in parts to begin."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"filename": "app-1.1.0.swu", "size": 1048576}]})
+
+    filename: FileName
+    size: Annotated[int | None, Field(ge=0, lt=2**62, description="How many bytes it will have.")] = None
+
+
+class UploadOut(Out):
+    """An upload in parts, and the offset to go on from."""
+
+    id: str
+    filename: str
+    offset: int
+    limit: Annotated[int, Field(description="How many bytes it may have.")]
+
+    @classmethod
+    def of(cls, upload: Upload) -> "UploadOut":
+        """As it is."""
+        return cls.model_validate(upload, from_attributes=True)
+
+
+class FinishIn(Body):
+    """The end of an upload."""
+
+    sha256: Annotated[Digest | None, Field(description="What the bytes have to be.")] = None

@@ -1,0 +1,314 @@
+"""Rollouts and deployments, as the API shows and takes them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, ConfigDict, Field
+
+from otaru.apps.server.api.models.fields import (
+    LINE,
+    Body,
+    Fraction,
+    Line,
+    Out,
+    ReleaseText,
+    Seconds,
+    Target,
+    WaveText,
+    release_name,
+    share,
+    span,
+)
+from otaru.domain.deployment import RETRIABLE, Deployment, State
+from otaru.domain.rollout import (
+    MAX_WAVES,
+    ClassicRule,
+    OnError,
+    Policy,
+    RolloutState,
+    Urgency,
+    Wave,
+    WaveState,
+)
+from otaru.errors import InvalidInputError
+from otaru.services.control.rollouts import Intention, Preview, Progress, allowed
+from otaru.services.control.survey import counted
+
+_EXAMPLE: dict[str, Any] = {
+    "release": "app:1.1.0",
+    "target": "tag==lab;hardware==rpi4",
+    "waves": ["2", "10", "100%"],
+    "success": 0.9,
+    "error": 0.1,
+    "observe_s": 600,
+}
+_SIMPLE: dict[str, Any] = {"release": "app:1.1.0", "target": "id==dev-1", "start": True}
+
+SUCCESS = 0.9
+ERROR = 0.1
+
+
+class RolloutIn(Body):
+    """A rollout to plan. Without waves and thresholds it is simple: one wave, no rule, offered at the next poll."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE, _SIMPLE]})
+
+    release: ReleaseText
+    target: Target
+    name: Annotated[str, Field(max_length=200, pattern=LINE)] = ""
+    waves: Annotated[
+        list[WaveText],
+        Field(max_length=MAX_WAVES, description="Heights, cumulative: numbers of devices, or percentages of all."),
+    ] = Field(default=[])
+    success: Annotated[
+        Fraction | None, Field(description="The share of a wave that has to succeed; 0.9 where there are waves.")
+    ] = None
+    error: Annotated[
+        Fraction | None, Field(description="The share of a wave above which it has failed; 0.1 where there are waves.")
+    ] = None
+    quorum: Annotated[float, Field(gt=0, le=1, description="The share of a wave that has to have ended.")] = 1.0
+    wave_timeout_s: Annotated[
+        Seconds | None, Field(description="A wave is complete after this time, whoever is missing.")
+    ] = None
+    observe_s: Annotated[Seconds, Field(description="How long a complete wave is watched before the next opens.")] = 0
+    expires_in_s: Annotated[Seconds | None, Field(description="After this time unreached members are skipped.")] = None
+    on_error: OnError = OnError.PAUSE
+    urgency: Urgency = Urgency.FORCED
+    consent: Annotated[bool, Field(description="Whether the device or its owner is asked first.")] = False
+    start_at: Annotated[AwareDatetime | None, Field(description="When it starts by itself.")] = None
+    start: Annotated[bool, Field(description="Whether it starts at once.")] = False
+
+    def parsed(self) -> Intention:
+        """As the service takes it.
+
+        Raises:
+            InvalidInputError: it is to start at once and later.
+        """
+        if self.start and self.start_at is not None:
+            raise InvalidInputError("a rollout starts at once or at a time", hint="Leave out start or start_at.")
+        product, version = release_name(self.release)
+        start_at = None if self.start_at is None else _utc(self.start_at)
+        return Intention(product, version, self.target, self._policy(), self.name, start_at, self.start)
+
+    def _policy(self) -> Policy:
+        judged = bool(self.waves) or self.success is not None or self.error is not None
+        success = SUCCESS if self.success is None else self.success
+        error = ERROR if self.error is None else self.error
+        simple = Policy()
+        return Policy(
+            waves=tuple(map(share, self.waves)) or simple.waves,
+            rule=ClassicRule(success, error) if judged else None,
+            quorum=self.quorum,
+            wave_timeout=span(self.wave_timeout_s),
+            observe=timedelta(seconds=self.observe_s),
+            expires_after=span(self.expires_in_s),
+            on_error=self.on_error,
+            urgency=self.urgency,
+            consent=self.consent,
+        )
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInputError("start_at is at the end of time") from None
+
+
+class OrderIn(Body):
+    """Why; the record keeps it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the lab reports reboots"}]})
+
+    reason: Line = ""
+
+
+class RetryIn(Body):
+    """Whom to give another attempt: members that ended so (failed, reverted and silent ones, unless given)."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"states": ["failed", "silent"]}]})
+
+    states: Annotated[list[State], Field(max_length=len(RETRIABLE))] = Field(default=[])
+
+
+class CancelIn(Body):
+    """How to cancel one device's deployment."""
+
+    force: Annotated[bool, Field(description="Do not wait for the device's word.")] = False
+
+
+class PolicyOut(Out):
+    """How a rollout goes about it."""
+
+    waves: list[str]
+    success: float | None
+    error: float | None
+    quorum: float
+    wave_timeout_s: float | None
+    observe_s: float
+    expires_in_s: float | None
+    on_error: OnError
+    urgency: Urgency
+    consent: bool
+
+    @classmethod
+    def of(cls, policy: Policy) -> "PolicyOut":
+        """As it is stored."""
+        return cls(
+            waves=[str(height) for height in policy.waves],
+            success=None if policy.rule is None else policy.rule.success,
+            error=None if policy.rule is None else policy.rule.error,
+            quorum=policy.quorum,
+            wave_timeout_s=_seconds(policy.wave_timeout),
+            observe_s=policy.observe.total_seconds(),
+            expires_in_s=_seconds(policy.expires_after),
+            on_error=policy.on_error,
+            urgency=policy.urgency,
+            consent=policy.consent,
+        )
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else span.total_seconds()
+
+
+Counts = Annotated[dict[str, int], Field(description="Members by state.", examples=[{"succeeded": 2, "scheduled": 8}])]
+
+
+class WaveOut(Out):
+    """A wave: the members whose rank is from `start` on and below `height`."""
+
+    index: int
+    start: int
+    height: int
+    state: WaveState
+    opened_at: datetime | None
+    complete_at: datetime | None
+    reason: str
+    counts: Counts
+
+
+class FailureOut(Out):
+    """How many devices ended badly for one reason."""
+
+    state: State
+    reason: str
+    devices: int
+
+
+class RolloutOut(Out):
+    """A rollout, and how far it is."""
+
+    id: int
+    name: str
+    product: str
+    version: str
+    target: str
+    state: RolloutState
+    reason: str
+    size: int
+    policy: PolicyOut
+    waves: list[WaveOut]
+    counts: Counts
+    failures: Annotated[list[FailureOut], Field(description="The most frequent reasons first.")]
+    created_at: datetime
+    start_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    expires_at: datetime | None
+    edition: int
+    allowed: Annotated[list[str], Field(description="The orders that may be given now.")]
+
+    @classmethod
+    def of(cls, progress: Progress) -> "RolloutOut":
+        """As it is stored."""
+        rollout = progress.rollout
+        return cls(
+            id=rollout.id,
+            name=rollout.name,
+            product=rollout.product,
+            version=rollout.version,
+            target=rollout.target,
+            state=rollout.state,
+            reason=rollout.reason,
+            size=rollout.size,
+            policy=PolicyOut.of(rollout.policy),
+            waves=[_wave(wave, counted(progress.tallies, wave.index)) for wave in rollout.waves],
+            counts=counted(progress.tallies),
+            failures=[FailureOut(state=s, reason=r, devices=n) for s, r, n in progress.failures],
+            created_at=rollout.created_at,
+            start_at=rollout.start_at,
+            started_at=rollout.started_at,
+            ended_at=rollout.ended_at,
+            expires_at=rollout.expires_at,
+            edition=rollout.edition,
+            allowed=allowed(rollout),
+        )
+
+
+def _wave(wave: Wave, counts: Mapping[str, int]) -> WaveOut:
+    return WaveOut(
+        index=wave.index,
+        start=wave.start,
+        height=wave.height,
+        state=wave.state,
+        opened_at=wave.opened_at,
+        complete_at=wave.complete_at,
+        reason=wave.reason,
+        counts=dict(counts),
+    )
+
+
+class PlannedWave(Out):
+    """A wave that would be."""
+
+    start: int
+    height: int
+
+
+class PreviewOut(Out):
+    """What a rollout would be."""
+
+    members: int
+    left_out: Annotated[dict[str, int], Field(description="How many are left out, by reason.")]
+    waves: list[PlannedWave]
+
+    @classmethod
+    def of(cls, preview: Preview) -> "PreviewOut":
+        """As it was found."""
+        waves = [PlannedWave(start=wave.start, height=wave.height) for wave in preview.waves]
+        return cls(members=preview.members, left_out=dict(preview.left_out), waves=waves)
+
+
+class DeploymentOut(Out):
+    """A device's share in a rollout: its current attempt."""
+
+    device: str
+    rollout: int
+    attempt: int
+    action: Annotated[int | None, Field(description="The device's running number of it; null before it is offered.")]
+    state: State
+    wave: int
+    rank: int
+    reason: str
+    offered_at: datetime | None
+    ended_at: datetime | None
+    changed_at: datetime
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> "DeploymentOut":
+        """As it is stored."""
+        return cls(
+            device=deployment.device,
+            rollout=deployment.rollout,
+            attempt=deployment.attempt,
+            action=deployment.action or None,
+            state=deployment.state,
+            wave=deployment.wave,
+            rank=deployment.rank,
+            reason=deployment.reason,
+            offered_at=deployment.offered_at,
+            ended_at=deployment.ended_at,
+            changed_at=deployment.changed_at,
+        )

@@ -1,0 +1,99 @@
+"""The tenant, as the API shows it."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from otaru.apps.server.api.models.fields import LINE, Body, Line, Out
+from otaru.services.control.tenants import Change, Seen
+
+Bytes = Annotated[int, Field(ge=0, lt=2**62)]
+Model = Annotated[str, Field(min_length=1, max_length=128, pattern=LINE)]
+Part = Annotated[str, Field(min_length=1, max_length=64, pattern=LINE)]
+
+
+class SettingsIn(Body):
+    """Settings to change; what is left out or null stays."""
+
+    polling_s: Annotated[int | None, Field(ge=1, le=86_399, description="What devices wait between polls.")] = None
+    self_registration: bool | None = None
+    download_anonymous: bool | None = None
+    chunk_parts: Annotated[
+        dict[Model, Part] | None, Field(max_length=200, description="The DDI part by hardware model, as a whole.")
+    ] = None
+    max_artifact: Bytes | None = None
+    quota: Bytes | None = None
+
+    def parsed(self) -> Change:
+        """As the service takes it."""
+        return Change(
+            polling=None if self.polling_s is None else timedelta(seconds=self.polling_s),
+            **self.model_dump(exclude={"polling_s"}),
+        )
+
+
+class TenantIn(Body):
+    """What to change of the tenant."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"settings": {"polling_s": 60}}]})
+
+    settings: SettingsIn
+
+
+class HaltIn(Body):
+    """Why everything stops."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "devices of lot 7 do not come back"}]})
+
+    reason: Line = ""
+
+
+class SettingsOut(Out):
+    """What a tenant decides for itself."""
+
+    polling_s: int
+    self_registration: bool
+    gateway_token: Annotated[bool, Field(description="Whether there is one; it is shown once, when it is made.")]
+    download_anonymous: bool
+    chunk_parts: dict[str, str]
+    max_artifact: int
+    quota: int
+
+
+class TenantOut(Out):
+    """The tenant."""
+
+    id: str
+    halted: bool
+    halt_reason: str
+    settings: SettingsOut
+    used: Annotated[int, Field(description="Bytes that count against the quota.")]
+    edition: int
+
+    @classmethod
+    def of(cls, seen: Seen) -> "TenantOut":
+        """As it is stored."""
+        tenant, settings = seen.tenant, seen.tenant.settings
+        return cls(
+            id=tenant.id,
+            halted=tenant.halted,
+            halt_reason=tenant.halt_reason,
+            settings=SettingsOut(
+                polling_s=int(settings.polling.total_seconds()),
+                self_registration=settings.self_registration,
+                gateway_token=settings.gateway_token_hash is not None,
+                download_anonymous=settings.download_anonymous,
+                chunk_parts=settings.chunk_parts,
+                max_artifact=settings.max_artifact,
+                quota=settings.quota,
+            ),
+            used=seen.used,
+            edition=tenant.edition,
+        )
+
+
+class GatewayToken(Out):
+    """A new gateway token, which is shown once."""
+
+    token: str

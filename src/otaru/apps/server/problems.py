@@ -1,0 +1,89 @@
+"""Our errors in HTTP's language (RFC 9110, RFC 9457): the one table, for the REST API, the roads and the shell alike."""
+
+import json
+from typing import Any
+
+from otaru import errors
+from otaru.errors import OtaruError
+
+MEDIA_TYPE = "application/problem+json"
+
+_TABLE: dict[type[OtaruError], tuple[int, str]] = {
+    OtaruError: (500, "Internal error"),
+    errors.InvalidInputError: (400, "Invalid input"),
+    errors.QuerySyntaxError: (400, "Invalid query"),
+    errors.UnauthenticatedError: (401, "Not authenticated"),
+    errors.ForbiddenError: (403, "Forbidden"),
+    errors.RefusedError: (403, "Refused by policy"),
+    errors.NotFoundError: (404, "Not found"),
+    errors.MethodNotAllowedError: (405, "Method not allowed"),
+    errors.AlreadyExistsError: (409, "Already exists"),
+    errors.InvalidStateError: (409, "Not in this state"),
+    errors.IdempotencyConflictError: (409, "Idempotency-Key used before"),
+    errors.GoneError: (410, "Gone"),
+    errors.PreconditionFailedError: (412, "Precondition failed"),
+    errors.TooLargeError: (413, "Too large"),
+    errors.RangeNotSatisfiableError: (416, "Range not satisfiable"),
+    errors.ChecksumMismatchError: (422, "Checksum mismatch"),
+    errors.NothingToDoError: (422, "Nothing to do"),
+    errors.OverloadedError: (503, "Overloaded"),
+    errors.UnavailableError: (503, "Unavailable"),
+    errors.DataFolderError: (500, "Data folder unusable"),
+    errors.StorageFullError: (507, "Storage full"),
+}
+
+_RETRY_AFTER_S: dict[type[OtaruError], int] = {errors.OverloadedError: 1, errors.UnavailableError: 5}
+
+_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "hint", "request_id", "challenge"})
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def status_of(error: OtaruError | type[OtaruError]) -> tuple[int, str]:
+    """The HTTP status and title of an error: its class's, else the nearest parent's that the table names."""
+    kind = error if isinstance(error, type) else type(error)
+    return next(_TABLE[parent] for parent in kind.__mro__ if parent in _TABLE)
+
+
+def problem(error: OtaruError, request_id: str | None = None) -> tuple[int, Headers, bytes]:
+    """The answer that tells `error`: status, headers and a problem details object (RFC 9457).
+
+    Facts of the error are members of the object, beside `code` and `hint`; a fact cannot stand in for one of those.
+    """
+    status, title = status_of(error)
+    told: dict[str, Any] = {
+        "type": f"about:blank#{error.code}",
+        "title": title,
+        "status": status,
+        "detail": error.message,
+        "code": error.code,
+    }
+    if error.hint:
+        told["hint"] = error.hint
+    told |= {name: fact for name, fact in error.facts.items() if name not in _MEMBERS}
+    if request_id is not None:
+        told["request_id"] = request_id
+    # Text that came from outside may hold lone surrogates: escapes carry them, UTF-8 cannot.
+    body = json.dumps(told, default=str).encode()
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *_headers_of(error),
+    ]
+    return status, headers, body
+
+
+def _headers_of(error: OtaruError) -> Headers:
+    match error:
+        case errors.UnauthenticatedError():
+            return [(b"www-authenticate", error.facts.get("challenge", 'Bearer realm="otaru"').encode("latin-1"))]
+        case errors.MethodNotAllowedError():
+            return [(b"allow", ", ".join(error.facts.get("allowed", ())).encode("latin-1"))]
+        case errors.RangeNotSatisfiableError():
+            return [(b"content-range", f"bytes */{error.facts.get('size', '*')}".encode())]
+        case errors.OverloadedError() | errors.UnavailableError():
+            seconds = error.facts.get("retry_after_s", _RETRY_AFTER_S.get(type(error), 1))
+            return [(b"retry-after", str(seconds).encode())]
+        case _:
+            return []

@@ -1,0 +1,80 @@
+"""What a device shows at the door: `Authorization: TargetToken …` or `GatewayToken …` (hawkBit's schemes).
+
+A target token is the device's own; a gateway token, off by default, acts for every device of its tenant. Both are kept as
+SHA-256 and compared in constant time. A device that we do not know is 404 (its operator sees a wrong id at once), a
+wrong token 401.
+"""
+
+from hashlib import sha256
+from hmac import compare_digest
+
+from otaru.domain.device import Lifecycle
+from otaru.domain.ids import DeviceId, TenantId, device_id
+from otaru.domain.tenant import Tenant
+from otaru.errors import InvalidInputError, NotFoundError, UnauthenticatedError
+from otaru.ports.registry import Entry
+from otaru.services.control import admission, enroll
+from otaru.services.control.world import World
+
+_CHALLENGE = "TargetToken"
+_LONGEST = 128
+"""Characters of a tenant's name or a device's id."""
+
+
+async def admit(
+    world: World, tenant_name: str, device_name: str, authorization: bytes | None, *, anonymous: bool = False
+) -> tuple[Tenant, Entry]:
+    """The tenant and the device that a request is from. `anonymous`: this resource may do without a credential.
+
+    Raises:
+        NotFoundError: no such tenant or device.
+        UnauthenticatedError: no credential, or not this device's.
+    """
+    tenant = await admission.tenant(world, TenantId(tenant_name)) if _plain(tenant_name) else None
+    if tenant is None:
+        raise NotFoundError("there is no such tenant")
+    entry = await admission.device(world, tenant.id, DeviceId(device_name)) if _plain(device_name) else None
+    if entry is None:
+        return tenant, await _unknown(world, tenant, device_name, authorization)
+    if not (anonymous and authorization is None and tenant.settings.download_anonymous):
+        _check(tenant, entry, authorization)
+    return tenant, entry
+
+
+def _plain(name: str) -> bool:
+    """Whether a name may be looked up at all. What else a name has to be, its absence says."""
+    return len(name) <= _LONGEST and name.isascii() and name.isprintable()
+
+
+def _check(tenant: Tenant, entry: Entry, authorization: bytes | None) -> None:
+    if authorization is None:
+        raise UnauthenticatedError(
+            "the request has no credential", hint="Send Authorization: TargetToken TOKEN.", challenge=_CHALLENGE
+        )
+    scheme, _, token = authorization.partition(b" ")
+    match scheme.lower():
+        case b"targettoken":
+            good = compare_digest(sha256(token.strip()).digest(), entry.token_hash)
+        case b"gatewaytoken":
+            good = _opens(tenant, token)
+        case _:
+            good = False
+    if not good or entry.subject.lifecycle is Lifecycle.DECOMMISSIONED:
+        raise UnauthenticatedError(f"the credential is not that of device {entry.subject.id}", challenge=_CHALLENGE)
+
+
+def _opens(tenant: Tenant, token: bytes) -> bool:
+    digest = tenant.settings.gateway_token_hash
+    return digest is not None and compare_digest(sha256(token.strip()).digest(), digest)
+
+
+async def _unknown(world: World, tenant: Tenant, name: str, authorization: bytes | None) -> Entry:
+    """Register a device that a good gateway token speaks for, where the tenant lets devices register themselves."""
+    scheme, _, token = (authorization or b"").partition(b" ")
+    if tenant.settings.self_registration and scheme.lower() == b"gatewaytoken" and _opens(tenant, token):
+        try:
+            wanted = device_id(name)
+        except InvalidInputError as error:
+            raise NotFoundError(error.message, hint=error.hint) from None
+        return await enroll.register(world, tenant.id, wanted)
+    raise NotFoundError("there is no such device", hint="Add it: otaru device add ID --hardware MODEL")

@@ -1,0 +1,386 @@
+"""hawkBit's DDI v1, as devices use it: plain ASGI, routed by hand, so that a poll costs no framework.
+
+`/{tenant}/controller/v1/{device}` and what stands below it. What bytes mean is in `protocols/ddi`, what is due in
+`domain`; here a request is taken apart, one service is asked, and its answer is written down. Success is always 200 with
+a Content-Length, and 304 only to If-None-Match: SWUpdate and rauc-hawkbit-updater take nothing else for success.
+
+A file's URL names its action as the software module: `softwaremodules/{action}/artifacts/{filename}`.
+"""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qs, quote
+
+from otaru.apps.server.body import Receive, Scope, Send
+from otaru.apps.server.files import serve_artifact
+from otaru.apps.server.roads.credentials import admit
+from otaru.apps.server.roads.ddi_call import NO_ACTION, Call
+from otaru.apps.server.settings import Settings
+from otaru.domain.deployment import FINAL, OPEN, Event, Report, State
+from otaru.domain.device import AutoConfirm, Lifecycle
+from otaru.domain.ids import MAX_ACTION, ActionId
+from otaru.domain.offer import Membership, Plan
+from otaru.domain.release import Artifact
+from otaru.domain.rollout import Urgency
+from otaru.errors import GoneError, InvalidInputError, MethodNotAllowedError, NotFoundError
+from otaru.protocols.ddi import server as ddi
+from otaru.protocols.ddi import words
+from otaru.protocols.ddi.words import Channel, Handling
+from otaru.services.control import actions, attributes, feedback
+from otaru.services.control import poll as polling
+from otaru.services.control.world import World
+
+_WAITING = frozenset({State.AWAITING_CONSENT, State.POSTPONED})
+_CANCELLING = frozenset({State.CANCELLING})
+_TOLD = OPEN - _WAITING - {State.CANCELLING}
+"""States in which a device is shown its deployment."""
+
+_READABLE = FINAL - {State.CANCELLED, State.SKIPPED}
+_INSTALLED = frozenset({State.SUCCEEDED})
+_FETCHABLE = frozenset({State.SUCCEEDED, State.SILENT})
+"""Ended deployments whose files are still given out: what runs, and what a device that was given up may be at."""
+
+_ENDED_AS = {
+    Event.SUCCEED: State.SUCCEEDED,
+    Event.FAIL: State.FAILED,
+    Event.CANCEL_DONE: State.CANCELLED,
+}
+"""What a report that ends a deployment makes of it: said again, it is no news and no error."""
+
+_MAX_HISTORY = 100
+
+
+_Handler = Callable[["DdiRoad", Call], Awaitable[None]]
+_Methods = dict[str, _Handler]
+
+
+class DdiRoad:
+    """The ASGI application below `/{tenant}/controller/`."""
+
+    def __init__(self, world: World, settings: Settings) -> None:
+        self._world = world
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        Raises:
+            OtaruError: the shell tells it as a problem.
+        """
+        parts: list[str] = scope["path"].split("/")
+        methods, action = _route(parts)
+        handler = methods.get(scope["method"])
+        if handler is None:
+            raise MethodNotAllowedError(f"this resource does not know {scope['method']}", allowed=sorted(methods))
+        authorization = host = known = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"host":
+                host = value
+            elif name == b"if-none-match":
+                known = value
+        tenant, entry = await admit(self._world, parts[1], parts[4], authorization, anonymous=handler in _ANONYMOUS)
+        client = scope.get("client")
+        self._world.registry.touch(tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else "")
+        origin = self._settings.public_url or f"{scope['scheme']}://{(host or b'localhost').decode('latin-1')}"
+        await handler(self, Call(scope, receive, send, tenant, entry, origin, known, parts[-1], action))
+
+    async def root(self, call: Call) -> None:
+        """The poll."""
+        entry, due = await polling.poll(self._world, call.tenant, call.entry)
+        interval = call.tenant.settings.polling
+        open_ = entry.subject.open if entry.subject.lifecycle is Lifecycle.ACTIVE else None
+        if open_ is None and not entry.attributes_requested and not entry.last_installed_action:
+            await call.say(ddi.idle(interval))
+            return
+        base = call.base
+        links = words.Links(
+            config_data=f"{base}/configData" if entry.attributes_requested else None,
+            installed_base=f"{base}/installedBase/{entry.last_installed_action}"
+            if entry.last_installed_action
+            else None,
+            **_due_link(base, open_, told=due is not None),
+        )
+        await call.say(ddi.root(interval, links))
+
+    async def config_data(self, call: Call) -> None:
+        """The device says what it is."""
+        said = ddi.attributes(await call.body(ddi.MAX_ATTRIBUTES_BODY))
+        await attributes.merge(self._world, call.tenant.id, call.entry.subject.id, said.data, said.mode)
+        await call.nod()
+
+    async def deployment_base(self, call: Call) -> None:
+        """What is to be installed. As in hawkBit it can be read after its end, but not while or after it is called off."""
+        told = await self._told(call, _TOLD, _READABLE)
+        await call.say(ddi.deployment(told))
+
+    async def confirmation_action(self, call: Call) -> None:
+        """What waits for consent."""
+        told = await self._told(call, _WAITING, frozenset())
+        await call.say(ddi.confirmation(told))
+
+    async def cancel_action(self, call: Call) -> None:
+        """What is to be cancelled."""
+        membership = _mine(call, _CANCELLING)
+        await call.say(ddi.cancel(membership.action))
+
+    async def installed_base(self, call: Call) -> None:
+        """What was installed."""
+        told = await self._told(call, frozenset(), _INSTALLED)
+        await call.say(ddi.deployment(told))
+
+    async def confirmation_base(self, call: Call) -> None:
+        """The standing yes, and what waits for one."""
+        open_ = call.entry.subject.open
+        waiting = open_.action if open_ is not None and open_.state in _WAITING else None
+        await call.say(ddi.confirmation_base(call.base, call.entry.auto_confirm, waiting))
+
+    async def deployment_feedback(self, call: Call) -> None:
+        """How an installation goes."""
+        said = ddi.feedback(await call.body(ddi.MAX_FEEDBACK))
+        if (
+            (waiting := call.entry.subject.open) is not None
+            and waiting.action == call.action
+            and waiting.state in _WAITING
+        ):
+            raise NotFoundError(f"action {call.action} waits for consent")
+        state = await self._report(call, Channel.DEPLOYMENT, said)
+        event = words.event(Channel.DEPLOYMENT, said)
+        if state in FINAL and (event is None or _ENDED_AS.get(event) is not state):
+            raise GoneError(f"action {call.action} has ended: {state}")
+        await call.nod()
+
+    async def cancel_feedback(self, call: Call) -> None:
+        """What became of an order to cancel. It crosses the device's own reports, so no answer to it is an error."""
+        await self._report(call, Channel.CANCEL, ddi.feedback(await call.body(ddi.MAX_FEEDBACK)))
+        await call.nod()
+
+    async def confirmation_feedback(self, call: Call) -> None:
+        """A yes or no to what waits. As in hawkBit a no is not the end: it may be confirmed later."""
+        said = ddi.consent(await call.body(ddi.MAX_FEEDBACK))
+        _mine(call, _WAITING)
+        event = words.consent_event(said.answer)
+        identity = words.consent_digest(said)
+        await self._keep(call, event, said.answer, "", said.messages, identity)
+        await call.nod()
+
+    async def activate(self, call: Call) -> None:
+        """A standing yes."""
+        said = ddi.standing(await call.body(ddi.MAX_FEEDBACK))
+        standing = AutoConfirm(said.initiator, said.remark, self._world.clock.now())
+        await attributes.auto_confirm(self._world, call.tenant.id, call.entry.subject.id, standing)
+        await call.nod()
+
+    async def deactivate(self, call: Call) -> None:
+        """No standing yes any more."""
+        await attributes.auto_confirm(self._world, call.tenant.id, call.entry.subject.id, None)
+        await call.nod()
+
+    async def artifact_list(self, call: Call) -> None:
+        """The files of an action."""
+        _, plan = await self._found(call, OPEN, _FETCHABLE)
+        artifact = _artifact(call, plan)
+        await call.say(ddi.artifacts([_file(call, artifact)]))
+
+    async def download(self, call: Call) -> None:
+        """An action's file, or the line that `md5sum -c` reads of it."""
+        _, plan = await self._found(call, OPEN, _FETCHABLE)
+        artifact = _artifact(call, plan)
+        if ddi.names_file(call.last, artifact.filename):
+            await serve_artifact(
+                call.scope,
+                call.receive,
+                call.send,
+                self._world.blobs,
+                artifact.blob.sha256,
+                filename=artifact.filename,
+                x_accel=self._settings.x_accel,
+            )
+        elif ddi.names_file(call.last.removesuffix(".MD5SUM"), artifact.filename):
+            await _md5sum(call, artifact)
+        else:
+            raise NotFoundError(f"action {call.action} has no such file")
+
+    async def _report(self, call: Call, channel: Channel, said: words.Feedback) -> State:
+        messages = said.messages if said.code is None else (*said.messages, f"status code {said.code}")
+        return await self._keep(
+            call,
+            words.event(channel, said),
+            said.execution,
+            said.finished,
+            messages,
+            words.digest(channel, said),
+            said.device_time,
+        )
+
+    async def _keep(
+        self,
+        call: Call,
+        event: Event | None,
+        execution: str,
+        result: str,
+        messages: tuple[str, ...],
+        digest: bytes,
+        device_time: str = "",
+    ) -> State:
+        now = self._world.clock.now()
+        device = call.entry.subject.id
+        said = Report(device, call.action, now, event, execution, result, messages, digest, device_time)
+        return await feedback.report(self._world, call.tenant.id, said)
+
+    async def _told(self, call: Call, open_: frozenset[State], ended: frozenset[State]) -> words.Deployment:
+        """The action as a device is shown it, if it is in one of these states."""
+        state, plan = await self._found(call, open_, ended)
+        return await self._words(call, plan, _artifact(call, plan), state)
+
+    async def _found(self, call: Call, open_: frozenset[State], ended: frozenset[State]) -> tuple[State, Plan]:
+        """The action's state and rollout. Most that is asked for is open: then no store is asked."""
+        subject, tenant = call.entry.subject, call.tenant.id
+        if (now := subject.open) is not None and now.action == call.action:
+            plan = await self._world.registry.plan(tenant, now.rollout) if now.state in open_ else None
+            if plan is not None:
+                return now.state, plan
+        elif ended:
+            was = await actions.action(self._world, tenant, subject.id, call.action)
+            if was is not None and was.deployment.state in ended:
+                return was.deployment.state, was.plan
+        raise NotFoundError(f"there is no such action {call.action} now")
+
+    async def _words(self, call: Call, plan: Plan, artifact: Artifact, state: State) -> words.Deployment:
+        handling = Handling.FORCED if plan.rollout.policy.urgency is Urgency.FORCED else Handling.ATTEMPT
+        return words.Deployment(
+            action=call.action,
+            download=handling,
+            update=handling,
+            part=call.tenant.settings.chunk_parts.get(call.entry.subject.hardware.model, "os"),
+            name=plan.release.product,
+            version=plan.release.version,
+            file=_file(call, artifact),
+            history=await self._history(call, state),
+        )
+
+    async def _history(self, call: Call, state: State) -> words.History | None:
+        """What the device said before, where it asks for it: `?actionHistory=N`, a negative number for all."""
+        query: bytes = call.scope["query_string"]
+        if b"actionHistory=" not in query:
+            return None
+        text = parse_qs(query.decode("latin-1")).get("actionHistory", ["0"])[0]
+        try:
+            wanted = int(text) if len(text) <= 11 else 0
+        except ValueError:
+            raise InvalidInputError(
+                f"actionHistory is {text[:20]!r}", hint="Expected: a number of messages, -1 for all"
+            ) from None
+        if wanted == 0:
+            return None
+        limit = _MAX_HISTORY if wanted < 0 else min(wanted, _MAX_HISTORY)
+        said = await actions.said(self._world, call.tenant.id, call.entry.subject.id, call.action, limit)
+        messages = [message for report in said for message in reversed(report.messages)]
+        return words.History(words.STATUS[state], tuple(messages[:limit])) if messages else None
+
+
+def _artifact(call: Call, plan: Plan) -> Artifact:
+    artifact = plan.release.artifact_for(call.entry.subject.hardware)
+    if artifact is None:
+        raise NotFoundError(f"action {call.action} has nothing for this device's hardware")
+    return artifact
+
+
+def _mine(call: Call, states: frozenset[State]) -> Membership:
+    """The open deployment, if it is the one that is asked for and in one of `states`."""
+    open_ = call.entry.subject.open
+    if open_ is None or open_.action != call.action or open_.state not in states:
+        raise NotFoundError(f"there is no such action {call.action} now")
+    return open_
+
+
+def _due_link(base: str, open_: Membership | None, *, told: bool) -> dict[str, str]:
+    """The one link to what is to be done. An order to cancel stands even when its release has gone."""
+    if open_ is None:
+        return {}
+    if open_.state is State.CANCELLING:
+        return {"cancel_action": f"{base}/cancelAction/{open_.action}"}
+    if not told:
+        return {}
+    if open_.state in _WAITING:
+        return {"confirmation_base": f"{base}/confirmationBase/{open_.action}"}
+    return {"deployment_base": f"{base}/deploymentBase/{open_.action}"}
+
+
+def _file(call: Call, artifact: Artifact) -> words.File:
+    blob = artifact.blob
+    path = ddi.file_path(call.tenant.id, call.entry.subject.id, call.action, artifact.filename)
+    return words.File(artifact.filename, blob.sha256, blob.sha1, blob.md5, blob.size, call.origin + path)
+
+
+async def _md5sum(call: Call, artifact: Artifact) -> None:
+    body = ddi.md5sum(_file(call, artifact))
+    name = quote(artifact.filename + ".MD5SUM", safe="")
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"content-disposition", f"attachment; filename*=UTF-8''{name}".encode()),
+    ]
+    await call.send({"type": "http.response.start", "status": 200, "headers": headers})
+    await call.send({"type": "http.response.body", "body": body})
+
+
+def _read(handler: _Handler) -> _Methods:
+    return {"GET": handler, "HEAD": handler}
+
+
+_ROOT = _read(DdiRoad.root)
+_BELOW: dict[str, _Methods] = {
+    "configData": {"PUT": DdiRoad.config_data},
+    "confirmationBase": _read(DdiRoad.confirmation_base),
+}
+_ORDERS: dict[str, _Methods] = {
+    "activateAutoConfirm": {"POST": DdiRoad.activate},
+    "deactivateAutoConfirm": {"POST": DdiRoad.deactivate},
+}
+_ACTIONS: dict[str, _Methods] = {
+    "deploymentBase": _read(DdiRoad.deployment_base),
+    "installedBase": _read(DdiRoad.installed_base),
+    "cancelAction": _read(DdiRoad.cancel_action),
+    "confirmationBase": _read(DdiRoad.confirmation_action),
+}
+_FEEDBACK: dict[str, _Methods] = {
+    "deploymentBase": {"POST": DdiRoad.deployment_feedback},
+    "cancelAction": {"POST": DdiRoad.cancel_feedback},
+    "confirmationBase": {"POST": DdiRoad.confirmation_feedback},
+}
+_FILES = _read(DdiRoad.artifact_list)
+_FILE = _read(DdiRoad.download)
+_ANONYMOUS = frozenset({DdiRoad.download})
+"""What a tenant may let everybody fetch."""
+
+
+def _route(parts: list[str]) -> tuple[_Methods, ActionId]:
+    """The methods of the resource that a path names, and its action (0 where it has none)."""
+    # "", tenant, "controller", "v1", device, then what stands below it
+    if len(parts) == 5 and parts[3] == "v1" and parts[4]:
+        return _ROOT, NO_ACTION
+    methods: _Methods | None = None
+    action = NO_ACTION
+    match parts[3:]:
+        case ["v1", _, resource]:
+            methods = _BELOW.get(resource)
+        case ["v1", _, "confirmationBase", order] if order in _ORDERS:
+            methods = _ORDERS[order]
+        case ["v1", _, resource, number]:
+            methods, action = _ACTIONS.get(resource), _number(number)
+        case ["v1", _, resource, number, "feedback"]:
+            methods, action = _FEEDBACK.get(resource), _number(number)
+        case ["v1", _, "softwaremodules", number, "artifacts"]:
+            methods, action = _FILES, _number(number)
+        case ["v1", _, "softwaremodules", number, "artifacts", _]:
+            methods, action = _FILE, _number(number)
+    if methods is None:
+        raise NotFoundError("there is no such DDI resource")
+    return methods, action
+
+
+def _number(text: str) -> ActionId:
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and 0 < int(text) <= MAX_ACTION):
+        raise NotFoundError("there is no such action", hint="An action is a number below 2^31.")
+    return ActionId(int(text))

@@ -1,0 +1,168 @@
+"""`otaru serve`: one process with listener, admin socket and worker; ends cleanly on SIGTERM and SIGINT."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+
+import uvicorn
+
+from otaru.apps.server import api, folder, wiring, worker
+from otaru.apps.server.body import App, Receive, Scope, Send
+from otaru.apps.server.http import Server, config
+from otaru.apps.server.roads.ddi import DdiRoad
+from otaru.apps.server.settings import Settings
+from otaru.apps.server.shell import Shell
+from otaru.domain.ids import DEFAULT_TENANT
+from otaru.errors import InvalidInputError, UnavailableError
+from otaru.services.control import tokens
+from otaru.services.control.world import World
+
+_log = logging.getLogger("otaru.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What the applications of one process share."""
+
+    world: World
+    settings: Settings
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the process is asked to end: streams end themselves."""
+
+
+def run(settings: Settings) -> int:
+    """Serve until told to end; the exit code.
+
+    Raises:
+        DataFolderError: the data folder cannot be used.
+        UnavailableError: the address cannot be listened on.
+        InvalidInputError: the TLS files are none.
+    """
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    for chatty in ("uvicorn.error", "alembic"):  # they tell what we tell ourselves
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    os.umask(0o077)  # what we make is for our own user only
+    with folder.locked(settings.data), _listener(settings) as listener, uvloop_runner() as runner:
+        runner.run(_serve(settings, listener))
+    return 0
+
+
+def uvloop_runner() -> asyncio.Runner:
+    """A runner on uvloop, which halves what a request costs; on asyncio's own loop where there is none."""
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return asyncio.Runner()
+    return asyncio.Runner(loop_factory=new_event_loop)
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    async with wiring.world(settings) as world:
+        runtime = Runtime(world, settings)
+        ddi, web = DdiRoad(world, settings), api.application(runtime)
+        public = Server(config(Shell(ddi, web, _ready(runtime)), settings))
+        local = Server(config(Shell(ddi, web, _ready(runtime), local_admin=True)))
+        stop = _stopper(runtime, public, local)
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stop)
+        async with _admin_socket(settings) as admin, asyncio.TaskGroup() as tasks:
+            work = tasks.create_task(worker.work(runtime.world, settings, runtime.closing))
+            tasks.create_task(local.serve(sockets=[admin]))
+            tasks.create_task(public.serve(sockets=[listener]))
+            await _greet(runtime, public, listener)
+            await runtime.closing.wait()
+            await work
+
+
+def _stopper(runtime: Runtime, *servers: uvicorn.Server) -> Callable[[], None]:
+    def stop() -> None:
+        runtime.closing.set()
+        for server in servers:
+            server.should_exit = True
+
+    return stop
+
+
+async def _greet(runtime: Runtime, server: uvicorn.Server, listener: socket.socket) -> None:
+    """Say where we are, once somebody answers there: whoever waits for this line can connect."""
+    while not server.started and not runtime.closing.is_set():  # noqa: ASYNC110 - uvicorn tells it by an attribute only
+        await asyncio.sleep(0.005)
+    settings = runtime.settings
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if settings.tls_cert is not None else "http"
+    shown = f"[{host}]" if ":" in host else host
+    address = settings.public_url or f"{scheme}://{shown}:{port}"
+    code = await tokens.login_code(runtime.world, DEFAULT_TENANT)
+    print(f"Otaru listens on {scheme}://{shown}:{port}", flush=True)  # noqa: T201 - what the command prints
+    print(f"One-time admin link (valid for an hour): {address}/login?code={code}", flush=True)  # noqa: T201
+
+
+def _ready(runtime: Runtime) -> App:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        del receive
+        up = scope["path"] == "/healthz" or (runtime.world.registry.fresh and not runtime.closing.is_set())
+        body = b"ok\n" if up else b"not ready\n"
+        headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200 if up else 503, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    return answer
+
+
+@contextlib.contextmanager
+def _listener(settings: Settings) -> Iterator[socket.socket]:
+    """The socket, bound before anything else starts, so that a port in use is said at once."""
+    check_tls(settings)
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise UnavailableError(f"cannot listen on {settings.listen}: {error.strerror}") from None
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except OSError as error:
+            hint = "Choose another with --listen HOST:PORT."
+            raise UnavailableError(f"cannot listen on {settings.listen}: {error.strerror}", hint=hint) from None
+        yield listener
+
+
+def check_tls(settings: Settings) -> None:
+    """Read the certificate and its key once, to say now what is wrong with them.
+
+    Raises:
+        InvalidInputError: they cannot be read or do not belong together.
+    """
+    if settings.tls_cert is None:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidInputError(f"the TLS certificate or key cannot be used: {error}") from None
+
+
+@contextlib.asynccontextmanager
+async def _admin_socket(settings: Settings) -> AsyncIterator[socket.socket]:
+    """The Unix socket for the CLI of the same user. We hold the folder's lock, so one that is there is a leftover."""
+    path = settings.admin_socket
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.bind(str(path))
+        path.chmod(0o600)
+        try:
+            yield admin
+        finally:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,107 @@
+"""The outermost ASGI application: routes device roads past the frameworks, bounds bodies, turns errors into answers.
+
+Order of questions for a request: health → a device road (`/{tenant}/controller/…`) → everything else, which is the
+FastAPI application. A device's poll thus costs no framework. Errors that anything below raises before it has begun to
+answer become problem+json here; what is not ours is logged with the request's id and answered with 500 and that id.
+"""
+
+import itertools
+import logging
+import secrets
+from dataclasses import dataclass
+
+from otaru.apps.server.body import App, ClientGoneError, Message, Receive, Scope, Send, read_body
+from otaru.apps.server.problems import problem
+from otaru.errors import NotFoundError, OtaruError
+
+_log = logging.getLogger("otaru.server")
+_ids = itertools.count(1)
+_RUN = secrets.token_hex(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """One listener's application. `local_admin` marks requests of the admin socket, which only its owner can open."""
+
+    ddi: App
+    web: App
+    ready: App
+    local_admin: bool = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return  # lifespan is ours (`serve`), websockets are not offered
+        answer = _Answer(send)
+        try:
+            path: str = scope["path"]
+            slash = path.find("/", 1)
+            if slash > 0 and path.startswith("controller/", slash + 1):
+                await self.ddi(scope, receive, answer)
+            elif path in {"/healthz", "/readyz"}:
+                await self.ready(scope, receive, answer)
+            else:
+                await self._web(scope, receive, answer)
+        except ClientGoneError:
+            return
+        except OtaruError as error:
+            await answer.problem(error, None)
+        except Exception:  # noqa: BLE001 - the last edge: logged with its id, never shown
+            request = f"{_RUN}-{next(_ids)}"
+            _log.exception("request %s failed: %s %s", request, scope["method"], scope["path"])
+            await answer.problem(OtaruError("Something went wrong on our side."), request)
+
+    async def _web(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if "\x00" in scope["path"]:
+            raise NotFoundError("there is no such page")
+        state = scope.setdefault("state", {})
+        state["local_admin"] = self.local_admin
+        if not streamed(scope):
+            body = await read_body(scope, receive)
+            receive = _Replay(body, receive)
+        await self.web(scope, receive, send)
+
+
+def streamed(scope: Scope) -> bool:
+    """Whether the body is bytes that a service bounds while they flow: an artifact or a part of one."""
+    path: str = scope["path"]
+    if scope["method"] == "POST":
+        return path == "/api/v1/artifacts"
+    return scope["method"] == "PATCH" and path.startswith("/api/v1/uploads/")
+
+
+class _Replay:
+    """Hands a body that has been read to whoever reads it next, then whatever the connection says."""
+
+    __slots__ = ("_body", "_receive")
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if (body := self._body) is not None:
+            self._body = None
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await self._receive()
+
+
+class _Answer:
+    """`send`, remembering whether an answer has begun: after that an error can only end the connection."""
+
+    __slots__ = ("_begun", "_send")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self._begun = True
+        await self._send(message)
+
+    async def problem(self, error: OtaruError, request: str | None) -> None:
+        if self._begun:
+            raise error
+        status, headers, body = problem(error, request)
+        await self({"type": "http.response.start", "status": status, "headers": headers})
+        await self({"type": "http.response.body", "body": body})

@@ -1,0 +1,38 @@
+"""What the server is made of, put together in one place."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from otaru.adapters.blobs.local import LocalBlobs
+from otaru.adapters.bus.local import LocalBus
+from otaru.adapters.clock import SystemClock
+from otaru.adapters.judges.classic import ClassicJudge
+from otaru.adapters.registry import StoreRegistry
+from otaru.adapters.sql.migrate import upgrade
+from otaru.adapters.sql.store import open_store
+from otaru.apps.server.settings import Settings
+from otaru.services.control import tenants
+from otaru.services.control.world import World
+
+
+@asynccontextmanager
+async def world(settings: Settings) -> AsyncIterator[World]:
+    """Every part, started; stopped in reverse order. The caller holds the data folder's lock.
+
+    The database is brought to this program's schema first, and the default tenant made where it is missing.
+    """
+    settings.artifacts.mkdir(mode=0o700, parents=True, exist_ok=True)
+    upgrade(settings.database_url)
+    bus, clock = LocalBus(), SystemClock()
+    store = open_store(settings.database_url, bus)
+    try:
+        registry = StoreRegistry(store, bus, clock)
+        made = World(store, registry, LocalBlobs(settings.artifacts), clock, ClassicJudge(), bus)
+        await registry.start()
+        try:
+            await tenants.ensure_default(made, polling_s=settings.poll_interval_s)
+            yield made
+        finally:
+            await registry.close()
+    finally:
+        await store.close()

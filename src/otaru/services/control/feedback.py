@@ -1,0 +1,127 @@
+"""A device says how it goes. Durable before it is acknowledged; the same words twice change nothing."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from otaru.domain.deployment import DEPLOYMENT, FINAL, MAX_MESSAGE, MAX_MESSAGES, Deployment, Event, Report, State
+from otaru.domain.device import Installed, Source
+from otaru.domain.events import Happening
+from otaru.domain.ids import DeviceId, RolloutId, TenantId
+from otaru.domain.release import Release
+from otaru.errors import NotFoundError
+from otaru.ports.store import Tx
+from otaru.services.control.poll import moved_event
+from otaru.services.control.world import World
+
+_MAX_REASON = 500
+
+
+async def report(world: World, tenant: TenantId, said: Report) -> State:
+    """Keep what a device said of an action and move its deployment, durably; return the deployment's state.
+
+    A report without an edge in the deployment table (late, repeated, out of order) is kept and moves nothing.
+
+    Raises:
+        NotFoundError: the device has no such action.
+        OverloadedError: too much is waiting; the device tries again.
+    """
+    messages = tuple(m[:MAX_MESSAGE] for m in said.messages[:MAX_MESSAGES])
+    state, moved = await world.store.write(_report, _Said(tenant, replace(said, messages=messages)))
+    if moved:
+        world.registry.forget(tenant, said.device)
+    if state is None:
+        raise NotFoundError(f"device {said.device} has no action {said.action}")
+    return state
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    tenant: TenantId
+    report: Report
+
+
+def _report(tx: Tx, all_said: Sequence[_Said]) -> list[tuple[State | None, bool]]:
+    """Bulk: for each report the state after it (None: no such action) and whether it moved."""
+    by_tenant: dict[TenantId, list[int]] = defaultdict(list)
+    for index, said in enumerate(all_said):
+        by_tenant[said.tenant].append(index)
+    results: list[tuple[State | None, bool]] = [(None, False)] * len(all_said)
+    for tenant, indexes in by_tenant.items():
+        outcomes = _Batch(tx, tenant).take([all_said[i].report for i in indexes])
+        for index, outcome in zip(indexes, outcomes, strict=True):
+            results[index] = outcome
+    return results
+
+
+class _Batch:
+    """The reports of one tenant in one transaction: read together, decided one by one, written together."""
+
+    def __init__(self, tx: Tx, tenant: TenantId) -> None:
+        self._tx = tx
+        self._tenant = tenant
+        self._events: list[Happening] = []
+        self._installed: list[tuple[DeviceId, Installed]] = []
+        self._releases: dict[RolloutId, Release | None] = {}
+
+    def take(self, reports: Sequence[Report]) -> list[tuple[State | None, bool]]:
+        keys = [(r.device, r.action) for r in reports]
+        distinct = list(dict.fromkeys(keys))
+        before = dict(zip(distinct, self._tx.deployments.by_action(self._tenant, distinct), strict=True))
+        known = [r for r, key in zip(reports, keys, strict=True) if before[key] is not None]
+        fresh = dict(zip(map(id, known), self._tx.reports.add(self._tenant, known), strict=True))
+        after = dict(before)
+        results: list[tuple[State | None, bool]] = []
+        for said, key in zip(reports, keys, strict=True):
+            row = after[key]
+            if row is None:
+                results.append((None, False))
+                continue
+            moved = self._decide(row, said) if fresh[id(said)] else row
+            after[key] = moved
+            results.append((moved.state, moved is not row))
+        self._write(
+            [(b, a) for key, b in before.items() if b is not None and (a := after[key]) is not None and a is not b]
+        )
+        return results
+
+    def _decide(self, row: Deployment, said: Report) -> Deployment:
+        state = DEPLOYMENT.next(row.state, said.event) if said.event is not None else None
+        if state is None:
+            return row
+        moved = replace(
+            row,
+            state=state,
+            changed_at=said.received_at,
+            ended_at=said.received_at if state in FINAL else None,
+            reason=_last_words(said) if state in FINAL and state is not State.SUCCEEDED else row.reason,
+        )
+        self._events.append(moved_event(self._tenant, row, moved, f"device:{said.device}", said.received_at))
+        if said.event is Event.SUCCEED:
+            self._install(row, said)
+        return moved
+
+    def _install(self, row: Deployment, said: Report) -> None:
+        """What an authenticated device reports as installed is true for the inventory (DOMAIN, Invariants)."""
+        if row.rollout not in self._releases:
+            plan = self._tx.rollouts.plan(self._tenant, row.rollout)
+            self._releases[row.rollout] = plan.release if plan is not None else None
+        if (release := self._releases[row.rollout]) is not None:
+            component = release.artifacts[0].component  # `admit`: one component a release
+            fact = Installed(component, release.version, Source.OTARU, said.received_at)
+            self._installed.append((said.device, fact))
+
+    def _write(self, changed: Sequence[tuple[Deployment, Deployment]]) -> None:
+        if changed:
+            self._tx.deployments.save(self._tenant, changed)
+        if self._installed:
+            self._tx.devices.install(self._tenant, self._installed)
+            # New software may describe itself anew; rauc-hawkbit-updater tells its attributes only when it is asked.
+            self._tx.devices.ask_attributes(self._tenant, [device for device, _ in self._installed])
+        if self._events:
+            self._tx.events.add(self._events)
+
+
+def _last_words(said: Report) -> str:
+    words = [m.strip() for m in said.messages if m.strip()]
+    return words[-1][:_MAX_REASON] if words else said.execution

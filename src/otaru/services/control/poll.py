@@ -1,0 +1,151 @@
+"""A device asks what is due. Answered from memory; only the first hand-out of an offer is written, before it is told.
+
+The crash guarantee: what a poll's answer offers is durable before the answer leaves. Contact times are written behind.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from otaru.domain.deployment import DEPLOYMENT, FINAL, Deployment, Event, State
+from otaru.domain.device import Lifecycle
+from otaru.domain.events import Happening, Kind
+from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
+from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, first_due
+from otaru.domain.release import Artifact
+from otaru.domain.rollout import RolloutState
+from otaru.domain.tenant import Tenant
+from otaru.ports.registry import Entry
+from otaru.ports.store import Tx
+from otaru.services.control.world import World
+
+_MOVES = {Rule.OFFER: Event.OFFER, Rule.CONSENT: Event.ASK_CONSENT, Rule.INSTALLED: Event.SKIP, Rule.FITS: Event.SKIP}
+"""What an answer does to a scheduled deployment. All others wait."""
+
+_MAX_TURNS = 20
+"""Memberships that one poll works through; a device in more rollouts than that goes on at its next poll."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a device has been told to do: its open deployment, and the artifact for it."""
+
+    membership: Membership
+    plan: Plan
+    artifact: Artifact
+
+
+async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due | None]:
+    """What is due for a device now, offering it durably where it is new.
+
+    Returns the entry as it is after that; None where nothing is due. The caller has checked the credential.
+    """
+    for _ in range(_MAX_TURNS):
+        subject = entry.subject
+        if not subject.memberships or subject.lifecycle is not Lifecycle.ACTIVE:
+            return entry, None
+        if (membership := subject.open) is not None:
+            return entry, await due(world, tenant.id, subject, membership)
+        answers = await why(world, tenant, subject)
+        moving = next((a for a in answers if a.rule in _MOVES and a.membership is not None), None)
+        if moving is None or moving.membership is None:
+            return entry, None
+        now = world.clock.now()
+        move = _Move(tenant.id, subject.id, moving.membership.rollout, moving.membership.attempt, moving, now)
+        await world.store.write(_move, move)
+        world.registry.forget(tenant.id, subject.id)
+        again = await world.registry.device(tenant.id, subject.id)
+        if again is None:
+            return entry, None
+        entry = again
+    return entry, None
+
+
+async def due(world: World, tenant: TenantId, subject: Subject, membership: Membership) -> Due | None:
+    """An open deployment with what belongs to it; None where its release has nothing for this hardware (any more)."""
+    plan = await world.registry.plan(tenant, membership.rollout)
+    artifact = plan.release.artifact_for(subject.hardware) if plan is not None else None
+    return None if plan is None or artifact is None else Due(membership, plan, artifact)
+
+
+async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
+    """The rules' answers for each rollout that has this device as a scheduled member, up to the first offer."""
+    scheduled = {m.rollout for m in subject.memberships if m.state is State.SCHEDULED}
+    plans = [plan for r in sorted(scheduled) if (plan := await world.registry.plan(tenant.id, r)) is not None]
+    return first_due(subject, plans, halted=tenant.halted, now=world.clock.now())
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    tenant: TenantId
+    device: DeviceId
+    rollout: RolloutId
+    attempt: int
+    answer: Answer
+    at: datetime
+
+
+def _move(tx: Tx, moves: Sequence[_Move]) -> list[None]:
+    """Bulk: offer or skip scheduled deployments. What is no longer as the poll saw it is left as it is."""
+    by_tenant: dict[TenantId, dict[DeviceId, _Move]] = defaultdict(dict)
+    for move in moves:
+        by_tenant[move.tenant].setdefault(move.device, move)  # twins of one device: the first decides
+    for tenant, of_tenant in by_tenant.items():
+        _move_of(tx, tenant, list(of_tenant.values()))
+    return [None] * len(moves)
+
+
+def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> None:
+    plans = {rollout: tx.rollouts.plan(tenant, rollout) for rollout in {m.rollout for m in moves}}
+    busy = tx.deployments.busy(tenant, [m.device for m in moves])
+    rows = tx.deployments.current(tenant, [(m.rollout, m.device) for m in moves])
+    valid = [
+        (move, row)
+        for move, row in zip(moves, rows, strict=True)
+        if row is not None and _still(move, row, plans[move.rollout], busy)
+    ]
+    offering = [move for move, _ in valid if move.answer.rule in {Rule.OFFER, Rule.CONSENT}]
+    actions = dict(
+        zip((m.device for m in offering), tx.deployments.allot(tenant, [m.device for m in offering]), strict=True)
+    )
+    changed = [(row, _moved(move, row, actions.get(move.device, row.action))) for move, row in valid]
+    tx.deployments.save(tenant, changed)
+    tx.events.add([moved_event(tenant, before, after, "system", after.changed_at) for before, after in changed])
+
+
+def _still(move: _Move, row: Deployment, plan: Plan | None, busy: set[DeviceId]) -> bool:
+    if row.attempt != move.attempt or row.state is not State.SCHEDULED or plan is None:
+        return False
+    if move.answer.rule in {Rule.INSTALLED, Rule.FITS}:
+        return True
+    running = plan.rollout.state is RolloutState.RUNNING and row.rank < plan.watermarks[row.segment]
+    return running and move.device not in busy
+
+
+def _moved(move: _Move, row: Deployment, action: ActionId) -> Deployment:
+    state = DEPLOYMENT.next(row.state, _MOVES[move.answer.rule]) or row.state
+    offered = state not in FINAL
+    return replace(
+        row,
+        state=state,
+        action=action,
+        changed_at=move.at,
+        offered_at=move.at if offered else None,
+        ended_at=None if offered else move.at,
+        reason="" if offered else move.answer.because,
+    )
+
+
+def moved_event(tenant: TenantId, before: Deployment, after: Deployment, actor: str, at: datetime) -> Happening:
+    """The record of a deployment's move."""
+    data = {
+        "rollout": after.rollout,
+        "attempt": after.attempt,
+        "action": after.action,
+        "from": str(before.state),
+        "to": str(after.state),
+    }
+    if after.reason:
+        data["reason"] = after.reason
+    return Happening(tenant, at, actor, Kind.DEPLOYMENT_MOVED, after.device, data)

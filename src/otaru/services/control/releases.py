@@ -1,0 +1,193 @@
+"""Releases are made of stored bytes, and moved along their table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from otaru.domain.device import Hardware
+from otaru.domain.events import Happening, Kind
+from otaru.domain.ids import ProductName, Sha256, TenantId, Version
+from otaru.domain.release import MAX_NOTES, RELEASE, Artifact, Release, ReleaseEvent, ReleaseState, admit
+from otaru.errors import AlreadyExistsError, InvalidStateError, NotFoundError, PreconditionFailedError, TooLargeError
+from otaru.ports.store import Tx, one
+from otaru.services.control.world import Actor, World
+
+PERSONS = frozenset({ReleaseEvent.PUBLISH, ReleaseEvent.DEPRECATE, ReleaseEvent.WITHDRAW})
+"""The events that are orders of people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Stored bytes, and what they are for."""
+
+    sha256: Sha256
+    filename: str
+    component: str
+    hardware: Sequence[Hardware]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRelease:
+    """A release as somebody asks for it."""
+
+    product: ProductName
+    version: Version
+    parts: Sequence[Part]
+    notes: str = ""
+    publish: bool = True
+
+
+async def create(world: World, tenant: TenantId, actor: Actor, new: NewRelease) -> Release:
+    """Make a release of stored bytes, and publish it where it says so. The product is made on its first use.
+
+    Asked again for the very same, it answers the release that is there.
+
+    Raises:
+        InvalidInputError: what `domain.release.admit` says.
+        NotFoundError: bytes have not been uploaded to this tenant.
+        AlreadyExistsError: there is this version, made of something else or in another state.
+        TooLargeError: the notes are too long.
+    """
+    if len(new.notes) > MAX_NOTES:
+        raise TooLargeError(f"the notes have more than {MAX_NOTES} characters", limit=MAX_NOTES)
+    return await world.store.write(_create, (tenant, actor, new, world.clock.now()))
+
+
+async def move(
+    world: World,
+    tenant: TenantId,
+    actor: Actor,
+    product: ProductName,
+    version: Version,
+    event: ReleaseEvent,
+    edition: int | None = None,
+) -> Release:
+    """Publish, deprecate or withdraw a release. A withdrawn one is offered to nobody any more.
+
+    Raises:
+        NotFoundError: there is none.
+        InvalidStateError: its state does not allow it; `allowed` says what it does.
+        PreconditionFailedError: it has changed since `edition`.
+    """
+    asked = _Moving(tenant, actor, product, version, event, edition, world.clock.now())
+    return await world.store.write(_move, asked)
+
+
+async def show(world: World, tenant: TenantId, product: ProductName, version: Version) -> Release:
+    """A release.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    return await world.store.glance(lambda tx: _found(tx, tenant, product, version))
+
+
+async def page(
+    world: World,
+    tenant: TenantId,
+    product: ProductName | None,
+    after: tuple[ProductName, Version] | None,
+    limit: int,
+) -> list[Release]:
+    """Releases by product and version."""
+    return await world.store.read(lambda tx: tx.releases.page(tenant, product, after, limit))
+
+
+async def products(
+    world: World, tenant: TenantId, after: ProductName | None, limit: int
+) -> list[tuple[ProductName, datetime, int]]:
+    """Products by name: with time of making and number of releases."""
+    return await world.store.read(lambda tx: tx.releases.products(tenant, after, limit))
+
+
+def allowed(release: Release) -> list[str]:
+    """The orders that a person may give for a release now."""
+    return [str(e) for e in RELEASE.allowed(release.state) if e in PERSONS]
+
+
+@one
+def _create(tx: Tx, asked: tuple[TenantId, Actor, NewRelease, datetime]) -> Release:
+    tenant, actor, new, now = asked
+    artifacts = tuple(a for part in new.parts for a in _artifacts(tx, tenant, part))
+    admit(artifacts)
+    release = Release(new.product, new.version, ReleaseState.DRAFT, artifacts, now, notes=new.notes)
+    if new.publish:
+        release = _after(release, ReleaseEvent.PUBLISH, now)
+    if not tx.releases.add(tenant, release):
+        return _same(_found(tx, tenant, new.product, new.version), release)
+    data = {"artifacts": [a.blob.sha256 for a in artifacts]}
+    events = [Happening(tenant, now, actor.name, Kind.RELEASE_CREATED, _subject(release), data)]
+    if new.publish:
+        events.append(_moved(tenant, actor, release, ReleaseState.DRAFT, now))
+    tx.events.add(events)
+    return release
+
+
+def _same(known: Release, wanted: Release) -> Release:
+    def made_of(release: Release) -> set[Artifact]:
+        return set(release.artifacts)
+
+    if made_of(known) == made_of(wanted) and known.notes == wanted.notes and known.state is wanted.state:
+        return known
+    raise AlreadyExistsError(
+        f"there is a release {known.product} {known.version} already, and it differs",
+        hint="A version is for ever the same bytes: give the new ones a new version.",
+    )
+
+
+def _artifacts(tx: Tx, tenant: TenantId, part: Part) -> list[Artifact]:
+    known = tx.blobs.get(tenant, part.sha256)
+    if known is None:
+        raise NotFoundError(f"there is no artifact {part.sha256}", hint="Upload it first: POST /api/v1/artifacts.")
+    return [Artifact(part.component, hardware, part.filename, known[0]) for hardware in part.hardware]
+
+
+@dataclass(frozen=True, slots=True)
+class _Moving:
+    tenant: TenantId
+    actor: Actor
+    product: ProductName
+    version: Version
+    event: ReleaseEvent
+    edition: int | None
+    at: datetime
+
+
+@one
+def _move(tx: Tx, asked: _Moving) -> Release:
+    before = _found(tx, asked.tenant, asked.product, asked.version)
+    if asked.edition is not None and asked.edition != before.edition:
+        raise PreconditionFailedError(f"the release has changed: it is at edition {before.edition}")
+    after = replace(_after(before, asked.event, asked.at), edition=before.edition + 1)
+    tx.releases.save(asked.tenant, after)
+    tx.events.add([_moved(asked.tenant, asked.actor, after, before.state, asked.at)])
+    return after
+
+
+def _after(release: Release, event: ReleaseEvent, now: datetime) -> Release:
+    state = RELEASE.next(release.state, event)
+    if state is None:
+        orders = allowed(release)
+        raise InvalidStateError(
+            f"release {release.product} {release.version} is {release.state}: it cannot {event}",
+            hint=f"Allowed now: {', '.join(orders) or 'nothing'}.",
+            allowed=orders,
+        )
+    published = now if state is ReleaseState.PUBLISHED else release.published_at
+    return replace(release, state=state, published_at=published)
+
+
+def _moved(tenant: TenantId, actor: Actor, release: Release, before: ReleaseState, now: datetime) -> Happening:
+    data = {"from": str(before), "to": str(release.state)}
+    return Happening(tenant, now, actor.name, Kind.RELEASE_MOVED, _subject(release), data)
+
+
+def _subject(release: Release) -> str:
+    return f"{release.product}:{release.version}"
+
+
+def _found(tx: Tx, tenant: TenantId, product: ProductName, version: Version) -> Release:
+    known = tx.releases.get(tenant, product, version)
+    if known is None:
+        raise NotFoundError(f"there is no release {product} {version}")
+    return known

@@ -1,0 +1,341 @@
+"""People plan, start, pause, resume, stop and retry rollouts, and cancel single deployments."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from otaru.domain.deployment import DEPLOYMENT, FAILURES, OPEN, RETRIABLE, Deployment, Event, State
+from otaru.domain.events import Happening, Kind
+from otaru.domain.evidence import Tally
+from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
+from otaru.domain.release import Release, ReleaseState
+from otaru.domain.rollout import (
+    PERSONS,
+    ROLLOUT,
+    Order,
+    Policy,
+    Rollout,
+    RolloutEvent,
+    RolloutState,
+    Step,
+    Wave,
+    check,
+    layout,
+    obey,
+    reopened,
+)
+from otaru.domain.targeting import Query, parse
+from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError, PreconditionFailedError
+from otaru.ports.store import Tx, one
+from otaru.services.control.poll import moved_event
+from otaru.services.control.world import Actor, World
+
+
+@dataclass(frozen=True, slots=True)
+class Intention:
+    """A rollout as somebody asks for it."""
+
+    product: ProductName
+    version: Version
+    target: str
+    policy: Policy
+    name: str = ""
+    start_at: datetime | None = None
+    start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a rollout would be."""
+
+    members: int
+    left_out: Mapping[str, int]
+    waves: tuple[Wave, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A rollout with its members counted by wave and the most frequent reasons of failure, in one snapshot."""
+
+    rollout: Rollout
+    tallies: Mapping[int, Tally]
+    failures: Sequence[tuple[State, str, int]]
+
+
+MAX_REASONS = 20
+
+
+async def preview(world: World, tenant: TenantId, intention: Intention) -> Preview:
+    """What `create` would make of it, without making it.
+
+    Raises:
+        QuerySyntaxError, InvalidInputError, NotFoundError, InvalidStateError: as `create`.
+    """
+    check(intention.policy)
+    query = parse(intention.target)
+
+    def look(tx: Tx) -> Preview:
+        release = _release(tx, tenant, intention)
+        members, left_out = tx.rollouts.candidates(tenant, query, release)
+        return Preview(members, left_out, layout(intention.policy, members))
+
+    return await world.store.read(look)
+
+
+async def create(world: World, tenant: TenantId, actor: Actor, intention: Intention) -> Rollout:
+    """Plan a rollout, freezing its members and their ranks; start it where `intention.start` says so.
+
+    Raises:
+        QuerySyntaxError: the target makes no sense.
+        InvalidInputError: the policy makes no sense.
+        NotFoundError: there is no such release.
+        InvalidStateError: the release is not published.
+        NothingToDoError: no device would be a member.
+    """
+    check(intention.policy)
+    planning = _Planning(tenant, actor, intention, parse(intention.target), world.clock.seed(), world.clock.now())
+    return await world.store.write(_create, planning)
+
+
+async def progress(world: World, tenant: TenantId, rollout: RolloutId) -> Progress:
+    """A rollout and how far it is.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+
+    def look(tx: Tx) -> Progress:
+        return Progress(
+            _rollout(tx, tenant, rollout),
+            tx.rollouts.tallies(tenant, rollout),
+            tx.deployments.reasons(tenant, rollout, MAX_REASONS),
+        )
+
+    return await world.store.read(look)
+
+
+async def order(
+    world: World,
+    tenant: TenantId,
+    actor: Actor,
+    rollout: RolloutId,
+    event: RolloutEvent,
+    *,
+    reason: str = "",
+    edition: int | None = None,
+) -> Rollout:
+    """Start, pause, resume or stop a rollout. `edition` is what If-Match names.
+
+    Raises:
+        NotFoundError: there is none.
+        InvalidStateError: its state does not allow it; `allowed` says what it allows.
+        PreconditionFailedError: it has changed since `edition`.
+    """
+    asked = _Asked(tenant, actor, rollout, event, reason, edition, world.clock.now())
+    return await world.store.write(_order, asked)
+
+
+async def retry(
+    world: World, tenant: TenantId, actor: Actor, rollout: RolloutId, states: Collection[State] = FAILURES
+) -> Rollout:
+    """Give members that ended in `states` another attempt; their waves are judged again.
+
+    Raises:
+        NotFoundError: there is no such rollout.
+        InvalidStateError: it is not running, paused or finished, or a state cannot be retried.
+        NothingToDoError: no member is in one of `states`.
+    """
+    if not_retriable := set(states) - RETRIABLE:
+        allowed = sorted(map(str, RETRIABLE))
+        raise InvalidStateError(f"{', '.join(sorted(not_retriable))} cannot be retried", allowed=allowed)
+    return await world.store.write(_retry, (tenant, actor, rollout, frozenset(states), world.clock.now()))
+
+
+async def cancel(
+    world: World, tenant: TenantId, actor: Actor, rollout: RolloutId, device: DeviceId, *, force: bool = False
+) -> Deployment:
+    """Have one device not do it: at once where it knows nothing yet, else as soon as it confirms; `force` does not wait.
+
+    Raises:
+        NotFoundError: the device is no member of this rollout.
+        InvalidStateError: its deployment has ended.
+    """
+    asked = (tenant, actor, rollout, device, force, world.clock.now())
+    deployment = await world.store.write(_cancel, asked)
+    world.registry.forget(tenant, device)
+    return deployment
+
+
+def allowed(rollout: Rollout) -> list[str]:
+    """The orders that a person may give a rollout now."""
+    return [str(e) for e in ROLLOUT.allowed(rollout.state) if e in PERSONS]
+
+
+def apply(tx: Tx, tenant: TenantId, before: Rollout, taken: Step, actor: Actor, at: datetime) -> None:
+    """Make a step so: the rollout, its members, the record."""
+    after = taken.rollout
+    tx.rollouts.save(tenant, after)
+    moved = {str(o): n for o in taken.orders if (n := _carry_out(tx, tenant, after, o, at))}
+    data = {
+        "from": str(before.state),
+        "to": str(after.state),
+        "notes": list(taken.notes),
+        "reason": after.reason,
+        "moved": moved,
+    }
+    kind = Kind.ROLLOUT_MOVED if after.state is not before.state or moved else Kind.ROLLOUT_WAVE
+    tx.events.add([Happening(tenant, at, actor.name, kind, str(after.id), data)])
+
+
+_ORDERS: Mapping[Order, tuple[Collection[State], Event]] = {
+    Order.CANCEL_OPEN: (OPEN, Event.CANCEL),
+    Order.CANCEL_SCHEDULED: ((State.SCHEDULED,), Event.CANCEL),
+    Order.SKIP_SCHEDULED: ((State.SCHEDULED,), Event.SKIP),
+    Order.SILENCE_OPEN: (OPEN, Event.SILENCE),
+}
+
+
+def _carry_out(tx: Tx, tenant: TenantId, rollout: Rollout, wanted: Order, at: datetime) -> int:
+    states, event = _ORDERS[wanted]
+    by_target: dict[State, set[State]] = {}
+    for state in states:
+        if (target := DEPLOYMENT.next(state, event)) is not None:
+            by_target.setdefault(target, set()).add(state)
+    reason = f"rollout {rollout.state}" + (f": {rollout.reason}" if rollout.reason else "")
+    return sum(
+        tx.rollouts.move_all(tenant, rollout.id, sources, target, reason, at) for target, sources in by_target.items()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Planning:
+    tenant: TenantId
+    actor: Actor
+    intention: Intention
+    query: Query
+    seed: int
+    at: datetime
+
+
+@one
+def _create(tx: Tx, planning: _Planning) -> Rollout:
+    tenant, wanted, now = planning.tenant, planning.intention, planning.at
+    release = _release(tx, tenant, wanted)
+    rollout = Rollout(
+        id=tx.rollouts.next_id(tenant),
+        product=wanted.product,
+        version=wanted.version,
+        target=wanted.target,
+        state=RolloutState.DRAFT,
+        policy=wanted.policy,
+        seed=planning.seed,
+        created_at=now,
+        name=wanted.name,
+        start_at=wanted.start_at,
+    )
+    tx.rollouts.add(tenant, rollout)
+    members = tx.rollouts.enlist(tenant, rollout, planning.query, release)
+    if members == 0:
+        _, left_out = tx.rollouts.candidates(tenant, planning.query, release)
+        out = ", ".join(f"{n} {why}" for why, n in left_out.items() if n)
+        raise NothingToDoError(
+            "the target holds no device that this release is for",
+            hint=f"Left out: {out}." if out else "The target matches no device at all.",
+            left_out=dict(left_out),
+        )
+    waves = layout(wanted.policy, members)
+    tx.rollouts.assign_waves(tenant, rollout.id, waves)
+    planned = obey(replace(rollout, size=members, waves=waves), RolloutEvent.PLAN, "", now).rollout
+    data = {"product": wanted.product, "version": wanted.version, "target": wanted.target, "size": members}
+    tx.events.add([Happening(tenant, now, planning.actor.name, Kind.ROLLOUT_CREATED, str(rollout.id), data)])
+    if wanted.start_at is not None:
+        planned = obey(planned, RolloutEvent.SCHEDULE, "", now).rollout
+    tx.rollouts.save(tenant, planned)
+    if wanted.start and wanted.start_at is None:
+        started = obey(planned, RolloutEvent.START, "", now)
+        apply(tx, tenant, planned, started, planning.actor, now)
+        return started.rollout
+    return planned
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    tenant: TenantId
+    actor: Actor
+    rollout: RolloutId
+    event: RolloutEvent
+    reason: str
+    edition: int | None
+    at: datetime
+
+
+@one
+def _order(tx: Tx, asked: _Asked) -> Rollout:
+    before = _rollout(tx, asked.tenant, asked.rollout)
+    if asked.edition is not None and asked.edition != before.edition:
+        raise PreconditionFailedError(f"rollout {before.id} has changed: it is at edition {before.edition}")
+    taken = obey(before, asked.event, asked.reason, asked.at)
+    apply(tx, asked.tenant, before, taken, asked.actor, asked.at)
+    return taken.rollout
+
+
+@one
+def _retry(tx: Tx, asked: tuple[TenantId, Actor, RolloutId, frozenset[State], datetime]) -> Rollout:
+    tenant, actor, rollout_id, states, now = asked
+    before = _rollout(tx, tenant, rollout_id)
+    may = {RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.FINISHED}
+    if before.state not in may:
+        raise InvalidStateError(
+            f"rollout {before.id} is {before.state}: its members cannot be retried", allowed=allowed(before)
+        )
+    by_wave = tx.rollouts.retry(tenant, rollout_id, states, now)
+    if not by_wave:
+        raise NothingToDoError(f"no member of rollout {before.id} is {' or '.join(sorted(states))}")
+    after = reopened(before, list(by_wave), now)
+    tx.rollouts.save(tenant, after)
+    data = {"states": sorted(states), "members": sum(by_wave.values())}
+    tx.events.add([Happening(tenant, now, actor.name, Kind.ROLLOUT_RETRIED, str(rollout_id), data)])
+    return after
+
+
+@one
+def _cancel(tx: Tx, asked: tuple[TenantId, Actor, RolloutId, DeviceId, bool, datetime]) -> Deployment:
+    tenant, actor, rollout, device, force, now = asked
+    (before,) = tx.deployments.current(tenant, [(rollout, device)])
+    if before is None:
+        raise NotFoundError(f"device {device} is no member of rollout {rollout}")
+    state = DEPLOYMENT.next(before.state, Event.CANCEL)
+    if force:
+        # Whoever forces gives up waiting for the device's word; that it may still install is on them.
+        state = DEPLOYMENT.next(state or before.state, Event.CANCEL_DONE) or state
+    if state is None:
+        hint = "The device has been told; `force` does not wait for it." if before.state is State.CANCELLING else None
+        raise InvalidStateError(f"the deployment is {before.state}: it cannot be cancelled", hint=hint)
+    after = replace(
+        before,
+        state=state,
+        changed_at=now,
+        ended_at=now if state is State.CANCELLED else None,
+        reason=f"cancelled by {actor.name}",
+    )
+    tx.deployments.save(tenant, [(before, after)])
+    tx.events.add([moved_event(tenant, before, after, actor.name, now)])
+    return after
+
+
+def _release(tx: Tx, tenant: TenantId, wanted: Intention) -> Release:
+    release = tx.releases.get(tenant, wanted.product, wanted.version)
+    if release is None:
+        raise NotFoundError(f"there is no release {wanted.product} {wanted.version}")
+    if release.state not in {ReleaseState.PUBLISHED, ReleaseState.DEPRECATED}:
+        raise InvalidStateError(
+            f"release {wanted.product} {wanted.version} is {release.state}: only a published one can be rolled out"
+        )
+    return release
+
+
+def _rollout(tx: Tx, tenant: TenantId, rollout: RolloutId) -> Rollout:
+    found = tx.rollouts.get(tenant, rollout)
+    if found is None:
+        raise NotFoundError(f"there is no rollout {rollout}")
+    return found

@@ -1,0 +1,61 @@
+"""The worker's part: rollouts move by time, by reports and by the judge.
+
+A step is decided on a snapshot first, so that a rollout with nothing to do costs no write; then decided and taken
+again inside one transaction. Repeating it after a crash is harmless, and of two workers only one finds it still to do.
+"""
+
+from datetime import datetime
+
+from otaru.domain.evidence import Tally
+from otaru.domain.ids import RolloutId, TenantId
+from otaru.domain.rollout import Rollout, Step, step
+from otaru.ports.judge import Judge
+from otaru.ports.store import Tx, one
+from otaru.services.control.rollouts import apply
+from otaru.services.control.world import JUDGE, SYSTEM, World
+
+BATCH = 100
+"""Rollouts looked at in one round."""
+
+_NOBODY = Tally({})
+
+_MAX_STEPS = 8
+"""Steps that one rollout takes in one transaction; the next round goes on."""
+
+
+async def step_due(world: World) -> int:
+    """Take the steps that are due; how many rollouts moved."""
+    now = world.clock.now()
+
+    def look(tx: Tx) -> list[tuple[TenantId, RolloutId]]:
+        due = tx.rollouts.every_due(now, BATCH)
+        return [(t, r) for t, r in due if _decide(tx, t, r, world.judge, now) is not None]
+
+    moving = await world.store.read(look)
+    for tenant, rollout in moving:
+        await world.store.write(_take, (tenant, rollout, world.judge, now))
+    return len(moving)
+
+
+def _decide(
+    tx: Tx, tenant: TenantId, rollout_id: RolloutId, judge: Judge, now: datetime
+) -> tuple[Rollout, Step] | None:
+    rollout = tx.rollouts.get(tenant, rollout_id)
+    if rollout is None:
+        return None
+    tallies = tx.rollouts.tallies(tenant, rollout_id)
+    verdicts = {w.index: judge.verdict(rollout, w, tallies.get(w.index, _NOBODY)) for w in rollout.waves}
+    taken = step(rollout, tallies, verdicts, now)
+    return None if taken is None else (rollout, taken)
+
+
+@one
+def _take(tx: Tx, due: tuple[TenantId, RolloutId, Judge, datetime]) -> None:
+    tenant, rollout, judge, now = due
+    for _ in range(_MAX_STEPS):
+        decided = _decide(tx, tenant, rollout, judge, now)
+        if decided is None:
+            return
+        before, taken = decided
+        judged = before.wave is not None and before.wave.state is not (taken.rollout.waves[before.wave.index].state)
+        apply(tx, tenant, before, taken, JUDGE if judged else SYSTEM, now)

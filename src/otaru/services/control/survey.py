@@ -1,0 +1,214 @@
+"""What a person sees: devices with their history, rollouts with their counts, and what happened. Only reads."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from otaru.domain.deployment import FAILURES, Deployment, Report, State
+from otaru.domain.device import Device, Lifecycle
+from otaru.domain.events import Position
+from otaru.domain.evidence import Tally
+from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
+from otaru.domain.offer import Answer, Rule, Subject, decide
+from otaru.domain.rollout import Rollout
+from otaru.domain.targeting import Query, parse
+from otaru.errors import NotFoundError
+from otaru.ports.store import Recorded, Tx
+from otaru.services.control.devices import found
+from otaru.services.control.rollouts import MAX_REASONS, Progress
+from otaru.services.control.world import World
+
+MAX_HISTORY = 100
+MAX_SHOWN_REPORTS = 1000
+
+_NOBODY = Tally({})
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A device, where it stands (None: nowhere yet), and its deployments, newest first."""
+
+    device: Device
+    state: State | None
+    history: Sequence[tuple[Deployment, Rollout]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Devices of a target, and, where it was asked for, how many there are in all."""
+
+    devices: Sequence[Shown]
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Because:
+    """Why a device is offered a rollout's release, or not. `rollout` is None where it is about the device alone."""
+
+    rollout: RolloutId | None
+    rule: Rule
+    because: str
+
+
+async def device(world: World, tenant: TenantId, device: DeviceId) -> Shown:
+    """A device with its history.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    return await world.store.glance(lambda tx: device_in(tx, tenant, device))
+
+
+def device_in(tx: Tx, tenant: TenantId, device: DeviceId) -> Shown:
+    """As `device`, within a transaction."""
+    known = found(tx, tenant, device)
+    state = tx.deployments.standing(tenant, [device]).get(device)
+    return Shown(known, state, tx.deployments.of_device(tenant, device, MAX_HISTORY))
+
+
+async def devices(
+    world: World, tenant: TenantId, target: str | None, after: DeviceId | None, limit: int, *, count: bool = False
+) -> Page:
+    """Devices by id, all or those of a target; without their history.
+
+    Raises:
+        QuerySyntaxError: the target makes no sense.
+    """
+    query: Query | None = None if target is None else parse(target)
+
+    def look(tx: Tx) -> Page:
+        page = tx.devices.page(tenant, query, after, limit)
+        states = tx.deployments.standing(tenant, [d.id for d in page])
+        total = tx.devices.count(tenant, query) if count else None
+        return Page([Shown(d, states.get(d.id)) for d in page], total)
+
+    return await world.store.read(look)
+
+
+async def history(world: World, tenant: TenantId, device: DeviceId, limit: int) -> Sequence[tuple[Deployment, Rollout]]:
+    """A device's deployments, newest first.
+
+    Raises:
+        NotFoundError: there is no such device.
+    """
+
+    def look(tx: Tx) -> Sequence[tuple[Deployment, Rollout]]:
+        found(tx, tenant, device)
+        return tx.deployments.of_device(tenant, device, limit)
+
+    return await world.store.read(look)
+
+
+async def reports(world: World, tenant: TenantId, device: DeviceId, action: ActionId, limit: int) -> list[Report]:
+    """What a device said of an action, newest first.
+
+    Raises:
+        NotFoundError: there is no such device, or it has no such action.
+    """
+
+    def look(tx: Tx) -> list[Report]:
+        found(tx, tenant, device)
+        if tx.deployments.by_action(tenant, [(device, action)])[0] is None:
+            raise NotFoundError(f"device {device} has no action {action}")
+        return tx.reports.of_action(tenant, device, action, limit)
+
+    return await world.store.read(look)
+
+
+async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]:
+    """What the rules say of each rollout that has the device as a member now, in the order of priority.
+
+    Raises:
+        NotFoundError: there is no such device.
+    """
+    now = world.clock.now()
+
+    def look(tx: Tx) -> list[Because]:
+        entry, owner = tx.devices.entry(tenant, device), tx.tenants.get(tenant)
+        if entry is None or owner is None:
+            raise NotFoundError(f"there is no device {device}")
+        subject = entry.subject
+        if (alone := _of_itself(subject)) is not None:
+            return [alone]
+        answers = [_told(subject)]
+        for membership in subject.memberships:
+            plan = tx.rollouts.plan(tenant, membership.rollout)
+            if membership.state is State.SCHEDULED and plan is not None:
+                answer = decide(subject, plan, membership, halted=owner.halted, now=now)
+                answers.append(_because(membership.rollout, answer))
+        return [a for a in answers if a is not None]
+
+    return await world.store.read(look)
+
+
+def _of_itself(subject: Subject) -> Because | None:
+    """What is to be said before any rollout is asked."""
+    if subject.lifecycle is not Lifecycle.ACTIVE:
+        return Because(None, Rule.DEVICE_ACTIVE, f"The device is {subject.lifecycle}.")
+    if not subject.memberships:
+        return Because(None, Rule.MEMBER, "No rollout that has not ended has it as a member.")
+    return None
+
+
+def _told(subject: Subject) -> Because | None:
+    busy = subject.open
+    if busy is None:
+        return None
+    word = "Its consent is awaited" if busy.state in {State.AWAITING_CONSENT, State.POSTPONED} else "It has been told"
+    return Because(busy.rollout, Rule.OFFER, f"{word}: action {busy.action} is {busy.state}.")
+
+
+def _because(rollout: RolloutId, answer: Answer) -> Because:
+    return Because(rollout, answer.rule, answer.because)
+
+
+def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout) -> Progress:
+    """How far a rollout is, within a transaction."""
+    tallies = tx.rollouts.tallies(tenant, rollout.id)
+    failed = any(t.of(*FAILURES, State.REJECTED) for t in tallies.values())
+    return Progress(rollout, tallies, tx.deployments.reasons(tenant, rollout.id, MAX_REASONS) if failed else [])
+
+
+async def rollouts(
+    world: World, tenant: TenantId, states: Collection[str], after: RolloutId | None, limit: int
+) -> list[Progress]:
+    """Rollouts with how far they are, newest first; `states` empty means all."""
+
+    def look(tx: Tx) -> list[Progress]:
+        return [progress_in(tx, tenant, rollout) for rollout in tx.rollouts.page(tenant, states, after, limit)]
+
+    return await world.store.read(look)
+
+
+async def members(
+    world: World, tenant: TenantId, rollout: RolloutId, states: Collection[State], after: DeviceId | None, limit: int
+) -> list[Deployment]:
+    """The current attempts of a rollout's members, by device; `states` empty means all.
+
+    Raises:
+        NotFoundError: there is no such rollout.
+    """
+
+    def look(tx: Tx) -> list[Deployment]:
+        if tx.rollouts.get(tenant, rollout) is None:
+            raise NotFoundError(f"there is no rollout {rollout}")
+        return tx.deployments.page(tenant, rollout, states, after, limit)
+
+    return await world.store.read(look)
+
+
+async def events(
+    world: World, tenant: TenantId, after: Position, limit: int, subject: str | None = None, *, newest: bool = False
+) -> list[Recorded]:
+    """What happened after a position; with `newest`, before it and backwards."""
+    return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest))
+
+
+async def end_of_record(world: World) -> Position:
+    """Where the record ends now."""
+    return await world.store.glance(lambda tx: tx.events.last())
+
+
+def counted(tallies: Mapping[int, Tally], wave: int | None = None) -> dict[str, int]:
+    """Members by state, of one wave or of all; states that nobody is in are left out."""
+    chosen = tallies.values() if wave is None else [tallies.get(wave, _NOBODY)]
+    return {str(s): n for s in State if (n := sum(t.of(s) for t in chosen))}

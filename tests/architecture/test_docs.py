@@ -1,0 +1,63 @@
+"""Docs are tested: every setting, error code and event is documented, and diagrams are as the tables are."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from otaru import errors
+from otaru.apps.server.settings import Settings
+from otaru.domain.events import Kind
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def first_column(page: str) -> set[str]:
+    return set(re.findall(r"^\| `([^`]+)` \|", (DOCS / page).read_text(), re.MULTILINE))
+
+
+def drawing() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("draw", DOCS / "draw.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_setting_is_documented_and_no_other() -> None:
+    assert first_column("configuration.md") == set(Settings.model_fields)
+
+
+def test_every_error_code_is_documented_and_no_other() -> None:
+    codes = {c.code for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.OtaruError)}
+    assert first_column("errors.md") == codes
+
+
+def test_every_event_is_documented_and_no_other() -> None:
+    assert first_column("events.md") == set(map(str, Kind))
+
+
+def test_diagrams_are_drawn_from_the_tables() -> None:
+    draw = drawing()
+    for machine in draw.MACHINES:
+        page = DOCS / "diagrams" / f"{machine.name}.md"
+        assert page.read_text() == draw.drawn(machine), f"{page.name} is old: make docs"
+
+
+def test_the_command_line_is_documented_as_it_is() -> None:
+    assert (DOCS / "cli.md").read_text() == drawing().commands(), "cli.md is old: make docs"
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda p: p.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_every_decision_is_listed() -> None:
+    listed = set(re.findall(r"\(([0-9]{4}-[^)]+\.md)\)", (DOCS / "adr/index.md").read_text()))
+    assert listed == {p.name for p in (DOCS / "adr").glob("[0-9]*.md")}
