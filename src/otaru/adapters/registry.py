@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum, auto
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,7 +30,7 @@ from otaru.adapters.contacts import ContactBook
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Plan
-from otaru.domain.rollout import RolloutState
+from otaru.domain.rollout import ACTIVE
 from otaru.domain.tenant import Tenant
 from otaru.ports.bus import Bus
 from otaru.ports.clock import Clock
@@ -51,11 +52,6 @@ _ROUND_LIMIT = 20_000
 _MAX_KNOWN = 200_000
 _MAX_PLANS = 10_000
 _MAX_INTERNED = 10_000
-
-_HOLDS_ITS_MEMBERS = frozenset(
-    {RolloutState.PAUSED, RolloutState.STOPPING, RolloutState.STOPPED, RolloutState.FINISHED}
-)
-"""States that a rollout enters only from one whose members' entries name it already."""
 
 _ABANDONED: Any = object()
 
@@ -96,6 +92,26 @@ class _Shelf:
                 if kept.tick < self.moved.get(membership.rollout, 0):
                     return None
         return kept
+
+
+class _Concern(Enum):
+    """Whose entries may differ after something happened to a rollout."""
+
+    PLAN = auto()
+    """Nobody's: only the plan does."""
+    MEMBERS = auto()
+    """Those that name the rollout."""
+    TENANT = auto()
+    """Any of the tenant."""
+
+
+def _concerns(what: Happening) -> _Concern:
+    # Entries name the rollouts that are active (`Devices.entry`): a rollout that becomes active comes into entries that
+    # do not name it yet; afterwards nothing but moved members changes them.
+    was, is_, moved = (what.data.get(name) for name in ("from", "to", "moved"))
+    if what.kind not in {Kind.ROLLOUT_MOVED, Kind.ROLLOUT_WAVE} or was not in ACTIVE:
+        return _Concern.TENANT
+    return _Concern.PLAN if is_ in ACTIVE and not moved else _Concern.MEMBERS
 
 
 @asynccontextmanager
@@ -309,16 +325,18 @@ class StoreRegistry:
 
     def _forget_rollout(self, what: Happening) -> None:
         rollout = RolloutId(int(what.subject))
+        shelf = self._shelves.get(what.tenant)
         self._flights.pop(_Key(what.tenant, "plan", rollout), None)
-        self._disown(what.tenant, "device")
-        if (shelf := self._shelves.get(what.tenant)) is None:
+        if shelf is not None:
+            shelf.plans.pop(rollout, None)
+        whom = _concerns(what)
+        if whom is _Concern.PLAN:
             return
-        shelf.plans.pop(rollout, None)
+        self._disown(what.tenant, "device")
+        if shelf is None:
+            return
         self._tick += 1
-        known_to_its_members = what.kind is Kind.ROLLOUT_WAVE or (
-            what.kind is Kind.ROLLOUT_MOVED and what.data.get("state") in _HOLDS_ITS_MEMBERS
-        )
-        if known_to_its_members:
+        if whom is _Concern.MEMBERS:
             shelf.moved[rollout] = self._tick
         else:
             shelf.tick = self._tick
