@@ -46,7 +46,6 @@ class SqliteDatabases:
         shutil.copyfile(self._template, str(make_url(url).database))
         return url
 
-
     def drop(self, url: str) -> None:
         """Take back the room of what `fresh` made."""
         for ending in ("", "-wal", "-shm"):
