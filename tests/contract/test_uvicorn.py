@@ -32,12 +32,22 @@ def test_a_request_makes_the_class_that_we_put_in_place() -> None:
 
 
 def test_on_url_does_what_ours_does_in_its_place() -> None:
-    assert inspect.getsource(impl.HttpToolsProtocol.on_url).split() == "def on_url(self, url: bytes) -> None: self.url += url".split()
+    assert (
+        inspect.getsource(impl.HttpToolsProtocol.on_url).split()
+        == "def on_url(self, url: bytes) -> None: self.url += url".split()
+    )
 
 
 @pytest.mark.parametrize(
     "name",
-    ["disconnected", "keep_alive", "response_started", "response_complete", "chunked_encoding", "expected_content_length"],
+    [
+        "disconnected",
+        "keep_alive",
+        "response_started",
+        "response_complete",
+        "chunked_encoding",
+        "expected_content_length",
+    ],
 )
 def test_a_cycle_has(name: str) -> None:
     assert name in names(StockCycle.__init__)

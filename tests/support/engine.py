@@ -114,7 +114,9 @@ def read_answer(client: socket.socket, limit: int = 1 << 30) -> tuple[bytes, byt
     while b"\r\n\r\n" not in data and (more := client.recv(65_536)):
         data += more
     head, _, body = bytes(data).partition(b"\r\n\r\n")
-    length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), limit)
+    length = next(
+        (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), limit
+    )
     parts = bytearray(body)
     with contextlib.suppress(ConnectionError):
         while len(parts) < length and (more := client.recv(65_536)):
