@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 import threading
 import time
@@ -42,7 +43,11 @@ class Engine:
         client.settimeout(PATIENCE_S)
         if receive_buffer is not None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        client.connect(("127.0.0.1", self.port))
+        try:
+            client.connect(("127.0.0.1", self.port))
+        except OSError:
+            client.close()
+            raise
         return client
 
     def stop(self) -> None:
@@ -124,13 +129,13 @@ def read_answer(client: socket.socket, limit: int = 1 << 30) -> tuple[bytes, byt
     return head, bytes(parts)
 
 
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 def free_port() -> int:
     """A port of loopback that nobody listens on; somebody else may be faster."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
-
-
-def write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path

@@ -84,11 +84,11 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 
 
 @contextmanager
-def relay(url: str, **options: int) -> Iterator[Relay]:
+def relay(url: str, *, cut_every: int | None = None, stall_after: int | None = None) -> Iterator[Relay]:
     """Start a relay in front of the server at `url`."""
     host, port = url.removeprefix("http://").rsplit(":", 1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = Relay((host, int(port)), listener.getsockname()[1], **options)
+        made = Relay((host, int(port)), listener.getsockname()[1], cut_every, stall_after)
         threading.Thread(target=made.serve, args=(listener,), daemon=True).start()
         try:
             yield made
