@@ -83,7 +83,6 @@ def main(port: int, body: bytes) -> None:
         access_log=False,
         log_level="error",
         server_header=False,
-        date_header=False,
         proxy_headers=False,
     )
     uvicorn.Server(config).run()

@@ -30,8 +30,8 @@ class Otaru:
     """The server, one process."""
 
     name = "Otaru"
-    settle_s = 1.2
-    """Contact times are written every second."""
+    settle_s = 2.3
+    """Contact times are written every two seconds."""
 
     def __init__(self) -> None:
         self._process = Process("otaru")

@@ -1,0 +1,3 @@
+from otaru.apps.server.api.application import application
+
+__all__ = ["application"]

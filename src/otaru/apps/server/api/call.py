@@ -153,7 +153,12 @@ class Doing:
             return None
         scope, caller = self._request.scope, call.caller
         asked = sha256()
-        for part in (scope["method"].encode(), scope["path"].encode(), scope["query_string"], await self._request.body()):
+        for part in (
+            scope["method"].encode(),
+            scope["path"].encode(),
+            scope["query_string"],
+            await self._request.body(),
+        ):
             asked.update(len(part).to_bytes(8))
             asked.update(part)
         return Named(caller.tenant, caller.token, self._key, asked.digest(), caller.secret)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -39,7 +39,7 @@ InstalledVersions = Annotated[
     dict[Name, VersionText], Field(max_length=MAX_COMPONENTS, description="Versions by component.")
 ]
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "id": "dev-1",
     "hardware": "rpi4:b",
     "tags": ["lab"],
@@ -59,9 +59,9 @@ class DeviceIn(Body):
 
     id: DeviceName
     hardware: HardwareName
-    tags: Tags = []
-    attributes: Annotated[dict[Name, Value], Field(max_length=MAX_ATTRIBUTES)] = {}
-    installed: InstalledVersions = {}
+    tags: Tags = Field(default=[])
+    attributes: Annotated[dict[Name, Value], Field(max_length=MAX_ATTRIBUTES)] = Field(default={})
+    installed: InstalledVersions = Field(default={})
     token: DeviceToken | None = None
 
     def parsed(self) -> NewDevice:
@@ -189,7 +189,8 @@ class DeviceOut(Out):
     hardware: str
     lifecycle: Lifecycle
     state: Annotated[
-        str, Field(description="Of the open deployment, else of the one that ended last, else `idle`.", examples=["idle"])
+        str,
+        Field(description="Of the open deployment, else of the one that ended last, else `idle`.", examples=["idle"]),
     ]
     tags: list[str]
     attributes: dict[str, str]
@@ -229,7 +230,7 @@ class AddedDevice(DeviceOut):
         return cls(**_device(Shown(added.device, None)), token=added.token)
 
 
-def _device(shown: Shown) -> dict[str, object]:
+def _device(shown: Shown) -> dict[str, Any]:
     device = shown.device
     return {
         "id": device.id,

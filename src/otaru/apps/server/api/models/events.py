@@ -24,5 +24,10 @@ class EventOut(Out):
         """As it was recorded."""
         what = recorded.what
         return cls(
-            id=str(recorded.at), at=what.at, actor=what.actor, kind=what.kind, subject=what.subject, data=dict(what.data)
+            id=str(recorded.at),
+            at=what.at,
+            actor=what.actor,
+            kind=what.kind,
+            subject=what.subject,
+            data=dict(what.data),
         )

@@ -127,9 +127,7 @@ Name = Annotated[
 ]
 Digest = Annotated[
     str,
-    Field(
-        pattern=r"^[0-9a-f]{64}$", examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
-    ),
+    Field(pattern=r"^[0-9a-f]{64}$", examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]),
 ]
 FileName = Annotated[
     str,

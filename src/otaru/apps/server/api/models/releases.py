@@ -1,7 +1,7 @@
 """Products, releases, artifacts and uploads, as the API shows and takes them."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -23,7 +23,7 @@ from otaru.services.control.artifacts import Stored, Upload
 from otaru.services.control.releases import NewRelease, Part, allowed
 
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "product": "app",
     "version": "1.1.0",
     "artifacts": [{"sha256": _SHA256, "filename": "app-1.1.0.swu", "hardware": ["rpi4"]}],

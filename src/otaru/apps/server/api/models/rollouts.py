@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
@@ -35,7 +35,7 @@ from otaru.errors import InvalidInputError
 from otaru.services.control.rollouts import Intention, Preview, Progress, allowed
 from otaru.services.control.survey import counted
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "release": "app:1.1.0",
     "target": "tag==lab;hardware==rpi4",
     "waves": ["2", "10", "100%"],
@@ -43,7 +43,7 @@ _EXAMPLE = {
     "error": 0.1,
     "observe_s": 600,
 }
-_SIMPLE = {"release": "app:1.1.0", "target": "id==dev-1", "start": True}
+_SIMPLE: dict[str, Any] = {"release": "app:1.1.0", "target": "id==dev-1", "start": True}
 
 SUCCESS = 0.9
 ERROR = 0.1
@@ -60,7 +60,7 @@ class RolloutIn(Body):
     waves: Annotated[
         list[WaveText],
         Field(max_length=MAX_WAVES, description="Heights, cumulative: numbers of devices, or percentages of all."),
-    ] = []
+    ] = Field(default=[])
     success: Annotated[
         Fraction | None, Field(description="The share of a wave that has to succeed; 0.9 where there are waves.")
     ] = None
@@ -129,7 +129,7 @@ class RetryIn(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"states": ["failed", "silent"]}]})
 
-    states: Annotated[list[State], Field(max_length=len(RETRIABLE))] = []
+    states: Annotated[list[State], Field(max_length=len(RETRIABLE))] = Field(default=[])
 
 
 class CancelIn(Body):

@@ -3,23 +3,24 @@
 from collections.abc import AsyncIterator, Awaitable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import Header, Path, Query, Request, Response
 
 from otaru.apps.server.api.call import Call, Once, Reading, ReleaseWork, answered
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.fields import Digest, FileName
 from otaru.apps.server.api.models.releases import ArtifactOut, FinishIn, ListedArtifact, UploadIn, UploadOut
+from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
-from otaru.apps.server.body import ClientGoneError
+from otaru.apps.server.body import ClientGoneError, Receive, Scope, Send
+from otaru.apps.server.files import serve_artifact
 from otaru.domain import ids
 from otaru.domain.ids import Sha256
-from otaru.errors import InvalidInputError
 from otaru.ports.store import Tx
 from otaru.services.control import artifacts
 from otaru.services.control.artifacts import Stored, Upload
 from otaru.services.control.world import World
 
-router = APIRouter()
+router = noun()
 
 _RAW: dict[str, Any] = {
     "requestBody": {
@@ -73,9 +74,7 @@ async def upload_artifact(
     """Upload an artifact at once, as raw bytes. Bytes are known by their SHA-256: sent twice they are stored once."""
     del filename
     expected = None if sha256 is None else Sha256(sha256)
-    stored = await artifacts.store(
-        call.world, call.tenant, _chunks(call.request), _announced(call.request), expected
-    )
+    stored = await artifacts.store(call.world, call.tenant, _chunks(call.request), _announced(call.request), expected)
     return answered(ArtifactOut.of(stored), 201 if stored.new else 200)
 
 
@@ -117,14 +116,14 @@ async def begin_upload(call: ReleaseWork, once: Once, body: UploadIn) -> Respons
     return await once(call, work, show, 201)
 
 
-@router.get("/uploads/{id}", response_model=UploadOut, responses=errors(404), tags=["uploads"])
-async def show_upload(call: ReleaseWork, id: Id) -> Response:
+@router.get("/uploads/{upload}", response_model=UploadOut, responses=errors(404), tags=["uploads"])
+async def show_upload(call: ReleaseWork, upload: Id) -> Response:
     """Show an upload, and the offset to go on from."""
-    return answered(UploadOut.of(await artifacts.progress(call.world, call.tenant, id)))
+    return answered(UploadOut.of(await artifacts.progress(call.world, call.tenant, upload)))
 
 
 @router.patch(
-    "/uploads/{id}",
+    "/uploads/{upload}",
     response_model=UploadOut,
     responses=errors(404, 409, 413, 507),
     openapi_extra=_RAW,
@@ -132,16 +131,16 @@ async def show_upload(call: ReleaseWork, id: Id) -> Response:
 )
 async def append_to_upload(
     call: ReleaseWork,
-    id: Id,
+    upload: Id,
     upload_offset: Annotated[int, Header(ge=0, lt=2**62, description="Where these bytes begin: the upload's end.")],
 ) -> Response:
     """Add raw bytes to an upload. What arrived before a break is kept."""
-    upload = await artifacts.append(call.world, call.tenant, id, upload_offset, _chunks(call.request))
-    return answered(UploadOut.of(upload))
+    chunks = _chunks(call.request)
+    return answered(UploadOut.of(await artifacts.append(call.world, call.tenant, upload, upload_offset, chunks)))
 
 
 @router.post(
-    "/uploads/{id}/finish",
+    "/uploads/{upload}/finish",
     status_code=201,
     response_model=ArtifactOut,
     responses={
@@ -150,18 +149,53 @@ async def append_to_upload(
     },
     tags=["uploads"],
 )
-async def finish_upload(call: ReleaseWork, once: Once, id: Id, body: FinishIn | None = None) -> Response:
+async def finish_upload(call: ReleaseWork, once: Once, upload: Id, body: FinishIn | None = None) -> Response:
     """Make a complete upload an artifact."""
     expected = Sha256(body.sha256) if body and body.sha256 else None
     return await once(
         call,
-        lambda world: artifacts.finish(world, call.tenant, id, expected),
+        lambda world: artifacts.finish(world, call.tenant, upload, expected),
         _show,
         lambda stored: 201 if stored.new else 200,
     )
 
 
-@router.delete("/uploads/{id}", status_code=204, responses=errors(404, 409, 507), tags=["uploads"])
-async def abort_upload(call: ReleaseWork, id: Id) -> None:
+@router.delete("/uploads/{upload}", status_code=204, responses=errors(404, 409, 507), tags=["uploads"])
+async def abort_upload(call: ReleaseWork, upload: Id) -> None:
     """Forget an upload and its bytes."""
-    await artifacts.abort(call.world, call.tenant, id)
+    await artifacts.abort(call.world, call.tenant, upload)
+
+
+class _Content(Response):
+    """The bytes of an artifact, or the range of them that is asked for."""
+
+    def __init__(self, call: Call, stored: Stored) -> None:
+        super().__init__()
+        self._call = call
+        self._stored = stored
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        sha256, x_accel = self._stored.blob.sha256, self._call.request.app.state.settings.x_accel
+        blobs = self._call.world.blobs
+        await serve_artifact(scope, receive, send, blobs, sha256, filename=sha256, x_accel=x_accel)
+
+
+_CONTENT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "All of it.", "content": {"application/octet-stream": {}}},
+    206: {"description": "The range.", "content": {"application/octet-stream": {}}},
+    304: {"description": "As If-None-Match has it."},
+    **errors(404, 412, 416),
+}
+
+
+@router.get("/artifacts/{sha256}/content", response_class=Response, responses=_CONTENT, tags=["artifacts"])
+async def download_artifact(call: Reading, sha256: Hash) -> Response:
+    """Download an artifact, or a Range of it."""
+    return _Content(call, await artifacts.show(call.world, call.tenant, Sha256(sha256)))
+
+
+@router.head("/artifacts/{sha256}/content", response_class=Response, responses=_CONTENT, tags=["artifacts"])
+async def measure_artifact(call: Reading, sha256: Hash) -> Response:
+    """As a download, without the bytes."""
+    return _Content(call, await artifacts.show(call.world, call.tenant, Sha256(sha256)))

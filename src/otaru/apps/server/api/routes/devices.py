@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from otaru.apps.server.api.call import DeviceWork, Edition, Once, Reading, answered
 from otaru.apps.server.api.errors import errors
@@ -24,15 +24,17 @@ from otaru.apps.server.api.models.devices import (
     Why,
 )
 from otaru.apps.server.api.models.fields import DeviceName, Target
+from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
-from otaru.domain import device, ids
+from otaru.domain import ids
+from otaru.domain.device import Device
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId
 from otaru.ports.store import Tx
 from otaru.services.control import devices, survey
 from otaru.services.control.devices import Added, Batch
 from otaru.services.control.world import World
 
-router = APIRouter(prefix="/devices", tags=["devices"])
+router = noun("/devices", tag="devices")
 
 Id = Annotated[DeviceName, Path(description="The device's id.")]
 
@@ -78,44 +80,44 @@ async def list_devices(
     return DevicePage(items=items, next=following, total=found.total)
 
 
-@router.get("/{id}", response_model=DeviceShown, responses=errors(404))
-async def show_device(call: Reading, id: Id) -> Response:
+@router.get("/{device}", response_model=DeviceShown, responses=errors(404))
+async def show_device(call: Reading, device: Id) -> Response:
     """Show a device: what runs on it, where it stands, its history."""
-    return answered(DeviceShown.of(await survey.device(call.world, call.tenant, DeviceId(id))))
+    return answered(DeviceShown.of(await survey.device(call.world, call.tenant, DeviceId(device))))
 
 
-@router.patch("/{id}", response_model=DeviceShown, responses=errors(404, 409, 412, 413, 507))
-async def change_device(call: DeviceWork, id: Id, edition: Edition, body: DeviceChange) -> Response:
+@router.patch("/{device}", response_model=DeviceShown, responses=errors(404, 409, 412, 413, 507))
+async def change_device(call: DeviceWork, device: Id, edition: Edition, body: DeviceChange) -> Response:
     """Change what is known of a device; what is left out stays."""
-    await devices.change(call.world, call.tenant, call.actor, DeviceId(id), body.parsed(), edition)
-    return answered(DeviceShown.of(await survey.device(call.world, call.tenant, DeviceId(id))))
+    await devices.change(call.world, call.tenant, call.actor, DeviceId(device), body.parsed(), edition)
+    return answered(DeviceShown.of(await survey.device(call.world, call.tenant, DeviceId(device))))
 
 
-@router.delete("/{id}", status_code=204, responses=errors(404, 507))
-async def decommission_device(call: DeviceWork, id: Id) -> None:
+@router.delete("/{device}", status_code=204, responses=errors(404, 507))
+async def decommission_device(call: DeviceWork, device: Id) -> None:
     """Take a device out of service for good: its credential dies at once, its deployments end."""
-    await devices.decommission(call.world, call.tenant, call.actor, DeviceId(id))
+    await devices.decommission(call.world, call.tenant, call.actor, DeviceId(device))
 
 
-@router.post("/{id}/lifecycle", response_model=DeviceShown, responses=errors(404, 409, 412, 507))
-async def move_device(call: DeviceWork, once: Once, id: Id, edition: Edition, body: LifecycleIn) -> Response:
+@router.post("/{device}/lifecycle", response_model=DeviceShown, responses=errors(404, 409, 412, 507))
+async def move_device(call: DeviceWork, once: Once, device: Id, edition: Edition, body: LifecycleIn) -> Response:
     """Accept, quarantine, release or decommission a device."""
 
-    def work(world: World) -> Awaitable[device.Device]:
-        return devices.move(world, call.tenant, call.actor, DeviceId(id), body.event, edition)
+    def work(world: World) -> Awaitable[Device]:
+        return devices.move(world, call.tenant, call.actor, DeviceId(device), body.event, edition)
 
-    def show(tx: Tx, moved: device.Device) -> DeviceShown:
+    def show(tx: Tx, moved: Device) -> DeviceShown:
         return DeviceShown.of(survey.device_in(tx, call.tenant, moved.id))
 
     return await once(call, work, show)
 
 
-@router.post("/{id}/token", status_code=201, response_model=TokenOfDevice, responses=errors(404, 409, 507))
-async def renew_token(call: DeviceWork, once: Once, id: Id, body: TokenIn | None = None) -> Response:
+@router.post("/{device}/token", status_code=201, response_model=TokenOfDevice, responses=errors(404, 409, 507))
+async def renew_token(call: DeviceWork, once: Once, device: Id, body: TokenIn | None = None) -> Response:
     """Give a device a new token; the old one dies. It is shown in this answer only."""
 
     def work(world: World) -> Awaitable[tuple[DeviceId, str]]:
-        return devices.new_token(world, call.tenant, call.actor, DeviceId(id), body.token if body else None)
+        return devices.new_token(world, call.tenant, call.actor, DeviceId(device), body.token if body else None)
 
     def show(_: Tx, made: tuple[DeviceId, str]) -> TokenOfDevice:
         return TokenOfDevice(id=made[0], token=made[1])
@@ -123,20 +125,20 @@ async def renew_token(call: DeviceWork, once: Once, id: Id, body: TokenIn | None
     return await once(call, work, show, 201)
 
 
-@router.get("/{id}/why", responses=errors(404))
-async def explain_device(call: Reading, id: Id) -> Why:
+@router.get("/{device}/why", responses=errors(404))
+async def explain_device(call: Reading, device: Id) -> Why:
     """Say why a device is not updated: the first rule of each rollout that holds it back."""
-    answers = await survey.why(call.world, call.tenant, DeviceId(id))
+    answers = await survey.why(call.world, call.tenant, DeviceId(device))
     return Why(answers=[BecauseOut.of(answer) for answer in answers])
 
 
-@router.get("/{id}/actions/{action}/reports", responses=errors(404))
+@router.get("/{device}/actions/{action}/reports", responses=errors(404))
 async def list_reports(
     call: Reading,
-    id: Id,
+    device: Id,
     action: Annotated[int, Path(ge=1, le=MAX_ACTION, description="The device's running number of the deployment.")],
     limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.")] = 100,
 ) -> Items[ReportOut]:
     """List what a device said of an action, word for word, newest first."""
-    found = await survey.reports(call.world, call.tenant, DeviceId(id), ActionId(action), limit)
+    found = await survey.reports(call.world, call.tenant, DeviceId(device), ActionId(action), limit)
     return Items(items=[ReportOut.of(report) for report in found], next=None)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from otaru.apps.server.api.call import Call, Edition, Once, Reading, RolloutWork, answered
 from otaru.apps.server.api.errors import errors
@@ -18,6 +18,7 @@ from otaru.apps.server.api.models.rollouts import (
     RolloutIn,
     RolloutOut,
 )
+from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, number, text
 from otaru.domain import ids
 from otaru.domain.deployment import FAILURES, Deployment, State
@@ -27,25 +28,25 @@ from otaru.ports.store import Tx
 from otaru.services.control import rollouts, survey
 from otaru.services.control.world import World
 
-router = APIRouter()
+router = noun()
 
 Id = Annotated[int, Path(ge=1, lt=2**31, description="The rollout's number.")]
 MAX_STATES = 20
 
 
 async def _ordered(
-    call: Call, once: Once, id: int, edition: int | None, event: RolloutEvent, body: OrderIn | None
+    call: Call, once: Once, rollout: int, edition: int | None, event: RolloutEvent, body: OrderIn | None
 ) -> Response:
     def work(world: World) -> Awaitable[Rollout]:
         reason = body.reason if body else ""
-        return rollouts.order(world, call.tenant, call.actor, RolloutId(id), event, reason=reason, edition=edition)
+        return rollouts.order(world, call.tenant, call.actor, RolloutId(rollout), event, reason=reason, edition=edition)
 
     return await once(call, work, _shower(call))
 
 
 def _shower(call: Call) -> Callable[[Tx, Rollout], RolloutOut]:
-    def show(tx: Tx, rollout: Rollout) -> RolloutOut:
-        return RolloutOut.of(survey.progress_in(tx, call.tenant, rollout))
+    def show(tx: Tx, moved: Rollout) -> RolloutOut:
+        return RolloutOut.of(survey.progress_in(tx, call.tenant, moved))
 
     return show
 
@@ -82,72 +83,82 @@ async def list_rollouts(
     return Items(items=items, next=following)
 
 
-@router.get("/rollouts/{id}", response_model=RolloutOut, responses=errors(404), tags=["rollouts"])
-async def show_rollout(call: Reading, id: Id) -> Response:
+@router.get("/rollouts/{rollout}", response_model=RolloutOut, responses=errors(404), tags=["rollouts"])
+async def show_rollout(call: Reading, rollout: Id) -> Response:
     """Show a rollout and how far it is."""
-    return answered(RolloutOut.of(await rollouts.progress(call.world, call.tenant, RolloutId(id))))
-
-
-@router.post("/rollouts/{id}/start", response_model=RolloutOut, responses=errors(404, 409, 412, 507), tags=["rollouts"])
-async def start_rollout(
-    call: RolloutWork, once: Once, id: Id, edition: Edition, body: OrderIn | None = None
-) -> Response:
-    """Open its first wave."""
-    return await _ordered(call, once, id, edition, RolloutEvent.START, body)
-
-
-@router.post("/rollouts/{id}/pause", response_model=RolloutOut, responses=errors(404, 409, 412, 507), tags=["rollouts"])
-async def pause_rollout(
-    call: RolloutWork, once: Once, id: Id, edition: Edition, body: OrderIn | None = None
-) -> Response:
-    """Offer it to nobody new; who has begun goes on."""
-    return await _ordered(call, once, id, edition, RolloutEvent.PAUSE, body)
+    return answered(RolloutOut.of(await rollouts.progress(call.world, call.tenant, RolloutId(rollout))))
 
 
 @router.post(
-    "/rollouts/{id}/resume", response_model=RolloutOut, responses=errors(404, 409, 412, 507), tags=["rollouts"]
+    "/rollouts/{rollout}/start", response_model=RolloutOut, responses=errors(404, 409, 412, 507), tags=["rollouts"]
+)
+async def start_rollout(
+    call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: OrderIn | None = None
+) -> Response:
+    """Open its first wave."""
+    return await _ordered(call, once, rollout, edition, RolloutEvent.START, body)
+
+
+@router.post(
+    "/rollouts/{rollout}/pause", response_model=RolloutOut, responses=errors(404, 409, 412, 507), tags=["rollouts"]
+)
+async def pause_rollout(
+    call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: OrderIn | None = None
+) -> Response:
+    """Offer it to nobody new; who has begun goes on."""
+    return await _ordered(call, once, rollout, edition, RolloutEvent.PAUSE, body)
+
+
+@router.post(
+    "/rollouts/{rollout}/resume", response_model=RolloutOut, responses=errors(404, 409, 412, 507), tags=["rollouts"]
 )
 async def resume_rollout(
-    call: RolloutWork, once: Once, id: Id, edition: Edition, body: OrderIn | None = None
+    call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: OrderIn | None = None
 ) -> Response:
     """Go on; a wave that failed counts as passed by your word."""
-    return await _ordered(call, once, id, edition, RolloutEvent.RESUME, body)
+    return await _ordered(call, once, rollout, edition, RolloutEvent.RESUME, body)
 
 
-@router.post("/rollouts/{id}/stop", response_model=RolloutOut, responses=errors(404, 409, 412, 507), tags=["rollouts"])
-async def stop_rollout(call: RolloutWork, once: Once, id: Id, edition: Edition, body: OrderIn | None = None) -> Response:
+@router.post(
+    "/rollouts/{rollout}/stop", response_model=RolloutOut, responses=errors(404, 409, 412, 507), tags=["rollouts"]
+)
+async def stop_rollout(
+    call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: OrderIn | None = None
+) -> Response:
     """End it for good: who has not begun never will, who has is asked to cancel."""
-    return await _ordered(call, once, id, edition, RolloutEvent.STOP, body)
+    return await _ordered(call, once, rollout, edition, RolloutEvent.STOP, body)
 
 
-@router.post("/rollouts/{id}/retry", response_model=RolloutOut, responses=errors(404, 409, 422, 507), tags=["rollouts"])
-async def retry_rollout(call: RolloutWork, once: Once, id: Id, body: RetryIn | None = None) -> Response:
+@router.post(
+    "/rollouts/{rollout}/retry", response_model=RolloutOut, responses=errors(404, 409, 422, 507), tags=["rollouts"]
+)
+async def retry_rollout(call: RolloutWork, once: Once, rollout: Id, body: RetryIn | None = None) -> Response:
     """Give members that ended badly another attempt; their waves are judged again."""
     states = (body.states if body else None) or FAILURES
 
     def work(world: World) -> Awaitable[Rollout]:
-        return rollouts.retry(world, call.tenant, call.actor, RolloutId(id), states)
+        return rollouts.retry(world, call.tenant, call.actor, RolloutId(rollout), states)
 
     return await once(call, work, _shower(call))
 
 
-@router.get("/rollouts/{id}/deployments", responses=errors(404), tags=["deployments"])
+@router.get("/rollouts/{rollout}/deployments", responses=errors(404), tags=["deployments"])
 async def list_members(
     call: Reading,
     wanted: Wanted,
-    id: Id,
+    rollout: Id,
     state: Annotated[list[State] | None, Query(max_length=MAX_STATES, description="Only in these.")] = None,
 ) -> Items[DeploymentOut]:
     """List a rollout's members by device, and where each is."""
     after = wanted.after(text(ids.device_id))
     first = after[0] if after else None
-    found = await survey.members(call.world, call.tenant, RolloutId(id), state or (), first, wanted.limit + 1)
+    found = await survey.members(call.world, call.tenant, RolloutId(rollout), state or (), first, wanted.limit + 1)
     items, following = wanted.page(found, DeploymentOut.of, lambda deployment: (deployment.device,))
     return Items(items=items, next=following)
 
 
 @router.post(
-    "/rollouts/{id}/deployments/{device}/cancel",
+    "/rollouts/{rollout}/deployments/{device}/cancel",
     response_model=DeploymentOut,
     responses=errors(404, 409, 507),
     tags=["deployments"],
@@ -155,7 +166,7 @@ async def list_members(
 async def cancel_deployment(
     call: RolloutWork,
     once: Once,
-    id: Id,
+    rollout: Id,
     device: Annotated[DeviceName, Path(description="The device's id.")],
     body: CancelIn | None = None,
 ) -> Response:
@@ -163,7 +174,7 @@ async def cancel_deployment(
     force = body is not None and body.force
 
     def work(world: World) -> Awaitable[Deployment]:
-        return rollouts.cancel(world, call.tenant, call.actor, RolloutId(id), DeviceId(device), force=force)
+        return rollouts.cancel(world, call.tenant, call.actor, RolloutId(rollout), DeviceId(device), force=force)
 
     return await once(call, work, lambda _, deployment: DeploymentOut.of(deployment))
 
@@ -176,4 +187,4 @@ async def list_deployments(
 ) -> Items[HistoryItem]:
     """List a device's deployments, every attempt, newest first."""
     found = await survey.history(call.world, call.tenant, DeviceId(device), limit)
-    return Items(items=[HistoryItem.of(deployment, rollout) for deployment, rollout in found], next=None)
+    return Items(items=[HistoryItem.of(deployment, its) for deployment, its in found], next=None)

@@ -1,0 +1,141 @@
+"""The record as it grows, as server-sent events (WHATWG HTML, section 9.2).
+
+A stream reads the record by itself, from a position on, so nothing is missed however many hints of the bus are lost and
+whichever worker wrote it. It ends when the client goes, when the process is asked to end (the client comes back with
+Last-Event-ID, here or elsewhere), or when the caller's token dies.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import msgspec
+from fastapi import Response
+
+from otaru.apps.server.api.call import Call
+from otaru.apps.server.api.caller import still_good
+from otaru.apps.server.api.models.events import EventOut
+from otaru.apps.server.body import Receive, Scope, Send
+from otaru.domain.events import Position
+from otaru.errors import OverloadedError
+from otaru.ports.store import Recorded
+from otaru.services.control import survey
+
+HEARTBEAT_S = 15.0
+"""A comment after so much silence: proxies and clients see that the connection lives, we see that the client does."""
+LOOK_S = 1.0
+"""Look at the record this often without a hint."""
+SETTLE_S = 0.05
+"""After a hint, wait this long for others: one look serves many changes."""
+PAGE = 500
+MAX_STREAMS = 200
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Streams:
+    """The streams of one process."""
+
+    def __init__(self, closing: asyncio.Event, limit: int = MAX_STREAMS) -> None:
+        self.closing = closing
+        self._limit = limit
+        self._open = 0
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place for one stream.
+
+        Raises:
+            OverloadedError: all are taken.
+        """
+        if self._open >= self._limit:
+            raise OverloadedError(f"{self._limit} streams are open already", retry_after_s=5)
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+
+class Live(Response):
+    """The answer that does not end."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, streams: Streams, call: Call, after: Position, subject: str | None) -> None:
+        super().__init__()
+        self._streams = streams
+        self._call = call
+        self._position = after
+        self._subject = subject
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send what happens until somebody ends it."""
+        del scope
+        woken = asyncio.Event()
+        with self._streams.place():
+            leave = self._call.world.bus.subscribe("events", woken.set)
+            pump = asyncio.create_task(self._pump(send, woken))
+            ends = {asyncio.create_task(self._streams.closing.wait()), asyncio.create_task(_gone(receive))}
+            try:
+                await asyncio.wait({pump, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                leave()
+                for task in (pump, *ends):
+                    task.cancel()
+                await asyncio.wait({pump, *ends})
+            if not pump.cancelled():
+                pump.result()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await send({"type": "http.response.body", "body": b""})
+
+    async def _pump(self, send: Send, woken: asyncio.Event) -> None:
+        clock, caller = self._call.world.clock, self._call.caller
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await _write(send, b"retry: 1000\n\n")
+        said = checked = clock.monotonic()
+        while True:
+            woken.clear()
+            page = await survey.events(self._call.world, caller.tenant, self._position, PAGE, self._subject)
+            now = clock.monotonic()
+            if page:
+                await _write(send, b"".join(map(_frame, page)))
+                self._position = page[-1].at
+                said = now
+            elif now - said >= HEARTBEAT_S:
+                await _write(send, b":\n\n")
+                said = now
+            if now - checked >= HEARTBEAT_S:
+                if not await still_good(self._call.world, caller):
+                    return
+                checked = now
+            if len(page) < PAGE:
+                await _pause(woken)
+
+
+async def _write(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def _pause(woken: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LOOK_S):
+            await woken.wait()
+            await asyncio.sleep(SETTLE_S)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _frame(recorded: Recorded) -> bytes:
+    event = EventOut.of(recorded)
+    # JSON without line breaks: one `data` line holds it.
+    data = msgspec.json.encode(event.model_dump(mode="json"))
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), event.kind.encode(), data)
