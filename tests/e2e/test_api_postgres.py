@@ -75,9 +75,7 @@ def test_twins_do_it_once(api: httpx.Client) -> None:
     assert len({a.content for a in answers}) == 1
 
 
-def test_two_servers_on_one_database_do_it_once(
-    tmp_path: Path, postgres_databases: PostgresDatabases
-) -> None:
+def test_two_servers_on_one_database_do_it_once(tmp_path: Path, postgres_databases: PostgresDatabases) -> None:
     """Twins at two servers, which share nothing but the database."""
     url = postgres_databases.empty()
     with (
