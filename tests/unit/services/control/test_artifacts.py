@@ -9,6 +9,7 @@ from otaru.domain.device import Hardware
 from otaru.domain.ids import ProductName, Version
 from otaru.errors import InvalidStateError, NotFoundError, TooLargeError
 from otaru.services.control import artifacts, releases, tenants
+from otaru.services.control.housekeeping import housekeep
 from otaru.services.control.releases import NewRelease, Part
 from otaru.services.control.world import SYSTEM, World
 from tests.support.blobs import chunks, content, digest, get, in_pieces, put
@@ -110,3 +111,20 @@ async def test_bytes_of_a_release_stay(world: World) -> None:
         await artifacts.delete(world, ACME, stored.blob.sha256)
     with pytest.raises(NotFoundError):
         await releases.create(world, RIVAL, SYSTEM, replace(new, publish=False))
+
+
+async def test_open_uploads_are_bounded_and_forgotten_in_the_end(
+    world: World, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "MAX_UPLOADS", 3)
+    first, *_ = [await artifacts.begin(world, ACME, "a.swu") for _ in range(3)]
+    with pytest.raises(TooLargeError):
+        await artifacts.begin(world, ACME, "a.swu")
+    await artifacts.begin(world, RIVAL, "a.swu")
+    await artifacts.abort(world, ACME, first.id)
+    late = await artifacts.begin(world, ACME, "a.swu")
+    clock.ahead = 31 * DAY
+    await housekeep(world, timedelta(days=365))
+    with pytest.raises(NotFoundError):
+        await artifacts.progress(world, ACME, late.id)
+    await artifacts.begin(world, ACME, "a.swu")

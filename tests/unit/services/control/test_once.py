@@ -25,14 +25,16 @@ def show(_: Tx, added: Added) -> Answer:
 
 
 class Adding:
-    """A service that adds a device, counting how often it is begun."""
+    """A service that adds a device, counting how often it is begun; `together` waits until so many have begun."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, together: int = 1) -> None:
         self.name = DeviceId(name)
         self.begun = 0
+        self.barrier = asyncio.Barrier(together)
 
     async def __call__(self, world: World) -> Added:
         self.begun += 1
+        await self.barrier.wait()
         return await devices.add(world, ACME, SYSTEM, NewDevice(self.name, Hardware("x")))
 
 
@@ -52,9 +54,9 @@ async def test_another_process_answers_the_same(world: World) -> None:
 
 async def test_twins_of_two_processes_meet_in_the_transaction(world: World) -> None:
     """Neither sees the other's answer before it begins; the one that writes second gives the first one's."""
-    work = Adding("dev-1")
+    work = Adding("dev-1", together=10)
     found = await asyncio.gather(*(Answers(world).give(NAMED, work, show) for _ in range(10)))
-    assert work.begun > 1
+    assert work.begun == 10
     assert len({answer.body for answer in found}) == 1
     assert sum(not answer.again for answer in found) == 1
 
