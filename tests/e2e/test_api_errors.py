@@ -83,9 +83,7 @@ def test_a_field_that_does_not_fit_is_named(api: httpx.Client, path: str, body: 
     assert field in told["detail"]
 
 
-@pytest.mark.parametrize(
-    "content", [b'{"release":"app:1","target":"id==*","quorum":NaN}', b'{"id":"a","hardware":"\\ud800"}']
-)
+@pytest.mark.parametrize("content", [b'{"release":"app:1","target":"id==*","quorum":NaN}', b'{"id":"a","hardware":"\\ud800"}'])
 def test_numbers_and_texts_that_are_none(api: httpx.Client, content: bytes):
     path = "/rollouts" if b"release" in content else "/devices"
     problem(api.post(path, content=content, headers=JSON), 400, "invalid_input")
@@ -106,12 +104,7 @@ def test_a_target_that_makes_no_sense_says_where(api: httpx.Client):
 
 def test_policies_that_make_no_sense(api: httpx.Client):
     release = released(api)
-    for wrong in (
-        {"waves": ["0"]},
-        {"waves": ["101%"]},
-        {"waves": ["0%"]},
-        {"start": True, "start_at": "2030-01-01T00:00:00Z"},
-    ):
+    for wrong in ({"waves": ["0"]}, {"waves": ["101%"]}, {"waves": ["0%"]}, {"start": True, "start_at": "2030-01-01T00:00:00Z"}):
         problem(api.post("/rollouts", json={"release": release, "target": "id==*", **wrong}), 400, "invalid_input")
 
 

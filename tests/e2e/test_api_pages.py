@@ -90,9 +90,7 @@ def test_a_login_link_works_once(served: Apis, browser: httpx.Client):
     bare = {"id": fresh("dev"), "hardware": "x"}
     without_a_word = httpx.post(f"{served.server.url}/api/v1/devices", json=bare, headers=old)
     problem(without_a_word, 403, "forbidden")
-    by_origin = httpx.post(
-        f"{served.server.url}/api/v1/devices", json=bare, headers={**old, "Origin": served.server.url}
-    )
+    by_origin = httpx.post(f"{served.server.url}/api/v1/devices", json=bare, headers={**old, "Origin": served.server.url})
     assert by_origin.status_code == 201
     assert httpx.get(f"{served.server.url}/api/v1/tenant", headers=old).status_code == 200
     bearer = {"Authorization": f"Bearer {browser.cookies['otaru_session']}"}

@@ -35,14 +35,7 @@ class Reader:
                 else:
                     self.frames.append(frame)
                     frame = {}
-        except (
-            httpx.ReadError,
-            httpx.StreamClosed,
-            httpx.RemoteProtocolError,
-            httpx.ReadTimeout,
-            ValueError,
-            AttributeError,
-        ):
+        except (httpx.ReadError, httpx.StreamClosed, httpx.RemoteProtocolError, httpx.ReadTimeout, ValueError, AttributeError):
             pass  # closed under us at the end of the test
         finally:
             self.ended.set()

@@ -48,12 +48,7 @@ def test_an_empty_artifact_is_one(api: httpx.Client):
 def test_what_went_in_comes_out_whole_and_in_ranges(api: httpx.Client):
     here = f"/artifacts/{uploaded(api, BIG)}/content"
     assert api.get(here).content == BIG
-    for said, part in (
-        ("bytes=0-0", BIG[:1]),
-        ("bytes=1000-1999", BIG[1000:2000]),
-        ("bytes=-5", BIG[-5:]),
-        ("bytes=1048570-", BIG[-6:]),
-    ):
+    for said, part in (("bytes=0-0", BIG[:1]), ("bytes=1000-1999", BIG[1000:2000]), ("bytes=-5", BIG[-5:]), ("bytes=1048570-", BIG[-6:])):
         answer = api.get(here, headers={"Range": said})
         assert (answer.status_code, answer.content) == (206, part), said
     head = api.head(here)
