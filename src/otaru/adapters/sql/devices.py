@@ -53,10 +53,19 @@ INSERT INTO device_attribute (tenant, device, name, value) VALUES (?, ?, ?, ?)
 ON CONFLICT (tenant, device, name) DO UPDATE SET value = excluded.value"""
 _UNSET_ATTRIBUTE = "DELETE FROM device_attribute WHERE tenant = ? AND device = ? AND name = ?"
 
+_INSTALLED = (
+    ("device", "text"),
+    ("component", "text"),
+    ("version", "text"),
+    ("source", "text"),
+    ("confirmed", "boolean"),
+    ("at", "bigint"),
+)
 # Only where the device is this tenant's own: nothing hangs on a device that is not there.
 _INSTALL = """
 INSERT INTO device_component (tenant, device, component, version, source, confirmed, at)
-SELECT tenant, device, ?, ?, ?, ?, ? FROM device WHERE tenant = ? AND device = ?
+SELECT d.tenant, d.device, k.component, k.version, k.source, k.confirmed, k.at
+FROM k CROSS JOIN device d WHERE d.tenant = ? AND d.device = k.device
 ON CONFLICT (tenant, device, component) DO UPDATE
 SET version = excluded.version, source = excluded.source, confirmed = excluded.confirmed, at = excluded.at"""
 
@@ -180,14 +189,12 @@ class SqlDevices:
             raise NotFoundError(f"there is no device {id_}")
 
     def install(self, tenant: TenantId, installed: Sequence[tuple[DeviceId, Installed]]) -> None:
-        run_each(
-            self._session,
-            _INSTALL,
-            [
-                (i.component, i.version, i.source.value, i.confirmed, micros(i.at), tenant, device)
-                for device, i in installed
-            ],
-        )
+        # The last one for each component counts: one statement does not change a row twice.
+        last = {
+            (device, i.component): (i.version, i.source.value, i.confirmed, micros(i.at)) for device, i in installed
+        }
+        rows = [(*key, *columns) for key, columns in sorted(last.items())]
+        run_keyed(self._session, _INSTALLED, rows, _INSTALL, tenant)
 
     def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
         run_each(self._session, _ASK_ATTRIBUTES, [(True, tenant, device, True) for device in devices])
