@@ -378,3 +378,24 @@ def test_an_interrupted_command_exits_with_130(server: Serving) -> None:
         out, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert (out, errors) == ("", "")
+
+
+def test_bytes_of_nobody_are_swept_while_the_server_runs(server: Serving, image: Path, tmp_path: Path) -> None:
+    release(server, image, "swept")
+    loose = tmp_path / "loose.swu"
+    loose.write_bytes(os.urandom(1000))
+    digest = tell(server, "artifact", "add", str(loose))["sha256"]
+    tell(server, "artifact", "remove", digest)
+    folder = ("--data", str(server.data))
+    young = json.loads(call(None, "blobs", "sweep", *folder, "--json").stdout)
+    assert young == {"removed": 0, "freed": 0}
+    old = json.loads(call(None, "blobs", "sweep", *folder, "--older-than", "0s", "--json").stdout)
+    assert old["removed"] >= 1
+    assert old["freed"] >= 1000
+    assert not list(server.data.rglob(digest))
+    kept = tell(server, "release", "show", "swept:1.1.0")["artifacts"][0]["sha256"]
+    tell(server, "artifact", "fetch", kept, "-o", str(tmp_path / "kept.swu"))
+    assert call(None, "db", "check", *folder).stdout.startswith("The database is ok")
+    assert json.loads(call(None, "db", "upgrade", *folder, "--json").stdout) == {"applied": []}
+    empty = call(None, "db", "check", "--data", str(tmp_path / "none"))
+    assert empty.returncode == 1
