@@ -142,8 +142,8 @@ def test_old_happenings_are_forgotten(sides: tuple[Begin, Begin]) -> None:
     write, read = sides
     with write() as tx:
         tx.events.add([Happening(ACME, later(n), "system", Kind.DEVICE_CHANGED, f"{n}") for n in range(10)])
-        assert tx.events.prune(later(4)) == 4
-        assert tx.events.prune(later(4)) == 0
+        assert tx.events.prune(later(4), 100) == 4
+        assert tx.events.prune(later(4), 100) == 0
     with read() as tx:
         assert names(tx.events.page(ACME, START, 100)) == [f"{n}" for n in range(4, 10)]
 
@@ -155,7 +155,7 @@ def test_a_forgotten_record_goes_on_counting(sides: tuple[Begin, Begin]) -> None
     with read() as tx:
         before, mark = tx.events.last(), tx.events.mark()
     with write() as tx:
-        assert tx.events.prune(later(1)) == 1
+        assert tx.events.prune(later(1), 100) == 1
     with read() as tx:
         assert tx.events.last() == START
     with write() as tx:
@@ -168,20 +168,41 @@ def test_a_forgotten_record_goes_on_counting(sides: tuple[Begin, Begin]) -> None
 def test_keys_tell_what_a_transaction_added(sides: tuple[Begin, Begin]) -> None:
     write, read = sides
     mine: list[int] = []
+    with read() as tx:
+        before = tx.events.mark()
     for n in range(3):
         with write() as tx:
             tx.events.add([happening(f"mine {n}"), happening(f"mine {n}'")])
             tx.events.add([happening(f"mine {n}''")])
-            added, keys = tx.record.take_added()
-            assert len(added) == 3
-            mine += keys
+            commit = tx.record.take_added()
+            assert commit is not None
+            assert len(commit.happenings) == 3
+            assert tx.record.take_added() is None
+            mine += commit.keys
         with write() as tx:
             tx.events.add([happening(f"other {n}")])
     with read() as tx:
         found = tx.events.every_after(START, 100)
+        assert names(tx.events.every_since(before, 3, mine)[0]) == [f"other {n}" for n in range(3)]
+        assert len(names(tx.events.every_since(before, 12, [])[0])) == 12
     assert [one.what.subject for one in found if one.at.key in mine] == [
         f"mine {n}{mark}" for n in range(3) for mark in ("", "'", "''")
     ]
+
+
+def test_a_commit_says_where_it_stands(sides: tuple[Begin, Begin]) -> None:
+    write, read = sides
+    for n in range(3):
+        with read() as tx:
+            before = tx.events.mark()
+        with write() as tx:
+            tx.events.add([happening(f"{n}"), happening(f"{n}'")])
+            commit = tx.record.take_added()
+            postgres = tx.record.session.postgres
+        assert commit is not None
+        with read() as tx:
+            after = tx.events.mark()
+        assert (commit.follows, commit.mark) == ((None, None) if postgres else (before, after))
 
 
 def test_a_reader_in_order_waits_for_the_older_transaction(postgres: tuple[Begin, Begin]) -> None:

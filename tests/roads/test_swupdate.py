@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no swupdate here: apt-g
 
 PAYLOAD = bytes(range(256)) * 800  # 200 KiB
 LARGE = PAYLOAD * 20  # 4 MiB
-PATIENCE_S = 90
+PATIENCE_S = 60
 
 
 @dataclass
@@ -67,7 +67,7 @@ def prepared(server: Serving, stack: ExitStack, folder: Path, verify: ssl.SSLCon
     api = stack.enter_context(server.api(verify=verify))
     devices = stack.enter_context(httpx.Client(base_url=server.url, timeout=30, verify=verify))
     operator = Operator(server, api, devices)
-    operator.ok("PATCH", "/tenant", json={"polling_s": 1})
+    operator.ok("PATCH", "/tenant", json={"settings": {"polling_s": 1}})
     return Bench(operator, swu.signer(folder), folder)
 
 

@@ -44,6 +44,11 @@ class SqliteDatabases:
         shutil.copyfile(self._template, str(make_url(url).database))
         return url
 
+    def drop(self, url: str) -> None:
+        """Take back the room of what `fresh` made."""
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{make_url(url).database}{ending}").unlink(missing_ok=True)
+
 
 class PostgresDatabases:
     """Makes databases in one server."""
@@ -74,11 +79,16 @@ class PostgresDatabases:
             self._template = name
         return self._url(self._create(self._template))
 
+    def drop(self, url: str) -> None:
+        """Take back the room of what `fresh` made."""
+        with psycopg.connect(self._uri.render_as_string(hide_password=False), autocommit=True) as connection:
+            name = sql.Identifier(str(make_url(url).database))
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
 
 def _start(folder: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR when it is imported
-        from pgserver.postgres_server import get_server
+    from pgserver.postgres_server import get_server
+
     # As root it adds a user first: one process at a time.
     with Path(tempfile.gettempdir(), "otaru-pg.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -88,6 +98,9 @@ def _start(folder: Path) -> Any:
 @contextmanager
 def postgres_server() -> Iterator[PostgresDatabases]:
     """A PostgreSQL server on a socket in a temporary folder, gone afterwards."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR when it is imported
+        from pgserver._commands import pg_ctl  # type: ignore[attr-defined]  # made at import
     folder = Path(tempfile.mkdtemp(prefix="otaru-pg-"))
     server = _start(folder / "data")
     try:
@@ -98,5 +111,8 @@ def postgres_server() -> Iterator[PostgresDatabases]:
             connection.execute("SELECT pg_reload_conf()")
         yield PostgresDatabases(uri)
     finally:
+        # At once, since nothing of it is kept; then the wheel has only its folder to remove.
+        pg_ctl(["-m", "immediate", "-w", "stop"], pgdata=server.pgdata, user=server.system_user)
+        server._postmaster_info = None
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

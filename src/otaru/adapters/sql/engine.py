@@ -81,6 +81,7 @@ def _open_sqlite(url: URL, begin: str, more: tuple[str, ...]) -> Engine:
         f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
         "PRAGMA journal_mode=WAL",
         "PRAGMA synchronous=FULL",
+        "PRAGMA journal_size_limit=67108864",
         "PRAGMA temp_store=MEMORY",
         "PRAGMA cache_size=-16000",
         *more,

@@ -9,7 +9,7 @@ Registries need no order, only to miss nothing, and must not wait for a long tra
 `every_since` gives them what was committed between two snapshots, whatever else runs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import micros, moment
 from otaru.domain.events import START, Happening, Kind, Position
 from otaru.domain.ids import TenantId
-from otaru.ports.store import Recorded
+from otaru.ports.store import Committed, Recorded
 
 _E = tables.event.c
 _SELECT = select(_E.transaction, _E.sequence, _E.tenant, _E.at, _E.actor, _E.kind, _E.subject, _E.data)
@@ -39,8 +39,10 @@ _SINCE = 'SELECT "transaction", sequence, tenant, at, actor, kind, subject, data
 # The mark is a snapshot: an event is new where its transaction was not in it, which all below its xmin were.
 _UNSEEN_POSTGRES = f"""
 {_SINCE} "transaction" >= pg_snapshot_xmin(?::pg_snapshot)::text::bigint
-AND NOT pg_visible_in_snapshot("transaction"::text::xid8, ?::pg_snapshot) ORDER BY "transaction", sequence LIMIT ?"""
-_UNSEEN_SQLITE = f"{_SINCE} sequence > ? ORDER BY sequence LIMIT ?"
+AND NOT pg_visible_in_snapshot("transaction"::text::xid8, ?::pg_snapshot) AND "transaction" <> ALL (?)
+ORDER BY "transaction", sequence LIMIT ?"""
+_UNSEEN_SQLITE = f"""
+{_SINCE} sequence > ? AND sequence NOT IN (SELECT value FROM json_each(?)) ORDER BY sequence LIMIT ?"""
 _SETTLED = text("event.transaction < pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 
 
@@ -72,12 +74,12 @@ def _bound(position: Position) -> Sequence[ColumnElement[Any]]:
 class SqlEvents:
     """`ports.store.Events`; remembers what its transaction added, for the writer to pass on after the commit."""
 
-    __slots__ = ("_keys", "added", "session")
+    __slots__ = ("_added", "_keys", "session")
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.added: list[Happening] = []
-        self._keys: list[Iterable[int]] = []
+        self._added: list[Happening] = []
+        self._keys: list[int] = []
 
     def add(self, happenings: Sequence[Happening]) -> None:
         if not happenings:
@@ -89,17 +91,22 @@ class SqlEvents:
         ]
         run_each(self.session, _ADD, rows)
         if transaction:
-            self._keys.append((transaction,))
+            self._keys = [transaction]
         else:
             last = fetch(self.session, _LAST_ROWID)[0][0]
-            self._keys.append(range(last - len(rows) + 1, last + 1))
-        self.added.extend(happenings)
+            self._keys.extend(range(last - len(rows) + 1, last + 1))
+        self._added.extend(happenings)
 
-    def take_added(self) -> tuple[list[Happening], list[int]]:
-        """What was added since this was last asked, and the `Position.key`s of it."""
-        added, keys = self.added, [key for some in self._keys for key in some]
-        self.added, self._keys = [], []
-        return added, keys
+    def take_added(self) -> Committed | None:
+        """What was added since this was last asked."""
+        added, keys = self._added, self._keys
+        if not added:
+            return None
+        self._added, self._keys = [], []
+        if self.session.postgres:
+            return Committed(added, keys)
+        # One transaction at a time: its numbers follow those of all before it, without a gap.
+        return Committed(added, keys, str(keys[0] - 1), str(keys[-1]))
 
     def page(
         self, tenant: TenantId, after: Position, limit: int, subject: str | None = None, newest_first: bool = False
@@ -128,14 +135,13 @@ class SqlEvents:
     def mark(self) -> str:
         return str(fetch(self.session, _SNAPSHOT if self.session.postgres else _NEWEST)[0][0] or 0)
 
-    def every_since(self, mark: str, limit: int) -> tuple[list[Recorded] | None, str]:
+    def every_since(self, mark: str, limit: int, known: Collection[int] = ()) -> tuple[list[Recorded] | None, str]:
+        left_out = list(known)
         if self.session.postgres:
-            rows = fetch(self.session, _UNSEEN_POSTGRES, mark, mark, limit + 1)
+            rows = fetch(self.session, _UNSEEN_POSTGRES, mark, mark, left_out, limit + 1)
         else:
-            rows = fetch(self.session, _UNSEEN_SQLITE, int(mark), limit + 1)
-        if not rows and not self.session.postgres:
-            return [], mark
-        present = self.mark()
+            rows = fetch(self.session, _UNSEEN_SQLITE, int(mark), msgspec.json.encode(left_out).decode(), limit + 1)
+        present = self.mark() if rows or known or self.session.postgres else mark
         if len(rows) > limit:
             return None, present
         try:
@@ -143,8 +149,11 @@ class SqlEvents:
         except ValueError:  # a kind that a newer program records: old workers serve on while new ones start
             return None, present
 
-    def prune(self, before: datetime) -> int:
-        return self.session.connection.execute(delete(tables.event).where(_E.at < before)).rowcount
+    def prune(self, before: datetime, limit: int) -> int:
+        # By position, which has an index and grows with time: what is young is not looked at.
+        oldest = select(_E.sequence).order_by(_E.transaction, _E.sequence).limit(limit)
+        old = delete(tables.event).where(_E.sequence.in_(oldest), _E.at < before)
+        return self.session.connection.execute(old).rowcount
 
     def _settled(self, query: Select[Any]) -> Select[Any]:
         return query.where(_SETTLED) if self.session.postgres else query

@@ -5,7 +5,6 @@ nobody listens, the folder is ours as long as we hold its lock. Between the two 
 starts or ends: it holds the lock and does not listen. Then we wait a little.
 """
 
-import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -24,14 +23,14 @@ T = TypeVar("T")
 WAITS_S = (0.1, 0.2, 0.5, 1.0, 1.0, 1.0, 1.0)
 
 
-def on_folder(data: Path, ask: Callable[[Api], T], do: "Callable[[World], Awaitable[T]]") -> T:
-    """`ask` the folder's server, or `do` it on the folder where no server runs.
+def on_folder(data: Path, ask: Callable[[Api], T], do: "Callable[[World], Awaitable[T]]", *, make: bool) -> T:
+    """`ask` the folder's server, or `do` it on the folder where no server runs; `make` one that is missing.
 
     Raises:
-        InvalidInputError: there is no such data folder.
+        InvalidInputError: there is no such data folder, and none is to be made.
         DataFolderError: it cannot be used, or another process holds it and does not answer.
     """
-    if not data.is_dir():
+    if not make and not data.is_dir():
         raise InvalidInputError(f"there is no data folder {data}", hint="otaru serve --data DIR makes one.")
     admin = data / "admin.sock"
     for wait_s in (*WAITS_S, None):
@@ -48,6 +47,8 @@ def on_folder(data: Path, ask: Callable[[Api], T], do: "Callable[[World], Awaita
 
 
 def _offline(data: Path, do: "Callable[[World], Awaitable[T]]") -> T:
+    import asyncio
+
     with extra("server"):
         from otaru.apps.server.admin import offline
         from otaru.apps.server.settings import load
