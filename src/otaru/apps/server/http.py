@@ -22,7 +22,11 @@ import uvicorn.protocols.http.httptools_impl as impl
 
 from otaru.apps.server.body import App, Message
 from otaru.apps.server.settings import Settings
-from otaru.apps.server.zerocopy import NOT_HERE, STALL_S, KernelCopy, read_piece
+from otaru.apps.server.zerocopy import NOT_HERE, STALL_S, KernelCopy, read_piece, unsent
+
+# What runs for every request calls these by name: `super()` costs as much as the check it stands in.
+_send = impl.RequestResponseCycle.send
+_data_received = impl.HttpToolsProtocol.data_received
 
 ZEROCOPY = "http.response.zerocopysend"
 HEAD_S = 30.0
@@ -39,9 +43,7 @@ class Cycle(impl.RequestResponseCycle):
 
     def send(self, message: Any) -> Coroutine[Any, Any, None]:
         """ASGI's `send`. Not itself a coroutine function: every other message would pay for one more."""
-        if message["type"] == ZEROCOPY:
-            return self._send_file(message)
-        return super().send(message)
+        return _send(self, message) if message["type"] != ZEROCOPY else self._send_file(message)
 
     async def _send_file(self, message: Message) -> None:
         if self.disconnected:
@@ -134,11 +136,15 @@ class Protocol(impl.HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; watch over heads that do not come whole."""
-        super().data_received(data)
+        _data_received(self, data)
         # A scope is made when a request's first byte comes, and gets its method when the head is whole.
+        if self._head_timer is not None or "method" not in self.scope:
+            self._watch_head(len(data))
+
+    def _watch_head(self, size: int) -> None:
         scope: Any = self.scope
         if scope is None or "method" not in scope:
-            self._head_goes_on(len(data))
+            self._head_goes_on(size)
         elif self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -168,7 +174,18 @@ class Protocol(impl.HttpToolsProtocol):
         """The client takes less than we send: for how long?"""
         super().pause_writing()
         if self._stall_timer is None:
-            self._stall_timer = self.loop.call_later(STALL_S, self.transport.abort)
+            self._stall_timer = self.loop.call_later(STALL_S, self._stalled, self._backlog())
+
+    def _backlog(self) -> tuple[int, int]:
+        socket = self.transport.get_extra_info("socket")
+        return (self.transport.get_write_buffer_size(), 0 if socket is None else unsent(socket.fileno()))
+
+    def _stalled(self, before: tuple[int, int]) -> None:
+        now = self._backlog()
+        if now == before:
+            self.transport.abort()
+        else:
+            self._stall_timer = self.loop.call_later(STALL_S, self._stalled, now)
 
     def resume_writing(self) -> None:
         """It takes again."""
