@@ -91,7 +91,7 @@ class DdiRoad:
         interval = call.tenant.settings.polling
         open_ = entry.subject.open if entry.subject.lifecycle is Lifecycle.ACTIVE else None
         if open_ is None and not entry.attributes_requested and not entry.last_installed_action:
-            await call.say(ddi.idle(interval))
+            await call.idle(interval)
             return
         base = call.base
         links = words.Links(
