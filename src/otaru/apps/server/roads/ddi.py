@@ -82,8 +82,8 @@ class DdiRoad:
         tenant, entry = await admit(self._world, parts[1], parts[4], authorization, anonymous=handler in _ANONYMOUS)
         client = scope.get("client")
         self._world.registry.touch(tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else "")
-        origin = self._settings.public_url or f"{scope['scheme']}://{(host or b'localhost').decode('latin-1')}"
-        await handler(self, Call(scope, receive, send, tenant, entry, origin, known, parts[-1], action))
+        public_url = self._settings.public_url
+        await handler(self, Call(scope, receive, send, tenant, entry, public_url, host, known, parts[-1], action))
 
     async def root(self, call: Call) -> None:
         """The poll."""

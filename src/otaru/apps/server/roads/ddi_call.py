@@ -40,21 +40,27 @@ def _idle(interval: timedelta) -> _Text:
     return _text(ddi.idle(interval))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Call:
-    """One request of an admitted device."""
+    """One request of an admitted device. Not frozen, which would make making it three times as dear; nobody changes it."""
 
     scope: Scope
     receive: Receive
     send: Send
     tenant: Tenant
     entry: Entry
-    origin: str
+    public_url: str
+    host: bytes | None
     known: bytes | None
     """If-None-Match."""
     last: str = ""
     """The path's last word, where it is a file's name."""
     action: ActionId = NO_ACTION
+
+    @property
+    def origin(self) -> str:
+        """Where the device sees us."""
+        return self.public_url or f"{self.scope['scheme']}://{(self.host or b'localhost').decode('latin-1')}"
 
     @property
     def base(self) -> str:
