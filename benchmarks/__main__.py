@@ -28,7 +28,7 @@ class Plan:
     def __init__(self, *, quick: bool) -> None:
         self.fleets = (1_000,) if quick else (1_000, 20_000)
         self.rounds = 5 if quick else 7
-        self.seconds = 3 if quick else 5
+        self.seconds = 2 if quick else 5
         self.race_s = 75.0 if quick else 240.0
 
 

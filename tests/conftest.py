@@ -33,6 +33,8 @@ def databases(request: pytest.FixtureRequest) -> Databases:
 
 
 @pytest.fixture
-def database(databases: Databases) -> str:
+def database(databases: Databases) -> Iterator[str]:
     """The URL of a fresh database with the schema, on each engine in turn."""
-    return databases.fresh()
+    url = databases.fresh()
+    yield url
+    databases.drop(url)

@@ -21,7 +21,7 @@ from otaru.domain.tenant import Tenant
 from otaru.errors import UnavailableError
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx
-from tests.support.stores import ACME, NOW, RIVAL, happening, later, opened
+from tests.support.stores import ACME, NOW, RIVAL, happening, later, opened, record
 
 pytestmark = pytest.mark.anyio
 
@@ -316,16 +316,18 @@ def add_rollout(tx: Tx, params: Sequence[Rollout]) -> list[int]:
 def save_rollout(tx: Tx, params: Sequence[Rollout]) -> list[None]:
     for rollout in params:
         tx.rollouts.save(ACME, rollout)
-        tx.events.add([happening(str(rollout.id), Kind.ROLLOUT_MOVED, state=rollout.state.value)])
+        data = {"from": "planned", "to": rollout.state.value}
+        tx.events.add([happening(str(rollout.id), Kind.ROLLOUT_MOVED, **data)])
     return [None] * len(params)
 
 
 def skip_members(tx: Tx, params: Sequence[Rollout]) -> list[None]:
     for rollout in params:
-        tx.rollouts.move_all(ACME, rollout.id, {State.SCHEDULED}, State.SKIPPED, "stopped", NOW)
+        moved = tx.rollouts.move_all(ACME, rollout.id, {State.SCHEDULED}, State.SKIPPED, "stopped", NOW)
         stopped = replace(rollout, state=RolloutState.STOPPED)
         tx.rollouts.save(ACME, stopped)
-        tx.events.add([happening(str(rollout.id), Kind.ROLLOUT_MOVED, state="stopped")])
+        data = {"from": "running", "to": "stopped", "moved": {"skip_scheduled": moved}}
+        tx.events.add([happening(str(rollout.id), Kind.ROLLOUT_MOVED, **data)])
     return [None] * len(params)
 
 
@@ -363,19 +365,28 @@ async def test_members_follow_their_rollout(worker: Worker, other: Worker, by: s
     assert await worker.registry.plan(RIVAL, ROLLOUT.id) is None
 
 
-async def test_a_rollout_that_moves_leaves_other_devices_alone(worker: Worker) -> None:
+@pytest.mark.parametrize(
+    ("kind", "was", "now", "moved", "kept"),
+    [
+        (Kind.ROLLOUT_MOVED, "running", "paused", {}, True),
+        (Kind.ROLLOUT_MOVED, "running", "stopping", {"skip_scheduled": 3}, True),
+        (Kind.ROLLOUT_WAVE, "running", "running", {}, True),
+        (Kind.ROLLOUT_MOVED, "planned", "running", {}, False),
+        (Kind.ROLLOUT_MOVED, "finished", "running", {}, False),
+        (Kind.ROLLOUT_MOVED, None, None, {}, False),
+        (Kind.ROLLOUT_CREATED, None, None, {}, False),
+        (Kind.ROLLOUT_RETRIED, None, None, {}, False),
+    ],
+)
+async def test_devices_of_no_rollout_are_asked_anew_only_where_members_may_have_come(
+    worker: Worker, kind: Kind, was: str | None, now: str | None, moved: dict[str, int], kept: bool
+) -> None:
     await worker.store.write(add_devices, (ACME, [device(DEV)]))
     await worker.registry.device(ACME, DEV)
-    kept = await worker.registry.device(ACME, DEV)
-
-    def pause(tx: Tx, params: Sequence[str]) -> list[None]:
-        tx.events.add([happening("9", Kind.ROLLOUT_MOVED, state=state) for state in params])
-        return [None] * len(params)
-
-    await worker.store.write(pause, "paused")
-    assert await worker.registry.device(ACME, DEV) is kept
-    await worker.store.write(pause, "running")
-    assert await worker.registry.device(ACME, DEV) is not kept
+    before = await worker.registry.device(ACME, DEV)
+    what = happening("9", kind, **({"from": was, "to": now, "moved": moved} if was else {}))
+    await worker.store.write(record, what)
+    assert (await worker.registry.device(ACME, DEV) is before) is kept
 
 
 async def test_a_release_that_changes_is_forgotten_with_its_plans(worker: Worker) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.server import OTARU, environment, otaru
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 RUN_S = 300
 
@@ -102,7 +102,7 @@ def is_clean(data: Path, said: str) -> None:
     assert "demo" in otaru("token", "list", "--data", str(data)).stdout
 
 
-def test_it_runs_to_its_end_and_back_again(data: Path) -> None:
+def test_it_runs_to_its_end(data: Path) -> None:
     first = demo(data, "--bad-firmware", "0").stdout
     assert re.search(r"API docs: http://127\.0\.0\.1:\d+/api/docs", first)
     assert re.search(r"One-time login: http://127\.0\.0\.1:\d+/login\?code=\S+", first)
@@ -111,6 +111,11 @@ def test_it_runs_to_its_end_and_back_again(data: Path) -> None:
     assert "Rollout 1 of greatfet-usb 2026.0.0 is finished." in first
     assert "50 succeeded" in first
     is_clean(data, first)
+
+
+@pytest.mark.slow
+def test_run_again_it_goes_back(data: Path) -> None:
+    demo(data, "--bad-firmware", "0")
     tokens = (data / "demo" / "devices.json").read_text()
     assert (data / "demo" / "devices.json").stat().st_mode & 0o777 == 0o600
     again = demo(data, "--bad-firmware", "0").stdout
@@ -120,6 +125,7 @@ def test_it_runs_to_its_end_and_back_again(data: Path) -> None:
     is_clean(data, again)
 
 
+@pytest.mark.slow
 def test_bad_firmware_pauses_it_and_it_says_what_to_do(data: Path) -> None:
     first = demo(data, "--bad-firmware", "1").stdout
     assert "Rollout 1 of greatfet-usb 2026.0.0 is paused." in first
@@ -140,6 +146,7 @@ def test_bad_firmware_pauses_it_and_it_says_what_to_do(data: Path) -> None:
     is_clean(data, running.said)
 
 
+@pytest.mark.slow
 def test_an_interrupted_demo_goes_on_where_it_was(data: Path) -> None:
     with playing(data, "--bad-firmware", "0") as running:
         running.hears(r"running · .*downloading")
@@ -152,6 +159,7 @@ def test_an_interrupted_demo_goes_on_where_it_was(data: Path) -> None:
     assert "50 succeeded" in again
 
 
+@pytest.mark.slow
 def test_a_taken_port_and_a_taken_folder(data: Path) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

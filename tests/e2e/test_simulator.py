@@ -110,8 +110,11 @@ def test_a_bad_firmware_pauses_its_rollout_and_the_fleet_ends_there(server: Serv
     words = ("--fail", "0", "--firmware-fails", "2.0=1", "--speed", "300")
     told, found, _ = finish(server, 30, *words, waves=["3", "100%"], success=0.9, error=0.1)
     assert found["state"] == "paused"
-    assert told["outcomes"] == {"failed": 3}
-    assert found["counts"]["scheduled"] == 27
+    failed = told["outcomes"]["failed"]
+    # It pauses at the second failure of its first three devices, whether the third had begun by then or not.
+    assert 2 <= failed <= 3
+    assert told["outcomes"] == {"failed": failed}
+    assert found["counts"]["scheduled"] == 30 - failed
 
 
 def test_a_wrong_token_gets_401_and_nothing_else(server: Serving) -> None:

@@ -6,7 +6,9 @@ own folders are closed to other users, and as root the server runs as one. The s
 
 import fcntl
 import itertools
+import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -44,6 +46,11 @@ class SqliteDatabases:
         shutil.copyfile(self._template, str(make_url(url).database))
         return url
 
+    def drop(self, url: str) -> None:
+        """Take back the room of what `fresh` made."""
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{make_url(url).database}{ending}").unlink(missing_ok=True)
+
 
 class PostgresDatabases:
     """Makes databases in one server."""
@@ -74,6 +81,12 @@ class PostgresDatabases:
             self._template = name
         return self._url(self._create(self._template))
 
+    def drop(self, url: str) -> None:
+        """Take back the room of what `fresh` made."""
+        with psycopg.connect(self._uri.render_as_string(hide_password=False), autocommit=True) as connection:
+            name = sql.Identifier(str(make_url(url).database))
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
 
 def _start(folder: Path) -> Any:
     with warnings.catch_warnings():
@@ -98,5 +111,6 @@ def postgres_server() -> Iterator[PostgresDatabases]:
             connection.execute("SELECT pg_reload_conf()")
         yield PostgresDatabases(uri)
     finally:
+        os.kill(server.get_pid(), signal.SIGQUIT)  # at once: nothing of it is kept
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Random target queries and fleets, with the characters that pattern languages and SQL care about."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hypothesis import strategies as st
@@ -15,20 +16,35 @@ models = st.sampled_from(["rpi4", "rpi[5]", "a_b", "a%b", "ab"])
 ids = st.text(alphabet="ab._:~-", min_size=1, max_size=4)
 
 
-def _pieces(text: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
-    return st.lists(text, min_size=1, max_size=4).map(tuple)
+@st.composite
+def _pieces(draw: st.DrawFn, values: st.SearchStrategy[str]) -> tuple[str, ...]:
+    """Of a value with some runs left out, so that patterns often mean something that is there."""
+    value = draw(values)
+    cuts = sorted(draw(st.lists(st.integers(0, len(value)), max_size=6).filter(lambda cuts: len(cuts) % 2 == 0)))
+    ends = [0, *cuts, len(value)]
+    return tuple(value[start:end] for start, end in zip(ends[::2], ends[1::2], strict=True))
 
 
-terms = st.one_of(
-    st.builds(Term, st.just(Field.ID), _pieces(st.text(alphabet="ab._:~-", max_size=3))),
-    st.builds(Term, st.just(Field.HARDWARE), _pieces(st.sampled_from(["", "rpi", "rpi4", "[5]", "a", "b", "_", "%"]))),
-    st.builds(Term, st.just(Field.TAG), _pieces(texts)),
-    st.builds(Term, st.just(Field.ATTRIBUTE), _pieces(texts), attribute_names),
-)
+def _terms(
+    ids: st.SearchStrategy[str], tags: st.SearchStrategy[str], values: st.SearchStrategy[str]
+) -> st.SearchStrategy[Term]:
+    return st.one_of(
+        st.builds(Term, st.just(Field.ID), _pieces(ids)),
+        st.builds(Term, st.just(Field.HARDWARE), _pieces(models)),
+        st.builds(Term, st.just(Field.TAG), _pieces(tags)),
+        st.builds(Term, st.just(Field.ATTRIBUTE), _pieces(values), attribute_names),
+    )
 
 
-def queries() -> st.SearchStrategy[Query]:
-    """Trees as the parser makes them: an `or` holds no `or`, an `and` no `and`, and each holds two at least."""
+def queries(fleet: Sequence[Device] = ()) -> st.SearchStrategy[Query]:
+    """Trees as the parser makes them; most of their terms are about what `fleet` has."""
+    tags = [tag for device in fleet for tag in sorted(device.tags)]
+    values = [value for device in fleet for value in device.attributes.values()]
+    terms = _terms(
+        st.sampled_from([device.id for device in fleet]) | ids if fleet else ids,
+        st.sampled_from(tags) | texts if tags else texts,
+        st.sampled_from(values) | texts if values else texts,
+    )
     return st.recursive(terms, _combined, max_leaves=6)
 
 
@@ -61,3 +77,5 @@ devices = st.builds(
     st.dictionaries(attribute_names, texts, max_size=3),
 )
 fleets: st.SearchStrategy[list[Device]] = st.lists(devices, max_size=8, unique_by=lambda device: device.id)
+cases = fleets.flatmap(lambda fleet: st.tuples(st.just(fleet), st.lists(queries(fleet), min_size=1, max_size=4)))
+"""A fleet and queries about it."""

@@ -10,7 +10,7 @@ nothing loads from the store (`glance`), and those who ask meanwhile share the l
   costs the same for one device and for a million.
 
 Who says so: `Store.follow` for changes of this process, before their callers have their results; and the tail of the
-record for those of other workers, every TAIL_INTERVAL_S and when the bus hints. The tail steps over what `follow` has
+record for those of other workers, every TAIL_INTERVAL_S and when the bus hints. The tail leaves out what `follow` has
 said already. It goes from snapshot to snapshot: a change is either in the snapshot that a load read, or a later round
 of the tail sees it, which forgets what was loaded.
 """
@@ -18,10 +18,11 @@ of the tail sees it, which forgets what was loaded.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum, auto
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,12 +30,12 @@ from otaru.adapters.contacts import ContactBook
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Plan
-from otaru.domain.rollout import RolloutState
+from otaru.domain.rollout import ACTIVE
 from otaru.domain.tenant import Tenant
 from otaru.ports.bus import Bus
 from otaru.ports.clock import Clock
 from otaru.ports.registry import Entry
-from otaru.ports.store import Committed, Recorded, Store, Tx
+from otaru.ports.store import Committed, Store, Tx
 
 T = TypeVar("T")
 
@@ -48,23 +49,20 @@ _REST_S = 0.02
 _FRESH_S = 1.0
 _ROUND_LIMIT = 20_000
 """Changes in one round of the tail; where there are more, everything is forgotten instead."""
-_MAX_OWN_KEYS = 200_000
+_MAX_KNOWN = 200_000
 _MAX_PLANS = 10_000
 _MAX_INTERNED = 10_000
-
-_HOLDS_ITS_MEMBERS = frozenset(
-    {RolloutState.PAUSED, RolloutState.STOPPING, RolloutState.STOPPED, RolloutState.FINISHED}
-)
-"""States that a rollout enters only from one whose members' entries name it already."""
 
 _ABANDONED: Any = object()
 
 _log = logging.getLogger(__name__)
 
 
-class _Kept(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Kept(Entry):
+    """An entry that knows its age; one object, since there are millions."""
+
     tick: int
-    entry: Entry
 
 
 class _Key(NamedTuple):
@@ -90,10 +88,30 @@ class _Shelf:
         if kept is None or kept.tick < self.tick:
             return None
         if self.moved:
-            for membership in kept.entry.subject.memberships:
+            for membership in kept.subject.memberships:
                 if kept.tick < self.moved.get(membership.rollout, 0):
                     return None
-        return kept.entry
+        return kept
+
+
+class _Concern(Enum):
+    """Whose entries may differ after something happened to a rollout."""
+
+    PLAN = auto()
+    """Nobody's: only the plan does."""
+    MEMBERS = auto()
+    """Those that name the rollout."""
+    TENANT = auto()
+    """Any of the tenant."""
+
+
+def _concerns(what: Happening) -> _Concern:
+    # Entries name the rollouts that are active (`Devices.entry`): a rollout that becomes active comes into entries that
+    # do not name it yet; afterwards nothing but moved members changes them.
+    was, is_, moved = (what.data.get(name) for name in ("from", "to", "moved"))
+    if what.kind not in {Kind.ROLLOUT_MOVED, Kind.ROLLOUT_WAVE} or was not in ACTIVE:
+        return _Concern.TENANT
+    return _Concern.PLAN if is_ in ACTIVE and not moved else _Concern.MEMBERS
 
 
 @asynccontextmanager
@@ -122,7 +140,7 @@ class StoreRegistry:
         self._count = 0
         self._tick = 1
         self._mark = ""
-        self._own: dict[int, None] = {}
+        self._known: set[int] = set()
         self._rounds = 0
         self._round = asyncio.Lock()
         self._seen_at = -_FRESH_S * 2
@@ -265,7 +283,14 @@ class StoreRegistry:
             hardware=self._shared(entry.subject.hardware),
             installed=self._shared(entry.subject.installed),
         )
-        devices[subject.id] = _Kept(self._tick, replace(entry, subject=subject))
+        devices[subject.id] = _Kept(
+            subject,
+            entry.token_hash,
+            entry.attributes_requested,
+            entry.auto_confirm,
+            entry.last_installed_action,
+            self._tick,
+        )
 
     def _shared(self, value: T) -> T:
         """The first object that equals `value`: a million devices run a few versions on a few kinds of hardware."""
@@ -286,10 +311,10 @@ class StoreRegistry:
     def _on_commit(self, commit: Committed) -> None:
         for happening in commit.happenings:
             self._forget(happening)
-        self._own.update(dict.fromkeys(commit.keys))
-        if len(self._own) > _MAX_OWN_KEYS:
-            for key in list(islice(self._own, _MAX_OWN_KEYS // 2)):
-                del self._own[key]
+        if commit.mark is not None and commit.follows == self._mark and not self._round.locked():
+            self._mark = commit.mark
+        elif len(self._known) < _MAX_KNOWN:  # the tail fails for long; then it will just hear of it again
+            self._known.update(commit.keys)
 
     def _forget(self, what: Happening) -> None:
         topic = what.kind.partition(".")[0]
@@ -308,16 +333,18 @@ class StoreRegistry:
 
     def _forget_rollout(self, what: Happening) -> None:
         rollout = RolloutId(int(what.subject))
+        shelf = self._shelves.get(what.tenant)
         self._flights.pop(_Key(what.tenant, "plan", rollout), None)
-        self._disown(what.tenant, "device")
-        if (shelf := self._shelves.get(what.tenant)) is None:
+        if shelf is not None:
+            shelf.plans.pop(rollout, None)
+        whom = _concerns(what)
+        if whom is _Concern.PLAN:
             return
-        shelf.plans.pop(rollout, None)
+        self._disown(what.tenant, "device")
+        if shelf is None:
+            return
         self._tick += 1
-        known_to_its_members = what.kind is Kind.ROLLOUT_WAVE or (
-            what.kind is Kind.ROLLOUT_MOVED and what.data.get("state") in _HOLDS_ITS_MEMBERS
-        )
-        if known_to_its_members:
+        if whom is _Concern.MEMBERS:
             shelf.moved[rollout] = self._tick
         else:
             shelf.tick = self._tick
@@ -358,20 +385,17 @@ class StoreRegistry:
         began = self._clock.monotonic()
         self._rounds += 1
         mark = self._mark
-        recorded, present = await self._store.glance(lambda tx: tx.events.every_since(mark, _ROUND_LIMIT))
+        # All of these are committed, so this round's snapshot has them and no later round comes upon them.
+        known, self._known = self._known, set()
+        try:
+            recorded, present = await self._store.glance(lambda tx: tx.events.every_since(mark, _ROUND_LIMIT, known))
+        except BaseException:
+            self._known |= known
+            raise
         if recorded is None:
             self._forget_all()
         else:
-            self._forget_others(recorded)
+            for one in recorded:
+                self._forget(one.what)
         self._mark = present
         self._seen_at = began
-
-    def _forget_others(self, recorded: Iterable[Recorded]) -> None:
-        own: set[int] = set()
-        for one in recorded:
-            if one.at.key in self._own:
-                own.add(one.at.key)
-            else:
-                self._forget(one.what)
-        for key in own:
-            del self._own[key]

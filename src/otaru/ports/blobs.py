@@ -75,8 +75,12 @@ class Blobs(Protocol):
         """Every blob with its size and when it was stored."""
         ...
 
-    async def remove(self, sha256: Sha256) -> None:
-        """Remove a blob; a missing one is no error."""
+    async def remove(self, sha256: Sha256, before: datetime | None = None) -> bool:
+        """Remove a blob, with `before` only where it was stored (last) before then. False where nothing was removed.
+
+        Bytes that are stored again count as stored then: whoever found a blob old and unneeded does not remove what
+        somebody has just uploaded anew.
+        """
         ...
 
     async def sweep(self, older_than: datetime) -> tuple[int, int]:

@@ -54,7 +54,11 @@ class Committed:
 
     happenings: Sequence[Happening]
     keys: Sequence[int]
-    """The `Position.key` of what it recorded, by which a reader of the record knows it again; each at least once."""
+    """The `Position.key`s of it, for `Events.every_since` to leave out."""
+    follows: str | None = None
+    mark: str | None = None
+    """Who has heard of everything up to the mark `follows`, and now of this, has heard of everything up to `mark`. None
+    where other workers commit in between."""
 
 
 class Tenants(Protocol):
@@ -344,12 +348,13 @@ class Events(Protocol):
         """This snapshot, for `every_since`."""
         ...
 
-    def every_since(self, mark: str, limit: int) -> tuple[list[Recorded] | None, str]:
+    def every_since(self, mark: str, limit: int, known: Collection[int] = ()) -> tuple[list[Recorded] | None, str]:
         """What was committed between `mark` and this snapshot, of all tenants, and this snapshot's mark.
 
-        Nothing is missed and nothing comes twice, and unlike `every_after` it does not wait for transactions that still
-        run; in exchange, the order between transactions is not that of their positions. None instead of a list where
-        it is more than `limit`, or something that this program does not know: look at everything anew.
+        What has one of the keys `known` is left out. Nothing else is missed and nothing comes twice, and unlike
+        `every_after` it does not wait for transactions that still run; in exchange, the order between transactions is
+        not that of their positions. None instead of a list where it is more than `limit`, or something that this
+        program does not know: then everything may have changed.
         """
         ...
 

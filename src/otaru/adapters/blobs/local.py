@@ -43,6 +43,7 @@ class LocalBlobs:
     def __init__(self, root: Path) -> None:
         root = root.absolute()
         self._uploads, self._blobs = root / "uploads", root / "blobs"
+        self._root = f"{root}/"
         self._threads = _Threads()
         self._memories: dict[str, _Memory] = {}
         for folder in reversed([folder for folder in (root, *root.parents) if not folder.exists()]):
@@ -124,7 +125,7 @@ class LocalBlobs:
     def open(self, sha256: Sha256) -> Iterator["LocalFile"]:
         """Open a blob to read."""
         try:
-            descriptor = os.open(self._path(sha256), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self._root + self._place(sha256), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             raise NotFoundError(f"there is no artifact {sha256}") from None
         try:
@@ -134,8 +135,12 @@ class LocalBlobs:
 
     def path(self, sha256: Sha256) -> str | None:
         """Its path below the root; None where there is no such blob."""
-        path = self._path(sha256)
-        return f"{self._blobs.name}/{path.parent.name}/{path.name}" if path.exists() else None
+        place = self._place(sha256)
+        try:
+            os.stat(self._root + place)  # noqa: PTH116 - a path object would cost more than the call
+        except FileNotFoundError:
+            return None
+        return place
 
     def stored(self) -> Iterator[tuple[Sha256, int, datetime]]:
         """Every blob with its size and when it was stored."""
@@ -146,18 +151,21 @@ class LocalBlobs:
                 continue  # not ours, or removed meanwhile
             yield sha256, now.st_size, datetime.fromtimestamp(now.st_mtime, UTC)
 
-    async def remove(self, sha256: Sha256) -> None:
+    async def remove(self, sha256: Sha256, before: datetime | None = None) -> bool:
         """Remove a blob. One that a power cut brings back has no row, so it is removed again."""
-        await self._threads.run(self._path(sha256).unlink, missing_ok=True)
+        return await self._threads.run(_remove, self._path(sha256), before)
 
     async def sweep(self, older_than: datetime) -> tuple[int, int]:
         """Remove uploads untouched since `older_than`."""
         return await self._threads.run(uploads.sweep, self._uploads, older_than.timestamp())
 
-    def _path(self, sha256: Sha256) -> Path:
-        """No digest leads out of the folder: parsed again, whatever the caller did."""
+    def _place(self, sha256: Sha256) -> str:
+        """Where a blob is below the root. No digest leads out of it: parsed again, whatever the caller did."""
         name = ids.sha256(sha256)
-        return self._blobs / name[:2] / name
+        return f"blobs/{name[:2]}/{name}"
+
+    def _path(self, sha256: Sha256) -> Path:
+        return Path(self._root + self._place(sha256))
 
     def _remember(self, upload: str, memory: _Memory | None) -> None:
         if memory is None:
@@ -165,6 +173,16 @@ class LocalBlobs:
         self._memories[upload] = memory
         if len(self._memories) > _REMEMBERED:
             del self._memories[next(iter(self._memories))]
+
+
+def _remove(path: Path, before: datetime | None) -> bool:
+    try:
+        if before is not None and path.stat().st_mtime >= before.timestamp():
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _open(upload: Upload, memory: _Memory | None) -> None:

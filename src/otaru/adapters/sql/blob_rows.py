@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, distinct, exists, func, insert, select
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from otaru.adapters.sql import tables
+from otaru.adapters.sql.lean import run
 from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import micros
 from otaru.domain.ids import Sha256, TenantId
 from otaru.domain.release import Blob
 
@@ -18,6 +18,8 @@ _B = tables.blob.c
 _U = tables.upload.c
 _A = tables.artifact.c
 _SELECT = select(_B.sha256, _B.sha1, _B.md5, _B.size, _B.created_at)
+_ADD = """
+INSERT INTO blob (tenant, sha256, sha1, md5, size, created_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 _HOLDS = (_A.tenant == _B.tenant, _A.sha256 == _B.sha256)
 # No product's name holds a slash.
 _RELEASES = (
@@ -42,17 +44,7 @@ class SqlBlobRows:
         return None if row is None else _blob(row)
 
     def add(self, tenant: TenantId, blob: Blob, at: datetime) -> bool:
-        insert_new = postgres_insert if self.session.postgres else sqlite_insert
-        values = {
-            "tenant": tenant,
-            "sha256": blob.sha256,
-            "sha1": blob.sha1,
-            "md5": blob.md5,
-            "size": blob.size,
-            "created_at": at,
-        }
-        added = self.session.connection.execute(insert_new(tables.blob).on_conflict_do_nothing(), values)
-        return added.rowcount == 1
+        return run(self.session, _ADD, tenant, blob.sha256, blob.sha1, blob.md5, blob.size, micros(at)) == 1
 
     def used(self, tenant: TenantId) -> int:
         total = self.session.connection.execute(select(func.sum(_B.size)).where(_B.tenant == tenant)).scalar()

@@ -18,6 +18,9 @@ from otaru.errors import DataFolderError, InvalidInputError
 BUSY_TIMEOUT_MS = 30_000
 """How long a writer waits for another process's transaction (SQLite): a migration of a large table, say."""
 
+BEGUN_BY_HAND = "otaru_begun_by_hand"
+"""An execution option of SQLite connections whose owner sends BEGIN and ROLLBACK to the driver itself."""
+
 _CONNECT_TIMEOUT_S = 10
 _READER_STATEMENT_TIMEOUT_MS = 60_000
 
@@ -78,6 +81,7 @@ def _open_sqlite(url: URL, begin: str, more: tuple[str, ...]) -> Engine:
         f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
         "PRAGMA journal_mode=WAL",
         "PRAGMA synchronous=FULL",
+        "PRAGMA journal_size_limit=67108864",
         "PRAGMA temp_store=MEMORY",
         "PRAGMA cache_size=-16000",
         *more,
@@ -91,7 +95,8 @@ def _open_sqlite(url: URL, begin: str, more: tuple[str, ...]) -> Engine:
             connection.execute(pragma).close()
 
     def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        if not connection.get_execution_options().get(BEGUN_BY_HAND):
+            connection.exec_driver_sql(begin)
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)

@@ -9,35 +9,49 @@ Registries need no order, only to miss nothing, and must not wait for a long tra
 `every_since` gives them what was committed between two snapshots, whatever else runs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, delete, select, text, tuple_
 
 from otaru.adapters.sql import tables
+from otaru.adapters.sql.lean import AnyRow, fetch, run_each
 from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import micros, moment
 from otaru.domain.events import START, Happening, Kind, Position
 from otaru.domain.ids import TenantId
-from otaru.ports.store import Recorded
+from otaru.ports.store import Committed, Recorded
 
 _E = tables.event.c
 _SELECT = select(_E.transaction, _E.sequence, _E.tenant, _E.at, _E.actor, _E.kind, _E.subject, _E.data)
 _ORDER = (_E.transaction, _E.sequence)
 
-_THIS_TRANSACTION = text("SELECT pg_current_xact_id()::text::bigint")
-_SNAPSHOT = text("SELECT pg_current_snapshot()::text")
+# "transaction" is a word of SQL's own.
+_ADD = """
+INSERT INTO event ("transaction", tenant, at, actor, kind, subject, data) VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_THIS_TRANSACTION = "SELECT pg_current_xact_id()::text::bigint"
+_LAST_ROWID = "SELECT last_insert_rowid()"
+_SNAPSHOT = "SELECT pg_current_snapshot()::text"
+_NEWEST = "SELECT max(sequence) FROM event"
+_SINCE = 'SELECT "transaction", sequence, tenant, at, actor, kind, subject, data FROM event WHERE'
+# The mark is a snapshot: an event is new where its transaction was not in it, which all below its xmin were.
+_UNSEEN_POSTGRES = f"""
+{_SINCE} "transaction" >= pg_snapshot_xmin(?::pg_snapshot)::text::bigint
+AND NOT pg_visible_in_snapshot("transaction"::text::xid8, ?::pg_snapshot) AND "transaction" <> ALL (?)
+ORDER BY "transaction", sequence LIMIT ?"""
+_UNSEEN_SQLITE = f"""
+{_SINCE} sequence > ? AND sequence NOT IN (SELECT value FROM json_each(?)) ORDER BY sequence LIMIT ?"""
 _SETTLED = text("event.transaction < pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-_UNSEEN = text(
-    "event.transaction >= pg_snapshot_xmin(CAST(:mark AS pg_snapshot))::text::bigint"
-    " AND NOT pg_visible_in_snapshot(event.transaction::text::xid8, CAST(:mark AS pg_snapshot))"
-)
-_LAST_ROWID = text("SELECT last_insert_rowid()")
 
 
-def _recorded(row: Row[*tuple[Any, ...]]) -> Recorded:
-    transaction, sequence, tenant, at, actor, kind, subject, data = row
+def _encode(data: Any) -> str:
+    return msgspec.json.encode(data).decode()
+
+
+def _recorded(row: AnyRow, at: datetime) -> Recorded:
+    transaction, sequence, tenant, _, actor, kind, subject, data = row
     happening = Happening(TenantId(tenant), at, actor, Kind(kind), subject, msgspec.json.decode(data))
     return Recorded(Position(transaction, sequence), happening)
 
@@ -60,45 +74,39 @@ def _bound(position: Position) -> Sequence[ColumnElement[Any]]:
 class SqlEvents:
     """`ports.store.Events`; remembers what its transaction added, for the writer to pass on after the commit."""
 
-    __slots__ = ("_keys", "added", "session")
+    __slots__ = ("_added", "_keys", "session")
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.added: list[Happening] = []
-        self._keys: list[Iterable[int]] = []
+        self._added: list[Happening] = []
+        self._keys: list[int] = []
 
     def add(self, happenings: Sequence[Happening]) -> None:
         if not happenings:
             return
-        connection = self.session.connection
-        transaction = connection.execute(_THIS_TRANSACTION).scalar_one() if self.session.postgres else 0
-        connection.execute(
-            insert(tables.event),
-            [
-                {
-                    "transaction": transaction,
-                    "tenant": what.tenant,
-                    "at": what.at,
-                    "actor": what.actor,
-                    "kind": what.kind,
-                    "subject": what.subject,
-                    "data": msgspec.json.encode(what.data).decode(),
-                }
-                for what in happenings
-            ],
-        )
+        transaction = fetch(self.session, _THIS_TRANSACTION)[0][0] if self.session.postgres else 0
+        rows = [
+            (transaction, what.tenant, micros(what.at), what.actor, what.kind.value, what.subject, _encode(what.data))
+            for what in happenings
+        ]
+        run_each(self.session, _ADD, rows)
         if transaction:
-            self._keys.append((transaction,))
+            self._keys = [transaction]
         else:
-            last = connection.execute(_LAST_ROWID).scalar_one()
-            self._keys.append(range(last - len(happenings) + 1, last + 1))
-        self.added.extend(happenings)
+            last = fetch(self.session, _LAST_ROWID)[0][0]
+            self._keys.extend(range(last - len(rows) + 1, last + 1))
+        self._added.extend(happenings)
 
-    def take_added(self) -> tuple[list[Happening], list[int]]:
-        """What was added since this was last asked, and the `Position.key`s of it."""
-        added, keys = self.added, [key for some in self._keys for key in some]
-        self.added, self._keys = [], []
-        return added, keys
+    def take_added(self) -> Committed | None:
+        """What was added since this was last asked."""
+        added, keys = self._added, self._keys
+        if not added:
+            return None
+        self._added, self._keys = [], []
+        if self.session.postgres:
+            return Committed(added, keys)
+        # One transaction at a time: its numbers follow those of all before it, without a gap.
+        return Committed(added, keys, str(keys[0] - 1), str(keys[-1]))
 
     def page(
         self, tenant: TenantId, after: Position, limit: int, subject: str | None = None, newest_first: bool = False
@@ -113,11 +121,11 @@ class SqlEvents:
                 query = query.where(_before(after))
         else:
             query = self._settled(query.where(_after(after)).order_by(*_ORDER))
-        return [_recorded(row) for row in self.session.connection.execute(query.limit(limit))]
+        return [_recorded(row, row.at) for row in self.session.connection.execute(query.limit(limit))]
 
     def every_after(self, after: Position, limit: int) -> list[Recorded]:
         query = self._settled(_SELECT.where(_after(after)).order_by(*_ORDER)).limit(limit)
-        return [_recorded(row) for row in self.session.connection.execute(query)]
+        return [_recorded(row, row.at) for row in self.session.connection.execute(query)]
 
     def last(self) -> Position:
         query = self._settled(select(*_ORDER).order_by(*(column.desc() for column in _ORDER))).limit(1)
@@ -125,18 +133,19 @@ class SqlEvents:
         return START if row is None else Position(row.transaction, row.sequence)
 
     def mark(self) -> str:
-        if self.session.postgres:
-            return str(self.session.connection.execute(_SNAPSHOT).scalar_one())
-        return str(self.session.connection.execute(select(func.max(_E.sequence))).scalar() or 0)
+        return str(fetch(self.session, _SNAPSHOT if self.session.postgres else _NEWEST)[0][0] or 0)
 
-    def every_since(self, mark: str, limit: int) -> tuple[list[Recorded] | None, str]:
-        unseen = _UNSEEN.bindparams(mark=mark) if self.session.postgres else _E.sequence > int(mark)
-        rows = self.session.connection.execute(_SELECT.where(unseen).order_by(*_ORDER).limit(limit + 1)).all()
+    def every_since(self, mark: str, limit: int, known: Collection[int] = ()) -> tuple[list[Recorded] | None, str]:
+        left_out = list(known)
+        if self.session.postgres:
+            rows = fetch(self.session, _UNSEEN_POSTGRES, mark, mark, left_out, limit + 1)
+        else:
+            rows = fetch(self.session, _UNSEEN_SQLITE, int(mark), msgspec.json.encode(left_out).decode(), limit + 1)
+        present = self.mark() if rows or known or self.session.postgres else mark
         if len(rows) > limit:
-            return None, self.mark()
-        present = self.mark() if self.session.postgres or not rows else str(rows[-1].sequence)
+            return None, present
         try:
-            return [_recorded(row) for row in rows], present
+            return [_recorded(row, moment(row[3])) for row in rows], present
         except ValueError:  # a kind that a newer program records: old workers serve on while new ones start
             return None, present
 

@@ -6,6 +6,7 @@ several times what such a read does. On PostgreSQL they have threads of their ow
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from otaru.adapters.sql.engine import open_reader, open_writer
+from otaru.adapters.sql.engine import BEGUN_BY_HAND, open_reader, open_writer
 from otaru.adapters.sql.faults import Fault, fault, public
 from otaru.adapters.sql.tx import SqlTx
 from otaru.adapters.sql.writer import GroupWriter
@@ -152,34 +153,49 @@ class _Threads:
 
 
 class _Inline:
-    """The connection of the event loop's thread (SQLite)."""
+    """The connection of the event loop's thread (SQLite).
+
+    Its snapshots are begun and ended by hand: for SQLAlchemy it is in one transaction all its life. Beginning one there
+    costs more than reading a row.
+    """
 
     def __init__(self, engine: Engine, shard: int) -> None:
         self._engine = engine
         self._shard = shard
-        self._line: tuple[Connection, SqlTx] | None = None
+        self._line: tuple[Connection, SqlTx, sqlite3.Connection] | None = None
         self._closed = False
 
     def run(self, reader: Callable[[Any], T]) -> T:
         if self._closed:
             raise UnavailableError("the store is closed")
         try:
-            if self._line is None:
-                connection = self._engine.connect()
-                self._line = connection, SqlTx(connection, self._shard)
-            connection, tx = self._line
-            with connection.begin():
+            _, tx, driver = self._line or self._open()
+            driver.execute("BEGIN")
+            try:
                 return reader(tx)
+            finally:
+                driver.rollback()
         except DBAPIError as error:
-            self._drop()
+            self.drop()
             raise public(fault(error)) or error from error
+        except sqlite3.Error as error:  # of our own BEGIN or ROLLBACK
+            self.drop()
+            raise UnavailableError("the database's storage fails") from error
 
     def close(self) -> None:
         self._closed = True
-        self._drop()
+        self.drop()
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
         line, self._line = self._line, None
         if line is not None:
             line[0].invalidate()
             line[0].close()
+
+    def _open(self) -> tuple[Connection, SqlTx, sqlite3.Connection]:
+        connection = self._engine.connect().execution_options(**{BEGUN_BY_HAND: True})
+        connection.begin()
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - the engine is SQLite's
+        self._line = connection, SqlTx(connection, self._shard), driver
+        return self._line

@@ -5,16 +5,19 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Row, select, update
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from otaru.adapters.sql import tables
+from otaru.adapters.sql.lean import run
 from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import micros
 from otaru.domain.ids import TenantId
 from otaru.domain.tenant import Tenant, TenantSettings
 
 _T = tables.tenant.c
 _SELECT = select(_T.tenant, _T.created_at, _T.settings, _T.halted, _T.halt_reason, _T.edition)
+_ADD = """
+INSERT INTO tenant (tenant, created_at, settings, halted, halt_reason, edition) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING"""
 
 
 def _tenant(row: Row[*tuple[Any, ...]]) -> Tenant:
@@ -40,17 +43,9 @@ class SqlTenants:
         return None if row is None else _tenant(row)
 
     def add(self, tenant: Tenant) -> bool:
-        insert = postgres_insert if self.session.postgres else sqlite_insert
-        values = {
-            "tenant": tenant.id,
-            "created_at": tenant.created_at,
-            "settings": msgspec.json.encode(tenant.settings).decode(),
-            "halted": tenant.halted,
-            "halt_reason": tenant.halt_reason,
-            "edition": tenant.edition,
-        }
-        added = self.session.connection.execute(insert(tables.tenant).on_conflict_do_nothing(), values)
-        return added.rowcount == 1
+        settings = msgspec.json.encode(tenant.settings).decode()
+        row = (tenant.id, micros(tenant.created_at), settings, tenant.halted, tenant.halt_reason, tenant.edition)
+        return run(self.session, _ADD, *row) == 1
 
     def save(self, tenant: Tenant) -> None:
         self.session.connection.execute(

@@ -259,8 +259,7 @@ class _Line:
             if surely_rolled_back(error):
                 raise
             raise _CommitInDoubtError from error
-        happenings, keys = tx.record.take_added()
-        return Committed(happenings, keys) if happenings else None
+        return tx.record.take_added()
 
 
 def _call(tx: SqlTx, bulk: Bulk, group: list[_Job]) -> None:

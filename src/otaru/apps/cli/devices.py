@@ -198,11 +198,15 @@ def decommission(
 
 
 @command(noun, "history")
-def history(api: Api, printer: Printer, device: Id, limit: Limit = 100, cursor: Cursor = None) -> None:
+def history(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 100,
+) -> None:
     """List every update it was to get, the newest first."""
-    page = api.pages("/deployments", limit=limit, cursor=cursor, device=device)
+    page = api.get("/deployments", device=device, limit=limit)
     printer.table(page, page["items"], _HISTORY)
-    more(printer, page)
 
 
 @command(noun, "reports")
@@ -212,9 +216,8 @@ def reports(
     device: Id,
     action: Annotated[int, typer.Argument(metavar="ACTION", min=1, help="The running number of one of its updates.")],
 ) -> None:
-    """List what it said of one update, word for word."""
-    found = api.get(path("devices", device, "actions", action, "reports"))
-    items = found["items"] if isinstance(found, dict) else found
+    """List what it said of one update, word for word, the newest first."""
+    page = api.get(path("devices", device, "actions", action, "reports"), limit=1000)
     columns = (
         ("Received", lambda r: moment(r.get("received_at"))),
         field("Execution"),
@@ -222,7 +225,7 @@ def reports(
         field("Event"),
         ("Messages", lambda r: one_line(" / ".join(r.get("messages", ())))),
     )
-    printer.table(found, items, columns)
+    printer.table(page, page["items"], columns)
 
 
 @command(noun, "import")

@@ -5,7 +5,6 @@ nobody listens, the folder is ours as long as we hold its lock. Between the two 
 starts or ends: it holds the lock and does not listen. Then we wait a little.
 """
 
-import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -48,6 +47,8 @@ def on_folder(data: Path, ask: Callable[[Api], T], do: "Callable[[World], Awaita
 
 
 def _offline(data: Path, do: "Callable[[World], Awaitable[T]]") -> T:
+    import asyncio
+
     with extra("server"):
         from otaru.apps.server.admin import offline
         from otaru.apps.server.settings import load

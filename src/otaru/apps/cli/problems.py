@@ -1,12 +1,14 @@
 """Problem details (RFC 9457) and broken connections, as our own errors: the client's edge of `errors.py`."""
 
 import json
-import ssl
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from otaru import errors
 from otaru.errors import OtaruError, UnavailableError
+
+if TYPE_CHECKING:
+    import ssl
 
 MAX_SHOWN = 500
 
@@ -101,8 +103,10 @@ def trouble(error: Exception, where: str) -> UnavailableError:
             return UnavailableError(f"the connection to {where} broke", again=True)
 
 
-def tls_trouble(error: ssl.SSLError, where: str) -> UnavailableError:
+def tls_trouble(error: "ssl.SSLError", where: str) -> UnavailableError:
     """The error of a TLS handshake that failed: trying again changes nothing."""
+    import ssl
+
     if isinstance(error, ssl.SSLCertVerificationError):
         return UnavailableError(
             f"the certificate of {where} is not trusted: {getattr(error, 'verify_message', None) or error}",
@@ -116,7 +120,9 @@ def tls_trouble(error: ssl.SSLError, where: str) -> UnavailableError:
     )
 
 
-def _tls(error: BaseException | None) -> ssl.SSLError | None:
+def _tls(error: BaseException | None) -> "ssl.SSLError | None":
+    import ssl
+
     seen = 0
     while error is not None and seen < 10:
         if isinstance(error, ssl.SSLError):

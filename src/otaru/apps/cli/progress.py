@@ -81,10 +81,20 @@ def policy(found: Mapping[str, Any]) -> str:
     for name, value in found.items():
         if value in (None, False, "", []):
             continue
-        shown = values.shown_duration(value) if name.endswith("_s") else value
-        shown = ",".join(map(str, value)) if isinstance(value, list) else shown
-        parts.append(f"{name.removesuffix('_s').replace('_', ' ')} {shown}")
+        parts.append(f"{name.removesuffix('_s').replace('_', ' ')} {_setting(name, value)}")
     return ", ".join(parts)
+
+
+def _setting(name: str, value: Any) -> str:
+    match value:
+        case list():
+            return ",".join(map(str, value))
+        case int() | float() if name.endswith("_s"):
+            return values.shown_duration(value)
+        case float():
+            return f"{value:.4g}" if value > 1 else f"{100 * value:.4g}%"
+        case _:
+            return str(value)
 
 
 def sections(rollout: Rollout) -> Iterator[tuple[str, Sequence[Mapping[str, Any]], Sequence[Column]]]:

@@ -6,8 +6,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from otaru.apps.cli import values
-from otaru.apps.cli.command import group
+from otaru.apps.cli.command import command, group
+from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.extras import extra
+from otaru.apps.cli.printer import Printer
+from otaru.errors import DataFolderError, InvalidInputError
 
 db = group("The database: its schema and its health.")
 blobs = group("The bytes of artifacts on the server's disk.")
@@ -54,6 +57,9 @@ def serve(
     poll_interval: Annotated[
         str | None, typer.Option(metavar="TIME", help="Between polls, for devices of a new tenant.", show_default=False)
     ] = None,
+    events_retention: Annotated[
+        int | None, typer.Option(metavar="DAYS", help="How long events are kept.", show_default=False)
+    ] = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None, typer.Option(help="What is logged.", show_default=False)
     ] = None,
@@ -73,6 +79,7 @@ def serve(
         database=database,
         blobs=blobs,
         poll_interval_s=interval,
+        events_retention_days=events_retention,
         log_level=log_level,
     )
     with extra("server"):
@@ -85,3 +92,73 @@ def _settings(config: Path | None, **flags: Any) -> Any:
     with extra("server"):
         from otaru.apps.server.settings import load
     return load(config, **flags)
+
+
+@command(db, "upgrade")
+def upgrade(printer: Printer, data: Data = None, database: Database = None, config: Config = None) -> None:
+    """Bring the database to this program's schema, making it where there is none."""
+    settings = _settings(config, data=data, database=database)
+    with extra("server"):
+        from otaru.adapters.sql.migrate import upgrade as bring_up
+    _make(settings)
+    applied = bring_up(settings.database_url)
+    said = f"The database is current; applied: {', '.join(applied)}." if applied else "The database is current already."
+    printer.result({"applied": applied}, said)
+
+
+def _make(settings: Any) -> None:
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataFolderError(f"the data folder {settings.data} cannot be used: {error.strerror}") from None
+
+
+@command(db, "check")
+def check(printer: Printer, data: Data = None, database: Database = None, config: Config = None) -> Exit | None:
+    """Say whether the schema is current and the database sound; change nothing."""
+    settings = _settings(config, data=data, database=database)
+    with extra("server"):
+        from otaru.adapters.sql.migrate import check as look
+    state = look(settings.database_url)
+    document = {
+        "ok": state.ok,
+        "current": state.current,
+        "head": state.head,
+        "pending": list(state.pending),
+        "problems": list(state.problems),
+    }
+    if state.ok:
+        printer.result(document, f"The database is ok (revision {state.current}).")
+        return None
+    wrong = [*state.problems, *(f"revision {name} is pending: otaru db upgrade" for name in state.pending)]
+    printer.result(document, "\n".join(wrong))
+    return Exit.FAILED
+
+
+@command(blobs, "sweep")
+def sweep(
+    printer: Printer,
+    data: Data = None,
+    older_than: Annotated[str, typer.Option(metavar="TIME", help="Leave alone what is younger.")] = "24h",
+    database: Database = None,
+    blobs: Blobs = None,
+    config: Config = None,
+) -> None:
+    """Remove unfinished uploads and bytes that belong to nobody. The server may run meanwhile."""
+    import asyncio
+    from datetime import timedelta
+
+    after = timedelta(seconds=values.duration_s(older_than))
+    settings = _settings(config, data=data, database=database, blobs=blobs)
+    if not settings.data.is_dir():
+        raise InvalidInputError(f"there is no data folder {settings.data}")
+    with extra("server"):
+        from otaru.apps.server.admin import beside
+        from otaru.services.control import artifacts
+
+    async def run() -> tuple[int, int]:
+        async with beside(settings) as world:
+            return await artifacts.sweep(world, after)
+
+    removed, freed = asyncio.run(run())
+    printer.result({"removed": removed, "freed": freed}, f"{removed} removed, {values.shown_size(freed)} freed.")

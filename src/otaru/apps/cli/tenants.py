@@ -32,7 +32,8 @@ def change(
         bool | None, typer.Option(help="Whether published artifacts may be fetched without a credential.")
     ] = None,
     chunk_part: Annotated[
-        list[str] | None, typer.Option(metavar="MODEL=PART", help="The DDI part of a hardware model (Zephyr: bApp).")
+        list[str] | None,
+        typer.Option(metavar="MODEL=PART", help="The DDI part of a hardware model (Zephyr: bApp); MODEL= removes it."),
     ] = None,
     max_artifact: Annotated[str | None, typer.Option(help="The largest artifact: 4GiB.")] = None,
     quota: Annotated[str | None, typer.Option(help="What all artifacts may take: 100GiB.")] = None,
@@ -49,9 +50,17 @@ def change(
     named = {name: value for name, value in settings.items() if value is not None}
     if not named:
         raise InvalidInputError("no setting is named", hint="See otaru tenant set --help.")
-    if "chunk_parts" in named:
-        named["chunk_parts"] = api.get("/tenant")["settings"]["chunk_parts"] | named["chunk_parts"]
-    _print(printer, api.patch("/tenant", {"settings": named}))
+    _print(printer, _changed(api, named))
+
+
+def _changed(api: Api, named: dict[str, Any]) -> Any:
+    """The tenant after the change. The parts of all models are set as a whole, so they are read first."""
+    if "chunk_parts" not in named:
+        return api.patch("/tenant", {"settings": named})
+    now = api.get("/tenant")
+    parts = now["settings"]["chunk_parts"] | named["chunk_parts"]
+    wanted = named | {"chunk_parts": {model: part for model, part in parts.items() if part}}
+    return api.patch("/tenant", {"settings": wanted}, edition=now["edition"])
 
 
 @command(noun, "halt")

@@ -80,8 +80,10 @@ def listed(
         from otaru.services.control import tokens
 
         after = TokenId(cursor) if cursor else None
-        found = await tokens.page(world, DEFAULT_TENANT, after, limit or MAX_LISTED)
-        return {"items": [_shape(t) for t in found], "next": None}
+        wanted = limit or MAX_LISTED
+        found = await tokens.page(world, DEFAULT_TENANT, after, wanted + 1)
+        following = found[wanted - 1].id if len(found) > wanted else None
+        return {"items": [_shape(t) for t in found[:wanted]], "next": following}
 
     page = _either(data, server, token, ca, lambda api: api.pages("/tokens", limit=limit, cursor=cursor), do)
     columns = (

@@ -18,3 +18,13 @@ async def offline(settings: Settings) -> AsyncIterator[World]:
     with folder.locked(settings.data):
         async with wiring.world(settings) as world:
             yield world
+
+
+@asynccontextmanager
+async def beside(settings: Settings) -> AsyncIterator[World]:
+    """The world of a data folder that a server may be holding, for what changes no row: the server would not hear of it.
+
+    The database and the blobs take several processes.
+    """
+    async with wiring.world(settings) as world:
+        yield world

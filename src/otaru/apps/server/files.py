@@ -7,6 +7,7 @@ the whole file, as 14.2 allows.
 
 import asyncio
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 from otaru.apps.server.body import Receive, Scope, Send, header
@@ -29,15 +30,28 @@ async def serve_artifact(
         NotFoundError: there is no such blob.
         RangeNotSatisfiableError, PreconditionFailedError: as `serve_blob`.
     """
-    path = blobs.path(sha256) if x_accel else None
+    if x_accel and (path := blobs.path(sha256)) is not None:
+        await serve_accelerated(scope, send, x_accel + path, etag=sha256, filename=filename)
+        return
     with blobs.open(sha256) as blob:
-        accel = None if path is None else x_accel + path
-        await serve_blob(scope, receive, send, blob, etag=sha256, filename=filename, accel=accel)
+        await serve_blob(scope, receive, send, blob, etag=sha256, filename=filename)
 
 
-async def serve_blob(
-    scope: Scope, receive: Receive, send: Send, blob: OpenBlob, *, etag: str, filename: str, accel: str | None = None
-) -> None:
+async def serve_accelerated(scope: Scope, send: Send, location: str, *, etag: str, filename: str) -> None:
+    """Answer a GET or HEAD by telling nginx where the file is: it sends the bytes, whole or in parts, and we none.
+
+    Raises:
+        PreconditionFailedError: If-Match asks for other bytes; nothing was sent.
+    """
+    tag = f'"{etag}"'.encode("ascii")
+    if not_modified(scope, tag):
+        await _empty(send, 304, [(b"etag", tag)])
+        return
+    where = [(b"x-accel-redirect", location.encode()), (b"content-length", b"0")]
+    await _empty(send, 200, [*_headers(tag, filename), *where])
+
+
+async def serve_blob(scope: Scope, receive: Receive, send: Send, blob: OpenBlob, *, etag: str, filename: str) -> None:
     """Answer a GET or HEAD with an open file.
 
     Args:
@@ -47,26 +61,16 @@ async def serve_blob(
         blob: what is sent.
         etag: names these bytes and no others (their SHA-256); without quotes.
         filename: under which a browser saves it.
-        accel: where nginx finds the file (X-Accel-Redirect): it then sends the bytes, whole or in ranges, and we none.
 
     Raises:
         RangeNotSatisfiableError: the range lies outside the file; nothing was sent.
         PreconditionFailedError: If-Match asks for other bytes; nothing was sent.
     """
     tag = f'"{etag}"'.encode("ascii")
-    headers: Headers = [(b"etag", tag), (b"accept-ranges", b"bytes")]
     if not_modified(scope, tag):
-        await _empty(send, 304, headers)
+        await _empty(send, 304, [(b"etag", tag)])
         return
-    headers += [
-        (b"content-type", b"application/octet-stream"),
-        (b"content-disposition", disposition(filename)),
-        (b"cache-control", b"no-transform"),
-        (b"x-content-type-options", b"nosniff"),
-    ]
-    if accel is not None:
-        await _empty(send, 200, [*headers, (b"x-accel-redirect", quote(accel).encode()), (b"content-length", b"0")])
-        return
+    headers = _headers(tag, filename)
     start, end = 0, blob.size
     status = 200
     if (part := wanted(scope, tag, blob.size)) is not None:
@@ -76,6 +80,17 @@ async def serve_blob(
     headers.append((b"content-length", b"%d" % (end - start)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await _body(scope, receive, send, blob, start, end)
+
+
+def _headers(tag: bytes, filename: str) -> Headers:
+    return [
+        (b"etag", tag),
+        (b"accept-ranges", b"bytes"),
+        (b"content-type", b"application/octet-stream"),
+        (b"content-disposition", disposition(filename)),
+        (b"cache-control", b"no-transform"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
 
 
 def not_modified(scope: Scope, tag: bytes) -> bool:
@@ -134,6 +149,7 @@ def parse_range(value: bytes, size: int) -> tuple[int, int] | None:
     return start, end
 
 
+@lru_cache(maxsize=256)
 def disposition(filename: str) -> bytes:
     """A Content-Disposition (RFC 6266) that saves under `filename`, whatever it contains."""
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in filename)

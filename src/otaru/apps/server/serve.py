@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -49,6 +50,7 @@ def run(settings: Settings) -> int:
     )
     for chatty in ("uvicorn.error", "alembic"):  # they tell what we tell ourselves
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    os.umask(0o077)  # what we make is for our own user only
     with folder.locked(settings.data), _listener(settings) as listener, uvloop_runner() as runner:
         runner.run(_serve(settings, listener))
     return 0

@@ -82,6 +82,8 @@ class Device:
         self.me = me
         self.memory = Memory(version)
         self.link = link
+        self.updating = False
+        """Whether it is in the middle of an update."""
         self._around = around
         self._tally = around.tally
         self._sleep_s = UNTOLD_S
@@ -164,11 +166,14 @@ class Device:
         self._tally.updates += 1
         self._experience(order.action, f"offered {order.version}")
         transfer = Transfer(order.file)
+        self.updating = True
         try:
             for step in model.update(fated, order.version):
                 await self._take(step, order, href, transfer)
         except _EndedError as error:
             self._experience(order.action, f"ended: {error}")
+        finally:
+            self.updating = False
 
     def _taken_back(self) -> _EndedError:
         self._tally.outcomes["taken back"] += 1

@@ -56,7 +56,7 @@ class Fleet:
         device.link = self._wire.link(device.name, Credential.target(self.tokens[device.name]))
 
     async def settled(self) -> None:
-        """Wait until no rollout goes on by itself, but at least one is there.
+        """Wait until no rollout goes on by itself, but at least one is there, and no device is at an update.
 
         A server that does not answer for a while is waited for.
         """
@@ -69,7 +69,8 @@ class Fleet:
                 self.tally.troubles["rollouts_unseen"] += 1
             else:
                 states = [rollout["state"] for rollout in page["items"]]
-                if any(state not in {"draft", "planned"} for state in states) and not GOING_ON.intersection(states):
+                begun = any(state not in {"draft", "planned"} for state in states)
+                if begun and not GOING_ON.intersection(states) and not any(d.updating for d in self.devices):
                     return
             await asyncio.sleep(WATCH_S)
 

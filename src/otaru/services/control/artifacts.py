@@ -175,8 +175,7 @@ async def sweep(world: World, after: timedelta = SWEEP_AFTER) -> tuple[int, int]
         batch = digests[start : start + _SWEEP_BATCH]
         known = await _known(world, batch)
         for sha256 in batch:
-            if sha256 not in known:
-                await world.blobs.remove(sha256)
+            if sha256 not in known and await world.blobs.remove(sha256, before):
                 count, freed = count + 1, freed + old[sha256]
     return count, freed
 

@@ -51,7 +51,7 @@ async def serving(folder: Folder) -> AsyncIterator[Server]:
             stderr=errors,
             env=environment(),
             cwd=folder.own,  # no otaru.toml of another server is read there, and the socket's path stays short
-            process_group=0,  # Ctrl-C is for us; we end the server when the devices are down
+            start_new_session=True,  # Ctrl-C is for us; we end the server when the devices are down
         )
     try:
         server = await _greeting(child)

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 DEVICES = 50
 SEED = 7
-SPEED = 30.0
+SPEED, HURRY = 30.0, 60.0
+"""How much faster than real devices they live: to look at, and where nobody looks."""
 LOOK_S = 0.5
-WRONG_FOR_S = 20.0
-"""So long the last device shows a wrong token."""
+WRONG_FOR_S = 600.0
+"""So long (of the devices' time) the last one shows a wrong token."""
 SETTLED = frozenset({"paused", "finished", "stopped"})
 
 
@@ -41,6 +42,11 @@ class Wish:
     """The share of devices of the last revision that the newest firmware breaks."""
     ends: bool
     """End when the rollout has finished, stopped or paused."""
+
+    @property
+    def speed(self) -> float:
+        """How much faster than real devices ours live."""
+        return HURRY if self.ends else SPEED
 
 
 def run(wish: Wish, screen: Screen) -> None:
@@ -123,7 +129,7 @@ async def _devices(wish: Wish, url: str, api: "Api") -> "AsyncIterator[Fleet]":
         odds=Odds(fail=0.01, loss=0.05, flaky=0.1, by_version={f"2026.0.0@{REVISIONS[-1]}": wish.bad_firmware}),
         seed=SEED,
         prefix="demo-",
-        speed=SPEED,
+        speed=wish.speed,
         stagger_s=stage.POLLING_S,
         token=api.session.headers["Authorization"].removeprefix("Bearer "),
         wrong_tokens=1,
@@ -152,7 +158,7 @@ async def _follow(wish: Wish, screen: Screen, api: "Api", devices: "Fleet", roll
     """Show the rollout until told to stop; or, where the demo `ends`, until it settles."""
     lost = devices.devices[-1]
     screen.say(
-        f"{DEVICES} simulated devices come up, {SPEED:g} times as fast as real ones. "
+        f"{DEVICES} simulated devices come up, {wish.speed:g} times as fast as real ones. "
         f"{sum(d.me.flaky for d in devices.devices)} are flaky; {lost.name} shows a wrong token."
     )
     loop = asyncio.get_running_loop()
@@ -162,7 +168,7 @@ async def _follow(wish: Wish, screen: Screen, api: "Api", devices: "Fleet", roll
             devices.accident.result()
         found = await api.call("GET", f"/rollouts/{rollout}")
         screen.show(found, devices.tally)
-        if not corrected and loop.time() - begun > WRONG_FOR_S:
+        if not corrected and loop.time() - begun > WRONG_FOR_S / wish.speed:
             corrected = True
             refused = devices.tally.troubles["unauthenticated"]
             screen.say(f"{lost.name} was refused {refused} times (401). Now it gets its right token.")

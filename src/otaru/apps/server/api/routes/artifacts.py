@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator, Awaitable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import Header, Path, Query, Request, Response
 
 from otaru.apps.server.api.call import Call, Once, Reading, ReleaseWork, answered
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.fields import Digest, FileName
 from otaru.apps.server.api.models.releases import ArtifactOut, FinishIn, ListedArtifact, UploadIn, UploadOut
+from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
 from otaru.apps.server.body import ClientGoneError, Receive, Scope, Send
 from otaru.apps.server.files import serve_artifact
@@ -19,7 +20,7 @@ from otaru.services.control import artifacts
 from otaru.services.control.artifacts import Stored, Upload
 from otaru.services.control.world import World
 
-router = APIRouter()
+router = noun()
 
 _RAW: dict[str, Any] = {
     "requestBody": {
@@ -175,8 +176,8 @@ class _Content(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        blobs, sha256 = self._call.world.blobs, self._stored.blob.sha256
-        x_accel = self._call.request.app.state.settings.x_accel
+        sha256, x_accel = self._stored.blob.sha256, self._call.request.app.state.settings.x_accel
+        blobs = self._call.world.blobs
         await serve_artifact(scope, receive, send, blobs, sha256, filename=sha256, x_accel=x_accel)
 
 
@@ -184,17 +185,17 @@ _CONTENT: dict[int | str, dict[str, Any]] = {
     200: {"description": "All of it.", "content": {"application/octet-stream": {}}},
     206: {"description": "The range.", "content": {"application/octet-stream": {}}},
     304: {"description": "As If-None-Match has it."},
-    **errors(404, 416),
+    **errors(404, 412, 416),
 }
 
 
-@router.get("/artifacts/{sha256}/content", response_class=_Content, responses=_CONTENT, tags=["artifacts"])
+@router.get("/artifacts/{sha256}/content", response_class=Response, responses=_CONTENT, tags=["artifacts"])
 async def download_artifact(call: Reading, sha256: Hash) -> Response:
     """Download an artifact, or a Range of it."""
     return _Content(call, await artifacts.show(call.world, call.tenant, Sha256(sha256)))
 
 
-@router.head("/artifacts/{sha256}/content", response_class=_Content, responses=_CONTENT, tags=["artifacts"])
+@router.head("/artifacts/{sha256}/content", response_class=Response, responses=_CONTENT, tags=["artifacts"])
 async def measure_artifact(call: Reading, sha256: Hash) -> Response:
     """As a download, without the bytes."""
     return _Content(call, await artifacts.show(call.world, call.tenant, Sha256(sha256)))

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from otaru.apps.server.api.call import DeviceWork, Edition, Once, Reading, answered
 from otaru.apps.server.api.errors import errors
@@ -24,6 +24,7 @@ from otaru.apps.server.api.models.devices import (
     Why,
 )
 from otaru.apps.server.api.models.fields import DeviceName, Target
+from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
 from otaru.domain import ids
 from otaru.domain.device import Device
@@ -33,7 +34,7 @@ from otaru.services.control import devices, survey
 from otaru.services.control.devices import Added, Batch
 from otaru.services.control.world import World
 
-router = APIRouter(prefix="/devices", tags=["devices"])
+router = noun("/devices", tag="devices")
 
 Id = Annotated[DeviceName, Path(description="The device's id.")]
 

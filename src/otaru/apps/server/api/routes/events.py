@@ -2,19 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 
 from otaru.apps.server.api.call import Call, Reading
 from otaru.apps.server.api.errors import Documented, errors
 from otaru.apps.server.api.models.events import EventOut
 from otaru.apps.server.api.models.fields import LINE
+from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
 from otaru.apps.server.api.stream import Live
 from otaru.domain.events import START, Position, position
 from otaru.errors import InvalidInputError
 from otaru.services.control import survey
 
-router = APIRouter(prefix="/events", tags=["events"])
+router = noun("/events", tag="events")
 
 After = Annotated[
     str | None, Query(max_length=40, description="A position: what happened after it.", examples=["0-42"])
@@ -48,7 +49,7 @@ async def list_events(
 _STREAM: Documented = {200: {"description": "One event after the other.", "content": {"text/event-stream": {}}}}
 
 
-@router.get("/stream", response_class=Live, responses={**_STREAM, **errors()})
+@router.get("/stream", response_class=Response, responses={**_STREAM, **errors()})
 async def stream_events(
     call: Reading,
     after: After = None,

@@ -3,12 +3,13 @@
 from collections.abc import Awaitable
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from otaru.apps.server.api.call import Call, Edition, Once, Reading, ReleaseWork, answered
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.fields import ProductText, VersionText
 from otaru.apps.server.api.models.releases import ProductOut, ReleaseIn, ReleaseOut
+from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
 from otaru.domain import ids
 from otaru.domain.ids import ProductName, Version
@@ -17,7 +18,7 @@ from otaru.ports.store import Tx
 from otaru.services.control import releases
 from otaru.services.control.world import World
 
-router = APIRouter(tags=["releases"])
+router = noun(tag="releases")
 
 Product = Annotated[ProductText, Path(description="The product's name.")]
 Number = Annotated[VersionText, Path(description="The release's version.")]

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from otaru.apps.server.api.call import Call, Edition, Once, Reading, RolloutWork, answered
 from otaru.apps.server.api.errors import errors
@@ -18,6 +18,7 @@ from otaru.apps.server.api.models.rollouts import (
     RolloutIn,
     RolloutOut,
 )
+from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, number, text
 from otaru.domain import ids
 from otaru.domain.deployment import FAILURES, Deployment, State
@@ -27,7 +28,7 @@ from otaru.ports.store import Tx
 from otaru.services.control import rollouts, survey
 from otaru.services.control.world import World
 
-router = APIRouter()
+router = noun()
 
 Id = Annotated[int, Path(ge=1, lt=2**31, description="The rollout's number.")]
 MAX_STATES = 20

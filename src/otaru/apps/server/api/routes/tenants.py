@@ -2,17 +2,18 @@
 
 from collections.abc import Awaitable
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from otaru.apps.server.api.call import Edition, Once, Reading, TenantWork, answered
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.tenants import GatewayToken, HaltIn, TenantIn, TenantOut
+from otaru.apps.server.api.noun import noun
 from otaru.domain.tenant import Tenant
 from otaru.ports.store import Tx
 from otaru.services.control import tenants
 from otaru.services.control.world import World
 
-router = APIRouter(prefix="/tenant", tags=["tenant"])
+router = noun("/tenant", tag="tenant")
 
 
 def _show(tx: Tx, tenant: Tenant) -> TenantOut:

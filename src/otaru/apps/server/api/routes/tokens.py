@@ -3,12 +3,13 @@
 from collections.abc import Awaitable
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 
 from otaru.apps.server.api.call import Once, TokenWork
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.fields import span
 from otaru.apps.server.api.models.tokens import IssuedToken, NewToken, TokenOut
+from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
 from otaru.domain.ids import TokenId
 from otaru.ports.store import Tx
@@ -16,7 +17,7 @@ from otaru.services.control import tokens
 from otaru.services.control.tokens import Issued
 from otaru.services.control.world import World
 
-router = APIRouter(prefix="/tokens", tags=["tokens"])
+router = noun("/tokens", tag="tokens")
 
 Token = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z]+$")]
 

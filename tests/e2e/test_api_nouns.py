@@ -1,0 +1,326 @@
+"""What the REST API does, noun by noun, against a running server."""
+
+import httpx
+
+from tests.support.api import Apis, added, fresh, planned, problem, released, uploaded
+from tests.support.ddi import eventually
+
+
+class TestTokens:
+    def test_a_token_is_shown_once_and_opens_at_once(self, served: Apis, api: httpx.Client):
+        made = api.post("/tokens", json={"role": "viewer", "label": "dashboard", "expires_in_s": 3600}).json()
+        assert (made["role"], made["label"]) == ("viewer", "dashboard")
+        assert made["expires_at"] > made["created_at"]
+        bearer = {"Authorization": f"Bearer {made['token']}"}
+        assert httpx.get(f"{served.server.url}/api/v1/devices", headers=bearer).status_code == 200
+        listed = next(t for t in api.get("/tokens", params={"limit": 1000}).json()["items"] if t["id"] == made["id"])
+        assert "token" not in listed
+        assert made["token"] not in api.get("/tokens", params={"limit": 1000}).text
+
+    def test_a_revoked_token_is_dead_at_once_and_revoking_twice_is_fine(self, served: Apis, api: httpx.Client):
+        made = api.post("/tokens", json={"role": "viewer"}).json()
+        bearer = {"Authorization": f"Bearer {made['token']}"}
+        assert api.delete(f"/tokens/{made['id']}").status_code == 204
+        answer = httpx.get(f"{served.server.url}/api/v1/devices", headers=bearer)
+        problem(answer, 401, "unauthenticated")
+        assert api.delete(f"/tokens/{made['id']}").status_code == 204
+
+    def test_an_unknown_token_cannot_be_revoked(self, api: httpx.Client):
+        problem(api.delete("/tokens/0123456789abcdef"), 404, "not_found")
+
+
+class TestTenant:
+    def test_settings_change_one_by_one(self, matrix: httpx.Client):
+        before = matrix.get("/tenant").json()
+        after = matrix.patch("/tenant", json={"settings": {"polling_s": 61, "chunk_parts": {"nrf52": "bApp"}}}).json()
+        assert after["settings"] == before["settings"] | {"polling_s": 61, "chunk_parts": {"nrf52": "bApp"}}
+        assert after["edition"] == before["edition"] + 1
+
+    def test_a_halt_is_told_and_lifted(self, matrix: httpx.Client):
+        assert matrix.post("/tenant/halt", json={"reason": "smoke"}).json()["halt_reason"] == "smoke"
+        assert matrix.post("/tenant/halt", json={"reason": "fire"}).json()["halt_reason"] == "fire"
+        assert matrix.post("/tenant/lift").json()["halted"] is False
+        assert matrix.post("/tenant/lift").status_code == 200
+
+    def test_a_halt_without_a_reason_needs_no_body(self, matrix: httpx.Client):
+        assert matrix.post("/tenant/halt").json()["halted"] is True
+        matrix.post("/tenant/lift")
+
+    def test_a_gateway_token_is_shown_once_and_goes(self, served: Apis, api: httpx.Client):
+        device = added(api)
+        token = api.post("/tenant/gateway-token").json()["token"]
+        assert api.get("/tenant").json()["settings"]["gateway_token"] is True
+        url = f"{served.server.url}/DEFAULT/controller/v1/{device}"
+        gateway = {"Authorization": f"GatewayToken {token}"}
+        assert httpx.get(url, headers=gateway).status_code == 200
+        assert api.delete("/tenant/gateway-token").status_code == 204
+        assert httpx.get(url, headers=gateway).status_code == 401
+        assert api.get("/tenant").json()["settings"]["gateway_token"] is False
+
+
+class TestDevices:
+    def test_a_device_is_added_with_all_that_is_known_of_it(self, api: httpx.Client):
+        body = {
+            "id": fresh("dev"),
+            "hardware": "rpi4:b",
+            "tags": ["lab", "beta"],
+            "attributes": {"region": "eu-1"},
+            "installed": {"app": "1.0.0"},
+        }
+        made = api.post("/devices", json=body).json()
+        assert (made["hardware"], made["lifecycle"], made["state"]) == ("rpi4:b", "active", "idle")
+        assert made["tags"] == ["beta", "lab"]
+        shown = api.get(f"/devices/{body['id']}")
+        told = shown.json()
+        assert "token" not in told
+        assert {**told, "token": made["token"]} == {**made, "history": []}
+        (installed,) = told["installed"]
+        assert (installed["component"], installed["version"], installed["source"]) == ("app", "1.0.0", "factory")
+        assert shown.headers["etag"] == '"1"'
+
+    def test_its_own_token_opens_the_road(self, served: Apis, api: httpx.Client):
+        device, token = fresh("dev"), "a-token-of-its-own"
+        assert api.post("/devices", json={"id": device, "hardware": "x", "token": token}).json()["token"] == token
+        assert served.device(device, token).get().status_code == 200
+
+    def test_an_id_is_given_once(self, api: httpx.Client):
+        device = added(api)
+        problem(api.post("/devices", json={"id": device, "hardware": "rpi4"}), 409, "already_exists")
+
+    def test_a_batch_names_what_was_taken(self, served: Apis, api: httpx.Client):
+        known, new = added(api), fresh("dev")
+        devices = [{"id": name, "hardware": "rpi4", "installed": {"app": "1.0"}} for name in (known, new, new)]
+        answer = api.post("/devices/batch", json={"devices": devices}).json()
+        assert [a["id"] for a in answer["added"]] == [new]
+        assert answer["taken"] == [known, new]
+        assert served.device(new, answer["added"][0]["token"]).get().status_code == 200
+        assert api.get(f"/devices/{new}").json()["installed"][0]["version"] == "1.0"
+
+    def test_a_change_leaves_the_rest_and_null_removes_an_attribute(self, api: httpx.Client):
+        device = added(api, tags=["lab"], attributes={"region": "eu", "rack": "7"})
+        change = {"attributes": {"rack": None, "row": "3"}, "hardware": "rpi5", "installed": {"os": "12"}}
+        after = api.patch(f"/devices/{device}", json=change).json()
+        assert after["attributes"] == {"region": "eu", "row": "3"}
+        assert (after["tags"], after["hardware"], after["edition"]) == (["lab"], "rpi5", 2)
+        assert (after["installed"][0]["version"], after["installed"][0]["source"]) == ("12", "offline")
+
+    def test_a_change_that_changes_nothing_is_none(self, api: httpx.Client):
+        device = added(api, tags=["lab"])
+        assert api.patch(f"/devices/{device}", json={"tags": ["lab"]}).json()["edition"] == 1
+        kinds = [e["kind"] for e in api.get("/events", params={"subject": device}).json()["items"]]
+        assert kinds == ["device.added"]
+
+    def test_a_quarantined_device_is_offered_nothing_until_it_is_released(self, served: Apis, api: httpx.Client):
+        model, device = fresh("model"), fresh("dev")
+        token = api.post("/devices", json={"id": device, "hardware": model}).json()["token"]
+        road = served.device(device, token)
+        release = released(api, hardware=model)
+        rollout = api.post("/rollouts", json={"release": release, "target": f"id=={device}"}).json()["id"]
+        assert api.post(f"/devices/{device}/lifecycle", json={"event": "quarantine"}).json()["lifecycle"] == "quarantined"
+        api.post(f"/rollouts/{rollout}/start")
+        assert "deploymentBase" not in road.links()
+        assert api.get(f"/devices/{device}/why").json()["answers"][0]["rule"] == "device_active"
+        refused = problem(api.post(f"/devices/{device}/lifecycle", json={"event": "accept"}), 409, "invalid_state")
+        assert refused["allowed"] == ["release", "decommission"]
+        api.post(f"/devices/{device}/lifecycle", json={"event": "release"})
+        assert "deploymentBase" in road.links()
+
+    def test_a_decommissioned_device_is_gone_for_good(self, served: Apis, api: httpx.Client):
+        model, device = fresh("model"), fresh("dev")
+        token = api.post("/devices", json={"id": device, "hardware": model}).json()["token"]
+        road = served.device(device, token)
+        told, waiting = (
+            api.post(
+                "/rollouts", json={"release": released(api, hardware=model), "target": f"id=={device}", "start": True}
+            ).json()["id"]
+            for _ in range(2)
+        )
+        assert "deploymentBase" in road.links()
+        assert api.delete(f"/devices/{device}").status_code == 204
+        assert road.get().status_code == 401
+        shown = api.get(f"/devices/{device}").json()
+        states = {h["rollout"]: h["state"] for h in shown["history"]}
+        assert states == {told: "cancelled", waiting: "skipped"}
+        assert {h["reason"] for h in shown["history"]} == {"device decommissioned"}
+        for rollout in (told, waiting):
+            eventually(lambda r=rollout: api.get(f"/rollouts/{r}").json()["state"] == "finished")  # type: ignore[misc]
+        assert api.delete(f"/devices/{device}").status_code == 204
+        problem(api.patch(f"/devices/{device}", json={"tags": ["x"]}), 409, "invalid_state")
+        problem(api.post(f"/devices/{device}/token"), 409, "invalid_state")
+        problem(api.post("/devices", json={"id": device, "hardware": "rpi4"}), 409, "already_exists")
+
+    def test_a_new_token_kills_the_old_one(self, served: Apis, api: httpx.Client):
+        device = fresh("dev")
+        old = api.post("/devices", json={"id": device, "hardware": "rpi4"}).json()["token"]
+        made = api.post(f"/devices/{device}/token")
+        assert made.status_code == 201
+        assert served.device(device, old).get().status_code == 401
+        assert served.device(device, made.json()["token"]).get().status_code == 200
+
+    def test_history_and_reports_tell_what_it_said(self, served: Apis, api: httpx.Client):
+        model, device = fresh("model"), fresh("dev")
+        token = api.post("/devices", json={"id": device, "hardware": model}).json()["token"]
+        road = served.device(device, token)
+        release = released(api, hardware=model)
+        rollout = api.post("/rollouts", json={"release": release, "target": f"id=={device}", "start": True}).json()
+        action = road.action()
+        assert api.get(f"/devices/{device}").json()["state"] == "offered"
+        (answer,) = api.get(f"/devices/{device}/why").json()["answers"]
+        assert (answer["rollout"], answer["rule"]) == (rollout["id"], "offer")
+        road.say(action, "proceeding", "none", "half way")
+        road.say(action, "closed", "failure", "no space left")
+        shown = api.get(f"/devices/{device}").json()
+        assert shown["state"] == "failed"
+        (item,) = shown["history"]
+        assert (item["product"], item["version"], item["action"]) == (*release.split(":"), int(action))
+        assert item["reason"] == "no space left"
+        reports = api.get(f"/devices/{device}/actions/{action}/reports").json()["items"]
+        assert [r["messages"] for r in reports] == [["no space left"], ["half way"]]
+        assert api.get("/deployments", params={"device": device}).json()["items"] == shown["history"]
+        assert next(d for d in api.get("/devices", params={"q": f"id=={device}"}).json()["items"])["state"] == "failed"
+        progress = eventually(
+            lambda: (found := api.get(f"/rollouts/{rollout['id']}").json())["state"] == "finished" and found
+        )
+        assert progress["failures"] == [{"state": "failed", "reason": "no space left", "devices": 1}]
+        problem(api.get(f"/devices/{device}/actions/99/reports"), 404, "not_found")
+
+
+class TestReleases:
+    def test_a_release_is_made_of_uploaded_bytes(self, api: httpx.Client):
+        release = released(api, hardware="rpi4:b", notes="First.")
+        product, version = release.split(":")
+        shown = api.get(f"/releases/{product}/{version}").json()
+        (artifact,) = shown["artifacts"]
+        assert (artifact["component"], artifact["hardware"], artifact["size"]) == (product, "rpi4:b", len(product))
+        assert (shown["state"], shown["notes"], shown["allowed"]) == ("published", "First.", ["deprecate", "withdraw"])
+        listed = api.get("/releases", params={"product": product}).json()["items"]
+        assert listed == [shown]
+
+    def test_the_same_release_again_is_the_same(self, api: httpx.Client):
+        product, sha256 = fresh("app"), uploaded(api, b"same")
+        body = {
+            "product": product,
+            "version": "1",
+            "artifacts": [{"sha256": sha256, "filename": "a", "hardware": ["a", "b"]}],
+        }
+        first, second = (api.post("/releases", json=body) for _ in range(2))
+        assert first.json() == second.json()
+        other = uploaded(api, b"different")
+        body["artifacts"][0]["sha256"] = other  # type: ignore[index]
+        problem(api.post("/releases", json=body), 409, "already_exists")
+
+    def test_bytes_that_nobody_uploaded_make_no_release(self, api: httpx.Client):
+        body = {
+            "product": fresh("app"),
+            "version": "1",
+            "artifacts": [{"sha256": "0" * 64, "filename": "a", "hardware": ["a"]}],
+        }
+        problem(api.post("/releases", json=body), 404, "not_found")
+
+    def test_a_draft_is_published_deprecated_and_withdrawn(self, api: httpx.Client):
+        product, version = released(api, publish=False).split(":")
+        here = f"/releases/{product}/{version}"
+        assert api.get(here).json()["state"] == "draft"
+        problem(api.post("/rollouts", json={"release": f"{product}:{version}", "target": "id==*"}), 409, "invalid_state")
+        refused = problem(api.post(f"{here}/deprecate"), 409, "invalid_state")
+        assert set(refused["allowed"]) == {"publish", "withdraw"}
+        for order, state in (("publish", "published"), ("deprecate", "deprecated"), ("withdraw", "withdrawn")):
+            assert api.post(f"{here}/{order}").json()["state"] == state
+        assert api.get(here).json()["allowed"] == []
+
+    def test_products_are_listed_with_their_releases(self, api: httpx.Client):
+        product = released(api).partition(":")[0]
+        items = api.get("/products", params={"limit": 1000}).json()["items"]
+        assert next(p["releases"] for p in items if p["name"] == product) == 1
+
+
+class TestRollouts:
+    def test_without_wave_options_it_is_simple(self, api: httpx.Client):
+        rollout = planned(api, 3, start=True)
+        assert rollout["state"] == "running"
+        policy = rollout["policy"]
+        assert (policy["waves"], policy["success"], policy["error"]) == (["100%"], None, None)
+        assert rollout["counts"] == {"scheduled": 3}
+        assert set(rollout["allowed"]) == {"pause", "stop"}
+
+    def test_with_waves_it_is_judged(self, api: httpx.Client):
+        rollout = planned(api, 5, waves=["1", "50%"], observe_s=60, expires_in_s=86400, name="careful")
+        policy = rollout["policy"]
+        assert (policy["success"], policy["error"], policy["observe_s"]) == (0.9, 0.1, 60)
+        assert [(w["start"], w["height"], w["counts"]) for w in rollout["waves"]] == [
+            (0, 1, {"scheduled": 1}),
+            (1, 3, {"scheduled": 2}),
+            (3, 5, {"scheduled": 2}),
+        ]
+        assert (rollout["state"], rollout["name"]) == ("planned", "careful")
+
+    def test_people_start_pause_resume_and_stop_it(self, api: httpx.Client):
+        here = f"/rollouts/{planned(api, 2)['id']}"
+        for order, state in (("start", "running"), ("pause", "paused"), ("resume", "running"), ("stop", "stopping")):
+            answer = api.post(f"{here}/{order}", json={"reason": f"to {order}"})
+            assert answer.json()["state"] == state, answer.text
+        stopped = eventually(lambda: (found := api.get(here).json())["state"] == "stopped" and found)
+        assert stopped["counts"] == {"cancelled": 2}
+        refused = problem(api.post(f"{here}/pause"), 409, "invalid_state")
+        assert refused["allowed"] == []
+
+    def test_a_preview_makes_nothing(self, api: httpx.Client):
+        model = fresh("model")
+        for _ in range(4):
+            added(api, hardware=model)
+        misfit = added(api, hardware=fresh("other"), tags=[model])
+        body = {
+            "release": released(api, hardware=model),
+            "target": f"hardware=={model},id=={misfit}",
+            "waves": ["1", "100%"],
+        }
+        before = len(api.get("/rollouts", params={"limit": 1000}).json()["items"])
+        told = api.post("/rollouts/preview", json=body).json()
+        assert (told["members"], told["left_out"]["misfit"]) == (4, 1)
+        assert told["waves"] == [{"start": 0, "height": 1}, {"start": 1, "height": 4}]
+        assert len(api.get("/rollouts", params={"limit": 1000}).json()["items"]) == before
+
+    def test_a_rollout_to_nobody_is_a_slip(self, api: httpx.Client):
+        body = {"release": released(api), "target": f"id=={fresh('nobody')}"}
+        problem(api.post("/rollouts", json=body), 422, "nothing_to_do")
+
+    def test_members_are_listed_and_cancelled_one_by_one(self, api: httpx.Client):
+        rollout = planned(api, 3, start=True)
+        here = f"/rollouts/{rollout['id']}/deployments"
+        members = api.get(here).json()["items"]
+        assert [m["device"] for m in members] == sorted(m["device"] for m in members)
+        first = members[0]["device"]
+        assert api.post(f"{here}/{first}/cancel").json()["state"] == "cancelled"
+        left = api.get(here, params={"state": ["scheduled"]}).json()["items"]
+        assert [m["device"] for m in left] == [m["device"] for m in members[1:]]
+        problem(api.post(f"{here}/{first}/cancel"), 409, "invalid_state")
+        problem(api.post(f"{here}/{fresh('stranger')}/cancel"), 404, "not_found")
+
+    def test_cancelled_members_get_another_attempt(self, api: httpx.Client):
+        rollout = planned(api, 1, start=True)
+        here = f"/rollouts/{rollout['id']}"
+        (member,) = api.get(f"{here}/deployments").json()["items"]
+        api.post(f"{here}/deployments/{member['device']}/cancel", json={"force": True})
+        again = api.post(f"{here}/retry", json={"states": ["cancelled"]}).json()
+        assert again["counts"] == {"scheduled": 1}
+        assert api.get(f"{here}/deployments").json()["items"][0]["attempt"] == 2
+        problem(api.post(f"{here}/retry"), 422, "nothing_to_do")
+        problem(api.post(f"{here}/retry", json={"states": ["scheduled"]}), 409, "invalid_state")
+
+    def test_it_starts_at_its_time(self, api: httpx.Client):
+        rollout = planned(api, 1, start_at="2020-01-01T00:00:00+02:00")
+        assert rollout["start_at"] == "2019-12-31T22:00:00Z"
+        eventually(lambda: api.get(f"/rollouts/{rollout['id']}").json()["state"] == "running")
+
+
+def test_every_change_is_recorded_with_who_did_it(api: httpx.Client):
+    device = added(api)
+    api.patch(f"/devices/{device}", json={"tags": ["lab"]})
+    api.post(f"/devices/{device}/token")
+    api.delete(f"/devices/{device}")
+    found = api.get("/events", params={"subject": device}).json()["items"]
+    assert [e["kind"] for e in found] == ["device.added", "device.changed", "device.credential", "device.lifecycle"]
+    assert {e["actor"] for e in found} == {"user:DEFAULT admin"}
+    newest = api.get("/events", params={"subject": device, "newest": True, "limit": 1}).json()["items"]
+    assert newest == found[-1:]
+    assert api.get("/events", params={"subject": device, "after": found[1]["id"]}).json()["items"] == found[2:]
