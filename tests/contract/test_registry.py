@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -316,7 +317,7 @@ def add_rollout(tx: Tx, params: Sequence[Rollout]) -> list[int]:
 def save_rollout(tx: Tx, params: Sequence[Rollout]) -> list[None]:
     for rollout in params:
         tx.rollouts.save(ACME, rollout)
-        data = {"from": "planned", "to": rollout.state.value}
+        data: dict[str, Any] = {"from": "planned", "to": rollout.state.value}
         tx.events.add([happening(str(rollout.id), Kind.ROLLOUT_MOVED, **data)])
     return [None] * len(params)
 
@@ -326,7 +327,7 @@ def skip_members(tx: Tx, params: Sequence[Rollout]) -> list[None]:
         moved = tx.rollouts.move_all(ACME, rollout.id, {State.SCHEDULED}, State.SKIPPED, "stopped", NOW)
         stopped = replace(rollout, state=RolloutState.STOPPED)
         tx.rollouts.save(ACME, stopped)
-        data = {"from": "running", "to": "stopped", "moved": {"skip_scheduled": moved}}
+        data: dict[str, Any] = {"from": "running", "to": "stopped", "moved": {"skip_scheduled": moved}}
         tx.events.add([happening(str(rollout.id), Kind.ROLLOUT_MOVED, **data)])
     return [None] * len(params)
 
@@ -384,7 +385,8 @@ async def test_devices_of_no_rollout_are_asked_anew_only_where_members_may_have_
     await worker.store.write(add_devices, (ACME, [device(DEV)]))
     await worker.registry.device(ACME, DEV)
     before = await worker.registry.device(ACME, DEV)
-    what = happening("9", kind, **({"from": was, "to": now, "moved": moved} if was else {}))
+    data: dict[str, Any] = {"from": was, "to": now, "moved": moved} if was else {}
+    what = happening("9", kind, **data)
     await worker.store.write(record, what)
     assert (await worker.registry.device(ACME, DEV) is before) is kept
 

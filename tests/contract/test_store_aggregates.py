@@ -166,6 +166,14 @@ def test_an_upload_belongs_to_its_tenant(tx: Tx) -> None:
     tx.blobs.end_upload(ACME, "u1")
 
 
+def test_uploads_that_were_begun_long_ago_are_forgotten(tx: Tx) -> None:
+    tx.blobs.begin_upload(ACME, "old", GIB, "a", NOW)
+    tx.blobs.begin_upload(RIVAL, "young", GIB, "b", later(5))
+    assert tx.blobs.prune_uploads(later(1)) == 1
+    assert tx.blobs.upload(ACME, "old") is None
+    assert tx.blobs.upload(RIVAL, "young") is not None
+
+
 def test_an_answer_is_remembered_for_its_token(tx: Tx) -> None:
     one, other = TokenId("one"), TokenId("other")
     body = bytes(range(256))

@@ -142,8 +142,8 @@ def test_old_happenings_are_forgotten(sides: tuple[Begin, Begin]) -> None:
     write, read = sides
     with write() as tx:
         tx.events.add([Happening(ACME, later(n), "system", Kind.DEVICE_CHANGED, f"{n}") for n in range(10)])
-        assert tx.events.prune(later(4)) == 4
-        assert tx.events.prune(later(4)) == 0
+        assert tx.events.prune(later(4), 100) == 4
+        assert tx.events.prune(later(4), 100) == 0
     with read() as tx:
         assert names(tx.events.page(ACME, START, 100)) == [f"{n}" for n in range(4, 10)]
 
@@ -155,7 +155,7 @@ def test_a_forgotten_record_goes_on_counting(sides: tuple[Begin, Begin]) -> None
     with read() as tx:
         before, mark = tx.events.last(), tx.events.mark()
     with write() as tx:
-        assert tx.events.prune(later(1)) == 1
+        assert tx.events.prune(later(1), 100) == 1
     with read() as tx:
         assert tx.events.last() == START
     with write() as tx:

@@ -116,7 +116,9 @@ class TestDevices:
         road = served.device(device, token)
         release = released(api, hardware=model)
         rollout = api.post("/rollouts", json={"release": release, "target": f"id=={device}"}).json()["id"]
-        assert api.post(f"/devices/{device}/lifecycle", json={"event": "quarantine"}).json()["lifecycle"] == "quarantined"
+        assert (
+            api.post(f"/devices/{device}/lifecycle", json={"event": "quarantine"}).json()["lifecycle"] == "quarantined"
+        )
         api.post(f"/rollouts/{rollout}/start")
         assert "deploymentBase" not in road.links()
         assert api.get(f"/devices/{device}/why").json()["answers"][0]["rule"] == "device_active"
@@ -221,7 +223,9 @@ class TestReleases:
         product, version = released(api, publish=False).split(":")
         here = f"/releases/{product}/{version}"
         assert api.get(here).json()["state"] == "draft"
-        problem(api.post("/rollouts", json={"release": f"{product}:{version}", "target": "id==*"}), 409, "invalid_state")
+        problem(
+            api.post("/rollouts", json={"release": f"{product}:{version}", "target": "id==*"}), 409, "invalid_state"
+        )
         refused = problem(api.post(f"{here}/deprecate"), 409, "invalid_state")
         assert set(refused["allowed"]) == {"publish", "withdraw"}
         for order, state in (("publish", "published"), ("deprecate", "deprecated"), ("withdraw", "withdrawn")):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no swupdate here: apt-g
 
 PAYLOAD = bytes(range(256)) * 800  # 200 KiB
 LARGE = PAYLOAD * 20  # 4 MiB
-PATIENCE_S = 90
+PATIENCE_S = 60
 
 
 @dataclass

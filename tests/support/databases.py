@@ -6,9 +6,7 @@ own folders are closed to other users, and as root the server runs as one. The s
 
 import fcntl
 import itertools
-import os
 import shutil
-import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -89,9 +87,8 @@ class PostgresDatabases:
 
 
 def _start(folder: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR when it is imported
-        from pgserver.postgres_server import get_server
+    from pgserver.postgres_server import get_server
+
     # As root it adds a user first: one process at a time.
     with Path(tempfile.gettempdir(), "otaru-pg.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -101,6 +98,9 @@ def _start(folder: Path) -> Any:
 @contextmanager
 def postgres_server() -> Iterator[PostgresDatabases]:
     """A PostgreSQL server on a socket in a temporary folder, gone afterwards."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR when it is imported
+        from pgserver._commands import pg_ctl  # type: ignore[attr-defined]  # made at import
     folder = Path(tempfile.mkdtemp(prefix="otaru-pg-"))
     server = _start(folder / "data")
     try:
@@ -111,6 +111,8 @@ def postgres_server() -> Iterator[PostgresDatabases]:
             connection.execute("SELECT pg_reload_conf()")
         yield PostgresDatabases(uri)
     finally:
-        os.kill(server.get_pid(), signal.SIGQUIT)  # at once: nothing of it is kept
+        # At once, since nothing of it is kept; then the wheel has only its folder to remove.
+        pg_ctl(["-m", "immediate", "-w", "stop"], pgdata=server.pgdata, user=server.system_user)
+        server._postmaster_info = None
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

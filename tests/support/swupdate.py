@@ -1,5 +1,6 @@
 """Debian's SWUpdate, unmodified, as a device: a daemon in a folder of its own."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -10,7 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.ddi import eventually
+
 PROGRAM = shutil.which("swupdate")
+
+_START = Path(tempfile.gettempdir()) / "otaru-tests-swupdate.lock"
 
 _CONFIG = """globals : {{ loglevel = 5; public-key-file = "{certificate}"; }};
 suricatta : {{
@@ -46,17 +51,36 @@ class Swupdate:
 
     def start(self, *options: str) -> None:
         """Start the daemon; `-c 2` and `-c 3` are what a boot script says of the last update."""
+        # Instances share a name space of abstract sockets: each takes the first free "NotifyServer…" when it starts. Two
+        # that start at once may take the same, and then one of them ends or never hears of its own progress.
+        with _START.open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._start(options)
+            eventually(self._up, 20, self.said)
+
+    def _start(self, options: tuple[str, ...]) -> None:
         assert PROGRAM is not None
+        self._socket.unlink(missing_ok=True)
         command = [PROGRAM, "-f", str(self.folder / "swupdate.cfg"), "-H", "default:1.0", "-l", "5"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "-u", " ".join(options)] if options else [*command, "-u", ""],
+                [*command, "-u", " ".join(options)],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
                 env={**os.environ, "TMPDIR": str(self.folder)},
                 start_new_session=True,
+                restore_signals=False,  # SIGPIPE stays ignored, as under systemd: else a busy SWUpdate may die of it
             )
+
+    def _up(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.said()
+        return self._socket.exists()
+
+    @property
+    def _socket(self) -> Path:
+        return self.folder / "sockinstctrl"
 
     def stop(self) -> None:
         """End it, as a reboot would."""
@@ -76,8 +100,8 @@ class Swupdate:
         self.start(*options)
 
     def said(self) -> str:
-        """Its log."""
-        return self.log.read_text(errors="replace")
+        """The end of its log."""
+        return "\n" + "\n".join(self.log.read_text(errors="replace").splitlines()[-60:])
 
 
 @contextmanager

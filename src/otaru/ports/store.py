@@ -190,6 +190,9 @@ class BlobRows(Protocol):
         ...
 
     def end_upload(self, tenant: TenantId, upload: str) -> None: ...
+    def prune_uploads(self, before: datetime) -> int:
+        """Forget uploads, of all tenants, that were begun before; how many."""
+        ...
 
 
 class Rollouts(Protocol):
@@ -362,8 +365,8 @@ class Events(Protocol):
         """Where the record ends now."""
         ...
 
-    def prune(self, before: datetime) -> int:
-        """Forget what is older than the retention; how many."""
+    def prune(self, before: datetime, limit: int) -> int:
+        """Forget, of the `limit` oldest, those of all tenants from before; how many."""
         ...
 
 

@@ -85,3 +85,6 @@ class SqlBlobRows:
 
     def end_upload(self, tenant: TenantId, upload: str) -> None:
         self.session.connection.execute(delete(tables.upload).where(_U.tenant == tenant, _U.upload == upload))
+
+    def prune_uploads(self, before: datetime) -> int:
+        return self.session.connection.execute(delete(tables.upload).where(_U.created_at < before)).rowcount

@@ -149,8 +149,11 @@ class SqlEvents:
         except ValueError:  # a kind that a newer program records: old workers serve on while new ones start
             return None, present
 
-    def prune(self, before: datetime) -> int:
-        return self.session.connection.execute(delete(tables.event).where(_E.at < before)).rowcount
+    def prune(self, before: datetime, limit: int) -> int:
+        # By position, which has an index and grows with time: what is young is not looked at.
+        oldest = select(_E.sequence).order_by(_E.transaction, _E.sequence).limit(limit)
+        old = delete(tables.event).where(_E.sequence.in_(oldest), _E.at < before)
+        return self.session.connection.execute(old).rowcount
 
     def _settled(self, query: Select[Any]) -> Select[Any]:
         return query.where(_SETTLED) if self.session.postgres else query

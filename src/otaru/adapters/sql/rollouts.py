@@ -137,7 +137,6 @@ class SqlRollouts:
             )
             .order_by(shuffled)
             .limit(limit)
-            .with_for_update(of=table, skip_locked=True)
         )
         return [(tenant, rollout) for tenant, rollout in self._session.connection.execute(due)]
 

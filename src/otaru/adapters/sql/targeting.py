@@ -6,7 +6,7 @@ match are wanted. As a *probe* it asks each device in turn, by key: right when d
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from sqlalchemy import Column, ColumnElement, Select, and_, exists, func, literal, or_, select, true, union
@@ -17,7 +17,7 @@ from otaru.domain.ids import TenantId
 from otaru.domain.targeting import And, Field, Or, Query, Term
 
 FEW = 10_000
-"""Up to so many devices, a set is fetched whole and sorted; above, a page is read in the order of an index."""
+"""Up to so many devices, a set is fetched whole and sorted; above, only an index that is in the order of ids is read."""
 
 
 class _Form(Enum):
@@ -37,7 +37,7 @@ def page(session: Session, tenant: TenantId, query: Query | None, after: str, li
     Each alternative of an `or` brings its own first ones: the first of all are among them.
     """
     if query is None:
-        return _scan(tenant, true(), after, limit)
+        return _scan(tenant, device.c.device > after, limit)
     arms = [_arm(session, tenant, part, after, limit).subquery() for part in _alternatives(query)]
     if len(arms) == 1:
         return select(arms[0].c.device).order_by(arms[0].c.device)
@@ -54,42 +54,55 @@ def _alternatives(query: Query) -> Iterator[Query]:
 
 
 def _arm(session: Session, tenant: TenantId, query: Query, after: str, limit: int) -> Select[tuple[str]]:
-    """One alternative, read in the order of the index that gives the fewest devices to look at."""
-    terms = [part for part in (query.parts if isinstance(query, And) else (query,)) if isinstance(part, Term)]
-    sized = [(_size(session, tenant, term), term) for term in terms if term.pieces[0]]
-    size, driver = min(sized, key=lambda pair: (pair[0], pair[1].exact is None), default=(FEW, None))
-    rest = and_(true(), *(_condition(session, tenant, p, _Form.PROBE) for p in _others(query, driver)))
-    if driver is None or driver.field is Field.ID or (size >= FEW and driver.exact is None):
-        return _scan(tenant, _condition(session, tenant, query, _Form.PROBE), after, limit)
-    if driver.exact is None:
-        return _scan(tenant, and_(_condition(session, tenant, driver, _Form.SET), rest), after, limit)
-    if driver.field is Field.HARDWARE:
-        # Its index lies on `device` itself and is in the order of ids.
-        return _scan(tenant, and_(_condition(session, tenant, driver, _Form.SET), rest), after, limit)
-    listed = _listed(session, tenant, driver).subquery()
+    """One alternative, led by the term whose index leaves the fewest devices to look at."""
+    parts = query.parts if isinstance(query, And) else (query,)
+    leader = _leader(session, tenant, [part for part in parts if isinstance(part, Term) and part.pieces[0]])
+    rest = and_(true(), *(_condition(session, tenant, part, _Form.PROBE) for part in parts if part is not leader))
+    if leader is None:
+        return _scan(tenant, and_(device.c.device > after, rest), limit)
+    if leader.field is Field.ID:
+        return _scan(tenant, and_(_ids_from(session, leader, after), rest), limit)
+    if leader.exact is not None and leader.field is Field.HARDWARE:
+        return _scan(tenant, and_(device.c.device > after, device.c.model == leader.exact, rest), limit)
+    listed = _listed(session, tenant, leader)
+    if leader.exact is None:
+        (key,) = listed.selected_columns
+        return _scan(tenant, and_(device.c.device.in_(listed.where(key > after)), rest), limit)
+    found = listed.subquery()
     return (
-        select(listed.c.device)
-        .join(device, and_(device.c.tenant == tenant, device.c.device == listed.c.device))
-        .where(listed.c.device > after, rest)
-        .order_by(listed.c.device)
+        select(found.c.device)
+        .join(device, and_(device.c.tenant == tenant, device.c.device == found.c.device))
+        .where(found.c.device > after, rest)
+        .order_by(found.c.device)
         .limit(limit)
     )
 
 
-def _scan(tenant: TenantId, where: ColumnElement[bool], after: str, limit: int) -> Select[tuple[str]]:
-    ids = select(device.c.device).where(device.c.tenant == tenant, device.c.device > after, where)
+def _scan(tenant: TenantId, where: ColumnElement[bool], limit: int) -> Select[tuple[str]]:
+    ids = select(device.c.device).where(device.c.tenant == tenant, where)
     return ids.order_by(device.c.device).limit(limit)
 
 
-def _others(query: Query, driver: Term | None) -> Iterator[Query]:
-    if isinstance(query, And):
-        yield from (part for part in query.parts if part is not driver)
+def _ids_from(session: Session, term: Term, after: str) -> ColumnElement[bool]:
+    """Ids above `after` that a term means. Of two lower bounds SQLite would take either one: it is given the higher."""
+    if term.exact is not None:
+        return and_(device.c.device == term.exact, device.c.device > after)
+    first = term.pieces[0]
+    bound = device.c.device > after if after >= first else device.c.device >= first
+    return and_(bound, *_beneath(device.c.device, first), *_like(session, device.c.device, term.pieces))
+
+
+def _leader(session: Session, tenant: TenantId, terms: Sequence[Term]) -> Term | None:
+    """The term whose index lists the fewest devices, counted to FEW; none where all are many and in another order."""
+    in_order = [term for term in terms if term.exact is not None or term.field is Field.ID]
+    if len(terms) == len(in_order) <= 1:
+        return next(iter(terms), None)
+    sized = [(_size(session, tenant, term), term) for term in terms]
+    allowed = [(size, term) for size, term in sized if size < FEW or term in in_order]
+    return min(allowed, key=lambda pair: pair[0], default=(0, None))[1]
 
 
 def _size(session: Session, tenant: TenantId, term: Term) -> int:
-    """How many devices a term's index lists, counted no further than FEW."""
-    if term.field is Field.ID:
-        return 1 if term.exact is not None else FEW
     few = _listed(session, tenant, term).limit(FEW).subquery()
     return session.connection.execute(select(func.count()).select_from(few)).scalar_one()
 
@@ -139,24 +152,28 @@ def _fits(session: Session, column: Column[str], term: Term) -> ColumnElement[bo
     """Whether a column's text is one that the term's pieces and wildcards describe."""
     if term.exact is not None:
         return column == term.exact
-    first, *rest = term.pieces
-    bounds: list[ColumnElement[bool]] = []
-    if first:
-        bounds.append(column >= first)
-        if (end := _behind(first)) is not None:
-            bounds.append(column < end)
-    if any(rest):
-        bounds.append(_like(session, column, term.pieces))
-    return and_(true(), *bounds)
+    first = term.pieces[0]
+    above = [column >= first] if first else []
+    return and_(true(), *above, *_beneath(column, first), *_like(session, column, term.pieces))
 
 
-def _like(session: Session, column: Column[str], pieces: tuple[str, ...]) -> ColumnElement[bool]:
+def _beneath(column: Column[str], first: str) -> Iterator[ColumnElement[bool]]:
+    """The upper bound of all that starts with `first`, where it has one."""
+    if first and (end := _behind(first)) is not None:
+        yield column < end
+
+
+def _like(session: Session, column: Column[str], pieces: tuple[str, ...]) -> Iterator[ColumnElement[bool]]:
+    """The pattern, where it says more than how the text starts."""
+    if not any(pieces[1:]):
+        return
     if session.postgres:
         literal_runs = (p.replace("!", "!!").replace("%", "!%").replace("_", "!_") for p in pieces)
-        return column.like("%".join(literal_runs), escape="!")
-    # In GLOB a class of one sign is that sign; a closing bracket outside a class is itself.
-    signs = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]"})
-    return column.op("GLOB", is_comparison=True)("*".join(p.translate(signs) for p in pieces))
+        yield column.like("%".join(literal_runs), escape="!")
+    else:
+        # In GLOB a class of one sign is that sign; a closing bracket outside a class is itself.
+        signs = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]"})
+        yield column.op("GLOB", is_comparison=True)("*".join(p.translate(signs) for p in pieces))
 
 
 def _behind(prefix: str) -> str | None:

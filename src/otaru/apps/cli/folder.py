@@ -23,14 +23,14 @@ T = TypeVar("T")
 WAITS_S = (0.1, 0.2, 0.5, 1.0, 1.0, 1.0, 1.0)
 
 
-def on_folder(data: Path, ask: Callable[[Api], T], do: "Callable[[World], Awaitable[T]]") -> T:
-    """`ask` the folder's server, or `do` it on the folder where no server runs.
+def on_folder(data: Path, ask: Callable[[Api], T], do: "Callable[[World], Awaitable[T]]", *, make: bool) -> T:
+    """`ask` the folder's server, or `do` it on the folder where no server runs; `make` one that is missing.
 
     Raises:
-        InvalidInputError: there is no such data folder.
+        InvalidInputError: there is no such data folder, and none is to be made.
         DataFolderError: it cannot be used, or another process holds it and does not answer.
     """
-    if not data.is_dir():
+    if not make and not data.is_dir():
         raise InvalidInputError(f"there is no data folder {data}", hint="otaru serve --data DIR makes one.")
     admin = data / "admin.sock"
     for wait_s in (*WAITS_S, None):

@@ -68,11 +68,15 @@ class _Writer:
     def __init__(self, out: TextIO | None) -> None:
         self._out = out
         self._csv = csv.writer(out, lineterminator="\n") if out is not None else None
-        self.writerow(("id", "token"))
+        self._begun = False
 
     def writerow(self, row: tuple[str, str]) -> None:
-        if self._csv is not None:
-            self._csv.writerow(row)
+        if self._csv is None:
+            return
+        if not self._begun:
+            self._begun = True
+            self._csv.writerow(("id", "token"))
+        self._csv.writerow(row)
 
     def flush(self) -> None:
         if self._out is not None:

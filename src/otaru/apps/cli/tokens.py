@@ -59,7 +59,7 @@ def create(
         made = await tokens.create(world, DEFAULT_TENANT, Actor(LOCAL), role, label, life)
         return _shape(made.token) | {"token": made.secret}
 
-    made = _either(data, server, token, ca, ask, do)
+    made = _either(data, server, token, ca, ask, do, make=True)
     printer.result(made, f"Token {made['id']} ({made['role']}), shown once: {made['token']}")
 
 
@@ -124,10 +124,12 @@ LOCAL = "user:local"
 """The record's name for who works on the data folder itself."""
 
 
-def _either(data: Path | None, server: str | None, token: str | None, ca: str | None, ask: Any, do: Any) -> Any:
+def _either(
+    data: Path | None, server: str | None, token: str | None, ca: str | None, ask: Any, do: Any, *, make: bool = False
+) -> Any:
     """On the data folder where one is named, else on the server."""
     if data is not None:
-        return on_folder(data, ask, do)
+        return on_folder(data, ask, do, make=make)
     with connect(server, token, ca) as api:
         return ask(api)
 

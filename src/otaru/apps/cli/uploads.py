@@ -105,6 +105,9 @@ def _in_pieces(api: Api, file: LocalFile, progress: Progress) -> Any:
                 return api.post(f"{here}/finish", {"sha256": file.sha256})
             offset = _piece(api, here, file, offset, progress)
             refused = 0
+        except InvalidInputError:
+            api.delete(here)  # what is there of it belongs to no file any more
+            raise
         except (InvalidStateError, NotFoundError):
             # Another run sends to the same upload and may have finished it, or our last piece arrived without an answer.
             if (known := _known(api, file)) is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -80,6 +81,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             tasks.create_task(local.serve(sockets=[admin]))
             tasks.create_task(public.serve(sockets=[listener]))
             await _greet(runtime, public, listener)
+            gc.freeze()  # what start-up made stays: later collections need not walk it
             await runtime.closing.wait()
             await work
 

@@ -1,24 +1,33 @@
-"""Forgetting what has had its time: old events, old idempotency keys, abandoned uploads, bytes that nobody needs."""
+"""Forgetting what has had its time: old events, old idempotency keys, abandoned uploads."""
 
 from datetime import datetime, timedelta
 
 from otaru.ports.store import Tx, one
-from otaru.services.control import artifacts
 from otaru.services.control.world import World
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 UPLOADS_KEPT = timedelta(days=2)
+"""Since somebody last sent a part of it."""
+UPLOAD_ROWS_KEPT = timedelta(days=30)
+"""Since it began: the row without its bytes is small, and an upload may take long."""
+_EVENTS_AT_ONCE = 5_000
 
 
 async def housekeep(world: World, events_kept: timedelta) -> None:
-    """One round; repeating it is harmless."""
+    """One round; repeating it is harmless. Events go in small transactions: reports do not wait behind them."""
     now = world.clock.now()
-    await world.store.write(_prune, (now - events_kept, now - IDEMPOTENCY_KEPT))
-    await artifacts.sweep(world, UPLOADS_KEPT)
+    while await world.store.write(_prune_events, now - events_kept) == _EVENTS_AT_ONCE:
+        pass
+    await world.store.write(_prune_rest, now)
+    await world.blobs.sweep(now - UPLOADS_KEPT)
 
 
 @one
-def _prune(tx: Tx, before: tuple[datetime, datetime]) -> None:
-    events, keys = before
-    tx.events.prune(events)
-    tx.idempotency.prune(keys)
+def _prune_events(tx: Tx, before: datetime) -> int:
+    return tx.events.prune(before, _EVENTS_AT_ONCE)
+
+
+@one
+def _prune_rest(tx: Tx, now: datetime) -> None:
+    tx.idempotency.prune(now - IDEMPOTENCY_KEPT)
+    tx.blobs.prune_uploads(now - UPLOAD_ROWS_KEPT)

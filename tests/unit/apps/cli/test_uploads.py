@@ -78,6 +78,9 @@ class Stranger:
         assert found is not None, where
         if found[1] not in self.uploads:
             return problem(404, "not_found")
+        if request.method == "DELETE":
+            del self.uploads[found[1]]
+            return httpx.Response(204)
         if found[2]:
             self.uploads[f"gone-{found[1]}"] = content = self.uploads.pop(found[1])
             return self._store(bytes(content), json.loads(body)["sha256"])
@@ -244,3 +247,4 @@ def test_a_file_that_changes_meanwhile_is_never_stored(tmp_path: Path, change: C
     with server.api() as api, pytest.raises(OtaruError):
         upload(api, local)
     assert server.blobs == {}
+    assert server.uploads.keys() <= {"gone-0"}, "what nobody can go on with is left behind"

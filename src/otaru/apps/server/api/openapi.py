@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from otaru import __version__
 from otaru.apps.server.api.call import Needs
+from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.problems import Problem
 
 DESCRIPTION = """Updates the firmware of fleets: devices, releases, staged rollouts.
@@ -69,6 +70,8 @@ def _settle(operation: dict[str, Any], route: APIRoute) -> None:
     answers = operation["responses"]
     for status in [s for s, answer in answers.items() if "HTTPValidationError" in str(answer)]:
         del answers[status]
+    if "requestBody" in operation:
+        answers.setdefault("413", errors(413)[413])
     for needs in _needs(route.dependant):
         operation["x-permission"] = str(needs.permission)
 

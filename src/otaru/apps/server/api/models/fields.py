@@ -39,7 +39,7 @@ def by(parse: Callable[[str], Any]) -> AfterValidator:
         try:
             parse(text)
         except InvalidInputError as error:
-            sentence = f"{error.message} {error.hint}" if error.hint else error.message
+            sentence = f"{error.message}. {error.hint}" if error.hint else error.message
             raise PydanticCustomError("invalid", "{sentence}", {"sentence": sentence}) from None
         return text
 
@@ -97,7 +97,7 @@ HardwareName = Annotated[
     Field(
         min_length=1,
         max_length=257,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._ /+-]*(:[A-Za-z0-9][A-Za-z0-9._ /+-]*)?$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._ /+-]{0,127}(:[A-Za-z0-9][A-Za-z0-9._ /+-]{0,127})?$",
         examples=["rpi4", "rpi4:b"],
     ),
     by(hardware),
@@ -117,7 +117,7 @@ ReleaseText = Annotated[
     Field(
         min_length=3,
         max_length=257,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*:[A-Za-z0-9][A-Za-z0-9._+~:-]*$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}:[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127}$",
         examples=["app:1.1.0"],
     ),
     by(release_name),

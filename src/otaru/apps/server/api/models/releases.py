@@ -158,7 +158,7 @@ class UploadIn(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"filename": "app-1.1.0.swu", "size": 1048576}]})
 
     filename: FileName
-    size: Annotated[int | None, Field(ge=0, lt=2**62, description="How many bytes it will have.")] = None
+    size: Annotated[int | None, Field(ge=0, le=2**53 - 1, description="How many bytes it will have.")] = None
 
 
 class UploadOut(Out):

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from otaru.apps.server.api.models.fields import LINE, Body, Line, Out
 from otaru.services.control.tenants import Change, Seen
 
-Bytes = Annotated[int, Field(ge=0, lt=2**62)]
+Bytes = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Model = Annotated[str, Field(min_length=1, max_length=128, pattern=LINE)]
 Part = Annotated[str, Field(min_length=1, max_length=64, pattern=LINE)]
 
