@@ -42,7 +42,7 @@ class Goal:
 
     def shown(self, value: float) -> str:
         """A value in the goal's unit."""
-        return f"{value * 100:.0f} %" if self.percent else f"{value:.3g}x"
+        return f"{value * 100:.3g} %" if self.percent else f"{value:.3g}x"
 
     def word(self, value: float) -> str:
         """How a value stands to the goal."""

@@ -12,6 +12,8 @@ from typing import Protocol
 from benchmarks.load import WORD, Work
 
 TENANT = "DEFAULT"
+REPORTERS = 2000
+"""So many devices of a fleet report, a wave of a larger one; all of a smaller one."""
 
 
 class MissingError(Exception):
@@ -86,9 +88,9 @@ class Subject(Protocol):
         ...
 
     def reports(self) -> Work | None:
-        """Have every device in the middle of an update, with its first report behind it; the reports that follow.
+        """Have the first REPORTERS devices in the middle of an update, their first report behind them; what follows.
 
-        None where it takes none.
+        None where it takes no reports.
         """
         ...
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import otaru
 from benchmarks.load import Work, apply_once, write_calls
-from benchmarks.subjects import Device, MissingError, polls, proceeding, reports
+from benchmarks.subjects import REPORTERS, Device, MissingError, polls, proceeding, reports
 from benchmarks.subjects.process import Process, ask, ask_bytes
 
 _BATCH = 1000
@@ -73,6 +73,7 @@ class Otaru:
         return said
 
     def reports(self) -> Work:
+        reporters = self._devices[:REPORTERS]
         sha256 = self._upload(b"firmware of the benchmark")
         release = {
             "product": "app",
@@ -82,15 +83,15 @@ class Otaru:
         self._ask("POST", "/releases", release)
         rollout = self._ask("POST", "/rollouts", {"release": "app:1.1.0", "target": "hardware==default", "start": True})
         offers = self._process.folder / "offers.tsv"
-        write_calls(offers, list(polls(self._devices)))
-        apply_once(Work(self._process.port, offers, len(self._devices)), word="")
+        write_calls(offers, list(polls(reporters)))
+        apply_once(Work(self._process.port, offers, len(reporters)), word="")
         counts = self._ask("GET", f"/rollouts/{rollout['id']}")["counts"]
-        if counts.get("offered") != len(self._devices):
-            raise RuntimeError(f"{len(self._devices)} devices should have been offered their update: {counts}")
-        action = str(self._ask("GET", f"/devices/{self._devices[0].id}")["history"][0]["action"])
+        if counts.get("offered") != len(reporters):
+            raise RuntimeError(f"{len(reporters)} devices should have been offered their update: {counts}")
+        action = str(self._ask("GET", f"/devices/{reporters[0].id}")["history"][0]["action"])
         calls = self._process.folder / "reports.tsv"
-        write_calls(calls, list(reports(self._devices, action)))
-        work = Work(self._process.port, calls, len(self._devices), proceeding(action))
+        write_calls(calls, list(reports(reporters, action)))
+        work = Work(self._process.port, calls, len(reporters), proceeding(action))
         apply_once(work, word="warm")
         return work
 

@@ -62,7 +62,7 @@ def send(client: httpx.Client, operation: Operation, **names: object) -> httpx.R
 
 
 @pytest.mark.parametrize("role", Role)
-def test_every_operation_asks_for_its_permission(served: Apis, operations: list[Operation], role: Role):
+def test_every_operation_asks_for_its_permission(served: Apis, operations: list[Operation], role: Role) -> None:
     with served.client(role, MATRIX) as client:
         for operation in operations:
             answer = send(client, operation, **NOWHERE)
@@ -89,7 +89,9 @@ def test_every_operation_asks_for_its_permission(served: Apis, operations: list[
         {"Cookie": ";;;=,"},
     ],
 )
-def test_no_operation_does_without_a_credential(served: Apis, operations: list[Operation], headers: dict[str, str]):
+def test_no_operation_does_without_a_credential(
+    served: Apis, operations: list[Operation], headers: dict[str, str]
+) -> None:
     with httpx.Client(base_url=f"{served.server.url}/api/v1", headers=headers) as nobody:
         for operation in operations if len(headers) == 0 else operations[:3]:
             answer = send(nobody, operation, **NOWHERE)
@@ -97,7 +99,7 @@ def test_no_operation_does_without_a_credential(served: Apis, operations: list[O
             assert answer.headers["www-authenticate"] == 'Bearer realm="otaru"'
 
 
-def test_a_device_token_or_a_login_code_is_no_api_token(served: Apis, api: httpx.Client):
+def test_a_device_token_or_a_login_code_is_no_api_token(served: Apis, api: httpx.Client) -> None:
     token = api.post("/devices", json={"id": "dev-with-token", "hardware": "x"}).json()["token"]
     code = served.server.login.partition("code=")[2]
     for secret in (token, code):
@@ -105,9 +107,7 @@ def test_a_device_token_or_a_login_code_is_no_api_token(served: Apis, api: httpx
         problem(answer, 401, "unauthenticated")
 
 
-def test_a_tenant_sees_nothing_of_another(
-    served: Apis, operations: list[Operation], api: httpx.Client, other: httpx.Client
-):
+def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: httpx.Client, other: httpx.Client) -> None:
     """Every operation on a thing of one tenant is, for another tenant's admin, about nothing at all."""
     rollout = planned(api, start=True)
     here = f"/rollouts/{rollout['id']}"
@@ -135,7 +135,7 @@ def test_a_tenant_sees_nothing_of_another(
     assert api.get(f"/uploads/{ours['upload']}").json()["offset"] == 0
 
 
-def test_lists_hold_nothing_of_another_tenant(served: Apis, api: httpx.Client, other: httpx.Client):
+def test_lists_hold_nothing_of_another_tenant(api: httpx.Client, other: httpx.Client) -> None:
     added(api)
     planned(api)
     released(api)
@@ -148,7 +148,7 @@ def test_lists_hold_nothing_of_another_tenant(served: Apis, api: httpx.Client, o
     assert other.get("/devices", params={"count": True}).json()["total"] == 0
 
 
-def test_names_are_free_again_in_another_tenant(served: Apis, api: httpx.Client):
+def test_names_are_free_again_in_another_tenant(served: Apis, api: httpx.Client) -> None:
     device = added(api)
     with served.client(Role.OPERATOR, MATRIX) as elsewhere:
         assert elsewhere.post("/devices", json={"id": device, "hardware": "x"}).status_code == 201
@@ -156,13 +156,13 @@ def test_names_are_free_again_in_another_tenant(served: Apis, api: httpx.Client)
     assert api.get(f"/devices/{device}").json()["hardware"] == "rpi4"
 
 
-def test_bytes_of_another_tenant_make_no_release(served: Apis, api: httpx.Client, other: httpx.Client):
+def test_bytes_of_another_tenant_make_no_release(api: httpx.Client, other: httpx.Client) -> None:
     sha256 = uploaded(api, b"not theirs")
     body = {"product": "thief", "version": "1", "artifacts": [{"sha256": sha256, "filename": "a", "hardware": ["x"]}]}
     problem(other.post("/releases", json=body), 404, "not_found")
 
 
-def test_the_tenant_is_the_tokens_whatever_the_request_says(served: Apis):
+def test_the_tenant_is_the_tokens_whatever_the_request_says(served: Apis) -> None:
     for tenant in (DEFAULT_TENANT, OTHER):
         with served.client(Role.VIEWER, tenant) as client:
             assert client.get("/tenant", params={"tenant": "DEFAULT"}).json()["id"] == tenant

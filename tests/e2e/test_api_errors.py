@@ -8,13 +8,13 @@ from tests.support.api import Apis, added, fresh, planned, problem, released, up
 JSON = {"Content-Type": "application/json"}
 
 
-def test_an_unknown_address(served: Apis, api: httpx.Client):
+def test_an_unknown_address(served: Apis, api: httpx.Client) -> None:
     problem(api.get("/nonsense"), 404, "not_found")
     problem(httpx.get(f"{served.server.url}/nonsense"), 404, "not_found")
     problem(httpx.get(f"{served.server.url}/api/docs/../../etc/passwd"), 404, "not_found")
 
 
-def test_a_method_that_an_address_does_not_know(api: httpx.Client):
+def test_a_method_that_an_address_does_not_know(api: httpx.Client) -> None:
     answer = api.put("/devices")
     assert problem(answer, 405, "method_not_allowed")["allowed"] == ["GET", "POST"]
     assert answer.headers["allow"] == "GET, POST"
@@ -34,13 +34,13 @@ def test_a_method_that_an_address_does_not_know(api: httpx.Client):
         (b'{"id": "a", "hardware": "x", "tags": [1' + b"0" * 5000 + b"]}", "not JSON"),
     ],
 )
-def test_a_body_that_is_no_json_object_says_what_was_expected(api: httpx.Client, content: bytes, says: str):
+def test_a_body_that_is_no_json_object_says_what_was_expected(api: httpx.Client, content: bytes, says: str) -> None:
     told = problem(api.post("/devices", content=content, headers=JSON), 400, "invalid_input")
     assert says in told["detail"]
     assert "JSON" in told["hint"]
 
 
-def test_a_body_of_another_type(api: httpx.Client):
+def test_a_body_of_another_type(api: httpx.Client) -> None:
     told = problem(
         api.post("/devices", content=b"id=a", headers={"Content-Type": "application/x-www-form-urlencoded"}),
         400,
@@ -77,24 +77,26 @@ def test_a_body_of_another_type(api: httpx.Client):
         ("/uploads", {"filename": "../etc/passwd"}, "filename"),
     ],
 )
-def test_a_field_that_does_not_fit_is_named(api: httpx.Client, path: str, body: dict[str, object], field: str):
+def test_a_field_that_does_not_fit_is_named(api: httpx.Client, path: str, body: dict[str, object], field: str) -> None:
     told = problem(api.post(path, json=body), 400, "invalid_input")
     assert [e["field"] for e in told["errors"]] == [field]
     assert field in told["detail"]
 
 
-@pytest.mark.parametrize("content", [b'{"release":"app:1","target":"id==*","quorum":NaN}', b'{"id":"a","hardware":"\\ud800"}'])
-def test_numbers_and_texts_that_are_none(api: httpx.Client, content: bytes):
+@pytest.mark.parametrize(
+    "content", [b'{"release":"app:1","target":"id==*","quorum":NaN}', b'{"id":"a","hardware":"\\ud800"}']
+)
+def test_numbers_and_texts_that_are_none(api: httpx.Client, content: bytes) -> None:
     path = "/rollouts" if b"release" in content else "/devices"
     problem(api.post(path, content=content, headers=JSON), 400, "invalid_input")
 
 
-def test_secrets_are_not_told_back(api: httpx.Client):
+def test_secrets_are_not_told_back(api: httpx.Client) -> None:
     answer = api.post("/devices", json={"id": "a", "hardware": "x", "token": "secret with spaces"})
     assert "secret with spaces" not in answer.text
 
 
-def test_a_target_that_makes_no_sense_says_where(api: httpx.Client):
+def test_a_target_that_makes_no_sense_says_where(api: httpx.Client) -> None:
     told = problem(api.get("/devices", params={"q": "id==a;colour==red"}), 400, "invalid_query")
     assert told["column"] == 7
     body = {"release": released(api), "target": "id="}
@@ -102,13 +104,18 @@ def test_a_target_that_makes_no_sense_says_where(api: httpx.Client):
     problem(api.get("/devices", params={"q": "id==\x00"}), 400, "invalid_input")
 
 
-def test_policies_that_make_no_sense(api: httpx.Client):
+def test_policies_that_make_no_sense(api: httpx.Client) -> None:
     release = released(api)
-    for wrong in ({"waves": ["0"]}, {"waves": ["101%"]}, {"waves": ["0%"]}, {"start": True, "start_at": "2030-01-01T00:00:00Z"}):
+    for wrong in (
+        {"waves": ["0"]},
+        {"waves": ["101%"]},
+        {"waves": ["0%"]},
+        {"start": True, "start_at": "2030-01-01T00:00:00Z"},
+    ):
         problem(api.post("/rollouts", json={"release": release, "target": "id==*", **wrong}), 400, "invalid_input")
 
 
-def test_what_is_not_there(api: httpx.Client):
+def test_what_is_not_there(api: httpx.Client) -> None:
     for path in (
         "/devices/nobody",
         "/devices/nobody/why",
@@ -124,12 +131,12 @@ def test_what_is_not_there(api: httpx.Client):
     problem(api.post("/rollouts", json={"release": "nothing:1", "target": "id==*"}), 404, "not_found")
 
 
-def test_a_body_above_the_limit(api: httpx.Client):
+def test_a_body_above_the_limit(api: httpx.Client) -> None:
     told = problem(api.post("/devices", content=b" " * (1024 * 1024 + 1), headers=JSON), 413, "too_large")
     assert told["limit"] == 1024 * 1024
 
 
-def test_if_match_guards_changes_and_orders(api: httpx.Client):
+def test_if_match_guards_changes_and_orders(api: httpx.Client) -> None:
     device = added(api)
     here = f"/devices/{device}"
     etag = api.get(here).headers["etag"]
@@ -151,19 +158,19 @@ def test_if_match_guards_changes_and_orders(api: httpx.Client):
 
 
 @pytest.mark.parametrize("header", ["bytes=100-", "bytes=-0"])
-def test_a_range_outside_the_file(api: httpx.Client, header: str):
+def test_a_range_outside_the_file(api: httpx.Client, header: str) -> None:
     sha256 = uploaded(api, b"0123456789")
     answer = api.get(f"/artifacts/{sha256}/content", headers={"Range": header})
     problem(answer, 416, "range_not_satisfiable")
     assert answer.headers["content-range"] == "bytes */10"
 
 
-def test_bytes_that_are_not_the_announced_ones_leave_nothing(api: httpx.Client):
+def test_bytes_that_are_not_the_announced_ones_leave_nothing(api: httpx.Client) -> None:
     answer = api.post("/artifacts", params={"sha256": "0" * 64}, content=b"something else")
     problem(answer, 422, "checksum_mismatch")
 
 
-def test_numbers_of_pages_are_bounded(api: httpx.Client):
+def test_numbers_of_pages_are_bounded(api: httpx.Client) -> None:
     for limit in ("0", "1001", "-1", "many"):
         told = problem(api.get("/devices", params={"limit": limit}), 400, "invalid_input")
         assert told["errors"][0]["field"] == "limit"

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.api import Apis, added, fresh, planned, problem, released, uploaded
+from tests.support.api import added, fresh, planned, problem, released, uploaded
 
 
 def walk(api: httpx.Client, path: str, limit: int, **params: Any) -> list[dict[str, Any]]:
@@ -24,14 +24,14 @@ def walk(api: httpx.Client, path: str, limit: int, **params: Any) -> list[dict[s
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 1000])
-def test_pages_of_devices_are_the_list(api: httpx.Client, limit: int):
+def test_pages_of_devices_are_the_list(api: httpx.Client, limit: int) -> None:
     model = fresh("model")
     devices = sorted(added(api, hardware=model) for _ in range(6))
     found = walk(api, "/devices", limit, q=f"hardware=={model}")
     assert [d["id"] for d in found] == devices
 
 
-def test_a_page_that_is_just_full_is_the_last(api: httpx.Client):
+def test_a_page_that_is_just_full_is_the_last(api: httpx.Client) -> None:
     model = fresh("model")
     for _ in range(2):
         added(api, hardware=model)
@@ -39,7 +39,7 @@ def test_a_page_that_is_just_full_is_the_last(api: httpx.Client):
     assert (len(page["items"]), page["next"], page["total"]) == (2, None, 2)
 
 
-def test_every_list_comes_in_pages(api: httpx.Client):
+def test_every_list_comes_in_pages(api: httpx.Client) -> None:
     rollout = planned(api, 3)
     for _ in range(2):
         planned(api)
@@ -63,7 +63,7 @@ def test_every_list_comes_in_pages(api: httpx.Client):
         assert len(whole) >= (2 if "subject" not in params else 1), path
 
 
-def test_lists_filter(api: httpx.Client):
+def test_lists_filter(api: httpx.Client) -> None:
     rollout = planned(api)
     running = planned(api, start=True)
     states = {r["id"]: r["state"] for r in walk(api, "/rollouts", 100, state=["running", "paused"])}
@@ -97,11 +97,11 @@ def forged(text: bytes) -> str:
         forged(b"\xff\xff"),
     ],
 )
-def test_a_cursor_that_is_none_of_ours(api: httpx.Client, cursor: str):
+def test_a_cursor_that_is_none_of_ours(api: httpx.Client, cursor: str) -> None:
     problem(api.get("/devices", params={"cursor": cursor}), 400, "invalid_input")
 
 
-def test_a_cursor_of_another_list(api: httpx.Client):
+def test_a_cursor_of_another_list(api: httpx.Client) -> None:
     for _ in range(2):
         planned(api)
     numbers = api.get("/rollouts", params={"limit": 1}).json()["next"]
@@ -114,13 +114,13 @@ def test_a_cursor_of_another_list(api: httpx.Client):
     problem(api.get("/rollouts", params={"cursor": forged(b"[-1]")}), 400, "invalid_input")
 
 
-def test_positions_that_are_none(api: httpx.Client):
+def test_positions_that_are_none(api: httpx.Client) -> None:
     for position in ("1", "a-b", "1-", "-1-2", "9" * 39 + "-1", "²-1"):
         problem(api.get("/events", params={"after": position}), 400, "invalid_input")
     assert api.get("/events", params={"after": "0-9000000000000000000"}).json() == {"items": [], "next": None}
 
 
-def test_single_things_carry_their_edition(served: Apis, api: httpx.Client):
+def test_single_things_carry_their_edition(api: httpx.Client) -> None:
     rollout = planned(api)
     product, version = released(api).split(":")
     for path in (f"/rollouts/{rollout['id']}", f"/releases/{product}/{version}", f"/devices/{added(api)}", "/tenant"):

@@ -7,7 +7,7 @@ from tests.support.ddi import eventually
 
 
 class TestTokens:
-    def test_a_token_is_shown_once_and_opens_at_once(self, served: Apis, api: httpx.Client):
+    def test_a_token_is_shown_once_and_opens_at_once(self, served: Apis, api: httpx.Client) -> None:
         made = api.post("/tokens", json={"role": "viewer", "label": "dashboard", "expires_in_s": 3600}).json()
         assert (made["role"], made["label"]) == ("viewer", "dashboard")
         assert made["expires_at"] > made["created_at"]
@@ -17,7 +17,7 @@ class TestTokens:
         assert "token" not in listed
         assert made["token"] not in api.get("/tokens", params={"limit": 1000}).text
 
-    def test_a_revoked_token_is_dead_at_once_and_revoking_twice_is_fine(self, served: Apis, api: httpx.Client):
+    def test_a_revoked_token_is_dead_at_once_and_revoking_twice_is_fine(self, served: Apis, api: httpx.Client) -> None:
         made = api.post("/tokens", json={"role": "viewer"}).json()
         bearer = {"Authorization": f"Bearer {made['token']}"}
         assert api.delete(f"/tokens/{made['id']}").status_code == 204
@@ -25,28 +25,28 @@ class TestTokens:
         problem(answer, 401, "unauthenticated")
         assert api.delete(f"/tokens/{made['id']}").status_code == 204
 
-    def test_an_unknown_token_cannot_be_revoked(self, api: httpx.Client):
+    def test_an_unknown_token_cannot_be_revoked(self, api: httpx.Client) -> None:
         problem(api.delete("/tokens/0123456789abcdef"), 404, "not_found")
 
 
 class TestTenant:
-    def test_settings_change_one_by_one(self, matrix: httpx.Client):
+    def test_settings_change_one_by_one(self, matrix: httpx.Client) -> None:
         before = matrix.get("/tenant").json()
         after = matrix.patch("/tenant", json={"settings": {"polling_s": 61, "chunk_parts": {"nrf52": "bApp"}}}).json()
         assert after["settings"] == before["settings"] | {"polling_s": 61, "chunk_parts": {"nrf52": "bApp"}}
         assert after["edition"] == before["edition"] + 1
 
-    def test_a_halt_is_told_and_lifted(self, matrix: httpx.Client):
+    def test_a_halt_is_told_and_lifted(self, matrix: httpx.Client) -> None:
         assert matrix.post("/tenant/halt", json={"reason": "smoke"}).json()["halt_reason"] == "smoke"
         assert matrix.post("/tenant/halt", json={"reason": "fire"}).json()["halt_reason"] == "fire"
         assert matrix.post("/tenant/lift").json()["halted"] is False
         assert matrix.post("/tenant/lift").status_code == 200
 
-    def test_a_halt_without_a_reason_needs_no_body(self, matrix: httpx.Client):
+    def test_a_halt_without_a_reason_needs_no_body(self, matrix: httpx.Client) -> None:
         assert matrix.post("/tenant/halt").json()["halted"] is True
         matrix.post("/tenant/lift")
 
-    def test_a_gateway_token_is_shown_once_and_goes(self, served: Apis, api: httpx.Client):
+    def test_a_gateway_token_is_shown_once_and_goes(self, served: Apis, api: httpx.Client) -> None:
         device = added(api)
         token = api.post("/tenant/gateway-token").json()["token"]
         assert api.get("/tenant").json()["settings"]["gateway_token"] is True
@@ -59,7 +59,7 @@ class TestTenant:
 
 
 class TestDevices:
-    def test_a_device_is_added_with_all_that_is_known_of_it(self, api: httpx.Client):
+    def test_a_device_is_added_with_all_that_is_known_of_it(self, api: httpx.Client) -> None:
         body = {
             "id": fresh("dev"),
             "hardware": "rpi4:b",
@@ -78,16 +78,16 @@ class TestDevices:
         assert (installed["component"], installed["version"], installed["source"]) == ("app", "1.0.0", "factory")
         assert shown.headers["etag"] == '"1"'
 
-    def test_its_own_token_opens_the_road(self, served: Apis, api: httpx.Client):
+    def test_its_own_token_opens_the_road(self, served: Apis, api: httpx.Client) -> None:
         device, token = fresh("dev"), "a-token-of-its-own"
         assert api.post("/devices", json={"id": device, "hardware": "x", "token": token}).json()["token"] == token
         assert served.device(device, token).get().status_code == 200
 
-    def test_an_id_is_given_once(self, api: httpx.Client):
+    def test_an_id_is_given_once(self, api: httpx.Client) -> None:
         device = added(api)
         problem(api.post("/devices", json={"id": device, "hardware": "rpi4"}), 409, "already_exists")
 
-    def test_a_batch_names_what_was_taken(self, served: Apis, api: httpx.Client):
+    def test_a_batch_names_what_was_taken(self, served: Apis, api: httpx.Client) -> None:
         known, new = added(api), fresh("dev")
         devices = [{"id": name, "hardware": "rpi4", "installed": {"app": "1.0"}} for name in (known, new, new)]
         answer = api.post("/devices/batch", json={"devices": devices}).json()
@@ -96,7 +96,7 @@ class TestDevices:
         assert served.device(new, answer["added"][0]["token"]).get().status_code == 200
         assert api.get(f"/devices/{new}").json()["installed"][0]["version"] == "1.0"
 
-    def test_a_change_leaves_the_rest_and_null_removes_an_attribute(self, api: httpx.Client):
+    def test_a_change_leaves_the_rest_and_null_removes_an_attribute(self, api: httpx.Client) -> None:
         device = added(api, tags=["lab"], attributes={"region": "eu", "rack": "7"})
         change = {"attributes": {"rack": None, "row": "3"}, "hardware": "rpi5", "installed": {"os": "12"}}
         after = api.patch(f"/devices/{device}", json=change).json()
@@ -104,13 +104,15 @@ class TestDevices:
         assert (after["tags"], after["hardware"], after["edition"]) == (["lab"], "rpi5", 2)
         assert (after["installed"][0]["version"], after["installed"][0]["source"]) == ("12", "offline")
 
-    def test_a_change_that_changes_nothing_is_none(self, api: httpx.Client):
+    def test_a_change_that_changes_nothing_is_none(self, api: httpx.Client) -> None:
         device = added(api, tags=["lab"])
         assert api.patch(f"/devices/{device}", json={"tags": ["lab"]}).json()["edition"] == 1
         kinds = [e["kind"] for e in api.get("/events", params={"subject": device}).json()["items"]]
         assert kinds == ["device.added"]
 
-    def test_a_quarantined_device_is_offered_nothing_until_it_is_released(self, served: Apis, api: httpx.Client):
+    def test_a_quarantined_device_is_offered_nothing_until_it_is_released(
+        self, served: Apis, api: httpx.Client
+    ) -> None:
         model, device = fresh("model"), fresh("dev")
         token = api.post("/devices", json={"id": device, "hardware": model}).json()["token"]
         road = served.device(device, token)
@@ -127,7 +129,7 @@ class TestDevices:
         api.post(f"/devices/{device}/lifecycle", json={"event": "release"})
         assert "deploymentBase" in road.links()
 
-    def test_a_decommissioned_device_is_gone_for_good(self, served: Apis, api: httpx.Client):
+    def test_a_decommissioned_device_is_gone_for_good(self, served: Apis, api: httpx.Client) -> None:
         model, device = fresh("model"), fresh("dev")
         token = api.post("/devices", json={"id": device, "hardware": model}).json()["token"]
         road = served.device(device, token)
@@ -151,7 +153,7 @@ class TestDevices:
         problem(api.post(f"/devices/{device}/token"), 409, "invalid_state")
         problem(api.post("/devices", json={"id": device, "hardware": "rpi4"}), 409, "already_exists")
 
-    def test_a_new_token_kills_the_old_one(self, served: Apis, api: httpx.Client):
+    def test_a_new_token_kills_the_old_one(self, served: Apis, api: httpx.Client) -> None:
         device = fresh("dev")
         old = api.post("/devices", json={"id": device, "hardware": "rpi4"}).json()["token"]
         made = api.post(f"/devices/{device}/token")
@@ -159,7 +161,7 @@ class TestDevices:
         assert served.device(device, old).get().status_code == 401
         assert served.device(device, made.json()["token"]).get().status_code == 200
 
-    def test_history_and_reports_tell_what_it_said(self, served: Apis, api: httpx.Client):
+    def test_history_and_reports_tell_what_it_said(self, served: Apis, api: httpx.Client) -> None:
         model, device = fresh("model"), fresh("dev")
         token = api.post("/devices", json={"id": device, "hardware": model}).json()["token"]
         road = served.device(device, token)
@@ -188,7 +190,7 @@ class TestDevices:
 
 
 class TestReleases:
-    def test_a_release_is_made_of_uploaded_bytes(self, api: httpx.Client):
+    def test_a_release_is_made_of_uploaded_bytes(self, api: httpx.Client) -> None:
         release = released(api, hardware="rpi4:b", notes="First.")
         product, version = release.split(":")
         shown = api.get(f"/releases/{product}/{version}").json()
@@ -198,7 +200,7 @@ class TestReleases:
         listed = api.get("/releases", params={"product": product}).json()["items"]
         assert listed == [shown]
 
-    def test_the_same_release_again_is_the_same(self, api: httpx.Client):
+    def test_the_same_release_again_is_the_same(self, api: httpx.Client) -> None:
         product, sha256 = fresh("app"), uploaded(api, b"same")
         body = {
             "product": product,
@@ -211,7 +213,7 @@ class TestReleases:
         body["artifacts"][0]["sha256"] = other  # type: ignore[index]
         problem(api.post("/releases", json=body), 409, "already_exists")
 
-    def test_bytes_that_nobody_uploaded_make_no_release(self, api: httpx.Client):
+    def test_bytes_that_nobody_uploaded_make_no_release(self, api: httpx.Client) -> None:
         body = {
             "product": fresh("app"),
             "version": "1",
@@ -219,7 +221,7 @@ class TestReleases:
         }
         problem(api.post("/releases", json=body), 404, "not_found")
 
-    def test_a_draft_is_published_deprecated_and_withdrawn(self, api: httpx.Client):
+    def test_a_draft_is_published_deprecated_and_withdrawn(self, api: httpx.Client) -> None:
         product, version = released(api, publish=False).split(":")
         here = f"/releases/{product}/{version}"
         assert api.get(here).json()["state"] == "draft"
@@ -232,14 +234,14 @@ class TestReleases:
             assert api.post(f"{here}/{order}").json()["state"] == state
         assert api.get(here).json()["allowed"] == []
 
-    def test_products_are_listed_with_their_releases(self, api: httpx.Client):
+    def test_products_are_listed_with_their_releases(self, api: httpx.Client) -> None:
         product = released(api).partition(":")[0]
         items = api.get("/products", params={"limit": 1000}).json()["items"]
         assert next(p["releases"] for p in items if p["name"] == product) == 1
 
 
 class TestRollouts:
-    def test_without_wave_options_it_is_simple(self, api: httpx.Client):
+    def test_without_wave_options_it_is_simple(self, api: httpx.Client) -> None:
         rollout = planned(api, 3, start=True)
         assert rollout["state"] == "running"
         policy = rollout["policy"]
@@ -247,7 +249,7 @@ class TestRollouts:
         assert rollout["counts"] == {"scheduled": 3}
         assert set(rollout["allowed"]) == {"pause", "stop"}
 
-    def test_with_waves_it_is_judged(self, api: httpx.Client):
+    def test_with_waves_it_is_judged(self, api: httpx.Client) -> None:
         rollout = planned(api, 5, waves=["1", "50%"], observe_s=60, expires_in_s=86400, name="careful")
         policy = rollout["policy"]
         assert (policy["success"], policy["error"], policy["observe_s"]) == (0.9, 0.1, 60)
@@ -258,7 +260,7 @@ class TestRollouts:
         ]
         assert (rollout["state"], rollout["name"]) == ("planned", "careful")
 
-    def test_people_start_pause_resume_and_stop_it(self, api: httpx.Client):
+    def test_people_start_pause_resume_and_stop_it(self, api: httpx.Client) -> None:
         here = f"/rollouts/{planned(api, 2)['id']}"
         for order, state in (("start", "running"), ("pause", "paused"), ("resume", "running"), ("stop", "stopping")):
             answer = api.post(f"{here}/{order}", json={"reason": f"to {order}"})
@@ -268,7 +270,7 @@ class TestRollouts:
         refused = problem(api.post(f"{here}/pause"), 409, "invalid_state")
         assert refused["allowed"] == []
 
-    def test_a_preview_makes_nothing(self, api: httpx.Client):
+    def test_a_preview_makes_nothing(self, api: httpx.Client) -> None:
         model = fresh("model")
         for _ in range(4):
             added(api, hardware=model)
@@ -284,11 +286,11 @@ class TestRollouts:
         assert told["waves"] == [{"start": 0, "height": 1}, {"start": 1, "height": 4}]
         assert len(api.get("/rollouts", params={"limit": 1000}).json()["items"]) == before
 
-    def test_a_rollout_to_nobody_is_a_slip(self, api: httpx.Client):
+    def test_a_rollout_to_nobody_is_a_slip(self, api: httpx.Client) -> None:
         body = {"release": released(api), "target": f"id=={fresh('nobody')}"}
         problem(api.post("/rollouts", json=body), 422, "nothing_to_do")
 
-    def test_members_are_listed_and_cancelled_one_by_one(self, api: httpx.Client):
+    def test_members_are_listed_and_cancelled_one_by_one(self, api: httpx.Client) -> None:
         rollout = planned(api, 3, start=True)
         here = f"/rollouts/{rollout['id']}/deployments"
         members = api.get(here).json()["items"]
@@ -300,7 +302,7 @@ class TestRollouts:
         problem(api.post(f"{here}/{first}/cancel"), 409, "invalid_state")
         problem(api.post(f"{here}/{fresh('stranger')}/cancel"), 404, "not_found")
 
-    def test_cancelled_members_get_another_attempt(self, api: httpx.Client):
+    def test_cancelled_members_get_another_attempt(self, api: httpx.Client) -> None:
         rollout = planned(api, 1, start=True)
         here = f"/rollouts/{rollout['id']}"
         (member,) = api.get(f"{here}/deployments").json()["items"]
@@ -311,13 +313,13 @@ class TestRollouts:
         problem(api.post(f"{here}/retry"), 422, "nothing_to_do")
         problem(api.post(f"{here}/retry", json={"states": ["scheduled"]}), 409, "invalid_state")
 
-    def test_it_starts_at_its_time(self, api: httpx.Client):
+    def test_it_starts_at_its_time(self, api: httpx.Client) -> None:
         rollout = planned(api, 1, start_at="2020-01-01T00:00:00+02:00")
         assert rollout["start_at"] == "2019-12-31T22:00:00Z"
         eventually(lambda: api.get(f"/rollouts/{rollout['id']}").json()["state"] == "running")
 
 
-def test_every_change_is_recorded_with_who_did_it(api: httpx.Client):
+def test_every_change_is_recorded_with_who_did_it(api: httpx.Client) -> None:
     device = added(api)
     api.patch(f"/devices/{device}", json={"tags": ["lab"]})
     api.post(f"/devices/{device}/token")

@@ -15,7 +15,7 @@ def key() -> dict[str, str]:
     return {"Idempotency-Key": fresh("key")}
 
 
-def test_sent_twice_it_is_done_once_and_answered_the_same(api: httpx.Client):
+def test_sent_twice_it_is_done_once_and_answered_the_same(api: httpx.Client) -> None:
     named, body = key(), {"id": fresh("dev"), "hardware": "x"}
     first = api.post("/devices", json=body, headers=named)
     second = api.post("/devices", json=body, headers=named)
@@ -27,7 +27,7 @@ def test_sent_twice_it_is_done_once_and_answered_the_same(api: httpx.Client):
     assert len(api.get("/events", params={"subject": body["id"]}).json()["items"]) == 1
 
 
-def test_the_same_key_for_something_else_is_a_conflict(api: httpx.Client):
+def test_the_same_key_for_something_else_is_a_conflict(api: httpx.Client) -> None:
     named = key()
     api.post("/devices", json={"id": fresh("dev"), "hardware": "x"}, headers=named)
     other = {"id": fresh("dev"), "hardware": "x"}
@@ -36,7 +36,7 @@ def test_the_same_key_for_something_else_is_a_conflict(api: httpx.Client):
     problem(api.get(f"/devices/{other['id']}"), 404, "not_found")
 
 
-def test_what_failed_may_be_tried_again(api: httpx.Client):
+def test_what_failed_may_be_tried_again(api: httpx.Client) -> None:
     named, release = key(), released(api)
     model = fresh("model")
     body = {"release": release, "target": f"tag=={model}"}
@@ -45,7 +45,7 @@ def test_what_failed_may_be_tried_again(api: httpx.Client):
     assert api.post("/rollouts", json=body, headers=named).status_code == 201
 
 
-def test_a_key_is_its_callers_own(served: Apis, api: httpx.Client):
+def test_a_key_is_its_callers_own(served: Apis, api: httpx.Client) -> None:
     named = key()
     mine = api.post("/tokens", json={"role": "viewer"}, headers=named).json()
     with served.client(Role.ADMIN, MATRIX) as elsewhere:
@@ -54,21 +54,21 @@ def test_a_key_is_its_callers_own(served: Apis, api: httpx.Client):
     assert mine["token"] != theirs["token"]
 
 
-def test_twins_at_the_same_moment_do_it_once(api: httpx.Client):
+def test_twins_at_the_same_moment_do_it_once(api: httpx.Client) -> None:
     rollout = planned(api, 2)
     before = len(api.get("/rollouts", params={"limit": 1000}).json()["items"])
     body = {"release": f"{rollout['product']}:{rollout['version']}", "target": rollout["target"]}
     for _ in range(5):
         named = key()
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda _, n=named: api.post("/rollouts", json=body, headers=n), range(8)))  # type: ignore[misc]
+            answers = list(pool.map(lambda _, n=named: api.post("/rollouts", json=body, headers=n), range(8)))
         assert {a.status_code for a in answers} == {201}
         assert len({a.content for a in answers}) == 1
         assert sum("idempotency-replayed" not in a.headers for a in answers) == 1
     assert len(api.get("/rollouts", params={"limit": 1000}).json()["items"]) == before + 5
 
 
-def test_every_post_takes_a_key(served: Apis, api: httpx.Client):
+def test_every_post_takes_a_key(api: httpx.Client) -> None:
     """Where the second time would be an error or another effect, the key makes it the first answer again."""
     model, device = fresh("model"), fresh("dev")
     rollout = planned(api)
@@ -105,13 +105,13 @@ def test_every_post_takes_a_key(served: Apis, api: httpx.Client):
 
 
 @pytest.mark.parametrize("bad", ["", "a" * 256, "a\tb"])
-def test_keys_are_short_and_printable(api: httpx.Client, bad: str):
+def test_keys_are_short_and_printable(api: httpx.Client, bad: str) -> None:
     body = {"id": fresh("dev"), "hardware": "x"}
     told = problem(api.post("/devices", json=body, headers={"Idempotency-Key": bad}), 400, "invalid_input")
     assert told["errors"][0]["field"] == "idempotency-key"
 
 
-def test_the_database_holds_no_secret_in_clear(served: Apis, api: httpx.Client):
+def test_the_database_holds_no_secret_in_clear(served: Apis, api: httpx.Client) -> None:
     device = api.post("/devices", json={"id": fresh("dev"), "hardware": "x"}, headers=key()).json()["token"]
     token = api.post("/tokens", json={"role": "viewer"}, headers=key()).json()["token"]
     gateway = api.post("/tenant/gateway-token", headers=key()).json()["token"]
@@ -127,7 +127,7 @@ def test_the_database_holds_no_secret_in_clear(served: Apis, api: httpx.Client):
         assert secret.encode() not in bodies
 
 
-def test_an_answer_is_given_again_after_a_power_cut(tmp_path: Path):
+def test_an_answer_is_given_again_after_a_power_cut(tmp_path: Path) -> None:
     named, body = key(), {"id": "dev-1", "hardware": "x"}
     with apis(tmp_path / "data") as running, running.client() as api:
         first = api.post("/devices", json=body, headers=named)
@@ -141,7 +141,7 @@ def test_an_answer_is_given_again_after_a_power_cut(tmp_path: Path):
     assert second.headers["idempotency-replayed"] == "true"
 
 
-def test_bytes_sent_twice_are_stored_once_whatever_the_key(api: httpx.Client):
+def test_bytes_sent_twice_are_stored_once_whatever_the_key(api: httpx.Client) -> None:
     content = fresh("bytes").encode()
     uploaded(api, content)
     again = api.post("/artifacts", content=content, headers=key())

@@ -19,7 +19,7 @@ def browser(served: Apis) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_the_description_is_public_and_complete(served: Apis):
+def test_the_description_is_public_and_complete(served: Apis) -> None:
     document = httpx.get(f"{served.server.url}/api/openapi.json").json()
     assert document["openapi"] == "3.1.0"
     for path, methods in document["paths"].items():
@@ -39,7 +39,7 @@ def test_the_description_is_public_and_complete(served: Apis):
     assert len(bodies) >= 8
 
 
-def test_the_page_reads_the_description_in_the_words_of_3_0(served: Apis):
+def test_the_page_reads_the_description_in_the_words_of_3_0(served: Apis) -> None:
     older = httpx.get(f"{served.server.url}/api/docs/openapi.json").json()
     assert older["openapi"] == "3.0.3"
     assert older == in_older_words(httpx.get(f"{served.server.url}/api/openapi.json").json())
@@ -48,7 +48,7 @@ def test_the_page_reads_the_description_in_the_words_of_3_0(served: Apis):
     assert "'exclusiveMinimum': 0" not in text
 
 
-def test_pages_run_no_script_but_our_files(served: Apis):
+def test_pages_run_no_script_but_our_files(served: Apis) -> None:
     page = httpx.get(f"{served.server.url}/api/docs")
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -63,7 +63,7 @@ def test_pages_run_no_script_but_our_files(served: Apis):
         problem(httpx.get(f"{served.server.url}/api/docs/{name}"), 404, "not_found")
 
 
-def test_a_login_link_works_once(served: Apis, browser: httpx.Client):
+def test_a_login_link_works_once(served: Apis, browser: httpx.Client) -> None:
     for _ in range(2):  # a program that previews links uses nothing up
         page = browser.get(served.server.login)
         assert (page.status_code, page.headers["referrer-policy"]) == (200, "no-referrer")
@@ -90,7 +90,9 @@ def test_a_login_link_works_once(served: Apis, browser: httpx.Client):
     bare = {"id": fresh("dev"), "hardware": "x"}
     without_a_word = httpx.post(f"{served.server.url}/api/v1/devices", json=bare, headers=old)
     problem(without_a_word, 403, "forbidden")
-    by_origin = httpx.post(f"{served.server.url}/api/v1/devices", json=bare, headers={**old, "Origin": served.server.url})
+    by_origin = httpx.post(
+        f"{served.server.url}/api/v1/devices", json=bare, headers={**old, "Origin": served.server.url}
+    )
     assert by_origin.status_code == 201
     assert httpx.get(f"{served.server.url}/api/v1/tenant", headers=old).status_code == 200
     bearer = {"Authorization": f"Bearer {browser.cookies['otaru_session']}"}
@@ -106,7 +108,7 @@ def test_a_login_link_works_once(served: Apis, browser: httpx.Client):
     problem(httpx.get(f"{served.server.url}/api/v1/tenant", headers=old), 401, "unauthenticated")
 
 
-def test_a_code_that_nobody_made(browser: httpx.Client):
+def test_a_code_that_nobody_made(browser: httpx.Client) -> None:
     for data in ({"code": "guess"}, {"code": ""}, {}, {"code": "x" * 5000}, {"other": "1"}):
         answer = browser.post("/login", data=data)
         assert answer.status_code == 403
@@ -117,12 +119,12 @@ def test_a_code_that_nobody_made(browser: httpx.Client):
     assert browser.post("/logout").status_code == 303
 
 
-def test_logging_in_is_for_our_own_page(served: Apis):
+def test_logging_in_is_for_our_own_page(served: Apis) -> None:
     answer = httpx.post(f"{served.server.url}/login", data={"code": "x"}, headers={"Sec-Fetch-Site": "cross-site"})
     problem(answer, 403, "forbidden")
 
 
-def test_the_admin_socket_needs_no_token(served: Apis):
+def test_the_admin_socket_needs_no_token(served: Apis) -> None:
     with httpx.Client(
         transport=httpx.HTTPTransport(uds=str(served.server.data / "admin.sock")), base_url="http://localhost/api/v1"
     ) as admin:

@@ -29,12 +29,22 @@ positive_data_acceptance.enabled = false
 """
 
 
-def test_it_answers_as_it_is_described(tmp_path: Path):
+def test_it_answers_as_it_is_described(tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(RULES)
     with apis(tmp_path / "data") as running, running.client() as api:
         planned(api, 3, start=True)
         words = ("run", f"{running.server.url}/api/openapi.json", "--phases", "coverage,fuzzing")
-        bounds = ("--max-examples", "3", "--workers", "2", "--seed", "7", "--generation-database", "none", "--no-color")
+        bounds = (
+            "--max-examples",
+            "3",
+            "--request-timeout",
+            "60",
+            "--seed",
+            "7",
+            "--generation-database",
+            "none",
+            "--no-color",
+        )
         token = ("-H", f"Authorization: {api.headers['authorization']}", "--suppress-health-check", "all")
         program = (sys.executable, "-m", "schemathesis.cli")
         ran = subprocess.run(

@@ -35,7 +35,14 @@ class Reader:
                 else:
                     self.frames.append(frame)
                     frame = {}
-        except (httpx.ReadError, httpx.StreamClosed, httpx.RemoteProtocolError, httpx.ReadTimeout, ValueError, AttributeError):
+        except (
+            httpx.ReadError,
+            httpx.StreamClosed,
+            httpx.RemoteProtocolError,
+            httpx.ReadTimeout,
+            ValueError,
+            AttributeError,
+        ):
             pass  # closed under us at the end of the test
         finally:
             self.ended.set()
@@ -64,7 +71,7 @@ def following(api: httpx.Client, **options: Any) -> Iterator[Reader]:
             reader.join()
 
 
-def test_what_happens_is_told_as_it_happens(api: httpx.Client):
+def test_what_happens_is_told_as_it_happens(api: httpx.Client) -> None:
     with following(api) as reader:
         devices = [added(api) for _ in range(3)]
         seen = eventually(lambda: [e for e in reader.events if e["subject"] in devices][2:] and reader.events)
@@ -77,7 +84,7 @@ def test_what_happens_is_told_as_it_happens(api: httpx.Client):
     assert (frame["id"], frame["event"]) == (told[0]["id"], "device.added")
 
 
-def test_a_client_that_comes_back_misses_nothing(api: httpx.Client):
+def test_a_client_that_comes_back_misses_nothing(api: httpx.Client) -> None:
     first = added(api)
     position = api.get("/events", params={"subject": first}).json()["items"][0]["id"]
     missed = [added(api) for _ in range(5)]
@@ -89,7 +96,7 @@ def test_a_client_that_comes_back_misses_nothing(api: httpx.Client):
         assert {e["subject"] for e in reader.events} == {missed[3]}
 
 
-def test_a_stream_holds_nothing_of_another_tenant(api: httpx.Client, other: httpx.Client):
+def test_a_stream_holds_nothing_of_another_tenant(api: httpx.Client, other: httpx.Client) -> None:
     with following(other, params={"after": "0-0"}) as reader:
         device = added(api)
         mine = other.post("/tokens", json={"role": "viewer"}).json()["id"]
@@ -98,11 +105,11 @@ def test_a_stream_holds_nothing_of_another_tenant(api: httpx.Client, other: http
         assert {e["kind"].partition(".")[0] for e in reader.events} <= {"token", "tenant"}
 
 
-def test_a_position_that_is_none(api: httpx.Client):
+def test_a_position_that_is_none(api: httpx.Client) -> None:
     problem(api.get("/events/stream", headers={"Last-Event-ID": "yesterday"}), 400, "invalid_input")
 
 
-def test_streams_are_bounded(tmp_path: Path):
+def test_streams_are_bounded(tmp_path: Path) -> None:
     with apis(tmp_path / "data") as running:
         limits = httpx.Limits(max_connections=MAX_STREAMS + 10)
         with running.client(limits=limits) as api:
@@ -123,7 +130,7 @@ def test_streams_are_bounded(tmp_path: Path):
                 answer.close()
 
 
-def test_streams_end_with_the_server(tmp_path: Path):
+def test_streams_end_with_the_server(tmp_path: Path) -> None:
     with apis(tmp_path / "data") as running, running.client() as api, following(api) as reader:
         assert running.server.stop() == 0
         assert reader.ended.wait(10)

@@ -27,7 +27,7 @@ def upload(api: httpx.Client) -> str:
     return str(answer.json()["id"])
 
 
-def test_an_artifact_has_its_digests(api: httpx.Client):
+def test_an_artifact_has_its_digests(api: httpx.Client) -> None:
     content = fresh("content").encode()
     answer = api.post("/artifacts", params={"filename": "a.swu"}, content=content)
     assert answer.status_code == 201
@@ -41,14 +41,19 @@ def test_an_artifact_has_its_digests(api: httpx.Client):
     assert api.get(f"/artifacts/{told['sha256']}").json() == told
 
 
-def test_an_empty_artifact_is_one(api: httpx.Client):
+def test_an_empty_artifact_is_one(api: httpx.Client) -> None:
     assert api.get(f"/artifacts/{uploaded(api, b'')}/content").content == b""
 
 
-def test_what_went_in_comes_out_whole_and_in_ranges(api: httpx.Client):
+def test_what_went_in_comes_out_whole_and_in_ranges(api: httpx.Client) -> None:
     here = f"/artifacts/{uploaded(api, BIG)}/content"
     assert api.get(here).content == BIG
-    for said, part in (("bytes=0-0", BIG[:1]), ("bytes=1000-1999", BIG[1000:2000]), ("bytes=-5", BIG[-5:]), ("bytes=1048570-", BIG[-6:])):
+    for said, part in (
+        ("bytes=0-0", BIG[:1]),
+        ("bytes=1000-1999", BIG[1000:2000]),
+        ("bytes=-5", BIG[-5:]),
+        ("bytes=1048570-", BIG[-6:]),
+    ):
         answer = api.get(here, headers={"Range": said})
         assert (answer.status_code, answer.content) == (206, part), said
     head = api.head(here)
@@ -56,7 +61,7 @@ def test_what_went_in_comes_out_whole_and_in_ranges(api: httpx.Client):
     assert api.get(here, headers={"If-None-Match": head.headers["etag"]}).status_code == 304
 
 
-def test_an_upload_in_parts_goes_on_where_it_ended(api: httpx.Client, upload: str):
+def test_an_upload_in_parts_goes_on_where_it_ended(api: httpx.Client, upload: str) -> None:
     here = f"/uploads/{upload}"
     assert api.patch(here, content=BIG[:1000], headers=offset(0)).json()["offset"] == 1000
     assert api.get(here).json()["offset"] == 1000
@@ -69,14 +74,14 @@ def test_an_upload_in_parts_goes_on_where_it_ended(api: httpx.Client, upload: st
     problem(api.post(f"{here}/finish"), 404, "not_found")
 
 
-def test_an_upload_that_is_not_what_was_announced_is_gone(api: httpx.Client, upload: str):
+def test_an_upload_that_is_not_what_was_announced_is_gone(api: httpx.Client, upload: str) -> None:
     here = f"/uploads/{upload}"
     api.patch(here, content=b"abc", headers=offset(0))
     problem(api.post(f"{here}/finish", json={"sha256": "0" * 64}), 422, "checksum_mismatch")
     problem(api.get(here), 404, "not_found")
 
 
-def test_a_part_that_broke_off_is_kept(served: Apis, api: httpx.Client, upload: str):
+def test_a_part_that_broke_off_is_kept(served: Apis, api: httpx.Client, upload: str) -> None:
     where = urlsplit(served.server.url)
     lines = (
         f"PATCH /api/v1/uploads/{upload} HTTP/1.1",
@@ -104,13 +109,13 @@ def test_a_part_that_broke_off_is_kept(served: Apis, api: httpx.Client, upload: 
     assert done.is_success, done.text
 
 
-def test_an_upload_is_forgotten(api: httpx.Client, upload: str):
+def test_an_upload_is_forgotten(api: httpx.Client, upload: str) -> None:
     assert api.delete(f"/uploads/{upload}").status_code == 204
     problem(api.get(f"/uploads/{upload}"), 404, "not_found")
     problem(api.delete(f"/uploads/{upload}"), 404, "not_found")
 
 
-def test_an_announced_size_is_the_limit(api: httpx.Client):
+def test_an_announced_size_is_the_limit(api: httpx.Client) -> None:
     upload = api.post("/uploads", json={"filename": "a", "size": 10}).json()
     assert upload["limit"] == 10
     problem(api.patch(f"/uploads/{upload['id']}", content=b"x" * 11, headers=offset(0)), 413, "too_large")
@@ -136,14 +141,14 @@ def streamed(content: bytes) -> Iterator[bytes]:
         yield content[start : start + 100]
 
 
-def test_the_largest_artifact_is_checked_before_and_while_it_flows(limited: httpx.Client):
+def test_the_largest_artifact_is_checked_before_and_while_it_flows(limited: httpx.Client) -> None:
     assert problem(limited.post("/artifacts", content=b"x" * 601), 413, "too_large")["limit"] == 600
     problem(limited.post("/artifacts", content=streamed(b"x" * 601)), 413, "too_large")
     assert limited.post("/artifacts", content=streamed(b"x" * 600)).status_code == 201
     problem(limited.post("/uploads", json={"filename": "a", "size": 601}), 413, "too_large")
 
 
-def test_the_quota_holds_over_all_artifacts(limited: httpx.Client):
+def test_the_quota_holds_over_all_artifacts(limited: httpx.Client) -> None:
     assert limited.post("/artifacts", content=b"a" * 600).status_code == 201
     told = problem(limited.post("/artifacts", content=b"b" * 500), 413, "too_large")
     assert "400 are left" in told["detail"]
@@ -155,7 +160,7 @@ def test_the_quota_holds_over_all_artifacts(limited: httpx.Client):
     assert limited.post("/artifacts", content=b"c" * 600).status_code == 201
 
 
-def test_uploads_at_the_same_time_do_not_pass_the_quota_together(limited: httpx.Client):
+def test_uploads_at_the_same_time_do_not_pass_the_quota_together(limited: httpx.Client) -> None:
     first, second = (limited.post("/uploads", json={"filename": "a", "size": 600}).json()["id"] for _ in range(2))
     for upload, letter in ((first, b"d"), (second, b"e")):
         assert limited.patch(f"/uploads/{upload}", content=letter * 600, headers=offset(0)).is_success
@@ -165,7 +170,7 @@ def test_uploads_at_the_same_time_do_not_pass_the_quota_together(limited: httpx.
     assert limited.post(f"/uploads/{second}/finish").status_code == 201
 
 
-def test_an_artifact_of_a_release_stays(api: httpx.Client):
+def test_an_artifact_of_a_release_stays(api: httpx.Client) -> None:
     product, version = released(api).split(":")
     sha256 = api.get(f"/releases/{product}/{version}").json()["artifacts"][0]["sha256"]
     problem(api.delete(f"/artifacts/{sha256}"), 409, "invalid_state")
@@ -173,7 +178,7 @@ def test_an_artifact_of_a_release_stays(api: httpx.Client):
     assert next(a["releases"] for a in items if a["sha256"] == sha256) == 1
 
 
-def test_a_deleted_artifact_is_gone_for_this_tenant_only(served: Apis, api: httpx.Client):
+def test_a_deleted_artifact_is_gone_for_this_tenant_only(served: Apis, api: httpx.Client) -> None:
     content = fresh("shared").encode()
     sha256 = uploaded(api, content)
     with served.client(Role.PUBLISHER, MATRIX) as elsewhere:

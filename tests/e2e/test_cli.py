@@ -1,7 +1,6 @@
 """The command line against a real server, as people and scripts use it."""
 
 import contextlib
-import io
 import json
 import os
 import signal
@@ -12,12 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import httpx
 import pytest
 
-from otaru.apps.cli import run
+from tests.support.command import call
 from tests.support.relay import relay
 from tests.support.server import OTARU, Serving, environment, serving
 
@@ -35,24 +33,6 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("image") / "app-1.1.0.swu"
     file.write_bytes(os.urandom(50_000))
     return file
-
-
-def call(server: Serving | None, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command in this process: as `otaru` does it in its own, without the time that a start takes."""
-    out, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
-    given = environment(**(server.env if server else {}) | env)
-    with (
-        mock.patch.dict(os.environ, given, clear=True),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(errors),
-    ):
-        code = run(list(words))
-    return subprocess.CompletedProcess(words, code, _written(out), _written(errors))
-
-
-def _written(stream: io.TextIOWrapper) -> str:
-    stream.seek(0)
-    return stream.read()
 
 
 def tell(server: Serving, *words: str, code: int = 0, **env: str) -> Any:
@@ -398,3 +378,24 @@ def test_an_interrupted_command_exits_with_130(server: Serving) -> None:
         out, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert (out, errors) == ("", "")
+
+
+def test_bytes_of_nobody_are_swept_while_the_server_runs(server: Serving, image: Path, tmp_path: Path) -> None:
+    release(server, image, "swept")
+    loose = tmp_path / "loose.swu"
+    loose.write_bytes(os.urandom(1000))
+    digest = tell(server, "artifact", "add", str(loose))["sha256"]
+    tell(server, "artifact", "remove", digest)
+    folder = ("--data", str(server.data))
+    young = json.loads(call(None, "blobs", "sweep", *folder, "--json").stdout)
+    assert young == {"removed": 0, "freed": 0}
+    old = json.loads(call(None, "blobs", "sweep", *folder, "--older-than", "0s", "--json").stdout)
+    assert old["removed"] >= 1
+    assert old["freed"] >= 1000
+    assert not list(server.data.rglob(digest))
+    kept = tell(server, "release", "show", "swept:1.1.0")["artifacts"][0]["sha256"]
+    tell(server, "artifact", "fetch", kept, "-o", str(tmp_path / "kept.swu"))
+    assert call(None, "db", "check", *folder).stdout.startswith("The database is ok")
+    assert json.loads(call(None, "db", "upgrade", *folder, "--json").stdout) == {"applied": []}
+    empty = call(None, "db", "check", "--data", str(tmp_path / "none"))
+    assert empty.returncode == 1

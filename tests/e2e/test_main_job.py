@@ -54,12 +54,12 @@ def test_from_a_file_to_an_updated_device(databases: SqliteDatabases | PostgresD
     with serving(tmp_path / "data", "--database", databases.empty()) as server:
         added = json.loads(server.otaru("device", "add", "dev-1", "--hardware", "default", "--json").stdout)
         assert added["id"] == "dev-1"
-        words = ("--name", "app", "--version", "1.1.0", "--hardware", "default", "--json")
-        json.loads(server.otaru("release", "add", str(image), *words).stdout)
+        facts = ("--name", "app", "--version", "1.1.0", "--hardware", "default", "--json")
+        json.loads(server.otaru("release", "add", str(image), *facts).stdout)
         with Device(server, "dev-1", added["token"]) as device:
             assert "deploymentBase" not in device.links()
-            words = ("--release", "app:1.1.0", "--target", "id==dev-1", "--start", "--json")
-            rollout = str(json.loads(server.otaru("rollout", "create", *words).stdout)["id"])
+            wanted = ("--release", "app:1.1.0", "--target", "id==dev-1", "--start", "--json")
+            rollout = str(json.loads(server.otaru("rollout", "create", *wanted).stdout)["id"])
             action, artifact = device.deployment()
             assert artifact["version"] == "1.1.0"
             assert device.fetch(artifact["href"]) == image.read_bytes()

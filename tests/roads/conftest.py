@@ -33,8 +33,8 @@ def settings(operator: Operator) -> Iterator[Change]:
 
     def change(**wanted: Any) -> None:
         changed.update(wanted)
-        operator.ok("PATCH", "/tenant", json=wanted)
+        operator.ok("PATCH", "/tenant", json={"settings": wanted})
 
     yield change
     if changed:
-        operator.ok("PATCH", "/tenant", json={name: before[name] for name in changed})
+        operator.ok("PATCH", "/tenant", json={"settings": {name: before[name] for name in changed}})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.ddi import DdiDevice, Operator
+from tests.support.ddi import DdiDevice, Operator, eventually
 
 
 class TestDeployment:
@@ -168,6 +168,15 @@ class TestFeedback:
         assert device.say(action, "proceeding", "none", "still at it").status_code == 410
         assert operator.state(device) == "failed"
         assert len(operator.reports(device, action)) == 3
+
+    def test_a_device_that_was_given_up_is_heard_to_its_end(self, operator: Operator) -> None:
+        device, action, _ = operator.offered(expires_in_s=1)
+        eventually(lambda: operator.state(device) == "silent")
+        assert "deploymentBase" not in device.links()
+        assert device.say(action, "proceeding", "none", "here I am").status_code == 200
+        assert device.get(f"softwaremodules/{action}/artifacts/app.swu").status_code == 200
+        assert device.say(action, "closed", "success").status_code == 200
+        assert operator.state(device) == "succeeded"
 
     def test_a_burst(self, operator: Operator) -> None:
         device, action, _ = operator.offered()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.ddi import DdiDevice, Operator
+from tests.support.ddi import DdiDevice, Operator, eventually
 
 PAYLOAD = bytes(range(256)) * 20
 
@@ -126,7 +126,13 @@ def test_without_a_credential_only_where_the_tenant_allows_it(
     device, action, _ = operator.offered()
     path = f"{device.base}/softwaremodules/{action}/artifacts/app.swu"
     assert operator.devices.get(path).status_code == 401
+    contact = eventually(lambda: operator.seen(device)["last_contact"])
     settings(download_anonymous=True)
     assert operator.devices.get(path).content == b"firmware"
     assert operator.devices.get(path, headers={"Authorization": "TargetToken wrong"}).status_code == 401
     assert operator.devices.get(device.base).status_code == 401
+    # Whoever that was, nothing was heard of the device itself. Contacts are written in their order.
+    later = operator.device()
+    later.get()
+    eventually(lambda: operator.seen(later)["last_contact"])
+    assert operator.seen(device)["last_contact"] == contact

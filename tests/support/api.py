@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from otaru.apps.server.admin import offline
-from otaru.apps.server.settings import Settings
+from otaru.apps.server.settings import load
 from otaru.domain.access import Role
 from otaru.domain.ids import DEFAULT_TENANT, TenantId
 from otaru.services.control import tenants, tokens
@@ -61,7 +61,7 @@ def apis(data: Path) -> Iterator[Apis]:
 
 async def _prepare(data: Path) -> dict[tuple[TenantId, Role], str]:
     secrets = {}
-    async with offline(Settings(data=data)) as world:
+    async with offline(load(data=data)) as world:
         for tenant in (DEFAULT_TENANT, OTHER, MATRIX):
             await tenants.ensure(world, tenant)
             for role in Role:

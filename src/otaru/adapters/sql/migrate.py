@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from otaru.adapters.sql import tables
+from otaru.adapters.sql import statistics, tables
 from otaru.adapters.sql.engine import database_url, open_reader, open_writer
 from otaru.adapters.sql.faults import Fault, fault, public
 from otaru.errors import DataFolderError, OtaruError
@@ -117,6 +117,8 @@ def _upgrade(engine: Engine) -> list[str]:
             made.attributes["applied"] = applied
             with _ALEMBIC:
                 command.upgrade(made, "head")
+        with connection.begin():
+            statistics.settle(connection)
         return applied
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, insert, select, tuple_, update
 
-from otaru.adapters.sql.lean import fetch, run
+from otaru.adapters.sql.lean import fetch, fetch_keyed, run
 from otaru.adapters.sql.session import Session
-from otaru.adapters.sql.tables import artifact, blob, micros, product, release
+from otaru.adapters.sql.tables import artifact, micros, product, release
 from otaru.domain.device import Hardware
 from otaru.domain.ids import DeviceId, ProductName, Sha256, TenantId, Version
 from otaru.domain.release import Artifact, Blob, Release, ReleaseState
@@ -28,6 +28,13 @@ SELECT 1 FROM deployment d
 JOIN rollout r ON r.tenant = d.tenant AND r.rollout = d.rollout
 JOIN artifact a ON a.tenant = r.tenant AND a.product = r.product AND a.version = r.version
 WHERE d.tenant = ? AND d.device = ? AND d.action > 0 AND a.sha256 = ? LIMIT 1"""
+
+_RELEASES = (("product", "text"), ("version", "text"))
+_ARTIFACTS = """
+SELECT a.product, a.version, a.component, a.model, a.hardware_revision, a.filename, b.sha256, b.sha1, b.md5, b.size
+FROM k CROSS JOIN artifact a CROSS JOIN blob b
+WHERE a.tenant = ? AND a.product = k.product AND a.version = k.version AND b.tenant = a.tenant AND b.sha256 = a.sha256
+ORDER BY a.component, a.model, a.hardware_revision"""
 
 
 class SqlReleases:
@@ -126,23 +133,11 @@ class SqlReleases:
     def _artifacts(
         self, tenant: TenantId, releases: Sequence[tuple[str, str]]
     ) -> dict[tuple[str, str], list[Artifact]]:
-        if not releases:
-            return {}
-        found = (
-            select(artifact, blob.c.sha1, blob.c.md5, blob.c.size)
-            .join(blob, and_(blob.c.tenant == artifact.c.tenant, blob.c.sha256 == artifact.c.sha256))
-            .where(artifact.c.tenant == tenant, tuple_(artifact.c.product, artifact.c.version).in_(releases))
-            .order_by(artifact.c.component, artifact.c.model, artifact.c.hardware_revision)
-        )
         made_of: dict[tuple[str, str], list[Artifact]] = {}
-        for row in self._session.connection.execute(found):
-            made_of.setdefault((row.product, row.version), []).append(
-                Artifact(
-                    component=row.component,
-                    hardware=Hardware(row.model, row.hardware_revision),
-                    filename=row.filename,
-                    blob=Blob(row.sha256, row.sha1, row.md5, row.size),
-                )
+        for row in fetch_keyed(self._session, _RELEASES, releases, _ARTIFACTS, tenant):
+            product, version, component, model, revision, filename, *digests = row
+            made_of.setdefault((product, version), []).append(
+                Artifact(component, Hardware(model, revision), filename, Blob(*digests))
             )
         return made_of
 

@@ -41,7 +41,10 @@ def add(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
     filename: Annotated[str | None, typer.Option(help="Its name on devices; the file's own unless given.")] = None,
 ) -> None:
-    """Upload a file; an interrupted upload goes on where it was."""
+    """Upload a file.
+
+    An interrupted upload goes on where it was.
+    """
     with bar(file.name) as progress:
         stored = upload(api, read_file(file, name=filename, progress=progress), progress=progress)
     printer.result(stored, f"{file.name} is stored: {stored['sha256']}")
@@ -75,7 +78,10 @@ def fetch(
     sha256: Digest,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to put it.")],
 ) -> None:
-    """Download an artifact and check it; an interrupted download goes on where it was."""
+    """Download an artifact and check it.
+
+    An interrupted download goes on where it was.
+    """
     size = int(api.get(path("artifacts", sha256))["size"])
     part = output.with_name(f"{output.name}.{sha256[:12]}.part")
     try:

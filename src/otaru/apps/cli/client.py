@@ -60,8 +60,12 @@ def origin(server: str) -> str:
     Raises:
         InvalidInputError: it is not an http or https address.
     """
-    parts = urlsplit(server)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(server)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment or not server.isprintable() or " " in server:
         raise InvalidInputError(
             f"{server!r} is not a server's address", hint="Write it as http://127.0.0.1:8080 (OTARU_SERVER, --server)."
         )

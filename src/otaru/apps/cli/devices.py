@@ -12,7 +12,7 @@ from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.printer import Printer, field, moment, one_line, remark
 from otaru.errors import InvalidInputError, InvalidStateError, PreconditionFailedError
 
-noun = group("Devices: who they are, what runs on them, why they are not updated.")
+noun = group("The inventory: devices and their credentials.")
 
 Id = Annotated[str, typer.Argument(metavar="ID")]
 Tags = Annotated[
@@ -133,7 +133,10 @@ def _changed(api: Api, here: str, body: dict[str, Any], tag: set[str], untag: se
 
 @command(noun, "why")
 def why(api: Api, printer: Printer, device: Id) -> None:
-    """Say why it is not updated: each rollout's first rule that holds it back."""
+    """Say why it is not updated.
+
+    For each rollout: the first rule that holds it back.
+    """
     found = api.get(path("devices", device, "why"))
     printer.table(found, found["answers"], (field("Rollout"), field("Rule"), field("Because")))
 
@@ -183,7 +186,10 @@ def decommission(
     device: Id,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> Exit | None:
-    """Take it out of service for good: its credential dies at once. On a terminal it asks first."""
+    """Take it out of service for good.
+
+    Its credential dies at once. On a terminal it asks first.
+    """
     import sys
 
     here = path("devices", device)

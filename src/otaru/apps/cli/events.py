@@ -57,7 +57,10 @@ def following(
     count: Annotated[int, typer.Option(min=0, help="End after so many events; 0 for never.")] = 0,
     timeout: Annotated[str | None, typer.Option(help="End after this time.", show_default=False)] = None,
 ) -> Exit | None:
-    """Print events as they happen, one on a line (with --json: one JSON document on a line)."""
+    """Print events as they happen.
+
+    One on a line; with --json, one JSON document on a line.
+    """
     until = math.inf if timeout is None else time.monotonic() + values.duration_s(timeout)
     feed, seen = Feed(api, after=after, subject=subject), 0
     while (left := until - time.monotonic()) > 0:

@@ -116,7 +116,7 @@ def preview(
     consent: Consent = False,
     start_at: StartAt = None,
 ) -> None:
-    """Say who would be a member and who is left out, and change nothing."""
+    """Say who would be a member, and change nothing."""
     body = _body(
         release,
         target,
@@ -226,13 +226,19 @@ def pause(api: Api, printer: Printer, rollout: Id, reason: Reason = "") -> Exit 
 
 @command(noun, "resume")
 def resume(api: Api, printer: Printer, rollout: Id, reason: Reason = "") -> Exit | None:
-    """Go on; a wave that failed counts as passed by your word."""
+    """Go on.
+
+    A wave that failed counts as passed by your word.
+    """
     return _order(api, printer, rollout, "resume", {"running"}, reason)
 
 
 @command(noun, "stop")
 def stop(api: Api, printer: Printer, rollout: Id, reason: Reason = "") -> Exit | None:
-    """End it for good: who has not begun never will, who has is asked to cancel."""
+    """End it for good.
+
+    Who has not begun never will, who has is asked to cancel.
+    """
     return _order(api, printer, rollout, "stop", {"stopping", "stopped"}, reason)
 
 
@@ -313,7 +319,10 @@ def watch(
         str | None, typer.Option(metavar="TIME", help="Give up after this time (exit 1).", show_default=False)
     ] = None,
 ) -> Exit | None:
-    """Follow a rollout. Exit 0: it came so far; 5: it ended with failures or was stopped; 1: the time was over."""
+    """Follow a rollout until it has come so far.
+
+    Exit 0: it has; 5: it ended with failures or was stopped; 1: the time was over.
+    """
     from otaru.apps.cli.watch import watched
 
     return watched(api, printer, rollout, until, None if timeout is None else values.duration_s(timeout))

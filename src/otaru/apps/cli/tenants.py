@@ -11,7 +11,7 @@ from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.printer import Printer, remark
 from otaru.errors import InvalidInputError
 
-noun = group("Settings of the tenant; a halt that holds every rollout.")
+noun = group("The tenant: its settings, its halt.")
 
 
 @command(noun, "show")
@@ -67,7 +67,10 @@ def _changed(api: Api, named: dict[str, Any]) -> Any:
 def halt(
     api: Api, printer: Printer, reason: Annotated[str, typer.Option(help="Why: kept in the record.")] = ""
 ) -> Exit | None:
-    """Hold every rollout at once: no device is offered anything until the halt is lifted."""
+    """Hold every rollout at once.
+
+    No device is offered anything until the halt is lifted.
+    """
     if api.get("/tenant")["halted"]:
         remark("otaru: the tenant is halted already")
         return Exit.NOTHING_TO_DO
@@ -92,7 +95,10 @@ def lift(api: Api, printer: Printer) -> Exit | None:
 def gateway_token(
     api: Api, printer: Printer, remove: Annotated[bool, typer.Option("--remove", help="There shall be none.")] = False
 ) -> None:
-    """Make a new gateway token, which acts for every device; an older one dies. It is shown once."""
+    """Make or remove the gateway token.
+
+    It acts for every device. A new one is shown once, and an older one dies.
+    """
     if remove:
         api.delete("/tenant/gateway-token")
         printer.result({"token": None}, "There is no gateway token now.")

@@ -24,7 +24,7 @@ import uvicorn.protocols.http.httptools_impl as impl
 
 from otaru.apps.server.body import App, Message
 from otaru.apps.server.settings import Settings
-from otaru.apps.server.zerocopy import NOT_HERE, STALL_S, KernelCopy, read_piece
+from otaru.apps.server.zerocopy import NOT_HERE, STALL_S, KernelCopy, read_piece, unsent
 
 ZEROCOPY = "http.response.zerocopysend"
 ANSWER = "otaru.answer"
@@ -197,7 +197,18 @@ class Protocol(impl.HttpToolsProtocol):
         """The client takes less than we send: for how long?"""
         super().pause_writing()
         if self._stall_timer is None:
-            self._stall_timer = self.loop.call_later(STALL_S, self.transport.abort)
+            self._stall_timer = self.loop.call_later(STALL_S, self._stalled, self._backlog())
+
+    def _backlog(self) -> tuple[int, int]:
+        socket = self.transport.get_extra_info("socket")
+        return (self.transport.get_write_buffer_size(), 0 if socket is None else unsent(socket.fileno()))
+
+    def _stalled(self, before: tuple[int, int]) -> None:
+        now = self._backlog()
+        if now == before:
+            self.transport.abort()
+        else:
+            self._stall_timer = self.loop.call_later(STALL_S, self._stalled, now)
 
     def resume_writing(self) -> None:
         """It takes again."""

@@ -21,7 +21,7 @@ from otaru.apps.server.roads.ddi import DdiRoad
 from otaru.apps.server.settings import Settings
 from otaru.apps.server.shell import Shell
 from otaru.domain.ids import DEFAULT_TENANT
-from otaru.errors import InvalidInputError, UnavailableError
+from otaru.errors import DataFolderError, InvalidInputError, UnavailableError
 from otaru.services.control import tokens
 from otaru.services.control.world import World
 
@@ -166,7 +166,13 @@ async def _admin_socket(settings: Settings) -> AsyncIterator[socket.socket]:
     path = settings.admin_socket
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as admin:
-        admin.bind(str(path))
+        try:
+            admin.bind(str(path))
+        except OSError as error:  # a longer path than the system takes (107 bytes on Linux), or a disk that has none
+            raise DataFolderError(
+                f"the admin socket {path} cannot be made: {error.strerror or error}",
+                hint="Go into the data folder and use --data . where its path is too long.",
+            ) from None
         path.chmod(0o600)
         try:
             yield admin

@@ -62,7 +62,21 @@ def test_a_name_that_a_path_would_swallow_is_refused(segment: str) -> None:
         path("devices", segment)
 
 
-@pytest.mark.parametrize("server", ["", "here:8080", "ftp://here", "http://", "http://here/?a=1", "http:///x"])
+@pytest.mark.parametrize(
+    "server",
+    [
+        "",
+        "here:8080",
+        "ftp://here",
+        "http://",
+        "http://here/?a=1",
+        "http:///x",
+        "http://[::1",
+        "http://h:99999",
+        "http://h:0",
+        "http://a b",
+    ],
+)
 def test_what_is_no_address_is_refused(server: str) -> None:
     with pytest.raises(InvalidInputError):
         origin(server)

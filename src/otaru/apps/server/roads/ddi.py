@@ -39,6 +39,9 @@ _INSTALLED = frozenset({State.SUCCEEDED})
 _FETCHABLE = frozenset({State.SUCCEEDED, State.SILENT})
 """Ended deployments whose files are still given out: what runs, and what a device that was given up may be at."""
 
+_GONE = FINAL - {State.SILENT}
+"""Ended for good. A device that was given up for silent may be heard to its end."""
+
 _ENDED_AS = {
     Event.SUCCEED: State.SUCCEEDED,
     Event.FAIL: State.FAILED,
@@ -80,8 +83,11 @@ class DdiRoad:
             elif name == b"if-none-match":
                 known = value
         tenant, entry = await admit(self._world, parts[1], parts[4], authorization, anonymous=handler in _ANONYMOUS)
-        client = scope.get("client")
-        self._world.registry.touch(tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else "")
+        if authorization is not None:  # else somebody fetches a file without a credential: no word of the device
+            client = scope.get("client")
+            self._world.registry.touch(
+                tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else ""
+            )
         public_url = self._settings.public_url
         await handler(self, Call(scope, receive, send, tenant, entry, public_url, host, known, parts[-1], action))
 
@@ -146,7 +152,7 @@ class DdiRoad:
             raise NotFoundError(f"action {call.action} waits for consent")
         state = await self._report(call, Channel.DEPLOYMENT, said)
         event = words.event(Channel.DEPLOYMENT, said)
-        if state in FINAL and (event is None or _ENDED_AS.get(event) is not state):
+        if state in _GONE and (event is None or _ENDED_AS.get(event) is not state):
             raise GoneError(f"action {call.action} has ended: {state}")
         await call.nod()
 

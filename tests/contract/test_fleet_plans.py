@@ -1,0 +1,150 @@
+"""How SQLite goes about our statements: by keys and indexes, whatever the size of a tenant."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from otaru.adapters.sql.engine import open_writer
+from otaru.adapters.sql.migrate import upgrade
+from otaru.domain.deployment import Event, Report, State
+from otaru.domain.device import Installed, Source
+from otaru.domain.ids import ActionId, DeviceId, RolloutId, Sha256, Version
+from otaru.domain.targeting import parse
+from tests.support.databases import SqliteDatabases
+from tests.support.fleet import HERE, NOW, Shelf, a_device, a_release, a_rollout, open_shelf
+
+ONE, DEV = RolloutId(1), DeviceId("dev-1")
+REPORT = Report(DEV, ActionId(1), NOW, Event.DOWNLOAD, "proceeding", "none", (), b"d")
+
+
+@pytest.fixture
+def shelf(sqlite_databases: SqliteDatabases) -> Iterator[Shelf]:
+    with open_shelf(sqlite_databases.fresh()) as shelf:
+        release = shelf.stock(HERE, [a_device("dev-1", tags=("lab",)), a_device("dev-2")])
+        shelf.launch(HERE, a_rollout(), release)
+        shelf.launch(HERE, a_rollout(2), release)
+        shelf.move(HERE, 1, "dev-1", State.INSTALLING)
+        yield shelf
+
+
+@contextmanager
+def plans_of(connection: Connection) -> Iterator[list[str]]:
+    """The plan of each statement that runs meanwhile, in SQLite's words."""
+    plans: list[str] = []
+
+    def look(_: Any, __: Any, statement: str, *___: Any) -> None:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        explained = driver.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * statement.count("?"))
+        plans.append(f"{statement}\n" + "\n".join(row[3] for row in explained))
+
+    event.listen(connection.engine, "before_cursor_execute", look)
+    try:
+        yield plans
+    finally:
+        event.remove(connection.engine, "before_cursor_execute", look)
+
+
+def wide_steps(plan: str) -> list[str]:
+    """Steps that read all of a table or all of a tenant. What comes out of a subquery is read whole, rightly."""
+    steps = [line.strip() for line in plan.splitlines() if line.startswith(("SCAN ", "SEARCH "))]
+    harmless = ("json_each", "SCAN anon_", "SCAN (subquery", "sqlite_autoindex_tenant_1")
+    return [
+        s for s in steps if not any(h in s for h in harmless) and (s.startswith("SCAN") or s.endswith("(tenant=?)"))
+    ]
+
+
+def installed(shelf: Shelf) -> None:
+    shelf.devices.install(HERE, [(DEV, Installed("app", Version("2"), Source.OTARU, NOW))])
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda s: s.devices.get(HERE, DEV),
+        lambda s: s.devices.entry(HERE, DEV),
+        lambda s: s.devices.add(HERE, [(a_device("dev-9", tags=("a",), attributes={"a": "b"}), b"")]),
+        lambda s: s.devices.save(HERE, a_device("dev-1", tags=("a",), attributes={"a": "b"})),
+        installed,
+        lambda s: s.devices.contacts([(HERE, DEV, NOW, "a")]),
+        lambda s: s.devices.page(HERE, None, None, 9),
+        lambda s: s.devices.page(HERE, parse("id==dev-*"), None, 9),
+        lambda s: s.devices.page(HERE, parse("tag==lab"), None, 9),
+        lambda s: s.devices.page(HERE, parse("tag==l*"), None, 9),
+        lambda s: s.devices.page(HERE, parse("attr.a==b;tag==l*"), None, 9),
+        lambda s: s.devices.page(HERE, parse("hardware==rpi4"), None, 9),
+        lambda s: s.devices.page(HERE, parse("tag==lab,attr.a==b*,id==dev-1"), None, 9),
+        lambda s: s.devices.count(HERE, parse("tag==lab;attr.a==b*")),
+        lambda s: s.releases.get(HERE, "app", "1.1.0"),
+        lambda s: s.releases.add(HERE, a_release("3")),
+        lambda s: s.releases.serves(HERE, DEV, Sha256("a" * 64)),
+        lambda s: s.rollouts.plan(HERE, ONE),
+        lambda s: s.rollouts.save(HERE, a_rollout()),
+        lambda s: s.rollouts.tallies(HERE, ONE),
+        lambda s: s.rollouts.move_all(HERE, ONE, (State.INSTALLING,), State.FAILED, "x", NOW),
+        lambda s: s.rollouts.every_due(NOW, 9),
+        lambda s: s.deployments.current(HERE, [(ONE, DEV)]),
+        lambda s: s.deployments.by_action(HERE, [(DEV, ActionId(1))]),
+        lambda s: s.deployments.open_of(HERE, DEV),
+        lambda s: s.deployments.busy(HERE, [DEV]),
+        lambda s: s.deployments.standing(HERE, [DEV]),
+        lambda s: s.deployments.allot(HERE, [DEV]),
+        lambda s: s.move(HERE, 1, "dev-1", State.FAILED, "words"),
+        lambda s: s.deployments.of_device(HERE, DEV, 9),
+        lambda s: s.deployments.page(HERE, ONE, (), None, 9),
+        lambda s: s.deployments.page(HERE, ONE, (State.FAILED, State.SILENT), None, 9),
+        lambda s: s.deployments.reasons(HERE, ONE, 9),
+        lambda s: s.reports.add(HERE, [REPORT]),
+        lambda s: s.reports.of_action(HERE, DEV, ActionId(1), 9),
+    ],
+)
+def test_no_statement_reads_all_of_a_tenant(shelf: Shelf, act: Callable[[Shelf], object]) -> None:
+    with plans_of(shelf.session.connection) as plans:
+        act(shelf)
+    assert plans
+    assert not [plan for plan in plans if wide_steps(plan)]
+
+
+@pytest.mark.parametrize("states", [{State.FAILED}, {State.FAILED, State.SILENT}])
+def test_a_few_members_are_moved_without_looking_at_all(shelf: Shelf, states: set[State]) -> None:
+    shelf.move(HERE, 1, "dev-1", State.FAILED, "words")
+    with plans_of(shelf.session.connection) as plans:
+        shelf.rollouts.retry(HERE, ONE, states, NOW)
+    of_members = [plan for plan in plans if "deployment" in plan and "INSERT INTO deployment_count" not in plan]
+    assert len(of_members) == 3
+    assert all("ix_deployment_state (tenant=? AND rollout=? AND state=?)" in plan for plan in of_members)
+
+
+def test_an_entry_is_three_statements(shelf: Shelf) -> None:
+    with plans_of(shelf.session.connection) as plans:
+        shelf.devices.entry(HERE, DEV)
+    assert len(plans) == 3
+    assert "uq_deployment_open" in plans[2]
+    assert "ix_deployment_scheduled (tenant=? AND device=?)" in plans[2]
+
+
+def test_a_page_is_as_many_statements_for_many_devices_as_for_one(shelf: Shelf) -> None:
+    shelf.devices.add(HERE, [(replace(a_device(f"more-{n}", tags=("t",))), b"") for n in range(50)])
+    counted = []
+    for limit in (1, 50):
+        with plans_of(shelf.session.connection) as plans:
+            assert len(shelf.devices.page(HERE, None, None, limit)) == limit
+        counted.append(len(plans))
+    assert counted[0] == counted[1] <= 5
+
+
+def test_what_the_planner_is_told_comes_back_after_it_was_lost(sqlite_databases: SqliteDatabases) -> None:
+    url = sqlite_databases.fresh()
+    engine = open_writer(url)
+    with engine.begin() as connection:
+        before = connection.execute(text("SELECT tbl, idx, stat FROM sqlite_stat1 ORDER BY 1, 2")).all()
+        connection.execute(text("DELETE FROM sqlite_stat1 WHERE tbl = 'deployment'"))
+    upgrade(url)
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT tbl, idx, stat FROM sqlite_stat1 ORDER BY 1, 2")).all() == before
+    engine.dispose()
+    assert ("deployment", "deployment", "10000000 10000000 100000 1 1") in map(tuple, before)

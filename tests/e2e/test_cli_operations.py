@@ -1,0 +1,165 @@
+"""Everything the REST API can do has a command, and every command that prints data prints one JSON document."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+import typer.main
+from fastapi.routing import APIRoute
+
+from otaru.apps.cli.app import app
+from otaru.apps.server.api.routes import artifacts, devices, events, releases, rollouts, tenants, tokens
+from tests.support.command import call
+from tests.support.relay import Relay, relay
+from tests.support.server import Serving, serving
+
+ELSEWHERE = {
+    # A GET without its bytes: for other clients.
+    ("HEAD", "/api/v1/artifacts/{sha256}/content"),
+    # What a file that shrinks while it is sent leaves behind (tests/unit/apps/cli/test_uploads.py).
+    ("DELETE", "/api/v1/uploads/{upload}"),
+}
+
+STORY = """
+token create --role viewer --label tv --expires 1d
+token list
+token revoke TOKEN
+tenant show
+tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --no-self-registration
+tenant set --chunk-part zephyr=
+tenant halt --reason lunch
+tenant lift
+tenant gateway-token
+tenant gateway-token --remove
+device add d-1 --hardware default --tag lab --attr region=eu --installed app=0.9 --device-token 0123456789abcdef
+device add d-2 --hardware default:b
+device list --query tag==lab --count
+device show d-1
+device set d-1 --tag beta --untag lab --attr region=us --unset rack --installed app=0.95 --hardware default:b
+device token d-2
+device quarantine d-2
+device release d-2
+device accept d-2 => 3
+device import FLEET
+artifact add SMALL
+artifact list --limit 1
+artifact show DIGEST
+artifact fetch DIGEST -o GOT
+artifact remove DIGEST
+release add LARGE --name app --version 1.0 --hardware default --hardware other --notes news --draft
+release publish app:1.0
+release add SMALL --name app --version 1.1 --artifact OTHER=other,third:c --hardware default --component os --notes @FLEET
+release list --product app
+release show app:1.1
+product list
+rollout preview --release app:1.0 --target id==* --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
+rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
+rollout start 1
+rollout pause 1 --reason wait
+rollout resume 1
+rollout devices 1 --state scheduled
+POLL
+rollout cancel 1 d-1 --force
+rollout retry 1 --state cancelled
+rollout list --state running --state paused
+rollout show 1
+device history d-1
+device why d-2
+device reports d-1 1
+rollout watch 1 --until wave:1
+rollout create --release app:1.1 --target id==f-* --urgency soft --consent --on-error stop --start-at 2036-01-01T00:00:00Z
+rollout stop 1 --reason enough
+rollout create --release app:1.1 --target tag==nobody --start => 1
+release deprecate app:1.1
+release withdraw app:1.1
+device decommission d-2 --yes
+event list --newest --limit 2
+event follow --count 1 --after 0-0 --timeout 60
+""".strip().splitlines()
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> dict[str, str]:
+    """What stands in the story for what differs each time."""
+    files = {name: tmp_path / f"{name.lower()}.swu" for name in ("SMALL", "LARGE", "OTHER")}
+    for name, file in files.items():
+        file.write_bytes(os.urandom(9 * 1024 * 1024 if name == "LARGE" else 1000))
+    fleet = tmp_path / "fleet.csv"
+    fleet.write_text("id,hardware\nf-1,default\nf-2,default\n")
+    return {name: str(file) for name, file in files.items()} | {"FLEET": str(fleet), "GOT": str(tmp_path / "got")}
+
+
+def operations() -> set[tuple[str, str]]:
+    nouns = (tokens, tenants, devices, artifacts, releases, rollouts, events)
+    routes = [route for noun in nouns for route in noun.router.routes]
+    assert all(isinstance(route, APIRoute) for route in routes)
+    return {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}
+
+
+def done(noting: Relay) -> set[tuple[str, str]]:
+    """The operations that were asked for; where several fit, the one with the fewest blanks."""
+    found = set()
+    for method, path in noting.requests:
+        fitting = [
+            one
+            for one in operations()
+            if one[0] == method and re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", one[1]), path.partition("?")[0])
+        ]
+        assert fitting, f"{method} {path} is no operation"
+        found.add(min(fitting, key=lambda one: one[1].count("{")))
+    return found
+
+
+def told(server: Serving, line: str, words: dict[str, str], address: str) -> None:
+    """Run a line of the story, which exits with 0, or with what it says behind `=>`."""
+    line, _, code = line.partition(" => ")
+    for blank, whole in words.items():
+        line = line.replace(blank, whole)
+    answer = call(server, *line.split(), "--json", OTARU_SERVER=address)
+    assert answer.returncode == int(code or 0), f"{line}: {answer.returncode}\n{answer.stdout}{answer.stderr}"
+    if code:
+        assert answer.stderr.startswith("otaru: ")
+        return
+    document = json.loads(answer.stdout)
+    if line.startswith("token create"):
+        words["TOKEN"] = document["id"]
+    if line.startswith("artifact add"):
+        words["DIGEST"] = document["sha256"]
+
+
+def poll(server: Serving) -> None:
+    """The device d-1 asks what is due, and is told."""
+    headers = {"Authorization": "TargetToken 0123456789abcdef"}
+    answer = httpx.get(f"{server.url}/DEFAULT/controller/v1/d-1", headers=headers)
+    assert "deploymentBase" in answer.json()["_links"]
+
+
+def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: Path, words: dict[str, str]) -> None:
+    with serving(tmp_path / "data") as server, relay(server.url) as noting:
+        for line in STORY:
+            if line == "POLL":
+                poll(server)
+                continue
+            told(server, line, words, noting.url)
+            plain = line.startswith(("token list", "tenant show", "device list", "device show", "rollout show"))
+            if plain:
+                shown = call(server, *line.split(), OTARU_SERVER=noting.url)
+                assert shown.returncode == 0, shown.stderr
+                assert shown.stdout.strip()
+        assert operations() - done(noting) == ELSEWHERE
+
+
+def test_the_story_tells_of_every_command_that_talks_to_a_server() -> None:
+    told_of = {" ".join(line.split()[:2]) for line in STORY if line != "POLL"}
+    local = {"db upgrade", "db check", "blobs sweep"}
+    tree = typer.main.get_command(app)
+    every = {
+        f"{noun} {verb}"
+        for noun, group in tree.commands.items()  # type: ignore[attr-defined]
+        for verb in getattr(group, "commands", {})
+    }
+    assert every - local - told_of == set()
+    assert told_of <= every
