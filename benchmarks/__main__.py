@@ -49,6 +49,8 @@ def main() -> int:
         except (LoadError, RuntimeError) as error:
             print(f"benchmarks: {error}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            return 130
     text = report.markdown(run)
     out = given.out or (_HERE / ".cache" / "quick.md" if given.quick else _HERE / "RESULTS.md")
     out.parent.mkdir(exist_ok=True)

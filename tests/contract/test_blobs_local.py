@@ -1,5 +1,6 @@
 """What the local folder owes beyond the port's contract: crashes, other processes, full disks, private files."""
 
+import fcntl
 import os
 import random
 import re
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from otaru.adapters.blobs import uploads
 from otaru.adapters.blobs.local import LocalBlobs
 from otaru.domain.ids import Sha256
 from otaru.errors import InvalidStateError, NotFoundError, StorageFullError
@@ -284,6 +286,26 @@ async def test_what_another_process_wrote_is_not_taken_for_ours(root: Path) -> N
     await other.begin("a", 10)
     await other.append("a", 0, chunks(b"them"))
     assert (await blobs.finish("a")).sha256 == digest(b"them")
+
+
+async def test_who_opened_an_upload_just_before_it_became_a_blob_does_not_write_into_the_blob(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs, other = LocalBlobs(root), LocalBlobs(root)
+    await blobs.begin("a", 100)
+    await blobs.append("a", 0, chunks(b"done"))
+    lock = fcntl.flock
+
+    def finished_meanwhile(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        other._finish("a", None, None)
+        uploads.begin(root / "uploads", "a", 100)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", finished_meanwhile)
+    with pytest.raises(NotFoundError):
+        await blobs.append("a", 0, chunks(b"other"))
+    assert await get(blobs, digest(b"done")) == b"done"
 
 
 # --- full disks

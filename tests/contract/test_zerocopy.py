@@ -52,7 +52,7 @@ async def until(true: Callable[[], bool]) -> None:
 async def stuck(copy: KernelCopy, server: socket.socket) -> "asyncio.Task[bool]":
     """Copying that has filled the buffers."""
     running = asyncio.create_task(copy.run(server.fileno()))
-    await until(lambda: copy.at > 0 and not select.select([], [server], [], 0)[1])
+    await until(lambda: copy._watched and not select.select([], [server], [], 0)[1])
     return running
 
 

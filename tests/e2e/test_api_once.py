@@ -108,7 +108,7 @@ def test_every_post_takes_a_key(api: httpx.Client) -> None:
 def test_keys_are_short_and_printable(api: httpx.Client, bad: str) -> None:
     body = {"id": fresh("dev"), "hardware": "x"}
     told = problem(api.post("/devices", json=body, headers={"Idempotency-Key": bad}), 400, "invalid_input")
-    assert told["errors"][0]["field"] == "idempotency-key"
+    assert told["errors"][0]["field"] == "Idempotency-Key"
 
 
 def test_the_database_holds_no_secret_in_clear(served: Apis, api: httpx.Client) -> None:

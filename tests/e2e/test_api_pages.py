@@ -33,7 +33,7 @@ def test_the_description_is_public_and_complete(served: Apis) -> None:
                 if int(status) >= 400:
                     assert list(answer["content"]) == ["application/problem+json"], (where, status)
             if method == "post" and not path.endswith(("/preview", "/artifacts")):
-                assert "idempotency-key" in {p["name"] for p in operation["parameters"]}, where
+                assert "Idempotency-Key" in {p["name"] for p in operation["parameters"]}, where
     assert "HTTPValidationError" not in str(document)
     bodies = [name for name in document["components"]["schemas"] if name.endswith("In")]
     assert len(bodies) >= 8

@@ -134,9 +134,8 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_what_was_acknowledged_survives_many_kills(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_what_was_acknowledged_survives_many_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reports, attributes, added = _crash(tmp_path, 50)
-    record_property("found_again", f"{reports} reports, {attributes} attributes, {added} devices after 50 kills")
+    with capsys.disabled():
+        print(f"\n50 kills: all {reports} reports, {attributes} attributes and {added} devices found again")  # noqa: T201
     assert reports > 1000

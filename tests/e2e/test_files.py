@@ -165,6 +165,55 @@ def test_pipelined_requests_are_answered_in_order(engine: Engine) -> None:
         received = bytearray(rest[len(data) :])
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_file_waits_for_what_was_answered_before_it(
+    blobs: LocalBlobs, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    run = zerocopy.KernelCopy.run
+
+    async def noting(copy: zerocopy.KernelCopy, descriptor: int) -> bool:
+        held.extend(one.transport.get_write_buffer_size() for one in connections(serving))
+        return await run(copy, descriptor)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/text":
+            await Files(blobs)(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        (connection,) = connections(serving)
+        while not connection.transport.get_write_buffer_size():  # until the socket is full, and a little more
+            await send({"type": "http.response.body", "body": bytes(30_000), "more_body": True})
+            for _ in range(3):
+                await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b""})
+
+    monkeypatch.setattr(zerocopy.KernelCopy, "run", noting)
+    with running(app, loop=loop) as serving, serving.connect(receive_buffer=4096) as client:
+        client.sendall(b"GET /text HTTP/1.1\r\n\r\nGET /%s HTTP/1.1\r\n\r\n" % digest(LARGE).encode())
+        until(lambda: len(serving.scopes) == 2, "the second request was begun")
+        received = bytearray()
+        while not received.endswith(LARGE[-100:]):
+            received += client.recv(1 << 20)
+    assert held == [0]
+    before, after = bytes(received).split(b"\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert before.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert after.partition(b"\r\n\r\n")[2] == LARGE
+
+
+def connections(engine: Engine) -> set[Any]:
+    found: set[Any] = engine.server.server_state.connections
+    return found
+
+
+def test_a_client_that_says_goodbye_and_stays_is_not_waited_for(engine: Engine) -> None:
+    with engine.connect(receive_buffer=4096) as client:
+        client.sendall(b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % digest(LARGE).encode())
+        client.recv(1000)
+        client.shutdown(socket.SHUT_WR)
+        until(lambda: engine.quiet, "the request had ended")
+
+
 def test_a_slow_reader_gets_everything_and_holds_up_nobody(engine: Engine) -> None:
     with engine.connect(receive_buffer=4096) as slow, client_of(engine) as other:
         slow.sendall(b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % digest(LARGE).encode())
@@ -206,6 +255,7 @@ def test_the_kernel_copies(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> N
     with client_of(engine) as client:
         assert ask(client, LARGE)[2] == LARGE
         assert ask(client, LARGE, range="bytes=100-199")[2] == LARGE[100:200]
+    until(lambda: engine.quiet, "the server had come back from its last call")
     assert sum(sent) == len(LARGE) + 100
 
 
@@ -357,8 +407,7 @@ def test_slow_readers_over_tls_cost_no_memory(tls: Tls) -> None:
 
 
 def _all_paused(engine: Engine) -> bool:
-    open_ones: set[Any] = engine.server.server_state.connections
-    return len(open_ones) == 8 and all(connection.flow.write_paused for connection in open_ones)
+    return len(connections(engine)) == 8 and all(one.flow.write_paused for one in connections(engine))
 
 
 # --- bounds and the end
@@ -375,6 +424,15 @@ def test_a_download_under_way_is_finished_before_the_server_ends(engine: Engine)
     engine.thread.join(30)
     assert not engine.thread.is_alive()
     assert bytes(received).partition(b"\r\n\r\n")[2] == LARGE
+
+
+def test_a_download_that_nobody_takes_does_not_keep_the_server_from_ending(blobs: LocalBlobs) -> None:
+    with running(Files(blobs), timeout_graceful_shutdown=1) as engine, engine.connect(receive_buffer=4096) as client:
+        client.sendall(b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % digest(LARGE).encode())
+        client.recv(1000)
+        engine.stop()
+        engine.thread.join(30)
+        assert not engine.thread.is_alive()
 
 
 def _accepts(engine: Engine) -> bool:

@@ -83,6 +83,10 @@ class SqlBlobRows:
         row = self.session.connection.execute(query).one_or_none()
         return None if row is None else (row.size_limit, row.filename)
 
+    def open_uploads(self, tenant: TenantId) -> int:
+        query = select(func.count()).select_from(tables.upload).where(_U.tenant == tenant)
+        return int(self.session.connection.execute(query).scalar_one())
+
     def end_upload(self, tenant: TenantId, upload: str) -> None:
         self.session.connection.execute(delete(tables.upload).where(_U.tenant == tenant, _U.upload == upload))
 

@@ -26,6 +26,10 @@ from otaru.apps.server.body import App, Message
 from otaru.apps.server.settings import Settings
 from otaru.apps.server.zerocopy import NOT_HERE, STALL_S, KernelCopy, read_piece, unsent
 
+# What runs for every request calls these by name: `super()` costs as much as the check it stands in.
+_send = impl.RequestResponseCycle.send
+_data_received = impl.HttpToolsProtocol.data_received
+
 ZEROCOPY = "http.response.zerocopysend"
 ANSWER = "otaru.answer"
 """`{"type": ANSWER, "status", "headers", "body"}`: names in lower case, Content-Length among them, nothing follows."""
@@ -43,11 +47,9 @@ class Cycle(impl.RequestResponseCycle):
 
     def send(self, message: Any) -> Coroutine[Any, Any, None]:
         """ASGI's `send`. Not itself a coroutine function: every other message would pay for one more."""
-        if message["type"] == ZEROCOPY:
-            return self._send_file(message)
         if message["type"] == ANSWER:
             return self._send_answer(message)
-        return super().send(message)
+        return _send(self, message) if message["type"] != ZEROCOPY else self._send_file(message)
 
     async def _send_answer(self, message: Message) -> None:
         if self.flow.write_paused and not self.disconnected:
@@ -163,11 +165,15 @@ class Protocol(impl.HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; watch over heads that do not come whole."""
-        super().data_received(data)
+        _data_received(self, data)
         # A scope is made when a request's first byte comes, and gets its method when the head is whole.
+        if self._head_timer is not None or "method" not in self.scope:
+            self._watch_head(len(data))
+
+    def _watch_head(self, size: int) -> None:
         scope: Any = self.scope
         if scope is None or "method" not in scope:
-            self._head_goes_on(len(data))
+            self._head_goes_on(size)
         elif self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

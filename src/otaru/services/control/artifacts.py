@@ -22,6 +22,8 @@ from otaru.ports.store import Tx, one
 from otaru.services.control.world import World
 
 SWEEP_AFTER = timedelta(hours=24)
+MAX_UPLOADS = 1000
+"""Uploads that one tenant may have open; `housekeeping` forgets those that nobody ends."""
 _SWEEP_BATCH = 50
 
 
@@ -76,12 +78,13 @@ async def begin(world: World, tenant: TenantId, filename: str, size: int | None 
     """Begin an upload in parts. `size`, where it is known, is what it may hold at most.
 
     Raises:
-        TooLargeError: `size` is more than the tenant may upload.
+        TooLargeError: `size` is more than the tenant may upload, or it has MAX_UPLOADS open.
     """
     allowance = await _allowance(world, tenant, size)
     upload = Upload(world.clock.unique(), filename, 0, allowance if size is None else size)
+    begun = await world.store.write(_begin, (tenant, upload, world.clock.now()))
     await world.blobs.begin(upload.id, upload.limit)
-    return await world.store.write(_begin, (tenant, upload, world.clock.now()))
+    return begun
 
 
 async def progress(world: World, tenant: TenantId, upload: str) -> Upload:
@@ -220,6 +223,10 @@ async def _upload(world: World, tenant: TenantId, upload: str) -> tuple[int, str
 @one
 def _begin(tx: Tx, asked: tuple[TenantId, Upload, datetime]) -> Upload:
     tenant, upload, now = asked
+    if tx.blobs.open_uploads(tenant) >= MAX_UPLOADS:
+        raise TooLargeError(
+            f"{MAX_UPLOADS} uploads are open already", hint="Finish or delete some of them.", limit=MAX_UPLOADS
+        )
     tx.blobs.begin_upload(tenant, upload.id, upload.limit, upload.filename, now)
     return upload
 

@@ -1,8 +1,9 @@
-"""Forgetting what has had its time: old events, old idempotency keys, abandoned uploads."""
+"""Forgetting what has had its time: old events, old idempotency keys, abandoned uploads, bytes that nobody has."""
 
 from datetime import datetime, timedelta
 
 from otaru.ports.store import Tx, one
+from otaru.services.control import artifacts
 from otaru.services.control.world import World
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
@@ -19,7 +20,7 @@ async def housekeep(world: World, events_kept: timedelta) -> None:
     while await world.store.write(_prune_events, now - events_kept) == _EVENTS_AT_ONCE:
         pass
     await world.store.write(_prune_rest, now)
-    await world.blobs.sweep(now - UPLOADS_KEPT)
+    await artifacts.sweep(world, UPLOADS_KEPT)
 
 
 @one

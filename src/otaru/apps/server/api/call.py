@@ -75,7 +75,10 @@ _EDITION = re.compile(r'"(0|[1-9][0-9]{0,9})"')
 
 def edition(
     if_match: Annotated[
-        str | None, Header(max_length=64, description="An ETag: do it only while the thing is still of this edition.")
+        str | None,
+        Header(
+            alias="If-Match", max_length=64, description="An ETag: do it only while the thing is still of this edition."
+        ),
     ] = None,
 ) -> int | None:
     """The edition that If-Match names; None where any will do.
@@ -122,6 +125,7 @@ class Doing:
         idempotency_key: Annotated[
             str | None,
             Header(
+                alias="Idempotency-Key",
                 min_length=1,
                 max_length=255,
                 pattern=r"^[ -~]+$",

@@ -40,6 +40,7 @@ _OURS = frozenset({"init.js", "page.css"})
 _PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<link rel="icon" href="/api/docs/favicon-32x32.png">
 <link rel="stylesheet" href="/api/docs/page.css"></head>
 <body><main><h1>{title}</h1>{body}</main></body>
 </html>

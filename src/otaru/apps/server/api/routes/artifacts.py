@@ -132,7 +132,9 @@ async def show_upload(call: ReleaseWork, upload: Id) -> Response:
 async def append_to_upload(
     call: ReleaseWork,
     upload: Id,
-    upload_offset: Annotated[int, Header(ge=0, le=2**53 - 1, description="Where these bytes begin: the upload's end.")],
+    upload_offset: Annotated[
+        int, Header(alias="Upload-Offset", ge=0, le=2**53 - 1, description="Where these bytes begin: the upload's end.")
+    ],
 ) -> Response:
     """Add raw bytes to an upload. What arrived before a break is kept."""
     chunks = _chunks(call.request)

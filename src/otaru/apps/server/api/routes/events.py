@@ -54,7 +54,9 @@ async def stream_events(
     call: Reading,
     after: After = None,
     subject: Subject = None,
-    last_event_id: Annotated[str | None, Header(max_length=40, description="The last one that was seen.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", max_length=40, description="The last one that was seen.")
+    ] = None,
 ) -> Response:
     """Follow what happens, as server-sent events: from after Last-Event-ID or `after`, else from now on."""
     return Live(call.request.app.state.streams, call, await _start(call, last_event_id or after), subject)
