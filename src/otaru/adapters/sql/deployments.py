@@ -13,24 +13,25 @@ from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId, TenantId
 from otaru.domain.rollout import Rollout
 from otaru.errors import NotFoundError
 
-_COLUMNS = """d.rollout, d.device, d.attempt, d.state, d.segment, d.wave, d.rank, d.action,
-d.changed_at, d.offered_at, d.ended_at, w.reason"""
+# The words are looked up by key for each row: joined, PostgreSQL may pair all with all while it has no statistics yet.
+_WORDS = """(SELECT w.reason FROM deployment_reason w
+WHERE w.tenant = d.tenant AND w.rollout = d.rollout AND w.device = d.device AND w.attempt = d.attempt)"""
 
-_WORDS = """LEFT JOIN deployment_reason w
-ON w.tenant = d.tenant AND w.rollout = d.rollout AND w.device = d.device AND w.attempt = d.attempt"""
+_COLUMNS = f"""d.rollout, d.device, d.attempt, d.state, d.segment, d.wave, d.rank, d.action,
+d.changed_at, d.offered_at, d.ended_at, {_WORDS}"""
 
 _SHARES = (("rollout", "bigint"), ("device", "text"))
 _CURRENT = f"""
-SELECT {_COLUMNS} FROM k CROSS JOIN deployment d {_WORDS}
+SELECT {_COLUMNS} FROM k CROSS JOIN deployment d
 WHERE d.tenant = ? AND d.rollout = k.rollout AND d.device = k.device AND d.current"""
 
 _ACTIONS = (("device", "text"), ("action", "bigint"))
 _BY_ACTION = f"""
-SELECT {_COLUMNS} FROM k CROSS JOIN deployment d {_WORDS}
+SELECT {_COLUMNS} FROM k CROSS JOIN deployment d
 WHERE d.tenant = ? AND d.device = k.device AND d.action = k.action"""
 
 _OPEN_OF = f"""
-SELECT {_COLUMNS} FROM deployment d {_WORDS}
+SELECT {_COLUMNS} FROM deployment d
 WHERE d.tenant = ? AND d.device = ? AND d.state IN ({OPEN_STATES})"""
 
 _DEVICES = (("device", "text"),)
@@ -57,7 +58,7 @@ ON CONFLICT (tenant, rollout, device, attempt) DO UPDATE SET reason = excluded.r
 _UNSAY = "DELETE FROM deployment_reason WHERE tenant = ? AND rollout = ? AND device = ? AND attempt = ?"
 
 _OF_DEVICE = f"""
-SELECT {_COLUMNS} FROM deployment d {_WORDS} WHERE d.tenant = ? AND d.device = ?
+SELECT {_COLUMNS} FROM deployment d WHERE d.tenant = ? AND d.device = ?
 ORDER BY d.changed_at DESC, d.rollout DESC, d.attempt DESC LIMIT ?"""
 
 _STANDING = """
@@ -66,18 +67,19 @@ WHERE d.tenant = ? AND d.device = k.device AND d.state <> 'scheduled'
 ORDER BY d.ended_at IS NULL, d.ended_at, d.rollout, d.attempt"""
 
 _PAGE = f"""
-SELECT {_COLUMNS} FROM deployment d {_WORDS}
+SELECT {_COLUMNS} FROM deployment d
 WHERE d.tenant = ? AND d.rollout = ? AND d.current AND d.device > ? ORDER BY d.device LIMIT ?"""
 
 _PAGE_OF_STATE = f"""
-SELECT {_COLUMNS} FROM deployment d {_WORDS}
+SELECT {_COLUMNS} FROM deployment d
 WHERE d.tenant = ? AND d.rollout = ? AND d.state = ? AND d.current AND d.device > ? ORDER BY d.device LIMIT ?"""
 
 _BAD_ENDS = ", ".join(f"'{state}'" for state in sorted(FAILURES | {State.REJECTED}))
 _REASONS = f"""
-SELECT d.state, coalesce(w.reason, '') AS words, count(*) AS members FROM deployment d {_WORDS}
-WHERE d.tenant = ? AND d.rollout = ? AND d.state IN ({_BAD_ENDS}) AND d.current
-GROUP BY d.state, words ORDER BY members DESC, d.state, words LIMIT ?"""
+SELECT state, words, count(*) AS members FROM (
+  SELECT d.state, coalesce({_WORDS}, '') AS words FROM deployment d
+  WHERE d.tenant = ? AND d.rollout = ? AND d.state IN ({_BAD_ENDS}) AND d.current
+) AS ended GROUP BY state, words ORDER BY members DESC, state, words LIMIT ?"""
 
 
 class SqlDeployments:

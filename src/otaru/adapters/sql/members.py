@@ -39,6 +39,9 @@ from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, Wave, draw
 from otaru.domain.targeting import Query
 
+_MANY = 10_000
+"""So many rows moved at once change what PostgreSQL should know of them: it would plan on the old picture for minutes."""
+
 _ACTIVE = device.c.lifecycle == Lifecycle.ACTIVE.value
 
 
@@ -99,7 +102,14 @@ def enlist(session: Session, tenant: TenantId, rollout: Rollout, query: Query, r
         )
     )
     counters.move(session, tenant, {(rollout.id, 0, 0, State.SCHEDULED.value): size})
+    _look_anew(session, size)
     return size
+
+
+def _look_anew(session: Session, rows: int) -> None:
+    """Have PostgreSQL gather its statistics where many rows were moved (a sample: it takes a moment at any size)."""
+    if session.postgres and rows >= _MANY:
+        run(session, "ANALYZE deployment, deployment_reason")
 
 
 def _fits(release: Release) -> ColumnElement[bool]:
@@ -189,7 +199,9 @@ def move_all(
         moves[rollout, segment, wave, state] -= number
         moves[rollout, segment, wave, target.value] += number
     counters.move(session, tenant, moves)
-    return sum(number for *_, number in cells)
+    moved: int = sum(number for *_, number in cells)
+    _look_anew(session, moved)
+    return moved
 
 
 def retry(
@@ -209,6 +221,7 @@ def retry(
         moves[rollout, segment, wave, State.SCHEDULED.value] += number
         again[wave] += number
     counters.move(session, tenant, moves)
+    _look_anew(session, again.total())
     return dict(again)
 
 
