@@ -39,9 +39,9 @@ _ENTRY_MEMBERSHIPS = f"""
 SELECT rollout, attempt, state, segment, wave, rank, action FROM deployment
 WHERE tenant = ? AND device = ? AND state IN ({OPEN_STATES})
 UNION ALL
-SELECT d.rollout, d.attempt, d.state, d.segment, d.wave, d.rank, d.action FROM rollout r CROSS JOIN deployment d
-WHERE r.tenant = ? AND r.state IN ({_ACTIVE}) AND d.tenant = r.tenant AND d.rollout = r.rollout AND d.device = ?
-AND d.state = 'scheduled'
+SELECT d.rollout, d.attempt, d.state, d.segment, d.wave, d.rank, d.action FROM deployment d
+JOIN rollout r ON r.tenant = d.tenant AND r.rollout = d.rollout
+WHERE d.tenant = ? AND d.device = ? AND d.state = 'scheduled' AND r.state IN ({_ACTIVE})
 ORDER BY rollout"""
 
 _ADD = """
