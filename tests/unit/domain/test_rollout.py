@@ -160,6 +160,26 @@ def test_resuming_overrules_the_failed_wave_and_opens_the_next() -> None:
     assert "overruled" in fleet.rollout.waves[0].reason
 
 
+def test_a_wave_that_passed_is_watched_until_its_last_member_has_ended() -> None:
+    early = replace(STAGED, waves=(Share(4, percent=False), Share(100, percent=True)), rule=ClassicRule(0.5, 0.3))
+    fleet = Fleet(planned(early))
+    fleet.order(RolloutEvent.START)
+    for rank, event in enumerate((Event.SUCCEED, Event.SUCCEED, Event.INSTALL, Event.INSTALL)):
+        fleet.offer(rank)
+        fleet.tell(rank, event)
+    fleet.work()
+    assert fleet.rollout.watermark == 30
+    fleet.tell(2, Event.FAIL)
+    fleet.tell(3, Event.FAIL)
+    fleet.work()
+    assert fleet.at(RolloutState.PAUSED)
+    assert "after it had passed: 2 of 4 failed" in fleet.rollout.reason
+    fleet.order(RolloutEvent.RESUME)
+    fleet.work()
+    assert fleet.at(RolloutState.RUNNING)
+    assert fleet.rollout.waves[0].state is WaveState.OVERRULED
+
+
 def test_retrying_has_the_wave_judged_again() -> None:
     fleet = Fleet(planned())
     fleet.order(RolloutEvent.START)
@@ -248,6 +268,8 @@ def test_an_order_out_of_place_names_the_allowed_ones() -> None:
         Policy(waves=(Share(101, percent=True),)),
         Policy(waves=(Share(0, percent=False),)),
         Policy(waves=(Share(1.5, percent=False),)),
+        Policy(waves=(Share(10, percent=False), Share(2, percent=False))),
+        Policy(waves=(Share(50, percent=True), Share(50, percent=True))),
         Policy(rule=ClassicRule(1.2, 0)),
         Policy(quorum=0),
         Policy(observe=timedelta(seconds=-1)),

@@ -69,7 +69,8 @@ def verdict(rollout: Rollout, until: str) -> Exit | None:
         if state == "stopped":
             remark(f"otaru: rollout {rollout['id']} was stopped: {rollout.get('reason') or 'no reason is given'}")
             return Exit.PARTLY
-        return Exit.PARTLY if failures(rollout) else None
+        # Who expired unreached is no failure of the release, but not what was asked for either.
+        return Exit.PARTLY if failures(rollout) or rollout.get("reason") == "expired" else None
     if not reached:
         remark(f"otaru: rollout {rollout['id']} is {state}, so it will not be {until} any more")
         return Exit.FAILED

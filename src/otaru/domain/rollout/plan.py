@@ -22,6 +22,8 @@ class WaveState(StrEnum):
     OPEN = "open"
     OBSERVING = "observing"
     PASSED = "passed"
+    OVERRULED = "overruled"
+    """It failed, and a person resumed the rollout all the same: nobody judges it any more."""
     FAILED = "failed"
 
 
@@ -73,8 +75,8 @@ class Rollout:
 
     @property
     def wave(self) -> Wave | None:
-        """The wave under way: the first that has not passed."""
-        return next((w for w in self.waves if w.state is not WaveState.PASSED), None)
+        """The wave under way: the first that has neither passed nor been overruled."""
+        return next((w for w in self.waves if w.state not in {WaveState.PASSED, WaveState.OVERRULED}), None)
 
     @property
     def expires_at(self) -> datetime | None:

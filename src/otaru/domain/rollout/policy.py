@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from itertools import pairwise
 from math import ceil
 
 from otaru.errors import InvalidInputError
@@ -84,6 +85,7 @@ def check(policy: Policy) -> None:
             raise InvalidInputError(f"a wave's percentage is above 0 and at most 100, not {share}")
         if not share.percent and (share.value < 1 or share.value != int(share.value)):
             raise InvalidInputError(f"a wave's number of devices is a whole number from 1 on, not {share}")
+    _check_rising(policy.waves)
     if policy.rule is not None and not (0 <= policy.rule.error <= 1 and 0 <= policy.rule.success <= 1):
         raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
     if not 0 < policy.quorum <= 1:
@@ -95,3 +97,12 @@ def check(policy: Policy) -> None:
     ):
         if span is not None and not timedelta(0) <= span <= timedelta(days=3650):
             raise InvalidInputError(f"the {what} is between 0 and 3650 days")
+
+
+def _check_rising(waves: tuple[Share, ...]) -> None:
+    for lower, higher in pairwise(waves):
+        if lower.percent == higher.percent and higher.value <= lower.value:
+            raise InvalidInputError(
+                f"wave {higher} comes after wave {lower}",
+                hint="Waves are heights that rise: 2,10,100% is two devices, then up to ten, then all.",
+            )

@@ -125,14 +125,29 @@ def _running(
     rollout: Rollout, tallies: Mapping[int, Tally], verdicts: Mapping[int, Verdict], now: datetime
 ) -> Step | None:
     if (expires := rollout.expires_at) is not None and now >= expires:
-        after = replace(_ended(rollout, RolloutEvent.FINISH, now), reason="expired")
+        after = replace(_ended(_given_up(rollout), RolloutEvent.FINISH, now), reason="expired")
         return Step(after, _GIVE_UP, ("finished: it expired, unreached members are skipped",))
+    if _left(tallies) > 0 and (late := _failed_late(rollout, verdicts)) is not None:
+        return _failed(rollout, late, f"after it had passed: {verdicts[late.index].reason}", now)
     wave = rollout.wave
     if wave is None:
         return Step(_ended(rollout, RolloutEvent.FINISH, now), notes=("finished",)) if _left(tallies) == 0 else None
     if wave.state is WaveState.PENDING:
         return Step(_opened(rollout, now), notes=(f"wave {wave.index + 1} opened",))
     return _judged(rollout, wave, tallies, verdicts[wave.index], now)
+
+
+def _failed_late(rollout: Rollout, verdicts: Mapping[int, Verdict]) -> Wave | None:
+    """A wave that passed with members still under way, and that these have made fail since."""
+    passed = (w for w in rollout.waves if w.state is WaveState.PASSED)
+    return next((w for w in passed if verdicts[w.index].call is Call.STOP), None)
+
+
+def _given_up(rollout: Rollout) -> Rollout:
+    """With the waves that time ran out on named so."""
+    under_way = {WaveState.OPEN, WaveState.OBSERVING}
+    waves = (replace(w, state=WaveState.FAILED, reason="expired") if w.state in under_way else w for w in rollout.waves)
+    return replace(rollout, waves=tuple(waves))
 
 
 _GIVE_UP = (Order.SKIP_SCHEDULED, Order.SILENCE_OPEN)
@@ -206,11 +221,11 @@ def _opened(rollout: Rollout, now: datetime) -> Rollout:
 
 
 def _overruled(rollout: Rollout, reason: str, now: datetime) -> Rollout:
-    """After a person resumed: a failed wave counts as passed by that person's word, and the next one opens."""
+    """After a person resumed: a failed wave is overruled by that person's word, and the next one opens."""
     for wave in rollout.waves:
         if wave.state is WaveState.FAILED:
             word = f"overruled by hand ({wave.reason})" + (f": {reason}" if reason else "")
-            rollout = _with_wave(rollout, replace(wave, state=WaveState.PASSED, complete_at=now, reason=word))
+            rollout = _with_wave(rollout, replace(wave, state=WaveState.OVERRULED, complete_at=now, reason=word))
     return _opened(rollout, now)
 
 
