@@ -33,15 +33,13 @@ FROM device WHERE tenant = ? AND device = ?"""
 _ENTRY_INSTALLED = "SELECT component, version FROM device_component WHERE tenant = ? AND device = ? ORDER BY component"
 
 _ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
-# From the few active rollouts to the device's share in each. The other way round SQLite, which has no statistics, takes
-# an index of which it can use the tenant alone, and looks at every deployment there is. CROSS JOIN fixes the order.
 _ENTRY_MEMBERSHIPS = f"""
 SELECT rollout, attempt, state, segment, wave, rank, action FROM deployment
 WHERE tenant = ? AND device = ? AND state IN ({OPEN_STATES})
 UNION ALL
-SELECT d.rollout, d.attempt, d.state, d.segment, d.wave, d.rank, d.action FROM rollout r CROSS JOIN deployment d
-WHERE r.tenant = ? AND r.state IN ({_ACTIVE}) AND d.tenant = r.tenant AND d.rollout = r.rollout AND d.device = ?
-AND d.state = 'scheduled'
+SELECT d.rollout, d.attempt, d.state, d.segment, d.wave, d.rank, d.action FROM deployment d
+JOIN rollout r ON r.tenant = d.tenant AND r.rollout = d.rollout
+WHERE d.tenant = ? AND d.device = ? AND d.state = 'scheduled' AND r.state IN ({_ACTIVE})
 ORDER BY rollout"""
 
 _ADD = """
