@@ -45,6 +45,10 @@ def test_on_url_does_what_ours_does_in_its_place() -> None:
         "response_complete",
         "chunked_encoding",
         "expected_content_length",
+        "waiting_for_100_continue",
+        "default_headers",
+        "message_event",
+        "on_response",
     ],
 )
 def test_a_cycle_has(name: str) -> None:
@@ -54,6 +58,8 @@ def test_a_cycle_has(name: str) -> None:
 def test_a_cycle_keeps_what_it_is_given() -> None:
     assert {"scope", "transport", "flow"} <= names(StockCycle.__init__)
     assert "response_complete" in names(StockCycle.send)
+    assert {"message_event", "on_response", "default_headers", "keep_alive"} <= names(StockCycle.send)
+    assert impl.STATUS_LINE[200] == b"HTTP/1.1 200 OK\r\n"
     assert "self.expected_content_length -= num_bytes" in inspect.getsource(StockCycle.send)
     assert "if self.disconnected:\n            return" in inspect.getsource(StockCycle.send)
 

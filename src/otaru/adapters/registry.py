@@ -193,6 +193,14 @@ class StoreRegistry:
             lambda found: self._keep(tenant, found),
         )
 
+    def known(self, tenant: TenantId, device: DeviceId) -> tuple[Tenant, Entry] | None:
+        """See the port."""
+        shelf = self._shelves.get(tenant)
+        if shelf is None or shelf.tenant is None or not self.fresh:
+            return None
+        entry = shelf.entry(device)
+        return None if entry is None else (shelf.tenant, entry)
+
     async def plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
         """See the port."""
         shelf = self._shelves.get(tenant)

@@ -39,6 +39,10 @@ class Registry(Protocol):
         """The device, or None where there is none (unknown names are looked up in the store each time)."""
         ...
 
+    def known(self, tenant: TenantId, device: DeviceId) -> tuple[Tenant, Entry] | None:
+        """Both, where they are in memory and `fresh`: nearly every poll. None says nothing; ask the others then."""
+        ...
+
     async def plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
         """A rollout with its release and watermarks."""
         ...

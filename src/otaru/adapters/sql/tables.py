@@ -335,7 +335,7 @@ report = Table(
     _key("tenant"),
     _key("device"),
     _key("action", Integer),
-    _key("digest", LargeBinary),
+    _key("digest"),  # in hexadecimal: bytes could not be looked up by the many (`lean.fetch_keyed`)
     _col("received_at", Instant),
     _col("event", nullable=True),
     _col("execution"),

@@ -8,6 +8,7 @@ answer become problem+json here; what is not ours is logged with the request's i
 import itertools
 import logging
 import secrets
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from otaru.apps.server.body import App, ClientGoneError, Message, Receive, Scope, Send, read_body
@@ -95,9 +96,10 @@ class _Answer:
         self._send = send
         self._begun = False
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
+        # Not a coroutine function: each message would pay for one more.
         self._begun = True
-        await self._send(message)
+        return self._send(message)
 
     async def problem(self, error: OtaruError, request: str | None) -> None:
         if self._begun:

@@ -27,7 +27,9 @@ async def report(world: World, tenant: TenantId, said: Report) -> State:
         OverloadedError: too much is waiting; the device tries again.
     """
     messages = tuple(m[:MAX_MESSAGE] for m in said.messages[:MAX_MESSAGES])
-    state, moved = await world.store.write(_report, _Said(tenant, replace(said, messages=messages)))
+    if messages != said.messages:
+        said = replace(said, messages=messages)
+    state, moved = await world.store.write(_report, _Said(tenant, said))
     if moved:
         world.registry.forget(tenant, said.device)
     if state is None:

@@ -10,6 +10,7 @@ from otaru.domain.ids import ProductName, Sha256, TenantId, Version
 from otaru.domain.release import MAX_NOTES, RELEASE, Artifact, Release, ReleaseEvent, ReleaseState, admit
 from otaru.errors import AlreadyExistsError, InvalidStateError, NotFoundError, PreconditionFailedError, TooLargeError
 from otaru.ports.store import Tx, one
+from otaru.services.control import rollouts
 from otaru.services.control.world import Actor, World
 
 PERSONS = frozenset({ReleaseEvent.PUBLISH, ReleaseEvent.DEPRECATE, ReleaseEvent.WITHDRAW})
@@ -62,7 +63,10 @@ async def move(
     event: ReleaseEvent,
     edition: int | None = None,
 ) -> Release:
-    """Publish, deprecate or withdraw a release. A withdrawn one is offered to nobody any more.
+    """Publish, deprecate or withdraw a release.
+
+    A withdrawn one is offered to nobody any more: its rollouts are stopped in the same transaction, devices in the middle
+    of it are asked to cancel.
 
     Raises:
         NotFoundError: there is none.
@@ -161,6 +165,9 @@ def _move(tx: Tx, asked: _Moving) -> Release:
     after = replace(_after(before, asked.event, asked.at), edition=before.edition + 1)
     tx.releases.save(asked.tenant, after)
     tx.events.add([_moved(asked.tenant, asked.actor, after, before.state, asked.at)])
+    if after.state is ReleaseState.WITHDRAWN:
+        reason = f"release {_subject(after)} is withdrawn"
+        rollouts.stop_all(tx, asked.tenant, asked.actor, after.product, after.version, reason, asked.at)
     return after
 
 

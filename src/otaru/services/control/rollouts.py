@@ -63,6 +63,7 @@ class Progress:
 
 
 MAX_REASONS = 20
+_PAGE = 100
 
 
 async def preview(world: World, tenant: TenantId, intention: Intention) -> Preview:
@@ -169,6 +170,19 @@ async def cancel(
 def allowed(rollout: Rollout) -> list[str]:
     """The orders that a person may give a rollout now."""
     return [str(e) for e in ROLLOUT.allowed(rollout.state) if e in PERSONS]
+
+
+def stop_all(
+    tx: Tx, tenant: TenantId, actor: Actor, product: ProductName, version: Version, reason: str, at: datetime
+) -> None:
+    """Stop every rollout of a release that can be stopped."""
+    states = [str(s) for s in RolloutState if ROLLOUT.next(s, RolloutEvent.STOP) is not None]
+    after: RolloutId | None = None
+    while page := tx.rollouts.page(tenant, states, after, _PAGE):
+        for rollout in page:
+            if (rollout.product, rollout.version) == (product, version):
+                apply(tx, tenant, rollout, obey(rollout, RolloutEvent.STOP, reason, at), actor, at)
+        after = page[-1].id
 
 
 def apply(tx: Tx, tenant: TenantId, before: Rollout, taken: Step, actor: Actor, at: datetime) -> None:

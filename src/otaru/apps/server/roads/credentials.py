@@ -30,12 +30,17 @@ async def admit(
         NotFoundError: no such tenant or device.
         UnauthenticatedError: no credential, or not this device's.
     """
-    tenant = await admission.tenant(world, TenantId(tenant_name)) if _plain(tenant_name) else None
-    if tenant is None:
-        raise NotFoundError("there is no such tenant")
-    entry = await admission.device(world, tenant.id, DeviceId(device_name)) if _plain(device_name) else None
-    if entry is None:
-        return tenant, await _unknown(world, tenant, device_name, authorization)
+    # No coroutine for what is in memory: they would cost more than everything else here.
+    known = world.registry.known(TenantId(tenant_name), DeviceId(device_name))
+    if known is None:
+        tenant = await admission.tenant(world, TenantId(tenant_name)) if _plain(tenant_name) else None
+        if tenant is None:
+            raise NotFoundError("there is no such tenant")
+        entry = await admission.device(world, tenant.id, DeviceId(device_name)) if _plain(device_name) else None
+        if entry is None:
+            return tenant, await _unknown(world, tenant, device_name, authorization)
+    else:
+        tenant, entry = known
     if not (anonymous and authorization is None and tenant.settings.download_anonymous):
         _check(tenant, entry, authorization)
     return tenant, entry

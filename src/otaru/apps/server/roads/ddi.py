@@ -88,8 +88,8 @@ class DdiRoad:
             self._world.registry.touch(
                 tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else ""
             )
-        origin = self._settings.public_url or f"{scope['scheme']}://{(host or b'localhost').decode('latin-1')}"
-        await handler(self, Call(scope, receive, send, tenant, entry, origin, known, parts[-1], action))
+        public_url = self._settings.public_url
+        await handler(self, Call(scope, receive, send, tenant, entry, public_url, host, known, parts[-1], action))
 
     async def root(self, call: Call) -> None:
         """The poll."""
@@ -97,7 +97,7 @@ class DdiRoad:
         interval = call.tenant.settings.polling
         open_ = entry.subject.open if entry.subject.lifecycle is Lifecycle.ACTIVE else None
         if open_ is None and not entry.attributes_requested and not entry.last_installed_action:
-            await call.say(ddi.idle(interval))
+            await call.idle(interval)
             return
         base = call.base
         links = words.Links(

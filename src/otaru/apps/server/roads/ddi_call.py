@@ -1,9 +1,12 @@
 """One request of an admitted device, and the answers that DDI clients take: 200, 304 where they asked for it."""
 
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
 from hashlib import blake2b
 
 from otaru.apps.server.body import Receive, Scope, Send, read_body
+from otaru.apps.server.http import ANSWER
 from otaru.domain.ids import ActionId
 from otaru.domain.tenant import Tenant
 from otaru.ports.registry import Entry
@@ -14,22 +17,50 @@ NO_ACTION = ActionId(0)
 _JSON = (b"content-type", b"application/json")
 _EMPTY = [(b"content-length", b"0")]
 
+Headers = list[tuple[bytes, bytes]]
+
 
 @dataclass(frozen=True, slots=True)
+class _Text:
+    """A JSON answer, ready to be sent."""
+
+    body: bytes
+    headers: Headers
+    tag: bytes
+
+
+def _text(body: bytes) -> _Text:
+    tag = b'"' + blake2b(body, digest_size=8).hexdigest().encode() + b'"'
+    return _Text(body, [_JSON, (b"content-length", str(len(body)).encode()), (b"etag", tag)], tag)
+
+
+@lru_cache(maxsize=256)
+def _idle(interval: timedelta) -> _Text:
+    """One for each polling interval, which is a tenant's: most answers of a server's life are made once."""
+    return _text(ddi.idle(interval))
+
+
+@dataclass(eq=False, slots=True)
 class Call:
-    """One request of an admitted device."""
+    """One request of an admitted device. Not frozen, which would make making it three times as dear; nobody changes it."""
 
     scope: Scope
     receive: Receive
     send: Send
     tenant: Tenant
     entry: Entry
-    origin: str
+    public_url: str
+    host: bytes | None
     known: bytes | None
     """If-None-Match."""
     last: str = ""
     """The path's last word, where it is a file's name."""
     action: ActionId = NO_ACTION
+
+    @property
+    def origin(self) -> str:
+        """Where the device sees us."""
+        return self.public_url or f"{self.scope['scheme']}://{(self.host or b'localhost').decode('latin-1')}"
 
     @property
     def base(self) -> str:
@@ -42,16 +73,25 @@ class Call:
 
     async def say(self, body: bytes) -> None:
         """Answer with JSON."""
-        tag = b'"' + blake2b(body, digest_size=8).hexdigest().encode() + b'"'
-        if self.known is not None and (tag in self.known or self.known == b"*"):
-            await self.send({"type": "http.response.start", "status": 304, "headers": [(b"etag", tag)]})
-            await self.send({"type": "http.response.body", "body": b""})
-            return
-        headers = [_JSON, (b"content-length", str(len(body)).encode()), (b"etag", tag)]
-        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
+        await self._tell(_text(body))
+
+    async def idle(self, interval: timedelta) -> None:
+        """Answer a poll with nothing due."""
+        await self._tell(_idle(interval))
 
     async def nod(self) -> None:
         """Answer that all is well; there is nothing to say."""
-        await self.send({"type": "http.response.start", "status": 200, "headers": _EMPTY})
-        await self.send({"type": "http.response.body", "body": b""})
+        await self._send(200, _EMPTY, b"")
+
+    async def _tell(self, text: _Text) -> None:
+        if self.known is not None and (text.tag in self.known or self.known == b"*"):
+            await self._send(304, [(b"etag", text.tag)], b"")
+        else:
+            await self._send(200, text.headers, text.body)
+
+    async def _send(self, status: int, headers: Headers, body: bytes) -> None:
+        if ANSWER in self.scope.get("extensions", ()):
+            await self.send({"type": ANSWER, "status": status, "headers": headers, "body": body})
+        else:
+            await self.send({"type": "http.response.start", "status": status, "headers": headers})
+            await self.send({"type": "http.response.body", "body": body})

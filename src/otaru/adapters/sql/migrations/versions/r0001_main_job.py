@@ -217,7 +217,7 @@ def upgrade() -> None:
         sa.Column("tenant", Bytewise, autoincrement=False, nullable=False),
         sa.Column("device", Bytewise, autoincrement=False, nullable=False),
         sa.Column("action", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("digest", sa.LargeBinary(), autoincrement=False, nullable=False),
+        sa.Column("digest", Bytewise, autoincrement=False, nullable=False),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("event", Bytewise, nullable=True),
         sa.Column("execution", Bytewise, nullable=False),

@@ -1,12 +1,7 @@
-"""A rollout: the intention to bring a release to a set of devices under a policy, and the one function that moves it.
+"""What moves a rollout: the orders of people (`obey`), and time, reports and the judge (`step`).
 
-Members are ranked once, when the rollout is planned, by `Draw`; a wave is a height in that ranking; opening a wave
-raises the watermark of each open segment to it, and a member is due when its rank is below its segment's watermark.
-So opening a wave of any size costs the same.
-
-People move a rollout along ORDERS (`obey`); time, reports and the judge move it through `step`. Both are pure: they
-return what is to be so (`Step`), the caller makes it so in one transaction. Repeating a step after a crash is
-harmless, since a step that has been taken has nothing left to do.
+Both are pure: they return what is to be so (`Step`), the caller makes it so in one transaction. Repeating a step after a
+crash is harmless, since a step that has been taken has nothing left to do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,226 +12,14 @@ from math import ceil
 from typing import assert_never
 
 from otaru.domain.deployment import OPEN, State
-from otaru.domain.device import LOT_PRIME
 from otaru.domain.evidence import Call, Tally, Verdict
-from otaru.domain.ids import ProductName, RolloutId, Version
-from otaru.domain.machine import Machine
-from otaru.errors import InvalidInputError, InvalidStateError
-
-
-class RolloutState(StrEnum):
-    """Where a rollout is."""
-
-    DRAFT = "draft"
-    PLANNED = "planned"
-    AWAITING_APPROVAL = "awaiting_approval"
-    SCHEDULED = "scheduled"
-    RUNNING = "running"
-    PAUSED = "paused"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    FINISHED = "finished"
-
-
-class RolloutEvent(StrEnum):
-    """What moves a rollout."""
-
-    PLAN = "plan"
-    ASK_APPROVAL = "ask_approval"
-    APPROVE = "approve"
-    SCHEDULE = "schedule"
-    START = "start"
-    PAUSE = "pause"
-    RESUME = "resume"
-    STOP = "stop"
-    HALT_DONE = "halt_done"
-    FINISH = "finish"
-    REOPEN = "reopen"
-
-
-ROLLOUT: Machine[RolloutState, RolloutEvent] = Machine(
-    "rollout",
-    RolloutState.DRAFT,
-    frozenset({RolloutState.STOPPED, RolloutState.FINISHED}),
-    {
-        (RolloutState.DRAFT, RolloutEvent.PLAN): RolloutState.PLANNED,
-        (RolloutState.PLANNED, RolloutEvent.ASK_APPROVAL): RolloutState.AWAITING_APPROVAL,
-        (RolloutState.PLANNED, RolloutEvent.SCHEDULE): RolloutState.SCHEDULED,
-        (RolloutState.PLANNED, RolloutEvent.START): RolloutState.RUNNING,
-        (RolloutState.PLANNED, RolloutEvent.STOP): RolloutState.STOPPING,
-        (RolloutState.AWAITING_APPROVAL, RolloutEvent.APPROVE): RolloutState.SCHEDULED,
-        (RolloutState.AWAITING_APPROVAL, RolloutEvent.STOP): RolloutState.STOPPING,
-        (RolloutState.SCHEDULED, RolloutEvent.START): RolloutState.RUNNING,
-        (RolloutState.SCHEDULED, RolloutEvent.STOP): RolloutState.STOPPING,
-        (RolloutState.RUNNING, RolloutEvent.PAUSE): RolloutState.PAUSED,
-        (RolloutState.RUNNING, RolloutEvent.STOP): RolloutState.STOPPING,
-        (RolloutState.RUNNING, RolloutEvent.FINISH): RolloutState.FINISHED,
-        (RolloutState.PAUSED, RolloutEvent.RESUME): RolloutState.RUNNING,
-        (RolloutState.PAUSED, RolloutEvent.STOP): RolloutState.STOPPING,
-        # Retrying the failed members of a finished rollout gives it members to wait for again.
-        (RolloutState.FINISHED, RolloutEvent.REOPEN): RolloutState.RUNNING,
-        (RolloutState.STOPPING, RolloutEvent.HALT_DONE): RolloutState.STOPPED,
-    },
-)
-
-ACTIVE = frozenset({RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.STOPPING})
-"""Rollouts whose members a poll has to look at."""
-
-
-class WaveState(StrEnum):
-    """Where a wave is."""
-
-    PENDING = "pending"
-    OPEN = "open"
-    OBSERVING = "observing"
-    PASSED = "passed"
-    FAILED = "failed"
-
-
-class Urgency(StrEnum):
-    """How much say the device has in the moment (hawkBit: forced, soft)."""
-
-    FORCED = "forced"
-    SOFT = "soft"
-
-
-class OnError(StrEnum):
-    """What a failed wave does to its rollout."""
-
-    PAUSE = "pause"
-    STOP = "stop"
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A height in the ranking: a number of devices, or a percentage of all members."""
-
-    value: float
-    percent: bool
-
-    def of(self, members: int) -> int:
-        """The height in members, rounded up, never more than there are."""
-        height = ceil(members * self.value / 100 - 1e-9) if self.percent else int(self.value)
-        return min(height, members)
-
-    def __str__(self) -> str:
-        return f"{self.value:g}%" if self.percent else f"{self.value:g}"
-
-
-@dataclass(frozen=True, slots=True)
-class ClassicRule:
-    """hawkBit's rule: shares of a wave's witnesses, between 0 and 1.
-
-    The wave passes when at least `success` of them succeeded and fails when more than `error` of them failed.
-    """
-
-    success: float
-    error: float
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How a rollout goes about it. The default is the *simple* rollout: one wave, no rule, offers at the next poll."""
-
-    waves: tuple[Share, ...] = (Share(100, percent=True),)
-    rule: ClassicRule | None = None
-    quorum: float = 1.0
-    """The share of a wave's members that must have ended before the wave is complete."""
-    wave_timeout: timedelta | None = None
-    """A wave is complete after this time, whoever is still missing."""
-    observe: timedelta = timedelta(0)
-    """How long a complete wave is watched before the next one opens."""
-    expires_after: timedelta | None = None
-    on_error: OnError = OnError.PAUSE
-    urgency: Urgency = Urgency.FORCED
-    consent: bool = False
-    """Whether the device or its owner is asked first (hawkBit: confirmation)."""
-
+from otaru.domain.rollout.machine import PERSONS, ROLLOUT, RolloutEvent, RolloutState
+from otaru.domain.rollout.plan import Rollout, Wave, WaveState
+from otaru.domain.rollout.policy import OnError, Policy
+from otaru.errors import InvalidStateError
 
 STOP_PATIENCE = timedelta(days=1)
 """How long a stopping rollout waits for devices to confirm that they cancelled."""
-
-MAX_WAVES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Wave:
-    """A height of the watermarks: the members with `start <= rank < height`."""
-
-    index: int
-    start: int
-    height: int
-    state: WaveState = WaveState.PENDING
-    opened_at: datetime | None = None
-    complete_at: datetime | None = None
-    reason: str = ""
-
-    @property
-    def size(self) -> int:
-        """How many members it has."""
-        return self.height - self.start
-
-
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """A rollout with its waves."""
-
-    id: RolloutId
-    product: ProductName
-    version: Version
-    target: str
-    state: RolloutState
-    policy: Policy
-    seed: int
-    created_at: datetime
-    size: int = 0
-    waves: tuple[Wave, ...] = ()
-    name: str = ""
-    reason: str = ""
-    """Why it is in this state, where somebody or something decided it."""
-    start_at: datetime | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    """When it ended; while it is stopping, when it was told to."""
-    edition: int = 1
-
-    @property
-    def watermark(self) -> int:
-        """Members with a rank below it are due, as far as their segment is open."""
-        return max((w.height for w in self.waves if w.state is not WaveState.PENDING), default=0)
-
-    @property
-    def wave(self) -> Wave | None:
-        """The wave under way: the first that has not passed."""
-        return next((w for w in self.waves if w.state is not WaveState.PASSED), None)
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """When unreached members are given up."""
-        if self.started_at is None or self.policy.expires_after is None:
-            return None
-        return self.started_at + self.policy.expires_after
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """The ranking of a rollout: members in the order of `key`, ties by device id.
-
-    A linear congruence modulo a prime permutes the lots; a and b come from the rollout's seed, so asked again the
-    ranking is the same, and every SQL engine can compute it without a function of ours.
-    """
-
-    a: int
-    b: int
-
-    def key(self, lot: int) -> int:
-        """Where a device with this lot stands among all."""
-        return (lot * self.a + self.b) % LOT_PRIME
-
-
-def draw(seed: int) -> Draw:
-    """The ranking that belongs to a rollout's seed (0 <= seed < 2^62)."""
-    return Draw(a=1 + seed % (LOT_PRIME - 1), b=(seed // (LOT_PRIME - 1)) % LOT_PRIME)
 
 
 class Order(StrEnum):
@@ -260,45 +43,6 @@ class Step:
     orders: tuple[Order, ...] = ()
     notes: tuple[str, ...] = ()
     """In words, one for each thing that changed: they go into the record."""
-
-
-def check(policy: Policy) -> None:
-    """Check a policy as a person wrote it.
-
-    Raises:
-        InvalidInputError: it says what is wrong.
-    """
-    if not 1 <= len(policy.waves) <= MAX_WAVES:
-        raise InvalidInputError(f"a rollout has 1 to {MAX_WAVES} waves")
-    for share in policy.waves:
-        if share.percent and not 0 < share.value <= 100:
-            raise InvalidInputError(f"a wave's percentage is above 0 and at most 100, not {share}")
-        if not share.percent and (share.value < 1 or share.value != int(share.value)):
-            raise InvalidInputError(f"a wave's number of devices is a whole number from 1 on, not {share}")
-    if policy.rule is not None and not (0 <= policy.rule.error <= 1 and 0 <= policy.rule.success <= 1):
-        raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
-    if not 0 < policy.quorum <= 1:
-        raise InvalidInputError("the quorum is a share above 0 and at most 1")
-    for what, span in (
-        ("wave timeout", policy.wave_timeout),
-        ("time to observe", policy.observe),
-        ("expiry", policy.expires_after),
-    ):
-        if span is not None and not timedelta(0) <= span <= timedelta(days=3650):
-            raise InvalidInputError(f"the {what} is between 0 and 3650 days")
-
-
-def layout(policy: Policy, members: int) -> tuple[Wave, ...]:
-    """The waves of a rollout with so many members: heights never fall, empty waves are left out, the last holds all."""
-    waves: list[Wave] = []
-    start = 0
-    shares = (*policy.waves, Share(100, percent=True))
-    for share in shares:
-        height = max(share.of(members), start)
-        if height > start:
-            waves.append(Wave(index=len(waves), start=start, height=height))
-            start = height
-    return tuple(waves)
 
 
 def obey(rollout: Rollout, event: RolloutEvent, reason: str, now: datetime) -> Step:
@@ -327,12 +71,6 @@ def obey(rollout: Rollout, event: RolloutEvent, reason: str, now: datetime) -> S
         case _:
             pass
     return Step(after, notes=(str(state),))
-
-
-PERSONS = frozenset(
-    {RolloutEvent.START, RolloutEvent.PAUSE, RolloutEvent.RESUME, RolloutEvent.STOP, RolloutEvent.APPROVE}
-)
-"""The events that are orders of people; the others are the machine's own."""
 
 
 def reopened(rollout: Rollout, waves: Sequence[int], now: datetime) -> Rollout:

@@ -1,0 +1,118 @@
+"""A rollout with its waves, and the ranking of its members.
+
+Members are ranked once, when the rollout is planned, by `Draw`; a wave is a height in that ranking; opening a wave
+raises the watermark of each open segment to it, and a member is due when its rank is below its segment's watermark.
+So opening a wave of any size costs the same.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from otaru.domain.device import LOT_PRIME
+from otaru.domain.ids import ProductName, RolloutId, Version
+from otaru.domain.rollout.machine import RolloutState
+from otaru.domain.rollout.policy import Policy, Share
+
+
+class WaveState(StrEnum):
+    """Where a wave is."""
+
+    PENDING = "pending"
+    OPEN = "open"
+    OBSERVING = "observing"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """A height of the watermarks: the members with `start <= rank < height`."""
+
+    index: int
+    start: int
+    height: int
+    state: WaveState = WaveState.PENDING
+    opened_at: datetime | None = None
+    complete_at: datetime | None = None
+    reason: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many members it has."""
+        return self.height - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A rollout with its waves."""
+
+    id: RolloutId
+    product: ProductName
+    version: Version
+    target: str
+    state: RolloutState
+    policy: Policy
+    seed: int
+    created_at: datetime
+    size: int = 0
+    waves: tuple[Wave, ...] = ()
+    name: str = ""
+    reason: str = ""
+    """Why it is in this state, where somebody or something decided it."""
+    start_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    """When it ended; while it is stopping, when it was told to."""
+    edition: int = 1
+
+    @property
+    def watermark(self) -> int:
+        """Members with a rank below it are due, as far as their segment is open."""
+        return max((w.height for w in self.waves if w.state is not WaveState.PENDING), default=0)
+
+    @property
+    def wave(self) -> Wave | None:
+        """The wave under way: the first that has not passed."""
+        return next((w for w in self.waves if w.state is not WaveState.PASSED), None)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When unreached members are given up."""
+        if self.started_at is None or self.policy.expires_after is None:
+            return None
+        return self.started_at + self.policy.expires_after
+
+
+def layout(policy: Policy, members: int) -> tuple[Wave, ...]:
+    """The waves of a rollout with so many members: heights never fall, empty waves are left out, the last holds all."""
+    waves: list[Wave] = []
+    start = 0
+    shares = (*policy.waves, Share(100, percent=True))
+    for share in shares:
+        height = max(share.of(members), start)
+        if height > start:
+            waves.append(Wave(index=len(waves), start=start, height=height))
+            start = height
+    return tuple(waves)
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The ranking of a rollout: members in the order of `key`, ties by device id.
+
+    A linear congruence modulo a prime permutes the lots; a and b come from the rollout's seed, so asked again the
+    ranking is the same, and every SQL engine can compute it without a function of ours.
+    """
+
+    a: int
+    b: int
+
+    def key(self, lot: int) -> int:
+        """Where a device with this lot stands among all."""
+        return (lot * self.a + self.b) % LOT_PRIME
+
+
+def draw(seed: int) -> Draw:
+    """The ranking that belongs to a rollout's seed (0 <= seed < 2^62)."""
+    return Draw(a=1 + seed % (LOT_PRIME - 1), b=(seed // (LOT_PRIME - 1)) % LOT_PRIME)

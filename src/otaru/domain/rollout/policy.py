@@ -1,0 +1,97 @@
+"""How a rollout goes about it: waves, the rule that judges them, and what time does."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from math import ceil
+
+from otaru.errors import InvalidInputError
+
+
+class Urgency(StrEnum):
+    """How much say the device has in the moment (hawkBit: forced, soft)."""
+
+    FORCED = "forced"
+    SOFT = "soft"
+
+
+class OnError(StrEnum):
+    """What a failed wave does to its rollout."""
+
+    PAUSE = "pause"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A height in the ranking: a number of devices, or a percentage of all members."""
+
+    value: float
+    percent: bool
+
+    def of(self, members: int) -> int:
+        """The height in members, rounded up, never more than there are."""
+        height = ceil(members * self.value / 100 - 1e-9) if self.percent else int(self.value)
+        return min(height, members)
+
+    def __str__(self) -> str:
+        return f"{self.value:g}%" if self.percent else f"{self.value:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassicRule:
+    """hawkBit's rule: shares of a wave's witnesses, between 0 and 1.
+
+    The wave passes when at least `success` of them succeeded and fails when more than `error` of them failed.
+    """
+
+    success: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a rollout goes about it. The default is the *simple* rollout: one wave, no rule, offers at the next poll."""
+
+    waves: tuple[Share, ...] = (Share(100, percent=True),)
+    rule: ClassicRule | None = None
+    quorum: float = 1.0
+    """The share of a wave's members that must have ended before the wave is complete."""
+    wave_timeout: timedelta | None = None
+    """A wave is complete after this time, whoever is still missing."""
+    observe: timedelta = timedelta(0)
+    """How long a complete wave is watched before the next one opens."""
+    expires_after: timedelta | None = None
+    on_error: OnError = OnError.PAUSE
+    urgency: Urgency = Urgency.FORCED
+    consent: bool = False
+    """Whether the device or its owner is asked first (hawkBit: confirmation)."""
+
+
+MAX_WAVES = 100
+
+
+def check(policy: Policy) -> None:
+    """Check a policy as a person wrote it.
+
+    Raises:
+        InvalidInputError: it says what is wrong.
+    """
+    if not 1 <= len(policy.waves) <= MAX_WAVES:
+        raise InvalidInputError(f"a rollout has 1 to {MAX_WAVES} waves")
+    for share in policy.waves:
+        if share.percent and not 0 < share.value <= 100:
+            raise InvalidInputError(f"a wave's percentage is above 0 and at most 100, not {share}")
+        if not share.percent and (share.value < 1 or share.value != int(share.value)):
+            raise InvalidInputError(f"a wave's number of devices is a whole number from 1 on, not {share}")
+    if policy.rule is not None and not (0 <= policy.rule.error <= 1 and 0 <= policy.rule.success <= 1):
+        raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
+    if not 0 < policy.quorum <= 1:
+        raise InvalidInputError("the quorum is a share above 0 and at most 1")
+    for what, span in (
+        ("wave timeout", policy.wave_timeout),
+        ("time to observe", policy.observe),
+        ("expiry", policy.expires_after),
+    ):
+        if span is not None and not timedelta(0) <= span <= timedelta(days=3650):
+            raise InvalidInputError(f"the {what} is between 0 and 3650 days")

@@ -1,0 +1,273 @@
+"""Rollouts over a real store: people, devices and the worker in turn, as in a running server."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from otaru.domain.deployment import Event, Report, State
+from otaru.domain.device import Hardware, LifecycleEvent
+from otaru.domain.ids import DeviceId, ProductName, RolloutId, Version
+from otaru.domain.release import ReleaseEvent
+from otaru.domain.rollout import ClassicRule, OnError, Policy, Rollout, RolloutEvent, RolloutState, Share
+from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError
+from otaru.services.control import artifacts, devices, feedback, releases, rollouts, tenants
+from otaru.services.control.devices import NewDevice
+from otaru.services.control.poll import poll
+from otaru.services.control.releases import NewRelease, Part
+from otaru.services.control.rollouts import Intention
+from otaru.services.control.stepping import step_due
+from otaru.services.control.world import SYSTEM, World
+from tests.support.stores import ACME, RIVAL
+from tests.support.world import SettableClock
+
+pytestmark = pytest.mark.anyio
+
+APP = ProductName("app")
+BOARD = Hardware("board")
+STAGED = Policy(waves=(Share(1, percent=False), Share(100, percent=True)), rule=ClassicRule(0.9, 0.1))
+
+
+@dataclass
+class Fleet:
+    """A tenant's devices as they poll and report, and the worker."""
+
+    world: World
+    said: int = 0
+
+    async def add(self, *names: str, hardware: Hardware = BOARD, installed: str | None = None) -> None:
+        known = {} if installed is None else {"app": Version(installed)}
+        for name in names:
+            await devices.add(self.world, ACME, SYSTEM, NewDevice(DeviceId(name), hardware, installed=known))
+
+    async def release(self, version: str, hardware: Sequence[Hardware] = (BOARD,)) -> None:
+        async def content() -> AsyncIterator[bytes]:
+            yield version.encode()
+
+        stored = await artifacts.store(self.world, ACME, content())
+        part = Part(stored.blob.sha256, "app.bin", "app", hardware)
+        await releases.create(self.world, ACME, SYSTEM, NewRelease(APP, Version(version), (part,)))
+
+    async def roll_out(self, version: str = "2", target: str = "id==*", policy: Policy | None = None) -> RolloutId:
+        wanted = Intention(APP, Version(version), target, policy or Policy(), start=True)
+        return (await rollouts.create(self.world, ACME, SYSTEM, wanted)).id
+
+    async def poll(self, name: str) -> State | None:
+        """What the device is told: the state of the deployment that it is shown."""
+        tenant = await self.world.registry.tenant(ACME)
+        entry = await self.world.registry.device(ACME, DeviceId(name))
+        assert tenant is not None
+        assert entry is not None
+        after, due = await poll(self.world, tenant, entry)
+        open_ = after.subject.open
+        assert due is None or open_ is not None
+        return None if due is None or open_ is None else open_.state
+
+    async def say(self, name: str, event: Event, action: int = 1) -> State:
+        self.said += 1
+        words = (f"words {self.said}",)
+        digest = self.said.to_bytes(4, "big")
+        now = self.world.clock.now()
+        report = Report(DeviceId(name), action, now, event, "closed", "", words, digest)  # type: ignore[arg-type]
+        return await feedback.report(self.world, ACME, report)
+
+    async def work(self) -> None:
+        for _ in range(10):
+            if not await step_due(self.world):
+                return
+
+    async def show(self, rollout: RolloutId) -> Rollout:
+        await self.work()
+        await self.hold_counters(rollout)
+        return (await rollouts.progress(self.world, ACME, rollout)).rollout
+
+    async def counts(self, rollout: RolloutId) -> dict[State, int]:
+        total: dict[State, int] = {}
+        for tally in (await rollouts.progress(self.world, ACME, rollout)).tallies.values():
+            for state, members in tally.counts.items():
+                total[state] = total.get(state, 0) + members
+        return {state: members for state, members in total.items() if members}
+
+    async def hold_counters(self, rollout: RolloutId) -> None:
+        """Counters shown equal counters recomputed from rows, in one snapshot (DOMAIN, Invariants)."""
+        shown, rows = await self.world.store.read(
+            lambda tx: (tx.rollouts.tallies(ACME, rollout), tx.rollouts.recounted(ACME, rollout))
+        )
+        of = [{w: {s: n for s, n in t.counts.items() if n} for w, t in found.items()} for found in (shown, rows)]
+        assert of[0] == of[1]
+
+
+@pytest.fixture
+async def fleet(world: World) -> Fleet:
+    made = Fleet(world)
+    await made.release("2")
+    return made
+
+
+async def test_from_offer_to_inventory(fleet: Fleet) -> None:
+    await fleet.add("a", "b")
+    rollout = await fleet.roll_out()
+    assert await fleet.poll("a") is State.OFFERED
+    assert await fleet.poll("a") is State.OFFERED, "offered until the device closes it"
+    assert await fleet.say("a", Event.SUCCEED) is State.SUCCEEDED
+    assert await fleet.poll("a") is None
+    assert (await fleet.show(rollout)).state is RolloutState.RUNNING
+    await fleet.poll("b")
+    await fleet.say("b", Event.FAIL)
+    ended = await fleet.show(rollout)
+    assert ended.state is RolloutState.FINISHED
+    assert await fleet.counts(rollout) == {State.SUCCEEDED: 1, State.FAILED: 1}
+    entry = await fleet.world.registry.device(ACME, DeviceId("a"))
+    assert entry is not None
+    assert entry.subject.installed == (("app", "2"),)
+
+
+async def test_nobody_is_offered_anything_while_it_is_paused_or_halted(fleet: Fleet) -> None:
+    await fleet.add("a", "b", "c")
+    rollout = await fleet.roll_out()
+    await rollouts.order(fleet.world, ACME, SYSTEM, rollout, RolloutEvent.PAUSE)
+    assert await fleet.poll("a") is None
+    await rollouts.order(fleet.world, ACME, SYSTEM, rollout, RolloutEvent.RESUME)
+    assert await fleet.poll("a") is State.OFFERED
+    await tenants.halt(fleet.world, ACME, SYSTEM, "an incident")
+    assert await fleet.poll("b") is None
+    assert await fleet.poll("a") is State.OFFERED, "who has begun goes on"
+    await tenants.lift(fleet.world, ACME, SYSTEM)
+    assert await fleet.poll("b") is State.OFFERED
+
+
+async def test_a_wave_that_has_not_opened_is_offered_to_nobody(fleet: Fleet) -> None:
+    names = ["a", "b", "c", "d"]
+    await fleet.add(*names)
+    rollout = await fleet.roll_out(policy=STAGED)
+    told = [name for name in names if await fleet.poll(name) is not None]
+    assert len(told) == 1
+    await fleet.say(told[0], Event.FAIL)
+    paused = await fleet.show(rollout)
+    assert paused.state is RolloutState.PAUSED
+    assert [name for name in names if await fleet.poll(name) is not None] == []
+    await rollouts.retry(fleet.world, ACME, SYSTEM, rollout)
+    await rollouts.order(fleet.world, ACME, SYSTEM, rollout, RolloutEvent.RESUME)
+    assert await fleet.poll(told[0]) is State.OFFERED
+    assert await fleet.say(told[0], Event.SUCCEED, action=2) is State.SUCCEEDED
+    await fleet.show(rollout)
+    assert len([name for name in names if await fleet.poll(name) is not None]) == 3
+
+
+async def test_stopping_cancels_what_is_open_and_ends_with_the_last_word(fleet: Fleet) -> None:
+    await fleet.add("a", "b", "c")
+    rollout = await fleet.roll_out()
+    await fleet.poll("a")
+    await fleet.poll("b")
+    await rollouts.order(fleet.world, ACME, SYSTEM, rollout, RolloutEvent.STOP, reason="wrong file")
+    assert await fleet.poll("c") is None
+    assert (await fleet.show(rollout)).state is RolloutState.STOPPING
+    assert await fleet.say("a", Event.CANCEL_DONE) is State.CANCELLED
+    assert await fleet.say("b", Event.SUCCEED) is State.SUCCEEDED, "it was faster than the order"
+    assert (await fleet.show(rollout)).state is RolloutState.STOPPED
+    with pytest.raises(InvalidStateError):
+        await rollouts.order(fleet.world, ACME, SYSTEM, rollout, RolloutEvent.RESUME)
+
+
+async def test_a_verdict_stops_by_itself_where_the_policy_says_so(fleet: Fleet) -> None:
+    await fleet.add(*"abcd")
+    policy = Policy(rule=ClassicRule(0.9, 0.1), on_error=OnError.STOP)
+    rollout = await fleet.roll_out(policy=policy)
+    await fleet.poll("a")
+    await fleet.say("a", Event.FAIL)
+    assert (await fleet.show(rollout)).state is RolloutState.STOPPED
+    assert await fleet.counts(rollout) == {State.FAILED: 1, State.CANCELLED: 3}
+
+
+async def test_withdrawing_a_release_stops_its_rollouts_and_no_other(fleet: Fleet) -> None:
+    await fleet.add("a", "b")
+    await fleet.release("3")
+    other = await fleet.roll_out("3", "id==b")
+    rollout = await fleet.roll_out("2", "id==a")
+    await fleet.poll("a")
+    await releases.move(fleet.world, ACME, SYSTEM, APP, Version("2"), ReleaseEvent.WITHDRAW)
+    stopping = await fleet.show(rollout)
+    assert stopping.state is RolloutState.STOPPING
+    assert "withdrawn" in stopping.reason
+    assert (await fleet.show(other)).state is RolloutState.RUNNING
+    with pytest.raises(InvalidStateError):
+        await fleet.roll_out("2")
+
+
+async def test_a_device_in_two_rollouts_takes_the_older_one_first(fleet: Fleet) -> None:
+    await fleet.add("a")
+    await fleet.release("3")
+    first, second = await fleet.roll_out("2"), await fleet.roll_out("3")
+    assert await fleet.poll("a") is State.OFFERED
+    assert await fleet.counts(second) == {State.SCHEDULED: 1}
+    await fleet.say("a", Event.SUCCEED)
+    assert await fleet.poll("a") is State.OFFERED
+    assert await fleet.counts(second) == {State.OFFERED: 1}
+    await fleet.say("a", Event.SUCCEED, action=2)
+    assert {(await fleet.show(r)).state for r in (first, second)} == {RolloutState.FINISHED}
+
+
+async def test_who_has_it_or_does_not_fit_any_more_is_skipped_at_the_poll(fleet: Fleet) -> None:
+    await fleet.add("a", "b")
+    rollout = await fleet.roll_out()
+    await devices.change(fleet.world, ACME, SYSTEM, DeviceId("a"), devices.Change(installed={"app": Version("2")}))
+    await devices.change(fleet.world, ACME, SYSTEM, DeviceId("b"), devices.Change(hardware=Hardware("other")))
+    assert await fleet.poll("a") is None
+    assert await fleet.poll("b") is None
+    assert (await fleet.show(rollout)).state is RolloutState.FINISHED
+    assert await fleet.counts(rollout) == {State.SKIPPED: 2}
+
+
+async def test_who_is_left_out_is_said_before(fleet: Fleet) -> None:
+    await fleet.add("fits")
+    await fleet.add("has", installed="2")
+    await fleet.add("other", hardware=Hardware("other"))
+    await fleet.add("gone")
+    await devices.move(fleet.world, ACME, SYSTEM, DeviceId("gone"), LifecycleEvent.QUARANTINE)
+    wanted = Intention(APP, Version("2"), "id==*", Policy())
+    seen = await rollouts.preview(fleet.world, ACME, wanted)
+    assert (seen.members, dict(seen.left_out)) == (1, {"inactive": 1, "misfit": 1, "installed": 1})
+    with pytest.raises(NothingToDoError):
+        await fleet.roll_out(target="id==has")
+    with pytest.raises(NotFoundError):
+        await rollouts.progress(fleet.world, RIVAL, await fleet.roll_out())
+
+
+async def test_quarantine_and_the_end_of_a_device(fleet: Fleet) -> None:
+    await fleet.add("a", "b")
+    rollout = await fleet.roll_out()
+    await devices.move(fleet.world, ACME, SYSTEM, DeviceId("a"), LifecycleEvent.QUARANTINE)
+    assert await fleet.poll("a") is None
+    await fleet.poll("b")
+    for name in ("a", "b"):
+        await devices.move(fleet.world, ACME, SYSTEM, DeviceId(name), LifecycleEvent.DECOMMISSION)
+    assert (await fleet.show(rollout)).state is RolloutState.FINISHED
+
+
+async def test_expiry_gives_up_who_never_came(fleet: Fleet, clock: SettableClock) -> None:
+    await fleet.add("a", "b")
+    rollout = await fleet.roll_out(policy=Policy(expires_after=timedelta(days=1)))
+    await fleet.poll("a")
+    clock.ahead = timedelta(days=1, seconds=1)
+    assert (await fleet.show(rollout)).state is RolloutState.FINISHED
+    assert await fleet.counts(rollout) == {State.SILENT: 1, State.SKIPPED: 1}
+    assert await fleet.say("a", Event.SUCCEED) is State.SUCCEEDED, "silence is not the last word"
+    await fleet.hold_counters(rollout)
+
+
+async def test_a_cancel_is_asked_for_or_forced(fleet: Fleet) -> None:
+    await fleet.add("a", "b", "c")
+    rollout = await fleet.roll_out()
+    await fleet.poll("a")
+    await fleet.poll("b")
+    cancel = rollouts.cancel
+    assert (await cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("a"))).state is State.CANCELLING
+    assert (await cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("a"), force=True)).state is State.CANCELLED
+    assert (await cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("b"), force=True)).state is State.CANCELLED
+    assert (await cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("c"))).state is State.CANCELLED
+    assert await fleet.poll("c") is None
+    with pytest.raises(InvalidStateError):
+        await cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("c"))
+    assert (await fleet.show(rollout)).state is RolloutState.FINISHED
+    assert await fleet.say("a", Event.SUCCEED) is State.CANCELLED, "its word comes too late"
