@@ -14,9 +14,10 @@ _REPORTS = (("device", "text"), ("action", "bigint"), ("digest", "text"))
 # Counted in the index, never fetched: an action with hundreds of reports costs little more than one with none.
 _KNOWN = """
 SELECT k.device, k.action, k.digest,
-EXISTS (SELECT 1 FROM report r WHERE r.tenant = t.tenant AND r.device = k.device AND r.action = k.action AND r.digest = k.digest),
-(SELECT count(*) FROM report r WHERE r.tenant = t.tenant AND r.device = k.device AND r.action = k.action)
-FROM k CROSS JOIN (SELECT ? AS tenant) t"""
+EXISTS (SELECT 1 FROM report r
+  WHERE r.tenant = asked.tenant AND r.device = k.device AND r.action = k.action AND r.digest = k.digest),
+(SELECT count(*) FROM report r WHERE r.tenant = asked.tenant AND r.device = k.device AND r.action = k.action)
+FROM k CROSS JOIN (SELECT ? AS tenant) asked"""
 
 _ADD = """
 INSERT INTO report (tenant, device, action, digest, received_at, event, execution, result, messages, device_time)
