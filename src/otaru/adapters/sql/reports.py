@@ -14,10 +14,9 @@ _REPORTS = (("device", "text"), ("action", "bigint"), ("digest", "text"))
 # Counted in the index, never fetched: an action with hundreds of reports costs little more than one with none.
 _KNOWN = """
 SELECT k.device, k.action, k.digest,
-EXISTS (SELECT 1 FROM report r
-  WHERE r.tenant = asked.tenant AND r.device = k.device AND r.action = k.action AND r.digest = k.digest),
-(SELECT count(*) FROM report r WHERE r.tenant = asked.tenant AND r.device = k.device AND r.action = k.action)
-FROM k CROSS JOIN (SELECT ? AS tenant) asked"""
+EXISTS (SELECT 1 FROM report r WHERE r.tenant = ? AND r.device = k.device AND r.action = k.action AND r.digest = k.digest),
+(SELECT count(*) FROM report r WHERE r.tenant = ? AND r.device = k.device AND r.action = k.action)
+FROM k"""
 
 _ADD = """
 INSERT INTO report (tenant, device, action, digest, received_at, event, execution, result, messages, device_time)
@@ -39,7 +38,7 @@ class SqlReports:
         known: set[tuple[str, int, str]] = set()
         counts: dict[tuple[str, int], int] = {}
         for device, action, digest, exists, count in fetch_keyed(
-            self._session, _REPORTS, list(dict.fromkeys(keys)), _KNOWN, tenant
+            self._session, _REPORTS, list(dict.fromkeys(keys)), _KNOWN, tenant, tenant
         ):
             counts[device, action] = count
             if exists:
