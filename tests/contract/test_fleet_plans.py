@@ -97,7 +97,6 @@ def installed(shelf: Shelf) -> None:
         lambda s: s.deployments.current(HERE, [(ONE, DEV)]),
         lambda s: s.deployments.by_action(HERE, [(DEV, ActionId(1))]),
         lambda s: s.deployments.open_of(HERE, DEV),
-        lambda s: s.deployments.busy(HERE, [DEV]),
         lambda s: s.deployments.standing(HERE, [DEV]),
         lambda s: s.deployments.allot(HERE, [DEV]),
         lambda s: s.move(HERE, 1, "dev-1", State.FAILED, "words"),

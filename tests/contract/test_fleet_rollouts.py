@@ -287,7 +287,7 @@ def test_rollouts_that_are_due_are_named(shelf: Shelf) -> None:
             number += 1
             rollout = replace(a_rollout(number, seed=seeds.getrandbits(62)), state=state)
             shelf.rollouts.add(tenant, rollout)
-            if state in {RolloutState.RUNNING, RolloutState.STOPPING} and tenant in {HERE, THERE}:
+            if state is RolloutState.STOPPING or (state is RolloutState.RUNNING and tenant in {HERE, THERE}):
                 wanted.add((tenant, number))
     for start, due in ((later(-1), True), (NOW, True), (later(1), False), (None, False)):
         number += 1

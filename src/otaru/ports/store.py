@@ -270,7 +270,7 @@ class Rollouts(Protocol):
         ...
 
     def every_due(self, now: datetime, limit: int) -> list[tuple[TenantId, RolloutId]]:
-        """Rollouts that a worker should step now: scheduled, running or stopping, of tenants that are not halted.
+        """Rollouts that a worker should step now: stopping ones, and where no halt holds them, running and due ones.
 
         Nothing is claimed: a step is decided and taken in one serializable transaction, so two workers cannot both take it.
         """
@@ -287,10 +287,6 @@ class Deployments(Protocol):
     def by_action(self, tenant: TenantId, keys: Sequence[tuple[DeviceId, ActionId]]) -> list[Deployment | None]: ...
     def open_of(self, tenant: TenantId, device: DeviceId) -> Deployment | None:
         """The deployment that the device has been told of and has not ended."""
-        ...
-
-    def busy(self, tenant: TenantId, devices: Sequence[DeviceId]) -> set[DeviceId]:
-        """Those of `devices` that have an open deployment."""
         ...
 
     def allot(self, tenant: TenantId, devices: Sequence[DeviceId]) -> list[ActionId]:

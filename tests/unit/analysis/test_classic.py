@@ -56,3 +56,10 @@ def test_one_more_failure_never_helps(counts: dict[State, int], success: float, 
     worse[State.FAILED] = worse.get(State.FAILED, 0) + turned
     before, after = verdict(rule, tally), verdict(rule, Tally(worse))
     assert order.index(after.call) <= order.index(before.call)
+
+
+def test_a_wave_without_a_single_success_never_passes() -> None:
+    lenient = ClassicRule(success=0.0, error=1.0)
+    assert verdict(lenient, Tally({State.SCHEDULED: 3})).call is Call.HOLD
+    assert verdict(lenient, Tally({State.FAILED: 3})).call is Call.HOLD
+    assert verdict(lenient, Tally({State.SUCCEEDED: 1, State.FAILED: 2})).call is Call.EXPAND

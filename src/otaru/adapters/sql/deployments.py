@@ -35,9 +35,6 @@ SELECT {_COLUMNS} FROM deployment d
 WHERE d.tenant = ? AND d.device = ? AND d.state IN ({OPEN_STATES})"""
 
 _DEVICES = (("device", "text"),)
-_BUSY = f"""
-SELECT d.device FROM k CROSS JOIN deployment d
-WHERE d.tenant = ? AND d.device = k.device AND d.state IN ({OPEN_STATES})"""
 _ALLOT = f"""
 UPDATE device SET last_action = last_action + 1
 WHERE tenant = ? AND device IN (SELECT device FROM k) AND last_action < {MAX_ACTION} RETURNING device, last_action"""
@@ -100,10 +97,6 @@ class SqlDeployments:
 
     def open_of(self, tenant: TenantId, device: DeviceId) -> Deployment | None:
         return next(map(_deployment, fetch(self._session, _OPEN_OF, tenant, device)), None)
-
-    def busy(self, tenant: TenantId, devices: Sequence[DeviceId]) -> set[DeviceId]:
-        keys = [(device,) for device in devices]
-        return {row.device for row in fetch_keyed(self._session, _DEVICES, keys, _BUSY, tenant)}
 
     def allot(self, tenant: TenantId, devices: Sequence[DeviceId]) -> list[ActionId]:
         # In the order of keys, so that two workers never wait for each other in a ring.

@@ -128,11 +128,12 @@ class SqlRollouts:
         shuffled = (table.c.seed % _SHUFFLE * (int(now.timestamp() * 1000) % _SHUFFLE) + table.c.rollout) % _SHUFFLE
         due = (
             select(table.c.tenant, table.c.rollout)
-            .join(tenants, and_(tenants.c.tenant == table.c.tenant, ~tenants.c.halted))
+            .join(tenants, tenants.c.tenant == table.c.tenant)
             .where(
                 or_(
-                    table.c.state.in_([RolloutState.RUNNING.value, RolloutState.STOPPING.value]),
-                    and_(table.c.state == RolloutState.SCHEDULED.value, table.c.start_at <= now),
+                    table.c.state == RolloutState.STOPPING.value,
+                    and_(table.c.state == RolloutState.RUNNING.value, ~tenants.c.halted),
+                    and_(table.c.state == RolloutState.SCHEDULED.value, table.c.start_at <= now, ~tenants.c.halted),
                 )
             )
             .order_by(shuffled)

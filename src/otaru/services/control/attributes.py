@@ -15,6 +15,7 @@ from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.errors import InvalidInputError, NotFoundError, TooLargeError
 from otaru.ports.store import Tx, one
+from otaru.services.control.feedback import may_begin
 from otaru.services.control.poll import moved_event
 from otaru.services.control.world import World
 
@@ -93,7 +94,8 @@ def _auto_confirm(tx: Tx, asked: tuple[TenantId, DeviceId, AutoConfirm | None, d
     actor = f"device:{device_id}"
     events = [Happening(tenant, now, actor, Kind.DEVICE_CHANGED, device_id, {"auto_confirm": standing is not None})]
     waiting = tx.deployments.open_of(tenant, device_id)
-    if standing is not None and waiting is not None and waiting.state in {State.AWAITING_CONSENT, State.POSTPONED}:
+    asked_for = waiting is not None and waiting.state in {State.AWAITING_CONSENT, State.POSTPONED}
+    if standing is not None and waiting is not None and asked_for and may_begin(tx, tenant, waiting):
         state = DEPLOYMENT.next(waiting.state, Event.CONSENT) or waiting.state
         after = replace(waiting, state=state, changed_at=now)
         tx.deployments.save(tenant, [(waiting, after)])

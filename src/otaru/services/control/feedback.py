@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from otaru.domain.deployment import DEPLOYMENT, FINAL, MAX_MESSAGE, MAX_MESSAGES, Deployment, Event, Report, State
-from otaru.domain.device import Installed, Source
+from otaru.domain.device import Installed, Lifecycle, Source
 from otaru.domain.events import Happening
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.release import Release
+from otaru.domain.rollout import RolloutState
 from otaru.errors import NotFoundError
 from otaru.ports.store import Tx
 from otaru.services.control.poll import moved_event
 from otaru.services.control.world import World
 
 _MAX_REASON = 500
+_NEWEST = 20
 
 
 async def report(world: World, tenant: TenantId, said: Report) -> State:
@@ -35,6 +37,23 @@ async def report(world: World, tenant: TenantId, said: Report) -> State:
     if state is None:
         raise NotFoundError(f"device {said.device} has no action {said.action}")
     return state
+
+
+def may_begin(tx: Tx, tenant: TenantId, row: Deployment) -> bool:
+    """Whether a device that waits for consent may begin now: its yes does not outrun a halt, a pause or a quarantine.
+
+    It goes on waiting then, and is asked again when that is over.
+    """
+    known, device = tx.tenants.get(tenant), tx.devices.get(tenant, row.device)
+    rollout = tx.rollouts.get(tenant, row.rollout)
+    return (
+        known is not None
+        and not known.halted
+        and device is not None
+        and device.lifecycle is Lifecycle.ACTIVE
+        and rollout is not None
+        and rollout.state is RolloutState.RUNNING
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +98,11 @@ class _Batch:
             if row is None:
                 results.append((None, False))
                 continue
-            moved = self._decide(row, said) if fresh[id(said)] else row
+            # Also words that are known already: the same "no" may answer a second order to cancel. Where they are only
+            # repeated, the table has no edge for them.
+            moved = self._decide(row, said)
+            if moved is row and fresh[id(said)] and said.event is Event.SUCCEED:
+                self._install_late(row, said)
             after[key] = moved
             results.append((moved.state, moved is not row))
         self._write(
@@ -89,7 +112,7 @@ class _Batch:
 
     def _decide(self, row: Deployment, said: Report) -> Deployment:
         state = DEPLOYMENT.next(row.state, said.event) if said.event is not None else None
-        if state is None:
+        if state is None or (said.event is Event.CONSENT and not may_begin(self._tx, self._tenant, row)):
             return row
         moved = replace(
             row,
@@ -102,6 +125,15 @@ class _Batch:
         if said.event is Event.SUCCEED:
             self._install(row, said)
         return moved
+
+    def _install_late(self, row: Deployment, said: Report) -> None:
+        """A success that moves nothing any more (after a forced cancel, say) is still what runs on the device.
+
+        Unless the device has been given something newer since, of which its reports will tell.
+        """
+        known = self._tx.deployments.of_device(self._tenant, said.device, _NEWEST)
+        if row.state is not State.SUCCEEDED and all(other.action <= row.action for other, _ in known):
+            self._install(row, said)
 
     def _install(self, row: Deployment, said: Report) -> None:
         """What an authenticated device reports as installed is true for the inventory (DOMAIN, Invariants)."""

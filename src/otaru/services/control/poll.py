@@ -12,9 +12,8 @@ from otaru.domain.deployment import DEPLOYMENT, FINAL, Deployment, Event, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
-from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, first_due
+from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due
 from otaru.domain.release import Artifact
-from otaru.domain.rollout import RolloutState
 from otaru.domain.tenant import Tenant
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx
@@ -52,7 +51,7 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
         if moving is None or moving.membership is None:
             return entry, None
         now = world.clock.now()
-        move = _Move(tenant.id, subject.id, moving.membership.rollout, moving.membership.attempt, moving, now)
+        move = _Move(tenant.id, subject.id, moving.membership.rollout, moving.membership.attempt, now)
         await world.store.write(_move, move)
         world.registry.forget(tenant.id, subject.id)
         again = await world.registry.device(tenant.id, subject.id)
@@ -82,12 +81,15 @@ class _Move:
     device: DeviceId
     rollout: RolloutId
     attempt: int
-    answer: Answer
     at: datetime
 
 
 def _move(tx: Tx, moves: Sequence[_Move]) -> list[None]:
-    """Bulk: offer or skip scheduled deployments. What is no longer as the poll saw it is left as it is."""
+    """Bulk: offer or skip scheduled deployments.
+
+    The poll decided in memory; here the same rules decide again on what is true in this transaction, so that nothing is
+    offered after a halt, a quarantine or an order that has been acknowledged, by whichever worker.
+    """
     by_tenant: dict[TenantId, dict[DeviceId, _Move]] = defaultdict(dict)
     for move in moves:
         by_tenant[move.tenant].setdefault(move.device, move)  # twins of one device: the first decides
@@ -97,43 +99,49 @@ def _move(tx: Tx, moves: Sequence[_Move]) -> list[None]:
 
 
 def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> None:
+    known = tx.tenants.get(tenant)
+    if known is None:
+        return
     plans = {rollout: tx.rollouts.plan(tenant, rollout) for rollout in {m.rollout for m in moves}}
-    busy = tx.deployments.busy(tenant, [m.device for m in moves])
     rows = tx.deployments.current(tenant, [(m.rollout, m.device) for m in moves])
     valid = [
-        (move, row)
+        (move, row, answer)
         for move, row in zip(moves, rows, strict=True)
-        if row is not None and _still(move, row, plans[move.rollout], busy)
+        if row is not None
+        and (plan := plans[move.rollout]) is not None
+        and (answer := _again(tx, tenant, move, plan, halted=known.halted)) is not None
     ]
-    offering = [move for move, _ in valid if move.answer.rule in {Rule.OFFER, Rule.CONSENT}]
-    actions = dict(
-        zip((m.device for m in offering), tx.deployments.allot(tenant, [m.device for m in offering]), strict=True)
-    )
-    changed = [(row, _moved(move, row, actions.get(move.device, row.action))) for move, row in valid]
+    offering = [move.device for move, _, answer in valid if answer.rule in {Rule.OFFER, Rule.CONSENT}]
+    actions = dict(zip(offering, tx.deployments.allot(tenant, offering), strict=True))
+    changed = [(row, _moved(row, answer, move.at, actions.get(move.device))) for move, row, answer in valid]
     tx.deployments.save(tenant, changed)
     tx.events.add([moved_event(tenant, before, after, "system", after.changed_at) for before, after in changed])
 
 
-def _still(move: _Move, row: Deployment, plan: Plan | None, busy: set[DeviceId]) -> bool:
-    if row.attempt != move.attempt or row.state is not State.SCHEDULED or plan is None:
-        return False
-    if move.answer.rule in {Rule.INSTALLED, Rule.FITS}:
-        return True
-    running = plan.rollout.state is RolloutState.RUNNING and row.rank < plan.watermarks[row.segment]
-    return running and move.device not in busy
+def _again(tx: Tx, tenant: TenantId, move: _Move, plan: Plan, *, halted: bool) -> Answer | None:
+    """The rules' answer as things stand now; None where it moves nothing."""
+    entry = tx.devices.entry(tenant, move.device)
+    if entry is None:
+        return None
+    for membership in entry.subject.memberships:
+        same = (membership.rollout, membership.attempt) == (move.rollout, move.attempt)
+        if same and membership.state is State.SCHEDULED:
+            answer = decide(entry.subject, plan, membership, halted=halted, now=move.at)
+            return answer if answer.rule in _MOVES else None
+    return None
 
 
-def _moved(move: _Move, row: Deployment, action: ActionId) -> Deployment:
-    state = DEPLOYMENT.next(row.state, _MOVES[move.answer.rule]) or row.state
+def _moved(row: Deployment, answer: Answer, at: datetime, action: ActionId | None) -> Deployment:
+    state = DEPLOYMENT.next(row.state, _MOVES[answer.rule]) or row.state
     offered = state not in FINAL
     return replace(
         row,
         state=state,
-        action=action,
-        changed_at=move.at,
-        offered_at=move.at if offered else None,
-        ended_at=None if offered else move.at,
-        reason="" if offered else move.answer.because,
+        action=row.action if action is None else action,
+        changed_at=at,
+        offered_at=at if offered else None,
+        ended_at=None if offered else at,
+        reason="" if offered else answer.because,
     )
 
 

@@ -13,6 +13,7 @@ from otaru.domain.release import ReleaseEvent
 from otaru.domain.rollout import ClassicRule, OnError, Policy, Rollout, RolloutEvent, RolloutState, Share
 from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError
 from otaru.services.control import artifacts, devices, feedback, releases, rollouts, tenants
+from otaru.services.control import poll as poll_module
 from otaru.services.control.devices import NewDevice
 from otaru.services.control.poll import poll
 from otaru.services.control.releases import NewRelease, Part
@@ -271,3 +272,62 @@ async def test_a_cancel_is_asked_for_or_forced(fleet: Fleet) -> None:
         await cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("c"))
     assert (await fleet.show(rollout)).state is RolloutState.FINISHED
     assert await fleet.say("a", Event.SUCCEED) is State.CANCELLED, "its word comes too late"
+
+
+async def test_a_poll_that_began_before_a_halt_offers_nothing_after_it(fleet: Fleet) -> None:
+    """What the poll decided in memory is decided again in the transaction that offers it."""
+    await fleet.add("a", "b")
+    rollout = await fleet.roll_out()
+    now = fleet.world.clock.now()
+    moves = [poll_module._Move(ACME, DeviceId(name), rollout, 1, now) for name in ("a", "b")]
+    await tenants.halt(fleet.world, ACME, SYSTEM, "an incident")
+    await fleet.world.store.write(poll_module._move, moves[0])
+    assert await fleet.counts(rollout) == {State.SCHEDULED: 2}
+    await tenants.lift(fleet.world, ACME, SYSTEM)
+    await devices.move(fleet.world, ACME, SYSTEM, DeviceId("a"), LifecycleEvent.QUARANTINE)
+    await fleet.world.store.write(poll_module._move, moves[0])
+    await fleet.world.store.write(poll_module._move, moves[1])
+    assert await fleet.counts(rollout) == {State.SCHEDULED: 1, State.OFFERED: 1}
+
+
+async def test_a_yes_does_not_outrun_a_halt(fleet: Fleet) -> None:
+    await fleet.add("a")
+    await fleet.roll_out(policy=Policy(consent=True))
+    assert await fleet.poll("a") is State.AWAITING_CONSENT
+    await tenants.halt(fleet.world, ACME, SYSTEM, "an incident")
+    assert await fleet.say("a", Event.CONSENT) is State.AWAITING_CONSENT
+    await tenants.lift(fleet.world, ACME, SYSTEM)
+    assert await fleet.say("a", Event.CONSENT) is State.OFFERED
+
+
+async def test_the_same_answer_to_a_second_order_counts(fleet: Fleet) -> None:
+    await fleet.add("a")
+    rollout = await fleet.roll_out()
+    await fleet.poll("a")
+    answer = Report(DeviceId("a"), 1, fleet.world.clock.now(), Event.CANCEL_REFUSED, "rejected", "", (), b"no")  # type: ignore[arg-type]
+    for _ in range(2):
+        await rollouts.cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("a"))
+        assert await feedback.report(fleet.world, ACME, answer) is State.INSTALLING
+
+
+async def test_a_success_after_a_forced_cancel_is_what_runs(fleet: Fleet) -> None:
+    await fleet.add("a")
+    rollout = await fleet.roll_out()
+    await fleet.poll("a")
+    await rollouts.cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("a"), force=True)
+    assert await fleet.say("a", Event.SUCCEED) is State.CANCELLED
+    assert (await devices_of(fleet, "a")) == {"app": "2"}
+
+
+async def devices_of(fleet: Fleet, name: str) -> dict[str, str]:
+    found = await fleet.world.store.read(lambda tx: tx.devices.get(ACME, DeviceId(name)))
+    assert found is not None
+    return {i.component: i.version for i in found.installed}
+
+
+async def test_a_stop_ends_during_a_halt(fleet: Fleet) -> None:
+    await fleet.add("a")
+    rollout = await fleet.roll_out()
+    await tenants.halt(fleet.world, ACME, SYSTEM, "an incident")
+    await rollouts.order(fleet.world, ACME, SYSTEM, rollout, RolloutEvent.STOP)
+    assert (await fleet.show(rollout)).state is RolloutState.STOPPED
