@@ -328,3 +328,12 @@ def test_a_tenant_moves_its_own_rollouts_only(shelf: Shelf) -> None:
     assert shelf.rollouts.retry(nobody, ONE, tuple(State), NOW) == {}
     with pytest.raises(NotFoundError):
         shelf.rollouts.save(nobody, mine)
+
+
+@pytest.mark.parametrize(
+    "policy", [Policy(), STAGED, Policy(waves=(Share(100, percent=True), Share(3, percent=False)))]
+)
+def test_counters_hold_before_waves_are_given(shelf: Shelf, policy: Policy) -> None:
+    release = shelf.stock(HERE, FLEET)
+    assert shelf.rollouts.enlist(HERE, a_rollout(policy=policy), parse("id==*"), release) == 20
+    assert sum(tally.members for tally in true_counters(shelf).values()) == 20

@@ -228,9 +228,10 @@ class Rollouts(Protocol):
         ...
 
     def enlist(self, tenant: TenantId, rollout: Rollout, query: Query, release: Release) -> int:
-        """Make the candidates members, ranked by the rollout's `draw` and then device id, all in one segment and wave 0.
+        """Make the candidates members, ranked by the rollout's `draw` and then device id, all in one segment.
 
-        Set-based: no row passes through Python. Returns how many. Their deployments are `scheduled`, attempt 1.
+        Set-based: no row passes through Python. Returns how many. Their deployments are `scheduled`, attempt 1. Their
+        waves are those of `assign_waves`, which follows.
         """
         ...
 

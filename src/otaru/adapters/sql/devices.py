@@ -33,8 +33,6 @@ FROM device WHERE tenant = ? AND device = ?"""
 _ENTRY_INSTALLED = "SELECT component, version FROM device_component WHERE tenant = ? AND device = ? ORDER BY component"
 
 _ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
-# From the few active rollouts to the device's share in each. The other way round SQLite, which has no statistics, takes
-# an index of which it can use the tenant alone, and looks at every deployment there is. CROSS JOIN fixes the order.
 _ENTRY_MEMBERSHIPS = f"""
 SELECT rollout, attempt, state, segment, wave, rank, action FROM deployment
 WHERE tenant = ? AND device = ? AND state IN ({OPEN_STATES})

@@ -36,7 +36,7 @@ from otaru.domain.deployment import FINAL, State
 from otaru.domain.device import LOT_PRIME, Hardware, Lifecycle
 from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, Wave, draw
+from otaru.domain.rollout import Policy, Rollout, Wave, draw, layout
 from otaru.domain.targeting import Query
 
 _MANY = 10_000
@@ -62,21 +62,22 @@ def candidates(session: Session, tenant: TenantId, query: Query, release: Releas
 
 
 def enlist(session: Session, tenant: TenantId, rollout: Rollout, query: Query, release: Release) -> int:
-    """Make the candidates members by one statement; how many."""
+    """Make the candidates members by one statement; how many.
+
+    Where there will be waves they are given on the way, so that `assign_waves` has nothing left to move.
+    """
     ranking = draw(rollout.seed)
     drawn = (device.c.lot * ranking.a + ranking.b) % LOT_PRIME
     rank = func.row_number().over(order_by=(drawn, device.c.device)) - 1
-    ranked = (
-        select(device.c.device, rank.label("rank"))
-        .where(
-            device.c.tenant == tenant,
-            targeting.condition(session, tenant, query),
-            _ACTIVE,
-            _fits(release),
-            not_(_installed(session, tenant, release)),
-        )
-        .subquery()
+    members = and_(
+        device.c.tenant == tenant,
+        targeting.condition(session, tenant, query),
+        _ACTIVE,
+        _fits(release),
+        not_(_installed(session, tenant, release)),
     )
+    waves = _foreseen(session, rollout.policy, members)
+    ranked = select(device.c.device, rank.label("rank")).where(members).subquery()
     row: dict[str, ColumnElement[Any]] = {
         "tenant": literal(tenant),
         "rollout": literal(rollout.id),
@@ -85,7 +86,7 @@ def enlist(session: Session, tenant: TenantId, rollout: Rollout, query: Query, r
         "current": true(),
         "state": literal(State.SCHEDULED.value),
         "segment": literal(0),
-        "wave": literal(0),
+        "wave": _wave_of_rank(waves, ranked.c.rank) if waves else literal(0),
         "rank": ranked.c.rank,
         "action": null(),
         "changed_at": literal(rollout.created_at, deployment.c.changed_at.type),
@@ -101,9 +102,19 @@ def enlist(session: Session, tenant: TenantId, rollout: Rollout, query: Query, r
             tenant=tenant, rollout=rollout.id, segment=0, name="all", size=size, held=False, watermark=rollout.watermark
         )
     )
-    counters.move(session, tenant, {(rollout.id, 0, 0, State.SCHEDULED.value): size})
+    sizes = {wave.index: wave.size for wave in waves} or {0: size}
+    scheduled = State.SCHEDULED.value
+    counters.move(session, tenant, {(rollout.id, 0, wave, scheduled): number for wave, number in sizes.items()})
     _look_anew(session, size)
     return size
+
+
+def _foreseen(session: Session, policy: Policy, members: ColumnElement[bool]) -> tuple[Wave, ...]:
+    """The waves of so many members; none where there is one wave, whatever their number."""
+    if all(share.percent and share.value == 100 for share in policy.waves):
+        return ()
+    number = session.connection.execute(select(func.count()).select_from(device).where(members)).scalar_one()
+    return layout(policy, number)
 
 
 def _look_anew(session: Session, rows: int) -> None:
@@ -137,19 +148,19 @@ def _installed(session: Session, tenant: TenantId, release: Release) -> ColumnEl
 def assign_waves(session: Session, tenant: TenantId, rollout: RolloutId, waves: Sequence[Wave]) -> None:
     """Give each member the wave of its rank, and count members anew."""
     if waves:
-        wave = _wave_of_rank(waves)
+        wave = _wave_of_rank(waves, deployment.c.rank)
         of_it = and_(deployment.c.tenant == tenant, deployment.c.rollout == rollout, deployment.c.wave != wave)
         session.connection.execute(update(deployment).where(of_it).values(wave=wave))
     counters.count_anew(session, tenant, rollout)
 
 
-def _wave_of_rank(waves: Sequence[Wave]) -> ColumnElement[int]:
+def _wave_of_rank(waves: Sequence[Wave], rank: ColumnElement[int]) -> ColumnElement[int]:
     """By halves: a member of a hundred waves costs seven comparisons."""
     if len(waves) == 1:
         return literal_column(str(int(waves[0].index)))
     middle = len(waves) // 2
-    below = deployment.c.rank < literal_column(str(int(waves[middle].start)))
-    return case((below, _wave_of_rank(waves[:middle])), else_=_wave_of_rank(waves[middle:]))
+    below = rank < literal_column(str(int(waves[middle].start)))
+    return case((below, _wave_of_rank(waves[:middle], rank)), else_=_wave_of_rank(waves[middle:], rank))
 
 
 _OF_STATES = "tenant = ? AND rollout = ? AND state IN ({states}) AND current"

@@ -24,7 +24,7 @@ class _Shape:
 
 _MILLION = 1_000_000
 _SHAPES = {
-    "device": _Shape(_MILLION, {"model": 100}),
+    "device": _Shape(_MILLION, {"model": 4}),
     "device_contact": _Shape(_MILLION),
     "device_tag": _Shape(2 * _MILLION, {"device": _MILLION, "tag": 100}),
     "device_attribute": _Shape(5 * _MILLION, {"device": _MILLION, "name": 20, "value": 1000}),

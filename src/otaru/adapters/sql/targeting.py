@@ -72,7 +72,8 @@ def _arm(session: Session, tenant: TenantId, query: Query, after: str, limit: in
     return (
         select(found.c.device)
         .join(device, and_(device.c.tenant == tenant, device.c.device == found.c.device))
-        .where(found.c.device > after, rest)
+        # Said of both sides, so that a merge of the two starts there on both.
+        .where(found.c.device > after, device.c.device > after, rest)
         .order_by(found.c.device)
         .limit(limit)
     )
