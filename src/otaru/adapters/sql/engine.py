@@ -7,6 +7,7 @@ REPEATABLE READ, READ ONLY for readers.
 """
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from otaru.errors import DataFolderError, InvalidInputError
 
 BUSY_TIMEOUT_MS = 30_000
+_JOURNAL_PAUSE_MS = 20
 """How long a writer waits for another process's transaction (SQLite): a migration of a large table, say."""
 
 BEGUN_BY_HAND = "otaru_begun_by_hand"
@@ -79,7 +81,6 @@ def _open_sqlite(url: URL, begin: str, more: tuple[str, ...]) -> Engine:
         raise DataFolderError(f"the folder {path.parent} does not exist")
     pragmas = (
         f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
-        "PRAGMA journal_mode=WAL",
         "PRAGMA synchronous=FULL",
         "PRAGMA journal_size_limit=67108864",
         "PRAGMA temp_store=MEMORY",
@@ -93,6 +94,7 @@ def _open_sqlite(url: URL, begin: str, more: tuple[str, ...]) -> Engine:
         connection.isolation_level = None  # the driver begins nothing by itself
         for pragma in pragmas:
             connection.execute(pragma).close()
+        _write_ahead(connection)
 
     def on_begin(connection: Connection) -> None:
         if not connection.get_execution_options().get(BEGUN_BY_HAND):
@@ -101,6 +103,19 @@ def _open_sqlite(url: URL, begin: str, more: tuple[str, ...]) -> Engine:
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Set the journal mode. Where two processes open a new file together one is refused at once, whatever busy_timeout."""
+    for left in reversed(range(BUSY_TIMEOUT_MS // _JOURNAL_PAUSE_MS)):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or left == 0:
+                raise
+            time.sleep(_JOURNAL_PAUSE_MS / 1000)
+        else:
+            return
 
 
 def _open_postgres(url: URL, isolation: Any, execution_options: dict[str, Any], options: str) -> Engine:
