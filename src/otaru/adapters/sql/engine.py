@@ -17,8 +17,8 @@ from sqlalchemy.exc import ArgumentError
 from otaru.errors import DataFolderError, InvalidInputError
 
 BUSY_TIMEOUT_MS = 30_000
-_JOURNAL_PAUSE_MS = 20
 """How long a writer waits for another process's transaction (SQLite): a migration of a large table, say."""
+_JOURNAL_PAUSE_MS = 20
 
 BEGUN_BY_HAND = "otaru_begun_by_hand"
 """An execution option of SQLite connections whose owner sends BEGIN and ROLLBACK to the driver itself."""
