@@ -288,6 +288,10 @@ class Deployments(Protocol):
         """The deployment that the device has been told of and has not ended."""
         ...
 
+    def unended_of(self, tenant: TenantId, device: DeviceId) -> list[Deployment]:
+        """All of the device's deployments that are not final, by rollout, whatever state the rollout is in."""
+        ...
+
     def busy(self, tenant: TenantId, devices: Sequence[DeviceId]) -> set[DeviceId]:
         """Those of `devices` that have an open deployment."""
         ...

@@ -1,0 +1,62 @@
+"""Members that can no longer carry a rollout out: no rollout waits for them, and none takes them up again."""
+
+from datetime import timedelta
+
+import pytest
+
+from otaru.domain.deployment import State
+from otaru.domain.device import LifecycleEvent
+from otaru.domain.ids import DeviceId, Version
+from otaru.domain.rollout import Policy, RolloutEvent, RolloutState
+from otaru.services.control import devices, rollouts
+from otaru.services.control.rollouts import Intention
+from otaru.services.control.world import SYSTEM, World
+from tests.support.stores import ACME
+from tests.support.world import SettableClock
+from tests.unit.services.control.test_rollouts import APP, Fleet
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def fleet(world: World) -> Fleet:
+    made = Fleet(world)
+    await made.release("2")
+    return made
+
+
+async def decommission(fleet: Fleet, *names: str) -> None:
+    for name in names:
+        await devices.move(fleet.world, ACME, SYSTEM, DeviceId(name), LifecycleEvent.DECOMMISSION)
+
+
+async def test_a_planned_rollout_does_not_wait_for_who_is_gone(fleet: Fleet) -> None:
+    await fleet.add("a")
+    planned = await rollouts.create(fleet.world, ACME, SYSTEM, Intention(APP, Version("2"), "id==*", Policy()))
+    await decommission(fleet, "a")
+    await fleet.hold_counters(planned.id)
+    assert await fleet.counts(planned.id) == {State.SKIPPED: 1}
+    await rollouts.order(fleet.world, ACME, SYSTEM, planned.id, RolloutEvent.START)
+    assert (await fleet.show(planned.id)).state is RolloutState.FINISHED
+
+
+async def test_a_scheduled_rollout_does_not_wait_for_who_is_gone(fleet: Fleet, clock: SettableClock) -> None:
+    await fleet.add("a")
+    start_at = clock.now() + timedelta(hours=1)
+    wanted = Intention(APP, Version("2"), "id==*", Policy(), start_at=start_at)
+    scheduled = await rollouts.create(fleet.world, ACME, SYSTEM, wanted)
+    await decommission(fleet, "a")
+    assert await fleet.counts(scheduled.id) == {State.SKIPPED: 1}
+    clock.ahead = timedelta(hours=2)
+    assert (await fleet.show(scheduled.id)).state is RolloutState.FINISHED
+
+
+async def test_every_rollout_lets_go_of_who_is_gone(fleet: Fleet) -> None:
+    await fleet.add("a", "b")
+    await fleet.release("3")
+    running = await fleet.roll_out("2")
+    planned = await rollouts.create(fleet.world, ACME, SYSTEM, Intention(APP, Version("3"), "id==*", Policy()))
+    assert await fleet.poll("a") is State.OFFERED
+    await decommission(fleet, "a")
+    assert await fleet.counts(running) == {State.CANCELLED: 1, State.SCHEDULED: 1}
+    assert await fleet.counts(planned.id) == {State.SKIPPED: 1, State.SCHEDULED: 1}, "the other one stays"
