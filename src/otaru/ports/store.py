@@ -264,7 +264,7 @@ class Rollouts(Protocol):
     def retry(self, tenant: TenantId, rollout: RolloutId, states: Collection[State], at: datetime) -> dict[int, int]:
         """Give each current member in `states` a new attempt, `scheduled`, same rank and wave; how many by wave.
 
-        The old attempt stays as history and is no longer counted.
+        The old attempt stays as history and is no longer counted. Decommissioned devices are left as they are.
         """
         ...
 

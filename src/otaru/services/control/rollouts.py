@@ -144,7 +144,7 @@ async def retry(
     Raises:
         NotFoundError: there is no such rollout.
         InvalidStateError: it is not running, paused or finished, or a state cannot be retried.
-        NothingToDoError: no member is in one of `states`.
+        NothingToDoError: no member is in one of `states`, decommissioned ones aside.
     """
     if not_retriable := set(states) - RETRIABLE:
         allowed = sorted(map(str, RETRIABLE))
@@ -304,7 +304,10 @@ def _retry(tx: Tx, asked: tuple[TenantId, Actor, RolloutId, frozenset[State], da
         )
     by_wave = tx.rollouts.retry(tenant, rollout_id, states, now)
     if not by_wave:
-        raise NothingToDoError(f"no member of rollout {before.id} is {' or '.join(sorted(states))}")
+        raise NothingToDoError(
+            f"no member of rollout {before.id} is {' or '.join(sorted(states))}",
+            hint="Decommissioned devices are left out.",
+        )
     after = reopened(before, list(by_wave), now)
     tx.rollouts.save(tenant, after)
     data = {"states": sorted(states), "members": sum(by_wave.values())}

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from otaru.domain.deployment import State
+from otaru.domain.deployment import Event, State
 from otaru.domain.device import LifecycleEvent
 from otaru.domain.ids import DeviceId, Version
 from otaru.domain.rollout import Policy, RolloutEvent, RolloutState
+from otaru.errors import NothingToDoError
 from otaru.services.control import devices, rollouts
 from otaru.services.control.rollouts import Intention
 from otaru.services.control.world import SYSTEM, World
@@ -60,3 +61,20 @@ async def test_every_rollout_lets_go_of_who_is_gone(fleet: Fleet) -> None:
     await decommission(fleet, "a")
     assert await fleet.counts(running) == {State.CANCELLED: 1, State.SCHEDULED: 1}
     assert await fleet.counts(planned.id) == {State.SKIPPED: 1, State.SCHEDULED: 1}, "the other one stays"
+
+
+async def test_who_is_gone_is_not_tried_again(fleet: Fleet) -> None:
+    await fleet.add("a", "b")
+    rollout = await fleet.roll_out()
+    for name in ("a", "b"):
+        await fleet.poll(name)
+        await fleet.say(name, Event.FAIL)
+    assert (await fleet.show(rollout)).state is RolloutState.FINISHED
+    await decommission(fleet, "a")
+    await rollouts.retry(fleet.world, ACME, SYSTEM, rollout)
+    assert await fleet.counts(rollout) == {State.FAILED: 1, State.SCHEDULED: 1}
+    assert await fleet.poll("b") is State.OFFERED
+    await fleet.say("b", Event.SUCCEED, action=2)
+    assert (await fleet.show(rollout)).state is RolloutState.FINISHED, "nobody waits for the one that is gone"
+    with pytest.raises(NothingToDoError):
+        await rollouts.retry(fleet.world, ACME, SYSTEM, rollout)
