@@ -6,10 +6,11 @@ import pytest
 
 from otaru.domain.deployment import Event, State
 from otaru.domain.device import LifecycleEvent
-from otaru.domain.ids import DeviceId, Version
+from otaru.domain.ids import DeviceId, RolloutId, Version
+from otaru.domain.release import ReleaseEvent
 from otaru.domain.rollout import Policy, RolloutEvent, RolloutState
-from otaru.errors import NothingToDoError
-from otaru.services.control import devices, rollouts
+from otaru.errors import InvalidStateError, NothingToDoError
+from otaru.services.control import devices, releases, rollouts
 from otaru.services.control.rollouts import Intention
 from otaru.services.control.world import SYSTEM, World
 from tests.support.stores import ACME
@@ -78,3 +79,40 @@ async def test_who_is_gone_is_not_tried_again(fleet: Fleet) -> None:
     assert (await fleet.show(rollout)).state is RolloutState.FINISHED, "nobody waits for the one that is gone"
     with pytest.raises(NothingToDoError):
         await rollouts.retry(fleet.world, ACME, SYSTEM, rollout)
+
+
+async def finished(fleet: Fleet, policy: Policy | None = None) -> RolloutId:
+    """A rollout that has failed on its one device."""
+    await fleet.add("a")
+    rollout = await fleet.roll_out(policy=policy)
+    await fleet.poll("a")
+    await fleet.say("a", Event.FAIL)
+    assert (await fleet.show(rollout)).state is RolloutState.FINISHED
+    return rollout
+
+
+async def test_what_is_withdrawn_is_not_tried_again(fleet: Fleet) -> None:
+    rollout = await finished(fleet)
+    await releases.move(fleet.world, ACME, SYSTEM, APP, Version("2"), ReleaseEvent.WITHDRAW)
+    with pytest.raises(InvalidStateError, match="withdrawn"):
+        await rollouts.retry(fleet.world, ACME, SYSTEM, rollout)
+    assert await fleet.counts(rollout) == {State.FAILED: 1}
+    assert (await fleet.show(rollout)).state is RolloutState.FINISHED
+
+
+async def test_what_is_deprecated_may_be_tried_again(fleet: Fleet) -> None:
+    rollout = await finished(fleet)
+    await releases.move(fleet.world, ACME, SYSTEM, APP, Version("2"), ReleaseEvent.DEPRECATE)
+    await rollouts.retry(fleet.world, ACME, SYSTEM, rollout)
+    assert await fleet.poll("a") is State.OFFERED
+
+
+async def test_an_expired_rollout_is_not_tried_again(fleet: Fleet, clock: SettableClock) -> None:
+    rollout = await finished(fleet, Policy(expires_after=timedelta(days=1)))
+    clock.ahead = timedelta(days=1, seconds=1)
+    with pytest.raises(InvalidStateError, match="expired"):
+        await rollouts.retry(fleet.world, ACME, SYSTEM, rollout)
+    assert await fleet.counts(rollout) == {State.FAILED: 1}
+    clock.ahead = timedelta(hours=23)
+    await rollouts.retry(fleet.world, ACME, SYSTEM, rollout)
+    assert await fleet.poll("a") is State.OFFERED, "before that it may be"
