@@ -121,6 +121,8 @@ async def change(
 ) -> Device:
     """Change what a person may change; what changes nothing is not written. `edition` is what If-Match names.
 
+    An open deployment whose release has nothing for the new hardware is cancelled.
+
     Raises:
         NotFoundError: there is no such device.
         PreconditionFailedError: it has changed since `edition`.
@@ -303,7 +305,8 @@ def _change(tx: Tx, asked: _Changing) -> Device:
     happening = Happening(
         asked.tenant, asked.at, asked.actor.name, Kind.DEVICE_CHANGED, after.id, {"changed": sorted(names)}
     )
-    tx.events.add([happening])
+    misfit = leaving.cancel_misfit(tx, asked.tenant, after, asked.actor, asked.at) if "hardware" in names else []
+    tx.events.add([happening, *misfit])
     return after
 
 

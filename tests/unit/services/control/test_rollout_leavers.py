@@ -5,17 +5,19 @@ from datetime import timedelta
 import pytest
 
 from otaru.domain.deployment import Event, State
-from otaru.domain.device import LifecycleEvent
+from otaru.domain.device import Hardware, LifecycleEvent
+from otaru.domain.events import START, Kind
 from otaru.domain.ids import DeviceId, RolloutId, Version
 from otaru.domain.release import ReleaseEvent
 from otaru.domain.rollout import Policy, RolloutEvent, RolloutState
 from otaru.errors import InvalidStateError, NothingToDoError
 from otaru.services.control import devices, releases, rollouts
+from otaru.services.control.devices import Change
 from otaru.services.control.rollouts import Intention
 from otaru.services.control.world import SYSTEM, World
 from tests.support.stores import ACME
 from tests.support.world import SettableClock
-from tests.unit.services.control.test_rollouts import APP, Fleet
+from tests.unit.services.control.test_rollouts import APP, BOARD, Fleet
 
 pytestmark = pytest.mark.anyio
 
@@ -116,3 +118,55 @@ async def test_an_expired_rollout_is_not_tried_again(fleet: Fleet, clock: Settab
     clock.ahead = timedelta(hours=23)
     await rollouts.retry(fleet.world, ACME, SYSTEM, rollout)
     assert await fleet.poll("a") is State.OFFERED, "before that it may be"
+
+
+async def rebuild(fleet: Fleet, name: str, hardware: Hardware) -> None:
+    await devices.change(fleet.world, ACME, SYSTEM, DeviceId(name), Change(hardware=hardware))
+
+
+async def moves(fleet: Fleet, name: str) -> list[tuple[str, str, str]]:
+    """From, to and reason of the deployments' moves of a device, as recorded."""
+    found = await fleet.world.store.read(lambda tx: tx.events.page(ACME, START, 1000, name))
+    moved = [one.what.data for one in found if one.what.kind is Kind.DEPLOYMENT_MOVED]
+    return [(data["from"], data["to"], data.get("reason", "")) for data in moved]
+
+
+async def test_a_device_rebuilt_after_the_offer_is_free_again(fleet: Fleet) -> None:
+    other = Hardware("other")
+    await fleet.add("a")
+    await fleet.release("3", [BOARD, other])
+    first, second = await fleet.roll_out("2"), await fleet.roll_out("3")
+    assert await fleet.poll("a") is State.OFFERED
+    await rebuild(fleet, "a", other)
+    entry = await fleet.world.registry.device(ACME, DeviceId("a"))
+    assert entry is not None
+    assert entry.subject.open is not None
+    assert entry.subject.open.state is State.CANCELLING, "the device is told at its next poll"
+    await fleet.hold_counters(first)
+    assert (await moves(fleet, "a"))[-1] == ("offered", "cancelling", "app 2 has nothing for other")
+    assert await fleet.say("a", Event.CANCEL_DONE) is State.CANCELLED
+    assert (await fleet.show(first)).state is RolloutState.FINISHED
+    assert await fleet.poll("a") is State.OFFERED
+    assert await fleet.counts(second) == {State.OFFERED: 1}
+
+
+async def test_who_has_not_agreed_yet_is_cancelled_at_once(fleet: Fleet) -> None:
+    await fleet.add("a")
+    rollout = await fleet.roll_out(policy=Policy(consent=True))
+    assert await fleet.poll("a") is State.AWAITING_CONSENT
+    await rebuild(fleet, "a", Hardware("other"))
+    assert await fleet.counts(rollout) == {State.CANCELLED: 1}
+    assert (await fleet.show(rollout)).state is RolloutState.FINISHED
+
+
+async def test_who_fits_still_goes_on(fleet: Fleet) -> None:
+    await fleet.add("a")
+    rollout = await fleet.roll_out()
+    await fleet.poll("a")
+    await rebuild(fleet, "a", Hardware("board", "b"))
+    assert await fleet.poll("a") is State.OFFERED
+    await rebuild(fleet, "a", Hardware("other"))
+    await rebuild(fleet, "a", Hardware("another"))
+    assert await fleet.counts(rollout) == {State.CANCELLING: 1}
+    assert len(await moves(fleet, "a")) == 2, "an order to cancel is given once"
+    assert await fleet.say("a", Event.SUCCEED) is State.SUCCEEDED, "it was faster"
