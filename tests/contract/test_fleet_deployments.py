@@ -164,6 +164,18 @@ def test_open_of_names_the_open_one(shelf: Shelf) -> None:
     assert shelf.deployments.open_of(HERE, DEVS[0]) == opened
 
 
+def test_unended_are_all_that_wait_or_are_open(shelf: Shelf) -> None:
+    opened = shelf.move(HERE, 2, DEVS[0], State.INSTALLING, "why")
+    assert shelf.deployments.unended_of(HERE, DEVS[0]) == [member(shelf, ONE, DEVS[0]), opened]
+    shelf.move(HERE, 1, DEVS[0], State.FAILED)
+    assert shelf.deployments.unended_of(HERE, DEVS[0]) == [opened]
+    shelf.rollouts.retry(HERE, ONE, {State.FAILED}, later(5))
+    shelf.move(HERE, 2, DEVS[0], State.SUCCEEDED)
+    assert [(d.rollout, d.attempt) for d in shelf.deployments.unended_of(HERE, DEVS[0])] == [(ONE, 2)]
+    assert shelf.deployments.unended_of(HERE, DeviceId("ghost")) == []
+    assert shelf.deployments.unended_of(TenantId("nobody"), DEVS[0]) == []
+
+
 def test_a_devices_history_is_newest_first(shelf: Shelf) -> None:
     shelf.move(HERE, 2, DEVS[0], State.FAILED, "words")
     history = shelf.deployments.of_device(HERE, DEVS[0], 10)

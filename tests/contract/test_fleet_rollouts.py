@@ -264,6 +264,21 @@ def test_retry_gives_a_new_attempt_and_keeps_the_old_one(shelf: Shelf) -> None:
     assert sorted(map(tuple, shelf.session.connection.execute(rows))) == [(1, False), (2, False), (3, True)]
 
 
+def test_a_decommissioned_device_is_not_tried_again(shelf: Shelf) -> None:
+    release = shelf.stock(HERE, FLEET)
+    shelf.launch(HERE, a_rollout(), release)
+    for name in ("dev-00", "dev-01", "dev-02"):
+        shelf.move(HERE, 1, name, State.FAILED, "broken")
+    for name, lifecycle in (("dev-00", Lifecycle.DECOMMISSIONED), ("dev-01", Lifecycle.QUARANTINED)):
+        known = shelf.devices.get(HERE, DeviceId(name))
+        assert known is not None
+        shelf.devices.save(HERE, replace(known, lifecycle=lifecycle))
+    assert sum(shelf.rollouts.retry(HERE, ONE, {State.FAILED}, later(50)).values()) == 2
+    after = states(shelf)
+    assert [after[name] for name in ("dev-00", "dev-01", "dev-02")] == ["failed", "scheduled", "scheduled"]
+    true_counters(shelf)
+
+
 def test_an_old_attempt_is_never_moved_with_the_others(shelf: Shelf) -> None:
     release = shelf.stock(HERE, FLEET)
     shelf.launch(HERE, a_rollout(), release)

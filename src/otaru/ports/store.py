@@ -265,7 +265,7 @@ class Rollouts(Protocol):
     def retry(self, tenant: TenantId, rollout: RolloutId, states: Collection[State], at: datetime) -> dict[int, int]:
         """Give each current member in `states` a new attempt, `scheduled`, same rank and wave; how many by wave.
 
-        The old attempt stays as history and is no longer counted.
+        The old attempt stays as history and is no longer counted. Decommissioned devices are left as they are.
         """
         ...
 
@@ -289,6 +289,17 @@ class Deployments(Protocol):
         """The deployment that the device has been told of and has not ended."""
         ...
 
+<<<<<<< HEAD
+=======
+    def unended_of(self, tenant: TenantId, device: DeviceId) -> list[Deployment]:
+        """All of the device's deployments that are not final, by rollout, whatever state the rollout is in."""
+        ...
+
+    def busy(self, tenant: TenantId, devices: Sequence[DeviceId]) -> set[DeviceId]:
+        """Those of `devices` that have an open deployment."""
+        ...
+
+>>>>>>> mend-rollouts
     def allot(self, tenant: TenantId, devices: Sequence[DeviceId]) -> list[ActionId]:
         """The next action id of each device: 1, 2, 3 …, each given out once. `devices` are distinct."""
         ...

@@ -34,6 +34,12 @@ _OPEN_OF = f"""
 SELECT {_COLUMNS} FROM deployment d
 WHERE d.tenant = ? AND d.device = ? AND d.state IN ({OPEN_STATES})"""
 
+# Each half is found by its partial index; an old attempt has always ended (`members.retry`).
+_UNENDED_OF = f"""
+SELECT {_COLUMNS} FROM deployment d WHERE d.tenant = ? AND d.device = ? AND d.state = 'scheduled'
+UNION ALL
+{_OPEN_OF}"""
+
 _DEVICES = (("device", "text"),)
 _ALLOT = f"""
 UPDATE device SET last_action = last_action + 1
@@ -98,6 +104,17 @@ class SqlDeployments:
     def open_of(self, tenant: TenantId, device: DeviceId) -> Deployment | None:
         return next(map(_deployment, fetch(self._session, _OPEN_OF, tenant, device)), None)
 
+<<<<<<< HEAD
+=======
+    def unended_of(self, tenant: TenantId, device: DeviceId) -> list[Deployment]:
+        rows = fetch(self._session, _UNENDED_OF, tenant, device, tenant, device)
+        return sorted(map(_deployment, rows), key=lambda deployment: deployment.rollout)
+
+    def busy(self, tenant: TenantId, devices: Sequence[DeviceId]) -> set[DeviceId]:
+        keys = [(device,) for device in devices]
+        return {row.device for row in fetch_keyed(self._session, _DEVICES, keys, _BUSY, tenant)}
+
+>>>>>>> mend-rollouts
     def allot(self, tenant: TenantId, devices: Sequence[DeviceId]) -> list[ActionId]:
         # In the order of keys, so that two workers never wait for each other in a ring.
         keys = [(device,) for device in sorted(devices)]

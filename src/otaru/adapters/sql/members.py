@@ -175,13 +175,19 @@ ON CONFLICT (tenant, rollout, device, attempt) DO UPDATE SET reason = excluded.r
 _MOVE = f"UPDATE deployment SET state = ?, changed_at = ? WHERE {_OF_STATES}"
 _END = f"UPDATE deployment SET state = ?, changed_at = ?, ended_at = ? WHERE {_OF_STATES}"
 
+_AGAIN = f"""{_OF_STATES} AND EXISTS (SELECT 1 FROM device v WHERE v.tenant = deployment.tenant
+AND v.device = deployment.device AND v.lifecycle <> '{Lifecycle.DECOMMISSIONED.value}')"""
+"""A decommissioned device never comes again: its new attempt would wait for ever."""
+
+_CELLS_AGAIN = f"SELECT segment, wave, state, count(*) FROM deployment WHERE {_AGAIN} GROUP BY segment, wave, state"
+
 _TRY_AGAIN = f"""
 INSERT INTO deployment (tenant, rollout, device, attempt, current, state, segment, wave, rank, action,
 changed_at, offered_at, ended_at)
 SELECT tenant, rollout, device, attempt + 1, true, 'scheduled', segment, wave, rank, NULL, CAST(? AS bigint), NULL, NULL
-FROM deployment WHERE {_OF_STATES}"""
+FROM deployment WHERE {_AGAIN}"""
 
-_PUT_BY = f"UPDATE deployment SET current = false WHERE {_OF_STATES}"
+_PUT_BY = f"UPDATE deployment SET current = false WHERE {_AGAIN}"
 
 
 def move_all(
@@ -218,9 +224,12 @@ def move_all(
 def retry(
     session: Session, tenant: TenantId, rollout: RolloutId, states: Collection[State], at: datetime
 ) -> dict[int, int]:
-    """Give each current member in `states` a new attempt; how many by wave. Only what has ended is tried again."""
+    """Give each current member in `states` a new attempt; how many by wave.
+
+    Only what has ended is tried again, and only on devices that are not decommissioned.
+    """
     of_states = _listed(set(states) & FINAL)
-    cells = fetch(session, _CELLS.format(states=of_states), tenant, rollout)
+    cells = fetch(session, _CELLS_AGAIN.format(states=of_states), tenant, rollout)
     if not cells:
         return {}
     run(session, _TRY_AGAIN.format(states=of_states), micros(at), tenant, rollout)

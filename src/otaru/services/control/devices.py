@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from otaru.domain.deployment import DEPLOYMENT, FINAL, Deployment, Event
 from otaru.domain.device import (
     LIFECYCLE,
     MAX_ATTRIBUTE_VALUE,
@@ -36,7 +35,7 @@ from otaru.errors import (
 )
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
-from otaru.services.control.poll import moved_event
+from otaru.services.control import leaving
 from otaru.services.control.world import Actor, World
 
 MAX_BATCH = 1000
@@ -121,6 +120,8 @@ async def change(
     world: World, tenant: TenantId, actor: Actor, device: DeviceId, wanted: Change, edition: int | None = None
 ) -> Device:
     """Change what a person may change; what changes nothing is not written. `edition` is what If-Match names.
+
+    An open deployment whose release has nothing for the new hardware is cancelled.
 
     Raises:
         NotFoundError: there is no such device.
@@ -304,7 +305,8 @@ def _change(tx: Tx, asked: _Changing) -> Device:
     happening = Happening(
         asked.tenant, asked.at, asked.actor.name, Kind.DEVICE_CHANGED, after.id, {"changed": sorted(names)}
     )
-    tx.events.add([happening])
+    misfit = leaving.cancel_misfit(tx, asked.tenant, after, asked.actor, asked.at) if "hardware" in names else []
+    tx.events.add([happening, *misfit])
     return after
 
 
@@ -364,29 +366,9 @@ def _moved(tx: Tx, asked: _Moving) -> Device:
     if lifecycle is Lifecycle.DECOMMISSIONED:
         # No secret has this digest, so nothing opens it any more.
         tx.devices.set_token(tenant, device_id, b"")
-        events += _end_deployments(tx, tenant, device_id, actor, now)
+        events += leaving.end_all(tx, tenant, device_id, actor, now)
     tx.events.add(events)
     return after
-
-
-def _end_deployments(tx: Tx, tenant: TenantId, device: DeviceId, actor: Actor, now: datetime) -> list[Happening]:
-    """Skip or cancel, by the deployment table, whatever the device is still a member of."""
-    entry = tx.devices.entry(tenant, device)
-    keys = [(m.rollout, device) for m in entry.subject.memberships] if entry is not None else []
-    rows = [row for row in tx.deployments.current(tenant, keys) if row is not None and row.state not in FINAL]
-    changed = [(row, _ended(row, now)) for row in rows]
-    if changed:
-        tx.deployments.save(tenant, changed)
-    return [moved_event(tenant, before, after, actor.name, now) for before, after in changed]
-
-
-def _ended(row: Deployment, now: datetime) -> Deployment:
-    state = DEPLOYMENT.next(row.state, Event.SKIP)
-    if state is None:
-        # It has been told; nobody waits for the word of a device that is gone.
-        cancelling = DEPLOYMENT.next(row.state, Event.CANCEL) or row.state
-        state = DEPLOYMENT.next(cancelling, Event.CANCEL_DONE) or cancelling
-    return replace(row, state=state, changed_at=now, ended_at=now, reason="device decommissioned")
 
 
 @one

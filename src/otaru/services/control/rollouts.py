@@ -76,7 +76,7 @@ async def preview(world: World, tenant: TenantId, intention: Intention) -> Previ
     query = parse(intention.target)
 
     def look(tx: Tx) -> Preview:
-        release = _release(tx, tenant, intention)
+        release = _release(tx, tenant, intention.product, intention.version)
         members, left_out = tx.rollouts.candidates(tenant, query, release)
         return Preview(members, left_out, layout(intention.policy, members))
 
@@ -143,8 +143,9 @@ async def retry(
 
     Raises:
         NotFoundError: there is no such rollout.
-        InvalidStateError: it is not running, paused or finished, or a state cannot be retried.
-        NothingToDoError: no member is in one of `states`.
+        InvalidStateError: it is not running, paused or finished, or has expired; its release is not published; or a
+            state cannot be retried.
+        NothingToDoError: no member is in one of `states`, decommissioned ones aside.
     """
     if not_retriable := set(states) - RETRIABLE:
         allowed = sorted(map(str, RETRIABLE))
@@ -234,7 +235,7 @@ class _Planning:
 @one
 def _create(tx: Tx, planning: _Planning) -> Rollout:
     tenant, wanted, now = planning.tenant, planning.intention, planning.at
-    release = _release(tx, tenant, wanted)
+    release = _release(tx, tenant, wanted.product, wanted.version)
     rollout = Rollout(
         id=tx.rollouts.next_id(tenant),
         product=wanted.product,
@@ -302,9 +303,19 @@ def _retry(tx: Tx, asked: tuple[TenantId, Actor, RolloutId, frozenset[State], da
         raise InvalidStateError(
             f"rollout {before.id} is {before.state}: its members cannot be retried", allowed=allowed(before)
         )
+    if (expires := before.expires_at) is not None and now >= expires:
+        raise InvalidStateError(
+            f"rollout {before.id} has expired ({expires:%Y-%m-%d %H:%M} UTC): who is retried would be given up at once",
+            hint="Create a new rollout for these devices.",
+            allowed=allowed(before),
+        )
+    _release(tx, tenant, before.product, before.version)
     by_wave = tx.rollouts.retry(tenant, rollout_id, states, now)
     if not by_wave:
-        raise NothingToDoError(f"no member of rollout {before.id} is {' or '.join(sorted(states))}")
+        raise NothingToDoError(
+            f"no member of rollout {before.id} is {' or '.join(sorted(states))}",
+            hint="Decommissioned devices are left out.",
+        )
     after = reopened(before, list(by_wave), now)
     tx.rollouts.save(tenant, after)
     data = {"states": sorted(states), "members": sum(by_wave.values())}
@@ -337,13 +348,13 @@ def _cancel(tx: Tx, asked: tuple[TenantId, Actor, RolloutId, DeviceId, bool, dat
     return after
 
 
-def _release(tx: Tx, tenant: TenantId, wanted: Intention) -> Release:
-    release = tx.releases.get(tenant, wanted.product, wanted.version)
+def _release(tx: Tx, tenant: TenantId, product: ProductName, version: Version) -> Release:
+    release = tx.releases.get(tenant, product, version)
     if release is None:
-        raise NotFoundError(f"there is no release {wanted.product} {wanted.version}")
+        raise NotFoundError(f"there is no release {product} {version}")
     if release.state not in {ReleaseState.PUBLISHED, ReleaseState.DEPRECATED}:
         raise InvalidStateError(
-            f"release {wanted.product} {wanted.version} is {release.state}: only a published one can be rolled out"
+            f"release {product} {version} is {release.state}: only a published one can be rolled out"
         )
     return release
 

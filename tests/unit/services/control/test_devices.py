@@ -8,7 +8,8 @@ from otaru.domain.events import START
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, PreconditionFailedError, TooLargeError
 from otaru.services.control import devices, survey
-from otaru.services.control.devices import Change, NewDevice, _ended
+from otaru.services.control.devices import Change, NewDevice
+from otaru.services.control.leaving import ended
 from otaru.services.control.world import SYSTEM, World
 from tests.support.stores import ACME, NOW, RIVAL
 from tests.support.world import SettableClock
@@ -22,9 +23,9 @@ NEW = NewDevice(DEVICE, Hardware("rpi4"), installed={"app": Version("1.0")})
 @pytest.mark.parametrize("state", [State.SCHEDULED, *sorted(OPEN)])
 def test_whatever_a_gone_device_was_at_ends(state: State) -> None:
     row = Deployment(RolloutId(1), DEVICE, 1, state, 0, 0, 0, ActionId(1), NOW)
-    ended = _ended(row, NOW + timedelta(seconds=1))
-    assert ended.state in {State.CANCELLED, State.SKIPPED} <= FINAL
-    assert (ended.ended_at, ended.changed_at) == (NOW + timedelta(seconds=1),) * 2
+    after = ended(row, NOW + timedelta(seconds=1))
+    assert after.state in {State.CANCELLED, State.SKIPPED} <= FINAL
+    assert (after.ended_at, after.changed_at) == (NOW + timedelta(seconds=1),) * 2
 
 
 async def test_a_device_that_registers_itself_waits_for_acceptance(world: World) -> None:
