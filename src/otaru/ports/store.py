@@ -289,17 +289,10 @@ class Deployments(Protocol):
         """The deployment that the device has been told of and has not ended."""
         ...
 
-<<<<<<< HEAD
-=======
     def unended_of(self, tenant: TenantId, device: DeviceId) -> list[Deployment]:
         """All of the device's deployments that are not final, by rollout, whatever state the rollout is in."""
         ...
 
-    def busy(self, tenant: TenantId, devices: Sequence[DeviceId]) -> set[DeviceId]:
-        """Those of `devices` that have an open deployment."""
-        ...
-
->>>>>>> mend-rollouts
     def allot(self, tenant: TenantId, devices: Sequence[DeviceId]) -> list[ActionId]:
         """The next action id of each device: 1, 2, 3 …, each given out once. `devices` are distinct."""
         ...

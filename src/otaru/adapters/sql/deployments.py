@@ -104,17 +104,10 @@ class SqlDeployments:
     def open_of(self, tenant: TenantId, device: DeviceId) -> Deployment | None:
         return next(map(_deployment, fetch(self._session, _OPEN_OF, tenant, device)), None)
 
-<<<<<<< HEAD
-=======
     def unended_of(self, tenant: TenantId, device: DeviceId) -> list[Deployment]:
         rows = fetch(self._session, _UNENDED_OF, tenant, device, tenant, device)
         return sorted(map(_deployment, rows), key=lambda deployment: deployment.rollout)
 
-    def busy(self, tenant: TenantId, devices: Sequence[DeviceId]) -> set[DeviceId]:
-        keys = [(device,) for device in devices]
-        return {row.device for row in fetch_keyed(self._session, _DEVICES, keys, _BUSY, tenant)}
-
->>>>>>> mend-rollouts
     def allot(self, tenant: TenantId, devices: Sequence[DeviceId]) -> list[ActionId]:
         # In the order of keys, so that two workers never wait for each other in a ring.
         keys = [(device,) for device in sorted(devices)]
