@@ -119,6 +119,13 @@ def test_a_code_that_nobody_made(browser: httpx.Client) -> None:
     assert browser.post("/logout").status_code == 303
 
 
+def test_a_form_that_is_not_ours_is_refused_in_words(browser: httpx.Client) -> None:
+    answer = browser.post("/login", data={f"field{n}": "x" for n in range(9)})
+    assert answer.status_code == 400
+    assert "not the login form" in answer.text
+    assert "set-cookie" not in answer.headers
+
+
 def test_logging_in_is_for_our_own_page(served: Apis) -> None:
     answer = httpx.post(f"{served.server.url}/login", data={"code": "x"}, headers={"Sec-Fetch-Site": "cross-site"})
     problem(answer, 403, "forbidden")
