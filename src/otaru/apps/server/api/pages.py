@@ -57,6 +57,12 @@ _DOCS = """<!doctype html>
 """
 
 
+@router.get("/")
+async def start() -> Response:
+    """The way onward from the bare address: the API's page, until there is a console."""
+    return RedirectResponse("/api/docs", 303, headers=_HEADERS)
+
+
 @router.get("/api/openapi.json")
 async def description(request: Request) -> Response:
     """The description, OpenAPI 3.1."""
