@@ -157,13 +157,20 @@ def test_bytes_in_a_release_stay(tx: Tx) -> None:
 
 def test_an_upload_belongs_to_its_tenant(tx: Tx) -> None:
     tx.blobs.begin_upload(ACME, "u1", 6 * GIB, "fïle.swu", NOW)
-    assert tx.blobs.upload(ACME, "u1") == (6 * GIB, "fïle.swu")
+    assert tx.blobs.upload(ACME, "u1") == (6 * GIB, "fïle.swu", None)
     assert tx.blobs.upload(RIVAL, "u1") is None
     tx.blobs.end_upload(RIVAL, "u1")
     assert tx.blobs.upload(ACME, "u1") is not None
     tx.blobs.end_upload(ACME, "u1")
     assert tx.blobs.upload(ACME, "u1") is None
     tx.blobs.end_upload(ACME, "u1")
+
+
+def test_an_upload_keeps_the_size_that_was_announced(tx: Tx) -> None:
+    tx.blobs.begin_upload(ACME, "sized", 6 * GIB, "a", NOW, 5 * GIB)
+    tx.blobs.begin_upload(ACME, "empty", 0, "b", NOW, 0)
+    assert tx.blobs.upload(ACME, "sized") == (6 * GIB, "a", 5 * GIB)
+    assert tx.blobs.upload(ACME, "empty") == (0, "b", 0)
 
 
 def test_uploads_that_were_begun_long_ago_are_forgotten(tx: Tx) -> None:

@@ -63,6 +63,12 @@ def test_pages_run_no_script_but_our_files(served: Apis) -> None:
         problem(httpx.get(f"{served.server.url}/api/docs/{name}"), 404, "not_found")
 
 
+def test_the_bare_address_leads_to_the_description(served: Apis) -> None:
+    answer = httpx.get(f"{served.server.url}/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/api/docs")
+    assert httpx.get(f"{served.server.url}/", follow_redirects=True).status_code == 200
+
+
 def test_a_login_link_works_once(served: Apis, browser: httpx.Client) -> None:
     for _ in range(2):  # a program that previews links uses nothing up
         page = browser.get(served.server.login)
@@ -117,6 +123,13 @@ def test_a_code_that_nobody_made(browser: httpx.Client) -> None:
     assert "<script>" not in page.text
     assert browser.get("/login").status_code == 200
     assert browser.post("/logout").status_code == 303
+
+
+def test_a_form_that_is_not_ours_is_refused_in_words(browser: httpx.Client) -> None:
+    answer = browser.post("/login", data={f"field{n}": "x" for n in range(9)})
+    assert answer.status_code == 400
+    assert "not the login form" in answer.text
+    assert "set-cookie" not in answer.headers
 
 
 def test_logging_in_is_for_our_own_page(served: Apis) -> None:

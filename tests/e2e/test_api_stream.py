@@ -134,3 +134,11 @@ def test_streams_end_with_the_server(tmp_path: Path) -> None:
     with apis(tmp_path / "data") as running, running.client() as api, following(api) as reader:
         assert running.server.stop() == 0
         assert reader.ended.wait(10)
+
+
+def test_a_position_that_no_store_can_hold_is_refused(api: httpx.Client) -> None:
+    for place in ("9223372036854775808-0", "0-9223372036854775808"):
+        problem(api.get("/events", params={"after": place}), 400, "invalid_input")
+        problem(api.get("/events/stream", headers={"Last-Event-ID": place}), 400, "invalid_input")
+    furthest = f"{2**63 - 1}-{2**63 - 1}"
+    assert api.get("/events", params={"after": furthest}).json()["items"] == []

@@ -121,6 +121,20 @@ def test_an_announced_size_is_the_limit(api: httpx.Client) -> None:
     problem(api.patch(f"/uploads/{upload['id']}", content=b"x" * 11, headers=offset(0)), 413, "too_large")
 
 
+def test_an_upload_that_ends_before_its_announced_size_is_no_artifact(api: httpx.Client) -> None:
+    upload = api.post("/uploads", json={"filename": "a", "size": len(BIG)}).json()
+    here = f"/uploads/{upload['id']}"
+    api.patch(here, content=BIG[:10], headers=offset(0))
+    told = problem(api.post(f"{here}/finish", json={}), 409, "invalid_state")
+    assert f"ends at 10 of {len(BIG)}" in told["detail"]
+    assert "offset 10" in told["hint"]
+    assert told["offset"] == 10
+    api.patch(here, content=BIG[10:], headers=offset(10))
+    done = api.post(f"{here}/finish", json={})
+    assert done.is_success
+    assert done.json()["sha256"] == hashlib.sha256(BIG).hexdigest()
+
+
 @pytest.fixture
 def limited(served: Apis) -> Iterator[httpx.Client]:
     """A tenant that may store 1000 bytes more, in artifacts of 600 at most."""

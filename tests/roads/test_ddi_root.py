@@ -160,6 +160,41 @@ class TestCredentials:
         operator.ok("POST", f"/devices/{device.id}/lifecycle", json={"event": "release"})
         assert set(device.links()) == {"deploymentBase"}
 
+    def test_a_quarantined_device_is_given_nothing_to_install(self, operator: Operator) -> None:
+        device, action, _ = operator.offered()
+        device.configure({"a": "b"})
+        files = f"softwaremodules/{action}/artifacts"
+        paths = [f"deploymentBase/{action}", files, f"{files}/app.swu", f"{files}/app.swu.MD5SUM"]
+        assert [device.get(path).status_code for path in paths] == [200] * 4
+        operator.ok("POST", f"/devices/{device.id}/lifecycle", json={"event": "quarantine"})
+        assert [device.get(path).status_code for path in paths] == [404] * 4
+        assert device.say(action, "proceeding").status_code == 200  # it may still say where it stands
+        operator.ok("POST", f"/devices/{device.id}/lifecycle", json={"event": "release"})
+        assert [device.get(path).status_code for path in paths] == [200] * 4
+
+    def test_a_quarantined_device_is_not_asked_for_consent(self, operator: Operator) -> None:
+        device, action, _ = operator.offered(consent=True)
+        path = f"confirmationBase/{action}"
+        assert device.get(path).status_code == 200
+        assert f'/confirmationBase/{action}"' in device.get("confirmationBase").text
+        operator.ok("POST", f"/devices/{device.id}/lifecycle", json={"event": "quarantine"})
+        assert "confirmationBase" not in device.links()
+        assert device.get(path).status_code == 404
+        assert f'/confirmationBase/{action}"' not in device.get("confirmationBase").text
+
+    def test_a_quarantined_device_is_told_to_stop(self, operator: Operator) -> None:
+        device, action, rollout = operator.offered()
+        device.configure({"a": "b"})
+        device.say(action, "proceeding")
+        operator.cancel(device, rollout)
+        operator.ok("POST", f"/devices/{device.id}/lifecycle", json={"event": "quarantine"})
+        assert set(device.links()) == {"cancelAction"}
+        assert device.get(f"cancelAction/{action}").status_code == 200
+        assert device.get(f"softwaremodules/{action}/artifacts/app.swu").status_code == 404
+        assert device.say(action, "closed", "success", on="cancelAction").status_code == 200
+        assert operator.state(device) == "cancelled"
+        assert device.links() == {}
+
 
 class TestConfigData:
     def attributes(self, operator: Operator, device: DdiDevice) -> dict[str, str]:

@@ -69,6 +69,8 @@ class Position:
 
 
 START = Position(0, 0)
+_MAX_PART = 2**63 - 1
+"""What a store can keep, and so compare with: a signed number of 64 bits."""
 
 
 def position(text: str) -> Position:
@@ -78,6 +80,9 @@ def position(text: str) -> Position:
         ValueError: it is not one.
     """
     transaction, _, sequence = text.partition("-")
-    if not (transaction.isdigit() and sequence.isdigit() and len(text) <= 40):
+    if not (text.isascii() and transaction.isdigit() and sequence.isdigit() and len(text) <= 40):
         raise ValueError(f"{text!r} is not a position in the event stream")
-    return Position(int(transaction), int(sequence))
+    place = Position(int(transaction), int(sequence))
+    if max(place.transaction, place.sequence) > _MAX_PART:
+        raise ValueError(f"{text!r} lies beyond the end of any event stream")
+    return place

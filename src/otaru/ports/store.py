@@ -184,9 +184,14 @@ class BlobRows(Protocol):
         """Those of `digests` that some tenant has a row for."""
         ...
 
-    def begin_upload(self, tenant: TenantId, upload: str, limit: int, filename: str, at: datetime) -> None: ...
-    def upload(self, tenant: TenantId, upload: str) -> tuple[int, str] | None:
-        """Limit and file name of an upload of this tenant."""
+    def begin_upload(
+        self, tenant: TenantId, upload: str, limit: int, filename: str, at: datetime, size: int | None = None
+    ) -> None:
+        """Keep that an upload has begun; `size` is what it has to hold in the end, where that was announced."""
+        ...
+
+    def upload(self, tenant: TenantId, upload: str) -> tuple[int, str, int | None] | None:
+        """Limit, file name and announced size of an upload of this tenant."""
         ...
 
     def end_upload(self, tenant: TenantId, upload: str) -> None: ...

@@ -72,16 +72,16 @@ class SqlBlobRows:
             known.update(self.session.connection.execute(query).scalars())
         return known
 
-    def begin_upload(self, tenant: TenantId, upload: str, limit: int, filename: str, at: datetime) -> None:
-        self.session.connection.execute(
-            insert(tables.upload),
-            {"tenant": tenant, "upload": upload, "size_limit": limit, "filename": filename, "created_at": at},
-        )
+    def begin_upload(
+        self, tenant: TenantId, upload: str, limit: int, filename: str, at: datetime, size: int | None = None
+    ) -> None:
+        row = {"tenant": tenant, "upload": upload, "size_limit": limit, "filename": filename, "created_at": at}
+        self.session.connection.execute(insert(tables.upload), {**row, "size": size})
 
-    def upload(self, tenant: TenantId, upload: str) -> tuple[int, str] | None:
-        query = select(_U.size_limit, _U.filename).where(_U.tenant == tenant, _U.upload == upload)
+    def upload(self, tenant: TenantId, upload: str) -> tuple[int, str, int | None] | None:
+        query = select(_U.size_limit, _U.filename, _U.size).where(_U.tenant == tenant, _U.upload == upload)
         row = self.session.connection.execute(query).one_or_none()
-        return None if row is None else (row.size_limit, row.filename)
+        return None if row is None else (row.size_limit, row.filename, row.size)
 
     def open_uploads(self, tenant: TenantId) -> int:
         query = select(func.count()).select_from(tables.upload).where(_U.tenant == tenant)

@@ -212,6 +212,7 @@ upload = Table(
     _key("tenant"),
     _key("upload"),
     _col("size_limit", BigInteger),
+    _col("size", BigInteger, nullable=True),
     _col("filename", Text),
     _col("created_at", Instant),
 )

@@ -44,6 +44,8 @@ class Upload:
     filename: str
     offset: int
     limit: int
+    size: int | None = None
+    """What it has to hold in the end, where that was announced."""
 
 
 async def store(
@@ -75,13 +77,13 @@ async def store(
 
 
 async def begin(world: World, tenant: TenantId, filename: str, size: int | None = None) -> Upload:
-    """Begin an upload in parts. `size`, where it is known, is what it may hold at most.
+    """Begin an upload in parts. `size`, where it is known, is what it has to hold in the end.
 
     Raises:
         TooLargeError: `size` is more than the tenant may upload, or it has MAX_UPLOADS open.
     """
     allowance = await _allowance(world, tenant, size)
-    upload = Upload(world.clock.unique(), filename, 0, allowance if size is None else size)
+    upload = Upload(world.clock.unique(), filename, 0, allowance if size is None else size, size)
     begun = await world.store.write(_begin, (tenant, upload, world.clock.now()))
     await world.blobs.begin(upload.id, upload.limit)
     return begun
@@ -93,8 +95,8 @@ async def progress(world: World, tenant: TenantId, upload: str) -> Upload:
     Raises:
         NotFoundError: there is none; or it was left alone for so long that it is gone.
     """
-    limit, filename = await _upload(world, tenant, upload)
-    return Upload(upload, filename, await world.blobs.offset(upload), limit)
+    limit, filename, size = await _upload(world, tenant, upload)
+    return Upload(upload, filename, await world.blobs.offset(upload), limit, size)
 
 
 async def append(world: World, tenant: TenantId, upload: str, offset: int, chunks: AsyncIterator[bytes]) -> Upload:
@@ -106,8 +108,8 @@ async def append(world: World, tenant: TenantId, upload: str, offset: int, chunk
         TooLargeError: it would pass its limit.
         StorageFullError: the disk is full.
     """
-    limit, filename = await _upload(world, tenant, upload)
-    return Upload(upload, filename, await world.blobs.append(upload, offset, chunks), limit)
+    limit, filename, size = await _upload(world, tenant, upload)
+    return Upload(upload, filename, await world.blobs.append(upload, offset, chunks), limit, size)
 
 
 async def finish(world: World, tenant: TenantId, upload: str, expected: Sha256 | None = None) -> Stored:
@@ -115,11 +117,19 @@ async def finish(world: World, tenant: TenantId, upload: str, expected: Sha256 |
 
     Raises:
         NotFoundError: there is none.
+        InvalidStateError: it has not reached the size that was announced; the upload stays.
         TooLargeError: the quota is used up meanwhile; the upload stays.
         ChecksumMismatchError: its digest is not `expected`; it is gone.
     """
-    await _upload(world, tenant, upload)
+    _, _, announced = await _upload(world, tenant, upload)
     size = await world.blobs.offset(upload)
+    if announced is not None and size != announced:
+        raise InvalidStateError(
+            f"the upload ends at {size} of {announced}",
+            hint=f"Go on from offset {size}, then finish it.",
+            offset=size,
+            allowed=["append", "abort"],
+        )
     await _allowance(world, tenant, size)
     blob = await world.blobs.finish(upload, expected)
     return await world.store.write(_keep, (tenant, upload, blob, world.clock.now()))
@@ -213,7 +223,8 @@ def _left(tx: Tx, tenant: TenantId, size: int) -> int:
     return max(min(largest, left), 0)
 
 
-async def _upload(world: World, tenant: TenantId, upload: str) -> tuple[int, str]:
+async def _upload(world: World, tenant: TenantId, upload: str) -> tuple[int, str, int | None]:
+    """Limit, file name and announced size."""
     known = await world.store.glance(lambda tx: tx.blobs.upload(tenant, upload))
     if known is None:
         raise NotFoundError("there is no such upload")
@@ -227,7 +238,7 @@ def _begin(tx: Tx, asked: tuple[TenantId, Upload, datetime]) -> Upload:
         raise TooLargeError(
             f"{MAX_UPLOADS} uploads are open already", hint="Finish or delete some of them.", limit=MAX_UPLOADS
         )
-    tx.blobs.begin_upload(tenant, upload.id, upload.limit, upload.filename, now)
+    tx.blobs.begin_upload(tenant, upload.id, upload.limit, upload.filename, now, upload.size)
     return upload
 
 

@@ -57,6 +57,12 @@ _DOCS = """<!doctype html>
 """
 
 
+@router.get("/")
+async def start() -> Response:
+    """The way onward from the bare address: the API's page, until there is a console."""
+    return RedirectResponse("/api/docs", 303, headers=_HEADERS)
+
+
 @router.get("/api/openapi.json")
 async def description(request: Request) -> Response:
     """The description, OpenAPI 3.1."""
@@ -105,7 +111,10 @@ async def login_page(code: Annotated[str, Query(max_length=512)] = "") -> Respon
 async def log_in(request: Request) -> Response:
     """Exchange the code for a session."""
     refuse_other_pages(request.scope, request.app.state.settings.public_url)
-    form = parse_qs((await request.body())[:4096].decode("latin-1"), max_num_fields=8)
+    try:
+        form = parse_qs((await request.body())[:4096].decode("latin-1"), max_num_fields=8)
+    except ValueError:
+        return _page("This is not the login form", "<p>It has one field, the code. Open the login link again.</p>", 400)
     world: World = request.app.state.world
     try:
         session = await tokens.log_in(world, form.get("code", [""])[0])

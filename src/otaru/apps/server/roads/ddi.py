@@ -22,6 +22,7 @@ from otaru.domain.offer import Membership, Plan
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Urgency
 from otaru.errors import GoneError, InvalidInputError, MethodNotAllowedError, NotFoundError
+from otaru.ports.registry import Entry
 from otaru.protocols.ddi import server as ddi
 from otaru.protocols.ddi import words
 from otaru.protocols.ddi.words import Channel, Handling
@@ -95,7 +96,9 @@ class DdiRoad:
         """The poll."""
         entry, due = await polling.poll(self._world, call.tenant, call.entry)
         interval = call.tenant.settings.polling
-        open_ = entry.subject.open if entry.subject.lifecycle is Lifecycle.ACTIVE else None
+        open_ = entry.subject.open
+        if open_ is not None and not _may_install(entry) and open_.state is not State.CANCELLING:
+            open_ = None
         if open_ is None and not entry.attributes_requested and not entry.last_installed_action:
             await call.idle(interval)
             return
@@ -117,11 +120,13 @@ class DdiRoad:
 
     async def deployment_base(self, call: Call) -> None:
         """What is to be installed. As in hawkBit it can be read after its end, but not while or after it is called off."""
+        _refuse_unfit(call)
         told = await self._told(call, _TOLD, _READABLE)
         await call.say(ddi.deployment(told))
 
     async def confirmation_action(self, call: Call) -> None:
         """What waits for consent."""
+        _refuse_unfit(call)
         told = await self._told(call, _WAITING, frozenset())
         await call.say(ddi.confirmation(told))
 
@@ -137,7 +142,7 @@ class DdiRoad:
 
     async def confirmation_base(self, call: Call) -> None:
         """The standing yes, and what waits for one."""
-        open_ = call.entry.subject.open
+        open_ = call.entry.subject.open if _may_install(call.entry) else None
         waiting = open_.action if open_ is not None and open_.state in _WAITING else None
         await call.say(ddi.confirmation_base(call.base, call.entry.auto_confirm, waiting))
 
@@ -184,12 +189,14 @@ class DdiRoad:
 
     async def artifact_list(self, call: Call) -> None:
         """The files of an action."""
+        _refuse_unfit(call)
         _, plan = await self._found(call, OPEN, _FETCHABLE)
         artifact = _artifact(call, plan)
         await call.say(ddi.artifacts([_file(call, artifact)]))
 
     async def download(self, call: Call) -> None:
         """An action's file, or the line that `md5sum -c` reads of it."""
+        _refuse_unfit(call)
         _, plan = await self._found(call, OPEN, _FETCHABLE)
         artifact = _artifact(call, plan)
         if ddi.names_file(call.last, artifact.filename):
@@ -290,6 +297,17 @@ def _artifact(call: Call, plan: Plan) -> Artifact:
     if artifact is None:
         raise NotFoundError(f"action {call.action} has nothing for this device's hardware")
     return artifact
+
+
+def _may_install(entry: Entry) -> bool:
+    """A quarantined device may report, and be told to stop; it is given nothing to install."""
+    return entry.subject.lifecycle is Lifecycle.ACTIVE
+
+
+def _refuse_unfit(call: Call) -> None:
+    """What is to be installed, and its files, are for active devices only."""
+    if not _may_install(call.entry):
+        raise NotFoundError(f"there is no such action {call.action} now", hint="The device is not active.")
 
 
 def _mine(call: Call, states: frozenset[State]) -> Membership:

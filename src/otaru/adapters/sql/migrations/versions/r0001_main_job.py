@@ -300,6 +300,7 @@ def upgrade() -> None:
         sa.Column("tenant", Bytewise, autoincrement=False, nullable=False),
         sa.Column("upload", Bytewise, autoincrement=False, nullable=False),
         sa.Column("size_limit", sa.BigInteger(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=True),
         sa.Column("filename", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "upload", name=op.f("pk_upload")),
