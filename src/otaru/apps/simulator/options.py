@@ -41,9 +41,8 @@ class Plan:
     """The most connections to the server at once; all devices share them."""
 
     def names(self) -> list[str]:
-        """The devices' ids: the prefix and a number from 1 on, of the same length for all."""
-        digits = max(2, len(str(self.devices)))
-        return [f"{self.prefix}{number:0{digits}d}" for number in range(1, self.devices + 1)]
+        """The devices' ids: the prefix and a number from 1 on. A larger fleet has those of a smaller one, and more."""
+        return [f"{self.prefix}{number}" for number in range(1, self.devices + 1)]
 
 
 def check(plan: Plan) -> Plan:

@@ -47,8 +47,9 @@ def test_components() -> None:
         options.components(["app"])
 
 
-def test_names_are_numbered_with_the_same_length() -> None:
-    assert PLAN.names()[:2] == ["sim-01", "sim-02"]
+def test_a_larger_fleet_has_the_names_of_a_smaller_one_and_more() -> None:
+    assert PLAN.names()[:2] == ["sim-1", "sim-2"]
+    assert replace(PLAN, devices=10_000).names()[:50] == PLAN.names()
     assert replace(PLAN, devices=10_000).names()[-1] == "sim-10000"
     assert len(set(replace(PLAN, devices=5000).names())) == 5000
 
