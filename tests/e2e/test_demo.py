@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -160,6 +161,20 @@ def test_an_interrupted_demo_goes_on_where_it_was(data: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP])
+def test_its_server_ends_with_it(data: Path, how: signal.Signals) -> None:
+    with playing(data) as running:
+        running.hears(r"Rollout 1: ")
+        running.process.send_signal(how)
+        assert running.process.wait(timeout=60) == (0 if how is signal.SIGHUP else -how)
+        deadline = time.monotonic() + 60
+        while (data / "admin.sock").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    is_clean(data, running.said)
+
+
+@pytest.mark.slow
 def test_a_taken_port_and_a_taken_folder(data: Path) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -174,7 +189,7 @@ def test_a_taken_port_and_a_taken_folder(data: Path) -> None:
             running.hears(r"Rollout 1: ")
             twin = demo(data, check=False)
             assert twin.returncode == 1
-            assert str(data) in twin.stderr
+            assert f"the data folder {data} is in use" in twin.stderr
             assert "Traceback" not in twin.stderr
             assert running.interrupt() == 0
 

@@ -82,16 +82,29 @@ class _Writer:
         if self._out is not None:
             self._out.flush()
 
+    def drop_unused(self, file: Path) -> None:
+        """Remove the file that was made for it, where nothing was written."""
+        if not self._begun:
+            file.unlink(missing_ok=True)
+
 
 def _token_writer(stack: ExitStack, tokens: Path | None, printer: Printer) -> _Writer:
     if tokens is None:
         return _Writer(None if printer.json else sys.stdout)
     try:
-        # Never over a file that is there: it may hold the only copy of other devices' tokens.
+        # Before the first device is added: tokens that cannot be written then are lost. It goes again if there are none.
         descriptor = os.open(tokens, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise InvalidInputError(
+            f"the tokens cannot be written to {tokens}: it exists",
+            hint="It may hold the only copy of other devices' tokens: name a new file.",
+        ) from None
     except OSError as error:
         raise InvalidInputError(f"the tokens cannot be written to {tokens}: {error.strerror}") from None
-    return _Writer(stack.enter_context(os.fdopen(descriptor, "w", encoding="utf-8")))
+    out = stack.enter_context(os.fdopen(descriptor, "w", encoding="utf-8"))
+    writer = _Writer(out)
+    stack.callback(writer.drop_unused, tokens)
+    return writer
 
 
 def _opened(stack: ExitStack, file: Path) -> TextIO:

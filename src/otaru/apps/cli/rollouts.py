@@ -93,8 +93,16 @@ def create(
         start_at,
     )
     made = api.post("/rollouts", body | {"start": start})
-    verb = "" if start else f" Start it: otaru rollout start {made['id']}"
-    printer.result(made, f"Rollout {made['id']}: {summary(made)}.{verb}")
+    printer.result(made, f"Rollout {made['id']}: {summary(made)}.{_to_come(made)}")
+
+
+def _to_come(made: Mapping[str, Any]) -> str:
+    """What starts a rollout that has just been made."""
+    if made.get("started_at"):
+        return ""
+    if made.get("start_at"):
+        return f" It starts by itself at {moment(made['start_at'])}."
+    return f" Start it: otaru rollout start {made['id']}"
 
 
 @command(noun, "preview")

@@ -20,7 +20,7 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise DataFolderError(f"the data folder {folder} cannot be used: {error.strerror}") from None
+        raise DataFolderError(f"the data folder {folder.resolve()} cannot be used: {error.strerror}") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -28,7 +28,7 @@ def locked(folder: Path) -> Iterator[None]:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             by = f" (process {holder})" if holder else ""
             raise DataFolderError(
-                f"the data folder {folder} is in use by another server{by}",
+                f"the data folder {folder.resolve()} is in use by another server{by}",
                 hint="Stop it first, or give this one a folder of its own with --data.",
             ) from None
         os.ftruncate(descriptor, 0)

@@ -149,6 +149,8 @@ def load(config: Path | None = None, **flags: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"])) or "settings"
+        if first["type"] == "extra_forbidden":  # flags and the environment bring none but ours
+            raise InvalidInputError(f"{path}: unknown setting {name}") from None
         raise InvalidInputError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
     except ValueError as error:  # a TOML file that is none
         raise InvalidInputError(f"{path}: {error}") from None

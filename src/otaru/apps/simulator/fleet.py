@@ -6,9 +6,10 @@ share one pool of connections. Nothing polls in a loop of its own.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from otaru.adapters.links.ddi import Credential, Wire, wire
 from otaru.apps.simulator import model
@@ -26,6 +27,22 @@ WATCH_S = 1.0
 """How often the server is asked whether its rollouts go on."""
 GOING_ON = frozenset({"scheduled", "running", "stopping"})
 """Rollouts in these states change without a person."""
+OVER = frozenset({"finished", "stopped"})
+
+
+@dataclass(slots=True)
+class Course:
+    """Whether rollouts still go on by themselves. Those that are over at the first look do not count."""
+
+    _old: frozenset[int] | None = None
+
+    def ended(self, rollouts: Iterable[Mapping[str, Any]]) -> bool:
+        """Look at all rollouts: whether one that counts has begun, and none goes on."""
+        states = {rollout["id"]: rollout["state"] for rollout in rollouts}
+        over = frozenset(number for number, state in states.items() if state in OVER)
+        self._old = over if self._old is None else self._old & over  # a retry makes an old one count
+        begun = any(state not in {"draft", "planned"} for number, state in states.items() if number not in self._old)
+        return begun and not GOING_ON.intersection(states.values())
 
 
 @dataclass(slots=True)
@@ -56,21 +73,20 @@ class Fleet:
         device.link = self._wire.link(device.name, Credential.target(self.tokens[device.name]))
 
     async def settled(self) -> None:
-        """Wait until no rollout goes on by itself, but at least one is there, and no device is at an update.
+        """Wait until no rollout goes on by itself, but one that was not over before has begun, and no device updates.
 
         A server that does not answer for a while is waited for.
         """
         if self.api is None:
             raise ValueError("only a fleet with an API token sees rollouts")
+        course = Course()
         while True:
             try:
                 page = await self.api.call("GET", "/rollouts", limit=100)
             except UnavailableError:
                 self.tally.troubles["rollouts_unseen"] += 1
             else:
-                states = [rollout["state"] for rollout in page["items"]]
-                begun = any(state not in {"draft", "planned"} for state in states)
-                if begun and not GOING_ON.intersection(states) and not any(d.updating for d in self.devices):
+                if course.ended(page["items"]) and not any(d.updating for d in self.devices):
                     return
             await asyncio.sleep(WATCH_S)
 

@@ -41,9 +41,8 @@ class Plan:
     """The most connections to the server at once; all devices share them."""
 
     def names(self) -> list[str]:
-        """The devices' ids: the prefix and a number from 1 on, of the same length for all."""
-        digits = max(2, len(str(self.devices)))
-        return [f"{self.prefix}{number:0{digits}d}" for number in range(1, self.devices + 1)]
+        """The devices' ids: the prefix and a number from 1 on. A larger fleet has those of a smaller one, and more."""
+        return [f"{self.prefix}{number}" for number in range(1, self.devices + 1)]
 
 
 def check(plan: Plan) -> Plan:
@@ -89,7 +88,7 @@ def hardware(text: str) -> tuple[tuple[Hardware, float], ...]:
 
 
 def shares(texts: Sequence[str]) -> dict[str, float]:
-    """Parse `NAME=SHARE`, shares between 0 and 1; several may stand in one text, with commas.
+    """Parse `NAME=SHARE`, shares between 0 and 1 or percentages; several may stand in one text, with commas.
 
     Raises:
         InvalidInputError: it does not read like that.
@@ -98,10 +97,10 @@ def shares(texts: Sequence[str]) -> dict[str, float]:
     for part in (part for text in texts for part in text.split(",")):
         name, _, value = part.strip().rpartition("=")
         if not name:
-            raise InvalidInputError(f"{part!r} is not NAME=SHARE", hint="Such as 2026.0.0=0.1.")
-        number = _number(value, part)
+            raise InvalidInputError(f"{part!r} is not NAME=SHARE", hint="Such as 2026.0.0=10%.")
+        number = _number(value.removesuffix("%"), part) / (100 if value.endswith("%") else 1)
         if number > 1:
-            raise InvalidInputError(f"the share of {name} is between 0 and 1, not {number:g}")
+            raise InvalidInputError(f"the share of {name} is at most 1 or 100%, not {value}")
         parsed[name] = number
     return parsed
 

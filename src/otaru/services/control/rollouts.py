@@ -334,7 +334,8 @@ def _cancel(tx: Tx, asked: tuple[TenantId, Actor, RolloutId, DeviceId, bool, dat
         # Whoever forces gives up waiting for the device's word; that it may still install is on them.
         state = DEPLOYMENT.next(state or before.state, Event.CANCEL_DONE) or state
     if state is None:
-        hint = "The device has been told; `force` does not wait for it." if before.state is State.CANCELLING else None
+        waiting = before.state is State.CANCELLING
+        hint = "The device has been told; `force` (`--force`) does not wait for its word." if waiting else None
         raise InvalidStateError(f"the deployment is {before.state}: it cannot be cancelled", hint=hint)
     after = replace(
         before,

@@ -2,13 +2,18 @@
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otaru.apps.cli.imports import BATCH, BATCH_BYTES, MAX_LINE, batches, read
+from otaru.apps.cli.client import Api
+from otaru.apps.cli.exits import Exit
+from otaru.apps.cli.imports import BATCH, BATCH_BYTES, MAX_LINE, batches, bring_in, read
+from otaru.apps.cli.printer import Printer
 from otaru.errors import InvalidInputError
 
 
@@ -73,3 +78,33 @@ def test_batches_keep_order_and_both_limits(sizes: list[int], small: int) -> Non
     assert [device for batch in made for device in batch] == given_devices
     assert all(1 <= len(batch) <= BATCH for batch in made)
     assert all(len(json.dumps({"devices": batch})) <= BATCH_BYTES + 1000 for batch in made)
+
+
+def answering(added: list[str], taken: list[str]) -> Api:
+    answer = {"added": [{"id": name, "token": "secret"} for name in added], "taken": taken}
+    return Api("http://here:1", "t", transport=httpx.MockTransport(lambda _: httpx.Response(200, json=answer)))
+
+
+def imported(folder: Path, rows: str, added: list[str], taken: list[str]) -> Exit | None:
+    table = folder / "devices.csv"
+    table.write_text(f"id,hardware\n{rows}")
+    with answering(added, taken) as api:
+        return bring_in(api, Printer(json=False), table, None, folder / "tokens.csv")
+
+
+def test_a_file_of_tokens_is_there_when_there_are_tokens(tmp_path: Path) -> None:
+    assert imported(tmp_path, "a,x\nb,x\n", ["a"], ["b"]) is Exit.PARTLY
+    assert (tmp_path / "tokens.csv").read_text() == "id,token\na,secret\n"
+    assert (tmp_path / "tokens.csv").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(InvalidInputError, match="it exists") as refused:
+        imported(tmp_path, "c,x\n", ["c"], [])
+    assert "new file" in (refused.value.hint or "")
+    assert (tmp_path / "tokens.csv").read_text() == "id,token\na,secret\n"
+
+
+def test_no_empty_file_of_tokens_is_left(tmp_path: Path) -> None:
+    assert imported(tmp_path, "a,x\n", [], ["a"]) is Exit.NOTHING_TO_DO
+    assert not (tmp_path / "tokens.csv").exists()
+    with pytest.raises(InvalidInputError, match="line 2"):
+        imported(tmp_path, "a\n", [], [])
+    assert not (tmp_path / "tokens.csv").exists()

@@ -32,9 +32,10 @@ def test_bad_hardware(text: str) -> None:
 
 def test_shares() -> None:
     assert options.shares(["2026.0.0=0.2,r2=0", "a=b=1"]) == {"2026.0.0": 0.2, "r2": 0.0, "a=b": 1.0}
+    assert options.shares(["2.0@r2=60%,a=0%", "b=100%"]) == {"2.0@r2": 0.6, "a": 0.0, "b": 1.0}
 
 
-@pytest.mark.parametrize("text", ["", "0.5", "=0.5", "a=1.5", "a=-0.1", "a=x", "a="])
+@pytest.mark.parametrize("text", ["", "0.5", "=0.5", "a=1.5", "a=-0.1", "a=x", "a=", "a=%", "a=101%", "a=5%%"])
 def test_bad_shares(text: str) -> None:
     with pytest.raises(InvalidInputError):
         options.shares([text])
@@ -46,8 +47,9 @@ def test_components() -> None:
         options.components(["app"])
 
 
-def test_names_are_numbered_with_the_same_length() -> None:
-    assert PLAN.names()[:2] == ["sim-01", "sim-02"]
+def test_a_larger_fleet_has_the_names_of_a_smaller_one_and_more() -> None:
+    assert PLAN.names()[:2] == ["sim-1", "sim-2"]
+    assert replace(PLAN, devices=10_000).names()[:50] == PLAN.names()
     assert replace(PLAN, devices=10_000).names()[-1] == "sim-10000"
     assert len(set(replace(PLAN, devices=5000).names())) == 5000
 

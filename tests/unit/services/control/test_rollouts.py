@@ -264,6 +264,9 @@ async def test_a_cancel_is_asked_for_or_forced(fleet: Fleet) -> None:
     await fleet.poll("b")
     cancel = rollouts.cancel
     assert (await cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("a"))).state is State.CANCELLING
+    with pytest.raises(InvalidStateError) as refused:
+        await cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("a"))
+    assert "`--force`" in (refused.value.hint or "")
     assert (await cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("a"), force=True)).state is State.CANCELLED
     assert (await cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("b"), force=True)).state is State.CANCELLED
     assert (await cancel(fleet.world, ACME, SYSTEM, rollout, DeviceId("c"))).state is State.CANCELLED

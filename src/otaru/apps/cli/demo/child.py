@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import os
 import re
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ START_S = 60.0
 STOP_S = 20.0
 
 _OTARU = (sys.executable, "-c", "import sys; from otaru.apps.cli import main; sys.exit(main())")
+_PR_SET_PDEATHSIG = 1
 _URL = re.compile(r"https?://\S+")
 
 
@@ -52,6 +55,7 @@ async def serving(folder: Folder) -> AsyncIterator[Server]:
             env=environment(),
             cwd=folder.own,  # no otaru.toml of another server is read there, and the socket's path stays short
             start_new_session=True,  # Ctrl-C is for us; we end the server when the devices are down
+            preexec_fn=_bound_to_us(),
         )
     try:
         server = await _greeting(child)
@@ -85,6 +89,23 @@ async def command(*words: str) -> str:
 def environment() -> dict[str, str]:
     """Ours without settings of Otaru: the demo shows the defaults, and touches nobody else's server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("OTARU_")}
+
+
+def _bound_to_us() -> Callable[[], None] | None:
+    """What makes a child end (SIGTERM) when we end, however that was: without it a killed demo leaves its server behind.
+
+    Linux alone has it (prctl(2), PR_SET_PDEATHSIG); None elsewhere.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl, ours = ctypes.CDLL(None).prctl, os.getpid()  # found before the fork: after it only the call is left to do
+
+    def bind() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != ours:  # we ended before it was set
+            os._exit(1)
+
+    return bind
 
 
 def _free(port: int) -> bool:

@@ -50,7 +50,7 @@ class Wish:
 
 
 def run(wish: Wish, screen: Screen) -> None:
-    """Play until the end, or until SIGINT or SIGTERM.
+    """Play until the end, or until SIGINT, SIGTERM or SIGHUP (its terminal is closed).
 
     Raises:
         OtaruError: something that the demo needs is not there.
@@ -67,15 +67,20 @@ async def _interruptible(course: Coroutine[Any, Any, None], screen: Screen) -> N
 
     def stop() -> None:
         if not playing.cancelling():
-            screen.say("Stopping …")
             playing.cancel()
+            _last_word(screen, "Stopping …")
 
-    for name in (signal.SIGINT, signal.SIGTERM):
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(name, stop)
     with contextlib.suppress(asyncio.CancelledError):
         await playing
         return
-    screen.say(f"Everything is stopped. {own_name()} demo goes on where this one ended.")
+    _last_word(screen, f"Everything is stopped. {own_name()} demo goes on where this one ended.")
+
+
+def _last_word(screen: Screen, text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        screen.say(text)
 
 
 async def _play(wish: Wish, screen: Screen) -> None:

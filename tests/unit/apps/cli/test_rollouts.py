@@ -1,0 +1,27 @@
+"""What `otaru rollout create` says will happen next."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from otaru.apps.cli.client import Api
+from otaru.apps.cli.printer import Printer
+from otaru.apps.cli.rollouts import create
+
+MADE = {"id": 3, "product": "app", "version": "2.0", "state": "planned", "counts": {}, "waves": []}
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({}, ". Start it: otaru rollout start 3\n"),
+        ({"start_at": "2026-05-01T04:00:00.123Z"}, ". It starts by itself at 2026-05-01 04:00:00Z.\n"),
+        ({"state": "running", "started_at": "2026-05-01T04:00:00Z"}, "no devices.\n"),
+    ],
+)
+def test_it_says_what_starts_it(facts: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(201, json=MADE | facts))
+    with Api("http://here:1", "t", transport=transport) as api:
+        create(api, Printer(json=False), release="app:2.0", target="id==*")
+    assert capsys.readouterr().out.endswith(said)
