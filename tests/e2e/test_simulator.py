@@ -196,6 +196,25 @@ def test_wrong_use_is_one_line(words: tuple[str, ...]) -> None:
     assert "Traceback" not in ran.stderr
 
 
+def test_a_server_with_a_certificate_of_its_own(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", *words.split(), *names], check=True, capture_output=True)
+    with serving(tmp_path / "data", "--tls-cert", str(certificate), "--tls-key", str(key)) as running:
+        ran = running.otaru("simulate", "--devices", "2", check=False)
+        assert ran.returncode == 1
+        assert "is not trusted" in ran.stderr
+        assert "--ca FILE" in ran.stderr
+        assert "Traceback" not in ran.stderr
+        fleet = ("simulate", "--devices", "2", "--hardware", "board", "--json", "--speed", "300", "--until", "5s")
+        by_option = json.loads(running.otaru(*fleet, "--ca", str(certificate)).stdout)
+        by_variable = json.loads(running.otaru(*fleet, OTARU_CA=str(certificate)).stdout)
+    assert by_option["troubles"] == by_variable["troubles"] == {}
+    assert by_option["polls"] > 0
+    assert by_variable["polls"] > 0
+
+
 def test_no_server_is_one_line() -> None:
     ran = otaru("simulate", "--server", "http://127.0.0.1:1", "--token", "t", check=False)
     assert ran.returncode == 1

@@ -9,6 +9,7 @@ The credential goes only to the server's own origin, whatever hrefs an answer ho
 """
 
 import hashlib
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -234,12 +235,15 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(server: str, tenant: str, *, connections: int = 100) -> AsyncIterator[Wire]:
-    """Open a pool of at most so many connections to a server (`http://HOST:PORT`).
+async def wire(
+    server: str, tenant: str, *, connections: int = 100, trust: ssl.SSLContext | None = None
+) -> AsyncIterator[Wire]:
+    """Open a pool of at most so many connections to a server (`http://HOST:PORT`, or HTTPS).
 
-    Requests beyond wait for a free connection, in their order.
+    Requests beyond wait for a free connection, in their order. Without `trust`, the certificates that the system trusts
+    are trusted.
     """
-    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=IDLE_S)
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=IDLE_S, ssl=trust or True)
     # No total: a download takes as long as it takes, and waiting for a free connection is no fault of the server.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
     origin = URL(server).origin()

@@ -21,6 +21,8 @@ from otaru.apps.cli.problems import not_ours, problem, trouble
 from otaru.errors import InvalidInputError, OverloadedError, UnavailableError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 API = "/api/v1"
@@ -276,19 +278,26 @@ class Api:
         )
 
     def _trust(self) -> Any:
-        import ssl
-
         if not self.server.startswith("https:"):
             return False
-        if self._ca is None:
-            return True
-        try:
-            return ssl.create_default_context(cafile=self._ca)
-        except (OSError, ssl.SSLError) as error:
-            raise InvalidInputError(
-                f"{self._ca} holds no CA certificates that can be read: {error}",
-                hint="--ca and OTARU_CA take a PEM file.",
-            ) from error
+        return True if self._ca is None else trusting(self._ca)
+
+
+def trusting(ca: str) -> "ssl.SSLContext":
+    """What trusts the CA certificates of a file, and no others.
+
+    Raises:
+        InvalidInputError: there are none in it.
+    """
+    import ssl
+
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidInputError(
+            f"{ca} holds no CA certificates that can be read: {error}",
+            hint="--ca and OTARU_CA take a PEM file.",
+        ) from error
 
 
 def _text(value: Any) -> Any:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from otaru.apps.cli import values
-from otaru.apps.cli.command import DEFAULT_SERVER, Server, Token
+from otaru.apps.cli.client import trusting
+from otaru.apps.cli.command import Ca, Server, Token, address
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.extras import extra
 from otaru.apps.cli.printer import Printer, remark
@@ -62,6 +63,7 @@ def simulate(
     ] = None,
     server: Server = None,
     token: Token = None,
+    ca: Ca = None,
 ) -> Exit | None:
     """Run simulated devices that poll, download, install, fail and report over real HTTP (DDI).
 
@@ -72,8 +74,9 @@ def simulate(
         from otaru.apps.simulator.model import Odds
         from otaru.apps.simulator.run import run
     goal = until if until is None or until == FINISHED else values.duration_s(until)
+    ca = ca or os.environ.get("OTARU_CA") or None
     plan = options.Plan(
-        server=server or os.environ.get("OTARU_SERVER") or DEFAULT_SERVER,
+        server=address(server),
         devices=devices,
         hardware=options.hardware(hardware),
         odds=Odds(
@@ -92,6 +95,7 @@ def simulate(
         installed=options.components(installed or ()),
         tags=tag or (),
         connections=connections,
+        trust=None if ca is None else trusting(ca),
     )
     ran = run(options.check(plan), goal, lambda tally: remark(tally.line()))
     printer.result(ran.facts(), _sentence(ran))

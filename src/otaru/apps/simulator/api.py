@@ -1,6 +1,7 @@
 """The few calls of the REST API that a fleet (and the demo) needs, on the event loop."""
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -68,6 +69,12 @@ class Api:
                 text = await _whole(answer)
                 if answer.status >= 400:
                     raise _said(answer.status, text)
+        except aiohttp.ClientConnectorCertificateError as error:
+            cause = error.certificate_error
+            raise errors.UnavailableError(
+                f"the certificate of {self.server} is not trusted: {getattr(cause, 'verify_message', None) or cause}",
+                hint="Name the file of its CA with --ca FILE or OTARU_CA.",
+            ) from None
         except (aiohttp.ClientError, OSError) as error:
             raise errors.UnavailableError(
                 f"{self.server} does not answer: {str(error) or type(error).__name__}"
@@ -95,9 +102,12 @@ def _said(status: int, text: bytes) -> errors.OtaruError:
 
 
 @asynccontextmanager
-async def connected(server: str, token: str) -> AsyncIterator[Api]:
-    """Talk to a server with an API token."""
+async def connected(server: str, token: str, trust: ssl.SSLContext | None = None) -> AsyncIterator[Api]:
+    """Talk to a server with an API token; without `trust` it trusts the certificates that the system does."""
     timeout = aiohttp.ClientTimeout(total=120, sock_connect=10)
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-    async with aiohttp.ClientSession(headers=headers, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    connector = aiohttp.TCPConnector(ssl=trust or True)
+    async with aiohttp.ClientSession(
+        connector=connector, headers=headers, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
+    ) as session:
         yield Api(session, server.rstrip("/"))

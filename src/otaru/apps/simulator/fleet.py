@@ -101,8 +101,10 @@ async def running(plan: Plan, tokens: Mapping[str, str] | None = None) -> AsyncI
         OtaruError: the devices cannot be added.
     """
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(connected(plan.server, plan.token)) if plan.token else None
-        air = await stack.enter_async_context(wire(plan.server, plan.tenant, connections=plan.connections))
+        server = await stack.enter_async_context(connected(plan.server, plan.token, plan.trust)) if plan.token else None
+        air = await stack.enter_async_context(
+            wire(plan.server, plan.tenant, connections=plan.connections, trust=plan.trust)
+        )
         tally = Tally(devices=plan.devices)
         people = {name: model.character(plan.seed, name, plan.hardware, plan.odds) for name in plan.names()}
         enrolled = await _enroll(plan, server, people, dict(tokens or {}), tally)

@@ -1,5 +1,6 @@
 """What a simulated fleet is to be like, as people write it on the command line. Pure."""
 
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -39,6 +40,8 @@ class Plan:
     tags: Sequence[str] = ()
     connections: int = 100
     """The most connections to the server at once; all devices share them."""
+    trust: ssl.SSLContext | None = None
+    """Whose certificates are trusted; None: the system's."""
 
     def names(self) -> list[str]:
         """The devices' ids: the prefix and a number from 1 on. A larger fleet has those of a smaller one, and more."""
