@@ -13,7 +13,7 @@ from otaru.domain.ids import DeviceId, TenantId, device_id
 from otaru.domain.tenant import Tenant
 from otaru.errors import InvalidInputError, NotFoundError, UnauthenticatedError
 from otaru.ports.registry import Entry
-from otaru.services.control import admission, enroll
+from otaru.services.control import admission, devices
 from otaru.services.control.world import World
 
 _CHALLENGE = "TargetToken"
@@ -81,5 +81,5 @@ async def _unknown(world: World, tenant: Tenant, name: str, authorization: bytes
             wanted = device_id(name)
         except InvalidInputError as error:
             raise NotFoundError(error.message, hint=error.hint) from None
-        return await enroll.register(world, tenant.id, wanted)
+        return await devices.register(world, tenant.id, wanted)
     raise NotFoundError("there is no such device", hint="Add it: otaru device add ID --hardware MODEL")
