@@ -115,6 +115,16 @@ def test_policies_that_make_no_sense(api: httpx.Client) -> None:
         problem(api.post("/rollouts", json={"release": release, "target": "id==*", **wrong}), 400, "invalid_input")
 
 
+def test_an_unknown_query_parameter_is_named(api: httpx.Client) -> None:
+    told = problem(api.get("/devices", params={"targt": "id==a"}), 400, "invalid_input")
+    assert "'targt'" in told["detail"]
+    assert told["hint"] == "It knows count, cursor, limit, q."
+    assert told["errors"][0]["field"] == "targt"
+    assert problem(api.get("/tenant", params={"q": ""}), 400, "invalid_input")["hint"] == "It knows none."
+    problem(api.post("/devices", params={"dry": "1"}, json={"id": fresh("dev"), "hardware": "x"}), 400, "invalid_input")
+    problem(api.get(f"/artifacts/{'0' * 64}/content", params={"as": "x"}), 400, "invalid_input")
+
+
 def test_what_is_not_there(api: httpx.Client) -> None:
     for path in (
         "/devices/nobody",
