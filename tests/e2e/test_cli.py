@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.command import call
 from tests.support.relay import relay
-from tests.support.server import OTARU, Serving, environment, serving
+from tests.support.server import OTARU, Serving, environment, interruptible, serving
 
 MIB = 1024 * 1024
 
@@ -369,6 +369,7 @@ def test_an_interrupted_command_exits_with_130(server: Serving) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=interruptible,  # noqa: PLW1509 - it sets one signal, and takes no lock
         )
         deadline = time.monotonic() + 60
         while not any("/stream" in path for _, path in noting.requests):

@@ -111,8 +111,8 @@ def test_a_bad_firmware_pauses_its_rollout_and_the_fleet_ends_there(server: Serv
     told, found, _ = finish(server, 30, *words, waves=["3", "100%"], success=0.9, error=0.1)
     assert found["state"] == "paused"
     failed = told["outcomes"]["failed"]
-    # It pauses at the second failure of its first three devices, whether the third had begun by then or not.
-    assert 2 <= failed <= 3
+    # It pauses at the first failure of its first three devices; the others may have begun by then, or not.
+    assert 1 <= failed <= 3
     assert told["outcomes"] == {"failed": failed}
     assert found["counts"]["scheduled"] == 30 - failed
 

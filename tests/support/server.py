@@ -26,6 +26,11 @@ def environment(**extra: str) -> dict[str, str]:
     return {**clean, **extra}
 
 
+def interruptible() -> None:
+    """In a child before it begins: Ctrl-C reaches it, also where the tests run in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def otaru(*words: str, timeout: float = 120, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
