@@ -55,8 +55,8 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
         await world.store.write(_move, move)
         world.registry.forget(tenant.id, subject.id)
         again = await world.registry.device(tenant.id, subject.id)
-        if again is None:
-            return entry, None
+        if again is None or again.subject.memberships == subject.memberships:
+            return again or entry, None  # the rules in the store said no: this worker has not heard of it yet
         entry = again
     return entry, None
 
