@@ -154,8 +154,7 @@ class GroupWriter:
         for commit in commits:
             try:
                 self._committed(commit)
-            except Exception:  # noqa: BLE001 - handed to the callers below, whatever it is
-                # Against its contract; those who wait for results must not wait for ever.
+            except Exception:  # noqa: BLE001 - against its contract; those who wait for results must not
                 _log.critical("a listener failed on a commit", exc_info=True)
         for job in jobs:
             if job.future.done():  # its caller was cancelled
