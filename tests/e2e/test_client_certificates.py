@@ -37,7 +37,6 @@ class Plant:
     """A server with both listeners, and the authority that makes devices."""
 
     server: Serving
-    device_url: str
     tls: ServerTls
     root: Authority
     folder: Path
@@ -56,7 +55,7 @@ class Plant:
         self, shown: Issued | None, url: str | None = None, address: str | None = None
     ) -> Iterator[httpx.Client]:
         transport = httpx.HTTPTransport(verify=self.context(shown), local_address=address)
-        with httpx.Client(base_url=url or self.device_url, timeout=30, transport=transport) as client:
+        with httpx.Client(base_url=url or self.server.device_url, timeout=30, transport=transport) as client:
             yield client
 
     def poll(self, shown: Issued | None, path: str = "/DEFAULT/controller/v1/dev-1", **headers: str) -> httpx.Response:
@@ -88,8 +87,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         *("--client-cert-header", "Client-Cert", "--trusted-proxies", PROXY),
         *("--public-url", "https://ota.example", "--log-level", "debug"),
     ) as server:
-        there = next(line.split()[-1] for line in server.output if line.startswith("Devices with certificates"))
-        yield Plant(server, there, tls, root, folder)
+        yield Plant(server, tls, root, folder)
 
 
 async def _prepare(data: Path) -> None:
@@ -106,7 +104,7 @@ def test_a_device_with_its_own_certificate_is_let_in(plant: Plant) -> None:
     answer = plant.poll(plant.issue())
     assert answer.status_code == 200
     # Links lead where it came from, not to the public address, which asks for no certificate.
-    assert answer.json()["_links"]["configData"]["href"].startswith(f"{plant.device_url}/DEFAULT/")
+    assert answer.json()["_links"]["configData"]["href"].startswith(f"{plant.server.device_url}/DEFAULT/")
     assert plant.poll(plant.issue(tenant=None)).status_code == 200
     assert plant.poll(plant.issue(tenant="other"), "/other/controller/v1/dev-1").status_code == 200
 
