@@ -39,6 +39,8 @@ class Plant:
     server: Serving
     tls: ServerTls
     root: Authority
+    below: Authority
+    """Signed by a root that the server does not know."""
     folder: Path
 
     def issue(self, device: str = "dev-1", tenant: str | None = "DEFAULT", **more: object) -> Issued:
@@ -78,16 +80,17 @@ def issue(by: Authority, device: str = "dev-1", tenant: str | None = "DEFAULT", 
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     folder = tmp_path_factory.mktemp("mtls")
     data, tls, root = folder / "data", server_tls(folder), authority("Our devices")
+    below = authority("Their root").authority("Plant 2")
     data.mkdir()
     asyncio.run(_prepare(data))
     with serving(
         data,
         *tls.options,
-        *("--client-ca", str(bundle(folder, root)), "--device-listen", "127.0.0.1:0"),
+        *("--client-ca", str(bundle(folder, root, below)), "--device-listen", "127.0.0.1:0"),
         *("--client-cert-header", "Client-Cert", "--trusted-proxies", PROXY),
         *("--public-url", "https://ota.example", "--log-level", "debug"),
     ) as server:
-        yield Plant(server, tls, root, folder)
+        yield Plant(server, tls, root, below, folder)
 
 
 async def _prepare(data: Path) -> None:
@@ -107,6 +110,10 @@ def test_a_device_with_its_own_certificate_is_let_in(plant: Plant) -> None:
     assert answer.json()["_links"]["configData"]["href"].startswith(f"{plant.server.device_url}/DEFAULT/")
     assert plant.poll(plant.issue(tenant=None)).status_code == 200
     assert plant.poll(plant.issue(tenant="other"), "/other/controller/v1/dev-1").status_code == 200
+
+
+def test_an_authority_below_a_root_needs_no_root_here(plant: Plant) -> None:
+    assert plant.poll(issue(plant.below)).status_code == 200
 
 
 def test_its_contact_is_noted(plant: Plant) -> None:

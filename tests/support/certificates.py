@@ -69,6 +69,7 @@ class Authority(Issued):
         days: int = 90,
         usages: Sequence[ObjectIdentifier] | None = (CLIENT,),
         more: Sequence[Word] = (),
+        also: Sequence[x509.ExtensionType] = (),
     ) -> Issued:
         """Sign a device's certificate."""
         words = [(NameOID.COMMON_NAME, device), (NameOID.ORGANIZATION_NAME, tenant)]
@@ -77,6 +78,8 @@ class Authority(Issued):
         made = _begun(subject, self.certificate.subject, key, begins, days)
         if usages is not None:
             made = made.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        for extension in also:
+            made = made.add_extension(extension, critical=True)
         return Issued(made.sign(self.key, hashes.SHA256()), key)
 
     def authority(self, name: str, *, days: int = 36_500) -> "Authority":

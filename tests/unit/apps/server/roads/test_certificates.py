@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,10 +110,29 @@ def test_each_certificate_of_the_bundle_is_an_authority(tmp_path: Path) -> None:
         Authorities(bundle(tmp_path, plant)).verify(GOOD.der, NOW)
 
 
-def test_a_device_of_the_bundle_signs_nobody(tmp_path: Path) -> None:
-    signed = Authority(GOOD.certificate, GOOD.key).device("dev-2")
-    with pytest.raises(UnauthenticatedError):
-        Authorities(bundle(tmp_path, GOOD)).verify(signed.der, NOW)
+def usage(*, signs: bool) -> x509.KeyUsage:
+    words = ["content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign"]
+    no = dict.fromkeys([*words, "encipher_only", "decipher_only"], False)
+    return x509.KeyUsage(digital_signature=True, key_cert_sign=signs, **no)
+
+
+@pytest.mark.parametrize(
+    ("extensions", "signs"),
+    [
+        ((), False),
+        ((x509.BasicConstraints(ca=False, path_length=None),), False),
+        ((x509.BasicConstraints(ca=True, path_length=None), usage(signs=False)), False),
+        ((x509.BasicConstraints(ca=True, path_length=None), usage(signs=True)), True),
+    ],
+    ids=["a device", "says so", "may not sign", "authority"],
+)
+def test_only_authorities_of_the_bundle_sign(
+    tmp_path: Path, extensions: tuple[x509.ExtensionType, ...], signs: bool
+) -> None:
+    signer = ROOT.device("signer", usages=None, also=extensions)
+    signed = Authority(signer.certificate, signer.key).device("dev-2")
+    with contextlib.nullcontext() if signs else pytest.raises(UnauthenticatedError, match="no authority"):
+        assert Authorities(bundle(tmp_path, signer)).verify(signed.der, NOW).device == "dev-2"
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
