@@ -91,6 +91,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         *("--public-url", "https://ota.example", "--log-level", "debug"),
     ) as server:
         yield Plant(server, tls, root, below, folder)
+        assert server.stop() == 0
 
 
 async def _prepare(data: Path) -> None:

@@ -79,11 +79,6 @@ def _for_clients(_: Policy, __: x509.Certificate, usage: x509.ExtendedKeyUsage |
         raise ValueError("not for clients")
 
 
-def _is_authority(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:
-    if not constraints.ca:
-        raise ValueError("no authority")
-
-
 def _signs_certificates(_: Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
     if usage is not None and not usage.key_cert_sign:
         raise ValueError("may not sign certificates")
@@ -93,6 +88,6 @@ _ANY = Criticality.AGNOSTIC
 _DEVICE = ExtensionPolicy.permit_all().may_be_present(x509.ExtendedKeyUsage, _ANY, _for_clients)
 _AUTHORITY = (
     ExtensionPolicy.permit_all()
-    .require_present(x509.BasicConstraints, _ANY, _is_authority)
+    .require_present(x509.BasicConstraints, _ANY, None)  # the library looks whether it says CA
     .may_be_present(x509.KeyUsage, _ANY, _signs_certificates)
 )

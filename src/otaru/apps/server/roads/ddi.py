@@ -91,9 +91,8 @@ class DdiRoad:
         tenant, entry = await admit(
             self._world, parts[1], parts[4], authorization, certificate, anonymous=handler in _ANONYMOUS
         )
-        if (
-            authorization is not None or certificate is not None
-        ):  # else somebody fetches a file without a credential: no word of the device
+        # With neither, somebody fetches a file that is for everybody: no word of the device.
+        if authorization is not None or certificate is not None:
             client = scope.get("client")
             self._world.registry.touch(
                 tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else ""
