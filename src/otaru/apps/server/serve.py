@@ -10,10 +10,11 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import uvicorn
 
+from otaru.apps.console.application import console
 from otaru.apps.server import api, folder, wiring, worker
 from otaru.apps.server.body import App, Receive, Scope, Send
 from otaru.apps.server.http import Server, config, mutual_config
@@ -75,12 +76,12 @@ def uvloop_runner() -> asyncio.Runner:
 async def _serve(settings: Settings, listener: socket.socket, devices: socket.socket | None) -> None:
     async with wiring.world(settings) as world:
         runtime = Runtime(world, settings)
-        ddi, web = DdiRoad(world, settings), api.application(runtime)
-        public = Server(config(Shell(ddi, web, _ready(runtime)), settings))
-        servers = [(public, listener)]
+        shell = Shell(DdiRoad(world, settings), api.application(runtime), console(runtime), _ready(runtime))
+        servers = [(Server(config(shell, settings)), listener)]
         if devices is not None:
-            servers.append((Server(mutual_config(Shell(ddi, _nothing, _ready(runtime)), settings)), devices))
-        local = Server(config(Shell(ddi, web, _ready(runtime), local_admin=True)))
+            roads = replace(shell, api=_nothing, console=_nothing)
+            servers.append((Server(mutual_config(roads, settings)), devices))
+        local = Server(config(replace(shell, local_admin=True)))
         stop = _stopper(runtime, local, *(server for server, _ in servers))
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
