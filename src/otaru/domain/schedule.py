@@ -24,8 +24,8 @@ _ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}", re.ASCII)
 """What names a zone; `localtime`, `posix/…` and the database's other files are none."""
 _HINT = "Write the time it opens and how long it is open: 02:00/4h, 22:30/90m, 01:00/1h30m Europe/Paris."
 
-_AROUND = (-2, -1, 0, 1, 2)
-"""Days whose opening may be the one that is open now or the next one, also where a calendar leaves a day out."""
+_AROUND = (-2, -1, 0, 1)
+"""Days whose opening may be the one that is open now or the next one; the first where a calendar leaves a day out."""
 
 
 @dataclass(frozen=True, slots=True)

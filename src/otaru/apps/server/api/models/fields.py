@@ -142,7 +142,7 @@ WindowText = Annotated[
     str,
     Field(
         max_length=MAX_TEXT,
-        pattern=r"^[0-9]{2}:[0-9]{2}/[0-9hm]{2,8}( [A-Za-z0-9_+/-]{1,64})?$",
+        pattern=LINE,
         examples=["02:00/4h Europe/Paris"],
     ),
     by(window),
