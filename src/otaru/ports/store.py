@@ -90,7 +90,7 @@ class Tokens(Protocol):
 
     def get(self, tenant: TenantId, token: TokenId) -> Token | None: ...
     def revoke(self, tenant: TenantId, token: TokenId, at: datetime) -> bool:
-        """False where it is unknown or revoked already: of two who try, one gets True."""
+        """False where it is unknown or revoked already: of two who try, one gets True. The sessions it opened end too."""
         ...
 
 
