@@ -6,7 +6,6 @@ show it twice it opens the first time.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
@@ -24,15 +23,15 @@ _ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}", re.ASCII)
 """What names a zone; `localtime`, `posix/…` and the database's other files are none."""
 _HINT = "Write the time it opens and how long it is open: 02:00/4h, 22:30/90m, 01:00/1h30m Europe/Paris."
 
-_AROUND = (-2, -1, 0, 1)
-"""Days whose opening may be the one that is open now or the next one; the first where a calendar leaves a day out."""
+_AROUND = (-2, -1, 0, 1, 2)
+"""Days whose opening may be the one that is open now or the next one: seen from UTC a zone may be a day off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """A time of day at which it opens, how long it is open, and the IANA zone of the wall that its clock hangs on.
 
-    Nothing here raises. Where the zone is not (or no longer) known to this computer, the window never opens.
+    `now` is in UTC. Nothing here raises. Where the zone is not (or no longer) known to this computer, the window never opens.
     """
 
     start: time
@@ -45,11 +44,11 @@ class Window:
 
     def closes_at(self, now: datetime) -> datetime | None:
         """When it shuts, where it is open now."""
-        return max((closes for opens, closes in _around(self, now) if opens <= now < closes), default=None)
+        return max((closes for opens, closes in _around(self, now.date()) if opens <= now < closes), default=None)
 
     def next_opening(self, now: datetime) -> datetime | None:
         """When it opens the next time after `now`; None where that cannot be told."""
-        return next((opens for opens, _ in _around(self, now) if opens > now), None)
+        return next((opens for opens, _ in _around(self, now.date()) if opens > now), None)
 
     def words(self, now: datetime) -> str:
         """How it stands, in a sentence."""
@@ -96,24 +95,18 @@ def _zone(name: str) -> tzinfo | None:
         return None
 
 
-def _around(window: Window, now: datetime) -> tuple[tuple[datetime, datetime], ...]:
+@lru_cache(maxsize=1024)
+def _around(window: Window, today: date) -> tuple[tuple[datetime, datetime], ...]:
+    """From when to when it is open around a day of UTC, in order: the same for every poll of that day."""
     zone = _zone(window.zone)
     if zone is None:
         return ()
     try:
-        return _openings(window, now.astimezone(zone).date())
+        return tuple(sorted({_opening(window, today + timedelta(days), zone) for days in _AROUND}))
     except OverflowError:  # at the ends of time
         return ()
 
 
-@lru_cache(maxsize=1024)
-def _openings(window: Window, today: date) -> tuple[tuple[datetime, datetime], ...]:
-    """From when to when it is open around a day of its zone, in order: the same for every poll of that day."""
-    return tuple(sorted(set(_each(window, today))))
-
-
-def _each(window: Window, today: date) -> Iterator[tuple[datetime, datetime]]:
-    zone = _zone(window.zone)
-    for days in _AROUND:
-        opens = datetime.combine(today + timedelta(days), window.start, zone).astimezone(UTC)
-        yield opens, opens + window.duration
+def _opening(window: Window, day: date, zone: tzinfo) -> tuple[datetime, datetime]:
+    opens = datetime.combine(day, window.start, zone).astimezone(UTC)
+    return opens, opens + window.duration

@@ -48,16 +48,14 @@ async def yes(fleet: Fleet, *, standing: bool = True) -> None:
 async def test_held_back_until_it_opens_then_kept(fleet: Fleet, clock: SettableClock) -> None:
     turn(clock, NOON)
     rollout = await fleet.roll_out(policy=Policy(window=NIGHT))
-    assert await fleet.poll("a") is None
     opens = datetime(2031, 5, 2, 2, tzinfo=UTC)
-    assert fleet.ask_at == opens
+    assert (await fleet.poll("a"), fleet.ask_at) == (None, opens)
     shut = "The maintenance window 02:00/4h UTC is shut: it opens at 2031-05-02 02:00 UTC."
     assert await why(fleet) == [(Rule.WINDOW, shut)]
     assert await fleet.counts(rollout) == {State.SCHEDULED: 1}
 
     turn(clock, opens)
-    assert await fleet.poll("a") is State.OFFERED
-    assert fleet.ask_at is None
+    assert (await fleet.poll("a"), fleet.ask_at) == (State.OFFERED, None)
     opened = "The maintenance window 02:00/4h UTC is open until 2031-05-02 06:00 UTC."
     assert await why(fleet) == [(Rule.OFFER, f"It has been told: action 1 is offered. {opened}")]
 
