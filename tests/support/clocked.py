@@ -1,4 +1,4 @@
-"""The whole server in a thread of this process, over loopback, with a clock that can be set."""
+"""The server, its console aside, in a thread of this process, over loopback, with a clock that can be set."""
 
 import asyncio
 import socket
@@ -50,7 +50,8 @@ def clocked(database: str, folder: Path) -> Iterator[Clocked]:
             await tenants.ensure(world, DEFAULT_TENANT)
             issued = await tokens.create(world, DEFAULT_TENANT, SYSTEM, Role.ADMIN)
             runtime = Runtime(world, load(data=folder))
-            server = Server(config(Shell(DdiRoad(world, runtime.settings), api.application(runtime), _nothing)))
+            road, rest = DdiRoad(world, runtime.settings), api.application(runtime)
+            server = Server(config(Shell(ddi=road, api=rest, console=_nothing, ready=_nothing)))
 
             def stop() -> None:
                 runtime.closing.set()

@@ -80,6 +80,7 @@ def seen_on_the_wall(wanted: Window, now: datetime) -> list[datetime]:
 @example(Window(time(2, 30), timedelta(hours=1), "Europe/Berlin"), datetime(2026, 10, 25, 1, 30, tzinfo=UTC))
 @example(Window(time(1, 45), timedelta(hours=24), "Australia/Lord_Howe"), datetime(2026, 4, 4, 15, 10, tzinfo=UTC))
 @example(Window(time(12), timedelta(hours=24), "Pacific/Apia"), datetime(2011, 12, 30, 10, tzinfo=UTC))
+@example(Window(time(23), timedelta(hours=24), "America/New_York"), datetime(2026, 1, 22, 2, tzinfo=UTC))
 def test_it_is_open_from_each_opening_on_for_its_duration(wanted: Window, now: datetime) -> None:
     openings = seen_on_the_wall(wanted, now)
     closes = [opens + wanted.duration for opens in openings if opens <= now < opens + wanted.duration]
