@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote
 
 from otaru.apps.server.body import Receive, Scope, Send
 from otaru.apps.server.files import serve_artifact
+from otaru.apps.server.roads.certificates import certificates
 from otaru.apps.server.roads.credentials import admit
 from otaru.apps.server.roads.ddi_call import NO_ACTION, Call
 from otaru.apps.server.settings import Settings
@@ -64,6 +65,7 @@ class DdiRoad:
     def __init__(self, world: World, settings: Settings) -> None:
         self._world = world
         self._settings = settings
+        self._certificates = certificates(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -84,13 +86,20 @@ class DdiRoad:
                 host = value
             elif name == b"if-none-match":
                 known = value
-        tenant, entry = await admit(self._world, parts[1], parts[4], authorization, anonymous=handler in _ANONYMOUS)
-        if authorization is not None:  # else somebody fetches a file without a credential: no word of the device
+        certificate = None
+        if authorization is None and self._certificates is not None:
+            certificate = self._certificates.shown(scope, self._world.clock.now())
+        tenant, entry = await admit(
+            self._world, parts[1], parts[4], authorization, certificate, anonymous=handler in _ANONYMOUS
+        )
+        # With neither, somebody fetches a file that is for everybody: no word of the device.
+        if authorization is not None or certificate is not None:
             client = scope.get("client")
             self._world.registry.touch(
                 tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else ""
             )
-        public_url = self._settings.public_url
+        # Where certificates are asked for is another address than everybody's: links stay there.
+        public_url = self._settings.public_url if certificate is None else ""
         await handler(self, Call(scope, receive, send, tenant, entry, public_url, host, known, parts[-1], action))
 
     async def root(self, call: Call) -> None:
