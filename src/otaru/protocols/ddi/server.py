@@ -10,7 +10,7 @@ import msgspec
 
 from otaru.domain.deployment import MAX_MESSAGE, MAX_MESSAGES
 from otaru.domain.device import AutoConfirm, Merge
-from otaru.domain.ids import ActionId, DeviceId, TenantId
+from otaru.domain.ids import ActionId, DeviceId, TenantId, product_name, version
 from otaru.errors import InvalidInputError, TooLargeError
 from otaru.protocols.ddi import wire
 from otaru.protocols.ddi.lenient import clean, read
@@ -21,6 +21,7 @@ from otaru.protocols.ddi.words import (
     Feedback,
     File,
     Links,
+    Running,
     Standing,
 )
 
@@ -45,6 +46,7 @@ _FEEDBACK_FORM = (
 )
 _ATTRIBUTES_FORM = '{"mode": "merge|replace|remove", "data": {"name": "value"}}'
 _CONSENT_FORM = '{"confirmation": "confirmed|denied", "details": ["…"]}'
+_RUNNING_FORM = '{"name": "…", "version": "…"}'
 _STANDING_FORM = '{"initiator": "…", "remark": "…"}'
 
 
@@ -181,6 +183,16 @@ def consent(body: bytes) -> Consent:
     """
     said = read(_bounded(body, MAX_FEEDBACK), wire.Consent, _CONSENT_FORM)
     return Consent(said.confirmation, _messages(said.details))
+
+
+def running(body: bytes) -> Running:
+    """Read what a device says it runs.
+
+    Raises:
+        InvalidInputError: it is not of the form, or no product's name and no version.
+    """
+    said = read(_bounded(body, MAX_FEEDBACK), wire.Running, _RUNNING_FORM)
+    return Running(product_name(said.name), version(said.version))
 
 
 def standing(body: bytes) -> Standing:
