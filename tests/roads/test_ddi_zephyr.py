@@ -249,11 +249,11 @@ def test_updates_and_says_so_after_the_reboot(board: Board) -> None:
     assert zephyr.run() == "no update"
 
 
-def test_an_image_that_does_not_come_up_is_fetched_again(board: Board) -> None:
+def test_what_it_does_not_remember_is_fetched_again(board: Board) -> None:
     zephyr, operator, release = board
     rollout(operator, zephyr, release)
     assert zephyr.run() == "update installed"
-    zephyr.installed, zephyr.pending = 0, b""
+    zephyr.installed, zephyr.pending = 0, b""  # as after a download whose hash is wrong
     assert zephyr.run() == "update installed"
     assert zephyr.pending == IMAGE
 
