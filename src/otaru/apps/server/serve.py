@@ -10,10 +10,11 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import uvicorn
 
+from otaru.apps.console.application import console
 from otaru.apps.server import api, folder, wiring, worker
 from otaru.apps.server.body import App, Receive, Scope, Send
 from otaru.apps.server.http import Server, config
@@ -72,9 +73,9 @@ def uvloop_runner() -> asyncio.Runner:
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     async with wiring.world(settings) as world:
         runtime = Runtime(world, settings)
-        ddi, web = DdiRoad(world, settings), api.application(runtime)
-        public = Server(config(Shell(ddi, web, _ready(runtime)), settings))
-        local = Server(config(Shell(ddi, web, _ready(runtime), local_admin=True)))
+        shell = Shell(DdiRoad(world, settings), api.application(runtime), console(runtime), _ready(runtime))
+        public = Server(config(shell, settings))
+        local = Server(config(replace(shell, local_admin=True)))
         stop = _stopper(runtime, public, local)
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):

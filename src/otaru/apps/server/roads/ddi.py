@@ -8,6 +8,8 @@ A file's URL names its action as the software module: `softwaremodules/{action}/
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from math import ceil
 from urllib.parse import parse_qs, quote
 
 from otaru.apps.server.body import Receive, Scope, Send
@@ -15,7 +17,7 @@ from otaru.apps.server.files import serve_artifact
 from otaru.apps.server.roads.credentials import admit
 from otaru.apps.server.roads.ddi_call import NO_ACTION, Call
 from otaru.apps.server.settings import Settings
-from otaru.domain.deployment import FINAL, OPEN, Event, Report, State
+from otaru.domain.deployment import FINAL, OPEN, WAITING, Event, Report, State
 from otaru.domain.device import AutoConfirm, Lifecycle
 from otaru.domain.ids import MAX_ACTION, ActionId
 from otaru.domain.offer import Membership, Plan
@@ -30,9 +32,8 @@ from otaru.services.control import actions, attributes, devices, feedback, relea
 from otaru.services.control import poll as polling
 from otaru.services.control.world import Actor, World
 
-_WAITING = frozenset({State.AWAITING_CONSENT, State.POSTPONED})
 _CANCELLING = frozenset({State.CANCELLING})
-_TOLD = OPEN - _WAITING - {State.CANCELLING}
+_TOLD = OPEN - WAITING - {State.CANCELLING}
 """States in which a device is shown its deployment."""
 
 _READABLE = FINAL - {State.CANCELLED, State.SKIPPED}
@@ -94,8 +95,10 @@ class DdiRoad:
 
     async def root(self, call: Call) -> None:
         """The poll."""
-        entry, due = await polling.poll(self._world, call.tenant, call.entry)
+        entry, due, ask_at = await polling.poll(self._world, call.tenant, call.entry)
         interval = call.tenant.settings.polling
+        if ask_at is not None:
+            interval = min(interval, _whole_seconds(ask_at - self._world.clock.now()))
         open_ = entry.subject.open
         if open_ is not None and not _may_install(entry) and open_.state is not State.CANCELLING:
             open_ = None
@@ -127,7 +130,7 @@ class DdiRoad:
     async def confirmation_action(self, call: Call) -> None:
         """What waits for consent."""
         _refuse_unfit(call)
-        told = await self._told(call, _WAITING, frozenset())
+        told = await self._told(call, WAITING, frozenset())
         await call.say(ddi.confirmation(told))
 
     async def cancel_action(self, call: Call) -> None:
@@ -153,7 +156,7 @@ class DdiRoad:
     async def confirmation_base(self, call: Call) -> None:
         """The standing yes, and what waits for one."""
         open_ = call.entry.subject.open if _may_install(call.entry) else None
-        waiting = open_.action if open_ is not None and open_.state in _WAITING else None
+        waiting = open_.action if open_ is not None and open_.state in WAITING else None
         await call.say(ddi.confirmation_base(call.base, call.entry.auto_confirm, waiting))
 
     async def deployment_feedback(self, call: Call) -> None:
@@ -162,7 +165,7 @@ class DdiRoad:
         if (
             (waiting := call.entry.subject.open) is not None
             and waiting.action == call.action
-            and waiting.state in _WAITING
+            and waiting.state in WAITING
         ):
             raise NotFoundError(f"action {call.action} waits for consent")
         state = await self._report(call, Channel.DEPLOYMENT, said)
@@ -179,7 +182,7 @@ class DdiRoad:
     async def confirmation_feedback(self, call: Call) -> None:
         """A yes or no to what waits. As in hawkBit a no is not the end: it may be confirmed later."""
         said = ddi.consent(await call.body(ddi.MAX_FEEDBACK))
-        _mine(call, _WAITING)
+        _mine(call, WAITING)
         event = words.consent_event(said.answer)
         identity = words.consent_digest(said)
         await self._keep(call, event, said.answer, "", said.messages, identity)
@@ -279,8 +282,16 @@ class DdiRoad:
             name=plan.release.product,
             version=plan.release.version,
             file=_file(call, artifact),
+            window=self._window(plan, state),
             history=await self._history(call, state),
         )
+
+    def _window(self, plan: Plan, state: State) -> words.Window | None:
+        """Told beside `forced` or `attempt`, never instead: of `skip` SWUpdate makes a success (`words.Handling`)."""
+        window = plan.rollout.policy.window
+        if window is None or state not in OPEN:
+            return None
+        return words.Window.AVAILABLE if window.open_at(self._world.clock.now()) else words.Window.UNAVAILABLE
 
     async def _history(self, call: Call, state: State) -> words.History | None:
         """What the device said before, where it asks for it: `?actionHistory=N`, a negative number for all."""
@@ -300,6 +311,11 @@ class DdiRoad:
         said = await actions.said(self._world, call.tenant.id, call.entry.subject.id, call.action, limit)
         messages = [message for report in said for message in reversed(report.messages)]
         return words.History(words.STATUS[state], tuple(messages[:limit])) if messages else None
+
+
+def _whole_seconds(span: timedelta) -> timedelta:
+    """Rounded up: who is told so comes when it is over."""
+    return timedelta(seconds=ceil(span.total_seconds()))
 
 
 def _artifact(call: Call, plan: Plan) -> Artifact:
@@ -337,7 +353,7 @@ def _due_link(base: str, open_: Membership | None, *, told: bool) -> dict[str, s
         return {"cancel_action": f"{base}/cancelAction/0{open_.action}"}
     if not told:
         return {}
-    if open_.state in _WAITING:
+    if open_.state in WAITING:
         return {"confirmation_base": f"{base}/confirmationBase/{open_.action}"}
     return {"deployment_base": f"{base}/deploymentBase/{open_.action}"}
 
