@@ -39,7 +39,7 @@ async def admit(
     # No coroutine for what is in memory: they would cost more than everything else here.
     known = world.registry.known(TenantId(tenant_name), DeviceId(device_name))
     if known is None:
-        tenant = await admission.tenant(world, TenantId(tenant_name)) if _plain(tenant_name) else None
+        tenant = await _tenant(world, tenant_name)
         if tenant is None:
             raise NotFoundError("there is no such tenant")
         entry = await admission.device(world, tenant.id, DeviceId(device_name)) if _plain(device_name) else None
@@ -56,6 +56,14 @@ async def admit(
             "the request has no credential", hint="Send Authorization: TargetToken TOKEN.", challenge=CHALLENGE
         )
     return tenant, entry
+
+
+async def _tenant(world: World, name: str) -> Tenant | None:
+    """The tenant of this name, else of its upper case: Zephyr before 4.1 polls `/default/`, hawkBit takes any case."""
+    for spelling in dict.fromkeys((name, name.upper())) if _plain(name) else ():
+        if (tenant := await admission.tenant(world, TenantId(spelling))) is not None:
+            return tenant
+    return None
 
 
 def _plain(name: str) -> bool:
