@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote
 
 from otaru.apps.server.body import Receive, Scope, Send
 from otaru.apps.server.files import serve_artifact
+from otaru.apps.server.roads.certificates import certificates
 from otaru.apps.server.roads.credentials import admit
 from otaru.apps.server.roads.ddi_call import NO_ACTION, Call
 from otaru.apps.server.settings import Settings
@@ -28,9 +29,9 @@ from otaru.ports.registry import Entry
 from otaru.protocols.ddi import server as ddi
 from otaru.protocols.ddi import words
 from otaru.protocols.ddi.words import Channel, Handling
-from otaru.services.control import actions, attributes, feedback
+from otaru.services.control import actions, attributes, devices, feedback, releases
 from otaru.services.control import poll as polling
-from otaru.services.control.world import World
+from otaru.services.control.world import Actor, World
 
 _CANCELLING = frozenset({State.CANCELLING})
 _TOLD = OPEN - WAITING - {State.CANCELLING}
@@ -64,6 +65,7 @@ class DdiRoad:
     def __init__(self, world: World, settings: Settings) -> None:
         self._world = world
         self._settings = settings
+        self._certificates = certificates(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -84,13 +86,20 @@ class DdiRoad:
                 host = value
             elif name == b"if-none-match":
                 known = value
-        tenant, entry = await admit(self._world, parts[1], parts[4], authorization, anonymous=handler in _ANONYMOUS)
-        if authorization is not None:  # else somebody fetches a file without a credential: no word of the device
+        certificate = None
+        if authorization is None and self._certificates is not None:
+            certificate = self._certificates.shown(scope, self._world.clock.now())
+        tenant, entry = await admit(
+            self._world, parts[1], parts[4], authorization, certificate, anonymous=handler in _ANONYMOUS
+        )
+        # With neither, somebody fetches a file that is for everybody: no word of the device.
+        if authorization is not None or certificate is not None:
             client = scope.get("client")
             self._world.registry.touch(
                 tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else ""
             )
-        public_url = self._settings.public_url
+        # Where certificates are asked for is another address than everybody's: links stay there.
+        public_url = self._settings.public_url if certificate is None else ""
         await handler(self, Call(scope, receive, send, tenant, entry, public_url, host, known, parts[-1], action))
 
     async def root(self, call: Call) -> None:
@@ -142,6 +151,16 @@ class DdiRoad:
         """What was installed."""
         told = await self._told(call, frozenset(), _INSTALLED)
         await call.say(ddi.deployment(told))
+
+    async def declare_installed(self, call: Call) -> None:
+        """The device says what it runs that we did not bring it (hawkBit calls this experimental)."""
+        said = ddi.running(await call.body(ddi.MAX_FEEDBACK))
+        subject = call.entry.subject.id
+        release = await releases.show(self._world, call.tenant.id, said.product, said.version)
+        component = release.artifacts[0].component
+        wanted = devices.Change(installed={component: said.version})
+        await devices.change(self._world, call.tenant.id, Actor(f"device:{subject}"), subject, wanted)
+        await call.nod()
 
     async def confirmation_base(self, call: Call) -> None:
         """The standing yes, and what waits for one."""
@@ -339,7 +358,8 @@ def _due_link(base: str, open_: Membership | None, *, told: bool) -> dict[str, s
     if open_ is None:
         return {}
     if open_.state is State.CANCELLING:
-        return {"cancel_action": f"{base}/cancelAction/{open_.action}"}
+        # Zephyr 4.1 reads the number behind its first digit (its issue 89530): of `7` it would see nothing, of `07` a 7.
+        return {"cancel_action": f"{base}/cancelAction/0{open_.action}"}
     if not told:
         return {}
     if open_.state in WAITING:
@@ -372,6 +392,7 @@ def _read(handler: _Handler) -> _Methods:
 _ROOT = _read(DdiRoad.root)
 _BELOW: dict[str, _Methods] = {
     "configData": {"PUT": DdiRoad.config_data},
+    "installedBase": {"PUT": DdiRoad.declare_installed},
     "confirmationBase": _read(DdiRoad.confirmation_base),
 }
 _ORDERS: dict[str, _Methods] = {
@@ -421,6 +442,6 @@ def _route(parts: list[str]) -> tuple[_Methods, ActionId]:
 
 
 def _number(text: str) -> ActionId:
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and 0 < int(text) <= MAX_ACTION):
+    if not (text.isascii() and text.isdigit() and len(text) <= 11 and 0 < int(text) <= MAX_ACTION):
         raise NotFoundError("there is no such action", hint="An action is a number below 2^31.")
     return ActionId(int(text))
