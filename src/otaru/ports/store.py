@@ -30,7 +30,7 @@ from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Sha256,
 from otaru.domain.offer import Plan
 from otaru.domain.release import Blob, Release
 from otaru.domain.rollout import Rollout, Wave
-from otaru.domain.targeting import Query
+from otaru.domain.targeting import Field, Query
 from otaru.domain.tenant import Tenant
 from otaru.domain.token import Token
 from otaru.ports.registry import Entry
@@ -129,6 +129,9 @@ class Devices(Protocol):
         ...
 
     def count(self, tenant: TenantId, query: Query | None) -> int: ...
+    def words(self, tenant: TenantId, field: Field, limit: int) -> list[str]:
+        """The first distinct hardware models or tags, sorted; what is read is as much as is returned."""
+        ...
 
 
 class Releases(Protocol):

@@ -11,7 +11,7 @@ from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Answer, Rule, Subject, decide
 from otaru.domain.rollout import Rollout
-from otaru.domain.targeting import Query, parse
+from otaru.domain.targeting import Field, Query, parse
 from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control.devices import found
@@ -81,6 +81,25 @@ async def devices(
         states = tx.deployments.standing(tenant, [d.id for d in page])
         total = tx.devices.count(tenant, query) if count else None
         return Page([Shown(d, states.get(d.id)) for d in page], total)
+
+    return await world.store.read(look)
+
+
+async def count(world: World, tenant: TenantId, target: str | None) -> int:
+    """How many devices there are, in all or in a target: up to a second where a million match.
+
+    Raises:
+        QuerySyntaxError: the target makes no sense.
+    """
+    query = None if target is None else parse(target)
+    return await world.store.read(lambda tx: tx.devices.count(tenant, query))
+
+
+async def words(world: World, tenant: TenantId, limit: int) -> tuple[Sequence[str], Sequence[str]]:
+    """What a fleet can be asked for by name: its first hardware models and its first tags."""
+
+    def look(tx: Tx) -> tuple[Sequence[str], Sequence[str]]:
+        return tx.devices.words(tenant, Field.HARDWARE, limit), tx.devices.words(tenant, Field.TAG, limit)
 
     return await world.store.read(look)
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from otaru.domain import ids, release
-from otaru.domain.device import Hardware
+from otaru.domain.device import hardware
 from otaru.domain.rollout import Share
 from otaru.domain.schedule import MAX_TEXT, window
 from otaru.errors import InvalidInputError
@@ -45,16 +45,6 @@ def by(parse: Callable[[str], Any]) -> AfterValidator:
         return text
 
     return AfterValidator(check)
-
-
-def hardware(text: str) -> Hardware:
-    """Parse `model` or `model:revision`.
-
-    Raises:
-        InvalidInputError: it is neither.
-    """
-    model, colon, revision = text.partition(":")
-    return Hardware(ids.hardware_model(model), ids.hardware_model(revision) if colon else "")
 
 
 def share(text: str) -> Share:
