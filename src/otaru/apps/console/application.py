@@ -16,7 +16,7 @@ from starlette.routing import Route, Router
 
 from otaru.apps.console import files, login, rendering
 from otaru.apps.console.call import Call
-from otaru.apps.console.pages import overview
+from otaru.apps.console.pages import new_rollout, overview, rollouts
 from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, visitor
 from otaru.domain.access import Permission
 from otaru.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
@@ -28,7 +28,19 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 READ = Permission.READ
 
-PAGES: tuple[tuple[str, str, Permission, Show], ...] = (("GET", "/", READ, overview.show),)
+STEER = Permission.WRITE_ROLLOUTS
+
+PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
+    ("GET", "/", READ, overview.show),
+    ("GET", "/rollouts", READ, rollouts.index),
+    ("GET", "/rollouts/new", STEER, new_rollout.show),
+    ("POST", "/rollouts/new", STEER, new_rollout.create),
+    ("POST", "/rollouts/new/preview", STEER, new_rollout.preview),
+    ("GET", "/rollouts/{rollout:int}", READ, rollouts.show),
+    ("POST", "/rollouts/{rollout:int}/orders", STEER, rollouts.order),
+    ("GET", "/rollouts/{rollout:int}/devices", READ, rollouts.devices),
+    ("POST", "/rollouts/{rollout:int}/devices/{device}/cancel", STEER, rollouts.cancel),
+)
 """Method, address, what it needs, and the function that answers."""
 
 PREFIXES = frozenset({"", "login", "logout", "static"} | {path.split("/")[1] for _, path, _, _ in PAGES})

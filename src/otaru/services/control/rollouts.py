@@ -98,8 +98,8 @@ async def create(world: World, tenant: TenantId, actor: Actor, intention: Intent
     return await world.store.write(_create, planning)
 
 
-async def progress(world: World, tenant: TenantId, rollout: RolloutId) -> Progress:
-    """A rollout and how far it is.
+async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, reasons: bool = True) -> Progress:
+    """A rollout and how far it is; without its reasons of failure that costs the same at any size.
 
     Raises:
         NotFoundError: there is none.
@@ -109,7 +109,7 @@ async def progress(world: World, tenant: TenantId, rollout: RolloutId) -> Progre
         return Progress(
             _rollout(tx, tenant, rollout),
             tx.rollouts.tallies(tenant, rollout),
-            tx.deployments.reasons(tenant, rollout, MAX_REASONS),
+            tx.deployments.reasons(tenant, rollout, MAX_REASONS) if reasons else [],
         )
 
     return await world.store.read(look)
