@@ -269,15 +269,15 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
     if policy.rule is None and len(rollout.waves) < 2:
         yield "Waves", "None: every device is offered it at its next poll."
     else:
-        yield "Waves", f"{', '.join(map(str, policy.waves))} (heights)"
+        yield "Waves", f"first {heights(rollout.waves)}" if len(rollout.waves) > 1 else "one, of all"
     if policy.rule is not None:
         yield "Passes", f"when {percent(policy.rule.success)} of a wave succeeded"
         does = "pauses" if policy.on_error is OnError.PAUSE else "stops for good"
         yield "Fails", f"when more than {percent(policy.rule.error)} failed; then the rollout {does}"
         late = f", or after {told_span(policy.wave_timeout)}" if policy.wave_timeout is not None else ""
         yield "Complete", f"when {percent(policy.quorum)} of a wave have ended{late}"
-        watched = f"for {told_span(policy.observe)}" if policy.observe else "not"
-        yield "Watched", f"{watched} before the next wave opens"
+        if policy.observe:
+            yield "Watched", f"for {told_span(policy.observe)} before the next wave opens"
     soft = policy.urgency is Urgency.SOFT
     yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
     yield "Consent", "asked of each device or its owner" if policy.consent else "not asked"

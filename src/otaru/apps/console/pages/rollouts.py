@@ -143,6 +143,7 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
     progress = await rollouts.progress(call.world, call.tenant, rollout)
     happened = await survey.of_rollout(call.world, call.tenant, rollout, TIMELINE)
     judge = call.world.judge
+    retriable = _retriable(progress)
     line = rollout_words.line(progress)
     return await call.show(
         "rollout.html",
@@ -157,7 +158,8 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         failures=progress.failures,
         policy=list(rollout_words.policy_words(progress.rollout)),
         resumed=rollout_words.resumed(progress.rollout),
-        retriable=_retriable(progress),
+        retriable=retriable,
+        again=sum(n for state, n in retriable if state in FAILURES),
         preset=FAILURES,
         allowed=rollouts.allowed(progress.rollout),
         happened=[told(recorded) for recorded in happened],
