@@ -28,7 +28,7 @@ from otaru.domain.events import Happening, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Sha256, TenantId, TokenId, Version
 from otaru.domain.offer import Plan
-from otaru.domain.release import Blob, Release
+from otaru.domain.release import Blob, Release, ReleaseState
 from otaru.domain.rollout import Rollout, Wave
 from otaru.domain.targeting import Field, Query
 from otaru.domain.tenant import Tenant
@@ -156,6 +156,10 @@ class Releases(Protocol):
         self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
     ) -> list[Release]:
         """Releases by product and version."""
+        ...
+
+    def newest(self, tenant: TenantId, states: Collection[ReleaseState], limit: int) -> list[Release]:
+        """Releases in one of `states`, those published (else made) last first."""
         ...
 
 

@@ -16,7 +16,7 @@ from starlette.routing import Route, Router
 
 from otaru.apps.console import files, login, rendering
 from otaru.apps.console.call import Call
-from otaru.apps.console.pages import device, device_form, devices, overview
+from otaru.apps.console.pages import device, device_form, devices, new_rollout, overview, rollouts
 from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, visitor
 from otaru.domain.access import Permission
 from otaru.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
@@ -43,6 +43,14 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/devices/{device}/token", DEVICES, device.renew_token),
     ("POST", "/devices/{device}/cancel", ROLLOUTS, device.cancel),
     ("GET", "/devices/{device}/reports/{action}", READ, device.reports),
+    ("GET", "/rollouts", READ, rollouts.index),
+    ("GET", "/rollouts/new", ROLLOUTS, new_rollout.show),
+    ("POST", "/rollouts/new", ROLLOUTS, new_rollout.create),
+    ("POST", "/rollouts/new/preview", ROLLOUTS, new_rollout.preview),
+    ("GET", "/rollouts/{rollout:int}", READ, rollouts.show),
+    ("POST", "/rollouts/{rollout:int}/orders", ROLLOUTS, rollouts.order),
+    ("GET", "/rollouts/{rollout:int}/devices", READ, rollouts.devices),
+    ("POST", "/rollouts/{rollout:int}/devices/{device}/cancel", ROLLOUTS, rollouts.cancel),
 )
 """Method, address, what it needs, and the function that answers. A fixed step where a name may stand begins with `+`,
 which no name holds; of two that fit, the first counts."""

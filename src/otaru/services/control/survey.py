@@ -6,7 +6,7 @@ from datetime import datetime
 
 from otaru.domain.deployment import FAILURES, WAITING, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
-from otaru.domain.events import Position
+from otaru.domain.events import START, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Answer, Rule, Subject, decide
@@ -22,6 +22,7 @@ MAX_HISTORY = 100
 MAX_SHOWN_REPORTS = 1000
 
 _NOBODY = Tally({})
+_MAX_PAGES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,20 +186,27 @@ def _because(rollout: RolloutId, answer: Answer) -> Because:
     return Because(rollout, answer.rule, answer.because)
 
 
-def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout) -> Progress:
-    """How far a rollout is, within a transaction."""
+def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout, *, reasons: bool = True) -> Progress:
+    """How far a rollout is, within a transaction; without its reasons of failure it costs the same at any size."""
     tallies = tx.rollouts.tallies(tenant, rollout.id)
-    failed = any(t.of(*FAILURES, State.REJECTED) for t in tallies.values())
+    failed = reasons and any(t.of(*FAILURES, State.REJECTED) for t in tallies.values())
     return Progress(rollout, tallies, tx.deployments.reasons(tenant, rollout.id, MAX_REASONS) if failed else [])
 
 
 async def rollouts(
-    world: World, tenant: TenantId, states: Collection[str], after: RolloutId | None, limit: int
+    world: World,
+    tenant: TenantId,
+    states: Collection[str],
+    after: RolloutId | None,
+    limit: int,
+    *,
+    reasons: bool = True,
 ) -> list[Progress]:
     """Rollouts with how far they are, newest first; `states` empty means all."""
 
     def look(tx: Tx) -> list[Progress]:
-        return [progress_in(tx, tenant, rollout) for rollout in tx.rollouts.page(tenant, states, after, limit)]
+        page = tx.rollouts.page(tenant, states, after, limit)
+        return [progress_in(tx, tenant, rollout, reasons=reasons) for rollout in page]
 
     return await world.store.read(look)
 
@@ -225,6 +233,24 @@ async def events(
 ) -> list[Recorded]:
     """What happened after a position; with `newest`, before it and backwards."""
     return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest))
+
+
+async def of_rollout(world: World, tenant: TenantId, rollout: RolloutId, limit: int) -> list[Recorded]:
+    """What happened to a rollout, newest first."""
+
+    def look(tx: Tx) -> list[Recorded]:
+        # A device may be called as the rollout is: what happened to it stands under the same name.
+        found: list[Recorded] = []
+        before = START
+        for _ in range(_MAX_PAGES):
+            page = tx.events.page(tenant, before, MAX_HISTORY, str(rollout), newest_first=True)
+            found += [recorded for recorded in page if recorded.what.kind.startswith("rollout.")]
+            if len(page) < MAX_HISTORY or len(found) >= limit:
+                break
+            before = page[-1].at
+        return found[:limit]
+
+    return await world.store.read(look)
 
 
 async def end_of_record(world: World) -> Position:
