@@ -21,7 +21,6 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-
 from tests.support.server import Serving
 
 PROGRAM = shutil.which("chromium")

@@ -17,7 +17,7 @@ def simulated(server: Serving, *words: str) -> Iterator[None]:
         stderr=subprocess.PIPE,
         text=True,
         env=environment(**server.env),
-        preexec_fn=interruptible,
+        preexec_fn=interruptible,  # noqa: PLW1509 - it sets one signal, and takes no lock
     )
     try:
         yield
