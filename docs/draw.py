@@ -46,7 +46,10 @@ def floors() -> str:
         for contract in settings["tool"]["importlinter"]["contracts"]
         if contract["type"] == "layers"
     ]
-    lines = ["<!-- Drawn by docs/draw.py from the contracts in pyproject.toml. Change them, then `make docs`. -->", "```mermaid"]
+    lines = [
+        "<!-- Drawn by docs/draw.py from the contracts in pyproject.toml. Change them, then `make docs`. -->",
+        "```mermaid",
+    ]
     lines += ["flowchart TD"]
     for number, (container, layers) in enumerate(stacks):
         lines += [f"    subgraph s{number} [{container}]"]
