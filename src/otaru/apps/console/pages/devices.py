@@ -16,7 +16,7 @@ from otaru.services.control import survey
 
 ROWS = 50
 CHIPS = 8
-QUICK_S = 0.1
+QUICK_S = 0.05
 """What was found faster than this is looked for again whenever something changes."""
 _SHOWN = 34
 """Characters of a wrong query that are shown around the wrong place: what a phone has room for."""
