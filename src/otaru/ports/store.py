@@ -326,8 +326,13 @@ class Deployments(Protocol):
         """Current attempts of a rollout, by device id."""
         ...
 
-    def reasons(self, tenant: TenantId, rollout: RolloutId, limit: int) -> list[tuple[State, str, int]]:
-        """Why members failed: state and last words, with how many, most frequent first."""
+    def reasons(
+        self, tenant: TenantId, rollout: RolloutId, limit: int, among: int | None = None
+    ) -> list[tuple[State, str, int]]:
+        """Why members failed: state and last words, with how many, most frequent first.
+
+        `among` is how many members of each state are looked at, the first by device; None is all.
+        """
         ...
 
 

@@ -11,6 +11,7 @@ from otaru.domain.duration import duration
 from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import release_name
 from otaru.domain.rollout import DEFAULT_RULE, ClassicRule, OnError, Policy, Share, Urgency, check, share
+from otaru.domain.schedule import Window, window
 from otaru.domain.targeting import MAX_LENGTH, parse
 from otaru.errors import InvalidInputError, OtaruError, QuerySyntaxError
 from otaru.services.control.rollouts import Intention
@@ -50,6 +51,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "expires": "",
     "urgency": Urgency.FORCED.value,
     "consent": "",
+    "window": "",
     "when": When.NOW.value,
     "start_at": "",
 }
@@ -126,6 +128,7 @@ def _policy(form: _Form) -> Policy:
         expires_after=form.read("expires", _span(lambda span: Policy(expires_after=span)), None),
         urgency=form.read("urgency", _one_of(Urgency), Urgency.FORCED),
         consent=bool(form.typed["consent"]),
+        window=form.read("window", _window, None),
     )
     if form.read("mode", _one_of(Mode), Mode.SIMPLE) is Mode.SIMPLE:
         return policy
@@ -190,6 +193,10 @@ def _target(text: str) -> str:
 
 def _name(text: str) -> str:
     return _line(text, "the name", MAX_NAME)
+
+
+def _window(text: str) -> Window | None:
+    return window(text) if text else None
 
 
 def _waves(text: str) -> tuple[Share, ...]:

@@ -35,7 +35,7 @@ GROUPS = (
     Group("done", "done", Tone.DONE, frozenset({State.SUCCEEDED})),
     Group("under-way", "under way", Tone.BUSY, OPEN),
     Group("waiting", "waiting", Tone.IDLE, frozenset({State.SCHEDULED})),
-    Group("failed", "failed", Tone.FAILED, BAD),
+    Group("failures", "failed", Tone.FAILED, BAD),
     Group("left-out", "cancelled or skipped", Tone.IDLE, frozenset({State.CANCELLED, State.SKIPPED})),
 )
 """Every state is in one."""
@@ -253,6 +253,8 @@ def _manner(policy: Policy) -> Iterator[str]:
         yield "Each device or its owner is asked first."
     if policy.urgency is Urgency.SOFT:
         yield "Devices choose the moment themselves."
+    if policy.window:
+        yield f"Devices are told only in the window {policy.window}."
     if policy.expires_after:
         yield f"Who is not reached {told_span(policy.expires_after)} after the start is skipped."
 
@@ -281,6 +283,8 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
     soft = policy.urgency is Urgency.SOFT
     yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
     yield "Consent", "asked of each device or its owner" if policy.consent else "not asked"
+    if policy.window:
+        yield "Window", f"devices are told in {policy.window}, each day"
     yield "Expires", _expiry(policy.expires_after)
 
 

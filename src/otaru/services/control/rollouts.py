@@ -98,21 +98,24 @@ async def create(world: World, tenant: TenantId, actor: Actor, intention: Intent
     return await world.store.write(_create, planning)
 
 
-async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, reasons: bool = True) -> Progress:
-    """A rollout and how far it is; without its reasons of failure that costs the same at any size.
+async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among: int | None = None) -> Progress:
+    """A rollout and how far it is. `among` is how many failures of each state are asked for their reasons; None is all.
 
     Raises:
         NotFoundError: there is none.
     """
 
     def look(tx: Tx) -> Progress:
-        return Progress(
-            _rollout(tx, tenant, rollout),
-            tx.rollouts.tallies(tenant, rollout),
-            tx.deployments.reasons(tenant, rollout, MAX_REASONS) if reasons else [],
-        )
+        return progress_in(tx, tenant, _rollout(tx, tenant, rollout), among=among)
 
     return await world.store.read(look)
+
+
+def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout, *, among: int | None = None) -> Progress:
+    """As `progress`, within a transaction. Where nobody is asked for reasons it costs the same at any size."""
+    tallies = tx.rollouts.tallies(tenant, rollout.id)
+    ask = among != 0 and any(t.of(*FAILURES, State.REJECTED) for t in tallies.values())
+    return Progress(rollout, tallies, tx.deployments.reasons(tenant, rollout.id, MAX_REASONS, among) if ask else [])
 
 
 async def order(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from otaru.domain.deployment import FAILURES, WAITING, Deployment, Report, State
+from otaru.domain.deployment import WAITING, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
 from otaru.domain.events import START, Position
 from otaru.domain.evidence import Tally
@@ -15,7 +15,7 @@ from otaru.domain.targeting import Field, Query, parse
 from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control.devices import found
-from otaru.services.control.rollouts import MAX_REASONS, Progress
+from otaru.services.control.rollouts import Progress, progress_in
 from otaru.services.control.world import World
 
 MAX_HISTORY = 100
@@ -186,13 +186,6 @@ def _because(rollout: RolloutId, answer: Answer) -> Because:
     return Because(rollout, answer.rule, answer.because)
 
 
-def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout, *, reasons: bool = True) -> Progress:
-    """How far a rollout is, within a transaction; without its reasons of failure it costs the same at any size."""
-    tallies = tx.rollouts.tallies(tenant, rollout.id)
-    failed = reasons and any(t.of(*FAILURES, State.REJECTED) for t in tallies.values())
-    return Progress(rollout, tallies, tx.deployments.reasons(tenant, rollout.id, MAX_REASONS) if failed else [])
-
-
 async def rollouts(
     world: World,
     tenant: TenantId,
@@ -200,13 +193,13 @@ async def rollouts(
     after: RolloutId | None,
     limit: int,
     *,
-    reasons: bool = True,
+    among: int | None = None,
 ) -> list[Progress]:
-    """Rollouts with how far they are, newest first; `states` empty means all."""
+    """Rollouts with how far they are, newest first; `states` empty means all. `among` as in `rollouts.progress`."""
 
     def look(tx: Tx) -> list[Progress]:
         page = tx.rollouts.page(tenant, states, after, limit)
-        return [progress_in(tx, tenant, rollout, reasons=reasons) for rollout in page]
+        return [progress_in(tx, tenant, rollout, among=among) for rollout in page]
 
     return await world.store.read(look)
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from otaru.apps.console import rollout_form, rollout_words
 from otaru.apps.console.call import Call, Fields
-from otaru.apps.console.rollout_form import FIELDS, Draft
+from otaru.apps.console.rollout_form import FIELDS, Draft, When
 from otaru.apps.console.session import session_of
 from otaru.domain.release import ReleaseState
 from otaru.domain.rollout import Rollout
@@ -48,7 +48,12 @@ class Foreseen:
     def sentences(self) -> list[str]:
         """What it would do, in words; nothing where that cannot be told."""
         wanted, preview = self.draft.intention, self.preview
-        return rollout_words.summary(wanted, preview) if wanted and preview and preview.members else []
+        if wanted is None or preview is None or preview.members == 0:
+            return []
+        sentences = rollout_words.summary(wanted, preview)
+        if wanted.start_at is None and self.draft.typed["when"] == When.AT:
+            sentences[-1] = "It starts by itself at the time you give."
+        return sentences
 
 
 async def show(call: Call) -> Response:

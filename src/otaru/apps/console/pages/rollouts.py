@@ -25,6 +25,8 @@ from otaru.services.control import rollouts, survey
 PAGE = 50
 DEVICES = 100
 TIMELINE = 40
+AMONG = 2000
+"""Failures of each state that are asked for their reasons, each time the page is renewed."""
 MAX_NUMBER = 2**31 - 1
 MAX_REASON = 500
 
@@ -44,7 +46,7 @@ async def index(call: Call) -> Response:
     states = _states(chosen)
     before = call.asked("before")
     after = RolloutId(_number(before)) if before else None
-    found = await survey.rollouts(call.world, call.tenant, states, after, PAGE + 1, reasons=False)
+    found = await survey.rollouts(call.world, call.tenant, states, after, PAGE + 1, among=0)
     lines = [rollout_words.line(progress) for progress in found[:PAGE]]
     following = link("/rollouts", state=chosen, before=lines[-1].rollout.id) if len(found) > PAGE else ""
     filters = dict(FILTERS) if chosen in FILTERS else {**FILTERS, chosen: (chosen.replace("_", " ").capitalize(), ())}
@@ -82,7 +84,7 @@ async def devices(call: Call) -> Response:
     members = await survey.members(
         call.world, call.tenant, rollout, _members_in(asked), device_id(after) if after else None, DEVICES + 1
     )
-    progress = await rollouts.progress(call.world, call.tenant, rollout, reasons=False)
+    progress = await rollouts.progress(call.world, call.tenant, rollout, among=0)
     here = f"/rollouts/{rollout}/devices"
     shown = members[:DEVICES]
     return await call.show(
@@ -140,7 +142,7 @@ def _number(text: str) -> int:
 
 
 async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = None) -> Response:
-    progress = await rollouts.progress(call.world, call.tenant, rollout)
+    progress = await rollouts.progress(call.world, call.tenant, rollout, among=AMONG)
     happened = await survey.of_rollout(call.world, call.tenant, rollout, TIMELINE)
     judge = call.world.judge
     retriable = _retriable(progress)
@@ -156,6 +158,7 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         groups=rollout_words.GROUPS,
         standings=rollout_words.standings(progress, judge),
         failures=progress.failures,
+        among=AMONG if any(line.tally.of(state) > AMONG for state in rollout_words.BAD) else 0,
         policy=list(rollout_words.policy_words(progress.rollout)),
         resumed=rollout_words.resumed(progress.rollout),
         retriable=retriable,
