@@ -66,6 +66,19 @@ def test_save_replaces_what_may_change(shelf: Shelf) -> None:
         shelf.releases.save(HERE, replace(changed, version=Version("9")))
 
 
+def test_the_newest_come_first_by_when_they_were_published(shelf: Shelf) -> None:
+    old = replace(a_release("3"), published_at=later(1))
+    new = replace(a_release("1", product="os"), created_at=later(2), published_at=later(9))
+    twin = replace(new, product=APP)
+    withdrawn = replace(a_release("2"), state=ReleaseState.WITHDRAWN, published_at=later(20))
+    for release in (old, new, twin, withdrawn, TWO_PARTS):
+        shelf.releases.add(HERE, release)
+    assert shelf.releases.newest(HERE, [ReleaseState.PUBLISHED], 9) == [twin, new, old]
+    assert shelf.releases.newest(HERE, [ReleaseState.PUBLISHED], 2) == [twin, new]
+    assert shelf.releases.newest(HERE, [ReleaseState.DRAFT, ReleaseState.WITHDRAWN], 9) == [withdrawn, TWO_PARTS]
+    assert shelf.releases.newest(THERE, [ReleaseState.PUBLISHED], 9) == []
+
+
 def test_products_are_listed_with_their_releases(shelf: Shelf) -> None:
     for release in (a_release("1"), replace(a_release("2"), created_at=later(9)), a_release("1", product="os")):
         shelf.releases.add(HERE, release)

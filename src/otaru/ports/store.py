@@ -28,9 +28,9 @@ from otaru.domain.events import Happening, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Sha256, TenantId, TokenId, Version
 from otaru.domain.offer import Plan
-from otaru.domain.release import Blob, Release
+from otaru.domain.release import Blob, Release, ReleaseState
 from otaru.domain.rollout import Rollout, Wave
-from otaru.domain.targeting import Query
+from otaru.domain.targeting import Field, Query
 from otaru.domain.tenant import Tenant
 from otaru.domain.token import Token
 from otaru.ports.registry import Entry
@@ -129,6 +129,9 @@ class Devices(Protocol):
         ...
 
     def count(self, tenant: TenantId, query: Query | None) -> int: ...
+    def words(self, tenant: TenantId, field: Field, limit: int) -> list[str]:
+        """The first distinct hardware models or tags, sorted; what is read is as much as is returned."""
+        ...
 
 
 class Releases(Protocol):
@@ -153,6 +156,10 @@ class Releases(Protocol):
         self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
     ) -> list[Release]:
         """Releases by product and version."""
+        ...
+
+    def newest(self, tenant: TenantId, states: Collection[ReleaseState], limit: int) -> list[Release]:
+        """Releases in one of `states`, those published (else made) last first."""
         ...
 
 
@@ -319,8 +326,13 @@ class Deployments(Protocol):
         """Current attempts of a rollout, by device id."""
         ...
 
-    def reasons(self, tenant: TenantId, rollout: RolloutId, limit: int) -> list[tuple[State, str, int]]:
-        """Why members failed: state and last words, with how many, most frequent first."""
+    def reasons(
+        self, tenant: TenantId, rollout: RolloutId, limit: int, among: int | None = None
+    ) -> list[tuple[State, str, int]]:
+        """Why members failed: state and last words, with how many, most frequent first.
+
+        `among` is how many members of each state are looked at, the first by device; None is all.
+        """
         ...
 
 

@@ -77,12 +77,18 @@ _PAGE_OF_STATE = f"""
 SELECT {_COLUMNS} FROM deployment d
 WHERE d.tenant = ? AND d.rollout = ? AND d.state = ? AND d.current AND d.device > ? ORDER BY d.device LIMIT ?"""
 
-_BAD_ENDS = ", ".join(f"'{state}'" for state in sorted(FAILURES | {State.REJECTED}))
-_REASONS = f"""
-SELECT state, words, count(*) AS members FROM (
+_BAD_ENDS = sorted(FAILURES | {State.REJECTED})
+_ENDED = " UNION ALL ".join(
+    f"""SELECT * FROM (
   SELECT d.state, coalesce({_WORDS}, '') AS words FROM deployment d
-  WHERE d.tenant = ? AND d.rollout = ? AND d.state IN ({_BAD_ENDS}) AND d.current
-) AS ended GROUP BY state, words ORDER BY members DESC, state, words LIMIT ?"""
+  WHERE d.tenant = ? AND d.rollout = ? AND d.state = '{state}' AND d.current ORDER BY d.device LIMIT ?
+) AS asked"""
+    for state in _BAD_ENDS
+)
+_REASONS = f"""
+SELECT state, words, count(*) AS members FROM ({_ENDED}) AS asked
+GROUP BY state, words ORDER BY members DESC, state, words LIMIT ?"""
+_ALL = 2**31 - 1
 
 
 class SqlDeployments:
@@ -176,11 +182,12 @@ class SqlDeployments:
         rows.sort(key=lambda row: str(row.device))
         return [_deployment(row) for row in rows[:limit]]
 
-    def reasons(self, tenant: TenantId, rollout: RolloutId, limit: int) -> list[tuple[State, str, int]]:
-        return [
-            (State(state), reason, members)
-            for state, reason, members in fetch(self._session, _REASONS, tenant, rollout, limit)
-        ]
+    def reasons(
+        self, tenant: TenantId, rollout: RolloutId, limit: int, among: int | None = None
+    ) -> list[tuple[State, str, int]]:
+        of_each = (tenant, rollout, _ALL if among is None else among)
+        rows = fetch(self._session, _REASONS, *of_each * len(_BAD_ENDS), limit)
+        return [(State(state), reason, members) for state, reason, members in rows]
 
 
 def _key(deployment: Deployment) -> tuple[int, str, int]:

@@ -17,7 +17,7 @@ from otaru.domain.device import AutoConfirm, Device, Hardware, Installed, Lifecy
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
 from otaru.domain.offer import Membership, Subject
 from otaru.domain.rollout import ACTIVE
-from otaru.domain.targeting import Query
+from otaru.domain.targeting import Field, Query
 from otaru.errors import NotFoundError
 from otaru.ports.registry import Entry
 
@@ -91,6 +91,19 @@ SELECT d.device, d.lifecycle, d.model, d.hardware_revision, d.created_at, d.upda
 d.attributes_requested, c.last_contact, c.address
 FROM k CROSS JOIN device d LEFT JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
 WHERE d.tenant = ? AND d.device = k.device ORDER BY d.device"""
+
+# From each word straight to the next one in the index, however many devices share it.
+_WORDS = """
+WITH RECURSIVE k(word, n) AS (
+  SELECT min({column}), 1 FROM {table} WHERE tenant = ?
+  UNION ALL
+  SELECT (SELECT min({column}) FROM {table} WHERE tenant = ? AND {column} > k.word), n + 1
+  FROM k WHERE k.word IS NOT NULL AND n < ?
+) SELECT word FROM k WHERE word IS NOT NULL ORDER BY n"""
+_WORDS_OF = {
+    Field.HARDWARE: _WORDS.format(column="model", table="device"),
+    Field.TAG: _WORDS.format(column="tag", table="device_tag"),
+}
 
 
 class SqlDevices:
@@ -218,6 +231,9 @@ class SqlDevices:
         if query is not None:
             counted = counted.where(targeting.condition(self._session, tenant, query))
         return self._session.connection.execute(counted).scalar_one()
+
+    def words(self, tenant: TenantId, field: Field, limit: int) -> list[str]:
+        return [word for (word,) in fetch(self._session, _WORDS_OF[field], tenant, tenant, limit)]
 
     def _load(self, tenant: TenantId, ids: Sequence[str]) -> list[Device]:
         """Devices by id with all that hangs on them, in one statement each, whatever their number."""

@@ -1,6 +1,6 @@
 """Products and their releases."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -98,11 +98,18 @@ class SqlReleases:
             where.append(tuple_(release.c.product, release.c.version) > after)
         return self._load(tenant, and_(release.c.tenant == tenant, *where), limit)
 
-    def _load(self, tenant: TenantId, where: ColumnElement[bool], limit: int) -> list[Release]:
+    def newest(self, tenant: TenantId, states: Collection[ReleaseState], limit: int) -> list[Release]:
+        last = func.coalesce(release.c.published_at, release.c.created_at).desc()
+        where = release.c.state.in_(sorted(state.value for state in states))
+        return self._load(tenant, where, limit, last)
+
+    def _load(
+        self, tenant: TenantId, where: ColumnElement[bool], limit: int, *order: ColumnElement[Any]
+    ) -> list[Release]:
         found = (
             select(release)
             .where(release.c.tenant == tenant, where)
-            .order_by(release.c.product, release.c.version)
+            .order_by(*order, release.c.product, release.c.version)
             .limit(limit)
         )
         rows = self._session.connection.execute(found).all()

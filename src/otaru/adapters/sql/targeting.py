@@ -56,7 +56,7 @@ def _alternatives(query: Query) -> Iterator[Query]:
 def _arm(session: Session, tenant: TenantId, query: Query, after: str, limit: int) -> Select[tuple[str]]:
     """One alternative, led by the term whose index leaves the fewest devices to look at."""
     parts = query.parts if isinstance(query, And) else (query,)
-    leader = _leader(session, tenant, [part for part in parts if isinstance(part, Term) and part.pieces[0]])
+    leader = _leader(session, tenant, [part for part in parts if isinstance(part, Term) and _indexed(part)])
     rest = and_(true(), *(_condition(session, tenant, part, _Form.PROBE) for part in parts if part is not leader))
     if leader is None:
         return _scan(tenant, and_(device.c.device > after, rest), limit)
@@ -93,6 +93,11 @@ def _ids_from(session: Session, term: Term, after: str) -> ColumnElement[bool]:
     return and_(bound, *_beneath(device.c.device, first), *_like(session, device.c.device, term.pieces))
 
 
+def _indexed(term: Term) -> bool:
+    """Whether an index finds a term's devices. None has the lifecycle: nearly all are active."""
+    return bool(term.pieces[0]) and term.field is not Field.LIFECYCLE
+
+
 def _leader(session: Session, tenant: TenantId, terms: Sequence[Term]) -> Term | None:
     """The term whose index lists the fewest devices, counted to FEW; none where all are many and in another order."""
     in_order = [term for term in terms if term.exact is not None or term.field is Field.ID]
@@ -124,6 +129,8 @@ def _term(session: Session, tenant: TenantId, term: Term, form: _Form) -> Column
             return _fits(session, device.c.device, term)
         case Field.HARDWARE:
             return _fits(session, device.c.model, term)
+        case Field.LIFECYCLE:
+            return _fits(session, device.c.lifecycle, term)
         case Field.TAG | Field.ATTRIBUTE:
             listed = _listed(session, tenant, term)
             if form is _Form.SET:
@@ -137,7 +144,7 @@ def _term(session: Session, tenant: TenantId, term: Term, form: _Form) -> Column
 def _listed(session: Session, tenant: TenantId, term: Term) -> Select[tuple[str]]:
     """The devices that a term's own index lists."""
     match term.field:
-        case Field.ID | Field.HARDWARE:
+        case Field.ID | Field.HARDWARE | Field.LIFECYCLE:
             where = _term(session, tenant, term, _Form.SET)
             return select(device.c.device).where(device.c.tenant == tenant, where)
         case Field.TAG:

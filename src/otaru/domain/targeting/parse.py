@@ -20,7 +20,7 @@ MAX_WILDCARDS = 8
 _HINT = (
     "For example: hardware==rpi4;(tag==lab,attr.region==eu-*). Values with the language's own signs are quoted: 'a=b'."
 )
-_SELECTORS = "Selectors are id, hardware, tag and attr.NAME."
+_SELECTORS = "Selectors are id, hardware, lifecycle, tag and attr.NAME."
 _WORDS = {
     "SELECTOR": "a selector",
     "EQUALS": "`==`",
@@ -146,7 +146,7 @@ def _selector(token: Token) -> tuple[Field, str]:
             raise QuerySyntaxError(
                 f"{shown!r} does not name an attribute", hint=f"{_SELECTORS} {error.hint or ''}", column=_place(token)
             ) from None
-    if dot or field not in {Field.ID, Field.HARDWARE, Field.TAG}:
+    if dot or field not in set(Field) - {Field.ATTRIBUTE}:
         raise QuerySyntaxError(f"{shown!r} is not a selector", hint=_SELECTORS, column=_place(token))
     return Field(field), ""
 

@@ -12,6 +12,7 @@ class Field(StrEnum):
 
     ID = "id"
     HARDWARE = "hardware"
+    LIFECYCLE = "lifecycle"
     TAG = "tag"
     ATTRIBUTE = "attr"
 
@@ -65,6 +66,8 @@ def _values(term: Term, device: Device) -> tuple[str, ...]:
             return (device.id,)
         case Field.HARDWARE:
             return (device.hardware.model,)
+        case Field.LIFECYCLE:
+            return (device.lifecycle,)
         case Field.TAG:
             return tuple(device.tags)
         case Field.ATTRIBUTE:

@@ -1,6 +1,6 @@
 """Releases are made of stored bytes, and moved along their table."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -95,6 +95,11 @@ async def page(
 ) -> list[Release]:
     """Releases by product and version."""
     return await world.store.read(lambda tx: tx.releases.page(tenant, product, after, limit))
+
+
+async def newest(world: World, tenant: TenantId, states: Collection[ReleaseState], limit: int) -> list[Release]:
+    """Releases in one of `states`, those published last first."""
+    return await world.store.read(lambda tx: tx.releases.newest(tenant, states, limit))
 
 
 async def products(

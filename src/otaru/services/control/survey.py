@@ -4,24 +4,25 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from otaru.domain.deployment import FAILURES, WAITING, Deployment, Report, State
+from otaru.domain.deployment import WAITING, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
-from otaru.domain.events import Position
+from otaru.domain.events import START, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Answer, Rule, Subject, decide
 from otaru.domain.rollout import Rollout
-from otaru.domain.targeting import Query, parse
+from otaru.domain.targeting import Field, Query, parse
 from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control.devices import found
-from otaru.services.control.rollouts import MAX_REASONS, Progress
+from otaru.services.control.rollouts import Progress, progress_in
 from otaru.services.control.world import World
 
 MAX_HISTORY = 100
 MAX_SHOWN_REPORTS = 1000
 
 _NOBODY = Tally({})
+_MAX_PAGES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,25 @@ async def devices(
         states = tx.deployments.standing(tenant, [d.id for d in page])
         total = tx.devices.count(tenant, query) if count else None
         return Page([Shown(d, states.get(d.id)) for d in page], total)
+
+    return await world.store.read(look)
+
+
+async def count(world: World, tenant: TenantId, target: str | None) -> int:
+    """How many devices there are, in all or in a target: up to a second where a million match.
+
+    Raises:
+        QuerySyntaxError: the target makes no sense.
+    """
+    query = None if target is None else parse(target)
+    return await world.store.read(lambda tx: tx.devices.count(tenant, query))
+
+
+async def words(world: World, tenant: TenantId, limit: int) -> tuple[Sequence[str], Sequence[str]]:
+    """What a fleet can be asked for by name: its first hardware models and its first tags."""
+
+    def look(tx: Tx) -> tuple[Sequence[str], Sequence[str]]:
+        return tx.devices.words(tenant, Field.HARDWARE, limit), tx.devices.words(tenant, Field.TAG, limit)
 
     return await world.store.read(look)
 
@@ -166,20 +186,20 @@ def _because(rollout: RolloutId, answer: Answer) -> Because:
     return Because(rollout, answer.rule, answer.because)
 
 
-def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout) -> Progress:
-    """How far a rollout is, within a transaction."""
-    tallies = tx.rollouts.tallies(tenant, rollout.id)
-    failed = any(t.of(*FAILURES, State.REJECTED) for t in tallies.values())
-    return Progress(rollout, tallies, tx.deployments.reasons(tenant, rollout.id, MAX_REASONS) if failed else [])
-
-
 async def rollouts(
-    world: World, tenant: TenantId, states: Collection[str], after: RolloutId | None, limit: int
+    world: World,
+    tenant: TenantId,
+    states: Collection[str],
+    after: RolloutId | None,
+    limit: int,
+    *,
+    among: int | None = None,
 ) -> list[Progress]:
-    """Rollouts with how far they are, newest first; `states` empty means all."""
+    """Rollouts with how far they are, newest first; `states` empty means all. `among` as in `rollouts.progress`."""
 
     def look(tx: Tx) -> list[Progress]:
-        return [progress_in(tx, tenant, rollout) for rollout in tx.rollouts.page(tenant, states, after, limit)]
+        page = tx.rollouts.page(tenant, states, after, limit)
+        return [progress_in(tx, tenant, rollout, among=among) for rollout in page]
 
     return await world.store.read(look)
 
@@ -206,6 +226,24 @@ async def events(
 ) -> list[Recorded]:
     """What happened after a position; with `newest`, before it and backwards."""
     return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest))
+
+
+async def of_rollout(world: World, tenant: TenantId, rollout: RolloutId, limit: int) -> list[Recorded]:
+    """What happened to a rollout, newest first."""
+
+    def look(tx: Tx) -> list[Recorded]:
+        # A device may be called as the rollout is: what happened to it stands under the same name.
+        found: list[Recorded] = []
+        before = START
+        for _ in range(_MAX_PAGES):
+            page = tx.events.page(tenant, before, MAX_HISTORY, str(rollout), newest_first=True)
+            found += [recorded for recorded in page if recorded.what.kind.startswith("rollout.")]
+            if len(page) < MAX_HISTORY or len(found) >= limit:
+                break
+            before = page[-1].at
+        return found[:limit]
+
+    return await world.store.read(look)
 
 
 async def end_of_record(world: World) -> Position:
