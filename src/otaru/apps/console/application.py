@@ -36,10 +36,10 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("GET", "/rollouts/new", STEER, new_rollout.show),
     ("POST", "/rollouts/new", STEER, new_rollout.create),
     ("POST", "/rollouts/new/preview", STEER, new_rollout.preview),
-    ("GET", "/rollouts/{rollout:int}", READ, rollouts.show),
-    ("POST", "/rollouts/{rollout:int}/orders", STEER, rollouts.order),
-    ("GET", "/rollouts/{rollout:int}/devices", READ, rollouts.devices),
-    ("POST", "/rollouts/{rollout:int}/devices/{device}/cancel", STEER, rollouts.cancel),
+    ("GET", "/rollouts/{rollout}", READ, rollouts.show),
+    ("POST", "/rollouts/{rollout}/orders", STEER, rollouts.order),
+    ("GET", "/rollouts/{rollout}/devices", READ, rollouts.devices),
+    ("POST", "/rollouts/{rollout}/devices/{device}/cancel", STEER, rollouts.cancel),
 )
 """Method, address, what it needs, and the function that answers."""
 
