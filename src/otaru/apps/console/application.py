@@ -47,10 +47,10 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("GET", "/rollouts/new", ROLLOUTS, new_rollout.show),
     ("POST", "/rollouts/new", ROLLOUTS, new_rollout.create),
     ("POST", "/rollouts/new/preview", ROLLOUTS, new_rollout.preview),
-    ("GET", "/rollouts/{rollout:int}", READ, rollouts.show),
-    ("POST", "/rollouts/{rollout:int}/orders", ROLLOUTS, rollouts.order),
-    ("GET", "/rollouts/{rollout:int}/devices", READ, rollouts.devices),
-    ("POST", "/rollouts/{rollout:int}/devices/{device}/cancel", ROLLOUTS, rollouts.cancel),
+    ("GET", "/rollouts/{rollout}", READ, rollouts.show),
+    ("POST", "/rollouts/{rollout}/orders", ROLLOUTS, rollouts.order),
+    ("GET", "/rollouts/{rollout}/devices", READ, rollouts.devices),
+    ("POST", "/rollouts/{rollout}/devices/{device}/cancel", ROLLOUTS, rollouts.cancel),
 )
 """Method, address, what it needs, and the function that answers. A fixed step where a name may stand begins with `+`,
 which no name holds; of two that fit, the first counts."""
