@@ -155,6 +155,16 @@ class Releases(Protocol):
         """Releases by product and version."""
         ...
 
+    def newest(
+        self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
+    ) -> list[Release]:
+        """Releases by time of making, newest first; nothing after one that is not there."""
+        ...
+
+    def newest_of(self, tenant: TenantId, products: Collection[ProductName]) -> dict[ProductName, Release]:
+        """The release of each that was made last."""
+        ...
+
     def serves(self, tenant: TenantId, device: DeviceId, sha256: Sha256) -> bool:
         """Whether an open or past deployment of this device is for a release that holds these bytes."""
         ...
@@ -221,8 +231,15 @@ class Rollouts(Protocol):
         """
         ...
 
-    def page(self, tenant: TenantId, states: Collection[str], after: RolloutId | None, limit: int) -> list[Rollout]:
-        """Newest first; `states` empty means all."""
+    def page(
+        self,
+        tenant: TenantId,
+        states: Collection[str],
+        after: RolloutId | None,
+        limit: int,
+        release: tuple[ProductName, Version] | None = None,
+    ) -> list[Rollout]:
+        """Newest first; `states` empty means all, `release` None those of any."""
         ...
 
     def candidates(self, tenant: TenantId, query: Query, release: Release) -> tuple[int, Mapping[str, int]]:

@@ -97,6 +97,30 @@ async def page(
     return await world.store.read(lambda tx: tx.releases.page(tenant, product, after, limit))
 
 
+async def newest(
+    world: World,
+    tenant: TenantId,
+    product: ProductName | None,
+    after: tuple[ProductName, Version] | None,
+    limit: int,
+) -> list[Release]:
+    """Releases by time of making, newest first."""
+    return await world.store.read(lambda tx: tx.releases.newest(tenant, product, after, limit))
+
+
+async def lines(
+    world: World, tenant: TenantId, after: ProductName | None, limit: int
+) -> list[tuple[ProductName, int, Release]]:
+    """Products by name: with number of releases and the newest one."""
+
+    def look(tx: Tx) -> list[tuple[ProductName, int, Release]]:
+        found = tx.releases.products(tenant, after, limit)
+        last = tx.releases.newest_of(tenant, [name for name, _, _ in found])
+        return [(name, number, last[name]) for name, _, number in found]
+
+    return await world.store.read(look)
+
+
 async def products(
     world: World, tenant: TenantId, after: ProductName | None, limit: int
 ) -> list[tuple[ProductName, datetime, int]]:

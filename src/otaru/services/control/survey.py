@@ -7,18 +7,20 @@ from otaru.domain.deployment import FAILURES, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
 from otaru.domain.events import Position
 from otaru.domain.evidence import Tally
-from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
+from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Answer, Rule, Subject, decide
+from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout
 from otaru.domain.targeting import Query, parse
 from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control.devices import found
-from otaru.services.control.rollouts import MAX_REASONS, Progress
+from otaru.services.control.rollouts import MAX_REASONS, STOPPABLE, Progress
 from otaru.services.control.world import World
 
 MAX_HISTORY = 100
 MAX_SHOWN_REPORTS = 1000
+MAX_USES = 100
 
 _NOBODY = Tally({})
 
@@ -38,6 +40,18 @@ class Page:
 
     devices: Sequence[Shown]
     total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """A release with its newest rollouts, and what withdrawing it would stop."""
+
+    release: Release
+    rollouts: Sequence[tuple[Rollout, Tally]]
+    stoppable: int
+    """Rollouts that would stop; MAX_USES stands for as many or more."""
+    devices: int
+    """Devices of those that have been told and have not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +191,32 @@ async def rollouts(
         return [progress_in(tx, tenant, rollout) for rollout in tx.rollouts.page(tenant, states, after, limit)]
 
     return await world.store.read(look)
+
+
+async def uses(world: World, tenant: TenantId, product: ProductName, version: Version, limit: int) -> Uses:
+    """What a release is used for: its newest rollouts, at most `limit`, and what can be stopped of it.
+
+    Raises:
+        NotFoundError: there is no such release.
+    """
+
+    def look(tx: Tx) -> Uses:
+        release = tx.releases.get(tenant, product, version)
+        if release is None:
+            raise NotFoundError(f"there is no release {product} {version}")
+
+        def page(states: Collection[str], limit: int) -> list[tuple[Rollout, Tally]]:
+            found = tx.rollouts.page(tenant, states, None, limit, (product, version))
+            return [(rollout, _whole(tx.rollouts.tallies(tenant, rollout.id))) for rollout in found]
+
+        stoppable = page(STOPPABLE, MAX_USES)
+        return Uses(release, page((), limit), len(stoppable), sum(tally.in_flight for _, tally in stoppable))
+
+    return await world.store.read(look)
+
+
+def _whole(tallies: Mapping[int, Tally]) -> Tally:
+    return Tally({state: sum(tally.of(state) for tally in tallies.values()) for state in State})
 
 
 async def members(

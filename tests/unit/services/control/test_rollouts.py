@@ -12,7 +12,7 @@ from otaru.domain.ids import DeviceId, ProductName, RolloutId, Version
 from otaru.domain.release import ReleaseEvent
 from otaru.domain.rollout import ClassicRule, OnError, Policy, Rollout, RolloutEvent, RolloutState, Share
 from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError
-from otaru.services.control import artifacts, devices, feedback, releases, rollouts, tenants
+from otaru.services.control import artifacts, devices, feedback, releases, rollouts, survey, tenants
 from otaru.services.control import poll as poll_module
 from otaru.services.control.devices import NewDevice
 from otaru.services.control.poll import poll
@@ -187,7 +187,14 @@ async def test_withdrawing_a_release_stops_its_rollouts_and_no_other(fleet: Flee
     other = await fleet.roll_out("3", "id==b")
     rollout = await fleet.roll_out("2", "id==a")
     await fleet.poll("a")
+    uses = await survey.uses(fleet.world, ACME, APP, Version("2"), 9)
+    assert [(r.id, tally.members) for r, tally in uses.rollouts] == [(rollout, 1)]
+    assert (uses.release.version, uses.stoppable, uses.devices) == ("2", 1, 1)
     await releases.move(fleet.world, ACME, SYSTEM, APP, Version("2"), ReleaseEvent.WITHDRAW)
+    uses = await survey.uses(fleet.world, ACME, APP, Version("2"), 9)
+    assert ([r.id for r, _ in uses.rollouts], uses.stoppable, uses.devices) == ([rollout], 0, 0)
+    with pytest.raises(NotFoundError):
+        await survey.uses(fleet.world, ACME, APP, Version("9"), 9)
     stopping = await fleet.show(rollout)
     assert stopping.state is RolloutState.STOPPING
     assert "withdrawn" in stopping.reason
