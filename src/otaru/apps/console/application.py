@@ -16,7 +16,7 @@ from starlette.routing import Route, Router
 
 from otaru.apps.console import files, login, rendering
 from otaru.apps.console.call import Call
-from otaru.apps.console.pages import overview
+from otaru.apps.console.pages import overview, release, release_new, releases
 from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, visitor
 from otaru.domain.access import Permission
 from otaru.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
@@ -27,8 +27,15 @@ Show = Callable[[Call], Awaitable[Response]]
 Answer = Callable[[Request], Awaitable[Response]]
 
 READ = Permission.READ
+WRITE_RELEASES = Permission.WRITE_RELEASES
 
-PAGES: tuple[tuple[str, str, Permission, Show], ...] = (("GET", "/", READ, overview.show),)
+PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
+    ("GET", "/", READ, overview.show),
+    ("GET", "/releases", READ, releases.show),
+    ("GET", "/releases/+new", WRITE_RELEASES, release_new.show),
+    ("GET", "/releases/{product}/{version}", READ, release.show),
+    ("POST", "/releases/{product}/{version}/{order}", WRITE_RELEASES, release.order),
+)
 """Method, address, what it needs, and the function that answers."""
 
 PREFIXES = frozenset({"", "login", "logout", "static"} | {path.split("/")[1] for _, path, _, _ in PAGES})

@@ -11,6 +11,7 @@ document.addEventListener("click", (event) => {
   if (copier) {
     navigator.clipboard?.writeText(copier.dataset.copies);
     copier.dataset.copied = "";
+    setTimeout(() => delete copier.dataset.copied, 1500);
   }
 });
 
