@@ -165,10 +165,6 @@ class Releases(Protocol):
         """The release of each that was made last."""
         ...
 
-    def serves(self, tenant: TenantId, device: DeviceId, sha256: Sha256) -> bool:
-        """Whether an open or past deployment of this device is for a release that holds these bytes."""
-        ...
-
 
 class BlobRows(Protocol):
     """Which tenant owns which bytes. The bytes themselves are in `ports/blobs`."""

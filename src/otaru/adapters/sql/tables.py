@@ -239,7 +239,7 @@ rollout = Table(
     _col("ended_at", Instant, nullable=True),
     _col("edition", Integer),
     Index("ix_rollout_state", "state"),
-    Index("ix_rollout_release", "tenant", "product", "version"),
+    Index("ix_rollout_release", "tenant", "product", "version", "rollout"),
 )
 
 rollout_wave = Table(

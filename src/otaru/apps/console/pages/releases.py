@@ -1,6 +1,7 @@
 """Products, and their releases newest first."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.responses import Response
 
@@ -43,7 +44,7 @@ async def show(call: Call) -> Response:
     after = _release_name(call.asked("after"))
     found = await releases.newest(call.world, call.tenant, product, after, RELEASES + 1)
     shown = found[:RELEASES]
-    facts = {
+    facts: dict[str, Any] = {
         "product": product,
         "paged": after is not None,
         "releases": [(release, files_of(release)) for release in shown],
@@ -52,7 +53,7 @@ async def show(call: Call) -> Response:
     return await call.show("releases.html", **facts, **await _products(call, product))
 
 
-async def _products(call: Call, chosen: ProductName | None) -> dict[str, object]:
+async def _products(call: Call, chosen: ProductName | None) -> dict[str, Any]:
     """The table of products, which is left out where one is chosen."""
     after = ids.product_name(name) if (name := call.asked("products")) else None
     if chosen is not None:

@@ -10,4 +10,4 @@ depends_on: str | None = None
 
 def upgrade() -> None:
     op.create_index("ix_release_created", "release", ["tenant", "created_at"])
-    op.create_index("ix_rollout_release", "rollout", ["tenant", "product", "version"])
+    op.create_index("ix_rollout_release", "rollout", ["tenant", "product", "version", "rollout"])

@@ -6,12 +6,14 @@ export class Chips {
   #box;
   #input;
   #changed;
+  #hint;
   names = [];
 
   constructor(box, changed) {
     this.#box = box;
     this.#input = box.querySelector("input");
     this.#changed = changed;
+    this.#hint = this.#input.placeholder;
     this.#input.addEventListener("keydown", (event) => {
       if ((event.key === "Enter" || event.key === ",") && !event.isComposing) {
         event.preventDefault();
@@ -49,6 +51,7 @@ export class Chips {
       chip.setAttribute("aria-label", `Remove ${name}`);
       return chip;
     }));
+    this.#input.placeholder = names.length ? "Add another" : this.#hint;
     this.#changed();
   }
 

@@ -98,7 +98,7 @@ export function told(upload) {
   const part = `${bytes(offset)} of ${bytes(size)}`;
   const missing = offset ? `${part} are on the server.` : `${bytes(size)}.`;
   switch (state) {
-    case "done": return `${bytes(size)} · SHA-256 ${upload.sha256.slice(0, 12)}…`;
+    case "done": return `On the server · ${bytes(size)} · SHA-256 ${upload.sha256.slice(0, 12)}…`;
     case "failed": return wrong;
     case "checking": return `${bytes(size)} · comparing the SHA-256`;
     case "missing": return `${missing} Choose the file again to go on.`;
