@@ -13,7 +13,7 @@ from otaru.domain.release import Artifact, Blob, Release
 from otaru.errors import InvalidInputError
 from otaru.services.control import releases
 
-PRODUCTS = 20
+PRODUCTS = 10
 RELEASES = 50
 
 
