@@ -103,13 +103,13 @@ def test_the_newest_come_first(shelf: Shelf) -> None:
         for limit in (1, 2, 9):
             seen: list[tuple[str, str]] = []
             after = None
-            while page := shelf.releases.newest(HERE, name, after, limit):
+            while page := shelf.releases.latest(HERE, name, after, limit):
                 assert len(page) <= limit
                 after = (page[-1].product, page[-1].version)
                 seen += [(r.product, r.version) for r in page]
             assert seen == wanted
-    assert shelf.releases.newest(HERE, None, (APP, Version("none")), 9) == []
-    assert shelf.releases.newest(TenantId("nobody"), None, None, 9) == []
+    assert shelf.releases.latest(HERE, None, (APP, Version("none")), 9) == []
+    assert shelf.releases.latest(TenantId("nobody"), None, None, 9) == []
 
 
 def test_the_newest_release_of_each_product(shelf: Shelf) -> None:
@@ -122,12 +122,12 @@ def test_the_newest_release_of_each_product(shelf: Shelf) -> None:
     ):
         shelf.releases.add(HERE, replace(a_release(version, product=product), created_at=later(seconds)))
     shelf.releases.add(THERE, replace(a_release("11"), created_at=later(99)))
-    assert {p: r.version for p, r in shelf.releases.newest_of(HERE, [APP, OS, ProductName("x")]).items()} == {
+    assert {p: r.version for p, r in shelf.releases.latest_of(HERE, [APP, OS, ProductName("x")]).items()} == {
         APP: "10",
         OS: "2",
     }
-    assert shelf.releases.newest_of(HERE, [APP])[APP] == shelf.releases.get(HERE, APP, Version("10"))
-    assert shelf.releases.newest_of(HERE, []) == {}
+    assert shelf.releases.latest_of(HERE, [APP])[APP] == shelf.releases.get(HERE, APP, Version("10"))
+    assert shelf.releases.latest_of(HERE, []) == {}
 
 
 def test_a_tenant_sees_and_changes_its_own_releases_only(shelf: Shelf) -> None:

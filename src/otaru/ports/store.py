@@ -155,13 +155,13 @@ class Releases(Protocol):
         """Releases by product and version."""
         ...
 
-    def newest(
+    def latest(
         self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
     ) -> list[Release]:
         """Releases by time of making, newest first; nothing after one that is not there."""
         ...
 
-    def newest_of(self, tenant: TenantId, products: Collection[ProductName]) -> dict[ProductName, Release]:
+    def latest_of(self, tenant: TenantId, products: Collection[ProductName]) -> dict[ProductName, Release]:
         """The release of each that was made last."""
         ...
 

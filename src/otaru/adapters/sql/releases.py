@@ -98,7 +98,7 @@ class SqlReleases:
             where.append(tuple_(release.c.product, release.c.version) > after)
         return self._load(tenant, and_(release.c.tenant == tenant, *where), limit)
 
-    def newest(
+    def latest(
         self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
     ) -> list[Release]:
         where: list[ColumnElement[bool]] = []
@@ -113,7 +113,7 @@ class SqlReleases:
         order = [release.c.created_at.desc(), release.c.product.desc(), release.c.version.desc()]
         return self._load(tenant, and_(release.c.tenant == tenant, *where), limit, order)
 
-    def newest_of(self, tenant: TenantId, products: Collection[ProductName]) -> dict[ProductName, Release]:
+    def latest_of(self, tenant: TenantId, products: Collection[ProductName]) -> dict[ProductName, Release]:
         last_first = func.row_number().over(
             partition_by=release.c.product, order_by=[release.c.created_at.desc(), release.c.version.desc()]
         )

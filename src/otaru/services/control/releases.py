@@ -97,7 +97,7 @@ async def page(
     return await world.store.read(lambda tx: tx.releases.page(tenant, product, after, limit))
 
 
-async def newest(
+async def latest(
     world: World,
     tenant: TenantId,
     product: ProductName | None,
@@ -105,7 +105,7 @@ async def newest(
     limit: int,
 ) -> list[Release]:
     """Releases by time of making, newest first."""
-    return await world.store.read(lambda tx: tx.releases.newest(tenant, product, after, limit))
+    return await world.store.read(lambda tx: tx.releases.latest(tenant, product, after, limit))
 
 
 async def lines(
@@ -115,7 +115,7 @@ async def lines(
 
     def look(tx: Tx) -> list[tuple[ProductName, int, Release]]:
         found = tx.releases.products(tenant, after, limit)
-        last = tx.releases.newest_of(tenant, [name for name, _, _ in found])
+        last = tx.releases.latest_of(tenant, [name for name, _, _ in found])
         return [(name, number, last[name]) for name, _, number in found]
 
     return await world.store.read(look)

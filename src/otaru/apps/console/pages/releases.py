@@ -42,7 +42,7 @@ async def show(call: Call) -> Response:
     """Products by name and releases newest first, of all products or of one."""
     product = ids.product_name(name) if (name := call.asked("product")) else None
     after = _release_name(call.asked("after"))
-    found = await releases.newest(call.world, call.tenant, product, after, RELEASES + 1)
+    found = await releases.latest(call.world, call.tenant, product, after, RELEASES + 1)
     shown = found[:RELEASES]
     facts: dict[str, Any] = {
         "product": product,
