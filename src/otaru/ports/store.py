@@ -162,6 +162,16 @@ class Releases(Protocol):
         """Releases in one of `states`, those published (else made) last first."""
         ...
 
+    def latest(
+        self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
+    ) -> list[Release]:
+        """Releases by time of making, newest first; nothing after one that is not there."""
+        ...
+
+    def latest_of(self, tenant: TenantId, products: Collection[ProductName]) -> dict[ProductName, Release]:
+        """The release of each that was made last."""
+        ...
+
 
 class BlobRows(Protocol):
     """Which tenant owns which bytes. The bytes themselves are in `ports/blobs`."""
@@ -224,8 +234,15 @@ class Rollouts(Protocol):
         """
         ...
 
-    def page(self, tenant: TenantId, states: Collection[str], after: RolloutId | None, limit: int) -> list[Rollout]:
-        """Newest first; `states` empty means all."""
+    def page(
+        self,
+        tenant: TenantId,
+        states: Collection[str],
+        after: RolloutId | None,
+        limit: int,
+        release: tuple[ProductName, Version] | None = None,
+    ) -> list[Rollout]:
+        """Newest first; `states` empty means all, `release` None those of any."""
         ...
 
     def candidates(self, tenant: TenantId, query: Query, release: Release) -> tuple[int, Mapping[str, int]]:

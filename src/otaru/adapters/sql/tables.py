@@ -179,6 +179,7 @@ release = Table(
     _col("created_at", Instant),
     _col("published_at", Instant, nullable=True),
     _col("edition", Integer),
+    Index("ix_release_created", "tenant", "created_at"),
 )
 
 artifact = Table(
@@ -238,6 +239,7 @@ rollout = Table(
     _col("ended_at", Instant, nullable=True),
     _col("edition", Integer),
     Index("ix_rollout_state", "state"),
+    Index("ix_rollout_release", "tenant", "product", "version", "rollout"),
 )
 
 rollout_wave = Table(

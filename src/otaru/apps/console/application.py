@@ -16,7 +16,17 @@ from starlette.routing import Route, Router
 
 from otaru.apps.console import files, login, rendering
 from otaru.apps.console.call import Call
-from otaru.apps.console.pages import device, device_form, devices, new_rollout, overview, rollouts
+from otaru.apps.console.pages import (
+    device,
+    device_form,
+    devices,
+    new_rollout,
+    overview,
+    release,
+    release_new,
+    releases,
+    rollouts,
+)
 from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, visitor
 from otaru.domain.access import Permission
 from otaru.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
@@ -28,6 +38,7 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 READ = Permission.READ
 DEVICES = Permission.WRITE_DEVICES
+RELEASES = Permission.WRITE_RELEASES
 ROLLOUTS = Permission.WRITE_ROLLOUTS
 
 PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
@@ -43,6 +54,10 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/devices/{device}/token", DEVICES, device.renew_token),
     ("POST", "/devices/{device}/cancel", ROLLOUTS, device.cancel),
     ("GET", "/devices/{device}/reports/{action}", READ, device.reports),
+    ("GET", "/releases", READ, releases.show),
+    ("GET", "/releases/+new", RELEASES, release_new.show),
+    ("GET", "/releases/{product}/{version}", READ, release.show),
+    ("POST", "/releases/{product}/{version}/{order}", RELEASES, release.order),
     ("GET", "/rollouts", READ, rollouts.index),
     ("GET", "/rollouts/new", ROLLOUTS, new_rollout.show),
     ("POST", "/rollouts/new", ROLLOUTS, new_rollout.create),

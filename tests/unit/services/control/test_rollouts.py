@@ -189,7 +189,14 @@ async def test_withdrawing_a_release_stops_its_rollouts_and_no_other(fleet: Flee
     other = await fleet.roll_out("3", "id==b")
     rollout = await fleet.roll_out("2", "id==a")
     await fleet.poll("a")
+    uses = await survey.uses(fleet.world, ACME, APP, Version("2"), 9)
+    assert [(r.id, tally.members) for r, tally in uses.rollouts] == [(rollout, 1)]
+    assert (uses.release.version, uses.stoppable, uses.devices) == ("2", 1, 1)
     await releases.move(fleet.world, ACME, SYSTEM, APP, Version("2"), ReleaseEvent.WITHDRAW)
+    uses = await survey.uses(fleet.world, ACME, APP, Version("2"), 9)
+    assert ([r.id for r, _ in uses.rollouts], uses.stoppable, uses.devices) == ([rollout], 0, 0)
+    with pytest.raises(NotFoundError):
+        await survey.uses(fleet.world, ACME, APP, Version("9"), 9)
     stopping = await fleet.show(rollout)
     assert stopping.state is RolloutState.STOPPING
     assert "withdrawn" in stopping.reason
