@@ -1,12 +1,13 @@
 """The inventory: devices with their tags, attributes, components and contacts."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
 
-from otaru.adapters.sql import targeting
+from otaru.adapters.sql import fleet, targeting
 from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each, run_keyed
 from otaru.adapters.sql.packed import pack, unpack_auto_confirm
 from otaru.adapters.sql.session import Session
@@ -14,6 +15,7 @@ from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
 from otaru.adapters.sql.tables import device as table
 from otaru.domain.deployment import State
 from otaru.domain.device import AutoConfirm, Device, Hardware, Installed, Lifecycle, Source, lot
+from otaru.domain.fleet import Component
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
 from otaru.domain.offer import Membership, Subject
 from otaru.domain.rollout import ACTIVE
@@ -137,6 +139,7 @@ class SqlDevices:
                 new.append((device, digest))
         added = [device for device, _ in new]
         run_each(self._session, _ADD, [_row(tenant, device, digest) for device, digest in new])
+        fleet.move_lifecycles(self._session, tenant, Counter(device.lifecycle.value for device in added))
         run_each(self._session, _TAG, [(tenant, d.id, tag) for d in added for tag in sorted(d.tags)])
         run_each(
             self._session,
@@ -166,6 +169,8 @@ class SqlDevices:
             edition=device.edition,
             updated_at=device.updated_at,
         )
+        if device.lifecycle is not known.lifecycle:
+            self._count_lifecycle(tenant, known, device)
         key = (tenant, device.id)
         changed = device.attributes.items() - known.attributes.items()
         run_each(self._session, _UNTAG, [(*key, tag) for tag in sorted(known.tags - device.tags)])
@@ -176,6 +181,17 @@ class SqlDevices:
             [(*key, name) for name in known.attributes.keys() - device.attributes.keys()],
         )
         run_each(self._session, _SET_ATTRIBUTE, [(*key, name, value) for name, value in sorted(changed)])
+
+    def _count_lifecycle(self, tenant: TenantId, before: Device, after: Device) -> None:
+        """Count a change of lifecycle; who is decommissioned counts nowhere else from then on."""
+        fleet.move_lifecycles(self._session, tenant, {before.lifecycle.value: -1, after.lifecycle.value: 1})
+        if after.lifecycle is not Lifecycle.DECOMMISSIONED:
+            return
+        hour = fleet.hour_of(micros(after.updated_at))
+        fleet.move_components(self._session, tenant, {(hour, (i.component, i.version)): -1 for i in before.installed})
+        if before.last_contact is not None:
+            fleet.count_contacts(self._session, {(tenant, fleet.hour_of(micros(before.last_contact))): -1})
+        fleet.list_failed(self._session, tenant, (), [after.id])
 
     def set_token(self, tenant: TenantId, device: DeviceId, digest: bytes) -> None:
         self._set(tenant, device, token_digest=digest)
@@ -194,6 +210,14 @@ class SqlDevices:
             (device, i.component): (i.version, i.source.value, i.confirmed, micros(i.at)) for device, i in installed
         }
         rows = [(*key, *columns) for key, columns in sorted(last.items())]
+        moves: Counter[tuple[int, Component]] = Counter()
+        for key, known in fleet.running(self._session, tenant, sorted(last)).items():
+            version, *_, at = last[key]
+            if known != version:
+                moves[fleet.hour_of(at), (key[1], version)] += 1
+                if known is not None:
+                    moves[fleet.hour_of(at), (key[1], known)] -= 1
+        fleet.move_components(self._session, tenant, moves)
         run_keyed(self._session, _INSTALLED, rows, _INSTALL, tenant)
 
     def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
@@ -207,6 +231,7 @@ class SqlDevices:
             if known is None or at >= known[0]:
                 newest[tenant, device] = (at, address)
         rows = [(*key, micros(at), address) for key, (at, address) in sorted(newest.items())]
+        fleet.move_contacts(self._session, [row[:3] for row in rows])
         run_keyed(self._session, _CONTACTS, rows, _CONTACT)
 
     def page(self, tenant: TenantId, query: Query | None, after: DeviceId | None, limit: int) -> list[Device]:
