@@ -16,7 +16,7 @@ from starlette.routing import Route, Router
 
 from otaru.apps.console import files, login, rendering
 from otaru.apps.console.call import Call
-from otaru.apps.console.pages import overview
+from otaru.apps.console.pages import events, overview
 from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, visitor
 from otaru.domain.access import Permission
 from otaru.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
@@ -28,7 +28,14 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 READ = Permission.READ
 
-PAGES: tuple[tuple[str, str, Permission, Show], ...] = (("GET", "/", READ, overview.show),)
+TENANT = Permission.WRITE_TENANT
+
+PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
+    ("GET", "/", READ, overview.show),
+    ("POST", "/settings/halt", TENANT, overview.halt),
+    ("POST", "/settings/lift", TENANT, overview.lift),
+    ("GET", "/events", READ, events.show),
+)
 """Method, address, what it needs, and the function that answers."""
 
 PREFIXES = frozenset({"", "login", "logout", "static"} | {path.split("/")[1] for _, path, _, _ in PAGES})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from otaru.domain.deployment import FAILURES, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
-from otaru.domain.events import Position
+from otaru.domain.events import Kind, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Answer, Rule, Subject, decide
@@ -197,10 +197,17 @@ async def members(
 
 
 async def events(
-    world: World, tenant: TenantId, after: Position, limit: int, subject: str | None = None, *, newest: bool = False
+    world: World,
+    tenant: TenantId,
+    after: Position,
+    limit: int,
+    subject: str | None = None,
+    *,
+    newest: bool = False,
+    kinds: Collection[Kind] = (),
 ) -> list[Recorded]:
-    """What happened after a position; with `newest`, before it and backwards."""
-    return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest))
+    """What happened after a position; with `newest`, before it and backwards. `kinds` empty means all."""
+    return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest, kinds))
 
 
 async def end_of_record(world: World) -> Position:
