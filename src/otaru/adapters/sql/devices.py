@@ -1,7 +1,7 @@
 """The inventory: devices with their tags, attributes, components and contacts."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -146,7 +146,10 @@ class SqlDevices:
             _SET_ATTRIBUTE,
             [(tenant, d.id, name, value) for d in added for name, value in d.attributes.items()],
         )
-        self.install(tenant, [(d.id, installed) for d in added for installed in d.installed])
+        facts = _last([(d.id, fact) for d in added for fact in d.installed])
+        self._install(tenant, facts)
+        came = Counter((fleet.hour_of(micros(i.at)), (i.component, i.version)) for i in facts.values())
+        fleet.move_components(self._session, tenant, came)
         self.contacts([(tenant, d.id, d.last_contact, d.address or "") for d in added if d.last_contact is not None])
         return fresh
 
@@ -205,19 +208,19 @@ class SqlDevices:
             raise NotFoundError(f"there is no device {id_}")
 
     def install(self, tenant: TenantId, installed: Sequence[tuple[DeviceId, Installed]]) -> None:
-        # The last one for each component counts: one statement does not change a row twice.
-        last = {
-            (device, i.component): (i.version, i.source.value, i.confirmed, micros(i.at)) for device, i in installed
-        }
-        rows = [(*key, *columns) for key, columns in sorted(last.items())]
+        last = _last(installed)
         moves: Counter[tuple[int, Component]] = Counter()
         for key, known in fleet.running(self._session, tenant, sorted(last)).items():
-            version, *_, at = last[key]
-            if known != version:
-                moves[fleet.hour_of(at), (key[1], version)] += 1
+            fact = last[key]
+            if known != fact.version:
+                moves[fleet.hour_of(micros(fact.at)), (fact.component, fact.version)] += 1
                 if known is not None:
-                    moves[fleet.hour_of(at), (key[1], known)] -= 1
+                    moves[fleet.hour_of(micros(fact.at)), (fact.component, known)] -= 1
         fleet.move_components(self._session, tenant, moves)
+        self._install(tenant, last)
+
+    def _install(self, tenant: TenantId, last: Mapping[tuple[DeviceId, str], Installed]) -> None:
+        rows = [(*key, i.version, i.source.value, i.confirmed, micros(i.at)) for key, i in sorted(last.items())]
         run_keyed(self._session, _INSTALLED, rows, _INSTALL, tenant)
 
     def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
@@ -260,6 +263,11 @@ class SqlDevices:
             _device(row, frozenset(tags.get(row[0], ())), attributes.get(row[0], {}), tuple(installed.get(row[0], ())))
             for row in fetch_keyed(self._session, _IDS, keys, _DEVICES_OF, tenant)
         ]
+
+
+def _last(installed: Sequence[tuple[DeviceId, Installed]]) -> dict[tuple[DeviceId, str], Installed]:
+    """The last fact of each component: it counts, and one statement does not change a row twice."""
+    return {(device, fact.component): fact for device, fact in installed}
 
 
 def _packed(standing: AutoConfirm | None) -> str | None:
