@@ -180,10 +180,6 @@ class Releases(Protocol):
         """Releases by product and version."""
         ...
 
-    def serves(self, tenant: TenantId, device: DeviceId, sha256: Sha256) -> bool:
-        """Whether an open or past deployment of this device is for a release that holds these bytes."""
-        ...
-
 
 class BlobRows(Protocol):
     """Which tenant owns which bytes. The bytes themselves are in `ports/blobs`."""
