@@ -20,6 +20,7 @@ from otaru.apps.console.pages import (
     device,
     device_form,
     devices,
+    events,
     new_rollout,
     overview,
     release,
@@ -43,6 +44,8 @@ ROLLOUTS = Permission.WRITE_ROLLOUTS
 
 PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("GET", "/", READ, overview.show),
+    ("POST", "/settings/halt", TENANT, overview.halt),
+    ("POST", "/settings/lift", TENANT, overview.lift),
     ("GET", "/devices", READ, devices.show),
     ("GET", "/devices/+count", READ, devices.count),
     ("GET", "/devices/+new", DEVICES, device_form.new),
@@ -66,6 +69,7 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/rollouts/{rollout}/orders", ROLLOUTS, rollouts.order),
     ("GET", "/rollouts/{rollout}/devices", READ, rollouts.devices),
     ("POST", "/rollouts/{rollout}/devices/{device}/cancel", ROLLOUTS, rollouts.cancel),
+    ("GET", "/events", READ, events.show),
 )
 """Method, address, what it needs, and the function that answers. A fixed step where a name may stand begins with `+`,
 which no name holds; of two that fit, the first counts."""

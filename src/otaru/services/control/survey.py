@@ -6,7 +6,7 @@ from datetime import datetime
 
 from otaru.domain.deployment import WAITING, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
-from otaru.domain.events import START, Position
+from otaru.domain.events import START, Kind, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Answer, Rule, Subject, decide
@@ -262,10 +262,17 @@ async def members(
 
 
 async def events(
-    world: World, tenant: TenantId, after: Position, limit: int, subject: str | None = None, *, newest: bool = False
+    world: World,
+    tenant: TenantId,
+    after: Position,
+    limit: int,
+    subject: str | None = None,
+    *,
+    newest: bool = False,
+    kinds: Collection[Kind] = (),
 ) -> list[Recorded]:
-    """What happened after a position; with `newest`, before it and backwards."""
-    return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest))
+    """What happened after a position; with `newest`, before it and backwards. `kinds` empty means all."""
+    return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest, kinds))
 
 
 async def of_rollout(world: World, tenant: TenantId, rollout: RolloutId, limit: int) -> list[Recorded]:
