@@ -16,7 +16,7 @@ from starlette.routing import Route, Router
 
 from otaru.apps.console import files, login, rendering
 from otaru.apps.console.call import Call
-from otaru.apps.console.pages import new_rollout, overview, rollouts
+from otaru.apps.console.pages import events, new_rollout, overview, rollouts
 from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, visitor
 from otaru.domain.access import Permission
 from otaru.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
@@ -29,9 +29,13 @@ Answer = Callable[[Request], Awaitable[Response]]
 READ = Permission.READ
 
 STEER = Permission.WRITE_ROLLOUTS
+TENANT = Permission.WRITE_TENANT
 
 PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("GET", "/", READ, overview.show),
+    ("POST", "/settings/halt", TENANT, overview.halt),
+    ("POST", "/settings/lift", TENANT, overview.lift),
+    ("GET", "/events", READ, events.show),
     ("GET", "/rollouts", READ, rollouts.index),
     ("GET", "/rollouts/new", STEER, new_rollout.show),
     ("POST", "/rollouts/new", STEER, new_rollout.create),

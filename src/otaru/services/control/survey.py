@@ -6,7 +6,7 @@ from datetime import datetime
 
 from otaru.domain.deployment import WAITING, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
-from otaru.domain.events import START, Position
+from otaru.domain.events import Kind, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Answer, Rule, Subject, decide
@@ -22,7 +22,6 @@ MAX_HISTORY = 100
 MAX_SHOWN_REPORTS = 1000
 
 _NOBODY = Tally({})
-_MAX_PAGES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,28 +202,17 @@ async def members(
 
 
 async def events(
-    world: World, tenant: TenantId, after: Position, limit: int, subject: str | None = None, *, newest: bool = False
+    world: World,
+    tenant: TenantId,
+    after: Position,
+    limit: int,
+    subject: str | None = None,
+    *,
+    newest: bool = False,
+    kinds: Collection[Kind] = (),
 ) -> list[Recorded]:
-    """What happened after a position; with `newest`, before it and backwards."""
-    return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest))
-
-
-async def of_rollout(world: World, tenant: TenantId, rollout: RolloutId, limit: int) -> list[Recorded]:
-    """What happened to a rollout, newest first."""
-
-    def look(tx: Tx) -> list[Recorded]:
-        # A device may be called as the rollout is: what happened to it stands under the same name.
-        found: list[Recorded] = []
-        before = START
-        for _ in range(_MAX_PAGES):
-            page = tx.events.page(tenant, before, MAX_HISTORY, str(rollout), newest_first=True)
-            found += [recorded for recorded in page if recorded.what.kind.startswith("rollout.")]
-            if len(page) < MAX_HISTORY or len(found) >= limit:
-                break
-            before = page[-1].at
-        return found[:limit]
-
-    return await world.store.read(look)
+    """What happened after a position; with `newest`, before it and backwards. `kinds` empty means all."""
+    return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest, kinds))
 
 
 async def end_of_record(world: World) -> Position:
