@@ -198,6 +198,14 @@ def test_members_are_read_page_by_page(api: httpx.Client, browser: httpx.Client)
     assert seen == [device["id"] for device in batch]
 
 
+def test_a_device_called_as_the_rollout_has_no_place_in_its_timeline(api: httpx.Client, browser: httpx.Client) -> None:
+    rollout = planned(api)["id"]
+    api.post("/devices", json={"id": str(rollout), "hardware": fresh("model")})
+    timeline = browser.get(f"/rollouts/{rollout}").text.partition('class="timeline"')[2].partition("</ol>")[0]
+    assert timeline.count("<li>") == 1
+    assert "Was planned" in timeline
+
+
 def form(page: httpx.Response) -> dict[str, str]:
     """The fields of the form as they stand."""
     found = dict(re.findall(r'<input[^>]*? name="([^"]+)"[^>]*? value="([^"]*)"', page.text))

@@ -41,6 +41,7 @@ READ = Permission.READ
 DEVICES = Permission.WRITE_DEVICES
 RELEASES = Permission.WRITE_RELEASES
 ROLLOUTS = Permission.WRITE_ROLLOUTS
+TENANT = Permission.WRITE_TENANT
 
 PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("GET", "/", READ, overview.show),

@@ -24,7 +24,6 @@ MAX_SHOWN_REPORTS = 1000
 MAX_USES = 100
 
 _NOBODY = Tally({})
-_MAX_PAGES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,24 +272,6 @@ async def events(
 ) -> list[Recorded]:
     """What happened after a position; with `newest`, before it and backwards. `kinds` empty means all."""
     return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest, kinds))
-
-
-async def of_rollout(world: World, tenant: TenantId, rollout: RolloutId, limit: int) -> list[Recorded]:
-    """What happened to a rollout, newest first."""
-
-    def look(tx: Tx) -> list[Recorded]:
-        # A device may be called as the rollout is: what happened to it stands under the same name.
-        found: list[Recorded] = []
-        before = START
-        for _ in range(_MAX_PAGES):
-            page = tx.events.page(tenant, before, MAX_HISTORY, str(rollout), newest_first=True)
-            found += [recorded for recorded in page if recorded.what.kind.startswith("rollout.")]
-            if len(page) < MAX_HISTORY or len(found) >= limit:
-                break
-            before = page[-1].at
-        return found[:limit]
-
-    return await world.store.read(look)
 
 
 async def end_of_record(world: World) -> Position:

@@ -12,7 +12,7 @@ from otaru.domain.ids import DeviceId, ProductName, RolloutId, Version
 from otaru.domain.release import ReleaseEvent
 from otaru.domain.rollout import ClassicRule, OnError, Policy, Rollout, RolloutEvent, RolloutState, Share
 from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError, PreconditionFailedError
-from otaru.services.control import artifacts, devices, feedback, releases, rollouts, survey, tenants
+from otaru.services.control import artifacts, devices, feedback, releases, rollouts, tenants
 from otaru.services.control import poll as poll_module
 from otaru.services.control.devices import NewDevice
 from otaru.services.control.poll import poll
@@ -355,14 +355,3 @@ async def test_retry_is_for_the_edition_that_was_seen(fleet: Fleet) -> None:
         await rollouts.retry(fleet.world, ACME, SYSTEM, rollout, edition=seen - 1)
     again = await rollouts.retry(fleet.world, ACME, SYSTEM, rollout, edition=seen)
     assert again.state is RolloutState.RUNNING
-
-
-async def test_a_device_called_as_a_rollout_does_not_hide_what_happened_to_it(fleet: Fleet) -> None:
-    await fleet.add("1")
-    rollout = await fleet.roll_out()
-    assert str(rollout) == "1"
-    for _ in range(survey.MAX_HISTORY):
-        await devices.new_token(fleet.world, ACME, SYSTEM, DeviceId("1"))
-    happened = await survey.of_rollout(fleet.world, ACME, rollout, 9)
-    assert [str(recorded.what.kind) for recorded in happened] == ["rollout.moved", "rollout.created"]
-    assert len(await survey.of_rollout(fleet.world, ACME, rollout, 1)) == 1
