@@ -11,6 +11,7 @@ import pytest
 from otaru.domain.access import Role
 from otaru.domain.ids import DEFAULT_TENANT, TenantId
 from tests.support.api import OTHER, Apis, added, fresh, planned, released
+from tests.support.ddi import eventually
 
 Login = Callable[..., httpx.Client]
 HOSTILE = "<script>alert('1')</script>\"&"
@@ -144,6 +145,8 @@ def fail_one(served: Apis, api: httpx.Client, words: str) -> tuple[int, str]:
     rollout = api.post("/rollouts", json=body).json()["id"]
     device = served.device(first["id"], first["token"])
     assert device.say(device.action(), "closed", "failure", words).status_code == 200
+    # The judge looks at it now: an order that is read before that and given after it would come too late.
+    eventually(lambda: api.get(f"/rollouts/{rollout}").json()["waves"][0]["state"] != "open")
     return rollout, str(first["id"])
 
 

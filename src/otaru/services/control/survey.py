@@ -6,7 +6,7 @@ from datetime import datetime
 
 from otaru.domain.deployment import WAITING, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
-from otaru.domain.events import START, Kind, Position
+from otaru.domain.events import Kind, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Answer, Rule, Subject, decide

@@ -12,7 +12,7 @@ from otaru.domain.ids import DeviceId, ProductName, RolloutId, Version
 from otaru.domain.release import ReleaseEvent
 from otaru.domain.rollout import ClassicRule, OnError, Policy, Rollout, RolloutEvent, RolloutState, Share
 from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError, PreconditionFailedError
-from otaru.services.control import artifacts, devices, feedback, releases, rollouts, tenants
+from otaru.services.control import artifacts, devices, feedback, releases, rollouts, survey, tenants
 from otaru.services.control import poll as poll_module
 from otaru.services.control.devices import NewDevice
 from otaru.services.control.poll import poll
