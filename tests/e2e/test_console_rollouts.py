@@ -161,6 +161,7 @@ def test_failures_are_told_with_their_last_words_and_tried_again(
     members = browser.get(f"/rollouts/{rollout}/devices?state=failures").text
     assert f'href="/devices/{device}"' in members
     assert members.count('id="member-') == 1
+    assert "failed: no boot" in browser.get(f"/devices/{device}").text
     assert give(browser, rollout, "retry", state="succeeded").status_code == 409
     assert give(browser, rollout, "retry", state=["failed", "silent"]).status_code == 303
     assert api.get(f"/rollouts/{rollout}").json()["counts"] == {"scheduled": 2}

@@ -162,7 +162,7 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
             raise NotFoundError(f"there is no device {device}")
         subject = entry.subject
         if (alone := _of_itself(subject)) is not None:
-            return [alone]
+            return [_after(alone, tx.deployments.of_device(tenant, device, 1))]
         answers = [_told(tx, tenant, subject, now)]
         for membership in subject.memberships:
             plan = tx.rollouts.plan(tenant, membership.rollout)
