@@ -133,9 +133,10 @@ def _search(growth: Growth) -> Section:
     }
     return Section(
         "Search pages by fleet",
-        f"`GET /api/v1/devices?q=…&limit={questions.LIMIT}`, the whole call over a connection with keep-alive, beside the"
-        " statements that fetch the same rows, in a process of their own and without an answer being made of them, and beside Otaru's own statements in that process;"
-        f" {len(growth.searches[0].ours_s)} rounds each. “deep” begins behind nine tenths of the fleet.",
+        f"`GET /api/v1/devices?q=…&limit={questions.LIMIT}`, the whole call over a connection with keep-alive, beside"
+        " hand-written statements that fetch the same rows and make no answer of them, and beside Otaru's own statements"
+        f" without the REST API; {len(growth.searches[0].ours_s)} rounds each. “deep” begins behind nine tenths of the"
+        " fleet.",
         _SEARCH_HEAD,
         [
             (*_duel_row(duel), shown(millis(duel.inner_s)), f"{p95(duel.inner_s) / p95(duel.bare_s):.3g}")
@@ -200,8 +201,8 @@ def _footprint(growth: Growth) -> Section:
     return Section(
         "Start-up and memory by fleet",
         f"Start-up is from the command to the answer to a first device's poll, {len(found[0].starts_s)} times. Memory is what"
-        " the process has resident (MiB): at rest after its start, after one device in a hundred has polled, after all"
-        " have, and after all have polled again as members of a rollout whose wave has not come.",
+        " the process has resident (MiB): at rest after its start, after one device in a hundred has polled, and after all"
+        " have, each a member of a rollout whose wave has not come.",
         ("devices", "start-up s", *stages),
         rows,
         {

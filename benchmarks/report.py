@@ -110,10 +110,10 @@ class Run:
 
 def markdown(run: Run, plots: str) -> str:
     """The whole report; `plots` is where its pictures are, seen from it."""
+    how = " --quick" if run.quick else ""
     parts = [
         "# Results of the benchmarks",
-        f"Written by `python -m benchmarks{' --quick' if run.quick else ''}` on {run.began} in {run.took_s / 60:.0f} minutes."
-        " How to read it: README.md beside it.",
+        f"Written by `python -m benchmarks{how}` on {run.began}, in {run.took_s / 60:.0f} minutes. See README.md beside it.",
         "## Goals",
         _table(
             ("what", "devices", "goal", "aim", "median", "least to greatest of the rounds", ""),
