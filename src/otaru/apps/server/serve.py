@@ -73,7 +73,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     async with wiring.world(settings) as world:
         runtime = Runtime(world, settings)
         ddi, web = DdiRoad(world, settings), api.application(runtime)
-        public = Server(config(Shell(ddi, web, _ready(runtime)), settings))
+        public = Server(config(Shell(ddi, web, _ready(runtime), poll=ddi.at_once), settings))
         local = Server(config(Shell(ddi, web, _ready(runtime), local_admin=True)))
         stop = _stopper(runtime, public, local)
         loop = asyncio.get_running_loop()
