@@ -1,8 +1,9 @@
 """Planning a rollout and starting it, through the REST API, against the bare statements.
 
 The bare statement of planning inserts a row for each device that fits and does not run the version, into the same table
-with the same indexes, in the order of the key, and commits: what the database cannot do without. It draws no ranks,
-gives no waves and counts nothing. Starting a wave is compared with a commit of one changed row.
+with the same indexes, in the order of the key, and commits: what the database cannot do without. Its ranks are numbers
+of the same size that nobody has sorted; it gives no waves and counts nothing. Starting a wave is compared with a commit
+of one changed row.
 """
 
 from benchmarks.duel import Caller, Duel, bare, fight, timed
@@ -14,7 +15,7 @@ WAVES = ["1%", "5%", "10%", "20%", "40%", "60%", "80%", "100%"]
 
 _BARE = """
 INSERT INTO deployment (tenant, rollout, device, attempt, current, state, segment, wave, rank, changed_at)
-SELECT v.tenant, :rollout, v.device, 1, true, 'scheduled', 0, 0, 0, 0 FROM device v
+SELECT v.tenant, :rollout, v.device, 1, true, 'scheduled', 0, 0, v.lot % 1000000, v.created_at FROM device v
 WHERE v.tenant = :tenant AND v.lifecycle = 'active' AND v.model IN ('model-0', 'model-1', 'model-2', 'model-3')
 AND NOT EXISTS (SELECT 1 FROM device_component c WHERE c.tenant = v.tenant AND c.device = v.device
   AND c.component = 'app' AND c.version = '1.1.0')
