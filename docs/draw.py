@@ -1,5 +1,7 @@
-"""Draws what docs take from the code: state diagrams and the command line's pages. `make docs` runs it; a test compares."""
+"""Draws what docs take from the code: floors, state diagrams and the command line's pages. `make docs` runs it; a test compares."""
 
+import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,32 @@ def drawn(machine: Machine[Any, Any]) -> str:
     )
 
 
+def floors() -> str:
+    """The floors of the house, as import-linter holds them; what stands side by side knows nothing of one another."""
+    settings = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    stacks = [
+        (contract["containers"][0], [layer.split(" | ") for layer in contract["layers"]])
+        for contract in settings["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    ]
+    lines = [
+        "<!-- Drawn by docs/draw.py from the contracts in pyproject.toml. Change them, then `make docs`. -->",
+        "```mermaid",
+    ]
+    lines += ["flowchart TD"]
+    for number, (container, layers) in enumerate(stacks):
+        lines += [f"    subgraph s{number} [{container}]"]
+        lines += [f"        s{number}{room}[{room}]" for layer in layers for room in layer]
+        lines += [
+            f"        s{number}{upper} --> s{number}{lower}"
+            for above, below in pairwise(layers)
+            for upper in above
+            for lower in below
+        ]
+        lines += ["    end"]
+    return "\n".join([*lines, "```", ""])
+
+
 def commands() -> str:
     """The page of the command line: the help text of each command."""
     parts = [
@@ -62,6 +90,7 @@ def main() -> None:
     folder = Path(__file__).parent
     for machine in MACHINES:
         (folder / "diagrams" / f"{machine.name}.md").write_text(drawn(machine), encoding="utf-8")
+    (folder / "diagrams" / "floors.md").write_text(floors(), encoding="utf-8")
     (folder / "cli.md").write_text(commands(), encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ import pytest
 from otaru import errors
 from otaru.apps.server.settings import Settings
 from otaru.domain.events import Kind
+from otaru.domain.offer import Rule
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -46,6 +47,21 @@ def test_diagrams_are_drawn_from_the_tables() -> None:
     for machine in draw.MACHINES:
         page = DOCS / "diagrams" / f"{machine.name}.md"
         assert page.read_text() == draw.drawn(machine), f"{page.name} is old: make docs"
+
+
+def test_the_floors_are_drawn_from_the_contracts() -> None:
+    assert (DOCS / "diagrams/floors.md").read_text() == drawing().floors(), "floors.md is old: make docs"
+
+
+def test_the_walks_through_the_code_name_files_that_are_there() -> None:
+    named = re.findall(r"`((?:src|tests)/[\w/.]+)`", (DOCS / "architecture.md").read_text())
+    assert len(named) > 30
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_rule_has_its_line_in_the_decision_tree() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (DOCS / "my-device-did-not-update.md").read_text(), re.MULTILINE)
+    assert rows == [str(rule) for rule in Rule]
 
 
 def test_the_command_line_is_documented_as_it_is() -> None:

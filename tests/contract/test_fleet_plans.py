@@ -12,7 +12,7 @@ from otaru.adapters.sql.engine import open_writer
 from otaru.adapters.sql.migrate import upgrade
 from otaru.domain.deployment import Event, Report, State
 from otaru.domain.device import Installed, Source
-from otaru.domain.ids import ActionId, DeviceId, RolloutId, Sha256, Version
+from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.domain.targeting import parse
 from tests.support.databases import SqliteDatabases
 from tests.support.fleet import HERE, NOW, Shelf, a_device, a_release, a_rollout, open_shelf
@@ -88,7 +88,6 @@ def installed(shelf: Shelf) -> None:
         lambda s: s.devices.count(HERE, parse("tag==lab;attr.a==b*")),
         lambda s: s.releases.get(HERE, "app", "1.1.0"),
         lambda s: s.releases.add(HERE, a_release("3")),
-        lambda s: s.releases.serves(HERE, DEV, Sha256("a" * 64)),
         lambda s: s.rollouts.plan(HERE, ONE),
         lambda s: s.rollouts.save(HERE, a_rollout()),
         lambda s: s.rollouts.tallies(HERE, ONE),

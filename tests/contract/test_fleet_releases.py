@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from otaru.domain.deployment import State
 from otaru.domain.device import Hardware
-from otaru.domain.ids import DeviceId, ProductName, TenantId, Version
+from otaru.domain.ids import ProductName, TenantId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
 from otaru.errors import NotFoundError
 from tests.support.fleet import (
@@ -16,9 +15,7 @@ from tests.support.fleet import (
     THERE,
     Shelf,
     a_blob,
-    a_device,
     a_release,
-    a_rollout,
     later,
     open_shelf,
 )
@@ -93,23 +90,6 @@ def test_pages_are_complete_and_without_duplicates(shelf: Shelf) -> None:
                 seen += page
                 after = (page[-1].product, page[-1].version)
             assert seen == wanted
-
-
-def test_bytes_are_served_to_devices_that_were_told_of_them(shelf: Shelf) -> None:
-    told, scheduled, stranger = DeviceId("told"), DeviceId("scheduled"), DeviceId("stranger")
-    ours, other = a_blob("a").sha256, a_blob("c").sha256
-    shelf.releases.add(HERE, a_release())
-    shelf.devices.add(HERE, [(a_device(name), b"h") for name in ("told", "scheduled")])
-    shelf.launch(HERE, a_rollout(), a_release())
-    assert not shelf.releases.serves(HERE, told, ours)
-    shelf.move(HERE, 1, told, State.OFFERED)
-    assert shelf.releases.serves(HERE, told, ours)
-    shelf.move(HERE, 1, told, State.FAILED)
-    assert shelf.releases.serves(HERE, told, ours)
-    assert not shelf.releases.serves(HERE, told, other)
-    assert not shelf.releases.serves(HERE, scheduled, ours)
-    assert not shelf.releases.serves(HERE, stranger, ours)
-    assert not shelf.releases.serves(THERE, told, ours)
 
 
 def test_a_tenant_sees_and_changes_its_own_releases_only(shelf: Shelf) -> None:

@@ -1,14 +1,17 @@
 """The port `Rollouts`, on both engines."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import time, timedelta
 from random import Random
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from otaru.adapters.sql.packed import pack
 from otaru.adapters.sql.tables import deployment, rollout_segment
+from otaru.adapters.sql.tables import rollout as table
 from otaru.domain.deployment import State
 from otaru.domain.device import Hardware, Lifecycle, lot
 from otaru.domain.evidence import Tally
@@ -23,6 +26,7 @@ from otaru.domain.rollout import (
     WaveState,
     draw,
 )
+from otaru.domain.schedule import Window
 from otaru.domain.targeting import parse
 from otaru.errors import NotFoundError
 from tests.support.fleet import HERE, NOW, RPI, THERE, Shelf, a_device, a_release, a_rollout, later, open_shelf
@@ -39,6 +43,7 @@ STAGED = Policy(
     on_error=OnError.STOP,
     urgency=Urgency.SOFT,
     consent=True,
+    window=Window(time(22, 30), timedelta(minutes=90), "Europe/Paris"),
 )
 
 
@@ -91,6 +96,15 @@ def test_a_rollout_comes_back_as_it_was_saved(shelf: Shelf) -> None:
     assert shelf.rollouts.next_id(HERE) == 2
     assert shelf.rollouts.get(HERE, RolloutId(2)) is None
     assert shelf.rollouts.plan(HERE, RolloutId(2)) is None
+
+
+def test_a_policy_that_was_stored_before_windows_has_none(shelf: Shelf) -> None:
+    release = shelf.stock(HERE, FLEET)
+    stored = shelf.launch(HERE, a_rollout(1, policy=STAGED), release)
+    older = {name: value for name, value in json.loads(pack(STAGED)).items() if name != "window"}
+    shelf.session.connection.execute(update(table).values(policy=json.dumps(older)))
+    found = shelf.rollouts.get(HERE, ONE)
+    assert found == replace(stored, policy=replace(STAGED, window=None))
 
 
 def test_an_unknown_rollout_cannot_be_saved(shelf: Shelf) -> None:

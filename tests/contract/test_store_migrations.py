@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
 from otaru.adapters.sql import tables
 from otaru.adapters.sql.engine import open_reader, open_writer
-from otaru.adapters.sql.migrate import check, upgrade
+from otaru.adapters.sql.migrate import check, config, upgrade
 from otaru.errors import DataFolderError, InvalidInputError
 from tests.conftest import Databases
 
@@ -31,13 +32,26 @@ def engine(empty: str) -> Iterator[Engine]:
 
 
 SHAPE = {
-    "sqlite": "SELECT type, name, replace(replace(sql, char(10), ''), char(9), '') FROM sqlite_master"
-    " WHERE name NOT LIKE 'sqlite%' AND tbl_name <> 'alembic_version' ORDER BY 1, 2",
+    # Columns as SQLite reads them: a column that was added later stands elsewhere in the statement.
+    "sqlite": """
+    SELECT m.name, c.cid || '', c.name, c.type, c."notnull" || '', coalesce(c.dflt_value, '') || c.pk
+    FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT IN ('alembic_version', 'sqlite_stat1')
+    UNION ALL SELECT m.name, i.name, i.origin, i."unique" || '', i.partial || '', coalesce(x.sql, '')
+    FROM sqlite_master m, pragma_index_list(m.name) i LEFT JOIN sqlite_master x ON x.name = i.name
+    WHERE m.type = 'table' AND m.name NOT IN ('alembic_version', 'sqlite_stat1')
+    UNION ALL SELECT m.name, i.name, x.name, x.seqno || '', '', ''
+    FROM sqlite_master m, pragma_index_list(m.name) i, pragma_index_info(i.name) x
+    WHERE m.type = 'table' AND m.name NOT IN ('alembic_version', 'sqlite_stat1')
+    ORDER BY 1, 2, 3, 4""",
     "postgresql": "SELECT table_name, column_name, data_type, collation_name, is_nullable, column_default"
     " FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'"
     " UNION ALL SELECT tablename, indexname, indexdef, '', '', '' FROM pg_indexes"
     " WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1, 2",
 }
+
+
+SCRIPTS = ScriptDirectory.from_config(config())
+REVISIONS = [script.revision for script in reversed(list(SCRIPTS.walk_revisions()))]
 
 
 def shape(engine: Engine) -> list[tuple[object, ...]]:
@@ -46,7 +60,7 @@ def shape(engine: Engine) -> list[tuple[object, ...]]:
 
 
 def test_they_make_what_the_tables_say(empty: str, engine: Engine, databases: Databases) -> None:
-    assert upgrade(empty) == ["0001"]
+    assert upgrade(empty) == REVISIONS
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
     made = open_writer(databases.empty())
@@ -68,22 +82,22 @@ def test_processes_that_start_together_all_end_well(empty: str) -> None:
     command = [sys.executable, "-c", program, empty]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate(timeout=120)[0].strip() for process in processes]
-    assert sorted(outputs) == ["['0001']", "[]"]
+    assert sorted(outputs) == sorted([str(REVISIONS), "[]"])
 
 
 def test_threads_that_start_together_all_end_well(empty: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        assert sorted(pool.map(upgrade, [empty] * 4)) == [[], [], [], ["0001"]]
+        assert sorted(pool.map(upgrade, [empty] * 4)) == [[], [], [], REVISIONS]
 
 
 def test_check_tells_the_states_apart(empty: str, engine: Engine) -> None:
     if engine.dialect.name == "postgresql":
         state = check(empty)
-        assert (state.current, state.pending, state.ok) == (None, ("0001",), False)
+        assert (state.current, state.pending, state.ok) == (None, tuple(REVISIONS), False)
     upgrade(empty)
     state = check(empty)
     assert state.ok
-    assert state.current == state.head == "0001"
+    assert state.current == state.head == REVISIONS[-1]
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE report"))
     assert check(empty).problems == ("table report is missing",)

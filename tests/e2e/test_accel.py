@@ -4,12 +4,8 @@ import asyncio
 import grp
 import http.client
 import os
-import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,33 +15,19 @@ from otaru.apps.server.body import Message, Receive, Scope, Send
 from otaru.apps.server.files import serve_artifact
 from otaru.domain.ids import sha256
 from tests.support.blobs import content, digest, put
-from tests.support.engine import Engine, free_port, running, until
+from tests.support.engine import Engine, running
+from tests.support.nginx import PROGRAM, nginx, nginx_folder, written
 
-pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="nginx is not installed")
 
 DATA = content(1, 2_000_000)
-DOCS = Path(__file__).parents[2] / "docs" / "behind-a-proxy.md"
 
-CONFIG = """
-{user}
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    sendfile on;
+SERVER = """
     server {{
         listen 127.0.0.1:{port};
         location / {{ proxy_pass http://127.0.0.1:{upstream}; proxy_http_version 1.1; }}
 {location}
     }}
-}}
 """
 
 
@@ -63,50 +45,10 @@ class Files:
         await serve_artifact(scope, receive, counted, self.blobs, name, filename="größe.swu", x_accel="/_otaru/")
 
 
-def _location(root: Path) -> str:
-    """What the page tells an operator to write."""
-    found = re.search(r"location /_otaru/ \{.*?\n    \}", DOCS.read_text(), re.DOTALL)
-    assert found is not None
-    return found[0].replace("/var/lib/otaru/artifacts/", f"{root}/")
-
-
-@contextmanager
-def _nginx(folder: Path, root: Path, upstream: int) -> Iterator[int]:
-    user = "user www-data www-data;" if os.geteuid() == 0 else ""
-    for _ in range(5):  # somebody may take the port before nginx does
-        port = free_port()
-        config = folder / "nginx.conf"
-        config.write_text(
-            CONFIG.format(user=user, folder=folder, port=port, upstream=upstream, location=_location(root))
-        )
-        process = subprocess.Popen(["nginx", "-e", "stderr", "-p", folder, "-c", config], stderr=subprocess.DEVNULL)
-        try:
-            until(lambda p=port, n=process: _answers(p) or n.poll() is not None, "nginx answered")  # type: ignore[misc]
-            if process.poll() is None:
-                yield port
-                return
-        finally:
-            process.terminate()
-            process.wait(30)
-    raise AssertionError("nginx does not start")
-
-
-def _answers(port: int) -> bool:
-    with closing(http.client.HTTPConnection("127.0.0.1", port)) as client:
-        try:
-            client.connect()
-        except ConnectionRefusedError:
-            return False
-    return True
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Not pytest's own: nginx's workers are another user and may not pass those."""
-    path = Path(tempfile.mkdtemp(prefix="otaru-accel-"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path)
+    with nginx_folder() as path:
+        yield path
 
 
 @pytest.fixture
@@ -134,8 +76,9 @@ def engine(app: Files) -> Iterator[Engine]:
 
 @pytest.fixture
 def client(engine: Engine, folder: Path) -> Iterator[http.client.HTTPConnection]:
+    location = written("location /_otaru/").replace("/var/lib/otaru/artifacts/", f"{folder}/artifacts/")
     with (
-        _nginx(folder, folder / "artifacts", engine.port) as port,
+        nginx(folder, lambda port: SERVER.format(port=port, upstream=engine.port, location=location)) as port,
         closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as client,
     ):
         yield client

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,26 @@ def test_watching_ends_with_5_when_devices_failed(server: Serving, image: Path) 
     assert tell(server, "rollout", "retry", number)["state"] == "running"
     dev.end("success")
     assert tell(server, "rollout", "watch", number, "--timeout", "60")["counts"] == {"succeeded": 1}
+
+
+def test_a_rollout_with_a_maintenance_window(server: Serving, image: Path) -> None:
+    device(server, "night-1")
+    release(server, image, "night")
+    opens = (datetime.now(UTC) + timedelta(hours=12)).strftime("%H:00")  # noqa: TID251 - far from now, whenever that is
+    number = rollout(server, "night", "id==night-1", "--window", f"{opens}/2h")
+    assert f"window {opens}/2h UTC" in call(server, "rollout", "show", number).stdout
+    (answer,) = tell(server, "device", "why", "night-1")["answers"]
+    assert answer["rule"] == "window"
+    assert f"The maintenance window {opens}/2h UTC is shut: it opens at " in answer["because"]
+    wanted = ("--release", "night:1.1.0", "--target", "id==night-1")
+    preview = tell(server, "rollout", "preview", *wanted, "--window", "22:30/90m Europe/Paris")
+    assert preview["members"] == 1
+    for wrong, said in (
+        ("22:30", "Write the time it opens"),
+        ("22:30/1h Mars/Olympus", "Mars/Olympus"),
+        ("22:30/25h", "24 hours"),
+    ):
+        refused("rollout", "create", *wanted, "--window", wrong, code=2, said=said, **server.env)
 
 
 def test_watching_a_rollout_that_pauses_and_is_stopped(server: Serving, image: Path) -> None:

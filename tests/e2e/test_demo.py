@@ -106,7 +106,7 @@ def is_clean(data: Path, said: str) -> None:
 def test_it_runs_to_its_end(data: Path) -> None:
     first = demo(data, "--bad-firmware", "0").stdout
     assert re.search(r"API docs: http://127\.0\.0\.1:\d+/api/docs", first)
-    assert re.search(r"One-time login: http://127\.0\.0\.1:\d+/login\?code=\S+", first)
+    assert re.search(r"Console, by a link that works once: http://127\.0\.0\.1:\d+/login\?code=\S+", first)
     assert "Published greatfet-usb 2025.0.0 (118968 bytes, greatfet-one:r0, greatfet-one:r1, greatfet-one:r2)" in first
     assert re.search(r"demo-50 was refused [1-9]\d* times \(401\)", first)
     assert "Rollout 1 of greatfet-usb 2026.0.0 is finished." in first

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,13 @@ def test_the_base_install_is_a_client_and_says_what_it_lacks(wheel: Path, tmp_pa
     assert 'pip install "otaru[server]"' in serve.stderr
     packages = {p.name.split("-")[0].lower() for p in (tmp_path / "base").glob("lib/*/site-packages/*.dist-info")}
     assert not packages & {"sqlalchemy", "fastapi", "uvicorn", "numpy", "aiohttp"}
+
+
+def test_the_wheel_has_what_pages_are_made_of(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        names = {name.removeprefix("otaru/apps/console/") for name in packed.namelist()}
+    assert {"templates/base.html", "static/css/parts.css", "static/js/live.js"} <= names
+    assert {f"static/vendor/{name}" for name in ("htmx.min.js", "icons.svg", "uPlot.esm.js", "LICENSES.txt")} <= names
 
 
 def test_the_server_install_serves(wheel: Path, tmp_path: Path) -> None:

@@ -119,9 +119,17 @@ class TestCredentials:
         assert answer.status_code == 404
         assert answer.json()["code"] == "not_found"
 
-    @pytest.mark.parametrize("tenant", ["NOBODY", "default", "x" * 500, "%00"])
+    @pytest.mark.parametrize("tenant", ["NOBODY", "defaults", "x" * 500, "%00"])
     def test_unknown_tenant(self, device: DdiDevice, tenant: str) -> None:
         assert device.get(f"/{tenant}/controller/v1/{device.id}").status_code == 404
+
+    @pytest.mark.parametrize("tenant", ["default", "Default"])
+    def test_tenant_in_any_case(self, operator: Operator, device: DdiDevice, tenant: str) -> None:
+        # As in hawkBit; links name it as it is called.
+        answer = device.get(f"/{tenant}/controller/v1/{device.id}")
+        assert answer.json()["_links"]["configData"]["href"] == f"{operator.server.url}{device.base}/configData"
+        wrong = device.get(f"/{tenant}/controller/v1/{device.id}", headers={"Authorization": "TargetToken x"})
+        assert wrong.status_code == 401
 
     def test_scheme_in_any_case(self, device: DdiDevice) -> None:
         assert device.get(headers={"Authorization": f"targettoken {device.token}"}).status_code == 200

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import trustme
 
 from tests.support import swu
+from tests.support.certificates import authority, bundle, server_tls
 from tests.support.ddi import DdiDevice, Operator, eventually
 from tests.support.proxy import Proxy, proxy
 from tests.support.server import Serving, serving
@@ -179,21 +179,33 @@ def test_ten_at_once(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_over_tls(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    chain, key, ca = tmp_path / "chain.pem", tmp_path / "key.pem", tmp_path / "ca.pem"
-    certificate.private_key_pem.write_to_path(key)
-    for blob in certificate.cert_chain_pems:
-        blob.write_to_path(chain, append=True)
-    authority.cert_pem.write_to_path(ca)
-    trust = ssl.create_default_context(cafile=str(ca))
+    tls = server_tls(tmp_path)
+    trust = ssl.create_default_context(cafile=str(tls.ca))
     with ExitStack() as stack:
-        options = ("--tls-cert", str(chain), "--tls-key", str(key))
-        server = stack.enter_context(serving(tmp_path / "data", *options))
+        server = stack.enter_context(serving(tmp_path / "data", *tls.options))
         assert server.url.startswith("https://")
         bench = prepared(server, stack, tmp_path, trust)
         device = stack.enter_context(swupdate("swu-tls", tmp_path))
-        known = bench.adopt(device, cafile=ca)
+        known = bench.adopt(device, cafile=tls.ca)
+        bench.operator.rollout(known, bench.image(device))
+        device.start()
+        bench.until_installed(device, known)
+        device.restart("-c 2")
+        bench.until_state(device, known, "succeeded")
+
+
+def test_by_client_certificate(tmp_path: Path) -> None:
+    tls, root = server_tls(tmp_path), authority("Our devices")
+    trust = ssl.create_default_context(cafile=str(tls.ca))
+    options = (*tls.options, "--client-ca", str(bundle(tmp_path, root)), "--device-listen", "127.0.0.1:0")
+    with ExitStack() as stack:
+        # Links to the public address would lead nowhere: everything has to come from where the device polls.
+        server = stack.enter_context(serving(tmp_path / "data", *options, "--public-url", "https://127.0.0.1:1"))
+        bench = prepared(server, stack, tmp_path, trust)
+        device = stack.enter_context(swupdate("swu-cert", tmp_path))
+        known = bench.operator.device(id_="swu-cert")
+        files = root.device("swu-cert", "DEFAULT", days=36_500).files(tmp_path, "device")
+        device.configure(server.device_url, files, bench.signer.certificate, tls.ca)
         bench.operator.rollout(known, bench.image(device))
         device.start()
         bench.until_installed(device, known)

@@ -49,6 +49,15 @@ class Apis:
         headers = {"Authorization": f"Bearer {self.secrets[tenant, role]}"}
         return httpx.Client(base_url=f"{self.server.url}/api/v1", headers=headers, timeout=30, **options)
 
+    @contextmanager
+    def visitor(self, role: Role = Role.ADMIN, tenant: TenantId = DEFAULT_TENANT) -> Iterator[httpx.Client]:
+        """Somebody who has logged in to the console; asks as browsers do."""
+        headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+        with httpx.Client(base_url=self.server.url, headers=headers, timeout=30) as client:
+            answer = client.post("/login", data={"token": self.secrets[tenant, role]})
+            assert answer.status_code == 303, answer.text
+            yield client
+
 
 @contextmanager
 def apis(data: Path) -> Iterator[Apis]:

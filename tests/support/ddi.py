@@ -4,11 +4,9 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
-
-from tests.support.server import Serving
 
 T = TypeVar("T")
 
@@ -56,7 +54,7 @@ class DdiDevice:
 
     def action(self, name: str = "deploymentBase") -> str:
         """The number of the action that a poll links to."""
-        return self.links()[name].rpartition("/")[2]
+        return self.links()[name].rpartition("/")[2].lstrip("0")
 
     def say(
         self, action: str, execution: str, finished: str = "none", *details: str, on: str = "deploymentBase"
@@ -76,11 +74,18 @@ class DdiDevice:
         return self.request("PUT", "configData", json=body)
 
 
+class Address(Protocol):
+    """Where a server is."""
+
+    url: str
+    token: str
+
+
 @dataclass
 class Operator:
     """Whoever runs the server, by the REST API; what is made gets names that no other test uses."""
 
-    server: Serving
+    server: Address
     http: httpx.Client
     devices: httpx.Client
 

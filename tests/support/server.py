@@ -54,6 +54,11 @@ class Serving:
         """What a command line needs to reach it."""
         return {"OTARU_SERVER": self.url, "OTARU_TOKEN": self.token}
 
+    @property
+    def device_url(self) -> str:
+        """Where devices show certificates (`device_listen`)."""
+        return next(line.split()[-1] for line in self.output if line.startswith("Devices with certificates"))
+
     def api(self, **options: Any) -> httpx.Client:
         """A client of the REST API with an admin's token."""
         headers = {"Authorization": f"Bearer {self.token}"}

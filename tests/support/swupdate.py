@@ -19,7 +19,7 @@ _START = Path(tempfile.gettempdir()) / "otaru-tests-swupdate.lock"
 
 _CONFIG = """globals : {{ loglevel = 5; public-key-file = "{certificate}"; }};
 suricatta : {{
-    tenant = "DEFAULT"; id = "{device}"; url = "{url}"; targettoken = "{token}";
+    tenant = "DEFAULT"; id = "{device}"; url = "{url}";
     retry = 10; retrywait = 1; {more}
 }};
 identify : (
@@ -43,10 +43,17 @@ class Swupdate:
         """The file that an update writes."""
         return self.folder / "installed.bin"
 
-    def configure(self, url: str, token: str, certificate: Path, cafile: Path | None = None) -> None:
-        """Tell it its server, and whom to trust."""
-        more = f'cafile = "{cafile}";' if cafile is not None else ""
-        config = _CONFIG.format(certificate=certificate, device=self.device, url=url, token=token, more=more)
+    def configure(
+        self, url: str, credential: str | tuple[str, str], certificate: Path, cafile: Path | None = None
+    ) -> None:
+        """Tell it its server, whom to trust, and its token or the files of its own certificate and key."""
+        if isinstance(credential, str):
+            more = f'targettoken = "{credential}";'
+        else:
+            more = f'sslcert = "{credential[0]}"; sslkey = "{credential[1]}";'
+        if cafile is not None:
+            more += f' cafile = "{cafile}";'
+        config = _CONFIG.format(certificate=certificate, device=self.device, url=url, more=more)
         (self.folder / "swupdate.cfg").write_text(config)
 
     def start(self, *options: str) -> None:

@@ -109,6 +109,9 @@ FAILURES = frozenset({State.FAILED, State.REVERTED, State.SILENT})
 
 RETRIABLE = FAILURES | {State.REJECTED, State.CANCELLED}
 
+WAITING = frozenset({State.AWAITING_CONSENT, State.POSTPONED})
+"""The device has been told and a yes is waited for: its own, or its owner's."""
+
 IN_FLIGHT = OPEN - {State.POSTPONED}
 
 

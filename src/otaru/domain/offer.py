@@ -1,7 +1,7 @@
 """Why a device gets an offer, or not: one ordered list of rules, the first that fails is the answer.
 
 The poll, the plan's preview and "why not updated?" all ask here (DOMAIN.md). The rules that later issues bring
-(windows, limits, conditions) take their places in this order.
+(limits, conditions) take their places in this order.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
 from otaru.domain.rollout import Rollout, RolloutState
+from otaru.domain.schedule import Window
 
 
 class Rule(StrEnum):
@@ -28,6 +29,7 @@ class Rule(StrEnum):
     FITS = "fits"
     INSTALLED = "installed"
     BUSY = "busy"
+    WINDOW = "window"
     CONSENT = "consent"
     OFFER = "offer"
 
@@ -81,12 +83,18 @@ class Answer:
     because: str
     membership: Membership | None = None
     artifact: Artifact | None = None
+    ask_at: datetime | None = None
+    """Where only time is waited for: when this device should ask again at the latest."""
 
 
 def decide(subject: Subject, plan: Plan, membership: Membership, *, halted: bool, now: datetime) -> Answer:
     """Whether `subject` is offered its share in one rollout, and why."""
-    del now  # windows and deadlines (issue "Rollouts") read it; time is a fact like any other
-    rollout, release = plan.rollout, plan.release
+    return _barred(subject, plan, membership, halted=halted) or _fit(subject, plan, membership, now)
+
+
+def _barred(subject: Subject, plan: Plan, membership: Membership, *, halted: bool) -> Answer | None:
+    """The rules that ask whether anything may be offered at all: device, tenant, rollout and wave."""
+    rollout = plan.rollout
     if subject.lifecycle is not Lifecycle.ACTIVE:
         return Answer(Rule.DEVICE_ACTIVE, f"The device is {subject.lifecycle}.")
     if halted:
@@ -100,6 +108,12 @@ def decide(subject: Subject, plan: Plan, membership: Membership, *, halted: bool
         return Answer(
             Rule.DUE, f"Its wave has not opened: it is number {membership.rank + 1}, rollout {rollout.id} {word}."
         )
+    return None
+
+
+def _fit(subject: Subject, plan: Plan, membership: Membership, now: datetime) -> Answer:
+    """The rules that ask whether this release suits this device now."""
+    rollout, release = plan.rollout, plan.release
     if release.state not in {ReleaseState.PUBLISHED, ReleaseState.DEPRECATED}:
         return Answer(Rule.WITHDRAWN, f"Release {release.product} {release.version} is {release.state}.")
     artifact = release.artifact_for(subject.hardware)
@@ -110,9 +124,18 @@ def decide(subject: Subject, plan: Plan, membership: Membership, *, halted: bool
         return Answer(Rule.INSTALLED, f"{artifact.component} {release.version} is installed already.", membership)
     if (busy := subject.open) is not None and busy is not membership:
         return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
+    if (window := rollout.policy.window) is not None and not window.open_at(now):
+        return _shut(window, rollout, membership, now)
     if rollout.policy.consent and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
+
+
+def _shut(window: Window, rollout: Rollout, membership: Membership, now: datetime) -> Answer:
+    opens = window.next_opening(now)
+    # Who would sleep past the opening is woken in its first half, in the order of the ranking: a fleet does not come at once.
+    ask_at = opens + window.duration / 2 * (membership.rank / max(rollout.size, 1)) if opens else None
+    return Answer(Rule.WINDOW, window.words(now), membership, ask_at=ask_at)
 
 
 def first_due(subject: Subject, plans: Sequence[Plan], *, halted: bool, now: datetime) -> list[Answer]:

@@ -29,6 +29,8 @@ class Token:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    parent: TokenId | None = None
+    """Of a session: the API token that it was opened with. They end together."""
 
     def good(self, now: datetime) -> bool:
         """Whether it opens anything now."""

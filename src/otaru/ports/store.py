@@ -90,7 +90,7 @@ class Tokens(Protocol):
 
     def get(self, tenant: TenantId, token: TokenId) -> Token | None: ...
     def revoke(self, tenant: TenantId, token: TokenId, at: datetime) -> bool:
-        """False where it is unknown or revoked already: of two who try, one gets True."""
+        """False where it is unknown or revoked already: of two who try, one gets True. The sessions it opened end too."""
         ...
 
 
@@ -153,10 +153,6 @@ class Releases(Protocol):
         self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
     ) -> list[Release]:
         """Releases by product and version."""
-        ...
-
-    def serves(self, tenant: TenantId, device: DeviceId, sha256: Sha256) -> bool:
-        """Whether an open or past deployment of this device is for a release that holds these bytes."""
         ...
 
 

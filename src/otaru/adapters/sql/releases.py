@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, insert, select, tuple_, update
 
-from otaru.adapters.sql.lean import fetch, fetch_keyed, run
+from otaru.adapters.sql.lean import fetch_keyed, run
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import artifact, micros, product, release
 from otaru.domain.device import Hardware
-from otaru.domain.ids import DeviceId, ProductName, Sha256, TenantId, Version
+from otaru.domain.ids import ProductName, TenantId, Version
 from otaru.domain.release import Artifact, Blob, Release, ReleaseState
 from otaru.errors import NotFoundError
 
@@ -23,12 +23,6 @@ INSERT INTO release (tenant, product, version, state, notes, created_at, publish
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, product, version) DO NOTHING"""
 
 # A device was told of what has an action; one that is only scheduled has not been.
-_SERVES = """
-SELECT 1 FROM deployment d
-JOIN rollout r ON r.tenant = d.tenant AND r.rollout = d.rollout
-JOIN artifact a ON a.tenant = r.tenant AND a.product = r.product AND a.version = r.version
-WHERE d.tenant = ? AND d.device = ? AND d.action > 0 AND a.sha256 = ? LIMIT 1"""
-
 _RELEASES = (("product", "text"), ("version", "text"))
 _ARTIFACTS = """
 SELECT a.product, a.version, a.component, a.model, a.hardware_revision, a.filename, b.sha256, b.sha1, b.md5, b.size
@@ -103,9 +97,6 @@ class SqlReleases:
         if after is not None:
             where.append(tuple_(release.c.product, release.c.version) > after)
         return self._load(tenant, and_(release.c.tenant == tenant, *where), limit)
-
-    def serves(self, tenant: TenantId, device: DeviceId, sha256: Sha256) -> bool:
-        return bool(fetch(self._session, _SERVES, tenant, device, sha256))
 
     def _load(self, tenant: TenantId, where: ColumnElement[bool], limit: int) -> list[Release]:
         found = (

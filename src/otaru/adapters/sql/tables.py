@@ -98,6 +98,7 @@ token = Table(
     _col("created_at", Instant),
     _col("expires_at", Instant, nullable=True),
     _col("revoked_at", Instant, nullable=True),
+    _col("parent", nullable=True),
 )
 
 device = Table(

@@ -13,12 +13,14 @@ from otaru.domain.ids import TenantId, TokenId
 from otaru.domain.token import Token, TokenKind
 
 _T = tables.token.c
-_SELECT = select(_T.tenant, _T.token, _T.kind, _T.role, _T.label, _T.created_at, _T.expires_at, _T.revoked_at)
+_SELECT = select(
+    _T.tenant, _T.token, _T.kind, _T.role, _T.label, _T.created_at, _T.expires_at, _T.revoked_at, _T.parent
+)
 
 
 def _token(row: Row[*tuple[Any, ...]]) -> Token:
-    tenant, token, kind, role, label, created_at, expires_at, revoked_at = row
-    return Token(tenant, token, TokenKind(kind), Role(role), label, created_at, expires_at, revoked_at)
+    tenant, token, kind, role, label, created_at, expires_at, revoked_at, parent = row
+    return Token(tenant, token, TokenKind(kind), Role(role), label, created_at, expires_at, revoked_at, parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class SqlTokens:
                 "created_at": token.created_at,
                 "expires_at": token.expires_at,
                 "revoked_at": token.revoked_at,
+                "parent": token.parent,
             },
         )
 
@@ -64,4 +67,8 @@ class SqlTokens:
             .where(_T.tenant == tenant, _T.token == token, _T.revoked_at.is_(None))
             .values(revoked_at=at)
         )
+        if revoked.rowcount == 1:
+            # A session ends with the token that opened it. No index: who revokes a token can wait for this look.
+            sessions = update(tables.token).where(_T.tenant == tenant, _T.parent == token, _T.revoked_at.is_(None))
+            self.session.connection.execute(sessions.values(revoked_at=at))
         return revoked.rowcount == 1

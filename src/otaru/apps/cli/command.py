@@ -1,14 +1,15 @@
 """How commands are written: functions that take an `Api`, a `Printer`, or both, beside what they read from the line.
 
 `command` gives each function's command line the options that belong to what it takes, the same everywhere:
-an `Api` brings `--server`, `--token` and `--ca`, a `Printer` brings `--json`. A function returns its exit code, or None
-when it is done.
+an `Api` brings `--server`, `--token` and `--ca`, a `Printer` brings `--json`, a dataclass its fields. A function returns
+its exit code, or None when it is done.
 """
 
 import inspect
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import is_dataclass
 from typing import Annotated, Any
 
 import typer
@@ -80,7 +81,13 @@ def _runnable(function: Function) -> Callable[..., None]:
     takes = inspect.signature(function, eval_str=True).parameters
     api = next((name for name, p in takes.items() if p.annotation is Api), None)
     printer = next((name for name, p in takes.items() if p.annotation is Printer), None)
-    own = [p for name, p in takes.items() if name not in {api, printer}]
+    rest = {name: p for name, p in takes.items() if name not in {api, printer}}
+    many = {
+        name: inspect.signature(p.annotation).parameters
+        for name, p in rest.items()
+        if isinstance(p.annotation, type) and is_dataclass(p.annotation)
+    }
+    own = [option for name, p in rest.items() for option in (many[name].values() if name in many else [p])]
     added = (_CONNECTION if api else {}) | (_PRINTING if printer else {})
 
     def run(**given: Any) -> None:
@@ -89,6 +96,8 @@ def _runnable(function: Function) -> Callable[..., None]:
                 given[printer] = Printer(json=given.pop("json"))
             if api:
                 given[api] = stack.enter_context(connect(*(given.pop(name) for name in _CONNECTION)))
+            for name, fields in many.items():
+                given[name] = takes[name].annotation(**{field: given.pop(field) for field in fields})
             code = function(**given)
         if code:
             raise typer.Exit(code)

@@ -49,6 +49,12 @@ Urgency = Annotated[
     typer.Option(help="Whether the device may choose the moment (soft) or not (forced).", show_default=False),
 ]
 Consent = Annotated[bool, typer.Option("--consent", help="The device or its owner is asked first.")]
+MaintenanceWindow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WINDOW", help="Tell devices only then, each day: '02:00/4h Europe/Paris' (UTC).", show_default=False
+    ),
+]
 StartAt = Annotated[
     str | None, typer.Option(metavar="TIME", help="Start by itself then: 2026-05-01T04:00:00Z.", show_default=False)
 ]
@@ -72,6 +78,7 @@ def create(
     on_error: OnError = None,
     urgency: Urgency = None,
     consent: Consent = False,
+    window: MaintenanceWindow = None,
     start_at: StartAt = None,
     start: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
 ) -> None:
@@ -90,6 +97,7 @@ def create(
         on_error,
         urgency,
         consent,
+        window,
         start_at,
     )
     made = api.post("/rollouts", body | {"start": start})
@@ -122,6 +130,7 @@ def preview(
     on_error: OnError = None,
     urgency: Urgency = None,
     consent: Consent = False,
+    window: MaintenanceWindow = None,
     start_at: StartAt = None,
 ) -> None:
     """Say who would be a member, and change nothing."""
@@ -139,6 +148,7 @@ def preview(
         on_error,
         urgency,
         consent,
+        window,
         start_at,
     )
     found = api.post("/rollouts/preview", body)
@@ -165,6 +175,7 @@ def _body(
     on_error: str | None,
     urgency: str | None,
     consent: bool,
+    window: str | None,
     start_at: str | None,
 ) -> dict[str, Any]:
     """The request for a rollout: what was not named is left out, so that the server's defaults hold."""
@@ -183,6 +194,7 @@ def _body(
         "on_error": on_error,
         "urgency": urgency,
         "consent": consent or None,
+        "window": window,
         "start_at": None if start_at is None else values.moment(start_at),
     }
     return {key: value for key, value in body.items() if value is not None}

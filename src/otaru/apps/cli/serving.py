@@ -48,6 +48,18 @@ def serve(
             metavar="NETWORKS", help="Whose X-Forwarded-… are believed, with commas between.", show_default=False
         ),
     ] = None,
+    client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Who signs devices' client certificates (PEM).", show_default=False),
+    ] = None,
+    device_listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where devices show a client certificate.", show_default=False),
+    ] = None,
+    client_cert_header: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Where trusted proxies hand on client certificates.", show_default=False),
+    ] = None,
     x_accel: Annotated[
         str | None,
         typer.Option(metavar="PREFIX", help="nginx serves the artifacts (X-Accel-Redirect).", show_default=False),
@@ -75,6 +87,9 @@ def serve(
         tls_key=tls_key,
         public_url=public_url,
         trusted_proxies=trusted_proxies,
+        client_ca=client_ca,
+        device_listen=device_listen,
+        client_cert_header=client_cert_header,
         x_accel=x_accel,
         database=database,
         blobs=blobs,

@@ -1,16 +1,11 @@
 """Reading request bodies within bounds."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
+from otaru.apps.console.session import App, Message, Receive, Scope, Send, header
 from otaru.errors import InvalidInputError, TooLargeError
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+__all__ = ["App", "ClientGoneError", "Message", "Receive", "Scope", "Send", "header", "read_body"]
 
 LIMIT = 1024 * 1024
 """Bytes of a JSON body."""
@@ -20,14 +15,6 @@ PATIENCE_S = 30.0
 
 class ClientGoneError(Exception):
     """The client closed the connection before its request was complete; nobody is left to answer."""
-
-
-def header(scope: Scope, name: bytes) -> bytes | None:
-    """The first header of this (lower-case) name."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return bytes(value)
-    return None
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int = LIMIT) -> bytes:

@@ -11,13 +11,15 @@ test_uvicorn.py` holds each of them (docs/adr/0003).
   cost two, and uvicorn looks each header over anew; for a poll that is a quarter of everything.
 - `app.at_once(scope)`, where the application has it, may give the whole answer (`Whole`) before a task is made for the
   request, which costs more than the poll itself. It neither waits nor raises; None is "ask me as ASGI does".
+- `otaru.peer` is who holds the other end of the connection, whatever a proxy says in `X-Forwarded-For`.
 - A connection has `HEAD_S` to bring a request's head and may make it `HEAD_LIMIT` long; one that takes nothing of an
   answer for `STALL_S` is cut. What a body may be is its reader's business (`body.py`).
 """
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Generator
+import ssl
+from collections.abc import Callable, Coroutine, Generator
 from ipaddress import ip_network
 from typing import Any
 
@@ -39,6 +41,8 @@ Whole = tuple[Headers, bytes]
 ZEROCOPY = "http.response.zerocopysend"
 ANSWER = "otaru.answer"
 """`{"type": ANSWER, "status", "headers", "body"}`: names in lower case, Content-Length among them, nothing follows."""
+PEER = "otaru.peer"
+"""`scope["extensions"][PEER]["address"]`; empty on a Unix socket."""
 HEAD_S = 30.0
 HEAD_LIMIT = 64 * 1024
 KEEP_ALIVE_S = 75
@@ -166,7 +170,7 @@ class Protocol(impl.HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Note what the scopes of this connection will say."""
         super().connection_made(transport)
-        self.extensions = {ZEROCOPY: {}, ANSWER: {}}
+        self.extensions = {ZEROCOPY: {}, ANSWER: {}, PEER: {"address": self.client[0] if self.client else ""}}
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self.extensions["tls"] = {"client_cert": tls.getpeercert(True)}
@@ -265,7 +269,37 @@ class Server(uvicorn.Server):
 
 def config(app: App, settings: Settings | None = None) -> uvicorn.Config:
     """How we run uvicorn: for the public listener with `settings`, for a private one without."""
-    proxies = [] if settings is None else [_network(proxy) for proxy in settings.trusted_proxies]
+    if settings is None:
+        return _config(app)
+    proxies = [_network(proxy) for proxy in settings.trusted_proxies]
+    return _config(
+        app,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+
+
+def mutual_config(app: App, settings: Settings) -> uvicorn.Config:
+    """How we run it for devices with certificates. Whoever comes has one; no proxy can stand between."""
+    return _config(
+        app,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        ssl_ca_certs=settings.client_ca,
+        ssl_cert_reqs=ssl.CERT_REQUIRED,
+        ssl_context_factory=_mutual,
+    )
+
+
+def _mutual(_: uvicorn.Config, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    context = make()
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # each of `client_ca` is an authority, not roots only
+    return context
+
+
+def _config(app: App, *, proxy_headers: bool = False, **options: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Protocol,
@@ -276,12 +310,10 @@ def config(app: App, settings: Settings | None = None) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
+        proxy_headers=proxy_headers,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
-        ssl_certfile=None if settings is None else settings.tls_cert,
-        ssl_keyfile=None if settings is None else settings.tls_key,
+        **options,
     )
 
 

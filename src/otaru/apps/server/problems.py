@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 from otaru import errors
+from otaru.apps.console.problem import problem_as_page
+from otaru.apps.console.rendering import HEADERS
 from otaru.errors import OtaruError
 
 MEDIA_TYPE = "application/problem+json"
@@ -46,10 +48,25 @@ def status_of(error: OtaruError | type[OtaruError]) -> tuple[int, str]:
 
 
 def problem(error: OtaruError, request_id: str | None = None) -> tuple[int, Headers, bytes]:
-    """The answer that tells `error`: status, headers and a problem details object (RFC 9457).
+    """The answer that tells `error`: status, headers and a problem details object (RFC 9457)."""
+    told = _told(error, request_id)
+    # Text that came from outside may hold lone surrogates: escapes carry them, UTF-8 cannot.
+    body = json.dumps(told, default=str).encode()
+    kind = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store")]
+    return told["status"], [*kind, (b"content-length", str(len(body)).encode()), *_headers_of(error)], body
 
-    Facts of the error are members of the object, beside `code` and `hint`; a fact cannot stand in for one of those.
-    """
+
+def problem_page(error: OtaruError, request_id: str | None = None, *, within: bool) -> tuple[int, Headers, bytes]:
+    """The same for somebody who looks at the console: as a page, or `within` one as words."""
+    told = _told(error, request_id)
+    body = problem_as_page(told, within=within)
+    kind = [(b"content-type", b"text/html; charset=utf-8")]
+    kind += [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+    return told["status"], [*kind, (b"content-length", str(len(body)).encode()), *_headers_of(error)], body
+
+
+def _told(error: OtaruError, request_id: str | None) -> dict[str, Any]:
+    """Facts of the error are members, beside `code` and `hint`; a fact cannot stand in for one of those."""
     status, title = status_of(error)
     told: dict[str, Any] = {
         "type": f"about:blank#{error.code}",
@@ -63,15 +80,7 @@ def problem(error: OtaruError, request_id: str | None = None) -> tuple[int, Head
     told |= {name: fact for name, fact in error.facts.items() if name not in _MEMBERS}
     if request_id is not None:
         told["request_id"] = request_id
-    # Text that came from outside may hold lone surrogates: escapes carry them, UTF-8 cannot.
-    body = json.dumps(told, default=str).encode()
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-        *_headers_of(error),
-    ]
-    return status, headers, body
+    return told
 
 
 def _headers_of(error: OtaruError) -> Headers:

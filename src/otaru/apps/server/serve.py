@@ -9,19 +9,20 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import uvicorn
 
+from otaru.apps.console.application import console
 from otaru.apps.server import api, folder, wiring, worker
 from otaru.apps.server.body import App, Receive, Scope, Send
-from otaru.apps.server.http import Server, config
+from otaru.apps.server.http import Server, config, mutual_config
 from otaru.apps.server.roads.ddi import DdiRoad
 from otaru.apps.server.settings import Settings
 from otaru.apps.server.shell import Shell
 from otaru.domain.ids import DEFAULT_TENANT
-from otaru.errors import DataFolderError, InvalidInputError, UnavailableError
+from otaru.errors import DataFolderError, InvalidInputError, NotFoundError, UnavailableError
 from otaru.services.control import tokens
 from otaru.services.control.world import World
 
@@ -55,8 +56,11 @@ def run(settings: Settings) -> int:
     for chatty in ("uvicorn.error", "alembic"):  # they tell what we tell ourselves
         logging.getLogger(chatty).setLevel(logging.WARNING)
     os.umask(0o077)  # what we make is for our own user only
-    with folder.locked(settings.data), _listener(settings) as listener, uvloop_runner() as runner:
-        runner.run(_serve(settings, listener))
+    check_tls(settings)
+    with folder.locked(settings.data), contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_listener(settings.listen))
+        devices = stack.enter_context(_listener(settings.device_listen)) if settings.device_listen else None
+        stack.enter_context(uvloop_runner()).run(_serve(settings, listener, devices))
     return 0
 
 
@@ -69,21 +73,26 @@ def uvloop_runner() -> asyncio.Runner:
     return asyncio.Runner(loop_factory=new_event_loop)
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket, devices: socket.socket | None) -> None:
     async with wiring.world(settings) as world:
         runtime = Runtime(world, settings)
-        ddi, web = DdiRoad(world, settings), api.application(runtime)
-        public = Server(config(Shell(ddi, web, _ready(runtime), poll=ddi.at_once), settings))
-        local = Server(config(Shell(ddi, web, _ready(runtime), local_admin=True)))
-        stop = _stopper(runtime, public, local)
+        road = DdiRoad(world, settings)
+        shell = Shell(road, api.application(runtime), console(runtime), _ready(runtime), poll=road.at_once)
+        servers = [(Server(config(shell, settings)), listener)]
+        if devices is not None:
+            roads = replace(shell, api=_nothing, console=_nothing)
+            servers.append((Server(mutual_config(roads, settings)), devices))
+        local = Server(config(replace(shell, local_admin=True)))
+        stop = _stopper(runtime, local, *(server for server, _ in servers))
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop)
         async with _admin_socket(settings) as admin, asyncio.TaskGroup() as tasks:
             work = tasks.create_task(worker.work(runtime.world, settings, runtime.closing))
             tasks.create_task(local.serve(sockets=[admin]))
-            tasks.create_task(public.serve(sockets=[listener]))
-            await _greet(runtime, public, listener)
+            for server, bound in servers:
+                tasks.create_task(server.serve(sockets=[bound]))
+            await _greet(runtime, servers)
             gc.freeze()  # what start-up made stays: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLD)
             await runtime.closing.wait()
@@ -99,18 +108,30 @@ def _stopper(runtime: Runtime, *servers: uvicorn.Server) -> Callable[[], None]:
     return stop
 
 
-async def _greet(runtime: Runtime, server: uvicorn.Server, listener: socket.socket) -> None:
-    """Say where we are, once somebody answers there: whoever waits for this line can connect."""
-    while not server.started and not runtime.closing.is_set():  # noqa: ASYNC110 - uvicorn tells it by an attribute only
+async def _greet(runtime: Runtime, servers: Sequence[tuple[uvicorn.Server, socket.socket]]) -> None:
+    """Say where we are, once somebody answers there: whoever waits for these lines can connect."""
+    while not all(server.started for server, _ in servers) and not runtime.closing.is_set():  # noqa: ASYNC110 - uvicorn tells it by an attribute only
         await asyncio.sleep(0.005)
     settings = runtime.settings
-    host, port = listener.getsockname()[:2]
     scheme = "https" if settings.tls_cert is not None else "http"
-    shown = f"[{host}]" if ":" in host else host
-    address = settings.public_url or f"{scheme}://{shown}:{port}"
+    here, *devices = (f"{scheme}://{_shown(bound)}" for _, bound in servers)
     code = await tokens.login_code(runtime.world, DEFAULT_TENANT)
-    print(f"Otaru listens on {scheme}://{shown}:{port}", flush=True)  # noqa: T201 - what the command prints
+    print(f"Otaru listens on {here}", flush=True)  # noqa: T201 - what the command prints
+    for there in devices:
+        print(f"Devices with certificates connect to {there}", flush=True)  # noqa: T201
+    address = settings.public_url or here
     print(f"One-time admin link (valid for an hour): {address}/login?code={code}", flush=True)  # noqa: T201
+
+
+def _shown(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """What devices' own listener has beside their roads."""
+    del scope, receive, send
+    raise NotFoundError("there is no such page", hint="This listener is for devices.")
 
 
 def _ready(runtime: Runtime) -> App:
@@ -126,34 +147,39 @@ def _ready(runtime: Runtime) -> App:
 
 
 @contextlib.contextmanager
-def _listener(settings: Settings) -> Iterator[socket.socket]:
+def _listener(listen: str) -> Iterator[socket.socket]:
     """The socket, bound before anything else starts, so that a port in use is said at once."""
-    check_tls(settings)
+    name, _, port = listen.rpartition(":")
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(name.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise UnavailableError(f"cannot listen on {settings.listen}: {error.strerror}") from None
+        raise UnavailableError(f"cannot listen on {listen}: {error.strerror}") from None
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
         except OSError as error:
-            hint = "Choose another with --listen HOST:PORT."
-            raise UnavailableError(f"cannot listen on {settings.listen}: {error.strerror}", hint=hint) from None
+            hint = "Choose another HOST:PORT."
+            raise UnavailableError(f"cannot listen on {listen}: {error.strerror}", hint=hint) from None
         yield listener
 
 
 def check_tls(settings: Settings) -> None:
-    """Read the certificate and its key once, to say now what is wrong with them.
+    """Read the certificate, its key and the devices' authorities once, to say now what is wrong with them.
 
     Raises:
         InvalidInputError: they cannot be read or do not belong together.
     """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if settings.client_ca is not None:
+        try:
+            context.load_verify_locations(settings.client_ca)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidInputError(f"client_ca: {settings.client_ca} holds no certificates: {error}") from None
     if settings.tls_cert is None:
         return
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(settings.tls_cert, settings.tls_key)
     except (OSError, ssl.SSLError) as error:

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from otaru.errors import InvalidInputError
@@ -27,6 +27,17 @@ class Settings(BaseSettings):
     tls_key: Path | None = Field(None, description="Private key (PEM) of `tls_cert`.")
     trusted_proxies: tuple[str, ...] = Field(
         (), description="Addresses or networks whose X-Forwarded-For and -Proto are believed."
+    )
+    client_ca: Path | None = Field(
+        None, description="Certificates (PEM) of the authorities that sign devices' client certificates."
+    )
+    device_listen: str = Field(
+        "", description="HOST:PORT of a second listener, for devices that show a client certificate (mutual TLS)."
+    )
+    client_cert_header: str = Field(
+        "",
+        pattern="^[A-Za-z0-9-]{0,64}$",
+        description="Header in which `trusted_proxies` hand on the client's certificate, such as Client-Cert (RFC 9440).",
     )
     x_accel: str = Field(
         "", description="Prefix of an internal nginx location that serves DATA/artifacts (X-Accel-Redirect)."
@@ -51,9 +62,11 @@ class Settings(BaseSettings):
         file = (TomlConfigSettingsSource(settings_cls, toml_file=cls.toml),) if cls.toml is not None else ()
         return (init_settings, env_settings, *file)
 
-    @field_validator("listen")
+    @field_validator("listen", "device_listen")
     @classmethod
-    def _listen(cls, value: str) -> str:
+    def _listen(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.field_name == "device_listen":
+            return value
         host, colon, port = value.rpartition(":")
         if not colon or not host or not port.isdigit() or int(port) > 65_535:
             raise ValueError("HOST:PORT, for example 127.0.0.1:8080")
@@ -105,15 +118,15 @@ class Settings(BaseSettings):
             raise ValueError("tls_cert and tls_key go together")
         return self
 
-    @property
-    def host(self) -> str:
-        """The host part of `listen`, without the brackets of IPv6."""
-        return self.listen.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        """The port of `listen`."""
-        return int(self.listen.rpartition(":")[2])
+    @model_validator(mode="after")
+    def _client_certificates(self) -> "Settings":
+        if self.device_listen and (self.tls_cert is None or self.client_ca is None):
+            raise ValueError("device_listen needs tls_cert, tls_key and client_ca")
+        if self.client_cert_header and not (self.trusted_proxies and self.client_ca):
+            raise ValueError("client_cert_header needs trusted_proxies and client_ca")
+        if self.client_ca is not None and not (self.device_listen or self.client_cert_header):
+            raise ValueError("client_ca needs device_listen, or client_cert_header where a proxy ends TLS")
+        return self
 
     @property
     def database_url(self) -> str:

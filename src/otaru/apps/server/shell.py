@@ -1,8 +1,9 @@
 """The outermost ASGI application: routes device roads past the frameworks, bounds bodies, turns errors into answers.
 
-Order of questions for a request: health → a device road (`/{tenant}/controller/…`) → everything else, which is the
-FastAPI application. A device's poll thus costs no framework. Errors that anything below raises before it has begun to
-answer become problem+json here; what is not ours is logged with the request's id and answered with 500 and that id.
+Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health → the REST API (`/api/…`) → the
+console, which is everything else. A device's poll thus costs no framework. Errors that anything below raises before it
+has begun to answer become problem+json here, and a page where a browser asked the console; what is not ours is logged
+with the request's id and answered with 500 and that id.
 """
 
 import itertools
@@ -11,9 +12,9 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from otaru.apps.server.body import App, ClientGoneError, Message, Receive, Scope, Send, read_body
+from otaru.apps.server.body import App, ClientGoneError, Message, Receive, Scope, Send, header, read_body
 from otaru.apps.server.http import Whole
-from otaru.apps.server.problems import problem
+from otaru.apps.server.problems import Headers, problem, problem_page
 from otaru.errors import NotFoundError, OtaruError
 
 _log = logging.getLogger("otaru.server")
@@ -26,7 +27,8 @@ class Shell:
     """One listener's application. `local_admin` marks requests of the admin socket, which only its owner can open."""
 
     ddi: App
-    web: App
+    api: App
+    console: App
     ready: App
     local_admin: bool = False
     poll: Callable[[Scope], Whole | None] | None = None
@@ -40,11 +42,11 @@ class Shell:
         """Answer one request."""
         if scope["type"] != "http":
             return  # lifespan is ours (`serve`), websockets are not offered
-        answer = _Answer(send)
+        answer = _Answer(scope, send)
         try:
             path: str = scope["path"]
             slash = path.find("/", 1)
-            if slash > 0 and path.startswith("controller/", slash + 1):
+            if slash > 0 and path.startswith("controller/v1/", slash + 1):
                 await self.ddi(scope, receive, answer)
             elif path in {"/healthz", "/readyz"}:
                 await self.ready(scope, receive, answer)
@@ -67,7 +69,13 @@ class Shell:
         if not streamed(scope):
             body = await read_body(scope, receive)
             receive = _Replay(body, receive)
-        await self.web(scope, receive, send)
+        await (self.api if of_api(scope) else self.console)(scope, receive, send)
+
+
+def of_api(scope: Scope) -> bool:
+    """Whether a request is the REST API's to answer, and not the console's."""
+    path: str = scope["path"]
+    return path.startswith("/api/") or path == "/api"
 
 
 def streamed(scope: Scope) -> bool:
@@ -97,9 +105,10 @@ class _Replay:
 class _Answer:
     """`send`, remembering whether an answer has begun: after that an error can only end the connection."""
 
-    __slots__ = ("_begun", "_send")
+    __slots__ = ("_begun", "_scope", "_send")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
         self._send = send
         self._begun = False
 
@@ -111,6 +120,14 @@ class _Answer:
     async def problem(self, error: OtaruError, request: str | None) -> None:
         if self._begun:
             raise error
-        status, headers, body = problem(error, request)
+        status, headers, body = self._told(error, request)
         await self({"type": "http.response.start", "status": status, "headers": headers})
         await self({"type": "http.response.body", "body": body})
+
+    def _told(self, error: OtaruError, request: str | None) -> tuple[int, Headers, bytes]:
+        """For people where a browser asked the console, for programs everywhere else."""
+        scope = self._scope
+        within = header(scope, b"hx-request") is not None
+        if of_api(scope) or not (within or b"text/html" in (header(scope, b"accept") or b"")):
+            return problem(error, request)
+        return problem_page(error, request, within=within)

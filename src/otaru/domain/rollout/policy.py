@@ -6,6 +6,7 @@ from enum import StrEnum
 from itertools import pairwise
 from math import ceil
 
+from otaru.domain.schedule import Window
 from otaru.errors import InvalidInputError
 
 
@@ -67,6 +68,8 @@ class Policy:
     urgency: Urgency = Urgency.FORCED
     consent: bool = False
     """Whether the device or its owner is asked first (hawkBit: confirmation)."""
+    window: Window | None = None
+    """When devices are told of it; None: at any time."""
 
 
 MAX_WAVES = 100

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from otaru.domain.deployment import DEPLOYMENT, Event, State
 from otaru.domain.device import (
     MAX_ATTRIBUTE_VALUE,
     MAX_ATTRIBUTES,
@@ -15,8 +14,6 @@ from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.errors import InvalidInputError, NotFoundError, TooLargeError
 from otaru.ports.store import Tx, one
-from otaru.services.control.feedback import may_begin
-from otaru.services.control.poll import moved_event
 from otaru.services.control.world import World
 
 MAX_NAME = 128
@@ -36,7 +33,7 @@ async def merge(world: World, tenant: TenantId, device: DeviceId, reported: dict
 
 
 async def auto_confirm(world: World, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None:
-    """Set or lift a device's standing yes; a deployment that waits for consent gets it at once.
+    """Set or lift a device's standing yes; a deployment that waits for consent gets it at the next poll that may begin it.
 
     Raises:
         NotFoundError: no such device.
@@ -92,12 +89,5 @@ def _auto_confirm(tx: Tx, asked: tuple[TenantId, DeviceId, AutoConfirm | None, d
         raise NotFoundError(f"there is no device {device_id}")
     tx.devices.set_auto_confirm(tenant, device_id, standing)
     actor = f"device:{device_id}"
-    events = [Happening(tenant, now, actor, Kind.DEVICE_CHANGED, device_id, {"auto_confirm": standing is not None})]
-    waiting = tx.deployments.open_of(tenant, device_id)
-    asked_for = waiting is not None and waiting.state in {State.AWAITING_CONSENT, State.POSTPONED}
-    if standing is not None and waiting is not None and asked_for and may_begin(tx, tenant, waiting):
-        state = DEPLOYMENT.next(waiting.state, Event.CONSENT) or waiting.state
-        after = replace(waiting, state=state, changed_at=now)
-        tx.deployments.save(tenant, [(waiting, after)])
-        events.append(moved_event(tenant, waiting, after, actor, now))
-    tx.events.add(events)
+    data = {"auto_confirm": standing is not None}
+    tx.events.add([Happening(tenant, now, actor, Kind.DEVICE_CHANGED, device_id, data)])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from otaru.domain.deployment import DEPLOYMENT, FINAL, Deployment, Event, State
+from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Event, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
@@ -21,6 +21,9 @@ from otaru.services.control.world import World
 
 _MOVES = {Rule.OFFER: Event.OFFER, Rule.CONSENT: Event.ASK_CONSENT, Rule.INSTALLED: Event.SKIP, Rule.FITS: Event.SKIP}
 """What an answer does to a scheduled deployment. All others wait."""
+
+_FREES = {Rule.OFFER: Event.CONSENT}
+"""What an answer does to a deployment that waits for consent, where the device has given a standing yes."""
 
 _MAX_TURNS = 20
 """Memberships that one poll works through; a device in more rollouts than that goes on at its next poll."""
@@ -35,30 +38,42 @@ class Due:
     artifact: Artifact
 
 
-async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due | None]:
+async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due | None, datetime | None]:
     """What is due for a device now, offering it durably where it is new.
 
-    Returns the entry as it is after that; None where nothing is due. The caller has checked the credential.
+    Returns the entry as it is after that; None where nothing is due; and, where something only waits for its window, when
+    the device should ask again at the latest. The caller has checked the credential.
     """
     for _ in range(_MAX_TURNS):
         subject = entry.subject
         if not subject.memberships or subject.lifecycle is not Lifecycle.ACTIVE:
-            return entry, None
+            return entry, None, None
         if (membership := subject.open) is not None:
-            return entry, await due(world, tenant.id, subject, membership)
-        answers = await why(world, tenant, subject)
-        moving = next((a for a in answers if a.rule in _MOVES and a.membership is not None), None)
-        if moving is None or moving.membership is None:
-            return entry, None
-        now = world.clock.now()
-        move = _Move(tenant.id, subject.id, moving.membership.rollout, moving.membership.attempt, now)
+            told = await due(world, tenant.id, subject, membership)
+            if told is None or not _agreed(world, tenant, subject, told):
+                return entry, told, None
+        else:
+            answers = await why(world, tenant, subject)
+            moving = next((a.membership for a in answers if a.rule in _MOVES and a.membership is not None), None)
+            if moving is None:
+                return entry, None, min((a.ask_at for a in answers if a.ask_at is not None), default=None)
+            membership = moving
+        move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now())
         await world.store.write(_move, move)
         world.registry.forget(tenant.id, subject.id)
         again = await world.registry.device(tenant.id, subject.id)
         if again is None or again.subject.memberships == subject.memberships:
-            return again or entry, None  # the rules in the store said no: this worker has not heard of it yet
+            return again or entry, None, None  # the rules in the store said no: this worker has not heard of it yet
         entry = again
-    return entry, None
+    return entry, None, None
+
+
+def _agreed(world: World, tenant: Tenant, subject: Subject, told: Due) -> bool:
+    """Whether a standing yes, given meanwhile, lets what waits for consent begin: then the rules find no other obstacle."""
+    if told.membership.state not in WAITING or not subject.auto_confirm:
+        return False
+    answer = decide(subject, told.plan, told.membership, halted=tenant.halted, now=world.clock.now())
+    return answer.rule is Rule.OFFER
 
 
 async def due(world: World, tenant: TenantId, subject: Subject, membership: Membership) -> Due | None:
@@ -85,7 +100,7 @@ class _Move:
 
 
 def _move(tx: Tx, moves: Sequence[_Move]) -> list[None]:
-    """Bulk: offer or skip scheduled deployments.
+    """Bulk: offer or skip scheduled deployments, and let those begin that a standing yes frees.
 
     The poll decided in memory; here the same rules decide again on what is true in this transaction, so that nothing is
     offered after a halt, a quarantine or an order that has been acknowledged, by whichever worker.
@@ -111,7 +126,11 @@ def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> None:
         and (plan := plans[move.rollout]) is not None
         and (answer := _again(tx, tenant, move, plan, halted=known.halted)) is not None
     ]
-    offering = [move.device for move, _, answer in valid if answer.rule in {Rule.OFFER, Rule.CONSENT}]
+    offering = [
+        move.device
+        for move, row, answer in valid
+        if row.state is State.SCHEDULED and answer.rule in {Rule.OFFER, Rule.CONSENT}
+    ]
     actions = dict(zip(offering, tx.deployments.allot(tenant, offering), strict=True))
     changed = [(row, _moved(row, answer, move.at, actions.get(move.device))) for move, row, answer in valid]
     tx.deployments.save(tenant, changed)
@@ -124,14 +143,16 @@ def _again(tx: Tx, tenant: TenantId, move: _Move, plan: Plan, *, halted: bool) -
     if entry is None:
         return None
     for membership in entry.subject.memberships:
-        same = (membership.rollout, membership.attempt) == (move.rollout, move.attempt)
-        if same and membership.state is State.SCHEDULED:
+        if (membership.rollout, membership.attempt) == (move.rollout, move.attempt):
+            moves = _MOVES if membership.state is State.SCHEDULED else _FREES if membership.state in WAITING else {}
             answer = decide(entry.subject, plan, membership, halted=halted, now=move.at)
-            return answer if answer.rule in _MOVES else None
+            return answer if answer.rule in moves else None
     return None
 
 
 def _moved(row: Deployment, answer: Answer, at: datetime, action: ActionId | None) -> Deployment:
+    if row.state in WAITING:
+        return replace(row, state=DEPLOYMENT.next(row.state, _FREES[answer.rule]) or row.state, changed_at=at)
     state = DEPLOYMENT.next(row.state, _MOVES[answer.rule]) or row.state
     offered = state not in FINAL
     return replace(

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from otaru.domain.deployment import FAILURES, Deployment, Report, State
+from otaru.domain.deployment import FAILURES, WAITING, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
 from otaru.domain.events import Position
 from otaru.domain.evidence import Tally
@@ -129,7 +130,7 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
         subject = entry.subject
         if (alone := _of_itself(subject)) is not None:
             return [alone]
-        answers = [_told(subject)]
+        answers = [_told(tx, tenant, subject, now)]
         for membership in subject.memberships:
             plan = tx.rollouts.plan(tenant, membership.rollout)
             if membership.state is State.SCHEDULED and plan is not None:
@@ -149,12 +150,16 @@ def _of_itself(subject: Subject) -> Because | None:
     return None
 
 
-def _told(subject: Subject) -> Because | None:
+def _told(tx: Tx, tenant: TenantId, subject: Subject, now: datetime) -> Because | None:
     busy = subject.open
     if busy is None:
         return None
-    word = "Its consent is awaited" if busy.state in {State.AWAITING_CONSENT, State.POSTPONED} else "It has been told"
-    return Because(busy.rollout, Rule.OFFER, f"{word}: action {busy.action} is {busy.state}.")
+    word = "Its consent is awaited" if busy.state in WAITING else "It has been told"
+    said = f"{word}: action {busy.action} is {busy.state}."
+    rollout = tx.rollouts.get(tenant, busy.rollout)
+    if rollout is not None and rollout.policy.window is not None:
+        said += f" {rollout.policy.window.words(now)}"
+    return Because(busy.rollout, Rule.OFFER, said)
 
 
 def _because(rollout: RolloutId, answer: Answer) -> Because:

@@ -65,6 +65,15 @@ def seen(tx: Tx, tenant: TenantId) -> Seen:
     return Seen(_tenant(tx, tenant), tx.blobs.used(tenant))
 
 
+async def get(world: World, tenant: TenantId) -> Tenant:
+    """A tenant without what has to be counted.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    return await world.store.glance(lambda tx: _tenant(tx, tenant))
+
+
 async def change(world: World, tenant: TenantId, actor: Actor, wanted: Change, edition: int | None = None) -> Tenant:
     """Change settings. `edition` is what If-Match names.
 

@@ -57,6 +57,16 @@ async def log_in(world: World, code: str) -> Issued:
     return await world.store.write(_log_in, (_digest(code), world.clock.token(), TokenId(world.clock.unique()), now))
 
 
+async def open_session(world: World, secret: str) -> Issued:
+    """Open a session with an API token; it ends with the token at the latest.
+
+    Raises:
+        UnauthenticatedError: the token is unknown, expired or revoked.
+    """
+    asked = (_digest(secret), world.clock.token(), TokenId(world.clock.unique()), world.clock.now())
+    return await world.store.write(_open_session, asked)
+
+
 async def check(world: World, secret: str, kind: TokenKind = TokenKind.API) -> Token:
     """The token that a presented secret stands for. Looked up each time, so a revoked one is dead at once.
 
@@ -135,6 +145,19 @@ def _log_in(tx: Tx, asked: tuple[bytes, str, TokenId, datetime]) -> Issued:
     tx.events.add(
         [_happening(code, Kind.TOKEN_REVOKED, actor, now), _happening(session, Kind.TOKEN_CREATED, actor, now)]
     )
+    return Issued(session, secret)
+
+
+@one
+def _open_session(tx: Tx, asked: tuple[bytes, str, TokenId, datetime]) -> Issued:
+    digest, secret, session_id, now = asked
+    token = tx.tokens.every_by_hash(digest)
+    if token is None or token.kind is not TokenKind.API or not token.good(now):
+        raise UnauthenticatedError("this token is unknown, expired or revoked", hint="Make one: otaru token create")
+    ends = now + SESSION_LIFE if token.expires_at is None else min(now + SESSION_LIFE, token.expires_at)
+    session = Token(token.tenant, session_id, TokenKind.SESSION, token.role, token.label, now, ends, parent=token.id)
+    tx.tokens.add(session, _digest(secret))
+    tx.events.add([_happening(session, Kind.TOKEN_CREATED, user(token), now)])
     return Issued(session, secret)
 
 

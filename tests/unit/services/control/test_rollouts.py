@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -36,6 +36,8 @@ class Fleet:
 
     world: World
     said: int = 0
+    ask_at: datetime | None = None
+    """When the last device that polled was told to ask again."""
 
     async def add(self, *names: str, hardware: Hardware = BOARD, installed: str | None = None) -> None:
         known = {} if installed is None else {"app": Version(installed)}
@@ -60,7 +62,7 @@ class Fleet:
         entry = await self.world.registry.device(ACME, DeviceId(name))
         assert tenant is not None
         assert entry is not None
-        after, due = await poll(self.world, tenant, entry)
+        after, due, self.ask_at = await poll(self.world, tenant, entry)
         open_ = after.subject.open
         assert due is None or open_ is not None
         return None if due is None or open_ is None else open_.state

@@ -149,8 +149,8 @@ async def _devices(wish: Wish, url: str, api: "Api") -> "AsyncIterator[Fleet]":
 def _introduce(screen: Screen, folder: Folder, server: child.Server) -> None:
     port = f" (port {child.PORT} is taken)" if not server.url.endswith(f":{child.PORT}") else ""
     screen.say(f"Otaru serves {folder.data} at {server.url}{port}.")
+    screen.say(f"Console, by a link that works once: {server.login}")
     screen.say(f"API docs: {server.url}/api/docs")
-    screen.say(f"One-time login: {server.login}")
     screen.say("To work on it from another terminal:")
     screen.say(f"  {_exports(server.url, folder)}")
 

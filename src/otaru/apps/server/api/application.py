@@ -14,8 +14,9 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from otaru.apps.console.session import SAFE
 from otaru.apps.server.api import pages
-from otaru.apps.server.api.caller import SAFE, identify
+from otaru.apps.server.api.caller import identify
 from otaru.apps.server.api.noun import PREFIX
 from otaru.apps.server.api.openapi import described
 from otaru.apps.server.api.routes import artifacts, devices, events, releases, rollouts, tenants, tokens

@@ -9,21 +9,16 @@ Every request looks its token up anew (one read by key), so a revoked one is dea
 """
 
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
 
-from otaru.apps.server.body import Scope, header
+from otaru.apps.console.session import SAFE, Scope, header, refuse_other_pages, session_of
 from otaru.domain.access import Role
 from otaru.domain.ids import DEFAULT_TENANT, TenantId, TokenId
 from otaru.domain.token import Token, TokenKind
-from otaru.errors import ForbiddenError, UnauthenticatedError
+from otaru.errors import UnauthenticatedError
 from otaru.services.control import tokens
 from otaru.services.control.world import Actor, World
 
-COOKIE = "otaru_session"
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOCAL = TokenId("local")
-_MAX_COOKIES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,41 +70,3 @@ async def still_good(world: World, caller: Caller) -> bool:
     except UnauthenticatedError:
         return False
     return True
-
-
-def session_of(scope: Scope) -> str:
-    """The session's secret in the request's cookies, or nothing."""
-    for name, value in scope["headers"]:
-        if name == b"cookie" and len(value) <= _MAX_COOKIES:
-            try:
-                cookies: SimpleCookie = SimpleCookie(value.decode("latin-1"))
-            except CookieError:
-                continue
-            if COOKIE in cookies:
-                return cookies[COOKIE].value
-    return ""
-
-
-def refuse_other_pages(scope: Scope, public_url: str) -> None:
-    """Refuse a browser's request that a page of somebody else made.
-
-    Raises:
-        ForbiddenError: it did, or nothing says that it did not.
-    """
-    site = header(scope, b"sec-fetch-site")
-    if site is not None:
-        ours = site in {b"same-origin", b"none"}
-    else:
-        origin = (header(scope, b"origin") or b"").decode("latin-1").lower()
-        host = (header(scope, b"host") or b"").decode("latin-1").lower()
-        ours = bool(origin) and origin in {f"{scope['scheme']}://{host}", origin_of(public_url)}
-    if not ours:
-        raise ForbiddenError(
-            "this request was made by a page of another site", hint="Programs use a token instead of the cookie."
-        )
-
-
-def origin_of(url: str) -> str:
-    """Scheme and host of an address; nothing of an empty one."""
-    parts = urlsplit(url.lower())
-    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""

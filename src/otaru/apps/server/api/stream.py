@@ -16,7 +16,7 @@ from otaru.apps.server.api.call import Call
 from otaru.apps.server.api.caller import still_good
 from otaru.apps.server.api.models.events import EventOut
 from otaru.apps.server.body import Receive, Scope, Send
-from otaru.domain.events import Position
+from otaru.domain.events import START, Position
 from otaru.errors import OverloadedError
 from otaru.ports.store import Recorded
 from otaru.services.control import survey
@@ -27,6 +27,7 @@ LOOK_S = 1.0
 """Look at the record this often without a hint."""
 SETTLE_S = 0.05
 """After a hint, wait this long for others: one look serves many changes."""
+BRIEF_S = 1.0
 PAGE = 500
 MAX_STREAMS = 200
 
@@ -66,12 +67,15 @@ class Live(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, streams: Streams, call: Call, after: Position, subject: str | None) -> None:
+    def __init__(
+        self, streams: Streams, call: Call, after: Position, subject: str | None, *, brief: bool = False
+    ) -> None:
         super().__init__()
         self._streams = streams
         self._call = call
         self._position = after
         self._subject = subject
+        self._brief = brief
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send what happens until somebody ends it."""
@@ -101,21 +105,38 @@ class Live(Response):
         said = checked = clock.monotonic()
         while True:
             woken.clear()
-            page = await survey.events(self._call.world, caller.tenant, self._position, PAGE, self._subject)
+            page = await self._look()
             now = clock.monotonic()
             if page:
-                await _write(send, b"".join(map(_frame, page)))
+                await _write(send, _changed(page[-1]) if self._brief else b"".join(map(_frame, page)))
                 self._position = page[-1].at
                 said = now
             elif now - said >= HEARTBEAT_S:
-                await _write(send, b":\n\n")
+                await _write(send, _ALIVE if self._brief else b":\n\n")
                 said = now
             if now - checked >= HEARTBEAT_S:
                 if not await still_good(self._call.world, caller):
                     return
                 checked = now
-            if len(page) < PAGE:
+            if self._brief and page:
+                await asyncio.sleep(BRIEF_S)
+            elif len(page) < PAGE:
                 await _pause(woken)
+
+    async def _look(self) -> list[Recorded]:
+        world, tenant = self._call.world, self._call.caller.tenant
+        if not self._brief:
+            return await survey.events(world, tenant, self._position, PAGE, self._subject)
+        newest = await survey.events(world, tenant, START, 1, self._subject, newest=True)
+        return [event for event in newest if event.at > self._position]
+
+
+_ALIVE = b"event: alive\ndata: {}\n\n"
+"""A page's script hears of no comment, and has to know that the stream lives."""
+
+
+def _changed(newest: Recorded) -> bytes:
+    return b"id: %b\nevent: changed\ndata: {}\n\n" % str(newest.at).encode()
 
 
 async def _write(send: Send, body: bytes) -> None:

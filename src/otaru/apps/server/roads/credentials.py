@@ -1,13 +1,14 @@
-"""What a device shows at the door: `Authorization: TargetToken …` or `GatewayToken …` (hawkBit's schemes).
+"""What a device shows at the door: `Authorization: TargetToken …` or `GatewayToken …` (hawkBit's schemes), or a certificate.
 
 A target token is the device's own; a gateway token, off by default, acts for every device of its tenant. Both are kept as
-SHA-256 and compared in constant time. A device that we do not know is 404 (its operator sees a wrong id at once), a
-wrong token 401.
+SHA-256 and compared in constant time. A client certificate (`certificates.py`) counts where there is no such header. A
+device that we do not know is 404 (its operator sees a wrong id at once), a wrong credential 401.
 """
 
 from hashlib import sha256
 from hmac import compare_digest
 
+from otaru.apps.server.roads.certificates import CHALLENGE, Certificate
 from otaru.domain.device import Lifecycle
 from otaru.domain.ids import DeviceId, TenantId, device_id
 from otaru.domain.tenant import Tenant
@@ -16,13 +17,18 @@ from otaru.ports.registry import Entry
 from otaru.services.control import admission, devices
 from otaru.services.control.world import World
 
-_CHALLENGE = "TargetToken"
 _LONGEST = 128
 """Characters of a tenant's name or a device's id."""
 
 
 async def admit(
-    world: World, tenant_name: str, device_name: str, authorization: bytes | None, *, anonymous: bool = False
+    world: World,
+    tenant_name: str,
+    device_name: str,
+    authorization: bytes | None,
+    certificate: Certificate | None = None,
+    *,
+    anonymous: bool = False,
 ) -> tuple[Tenant, Entry]:
     """The tenant and the device that a request is from. `anonymous`: this resource may do without a credential.
 
@@ -33,7 +39,7 @@ async def admit(
     # No coroutine for what is in memory: they would cost more than everything else here.
     known = world.registry.known(TenantId(tenant_name), DeviceId(device_name))
     if known is None:
-        tenant = await admission.tenant(world, TenantId(tenant_name)) if _plain(tenant_name) else None
+        tenant = await _tenant(world, tenant_name)
         if tenant is None:
             raise NotFoundError("there is no such tenant")
         entry = await admission.device(world, tenant.id, DeviceId(device_name)) if _plain(device_name) else None
@@ -41,9 +47,23 @@ async def admit(
             return tenant, await _unknown(world, tenant, device_name, authorization)
     else:
         tenant, entry = known
-    if not (anonymous and authorization is None and tenant.settings.download_anonymous):
+    if authorization is not None:
         _check(tenant, entry, authorization)
+    elif certificate is not None:
+        _check_certificate(tenant, entry, certificate)
+    elif not (anonymous and tenant.settings.download_anonymous):
+        raise UnauthenticatedError(
+            "the request has no credential", hint="Send Authorization: TargetToken TOKEN.", challenge=CHALLENGE
+        )
     return tenant, entry
+
+
+async def _tenant(world: World, name: str) -> Tenant | None:
+    """The tenant of this name, else of its upper case: Zephyr before 4.1 polls `/default/`, hawkBit takes any case."""
+    for spelling in dict.fromkeys((name, name.upper())) if _plain(name) else ():
+        if (tenant := await admission.tenant(world, TenantId(spelling))) is not None:
+            return tenant
+    return None
 
 
 def _plain(name: str) -> bool:
@@ -51,13 +71,9 @@ def _plain(name: str) -> bool:
     return len(name) <= _LONGEST and name.isascii() and name.isprintable()
 
 
-def _check(tenant: Tenant, entry: Entry, authorization: bytes | None) -> None:
-    if authorization is None:
-        raise UnauthenticatedError(
-            "the request has no credential", hint="Send Authorization: TargetToken TOKEN.", challenge=_CHALLENGE
-        )
+def _check(tenant: Tenant, entry: Entry, authorization: bytes) -> None:
     if not good(tenant, entry, authorization):
-        raise UnauthenticatedError(f"the credential is not that of device {entry.subject.id}", challenge=_CHALLENGE)
+        raise UnauthenticatedError(f"the credential is not that of device {entry.subject.id}", challenge=CHALLENGE)
 
 
 def good(tenant: Tenant, entry: Entry, authorization: bytes) -> bool:
@@ -71,6 +87,16 @@ def good(tenant: Tenant, entry: Entry, authorization: bytes) -> bool:
         case _:
             right = False
     return right and entry.subject.lifecycle is not Lifecycle.DECOMMISSIONED
+
+
+def _check_certificate(tenant: Tenant, entry: Entry, certificate: Certificate) -> None:
+    own = certificate.tenant == tenant.id and certificate.device == entry.subject.id
+    if not own or entry.subject.lifecycle is Lifecycle.DECOMMISSIONED:
+        raise UnauthenticatedError(
+            f"the client certificate is not that of device {entry.subject.id}",
+            hint="Its subject's CN is the device's id, O the tenant.",
+            challenge=CHALLENGE,
+        )
 
 
 def _opens(tenant: Tenant, token: bytes) -> bool:

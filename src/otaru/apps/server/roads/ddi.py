@@ -8,15 +8,18 @@ A file's URL names its action as the software module: `softwaremodules/{action}/
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from math import ceil
 from urllib.parse import parse_qs, quote
 
 from otaru.apps.server.body import Receive, Scope, Send
 from otaru.apps.server.files import serve_artifact
 from otaru.apps.server.http import Whole
+from otaru.apps.server.roads.certificates import certificates
 from otaru.apps.server.roads.credentials import admit, good
 from otaru.apps.server.roads.ddi_call import NO_ACTION, Call, idle
 from otaru.apps.server.settings import Settings
-from otaru.domain.deployment import FINAL, OPEN, Event, Report, State
+from otaru.domain.deployment import FINAL, OPEN, WAITING, Event, Report, State
 from otaru.domain.device import AutoConfirm, Lifecycle
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, TenantId
 from otaru.domain.offer import Membership, Plan
@@ -27,13 +30,12 @@ from otaru.ports.registry import Entry
 from otaru.protocols.ddi import server as ddi
 from otaru.protocols.ddi import words
 from otaru.protocols.ddi.words import Channel, Handling
-from otaru.services.control import actions, attributes, feedback
+from otaru.services.control import actions, attributes, devices, feedback, releases
 from otaru.services.control import poll as polling
-from otaru.services.control.world import World
+from otaru.services.control.world import Actor, World
 
-_WAITING = frozenset({State.AWAITING_CONSENT, State.POSTPONED})
 _CANCELLING = frozenset({State.CANCELLING})
-_TOLD = OPEN - _WAITING - {State.CANCELLING}
+_TOLD = OPEN - WAITING - {State.CANCELLING}
 """States in which a device is shown its deployment."""
 
 _READABLE = FINAL - {State.CANCELLED, State.SKIPPED}
@@ -64,6 +66,7 @@ class DdiRoad:
     def __init__(self, world: World, settings: Settings) -> None:
         self._world = world
         self._settings = settings
+        self._certificates = certificates(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -84,13 +87,20 @@ class DdiRoad:
                 host = value
             elif name == b"if-none-match":
                 known = value
-        tenant, entry = await admit(self._world, parts[1], parts[4], authorization, anonymous=handler in _ANONYMOUS)
-        if authorization is not None:  # else somebody fetches a file without a credential: no word of the device
+        certificate = None
+        if authorization is None and self._certificates is not None:
+            certificate = self._certificates.shown(scope, self._world.clock.now())
+        tenant, entry = await admit(
+            self._world, parts[1], parts[4], authorization, certificate, anonymous=handler in _ANONYMOUS
+        )
+        # With neither, somebody fetches a file that is for everybody: no word of the device.
+        if authorization is not None or certificate is not None:
             client = scope.get("client")
             self._world.registry.touch(
                 tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else ""
             )
-        public_url = self._settings.public_url
+        # Where certificates are asked for is another address than everybody's: links stay there.
+        public_url = self._settings.public_url if certificate is None else ""
         await handler(self, Call(scope, receive, send, tenant, entry, public_url, host, known, parts[-1], action))
 
     def at_once(self, scope: Scope) -> Whole | None:
@@ -121,8 +131,10 @@ class DdiRoad:
 
     async def root(self, call: Call) -> None:
         """The poll."""
-        entry, due = await polling.poll(self._world, call.tenant, call.entry)
+        entry, due, ask_at = await polling.poll(self._world, call.tenant, call.entry)
         interval = call.tenant.settings.polling
+        if ask_at is not None:
+            interval = min(interval, _whole_seconds(ask_at - self._world.clock.now()))
         open_ = entry.subject.open
         if open_ is not None and not _may_install(entry) and open_.state is not State.CANCELLING:
             open_ = None
@@ -154,7 +166,7 @@ class DdiRoad:
     async def confirmation_action(self, call: Call) -> None:
         """What waits for consent."""
         _refuse_unfit(call)
-        told = await self._told(call, _WAITING, frozenset())
+        told = await self._told(call, WAITING, frozenset())
         await call.say(ddi.confirmation(told))
 
     async def cancel_action(self, call: Call) -> None:
@@ -167,10 +179,20 @@ class DdiRoad:
         told = await self._told(call, frozenset(), _INSTALLED)
         await call.say(ddi.deployment(told))
 
+    async def declare_installed(self, call: Call) -> None:
+        """The device says what it runs that we did not bring it (hawkBit calls this experimental)."""
+        said = ddi.running(await call.body(ddi.MAX_FEEDBACK))
+        subject = call.entry.subject.id
+        release = await releases.show(self._world, call.tenant.id, said.product, said.version)
+        component = release.artifacts[0].component
+        wanted = devices.Change(installed={component: said.version})
+        await devices.change(self._world, call.tenant.id, Actor(f"device:{subject}"), subject, wanted)
+        await call.nod()
+
     async def confirmation_base(self, call: Call) -> None:
         """The standing yes, and what waits for one."""
         open_ = call.entry.subject.open if _may_install(call.entry) else None
-        waiting = open_.action if open_ is not None and open_.state in _WAITING else None
+        waiting = open_.action if open_ is not None and open_.state in WAITING else None
         await call.say(ddi.confirmation_base(call.base, call.entry.auto_confirm, waiting))
 
     async def deployment_feedback(self, call: Call) -> None:
@@ -179,7 +201,7 @@ class DdiRoad:
         if (
             (waiting := call.entry.subject.open) is not None
             and waiting.action == call.action
-            and waiting.state in _WAITING
+            and waiting.state in WAITING
         ):
             raise NotFoundError(f"action {call.action} waits for consent")
         state = await self._report(call, Channel.DEPLOYMENT, said)
@@ -196,7 +218,7 @@ class DdiRoad:
     async def confirmation_feedback(self, call: Call) -> None:
         """A yes or no to what waits. As in hawkBit a no is not the end: it may be confirmed later."""
         said = ddi.consent(await call.body(ddi.MAX_FEEDBACK))
-        _mine(call, _WAITING)
+        _mine(call, WAITING)
         event = words.consent_event(said.answer)
         identity = words.consent_digest(said)
         await self._keep(call, event, said.answer, "", said.messages, identity)
@@ -296,8 +318,16 @@ class DdiRoad:
             name=plan.release.product,
             version=plan.release.version,
             file=_file(call, artifact),
+            window=self._window(plan, state),
             history=await self._history(call, state),
         )
+
+    def _window(self, plan: Plan, state: State) -> words.Window | None:
+        """Told beside `forced` or `attempt`, never instead: of `skip` SWUpdate makes a success (`words.Handling`)."""
+        window = plan.rollout.policy.window
+        if window is None or state not in OPEN:
+            return None
+        return words.Window.AVAILABLE if window.open_at(self._world.clock.now()) else words.Window.UNAVAILABLE
 
     async def _history(self, call: Call, state: State) -> words.History | None:
         """What the device said before, where it asks for it: `?actionHistory=N`, a negative number for all."""
@@ -317,6 +347,11 @@ class DdiRoad:
         said = await actions.said(self._world, call.tenant.id, call.entry.subject.id, call.action, limit)
         messages = [message for report in said for message in reversed(report.messages)]
         return words.History(words.STATUS[state], tuple(messages[:limit])) if messages else None
+
+
+def _whole_seconds(span: timedelta) -> timedelta:
+    """Rounded up: who is told so comes when it is over."""
+    return timedelta(seconds=ceil(span.total_seconds()))
 
 
 def _artifact(call: Call, plan: Plan) -> Artifact:
@@ -350,10 +385,11 @@ def _due_link(base: str, open_: Membership | None, *, told: bool) -> dict[str, s
     if open_ is None:
         return {}
     if open_.state is State.CANCELLING:
-        return {"cancel_action": f"{base}/cancelAction/{open_.action}"}
+        # Zephyr 4.1 reads the number behind its first digit (its issue 89530): of `7` it would see nothing, of `07` a 7.
+        return {"cancel_action": f"{base}/cancelAction/0{open_.action}"}
     if not told:
         return {}
-    if open_.state in _WAITING:
+    if open_.state in WAITING:
         return {"confirmation_base": f"{base}/confirmationBase/{open_.action}"}
     return {"deployment_base": f"{base}/deploymentBase/{open_.action}"}
 
@@ -383,6 +419,7 @@ def _read(handler: _Handler) -> _Methods:
 _ROOT = _read(DdiRoad.root)
 _BELOW: dict[str, _Methods] = {
     "configData": {"PUT": DdiRoad.config_data},
+    "installedBase": {"PUT": DdiRoad.declare_installed},
     "confirmationBase": _read(DdiRoad.confirmation_base),
 }
 _ORDERS: dict[str, _Methods] = {
@@ -432,6 +469,6 @@ def _route(parts: list[str]) -> tuple[_Methods, ActionId]:
 
 
 def _number(text: str) -> ActionId:
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and 0 < int(text) <= MAX_ACTION):
+    if not (text.isascii() and text.isdigit() and len(text) <= 11 and 0 < int(text) <= MAX_ACTION):
         raise NotFoundError("there is no such action", hint="An action is a number below 2^31.")
     return ActionId(int(text))

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from hypothesis import given
@@ -8,11 +8,12 @@ from pydantic import ValidationError
 from otaru.apps.server.api.models.devices import DeviceChange, DeviceIn
 from otaru.apps.server.api.models.fields import hardware, release_name, share
 from otaru.apps.server.api.models.releases import ReleaseIn
-from otaru.apps.server.api.models.rollouts import RolloutIn
+from otaru.apps.server.api.models.rollouts import PolicyOut, RolloutIn
 from otaru.apps.server.api.models.tenants import SettingsIn
 from otaru.domain.device import Hardware
 from otaru.domain.ids import DeviceId
 from otaru.domain.rollout import ClassicRule, Policy, Share
+from otaru.domain.schedule import Window
 from otaru.errors import InvalidInputError
 
 
@@ -59,6 +60,16 @@ def test_without_options_a_rollout_is_simple() -> None:
 @pytest.mark.parametrize("more", [{"waves": ["2", "100%"]}, {"success": 0.9}, {"error": 0.1}])
 def test_with_waves_or_thresholds_it_is_judged(more: dict[str, object]) -> None:
     assert rollout(**more).parsed().policy.rule == ClassicRule(0.9, 0.1)
+
+
+def test_its_window_is_text() -> None:
+    policy = rollout(window="22:30/90m Europe/Paris").parsed().policy
+    assert policy.window == Window(time(22, 30), timedelta(minutes=90), "Europe/Paris")
+    assert PolicyOut.of(policy).window == "22:30/1h30m Europe/Paris"
+    assert PolicyOut.of(rollout().parsed().policy).window is None
+    for wrong in ("", "2am", "02:00/25h", "02:00/4h Mars/Olympus", "02:00/4h\n"):
+        with pytest.raises(ValidationError):
+            rollout(window=wrong)
 
 
 def test_its_times_are_utc_and_its_spans_seconds() -> None:

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from otaru.domain import ids, release
 from otaru.domain.device import Hardware
 from otaru.domain.rollout import Share
+from otaru.domain.schedule import MAX_TEXT, window
 from otaru.errors import InvalidInputError
 
 MAX_SECONDS = 3650 * 86_400
@@ -136,6 +137,15 @@ FileName = Annotated[
 ]
 WaveText = Annotated[
     str, Field(pattern=r"^([0-9]{1,9}|[0-9]{1,3}(\.[0-9]{1,4})?%)$", examples=["2", "10", "100%"]), by(share)
+]
+WindowText = Annotated[
+    str,
+    Field(
+        max_length=MAX_TEXT,
+        pattern=LINE,
+        examples=["02:00/4h Europe/Paris"],
+    ),
+    by(window),
 ]
 Target = Annotated[str, Field(min_length=1, max_length=4096, pattern=LINE, examples=["tag==lab;hardware==rpi4"])]
 Line = Annotated[str, Field(max_length=500, pattern=LINE)]

@@ -16,6 +16,7 @@ from otaru.apps.server.api.models.fields import (
     Seconds,
     Target,
     WaveText,
+    WindowText,
     release_name,
     share,
     span,
@@ -31,6 +32,7 @@ from otaru.domain.rollout import (
     Wave,
     WaveState,
 )
+from otaru.domain.schedule import window
 from otaru.errors import InvalidInputError
 from otaru.services.control.rollouts import Intention, Preview, Progress, allowed
 from otaru.services.control.survey import counted
@@ -76,6 +78,10 @@ class RolloutIn(Body):
     on_error: OnError = OnError.PAUSE
     urgency: Urgency = Urgency.FORCED
     consent: Annotated[bool, Field(description="Whether the device or its owner is asked first.")] = False
+    window: Annotated[
+        WindowText | None,
+        Field(description="When devices are told of it: opening time/duration and zone (UTC); null is at any time."),
+    ] = None
     start_at: Annotated[AwareDatetime | None, Field(description="When it starts by itself.")] = None
     start: Annotated[bool, Field(description="Whether it starts at once.")] = False
 
@@ -106,6 +112,7 @@ class RolloutIn(Body):
             on_error=self.on_error,
             urgency=self.urgency,
             consent=self.consent,
+            window=None if self.window is None else window(self.window),
         )
 
 
@@ -151,6 +158,7 @@ class PolicyOut(Out):
     on_error: OnError
     urgency: Urgency
     consent: bool
+    window: Annotated[str | None, Field(examples=["02:00/4h Europe/Paris"])]
 
     @classmethod
     def of(cls, policy: Policy) -> "PolicyOut":
@@ -166,6 +174,7 @@ class PolicyOut(Out):
             on_error=policy.on_error,
             urgency=policy.urgency,
             consent=policy.consent,
+            window=None if policy.window is None else str(policy.window),
         )
 
 

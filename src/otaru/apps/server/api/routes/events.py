@@ -54,12 +54,16 @@ async def stream_events(
     call: Reading,
     after: After = None,
     subject: Subject = None,
+    brief: Annotated[
+        bool, Query(description="Say only that something happened (`changed`), at most once a second.")
+    ] = False,
     last_event_id: Annotated[
         str | None, Header(alias="Last-Event-ID", max_length=40, description="The last one that was seen.")
     ] = None,
 ) -> Response:
     """Follow what happens, as server-sent events: from after Last-Event-ID or `after`, else from now on."""
-    return Live(call.request.app.state.streams, call, await _start(call, last_event_id or after), subject)
+    start = await _start(call, last_event_id or after)
+    return Live(call.request.app.state.streams, call, start, subject, brief=brief)
 
 
 async def _start(call: Call, said: str | None) -> Position:

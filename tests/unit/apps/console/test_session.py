@@ -1,6 +1,6 @@
 import pytest
 
-from otaru.apps.server.api.caller import origin_of, refuse_other_pages, session_of
+from otaru.apps.console.session import origin_of, refuse_other_pages, session_of
 from otaru.errors import ForbiddenError
 
 

@@ -1,0 +1,118 @@
+"""The console: pages for people, at `/`. HTML from the server, a little script that makes it live.
+
+A page is a function of `pages/` and a template of the same name: parse, ask one service, show. The table below is the
+whole map. What changes something is a form's POST, which does it once and leads on to a page (so that a reload does
+nothing twice). A page that stays open is asked for again when the event stream says that something changed, and morphed
+in place: there is one template for the first look and for the hundredth.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route, Router
+
+from otaru.apps.console import files, login, rendering
+from otaru.apps.console.call import Call
+from otaru.apps.console.pages import overview
+from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, visitor
+from otaru.domain.access import Permission
+from otaru.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
+from otaru.services.control import survey
+from otaru.services.control.world import World
+
+Show = Callable[[Call], Awaitable[Response]]
+Answer = Callable[[Request], Awaitable[Response]]
+
+READ = Permission.READ
+
+PAGES: tuple[tuple[str, str, Permission, Show], ...] = (("GET", "/", READ, overview.show),)
+"""Method, address, what it needs, and the function that answers."""
+
+PREFIXES = frozenset({"", "login", "logout", "static"} | {path.split("/")[1] for _, path, _, _ in PAGES})
+"""First steps of our addresses: no tenant may have such a name."""
+
+
+class Options(Protocol):
+    """The settings that count here."""
+
+    @property
+    def public_url(self) -> str:
+        """The address that a proxy in front makes of ours; empty without one."""
+        ...
+
+
+class Runtime(Protocol):
+    """What the process gives its applications."""
+
+    @property
+    def world(self) -> World:
+        """The ports."""
+        ...
+
+    @property
+    def settings(self) -> Options:
+        """The settings."""
+        ...
+
+
+def console(runtime: Runtime) -> App:
+    """The application. Raises what the shell is to tell (`problem_as_page`)."""
+    world, public_url = runtime.world, runtime.settings.public_url
+    answers: dict[str, dict[str, Answer]] = {"/static/{version}/{name:path}": {"GET": files.serve}}
+    for method, path, answer in login.ways(world, public_url):
+        answers.setdefault(path, {})[method] = answer
+    for method, path, needs, show in PAGES:
+        answers.setdefault(path, {})[method] = _guarded(world, public_url, needs, show)
+    routes = [Route(path, _Address(world, ways)) for path, ways in answers.items()]
+    return Router(routes, redirect_slashes=False, default=_nothing)
+
+
+def _guarded(world: World, public_url: str, needs: Permission, show: Show) -> Answer:
+    async def answer(request: Request) -> Response:
+        try:
+            who = await visitor(world, request.scope, public_url)
+        except UnauthenticatedError:
+            return _to_login(request)
+        if not who.may(needs):
+            raise ForbiddenError(
+                f"the role {who.role} may not do this", hint=f"It needs {needs}. Ask an admin for another token."
+            )
+        # Before the page looks: what happens after this, the stream will tell it.
+        return await show(Call(world, who, request, await survey.end_of_record(world)))
+
+    return answer
+
+
+def _to_login(request: Request) -> Response:
+    """The way to the login page, and from there back to where the visitor wanted to go."""
+    back = str(request.url.replace(scheme="", netloc="")) if request.method in SAFE else "/"
+    address = "/login" if back == "/" else f"/login?next={quote(back)}"
+    if header(request.scope, b"hx-request"):  # a part of a page: the browser is to leave the whole page
+        return Response(status_code=204, headers={**rendering.HEADERS, "HX-Redirect": "/login"})
+    return RedirectResponse(address, 303, headers=rendering.HEADERS)
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    del scope, receive, send
+    raise NotFoundError("there is no such page", hint="The list of pages leads back.")
+
+
+class _Address:
+    """What is at one address, by method. After a change it answers once every registry question sees it."""
+
+    def __init__(self, world: World, ways: Mapping[str, Answer]) -> None:
+        self._world = world
+        self._ways = ways
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method: str = scope["method"]
+        answer = self._ways.get("GET" if method == "HEAD" else method)
+        if answer is None:
+            raise MethodNotAllowedError(f"this address does not know {method}", allowed=sorted(self._ways))
+        response = await answer(Request(scope, receive))
+        if method not in SAFE and response.status_code < 400:
+            await self._world.registry.caught_up()
+        await response(scope, receive, send)

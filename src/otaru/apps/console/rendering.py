@@ -1,0 +1,113 @@
+"""Templates and what they are given: numbers, times, states and addresses as people read them.
+
+Everything is escaped (`autoescape`), and the policy below lets a page load nothing but our own files: what a device
+reports is text on every page. Undefined names are errors, so a template cannot drift from its page unseen.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.responses import HTMLResponse
+
+from otaru.apps.console.files import address_of
+from otaru.apps.console.status import look
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def page(template: str, status: int = 200, **facts: Any) -> HTMLResponse:
+    """A template as an answer."""
+    return HTMLResponse(environment().get_template(template).render(facts), status, HEADERS)
+
+
+@cache
+def environment() -> Environment:
+    """The templates; compiled once a process."""
+    made = Environment(
+        loader=PackageLoader("otaru.apps.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters |= {"number": number, "share": share, "size": size, "ago": ago, "span": span, "segment": segment}
+    made.globals |= {"look": look, "static": address_of, "link": link}
+    return made
+
+
+def number(value: float) -> str:
+    """12430 as 12,430."""
+    return f"{value:,}"
+
+
+def share(value: float, digits: int = 0) -> str:
+    """0.614 as 61 %. What is not all is never rounded up to it, and what is not nothing never down."""
+    percent = round(value * 100, digits)
+    step: float = 10**-digits
+    if value < 1 <= percent / 100:
+        percent = 100 - step
+    if value > 0 >= percent:
+        percent = step
+    return f"{percent:.{digits}f} %"
+
+
+def size(octets: float) -> str:
+    """Bytes in a unit that keeps them short."""
+    value = float(octets)
+    for unit in _UNITS[:-1]:
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} {_UNITS[-1]}"
+
+
+def ago(moment: datetime, now: datetime) -> Markup:
+    """A time as how long ago it is, with the time itself on hover; `js/times.js` keeps it true."""
+    stamp = moment.astimezone(UTC)
+    shown = f"{stamp:%Y-%m-%d %H:%M:%S} UTC"
+    ahead = moment > now
+    words = span(abs(now - moment))
+    told = f"in {words}" if ahead else ("just now" if now - moment < timedelta(seconds=1) else f"{words} ago")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp.isoformat(), shown, told)
+
+
+def span(time: timedelta) -> str:
+    """A time span in its one or two greatest units."""
+    seconds = int(time.total_seconds())
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min"
+    if seconds < 86_400:
+        hours, minutes = seconds // 3600, seconds % 3600 // 60
+        return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
+    return f"{seconds // 86_400} d"
+
+
+def segment(name: str) -> str:
+    """A name as one step of an address."""
+    return quote(name, safe="")
+
+
+def link(path: str, **query: Any) -> str:
+    """An address with its query; what is None or empty is left out."""
+    asked: Mapping[str, Any] = {name: value for name, value in query.items() if value not in {None, ""}}
+    return f"{path}?{urlencode(asked, doseq=True)}" if asked else path
