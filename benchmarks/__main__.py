@@ -35,13 +35,13 @@ class Plan:
         self.rounds = 3 if quick else 7
         self.seconds = 1 if quick else 5
         self.race_s = 30.0 if quick else 150.0
-        self.file_rounds, self.file_seconds = (3, 1) if quick else (6, 2)
+        self.file_rounds, self.file_seconds = (2, 1) if quick else (6, 2)
         self.growth = Extent(
             sizes=(1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000),
-            searches=10 if quick else 40,
+            searches=5 if quick else 40,
             starts=1 if quick else 3,
             everybody=1_000 if quick else 1_000_000,
-            pace_s=5 if quick else 30,
+            pace_s=2 if quick else 30,
         )
 
 
