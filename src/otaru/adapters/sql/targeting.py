@@ -12,7 +12,7 @@ from enum import Enum
 from sqlalchemy import Column, ColumnElement, Select, and_, exists, func, literal, or_, select, true, union
 
 from otaru.adapters.sql.session import Session
-from otaru.adapters.sql.tables import device, device_attribute, device_tag
+from otaru.adapters.sql.tables import device, device_attribute, device_component, device_tag
 from otaru.domain.ids import TenantId
 from otaru.domain.targeting import And, Field, Or, Query, Term
 
@@ -60,7 +60,7 @@ def _alternatives(query: Query) -> Iterator[Query]:
 def _arm(session: Session, tenant: TenantId, query: Query, after: str, limit: int) -> Select[tuple[str]]:
     """One alternative, led by the term whose index leaves the fewest devices to look at."""
     parts = query.parts if isinstance(query, And) else (query,)
-    leader = _leader(session, tenant, [part for part in parts if isinstance(part, Term) and part.pieces[0]], after)
+    leader = _leader(session, tenant, [part for part in parts if isinstance(part, Term) and _indexed(part)], after)
     rest = and_(true(), *(_condition(session, tenant, part, _Form.PROBE) for part in parts if part is not leader))
     if leader is None:
         return _scan(tenant, and_(device.c.device > after, rest), limit)
@@ -95,6 +95,11 @@ def _ids_from(session: Session, term: Term, after: str) -> ColumnElement[bool]:
     first = term.pieces[0]
     bound = device.c.device > after if after >= first else device.c.device >= first
     return and_(bound, *_beneath(device.c.device, first), *_like(session, device.c.device, term.pieces))
+
+
+def _indexed(term: Term) -> bool:
+    """Whether an index finds a term's devices. None has the lifecycle: nearly all are active."""
+    return bool(term.pieces[0]) and term.field is not Field.LIFECYCLE
 
 
 def _leader(session: Session, tenant: TenantId, terms: Sequence[Term], after: str) -> Term | None:
@@ -142,20 +147,20 @@ def _term(session: Session, tenant: TenantId, term: Term, form: _Form) -> Column
             return _fits(session, device.c.device, term)
         case Field.HARDWARE:
             return _fits(session, device.c.model, term)
-        case Field.TAG | Field.ATTRIBUTE:
+        case Field.LIFECYCLE:
+            return _fits(session, device.c.lifecycle, term)
+        case Field.TAG | Field.ATTRIBUTE | Field.INSTALLED:
             listed = _listed(session, tenant, term)
             if form is _Form.SET:
                 return device.c.device.in_(listed)
-            table = device_tag if term.field is Field.TAG else device_attribute
-            return exists(
-                listed.with_only_columns(literal(1)).where(table.c.device == device.c.device).correlate(device)
-            )
+            (key,) = listed.selected_columns
+            return exists(listed.with_only_columns(literal(1)).where(key == device.c.device).correlate(device))
 
 
 def _listed(session: Session, tenant: TenantId, term: Term) -> Select[tuple[str]]:
     """The devices that a term's own index lists."""
     match term.field:
-        case Field.ID | Field.HARDWARE:
+        case Field.ID | Field.HARDWARE | Field.LIFECYCLE:
             where = _term(session, tenant, term, _Form.SET)
             return select(device.c.device).where(device.c.tenant == tenant, where)
         case Field.TAG:
@@ -165,6 +170,10 @@ def _listed(session: Session, tenant: TenantId, term: Term) -> Select[tuple[str]
             of_name = and_(device_attribute.c.tenant == tenant, device_attribute.c.name == term.name)
             where = _fits(session, device_attribute.c.value, term)
             return select(device_attribute.c.device).where(of_name, where)
+        case Field.INSTALLED:
+            of_component = and_(device_component.c.tenant == tenant, device_component.c.component == term.name)
+            where = _fits(session, device_component.c.version, term)
+            return select(device_component.c.device).where(of_component, where)
 
 
 def _fits(session: Session, column: Column[str], term: Term) -> ColumnElement[bool]:
