@@ -1,0 +1,73 @@
+"""Bundles as RAUC's own tool makes them."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from otaru.images.facts import Format, Verdict
+from otaru.images.keys import anchors
+from otaru.images.reading import BrokenImageError
+from tests.support.images import look
+from tests.support.swu import Signer
+from tests.support.tools import run
+
+Make = Callable[[str], bytes]
+IMAGE = bytes(range(256)) * 512
+MANIFEST = """[update]
+compatible=gateway
+version=2026.11-1
+
+[bundle]
+format={form}
+
+[image.rootfs]
+filename=rootfs.img
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path, signer: Signer) -> Make:
+    def make(form: str) -> bytes:
+        content = tmp_path / form
+        content.mkdir()
+        (content / "rootfs.img").write_bytes(IMAGE)
+        (content / "manifest.raucm").write_text(MANIFEST.format(form=form))
+        bundle = tmp_path / f"{form}.raucb"
+        run("rauc", "bundle", "--cert", signer.certificate, "--key", signer.key, content, bundle)
+        return bundle.read_bytes()
+
+    return make
+
+
+@pytest.mark.parametrize("form", ["plain", "verity", "crypt"])
+def test_a_bundle(made: Make, signer: Signer, form: str) -> None:
+    bundle = made(form)
+    found = look(bundle, {Format.RAUC: anchors([signer.certificate.read_bytes()])})
+    assert (found.format, found.format_version, found.version) == (Format.RAUC, form, "2026.11-1")
+    assert found.hardware == ("gateway",)
+    assert found.verdict is Verdict.VALID
+    assert found.signatures[0].signer == "CN=signer,O=Otaru tests"
+    image = found.payloads[-1]
+    assert (image.name, image.sha256, image.size) == ("rootfs.img", hashlib.sha256(IMAGE).hexdigest(), len(IMAGE))
+    assert found.production == (form != "plain")
+    assert look(bundle).verdict is Verdict.UNKNOWN
+
+
+def test_a_changed_plain_bundle_is_broken_and_a_changed_verity_bundle_refused(made: Make, signer: Signer) -> None:
+    trust = {Format.RAUC: anchors([signer.certificate.read_bytes()])}
+    plain, verity = bytearray(made("plain")), bytearray(made("verity"))
+    plain[8] ^= 1  # the time it was made: nothing but the signature notices
+    assert look(bytes(plain), trust).verdict is Verdict.BROKEN
+    verity[8] ^= 1
+    with pytest.raises(BrokenImageError, match="verity root"):
+        look(bytes(verity), trust)
+
+
+def test_a_bundle_encrypted_for_devices_shows_nothing(made: Make, signer: Signer, tmp_path: Path) -> None:
+    made("crypt")
+    out = tmp_path / "secret.raucb"
+    run("rauc", "encrypt", "--keyring", signer.certificate, "--to", signer.certificate, tmp_path / "crypt.raucb", out)
+    found = look(out.read_bytes())
+    assert (found.format, found.verdict, found.version) == (Format.RAUC, Verdict.UNKNOWN, None)

@@ -1,0 +1,193 @@
+"""Small firmware images, built byte by byte, and a source that watches how it is read."""
+
+import datetime as dt
+import functools
+import hashlib
+from dataclasses import dataclass, replace
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from otaru.images import reading, recognise
+from otaru.images.facts import Facts, Format
+from otaru.images.keys import Anchors, Trust
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+class Watched:
+    """A source in memory that knows what was asked of it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.read = 0
+        self.largest = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read_at(self, offset: int, n: int) -> bytes:
+        assert offset >= 0
+        assert n >= 0
+        assert offset + n <= len(self.data), "a reader asks for what is not there"
+        self.read += n
+        self.largest = max(self.largest, n)
+        return self.data[offset : offset + n]
+
+
+def look(data: bytes, trust: Trust | None = None, limits: reading.Limits | None = None) -> Facts:
+    """Read an image, and check that reading stayed within its bounds."""
+    source = Watched(data)
+    try:
+        return recognise.read(source, trust, limits)
+    finally:
+        bounds = limits or reading.Limits()
+        assert source.largest <= max(reading.BLOCK, bounds.head)
+        assert source.read <= 4 * len(data) + bounds.head + 4096
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A key and its certificate."""
+
+    key: PrivateKey
+    certificate: x509.Certificate
+
+    def anchor(self) -> Anchors:
+        return Anchors((self.certificate,))
+
+    def cms(self, content: bytes, *options: pkcs7.PKCS7Options) -> bytes:
+        builder = pkcs7.PKCS7SignatureBuilder().set_data(content)
+        builder = builder.add_signer(self.certificate, self.key, hashes.SHA256())
+        return builder.sign(Encoding.DER, [pkcs7.PKCS7Options.Binary, *options])
+
+
+DAY = dt.timedelta(days=1)
+BORN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def certify(  # what differs from a plain signer's certificate
+    key: PrivateKey,
+    name: str,
+    by: Signer | None = None,
+    *,
+    authority: bool = False,
+    path: int | None = None,
+    purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING,
+) -> Signer:
+    own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(own)
+        .issuer_name(by.certificate.subject if by else own)
+        .public_key(key.public_key())
+        .serial_number(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) >> 1)
+        .not_valid_before(BORN)
+        .not_valid_after(BORN + 365 * DAY)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=path), critical=True)
+    )
+    if not authority:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    return Signer(key, builder.sign(by.key if by else key, hashes.SHA256()))
+
+
+@functools.cache
+def signer(name: str = "release manager") -> Signer:
+    return certify(ec.generate_private_key(ec.SECP256R1()), name)
+
+
+def public(key: PrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image, whom to trust, and what must be read from it."""
+
+    data: bytes
+    trust: Trust
+    format: Format
+
+    def look(self) -> Facts:
+        return look(self.data, self.trust)
+
+    def changed(self, data: bytes) -> "Sample":
+        return replace(self, data=data)
+
+
+def cpio(*files: tuple[str, bytes], magic: bytes = b"070702") -> bytes:
+    """An archive of these files."""
+    out = b""
+    for name, data in (*files, ("TRAILER!!!", b"")):
+        total = sum(data) & 0xFFFFFFFF if magic == b"070702" and name != "TRAILER!!!" else 0
+        mode = 0o100644 if name != "TRAILER!!!" else 0
+        numbers = (1, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name.encode()) + 1, total)
+        out += magic + b"".join(b"%08X" % number for number in numbers) + name.encode() + b"\0"
+        out += bytes(-len(out) % 4) + data
+        out += bytes(-len(out) % 4)
+    return out
+
+
+def description(payload: bytes, **more: str) -> bytes:
+    """A sw-description of one part."""
+    return (
+        f'software = {{\n  version = "{more.get("version", "1.1.0")}";\n  name: "gateway"; // libconfig takes both\n'
+        f'  hardware-compatibility: [ "1.0", "{more.get("hardware", "1.2")}" ];\n  images: ( {{\n'
+        f'    filename = "{more.get("filename", "root.img")}"; device = "/dev/mmcblk0p2"; version = "7";\n'
+        f'    sha256 = "{more.get("sha256", hashlib.sha256(payload).hexdigest())}"; }} );\n}};\n'
+    ).encode()
+
+
+def swu(payload: bytes = b"root file system", by: Signer | None = None, **more: str) -> bytes:
+    """A .swu, signed if somebody does it."""
+    text = description(payload, **more)
+    proof = [("sw-description.sig", by.cms(text, pkcs7.PKCS7Options.DetachedSignature))] if by else []
+    return cpio(("sw-description", text), *proof, (more.get("member", "root.img"), payload))
+
+
+def swu_sample() -> Sample:
+    by = signer()
+    return Sample(swu(by=by), {Format.SWU: by.anchor()}, Format.SWU)
+
+
+MANIFEST = """[update]
+compatible=gateway
+version=2026.11-1
+
+[bundle]
+format={form}
+{verity}
+[image.rootfs]
+filename=rootfs.img
+size=5
+sha256={sha256}
+"""
+
+
+def verity_root(payload: bytes, salt: bytes) -> bytes:
+    """The root of a dm-verity tree, a whole level at a time."""
+    level = payload
+    while True:
+        blocks = [level[at : at + 4096].ljust(4096, b"\0") for at in range(0, len(level), 4096)]
+        level = b"".join(hashlib.sha256(salt + block).digest() for block in blocks)
+        if len(blocks) == 1:
+            return level
+
+
+def rauc(payload: bytes, by: Signer, form: str = "verity", **more: str) -> bytes:
+    """A bundle in the form verity or crypt."""
+    salt = b"s" * 32
+    root = more.get("root") or verity_root(payload, salt).hex()
+    verity = f"verity-hash={root}\nverity-salt={salt.hex()}\nverity-size={more.get('tree', '4096')}\n"
+    manifest = MANIFEST.format(form=form, verity=verity, sha256=hashlib.sha256(b"image").hexdigest())
+    proof = by.cms(more.get("manifest", manifest).encode())
+    return payload + bytes(4096) + proof + len(proof).to_bytes(8)
+
+
+def rauc_sample() -> Sample:
+    by = signer()
+    return Sample(rauc(b"hsqs".ljust(3 * 4096, b"p"), by), {Format.RAUC: by.anchor()}, Format.RAUC)
