@@ -3,11 +3,12 @@
 import datetime as dt
 import functools
 import hashlib
+import struct
 from dataclasses import dataclass, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -191,3 +192,32 @@ def rauc(payload: bytes, by: Signer, form: str = "verity", **more: str) -> bytes
 def rauc_sample() -> Sample:
     by = signer()
     return Sample(rauc(b"hsqs".ljust(3 * 4096, b"p"), by), {Format.RAUC: by.anchor()}, Format.RAUC)
+
+
+def record(kind: int, value: bytes) -> bytes:
+    return struct.pack("<HH", kind, len(value)) + value
+
+
+def mcuboot(
+    program: bytes = b"firmware" * 9, by: Signer | None = None, counter: int | None = 7, **more: bytes
+) -> bytes:
+    """An image of version 1.2.3+4 that needs image 1 from 1.0.0 on."""
+    records = record(0x40, struct.pack("<BBHBBHI", 1, 0, 0, 1, 0, 0, 0))
+    if counter is not None:
+        records += record(0x50, counter.to_bytes(4, "little"))
+    protected = struct.pack("<HH", 0x6908, len(records) + 4) + records
+    header = struct.pack("<IIHHIIBBHII", 0x96F3B83D, 0, 32, len(protected), len(program), 0, 1, 2, 3, 4, 0)
+    covered = header + program + protected
+    digest = more.get("digest", hashlib.sha256(covered).digest())
+    plain = record(0x10, digest)
+    if by:
+        assert isinstance(by.key, ec.EllipticCurvePrivateKey)
+        plain += record(0x01, hashlib.sha256(public(by.key)).digest())
+        plain += record(0x22, by.key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256()))))
+    plain += more.get("records", b"")
+    return covered + struct.pack("<HH", 0x6907, len(plain) + 4) + plain
+
+
+def mcuboot_sample() -> Sample:
+    by = signer()
+    return Sample(mcuboot(by=by), {Format.MCUBOOT: by.anchor()}, Format.MCUBOOT)

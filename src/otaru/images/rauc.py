@@ -25,7 +25,7 @@ _CMS_HEAD = re.compile(rb"\x30[\x82\x83].{2,3}\x06\x09\x2a\x86\x48\x86\xf7\x0d\x
 
 def is_bundle(reader: Reader) -> bool:
     """Whether a file ends with a CMS message and its length, as every RAUC bundle does."""
-    if reader.size < 2 * _BLOCK:
+    if reader.size <= _BLOCK:
         return False
     size = _signature_size(reader)
     return bool(size) and bool(_CMS_HEAD.match(reader.peek(reader.size - 8 - size, 18)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from otaru.images import cpio, rauc, swu
+from otaru.images import cpio, mcuboot, rauc, swu
 from otaru.images.facts import Facts, Format, Payload
 from otaru.images.keys import NOBODY, Anchors, Trust
 from otaru.images.reading import BrokenImageError, Limits, Reader, Source
@@ -10,6 +10,7 @@ from otaru.images.reading import BrokenImageError, Limits, Reader, Source
 _READERS: Mapping[Format, Callable[[Reader, Anchors], Facts]] = {
     Format.SWU: swu.read,
     Format.RAUC: rauc.read,
+    Format.MCUBOOT: mcuboot.read,
 }
 
 
@@ -44,4 +45,6 @@ def _recognise(reader: Reader) -> Format:
     start = reader.peek(0, 1024)
     if start[:6] in cpio.MAGICS:
         return Format.SWU
+    if start[:4] == mcuboot.MAGIC:
+        return Format.MCUBOOT
     return Format.RAUC if rauc.is_bundle(reader) else Format.PLAIN

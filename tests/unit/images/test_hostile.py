@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from otaru.images.facts import Facts, Verdict
 from otaru.images.reading import BrokenImageError
-from tests.support.images import Sample, look, rauc_sample, swu_sample
+from tests.support.images import Sample, look, mcuboot_sample, rauc_sample, swu_sample
 
-SAMPLES = {"swu": swu_sample, "rauc": rauc_sample}
+SAMPLES = {"swu": swu_sample, "rauc": rauc_sample, "mcuboot": mcuboot_sample}
 samples = pytest.mark.parametrize("sample", [pytest.param(make(), id=name) for name, make in SAMPLES.items()])
 
 
