@@ -1,9 +1,15 @@
 """Small firmware images, built byte by byte, and a source that watches how it is read."""
 
+import base64
 import datetime as dt
 import functools
+import gzip
 import hashlib
+import io
+import json
 import struct
+import tarfile
+import zlib
 from dataclasses import dataclass, replace
 
 from cryptography import x509
@@ -221,3 +227,81 @@ def mcuboot(
 def mcuboot_sample() -> Sample:
     by = signer()
     return Sample(mcuboot(by=by), {Format.MCUBOOT: by.anchor()}, Format.MCUBOOT)
+
+
+def esp(*, by: Signer | None = None, hashed: bool = True, program: bytes = b"code" * 11, **more: int) -> bytes:
+    """An ESP32-C3 application of version v1.2.3."""
+    described = struct.pack("<II8s32s32s16s16s32s", 0xABCD5432, 5, b"", b"v1.2.3", b"gateway", b"", b"", b"v5.4")
+    out = struct.pack("<BBBBIB3sHBHH4sB", 0xE9, 2, 2, 0x20, 0, 0, b"", more.get("chip", 5), 0, 3, 199, b"", hashed)
+    total = 0xEF
+    for address, data in ((0x3C000020, described), (0x42000020, program)):
+        out += struct.pack("<II", address, more.get("size", len(data))) + data
+        for byte in data:
+            total ^= byte
+    out += bytes(15 - len(out) % 16) + bytes([total])
+    if hashed:
+        out += hashlib.sha256(out).digest()
+    if by:
+        assert isinstance(by.key, ec.EllipticCurvePrivateKey)
+        out += b"\xff" * (-len(out) % 4096)
+        digest = hashlib.sha256(out).digest()
+        r, s = utils.decode_dss_signature(by.key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256()))))
+        point = by.key.public_key().public_numbers()
+        numbers = b"".join(number.to_bytes(32, "little") for number in (point.x, point.y, r, s))
+        block = (b"\xe7\x03\0\0" + digest + b"\x02" + numbers).ljust(1196, b"\0")
+        out += (block + zlib.crc32(block).to_bytes(4, "little") + bytes(16)).ljust(4096, b"\xff")
+    return out
+
+
+def esp_sample() -> Sample:
+    by = signer()
+    return Sample(esp(by=by), {Format.ESP_IDF: by.anchor()}, Format.ESP_IDF)
+
+
+def tar(*files: tuple[str, bytes], form: int = tarfile.GNU_FORMAT) -> bytes:
+    """An archive of these files."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form) as archive:
+        for name, data in files:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+VERSION = b'{"format":"mender","version":3}'
+HEADER_INFO = {
+    "payloads": [{"type": "rootfs-image"}],
+    "artifact_provides": {"artifact_name": "release-2", "artifact_group": "fix"},
+    "artifact_depends": {"artifact_name": ["release-1"], "device_type": ["gateway", "beaglebone"]},
+}
+
+
+def mender(payload: bytes = b"root file system", by: Signer | None = None, **more: bytes) -> bytes:
+    """An artifact of one file; `more` replaces parts."""
+    types = {"type": "rootfs-image", "artifact_provides": {"rootfs-image.version": "2"}}
+    info = more.get("info", json.dumps(HEADER_INFO).encode())
+    header = gzip.compress(tar(("header-info", info), ("headers/0000/type-info", json.dumps(types).encode())), mtime=0)
+    header = more.get("header", header)
+    sums = {"data/0000/rootfs.ext4": payload, "header.tar.gz": header, "version": VERSION}
+    lines = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sums.items())
+    manifest = more.get("manifest", lines.encode())
+    proof = []
+    if by:
+        assert isinstance(by.key, ec.EllipticCurvePrivateKey)
+        r, s = utils.decode_dss_signature(by.key.sign(manifest, ec.ECDSA(hashes.SHA256())))
+        proof = [("manifest.sig", base64.b64encode(r.to_bytes(32) + s.to_bytes(32)))]
+    data = more.get("data", gzip.compress(tar(("rootfs.ext4", payload)), mtime=0))
+    parts = [
+        ("version", VERSION),
+        ("manifest", manifest),
+        *proof,
+        ("header.tar.gz", header),
+        ("data/0000.tar.gz", data),
+    ]
+    return tar(*parts)
+
+
+def mender_sample() -> Sample:
+    by = signer()
+    return Sample(mender(by=by), {Format.MENDER: by.anchor()}, Format.MENDER)

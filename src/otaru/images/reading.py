@@ -17,7 +17,7 @@ BLOCK = 1 << 20
 """The most bytes that are asked for at once when payloads are digested."""
 
 _PASSES = 4  # how often the whole file may be gone through: digests of parts, of all, of what a second signature covers
-_LZMA_MEMORY = 64 << 20  # the dictionary of xz -9
+_LZMA_MEMORY = 80 << 20  # the dictionary of xz -9 is 64 MiB
 
 _UNSAFE = re.compile(r"(^/)|(^|/)\.\.(/|$)|[\\\x00-\x1f\x7f]")
 
