@@ -11,6 +11,7 @@ import struct
 import tarfile
 import zlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -305,3 +306,49 @@ def mender(payload: bytes = b"root file system", by: Signer | None = None, **mor
 def mender_sample() -> Sample:
     by = signer()
     return Sample(mender(by=by), {Format.MENDER: by.anchor()}, Format.MENDER)
+
+
+VECTORS = Path(__file__).parents[1] / "unit" / "images" / "vectors"
+
+
+def suit(by: Signer | None = None, inside: bytes | None = b"firmware", **more: str) -> bytes:
+    """An envelope of sequence number 9 with one component, whose payload comes along."""
+    from otaru.images.cbor import octets, text
+
+    digest = bytes.fromhex("822f5820") + hashlib.sha256(b"firmware").digest()
+    vendor, model = b"v" * 16, b"c" * 16
+    parameters = b"\xa5\x01" + octets(vendor) + b"\x02" + octets(model) + b"\x03" + octets(digest)
+    parameters += b"\x0e\x08\x15" + text(more.get("uri", "#app"))
+    shared = b"\x82\x14" + parameters
+    common = b"\xa2\x02\x81\x82" + octets(b"flash") + octets(b"\0") + b"\x04" + octets(shared)
+    texts = (
+        b"\xa1"
+        + text("en")
+        + b"\xa1\x82"
+        + octets(b"flash")
+        + octets(b"\0")
+        + b"\xa2\x02"
+        + text("gateway")
+        + b"\x06"
+        + text("1.1.0")
+    )
+    severed = b"\x82\x2f" + octets(hashlib.sha256(octets(texts)).digest())
+    manifest = b"\xa4\x01\x01\x02\x09\x03" + octets(common) + b"\x17" + severed
+    told = b"\x82\x2f" + octets(hashlib.sha256(octets(manifest)).digest())
+    proofs = [told]
+    if by:
+        assert isinstance(by.key, ec.EllipticCurvePrivateKey)
+        head = b"\xa1\x01\x26"
+        message = b"\x84" + text("Signature1") + octets(head) + b"\x40" + octets(told)
+        r, s = utils.decode_dss_signature(by.key.sign(message, ec.ECDSA(hashes.SHA256())))
+        proofs.append(b"\xd2\x84" + octets(head) + b"\xa0\xf6" + octets(r.to_bytes(32) + s.to_bytes(32)))
+    wrapped = bytes([0x80 | len(proofs)]) + b"".join(octets(proof) for proof in proofs)
+    parts = [b"\x02" + octets(wrapped), b"\x03" + octets(manifest), b"\x17" + octets(texts)]
+    if inside is not None:
+        parts.append(text("#app") + octets(inside))
+    return b"\xd8\x6b" + bytes([0xA0 | len(parts)]) + b"".join(parts)
+
+
+def suit_sample() -> Sample:
+    by = signer()
+    return Sample(suit(by), {Format.SUIT: by.anchor()}, Format.SUIT)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from otaru.images import cpio, esp, mcuboot, mender, rauc, swu
+from otaru.images import cpio, esp, mcuboot, mender, rauc, suit, swu
 from otaru.images.facts import Facts, Format, Payload
 from otaru.images.keys import NOBODY, Anchors, Trust
 from otaru.images.reading import BrokenImageError, Limits, Reader, Source
@@ -10,6 +10,7 @@ from otaru.images.reading import BrokenImageError, Limits, Reader, Source
 _READERS: Mapping[Format, Callable[[Reader, Anchors], Facts]] = {
     Format.SWU: swu.read,
     Format.RAUC: rauc.read,
+    Format.SUIT: suit.read,
     Format.MENDER: mender.read,
     Format.ESP_IDF: esp.read,
     Format.MCUBOOT: mcuboot.read,
@@ -53,4 +54,6 @@ def _recognise(reader: Reader) -> Format:
         return Format.ESP_IDF
     if mender.is_artifact(start):
         return Format.MENDER
+    if start[:2] == suit.START:
+        return Format.SUIT
     return Format.RAUC if rauc.is_bundle(reader) else Format.PLAIN

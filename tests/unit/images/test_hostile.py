@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from otaru.images.facts import Facts, Verdict
 from otaru.images.reading import BrokenImageError
-from tests.support.images import Sample, esp_sample, look, mcuboot_sample, mender_sample, rauc_sample, swu_sample
+from tests.support.images import (
+    Sample,
+    esp_sample,
+    look,
+    mcuboot_sample,
+    mender_sample,
+    rauc_sample,
+    swu_sample,
+)
 
 SAMPLES = {
     "swu": swu_sample,
