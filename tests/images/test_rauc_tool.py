@@ -1,6 +1,7 @@
 """Bundles as RAUC's own tool makes them."""
 
 import hashlib
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.support.swu import Signer
 from tests.support.tools import run
 
 Make = Callable[[str], bytes]
-IMAGE = bytes(range(256)) * 512
+IMAGE = random.Random(1).randbytes(130_000)  # a bundle that shrinks to one block is too small for RAUC
 MANIFEST = """[update]
 compatible=gateway
 version=2026.11-1

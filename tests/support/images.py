@@ -352,3 +352,71 @@ def suit(by: Signer | None = None, inside: bytes | None = b"firmware", **more: s
 def suit_sample() -> Sample:
     by = signer()
     return Sample(suit(by), {Format.SUIT: by.anchor()}, Format.SUIT)
+
+
+def uf2(parts: dict[int, bytes], *, at: int = 0x10000000, tags: bytes = b"") -> bytes:
+    """Files for families, in blocks of 256 bytes."""
+    out = b""
+    for family, data in parts.items():
+        pieces = [data[start : start + 256] for start in range(0, len(data), 256)]
+        for number, piece in enumerate(pieces):
+            flags = 0x2000 | (0x8000 if tags else 0)
+            numbers = (0x0A324655, 0x9E5D5157, flags, at + 256 * number, len(piece), number, len(pieces), family)
+            out += (struct.pack("<8I", *numbers) + piece + tags).ljust(508, b"\0") + struct.pack("<I", 0x0AB16F30)
+    return out
+
+
+def uf2_sample() -> Sample:
+    return Sample(uf2({0xE48BFF56: bytes(range(256)) * 3}), {}, Format.UF2)
+
+
+def hex_line(kind: int, address: int, data: bytes) -> str:
+    raw = bytes([len(data)]) + address.to_bytes(2) + bytes([kind]) + data
+    return f":{raw.hex().upper()}{-sum(raw) & 0xFF:02X}\n"
+
+
+def hex_sample() -> Sample:
+    lines = [
+        hex_line(4, 0, b"\x08\0"),
+        *(hex_line(0, 16 * row, bytes(range(16))) for row in range(20)),
+        hex_line(1, 0, b""),
+    ]
+    return Sample("".join(lines).encode(), {}, Format.INTEL_HEX)
+
+
+def elf(build: bytes = b"b" * 20) -> bytes:
+    """A 64-bit program for AArch64 of one segment and a note."""
+    note = struct.pack("<III", 4, len(build), 3) + b"GNU\0" + build
+    head = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack(
+        "<HHIQQQIHHHHHH", 2, 183, 1, 0x400000, 64, 0, 0, 64, 56, 2, 0, 0, 0
+    )
+    at = 64 + 2 * 56
+    load = struct.pack("<IIQQQQQQ", 1, 5, 0, 0x400000, 0x400000, at + len(note), at + len(note), 4096)
+    return head + load + struct.pack("<IIQQQQQQ", 4, 4, at, at, at, len(note), len(note), 4) + note
+
+
+def elf_sample() -> Sample:
+    return Sample(elf(), {}, Format.ELF)
+
+
+def oci(layer: bytes = b"layer", **more: bytes) -> bytes:
+    """An archive of one image for linux/arm64."""
+
+    def blob(data: bytes, kind: str) -> dict[str, object]:
+        blobs[hashlib.sha256(data).hexdigest()] = data
+        return {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(data).hexdigest()}", "size": len(data)}
+
+    blobs: dict[str, bytes] = {}
+    image = "application/vnd.oci.image."
+    config = blob(json.dumps({"architecture": "arm64", "os": "linux"}).encode(), f"{image}config.v1+json")
+    layers = [blob(layer, f"{image}layer.v1.tar+gzip")]
+    notes = {"org.opencontainers.image.version": "1.1.0", "org.opencontainers.image.title": "gateway"}
+    manifest = {"schemaVersion": 2, "config": config, "layers": layers, "annotations": notes}
+    named = blob(json.dumps(manifest).encode(), f"{image}manifest.v1+json")
+    index = json.dumps({"schemaVersion": 2, "manifests": [named]}).encode()
+    files = [("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'), ("index.json", more.get("index", index))]
+    return tar(*files, *((f"blobs/sha256/{name}", more.get("blob", data)) for name, data in blobs.items()))
+
+
+def oci_sample() -> Sample:
+    return Sample(oci(), {}, Format.OCI)
