@@ -356,14 +356,14 @@ def suit_sample() -> Sample:
 
 def uf2(parts: dict[int, bytes], *, at: int = 0x10000000, tags: bytes = b"") -> bytes:
     """Files for families, in blocks of 256 bytes."""
-    out = b""
+    out: list[bytes] = []
     for family, data in parts.items():
         pieces = [data[start : start + 256] for start in range(0, len(data), 256)]
         for number, piece in enumerate(pieces):
             flags = 0x2000 | (0x8000 if tags else 0)
             numbers = (0x0A324655, 0x9E5D5157, flags, at + 256 * number, len(piece), number, len(pieces), family)
-            out += (struct.pack("<8I", *numbers) + piece + tags).ljust(508, b"\0") + struct.pack("<I", 0x0AB16F30)
-    return out
+            out.append((struct.pack("<8I", *numbers) + piece + tags).ljust(508, b"\0") + struct.pack("<I", 0x0AB16F30))
+    return b"".join(out)
 
 
 def uf2_sample() -> Sample:

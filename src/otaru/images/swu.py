@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 
-from otaru.images import cms, cpio, keys, libconfig, sums
+from otaru.images import cms, cpio, keys, libconfig
 from otaru.images.cpio import Member
 from otaru.images.facts import Facts, Format, Payload, Signature
 from otaru.images.keys import Anchors
@@ -62,7 +62,7 @@ def _small(reader: Reader, member: Member) -> bytes:
     if member.size > _LARGEST:
         raise BrokenImageError(f"{member.name} is larger than {_LARGEST} bytes")
     data = reader.head(member.offset, member.size, member.name)
-    _same_sum(member, sums.add(data))
+    _same_sum(member, sum(data))
     return data
 
 
@@ -136,7 +136,7 @@ def _digest(reader: Reader, member: Member) -> str:
     for block in reader.blocks(member.offset, member.size, member.name):
         running.update(block)
         if member.sum is not None:
-            total += sums.add(block)
+            total += sum(block)
     _same_sum(member, total)
     return running.hexdigest()
 
