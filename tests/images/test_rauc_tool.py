@@ -1,5 +1,6 @@
 """Bundles as RAUC's own tool makes them."""
 
+import contextlib
 import hashlib
 import random
 from collections.abc import Callable
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from otaru.images import squashfs
 from otaru.images.facts import Format, Verdict
 from otaru.images.keys import anchors
-from otaru.images.reading import BrokenImageError
-from tests.support.images import look
+from otaru.images.reading import BrokenImageError, Reader
+from tests.support.images import Watched, look
 from tests.support.swu import Signer
 from tests.support.tools import run
 
@@ -72,3 +74,39 @@ def test_a_bundle_encrypted_for_devices_shows_nothing(made: Make, signer: Signer
     run("rauc", "encrypt", "--keyring", signer.certificate, "--to", signer.certificate, tmp_path / "crypt.raucb", out)
     found = look(out.read_bytes())
     assert (found.format, found.verdict, found.version) == (Format.RAUC, Verdict.UNKNOWN, None)
+
+
+@pytest.mark.parametrize(
+    "options", ["-comp gzip", "-comp xz", "-comp gzip -no-fragments", "-comp gzip -noI -noD -noF", "-comp lz4"]
+)
+def test_the_manifest_is_found_in_every_kind_of_squashfs(tmp_path: Path, options: str) -> None:
+    folder = tmp_path / "content"
+    folder.mkdir()
+    for index in range(600):  # more than one block of folder and of inodes
+        (folder / f"file{index}").write_bytes(bytes([index % 256]) * (index % 7))
+    manifest = MANIFEST.format(form="plain").encode() + b"# " + b"long" * 60_000
+    (folder / "manifest.raucm").write_bytes(manifest)
+    run("mksquashfs", folder, tmp_path / "made", *options.split())
+    data = (tmp_path / "made").read_bytes()
+    reader = Reader(Watched(data))
+    if "lz4" in options:
+        with pytest.raises(squashfs.UnknownCompressionError):
+            squashfs.file(reader, "manifest.raucm", 1 << 20)
+        return
+    assert squashfs.file(reader, "manifest.raucm", 1 << 20) == manifest
+    assert squashfs.file(reader, "file599", 1 << 20) == bytes([599 % 256]) * (599 % 7)
+    with pytest.raises(BrokenImageError, match="holds no"):
+        squashfs.file(reader, "file6000", 1 << 20)
+    with pytest.raises(BrokenImageError, match="larger than"):
+        squashfs.file(reader, "manifest.raucm", 1000)
+
+
+def test_a_changed_squashfs_is_refused_or_read_and_nothing_else(made: Make) -> None:
+    plain = made("plain")
+    chance = random.Random(3)
+    tables = range(len(plain) - 6000, len(plain) - 1400)
+    for at in (*range(96), *chance.sample(tables, 300)):
+        data = bytearray(plain)
+        data[at : at + 4] = chance.choice([b"\xff" * 4, bytes(4), chance.randbytes(4)])
+        with contextlib.suppress(BrokenImageError):
+            assert look(bytes(data)).verdict is not Verdict.VALID

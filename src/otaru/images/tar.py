@@ -31,8 +31,9 @@ class Archive:
         self._reader = reader
         self._blocks = blocks
         self._what = what
-        self._rest = b""
-        self._at = 0
+        self._block = b""
+        self._read = 0  # of the block
+        self._at = 0  # in the archive
         self._left = 0  # of the entry's data
 
     def __iter__(self) -> Iterator[Entry]:
@@ -72,9 +73,10 @@ class Archive:
     def data(self) -> Iterator[bytes]:
         """The data of the entry at hand."""
         while self._left:
-            if not self._rest:
+            if self._read == len(self._block):
                 self._more()
-            piece, self._rest = self._rest[: self._left], self._rest[self._left :]
+            piece = self._block[self._read : self._read + self._left]
+            self._read += len(piece)
             self._left -= len(piece)
             self._at += len(piece)
             yield piece
@@ -136,18 +138,18 @@ class Archive:
         return found
 
     def _take(self, n: int) -> bytes:
-        while len(self._rest) < n:
+        while len(self._block) - self._read < n:
             self._more()
-        piece, self._rest = self._rest[:n], self._rest[n:]
+        self._read += n
         self._at += n
-        return piece
+        return self._block[self._read - n : self._read]
 
     def _more(self) -> None:
         block = next(self._blocks, None)
         if block is None:
             raise BrokenImageError(f"{self._what} ends too early")
-        self._rest += block
+        self._block, self._read = self._block[self._read :] + block, 0
 
     def _end(self) -> None:
-        if self._rest.strip(b"\0") or any(block.strip(b"\0") for block in self._blocks):
+        if self._block[self._read :].strip(b"\0") or any(block.strip(b"\0") for block in self._blocks):
             raise BrokenImageError(f"{self._what} goes on behind its end")
