@@ -302,3 +302,29 @@ class TestInstalled:
         device.say(fourth, "closed", "success")
         assert device.action("installedBase") == fourth
         assert device.get(f"installedBase/{first}").status_code == 200
+
+    def test_declared_by_the_device(self, operator: Operator, device: DdiDevice) -> None:
+        name, _, version = operator.release(version="4.5.6").partition(":")
+        for _ in range(2):
+            said = device.request("PUT", "installedBase", json={"name": name, "version": version})
+            assert (said.status_code, said.content) == (200, b"")
+            (known,) = operator.seen(device)["installed"]
+            assert (known["component"], known["version"], known["source"]) == (name, "4.5.6", "offline")
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            (b"{}", 400),
+            (b'{"name": "x"}', 400),
+            (b'{"name": "x", "version": 1}', 400),
+            (b'{"name": "", "version": "1"}', 400),
+            (b'{"name": "x", "version": "a b"}', 400),
+            (b'{"name": "no-such-product", "version": "1"}', 404),
+        ],
+    )
+    def test_bad_declarations(self, operator: Operator, device: DdiDevice, body: bytes, status: int) -> None:
+        assert device.request("PUT", "installedBase", content=body).status_code == status
+        assert operator.seen(device)["installed"] == []
+
+    def test_it_is_only_declared(self, device: DdiDevice) -> None:
+        assert device.get("installedBase").status_code == 405

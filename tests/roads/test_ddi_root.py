@@ -36,9 +36,24 @@ class TestRoot:
         operator.rollout(device)
         assert device.get(headers={"If-None-Match": tag}).status_code == 200
 
-    def test_contact_is_noted(self, operator: Operator, device: DdiDevice) -> None:
-        assert operator.seen(device)["last_contact"] is None
+    def test_the_short_way_says_what_the_long_way_says(self, device: DdiDevice) -> None:
+        device.configure({"serial": "1"})
         device.get()
+        short, long = device.get(), device.get(headers={"If-None-Match": '"another"'})
+        assert (short.status_code, short.content) == (long.status_code, long.content)
+        assert {**short.headers, "date": ""} == {**long.headers, "date": ""}
+
+    @pytest.mark.parametrize("configured", [False, True])
+    def test_contact_is_noted(self, operator: Operator, device: DdiDevice, configured: bool) -> None:
+        if configured:  # then nothing is due, and the answer is given at once
+            device.configure({"serial": "1"})
+            device.get()
+            before = eventually(lambda: operator.seen(device)["last_contact"])
+        else:
+            before = operator.seen(device)["last_contact"]
+            assert before is None
+        device.get()
+        eventually(lambda: operator.seen(device)["last_contact"] != before)
         seen = eventually(lambda: (s := operator.seen(device))["last_contact"] and s)
         assert seen["address"] == "127.0.0.1"
 
@@ -104,9 +119,17 @@ class TestCredentials:
         assert answer.status_code == 404
         assert answer.json()["code"] == "not_found"
 
-    @pytest.mark.parametrize("tenant", ["NOBODY", "default", "x" * 500, "%00"])
+    @pytest.mark.parametrize("tenant", ["NOBODY", "defaults", "x" * 500, "%00"])
     def test_unknown_tenant(self, device: DdiDevice, tenant: str) -> None:
         assert device.get(f"/{tenant}/controller/v1/{device.id}").status_code == 404
+
+    @pytest.mark.parametrize("tenant", ["default", "Default"])
+    def test_tenant_in_any_case(self, operator: Operator, device: DdiDevice, tenant: str) -> None:
+        # As in hawkBit; links name it as it is called.
+        answer = device.get(f"/{tenant}/controller/v1/{device.id}")
+        assert answer.json()["_links"]["configData"]["href"] == f"{operator.server.url}{device.base}/configData"
+        wrong = device.get(f"/{tenant}/controller/v1/{device.id}", headers={"Authorization": "TargetToken x"})
+        assert wrong.status_code == 401
 
     def test_scheme_in_any_case(self, device: DdiDevice) -> None:
         assert device.get(headers={"Authorization": f"targettoken {device.token}"}).status_code == 200

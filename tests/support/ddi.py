@@ -54,7 +54,7 @@ class DdiDevice:
 
     def action(self, name: str = "deploymentBase") -> str:
         """The number of the action that a poll links to."""
-        return self.links()[name].rpartition("/")[2]
+        return self.links()[name].rpartition("/")[2].lstrip("0")
 
     def say(
         self, action: str, execution: str, finished: str = "none", *details: str, on: str = "deploymentBase"

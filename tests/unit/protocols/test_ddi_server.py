@@ -3,6 +3,7 @@
 import json
 import string
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from otaru.domain.deployment import MAX_MESSAGE, MAX_MESSAGES
 from otaru.domain.device import AutoConfirm, Merge
 from otaru.domain.ids import ActionId, DeviceId, TenantId
 from otaru.errors import InvalidInputError, TooLargeError
-from otaru.protocols.ddi import server
+from otaru.protocols.ddi import device, server
 from otaru.protocols.ddi.words import Answer, Deployment, Execution, File, Finished, Handling, History, Links, Window
 
 BASE = "http://ota.example/DEFAULT/controller/v1/dev-1"
@@ -77,6 +78,22 @@ class TestAnswers:
         }
         chunk = {"part": "os", "version": "1.1.0", "name": "app", "artifacts": [artifact]}
         assert heard == {"id": "7", "deployment": {"download": "forced", "update": "forced", "chunks": [chunk]}}
+
+    def test_a_deployment_for_zephyr_has_only_the_links_that_it_knows(self) -> None:
+        body = server.deployment(replace(TOLD, part="bApp"))
+        (artifact,) = json.loads(body)["deployment"]["chunks"][0]["artifacts"]
+        assert list(artifact["_links"]) == ["download-http", "md5sum-http"]
+        assert device.deployment(body).file == FILE
+
+    def test_links_that_zephyr_does_not_know_come_last(self) -> None:
+        links = Links(*(f"http://h/{n}" for n in range(5)))
+        assert list(json.loads(server.root(timedelta(1), links))["_links"]) == [
+            "configData",
+            "deploymentBase",
+            "cancelAction",
+            "confirmationBase",
+            "installedBase",
+        ]
 
     def test_window_and_history_stand_only_where_there_are_any(self) -> None:
         told = Deployment(
@@ -261,7 +278,9 @@ class TestBrokenJson:
 
 
 class TestNothingElseIsRaised:
-    @pytest.mark.parametrize("decode", [server.feedback, server.attributes, server.consent, server.standing])
+    @pytest.mark.parametrize(
+        "decode", [server.feedback, server.attributes, server.consent, server.running, server.standing]
+    )
     @given(body=st.binary(max_size=200) | st.text(max_size=200).map(lambda t: t.encode("utf-8", "surrogatepass")))
     def test_any_bytes(self, decode: Any, body: bytes) -> None:
         with suppress(InvalidInputError):
@@ -273,12 +292,14 @@ class TestNothingElseIsRaised:
         | st.dictionaries(
             st.sampled_from(
                 ["status", "execution", "result", "finished", "details", "data", "mode", "confirmation", "id", "time",
-                 "timestamp", "code", "progress", "cnt", "of", "initiator", "remark"]
+                 "timestamp", "code", "progress", "cnt", "of", "initiator", "remark", "name", "version"]
             ) | st.text(max_size=3), inner, max_size=5),
         max_leaves=20,
     )  # fmt: skip
 
-    @pytest.mark.parametrize("decode", [server.feedback, server.attributes, server.consent, server.standing])
+    @pytest.mark.parametrize(
+        "decode", [server.feedback, server.attributes, server.consent, server.running, server.standing]
+    )
     @given(value=json_values, cut=st.integers(0, 50))
     def test_any_json_whole_or_cut(self, decode: Any, value: Any, cut: int) -> None:
         body = json.dumps(value).encode()

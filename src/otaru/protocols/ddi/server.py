@@ -10,7 +10,7 @@ import msgspec
 
 from otaru.domain.deployment import MAX_MESSAGE, MAX_MESSAGES
 from otaru.domain.device import AutoConfirm, Merge
-from otaru.domain.ids import ActionId, DeviceId, TenantId
+from otaru.domain.ids import ActionId, DeviceId, TenantId, product_name, version
 from otaru.errors import InvalidInputError, TooLargeError
 from otaru.protocols.ddi import wire
 from otaru.protocols.ddi.lenient import clean, read
@@ -21,6 +21,7 @@ from otaru.protocols.ddi.words import (
     Feedback,
     File,
     Links,
+    Running,
     Standing,
 )
 
@@ -34,6 +35,9 @@ MAX_SLEEP = timedelta(hours=23, minutes=59, seconds=59)
 
 _DOWNLOAD_PATH = 199
 """Characters from `/{tenant}/controller/v1` on that Zephyr has room for."""
+_ZEPHYR_PART = "bApp"
+"""The part that Zephyr takes. Its parser (2.5 at least) loses its way in an object that it does not know, and the answer
+has to fit into its 1100 bytes."""
 _SHORT_NAME = "file"
 """Stands in the path for a file name that is too long for it: an action has one artifact, so nothing is lost."""
 
@@ -45,6 +49,7 @@ _FEEDBACK_FORM = (
 )
 _ATTRIBUTES_FORM = '{"mode": "merge|replace|remove", "data": {"name": "value"}}'
 _CONSENT_FORM = '{"confirmation": "confirmed|denied", "details": ["…"]}'
+_RUNNING_FORM = '{"name": "…", "version": "…"}'
 _STANDING_FORM = '{"initiator": "…", "remark": "…"}'
 
 
@@ -83,6 +88,7 @@ def idle(polling: timedelta) -> bytes:
     return _head(polling) + b"}"
 
 
+# In this order: of links behind one that it does not know (the last two) Zephyr's parser sees nothing.
 _LINKS = {
     "configData": "config_data",
     "deploymentBase": "deployment_base",
@@ -183,6 +189,16 @@ def consent(body: bytes) -> Consent:
     return Consent(said.confirmation, _messages(said.details))
 
 
+def running(body: bytes) -> Running:
+    """Read what a device says it runs.
+
+    Raises:
+        InvalidInputError: it is not of the form, or no product's name and no version.
+    """
+    said = read(_bounded(body, MAX_FEEDBACK), wire.Running, _RUNNING_FORM)
+    return Running(product_name(said.name), version(said.version))
+
+
 def standing(body: bytes) -> Standing:
     """Read who asks for a standing yes; an empty body names nobody.
 
@@ -201,18 +217,17 @@ def standing(body: bytes) -> Standing:
 
 
 def _order(told: Deployment) -> wire.Order:
-    chunk = wire.Chunk(told.part, told.version, told.name, [_file(told.file)])
+    chunk = wire.Chunk(told.part, told.version, told.name, [_file(told.file, both=told.part != _ZEPHYR_PART)])
     return wire.Order(told.download, told.update, [chunk], told.window)
 
 
-def _file(file: File) -> wire.File:
+def _file(file: File, *, both: bool = True) -> wire.File:
+    """A file with its links. Not `both`: only those of hawkBit's default, which end in `-http`."""
     download, sums = wire.Link(file.href), wire.Link(f"{file.href}.MD5SUM")
-    return wire.File(
-        file.filename,
-        wire.Hashes(file.sha1, file.md5, file.sha256),
-        file.size,
-        wire.FileLinks(download, download, sums, sums),
-    )
+    links = wire.FileLinks(download, download, sums, sums)
+    if not both:
+        links = wire.FileLinks(download_http=download, md5sum_http=sums)
+    return wire.File(file.filename, wire.Hashes(file.sha1, file.md5, file.sha256), file.size, links)
 
 
 def _history(told: Deployment) -> wire.History | None:

@@ -191,3 +191,10 @@ class Standing(msgspec.Struct, frozen=True, omit_defaults=True):
 
     initiator: str | None = None
     remark: str | None = None
+
+
+class Running(msgspec.Struct, frozen=True):
+    """What a device says it runs, in hawkBit's words a distribution set."""
+
+    name: str
+    version: str

@@ -9,7 +9,7 @@ import msgspec
 
 from otaru.domain.deployment import Event, State
 from otaru.domain.device import Merge
-from otaru.domain.ids import ActionId
+from otaru.domain.ids import ActionId, ProductName, Version
 
 
 class Channel(StrEnum):
@@ -105,6 +105,14 @@ class Standing:
 
     initiator: str | None = None
     remark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a device says it runs."""
+
+    product: ProductName
+    version: Version
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class _Batch:
             state=state,
             changed_at=said.received_at,
             ended_at=said.received_at if state in FINAL else None,
-            reason=_last_words(said) if state in FINAL and state is not State.SUCCEEDED else row.reason,
+            reason=_reason(row, said, state),
         )
         self._events.append(moved_event(self._tenant, row, moved, f"device:{said.device}", said.received_at))
         if said.event is Event.SUCCEED:
@@ -154,6 +154,13 @@ class _Batch:
             self._tx.devices.ask_attributes(self._tenant, [device for device, _ in self._installed])
         if self._events:
             self._tx.events.add(self._events)
+
+
+def _reason(row: Deployment, said: Report, state: State) -> str:
+    """Why it is where it is: a success needs no reason, and a refused order to cancel is none."""
+    if state is State.SUCCEEDED:
+        return ""
+    return _last_words(said) if state in FINAL or said.event is Event.CANCEL_REFUSED else row.reason
 
 
 def _last_words(said: Report) -> str:

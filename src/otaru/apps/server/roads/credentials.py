@@ -39,7 +39,7 @@ async def admit(
     # No coroutine for what is in memory: they would cost more than everything else here.
     known = world.registry.known(TenantId(tenant_name), DeviceId(device_name))
     if known is None:
-        tenant = await admission.tenant(world, TenantId(tenant_name)) if _plain(tenant_name) else None
+        tenant = await _tenant(world, tenant_name)
         if tenant is None:
             raise NotFoundError("there is no such tenant")
         entry = await admission.device(world, tenant.id, DeviceId(device_name)) if _plain(device_name) else None
@@ -58,22 +58,35 @@ async def admit(
     return tenant, entry
 
 
+async def _tenant(world: World, name: str) -> Tenant | None:
+    """The tenant of this name, else of its upper case: Zephyr before 4.1 polls `/default/`, hawkBit takes any case."""
+    for spelling in dict.fromkeys((name, name.upper())) if _plain(name) else ():
+        if (tenant := await admission.tenant(world, TenantId(spelling))) is not None:
+            return tenant
+    return None
+
+
 def _plain(name: str) -> bool:
     """Whether a name may be looked up at all. What else a name has to be, its absence says."""
     return len(name) <= _LONGEST and name.isascii() and name.isprintable()
 
 
 def _check(tenant: Tenant, entry: Entry, authorization: bytes) -> None:
+    if not good(tenant, entry, authorization):
+        raise UnauthenticatedError(f"the credential is not that of device {entry.subject.id}", challenge=CHALLENGE)
+
+
+def good(tenant: Tenant, entry: Entry, authorization: bytes) -> bool:
+    """Whether a credential is that of a device that may still speak."""
     scheme, _, token = authorization.partition(b" ")
     match scheme.lower():
         case b"targettoken":
-            good = compare_digest(sha256(token.strip()).digest(), entry.token_hash)
+            right = compare_digest(sha256(token.strip()).digest(), entry.token_hash)
         case b"gatewaytoken":
-            good = _opens(tenant, token)
+            right = _opens(tenant, token)
         case _:
-            good = False
-    if not good or entry.subject.lifecycle is Lifecycle.DECOMMISSIONED:
-        raise UnauthenticatedError(f"the credential is not that of device {entry.subject.id}", challenge=CHALLENGE)
+            right = False
+    return right and entry.subject.lifecycle is not Lifecycle.DECOMMISSIONED
 
 
 def _check_certificate(tenant: Tenant, entry: Entry, certificate: Certificate) -> None:
