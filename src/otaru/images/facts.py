@@ -92,6 +92,13 @@ class Facts:
 
     @property
     def verdict(self) -> Verdict:
-        """The best of the signatures: installers accept an image that one known key has signed."""
+        """What the signatures come to for the format's installer.
+
+        SWUpdate and RAUC leave CMS to OpenSSL, which wants every signer known; the others accept an image that one known
+        key has signed, so the best counts.
+        """
+        order = (Verdict.VALID, Verdict.UNKNOWN, Verdict.BROKEN)
+        if self.format in {Format.SWU, Format.RAUC}:
+            order = order[::-1]
         found = {signature.verdict for signature in self.signatures}
-        return next((one for one in (Verdict.VALID, Verdict.UNKNOWN, Verdict.BROKEN) if one in found), Verdict.NONE)
+        return next((one for one in order if one in found), Verdict.NONE)

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otaru.images import keyfile, rauc
+from otaru.images import cms, keyfile, rauc
 from otaru.images.facts import Format, Verdict
 from otaru.images.keys import Anchors
 from otaru.images.reading import BrokenImageError, Reader
@@ -139,3 +139,20 @@ class TestWhoSigned:
     def test_curves_that_are_not_accepted(self) -> None:
         weak = certify(ec.generate_private_key(ec.SECP224R1()), "weak")
         assert self.verdict(weak, weak.anchor()) is Verdict.BROKEN
+
+    def test_every_signer_must_be_known(self) -> None:
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+
+        bundle = images.rauc(PAYLOAD, signer())
+        size = int.from_bytes(bundle[-8:])
+        manifest = cms.parse(bundle[-8 - size : -8]).content or b""
+        builder = pkcs7.PKCS7SignatureBuilder().set_data(manifest)
+        for by in (signer(), signer("somebody else")):
+            builder = builder.add_signer(by.certificate, by.key, hashes.SHA256())
+        proof = builder.sign(Encoding.DER, [pkcs7.PKCS7Options.Binary])
+        twice = bundle[: -8 - size] + proof + len(proof).to_bytes(8)
+        both = Anchors((signer().certificate, signer("somebody else").certificate))
+        assert look(twice, {Format.RAUC: both}).verdict is Verdict.VALID
+        assert look(twice, TRUST).verdict is Verdict.UNKNOWN
+        assert len(look(twice, TRUST).signatures) == 2
