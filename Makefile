@@ -59,6 +59,7 @@ requirements: .venv/.uv  ## pin requirements*.txt anew from requirements*.in
 	.venv/.uv/bin/uv pip compile requirements.in --upgrade $(PIN) -o requirements.txt
 	.venv/.uv/bin/uv pip compile requirements-build.in $(PIN) -o requirements-build.txt
 	.venv/.uv/bin/uv pip compile requirements-node.in $(PIN) -o requirements-node.txt
+	.venv/.uv/bin/uv pip compile requirements-tools.in $(PIN) -o requirements-tools.txt
 PIN := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q
 
 .venv/.uv:
