@@ -83,7 +83,7 @@ def _stage(people: Operator, stage: Stage) -> None:
     for number, version in enumerate(words.versions):
         _release(people, words, version, number)
     stage.viewer = people.ok("POST", "/tokens", json={"role": "viewer", "label": words.label})["token"]
-    everybody = ",".join(f"id=={device.id}" for device in fleet[:16])
+    everybody = ",".join(f"id=='{device.id}'" for device in fleet[:16])
     simple = {"name": words.name, "start": True}
 
     stage.finished = _rollout(people, words, 0, everybody, **simple)
@@ -99,10 +99,10 @@ def _stage(people: Operator, stage: Stage) -> None:
         else:
             _succeed(device)
 
-    stage.running = _rollout(people, words, 1, ",".join(f"id=={d.id}" for d in fleet[16:19]), **simple)
+    stage.running = _rollout(people, words, 1, ",".join(f"id=='{d.id}'" for d in fleet[16:19]), **simple)
     _under_way(fleet[16], words)
     fleet[17].links()
-    stage.planned = _rollout(people, words, 1, f"id=={fleet[19].id}", name=words.name)
+    stage.planned = _rollout(people, words, 1, f"id=='{fleet[19].id}'", name=words.name)
     people.ok("POST", f"/devices/{fleet[19].id}/lifecycle", json={"event": "quarantine"})
     # The one that is shown first has failed and has said a lot.
     stage.devices.sort(key=lambda name: [device.id for device in told].index(name) if name in _ids(told) else 99)
