@@ -11,7 +11,7 @@ import typer.main
 from fastapi.routing import APIRoute
 
 from otaru.apps.cli.app import app
-from otaru.apps.server.api.routes import artifacts, devices, events, releases, rollouts, tenants, tokens
+from otaru.apps.server.api.routes import artifacts, devices, events, fleet, releases, rollouts, tenants, tokens
 from tests.support.command import call
 from tests.support.relay import Relay, relay
 from tests.support.server import Serving, serving
@@ -66,6 +66,8 @@ rollout cancel 1 d-1 --force
 rollout retry 1 --state cancelled
 rollout list --state running --state paused
 rollout show 1
+fleet show
+fleet versions --days 7
 device history d-1
 device why d-2
 device reports d-1 1
@@ -87,13 +89,13 @@ def words(tmp_path: Path) -> dict[str, str]:
     files = {name: tmp_path / f"{name.lower()}.swu" for name in ("SMALL", "LARGE", "OTHER")}
     for name, file in files.items():
         file.write_bytes(os.urandom(9 * 1024 * 1024 if name == "LARGE" else 1000))
-    fleet = tmp_path / "fleet.csv"
-    fleet.write_text("id,hardware\nf-1,default\nf-2,default\n")
-    return {name: str(file) for name, file in files.items()} | {"FLEET": str(fleet), "GOT": str(tmp_path / "got")}
+    many = tmp_path / "fleet.csv"
+    many.write_text("id,hardware\nf-1,default\nf-2,default\n")
+    return {name: str(file) for name, file in files.items()} | {"FLEET": str(many), "GOT": str(tmp_path / "got")}
 
 
 def operations() -> set[tuple[str, str]]:
-    nouns = (tokens, tenants, devices, artifacts, releases, rollouts, events)
+    nouns = (tokens, tenants, fleet, devices, artifacts, releases, rollouts, events)
     routes = [route for noun in nouns for route in noun.router.routes]
     assert all(isinstance(route, APIRoute) for route in routes)
     return {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}

@@ -11,7 +11,7 @@ import pytest
 
 from otaru.domain.access import Role
 from otaru.domain.ids import DEFAULT_TENANT, TenantId
-from tests.support.api import OTHER, Apis, added, fresh, planned
+from tests.support.api import MATRIX, OTHER, Apis, added, fresh, planned
 
 HOSTILE = "<script>alert('1')</script>\n\"&amp;"
 
@@ -283,3 +283,20 @@ def test_tenants_never_see_one_another(api: httpx.Client, served: Apis) -> None:
 def test_who_is_not_logged_in_is_led_to_the_login(served: Apis) -> None:
     answer = httpx.get(f"{served.server.url}/devices?q=tag==a", headers={"Accept": "text/html"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/devices%3Fq%3Dtag%3D%3Da")
+
+
+def test_who_registered_itself_waits_to_be_accepted(matrix: httpx.Client, served: Apis) -> None:
+    assert matrix.patch("/tenant", json={"settings": {"self_registration": True}}).status_code == 200
+    gateway = matrix.post("/tenant/gateway-token").json()["token"]
+    name = fresh("self")
+    poll = {"Authorization": f"GatewayToken {gateway}"}
+    assert served.devices.get(f"/{MATRIX}/controller/v1/{name}", headers=poll).status_code == 200
+    with _browsing(served, Role.ADMIN, MATRIX) as browser:
+        assert name in _rows(shown(browser.get("/devices?q=lifecycle==pending")))
+        page = shown(browser.get(f"/devices/{name}"))
+        assert "registered itself" in page
+        assert "say it</a>" in page
+        assert browser.post(f"/devices/{name}/lifecycle", data={"event": "accept"}).status_code == 303
+        page = shown(browser.get(f"/devices/{name}"))
+        assert "say it</a>" not in page
+        assert name not in _rows(shown(browser.get("/devices?q=lifecycle==pending")))

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from otaru.adapters.sql import fleet
 from otaru.adapters.sql.counters import Cell, move
 from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each
 from otaru.adapters.sql.rollouts import without_waves
@@ -141,6 +142,15 @@ class SqlDeployments:
         )
         run_each(self._session, _UNSAY, [(tenant, *_key(d)) for b, d in changed if b.reason and not d.reason])
         move(self._session, tenant, moves)
+        self._list_failed(tenant, after)
+
+    def _list_failed(self, tenant: TenantId, moved: Sequence[Deployment]) -> None:
+        """Keep the list of failed devices true: who failed may have something newer open, who was on it has moved on."""
+        listed = fleet.failed_of(self._session, tenant, {d.device for d in moved})
+        if doubtful := listed | {d.device for d in moved if d.state in FAILURES}:
+            standing = self.standing(tenant, doubtful)
+            failed = {device for device in doubtful if standing.get(device) in FAILURES}
+            fleet.list_failed(self._session, tenant, failed - listed, listed - failed)
 
     def _stored(
         self, tenant: TenantId, deployments: Sequence[Deployment]

@@ -27,12 +27,12 @@ from sqlalchemy import (
     update,
 )
 
-from otaru.adapters.sql import counters, targeting
+from otaru.adapters.sql import counters, fleet, targeting
 from otaru.adapters.sql.counters import Cell
 from otaru.adapters.sql.lean import fetch, run
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import deployment, device, device_component, micros, rollout_segment
-from otaru.domain.deployment import FINAL, State
+from otaru.domain.deployment import FAILURES, FINAL, State
 from otaru.domain.device import LOT_PRIME, Hardware, Lifecycle
 from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.release import Release
@@ -206,6 +206,7 @@ def move_all(
         return 0
     if reason:
         run(session, _SAY.format(states=of_states), reason, tenant, rollout)
+    fleet.list_many(session, tenant, rollout, of_states, failed=target in FAILURES)
     now = micros(at)
     if target in FINAL:
         run(session, _END.format(states=of_states), target.value, now, now, tenant, rollout)

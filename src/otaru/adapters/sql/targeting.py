@@ -12,7 +12,7 @@ from enum import Enum
 from sqlalchemy import Column, ColumnElement, Select, and_, exists, func, literal, or_, select, true, union
 
 from otaru.adapters.sql.session import Session
-from otaru.adapters.sql.tables import device, device_attribute, device_tag
+from otaru.adapters.sql.tables import device, device_attribute, device_component, device_tag
 from otaru.domain.ids import TenantId
 from otaru.domain.targeting import And, Field, Or, Query, Term
 
@@ -131,14 +131,12 @@ def _term(session: Session, tenant: TenantId, term: Term, form: _Form) -> Column
             return _fits(session, device.c.model, term)
         case Field.LIFECYCLE:
             return _fits(session, device.c.lifecycle, term)
-        case Field.TAG | Field.ATTRIBUTE:
+        case Field.TAG | Field.ATTRIBUTE | Field.INSTALLED:
             listed = _listed(session, tenant, term)
             if form is _Form.SET:
                 return device.c.device.in_(listed)
-            table = device_tag if term.field is Field.TAG else device_attribute
-            return exists(
-                listed.with_only_columns(literal(1)).where(table.c.device == device.c.device).correlate(device)
-            )
+            (key,) = listed.selected_columns
+            return exists(listed.with_only_columns(literal(1)).where(key == device.c.device).correlate(device))
 
 
 def _listed(session: Session, tenant: TenantId, term: Term) -> Select[tuple[str]]:
@@ -154,6 +152,10 @@ def _listed(session: Session, tenant: TenantId, term: Term) -> Select[tuple[str]
             of_name = and_(device_attribute.c.tenant == tenant, device_attribute.c.name == term.name)
             where = _fits(session, device_attribute.c.value, term)
             return select(device_attribute.c.device).where(of_name, where)
+        case Field.INSTALLED:
+            of_component = and_(device_component.c.tenant == tenant, device_component.c.component == term.name)
+            where = _fits(session, device_component.c.version, term)
+            return select(device_component.c.device).where(of_component, where)
 
 
 def _fits(session: Session, column: Column[str], term: Term) -> ColumnElement[bool]:

@@ -16,7 +16,18 @@ from starlette.routing import Route, Router
 
 from otaru.apps.console import files, login, rendering
 from otaru.apps.console.call import Call
-from otaru.apps.console.pages import device, device_form, devices, new_rollout, overview, rollouts
+from otaru.apps.console.pages import (
+    device,
+    device_form,
+    devices,
+    events,
+    new_rollout,
+    overview,
+    release,
+    release_new,
+    releases,
+    rollouts,
+)
 from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, visitor
 from otaru.domain.access import Permission
 from otaru.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
@@ -28,10 +39,14 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 READ = Permission.READ
 DEVICES = Permission.WRITE_DEVICES
+RELEASES = Permission.WRITE_RELEASES
 ROLLOUTS = Permission.WRITE_ROLLOUTS
+TENANT = Permission.WRITE_TENANT
 
 PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("GET", "/", READ, overview.show),
+    ("POST", "/settings/halt", TENANT, overview.halt),
+    ("POST", "/settings/lift", TENANT, overview.lift),
     ("GET", "/devices", READ, devices.show),
     ("GET", "/devices/+count", READ, devices.count),
     ("GET", "/devices/+new", DEVICES, device_form.new),
@@ -43,14 +58,19 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/devices/{device}/token", DEVICES, device.renew_token),
     ("POST", "/devices/{device}/cancel", ROLLOUTS, device.cancel),
     ("GET", "/devices/{device}/reports/{action}", READ, device.reports),
+    ("GET", "/releases", READ, releases.show),
+    ("GET", "/releases/+new", RELEASES, release_new.show),
+    ("GET", "/releases/{product}/{version}", READ, release.show),
+    ("POST", "/releases/{product}/{version}/{order}", RELEASES, release.order),
     ("GET", "/rollouts", READ, rollouts.index),
     ("GET", "/rollouts/new", ROLLOUTS, new_rollout.show),
     ("POST", "/rollouts/new", ROLLOUTS, new_rollout.create),
     ("POST", "/rollouts/new/preview", ROLLOUTS, new_rollout.preview),
-    ("GET", "/rollouts/{rollout:int}", READ, rollouts.show),
-    ("POST", "/rollouts/{rollout:int}/orders", ROLLOUTS, rollouts.order),
-    ("GET", "/rollouts/{rollout:int}/devices", READ, rollouts.devices),
-    ("POST", "/rollouts/{rollout:int}/devices/{device}/cancel", ROLLOUTS, rollouts.cancel),
+    ("GET", "/rollouts/{rollout}", READ, rollouts.show),
+    ("POST", "/rollouts/{rollout}/orders", ROLLOUTS, rollouts.order),
+    ("GET", "/rollouts/{rollout}/devices", READ, rollouts.devices),
+    ("POST", "/rollouts/{rollout}/devices/{device}/cancel", ROLLOUTS, rollouts.cancel),
+    ("GET", "/events", READ, events.show),
 )
 """Method, address, what it needs, and the function that answers. A fixed step where a name may stand begins with `+`,
 which no name holds; of two that fit, the first counts."""

@@ -155,7 +155,7 @@ def _listed(words: str, name: str) -> Callable[[Happening], _Said]:
 
 
 def _halted(what: Happening) -> _Said:
-    return _Said(Tone.FAILED, "was halted: no device is offered anything", reason=_text(what, "reason"))
+    return _Said(Tone.FAILED, "was halted", reason=_text(what, "reason"))
 
 
 def _token_made(what: Happening) -> _Said:
@@ -203,18 +203,18 @@ _STEPS: Mapping[State, str] = {
     State.SCHEDULED: "was put in line in",
     State.OFFERED: "was offered the release of",
     State.AWAITING_CONSENT: "waits for consent to",
-    State.POSTPONED: "postponed",
+    State.POSTPONED: "postponed the update of",
     State.DOWNLOADING: "began to download in",
     State.DOWNLOADED: "has downloaded in",
     State.INSTALLING: "began to install in",
     State.REBOOTING: "reboots in",
     State.ON_TRIAL: "runs the new release on trial in",
-    State.CANCELLING: "was told to cancel",
+    State.CANCELLING: "was told to cancel its update in",
     State.SUCCEEDED: "succeeded in",
     State.FAILED: "failed in",
     State.REVERTED: "went back to the old release in",
-    State.REJECTED: "rejected",
-    State.CANCELLED: "cancelled",
+    State.REJECTED: "rejected the update of",
+    State.CANCELLED: "cancelled its update in",
     State.SKIPPED: "was skipped in",
     State.SILENT: "was given up as silent in",
 }

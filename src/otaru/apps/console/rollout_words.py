@@ -235,7 +235,13 @@ def summary(intention: Intention, preview: Preview) -> list[str]:
     """What a rollout would do, in sentences."""
     policy, waves = intention.policy, preview.waves
     whom = f"Brings {intention.product} {intention.version} to {devices(preview.members)}"
-    first = f" in {len(waves)} waves: {heights(waves)}." if len(waves) > 1 else ", each at its next poll."
+    first = (
+        f" in {len(waves)} waves: {heights(waves)}."
+        if len(waves) > 1
+        else ", at its next poll."
+        if preview.members == 1
+        else ", each at its next poll."
+    )
     return [whom + first, *_judging(policy), *_manner(policy), _beginning(intention)]
 
 

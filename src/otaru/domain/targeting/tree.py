@@ -15,6 +15,7 @@ class Field(StrEnum):
     LIFECYCLE = "lifecycle"
     TAG = "tag"
     ATTRIBUTE = "attr"
+    INSTALLED = "installed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Term:
     field: Field
     pieces: tuple[str, ...]
     name: str = ""
-    """The attribute's name, where the field is one."""
+    """The attribute's or component's name, where the field is one."""
 
     @property
     def exact(self) -> str | None:
@@ -72,6 +73,8 @@ def _values(term: Term, device: Device) -> tuple[str, ...]:
             return tuple(device.tags)
         case Field.ATTRIBUTE:
             return (device.attributes[term.name],) if term.name in device.attributes else ()
+        case Field.INSTALLED:
+            return tuple(i.version for i in device.installed if i.component == term.name)
 
 
 def _fits(pieces: tuple[str, ...], value: str) -> bool:

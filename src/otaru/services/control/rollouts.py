@@ -62,6 +62,8 @@ class Progress:
     failures: Sequence[tuple[State, str, int]]
 
 
+STOPPABLE = tuple(str(s) for s in RolloutState if ROLLOUT.next(s, RolloutEvent.STOP) is not None)
+"""The states of rollouts that can be stopped."""
 MAX_REASONS = 20
 _PAGE = 100
 
@@ -193,12 +195,10 @@ def stop_all(
     tx: Tx, tenant: TenantId, actor: Actor, product: ProductName, version: Version, reason: str, at: datetime
 ) -> None:
     """Stop every rollout of a release that can be stopped."""
-    states = [str(s) for s in RolloutState if ROLLOUT.next(s, RolloutEvent.STOP) is not None]
     after: RolloutId | None = None
-    while page := tx.rollouts.page(tenant, states, after, _PAGE):
+    while page := tx.rollouts.page(tenant, STOPPABLE, after, _PAGE, (product, version)):
         for rollout in page:
-            if (rollout.product, rollout.version) == (product, version):
-                apply(tx, tenant, rollout, obey(rollout, RolloutEvent.STOP, reason, at), actor, at)
+            apply(tx, tenant, rollout, obey(rollout, RolloutEvent.STOP, reason, at), actor, at)
         after = page[-1].id
 
 

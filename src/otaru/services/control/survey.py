@@ -6,23 +6,24 @@ from datetime import datetime
 
 from otaru.domain.deployment import WAITING, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
-from otaru.domain.events import START, Position
+from otaru.domain.events import Kind, Position
 from otaru.domain.evidence import Tally
-from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
+from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Answer, Rule, Subject, decide
+from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout
 from otaru.domain.targeting import Field, Query, parse
 from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control.devices import found
-from otaru.services.control.rollouts import Progress, progress_in
+from otaru.services.control.rollouts import STOPPABLE, Progress, progress_in
 from otaru.services.control.world import World
 
 MAX_HISTORY = 100
 MAX_SHOWN_REPORTS = 1000
+MAX_USES = 100
 
 _NOBODY = Tally({})
-_MAX_PAGES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,18 @@ class Page:
 
     devices: Sequence[Shown]
     total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """A release with its newest rollouts, and what withdrawing it would stop."""
+
+    release: Release
+    rollouts: Sequence[tuple[Rollout, Tally]]
+    stoppable: int
+    """Rollouts that would stop; MAX_USES stands for as many or more."""
+    devices: int
+    """Devices of those that have been told and have not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +217,32 @@ async def rollouts(
     return await world.store.read(look)
 
 
+async def uses(world: World, tenant: TenantId, product: ProductName, version: Version, limit: int) -> Uses:
+    """What a release is used for: its newest rollouts, at most `limit`, and what can be stopped of it.
+
+    Raises:
+        NotFoundError: there is no such release.
+    """
+
+    def look(tx: Tx) -> Uses:
+        release = tx.releases.get(tenant, product, version)
+        if release is None:
+            raise NotFoundError(f"there is no release {product} {version}")
+
+        def page(states: Collection[str], limit: int) -> list[tuple[Rollout, Tally]]:
+            found = tx.rollouts.page(tenant, states, None, limit, (product, version))
+            return [(rollout, _whole(tx.rollouts.tallies(tenant, rollout.id))) for rollout in found]
+
+        stoppable = page(STOPPABLE, MAX_USES)
+        return Uses(release, page((), limit), len(stoppable), sum(tally.in_flight for _, tally in stoppable))
+
+    return await world.store.read(look)
+
+
+def _whole(tallies: Mapping[int, Tally]) -> Tally:
+    return Tally({state: sum(tally.of(state) for tally in tallies.values()) for state in State})
+
+
 async def members(
     world: World, tenant: TenantId, rollout: RolloutId, states: Collection[State], after: DeviceId | None, limit: int
 ) -> list[Deployment]:
@@ -222,28 +261,17 @@ async def members(
 
 
 async def events(
-    world: World, tenant: TenantId, after: Position, limit: int, subject: str | None = None, *, newest: bool = False
+    world: World,
+    tenant: TenantId,
+    after: Position,
+    limit: int,
+    subject: str | None = None,
+    *,
+    newest: bool = False,
+    kinds: Collection[Kind] = (),
 ) -> list[Recorded]:
-    """What happened after a position; with `newest`, before it and backwards."""
-    return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest))
-
-
-async def of_rollout(world: World, tenant: TenantId, rollout: RolloutId, limit: int) -> list[Recorded]:
-    """What happened to a rollout, newest first."""
-
-    def look(tx: Tx) -> list[Recorded]:
-        # A device may be called as the rollout is: what happened to it stands under the same name.
-        found: list[Recorded] = []
-        before = START
-        for _ in range(_MAX_PAGES):
-            page = tx.events.page(tenant, before, MAX_HISTORY, str(rollout), newest_first=True)
-            found += [recorded for recorded in page if recorded.what.kind.startswith("rollout.")]
-            if len(page) < MAX_HISTORY or len(found) >= limit:
-                break
-            before = page[-1].at
-        return found[:limit]
-
-    return await world.store.read(look)
+    """What happened after a position; with `newest`, before it and backwards. `kinds` empty means all."""
+    return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest, kinds))
 
 
 async def end_of_record(world: World) -> Position:

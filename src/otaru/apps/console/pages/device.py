@@ -107,6 +107,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         cancellable=busy is not None
         and (busy.state is State.CANCELLING or DEPLOYMENT.next(busy.state, DeploymentEvent.CANCEL) is not None),
         unended=sum(deployment.state not in FINAL for deployment in history),
+        unknown=devices.UNKNOWN_HARDWARE,
         late_after=SILENT_POLLS,
         update=link("/rollouts/new", target=f"id=={name}"),
     )

@@ -145,6 +145,7 @@ def _examples(models: Sequence[str], tags: Sequence[str]) -> Sequence[tuple[str,
         (f"tag=={tag},tag=={other}", "either tag"),
         (f"(tag=={tag},tag=={other});hardware=={model}", "parentheses group"),
         ("attr.region==eu-*", "an attribute, by how its value begins"),
+        ("installed.app==1.0.*", "what runs on it"),
         ("attr.note=='a=b; c'", "quotes hold the language's own signs"),
         ("lifecycle==quarantined", "pending, active, quarantined or decommissioned"),
     )

@@ -48,7 +48,7 @@ class Foreseen:
     def sentences(self) -> list[str]:
         """What it would do, in words; nothing where that cannot be told."""
         wanted, preview = self.draft.intention, self.preview
-        if wanted is None or preview is None or preview.members == 0:
+        if wanted is None or preview is None or preview.members == 0 or self.draft.wrong:
             return []
         sentences = rollout_words.summary(wanted, preview)
         if wanted.start_at is None and self.draft.typed["when"] == When.AT:

@@ -6,10 +6,11 @@ from starlette.responses import Response
 
 from otaru.apps.console import rollout_words
 from otaru.apps.console.call import Call
-from otaru.apps.console.happening import told
+from otaru.apps.console.happening import GROUPS, told
 from otaru.apps.console.rendering import link, segment
 from otaru.apps.console.rollout_form import words
 from otaru.domain.deployment import FAILURES, FINAL, RETRIABLE, State
+from otaru.domain.events import START
 from otaru.domain.ids import RolloutId, device_id
 from otaru.domain.rollout import PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.errors import (
@@ -143,7 +144,10 @@ def _number(text: str) -> int:
 
 async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = None) -> Response:
     progress = await rollouts.progress(call.world, call.tenant, rollout, among=AMONG)
-    happened = await survey.of_rollout(call.world, call.tenant, rollout, TIMELINE)
+    # A device may be called as the rollout is: what happened to it stands under the same name.
+    happened = await survey.events(
+        call.world, call.tenant, START, TIMELINE, str(rollout), newest=True, kinds=GROUPS["rollouts"][1]
+    )
     judge = call.world.judge
     retriable = _retriable(progress)
     line = rollout_words.line(progress)

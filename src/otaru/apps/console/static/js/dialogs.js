@@ -8,8 +8,13 @@ document.addEventListener("click", (event) => {
     if (!menu.contains(event.target) || opener) menu.open = false;
   }
   const copier = event.target.closest("[data-copies]");
-  if (copier) copy(copier.dataset.copies).then(() => { copier.dataset.copied = ""; }, () => {});
+  if (copier) copy(copier.dataset.copies).then(() => copied(copier), () => {});
 });
+
+function copied(copier) {
+  copier.dataset.copied = "";
+  setTimeout(() => delete copier.dataset.copied, 1500);
+}
 
 async function copy(words) {
   // Without HTTPS browsers offer no clipboard, but still the old way.
