@@ -20,7 +20,8 @@ function copied(copier) {
 function show(dialog, menu) {
   dialog?.showModal();
   dialog?.addEventListener("close", () => {
-    if (document.activeElement === document.body) menu?.querySelector("summary").focus();
+    const at = document.activeElement;
+    if (at === document.body || dialog.contains(at)) menu?.querySelector("summary").focus();
   }, { once: true });
 }
 
