@@ -1,14 +1,13 @@
 """axe-core finds nothing wrong: every page, light and dark, empty and with data, on a wide screen and on a phone."""
 
-from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.support.axe import SOURCE, violations
 from tests.support.browser import PHONE, WIDE, Seat, Sit
-from tests.support.server import Serving, serving
-from tests.support.staged import Stage, staged
+from tests.support.staged import Stage
 
 pytestmark = pytest.mark.skipif(not SOURCE.exists(), reason="no axe-core here: make setup")
 
@@ -16,13 +15,8 @@ EMPTY = (
     *("/login", "/login?code=x", "/nothing", "/", "/devices", "/devices/+new", "/devices/none"),
     *("/releases", "/releases/+new", "/rollouts", "/rollouts/new", "/events", "/events?kind=devices"),
 )
-LOOKS = [(scheme, size) for size in (WIDE, PHONE) for scheme in ("light", "dark")]
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with serving(tmp_path_factory.mktemp("staged") / "data") as running:
-        yield staged(running)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+LOOKS = [(scheme, size) for size in (WIDE, PHONE) for scheme in SCHEMES]
 
 
 def judged(me: Seat, where: str) -> list[str]:

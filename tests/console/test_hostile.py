@@ -11,7 +11,7 @@ from tests.support.staged import Stage, Words, staged
 
 SCRIPT = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
 QUOTES = "\"'`><svg/onload=window.hacked=1>{{7*7}}${7*7}&lt;b&gt;%3Cb%3E"
-BIDI = "\u202eabc\u202c\u2066\u200f\u200bשלום مرحبا"
+BIDI = "\u202eabc\u202c\u2066\u200f\u200bשלום مرحبا"  # noqa: RUF001 - that is what it is about
 EMOJI = "👩‍👩‍👧‍👦🏴󠁧󠁢󠁥󠁮󠁧󠁿🔥" * 3
 ZALGO = "Z" + "\u0300\u0489\u036f" * 20
 LONG = "W" * 4000

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, Request, Route, expect
+from playwright.sync_api import FilePayload, Locator, Page, Request, Route, expect
 
 from tests.support.browser import Seat, Sit
 from tests.support.server import Serving
@@ -17,6 +17,10 @@ FLEET = (
     *("--devices", str(DEVICES), "--hardware", "board:r0,board:r1", "--speed", "120", "--seed", "7"),
     *("--fail", "0", "--firmware-fails", "1.1.0@r0=1"),
 )
+
+
+def payload(name: str, content: bytes) -> FilePayload:
+    return {"name": name, "mimeType": "application/octet-stream", "buffer": content}
 
 
 def fact(page: Page, words: str) -> Locator:
@@ -42,15 +46,15 @@ def upload(me: Seat, version: str, hardware: tuple[str, ...] = ("board:r0", "boa
     me.page.get_by_label("Notes").fill(f"What is new in {version}")
 
 
-def test_by_mouse(sit: Sit, server: Serving) -> None:
-    me = sit(logged_in=False)
-    with server.api() as api:
+def test_by_mouse(sit: Sit, fresh: Serving) -> None:
+    me = sit(server=fresh, logged_in=False)
+    with fresh.api() as api:
         api.patch("/tenant", json={"settings": {"polling_s": 60}}).raise_for_status()
     log_in(me)
     add_a_device(me)
     release_by_the_file_chooser(me)
     release_that_breaks_and_goes_on(me)
-    with simulated(server, *FLEET):
+    with simulated(fresh, *FLEET):
         roll_out(me)
         roll_out_what_fails(me)
 
@@ -101,7 +105,7 @@ def release_by_the_file_chooser(me: Seat) -> None:
     me.click("Upload the first one", "link")
     with page.expect_file_chooser() as chooser:
         page.get_by_text("Choose files", exact=True).click()
-    chooser.value.set_files([{"name": "app-1.0.0.swu", "mimeType": "application/octet-stream", "buffer": SMALL}])
+    chooser.value.set_files(payload("app-1.0.0.swu", SMALL))
     expect(page.get_by_text("SHA-256")).to_be_visible()
     upload(me, "1.0.0")
     me.click("Publish release")
@@ -131,7 +135,7 @@ def release_that_breaks_and_goes_on(me: Seat) -> None:
     page.on("request", count)
     page.route("**/api/v1/uploads/*", break_second)
     drop = page.locator(".drop")
-    drop.drop({"files": [{"name": "app-1.1.0.swu", "mimeType": "application/octet-stream", "buffer": LARGE}]})
+    drop.drop({"files": payload("app-1.1.0.swu", LARGE)})
     expect(page.get_by_text("tries again")).to_be_visible()
     expect(page.get_by_text(re.compile(r"4\.2 MB of 10\.0 MB"))).to_be_visible()
     upload(me, "1.1.0")
