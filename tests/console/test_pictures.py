@@ -61,7 +61,7 @@ def test_the_pages_that_the_docs_show(sit: Sit, stage: Stage, folder: Path, sche
     }
     for name, path in names.items():
         me.go(path)
-        me.live()
+        expect(me.page.locator("#live")).not_to_have_text("connecting")
         take(me, folder / f"{name}-{scheme}.png")
 
 

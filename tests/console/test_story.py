@@ -6,6 +6,7 @@ from pathlib import Path
 from playwright.sync_api import FilePayload, Locator, Page, Request, Route, expect
 
 from tests.support.browser import Seat, Sit
+from tests.support.ddi import eventually
 from tests.support.server import Serving
 from tests.support.simulated import simulated
 
@@ -154,8 +155,9 @@ def release_that_breaks_and_goes_on(me: Seat) -> None:
 
 
 def roll_out(me: Seat) -> None:
+    with me.server.api() as api:
+        eventually(lambda: len(api.get("/devices").json()["items"]) == DEVICES)
     page = me.go("/devices")
-    me.live()
     expect(page.get_by_text(f"{DEVICES} devices")).to_be_visible(timeout=60_000)
     page.goto(f"{me.server.url}/releases/app/1.0.0")
     me.click("Roll out", "link")
