@@ -61,7 +61,7 @@ def test_the_theme_is_kept(sit: Sit) -> None:
     shown = me.go("/").locator("html")
     expect(shown).to_have_attribute("data-shown", "light")
     light = me.page.evaluate("getComputedStyle(document.body).color")
-    switch = me.page.locator("[data-theme-switch]")
+    switch = me.page.locator(".rail [data-theme-switch]")
     switch.click()
     expect(shown).to_have_attribute("data-theme", "light")
     switch.click()
