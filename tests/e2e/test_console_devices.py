@@ -136,6 +136,7 @@ def test_a_device_is_added_and_its_token_shown_once(api: httpx.Client, browser: 
     page = shown(browser.post("/devices/+new", data=form))
     token = _found(r'id="token">([^<]+)<', page)
     assert page.count(token) >= 4
+    assert page.count('class="button button-small copy-words"') == 4, "`copy` alone is a small square without words"
     assert f'url = "{served.server.url}"' in html.unescape(page)
     assert served.server.url.removeprefix("http://") in page
     assert served.device(name, token).get().status_code == 200
