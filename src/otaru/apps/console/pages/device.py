@@ -23,8 +23,6 @@ from otaru.services.control import devices, rollouts, survey
 MAX_LINES = 60
 MAX_SAID = 30
 MAX_REPORTS = 200
-SILENT_POLLS = 3
-"""Polls that a device may miss before its silence is shown."""
 
 _OF_DEVICE = frozenset(GROUPS["devices"][1] + GROUPS["updates"][1])
 
@@ -109,7 +107,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         and (busy.state is State.CANCELLING or DEPLOYMENT.next(busy.state, DeploymentEvent.CANCEL) is not None),
         unended=sum(deployment.state not in FINAL for deployment in history),
         unknown=devices.UNKNOWN_HARDWARE,
-        late_after=SILENT_POLLS,
+        late_after=survey.SILENT_POLLS,
         update=link("/rollouts/new", target=f"id=='{name}'"),
     )
 
