@@ -177,6 +177,8 @@ def test_one_device_is_cancelled_from_the_list_and_the_list_is_shown_again(
     here = f"/rollouts/{rollout}/devices"
     page = browser.get(f"{here}?state=waiting").text
     device = re.findall(r'id="member-([^"]+)"', page)[1]
+    assert f'data-opens="ask-cancel" data-action="{here}/{device}/cancel" data-what="{device}"' in page
+    assert "<form" not in page.partition("<tbody>")[2].partition("</tbody>")[0], "a click asks first"
     answer = browser.post(f"{here}/{device}/cancel", data={"state": "waiting", "after": ""})
     assert (answer.status_code, answer.headers["location"]) == (303, f"{here}?state=waiting")
     assert device not in re.findall(r'id="member-([^"]+)"', browser.get(f"{here}?state=waiting").text)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from otaru.apps.console.call import Call
 from otaru.apps.console.happening import Thing, rollout_page
+from otaru.apps.console.login import inside
 from otaru.apps.console.rendering import span
 from otaru.apps.console.status import Tone, look
 from otaru.domain.deployment import FAILURES, FINAL, State
@@ -101,9 +102,10 @@ async def halt(call: Call) -> Response:
 
 
 async def lift(call: Call) -> Response:
-    """End the halt."""
+    """End the halt, and lead back to the page from which that was done."""
+    back = inside((await call.fields()).get("back", ""))
     await tenants.lift(call.world, call.tenant, call.actor)
-    return call.lead("/")
+    return call.lead(back)
 
 
 def _needs(summary: Summary, tenant: Tenant) -> list[Need]:
