@@ -108,6 +108,10 @@ def test_a_session_is_no_longer_than_its_token(served: Apis, browser: httpx.Clie
     with served.client() as admin:
         made = admin.post("/tokens", json={"role": "viewer", "expires_in_s": 600}).json()
     cookie = browser.post("/login", data={"token": made["token"]}).headers["set-cookie"]
+    with served.client() as admin:
+        found = admin.get("/events", params={"newest": "true", "limit": 100}).json()["items"]
+    (opened,) = [event for event in found if event["data"].get("token") == made["id"]]
+    assert opened["actor"] == f"user:viewer {made['id']}", "a session acts as the token that opened it"
     age = re.search(r"Max-Age=(\d+)", cookie)
     assert age is not None
     assert 500 < int(age[1]) <= 600
