@@ -224,6 +224,17 @@ def test_a_new_token_kills_the_old_one(api: httpx.Client, browser: httpx.Client,
     assert served.device(name, old).get().status_code == 401
 
 
+def test_long_last_words_are_folded(api: httpx.Client, browser: httpx.Client, served: Apis) -> None:
+    rollout = planned(api, start=True)["id"]
+    name = api.get(f"/rollouts/{rollout}/deployments").json()["items"][0]["device"]
+    device = served.device(name, api.post(f"/devices/{name}/token").json()["token"])
+    assert device.say(device.action(), "closed", "failure", "word " * 100).status_code == 200
+    for address in (f"/devices/{name}", f"/rollouts/{rollout}", f"/rollouts/{rollout}/devices", "/events"):
+        page = shown(browser.get(address))
+        assert '<details class="folded"' in page, address
+        assert "499 characters" in page or "500 characters" in page, address
+
+
 def test_why_and_what_happened_and_how_to_cancel(api: httpx.Client, browser: httpx.Client, served: Apis) -> None:
     rollout = planned(api, start=True)
     name = api.get(f"/rollouts/{rollout['id']}/deployments").json()["items"][0]["device"]
