@@ -154,7 +154,7 @@ def fleet_now(shelf: Shelf) -> dict[tuple[str, Version], int]:
 @pytest.fixture
 def made(databases: Databases) -> Iterator[Shelf]:
     engine = open_writer(databases.fresh())
-    with engine.connect() as connection:
+    with engine.connect() as connection, connection.begin():
         shelf = shelf_on(Session(connection))
         for tenant in (HERE, THERE):
             release = shelf.stock(tenant, [a_device(name) for name in DEVICES])

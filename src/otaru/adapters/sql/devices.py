@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -107,6 +108,13 @@ _WORDS_OF = {
     Field.TAG: _WORDS.format(column="tag", table="device_tag"),
 }
 
+# A page makes hundreds of these, mostly of a few values: looked up they cost a third.
+_LIFECYCLES = {str(lifecycle): lifecycle for lifecycle in Lifecycle}
+_SOURCES = {str(source): source for source in Source}
+_STATES = {str(state): state for state in State}
+_hardware = lru_cache(maxsize=1024)(Hardware)
+_moment = lru_cache(maxsize=1024)(moment)
+
 
 class SqlDevices:
     """Implements `ports.store.Devices`."""
@@ -125,8 +133,8 @@ class SqlDevices:
         standing = unpack_auto_confirm(packed)
         subject = Subject(
             id=device,
-            lifecycle=Lifecycle(lifecycle),
-            hardware=Hardware(model, revision),
+            lifecycle=_LIFECYCLES[lifecycle],
+            hardware=_hardware(model, revision),
             installed=tuple(tuple(row) for row in fetch(self._session, _ENTRY_INSTALLED, tenant, device)),
             auto_confirm=standing is not None,
             memberships=tuple(
@@ -168,7 +176,7 @@ class SqlDevices:
 
     def _known(self, tenant: TenantId, ids: Collection[DeviceId]) -> set[str]:
         asked = "SELECT d.device FROM k CROSS JOIN device d WHERE d.tenant = ? AND d.device = k.device"
-        return {row.device for row in fetch_keyed(self._session, _IDS, [(id_,) for id_ in ids], asked, tenant)}
+        return {id_ for (id_,) in fetch_keyed(self._session, _IDS, [(id_,) for id_ in ids], asked, tenant)}
 
     def save(self, tenant: TenantId, device: Device) -> None:
         known = self.get(tenant, device.id)
@@ -274,7 +282,7 @@ class SqlDevices:
             attributes.setdefault(id_, {})[name] = value
         installed: dict[str, list[Installed]] = {}
         for row in fetch_keyed(self._session, _IDS, keys, _INSTALLED_OF, tenant):
-            installed.setdefault(row.device, []).append(_installed(row))
+            installed.setdefault(row[0], []).append(_installed(row))
         return [
             _device(row, frozenset(tags.get(row[0], ())), attributes.get(row[0], {}), tuple(installed.get(row[0], ())))
             for row in fetch_keyed(self._session, _IDS, keys, _DEVICES_OF, tenant)
@@ -309,7 +317,7 @@ def _row(tenant: TenantId, device: Device, digest: bytes) -> tuple[object, ...]:
 
 def _installed(row: AnyRow) -> Installed:
     _, component, version, source, at, confirmed = row
-    return Installed(component, Version(version), Source(source), moment(at), bool(confirmed))
+    return Installed(component, Version(version), _SOURCES[source], _moment(at), bool(confirmed))
 
 
 def _membership(row: AnyRow) -> Membership:
@@ -317,7 +325,7 @@ def _membership(row: AnyRow) -> Membership:
     return Membership(
         rollout=RolloutId(rollout),
         attempt=attempt,
-        state=State(state),
+        state=_STATES[state],
         segment=segment,
         wave=wave,
         rank=rank,
@@ -330,10 +338,10 @@ def _device(row: AnyRow, tags: frozenset[str], attributes: dict[str, str], insta
     id_, lifecycle, model, revision, created, updated, edition, standing, requested, last_contact, address = row
     return Device(
         id=id_,
-        lifecycle=Lifecycle(lifecycle),
-        hardware=Hardware(model, revision),
-        created_at=moment(created),
-        updated_at=moment(updated),
+        lifecycle=_LIFECYCLES[lifecycle],
+        hardware=_hardware(model, revision),
+        created_at=_moment(created),
+        updated_at=_moment(updated),
         edition=edition,
         tags=tags,
         attributes=attributes,

@@ -218,7 +218,7 @@ def count_contacts(session: Session, moves: Mapping[tuple[TenantId, int], int]) 
 def failed_of(session: Session, tenant: TenantId, devices: Iterable[DeviceId]) -> set[DeviceId]:
     """Those of `devices` that are on the list of failed ones."""
     keys = [(device,) for device in devices]
-    return {DeviceId(row.device) for row in fetch_keyed(session, _DEVICES, keys, _FAILED_OF, tenant)}
+    return {DeviceId(id_) for (id_,) in fetch_keyed(session, _DEVICES, keys, _FAILED_OF, tenant)}
 
 
 def list_failed(session: Session, tenant: TenantId, failed: Collection[DeviceId], others: Collection[DeviceId]) -> None:
