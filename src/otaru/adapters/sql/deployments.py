@@ -118,12 +118,12 @@ class SqlDeployments:
     def allot(self, tenant: TenantId, devices: Sequence[DeviceId]) -> list[ActionId]:
         # In the order of keys, so that two workers never wait for each other in a ring.
         keys = [(device,) for device in sorted(devices)]
-        allotted: dict[str, int] = {
-            device: last for device, last in fetch_keyed(self._session, _DEVICES, keys, _ALLOT, tenant)
+        allotted = {
+            DeviceId(row[0]): ActionId(row[1]) for row in fetch_keyed(self._session, _DEVICES, keys, _ALLOT, tenant)
         }
         if missing := [device for device in devices if device not in allotted]:
             raise NotFoundError(f"there is no device {missing[0]} that could be given another action")
-        return [ActionId(allotted[device]) for device in devices]
+        return [allotted[device] for device in devices]
 
     def save(self, tenant: TenantId, changed: Sequence[tuple[Deployment, Deployment]]) -> None:
         after = [deployment for _, deployment in changed]

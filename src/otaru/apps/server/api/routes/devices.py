@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from otaru.apps.server.api.call import DeviceWork, Edition, Once, Reading, answered
+from otaru.apps.server.api.call import JSON, DeviceWork, Edition, Once, Reading, answered
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.devices import (
     AddedDevice,
@@ -14,7 +14,6 @@ from otaru.apps.server.api.models.devices import (
     BecauseOut,
     DeviceChange,
     DeviceIn,
-    DeviceOut,
     DevicePage,
     DeviceShown,
     LifecycleIn,
@@ -22,6 +21,7 @@ from otaru.apps.server.api.models.devices import (
     TokenIn,
     TokenOfDevice,
     Why,
+    page_of_devices,
 )
 from otaru.apps.server.api.models.fields import DeviceName, Target
 from otaru.apps.server.api.noun import noun
@@ -65,19 +65,19 @@ async def add_devices(call: DeviceWork, once: Once, body: BatchIn) -> Response:
     return await once(call, work, show)
 
 
-@router.get("", responses=errors())
+@router.get("", response_model=DevicePage, responses=errors())
 async def list_devices(
     call: Reading,
     wanted: Wanted,
     q: Annotated[Target | None, Query(description="Which: a target, as in a rollout.")] = None,
     count: Annotated[bool, Query(description="Whether to say how many there are in all.")] = False,
-) -> DevicePage:
+) -> Response:
     """List devices by id, all or those of a target."""
     after = wanted.after(text(ids.device_id))
     first = after[0] if after else None
     found = await survey.devices(call.world, call.tenant, q, first, wanted.limit + 1, count=count)
-    items, following = wanted.page(found.devices, DeviceOut.of, lambda shown: (shown.device.id,))
-    return DevicePage(items=items, next=following, total=found.total)
+    shown, following = wanted.cut(found.devices, lambda shown: (shown.device.id,))
+    return Response(page_of_devices(shown, following, found.total), media_type=JSON)
 
 
 @router.get("/{device}", response_model=DeviceShown, responses=errors(404))
