@@ -13,13 +13,24 @@ from tests.support.server import serving
 LONG = {"If-None-Match": '"another"'}
 
 
+CLIENT = "203.0.113.9"
+"""Who comes by way of a proxy."""
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["", "by a proxy"])
+def proxied(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture(scope="module")
-def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+def operator(proxied: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     data: Path = tmp_path_factory.mktemp("accel") / "data"
+    trusted = ("--trusted-proxies", "127.0.0.1") if proxied else ()
+    headers = {"X-Forwarded-For": CLIENT, "X-Forwarded-Proto": "https"}
     with (
-        serving(data, "--x-accel", "/_otaru/") as server,
+        serving(data, "--x-accel", "/_otaru/", *trusted) as server,
         server.api() as api,
-        httpx.Client(base_url=server.url, timeout=30) as devices,
+        httpx.Client(base_url=server.url, timeout=30, headers=headers) as devices,
     ):
         yield Operator(server, api, devices)
 
@@ -34,7 +45,7 @@ def offered(operator: Operator, name: str) -> tuple[DdiDevice, str, int]:
     """A device with an open action, the address of its file, and the rollout."""
     device, action, rollout = operator.offered(operator.release(b"firmware", filename=name))
     href = device.get(f"softwaremodules/{action}/artifacts").json()[0]["_links"]["download"]["href"]
-    return device, href, rollout
+    return device, f"/{href.split('/', 3)[3]}", rollout
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -74,11 +85,12 @@ def test_no_other_file(offered: tuple[DdiDevice, str, int]) -> None:
     assert device.request("PUT", file).status_code == 405
 
 
-def test_the_contact_is_noted(operator: Operator, offered: tuple[DdiDevice, str, int]) -> None:
+def test_the_contact_is_noted(operator: Operator, offered: tuple[DdiDevice, str, int], proxied: bool) -> None:
     device, file, _ = offered
     before = eventually(lambda: operator.seen(device)["last_contact"])
     assert device.get(file).status_code == 200
     eventually(lambda: operator.seen(device)["last_contact"] != before)
+    assert operator.seen(device)["address"] == (CLIENT if proxied else "127.0.0.1")
 
 
 @pytest.mark.parametrize("event", ["quarantine", "decommission"])
