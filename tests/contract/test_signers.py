@@ -73,7 +73,7 @@ def test_a_key_file_is_encrypted_and_for_its_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for words, good in (("pass:secret", True), ("pass:other", False)):
         # OpenSSL is the stranger that reads it.
-        words_of = ["openssl", "pkey", "-in", path, "-passin", words, "-noout"]
+        words_of = ["openssl", "pkey", "-in", str(path), "-passin", words, "-noout"]
         asked = subprocess.run(words_of, check=False, capture_output=True)
         assert (asked.returncode == 0) == good
     with pytest.raises(InvalidInputError, match="already"):

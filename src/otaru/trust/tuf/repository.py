@@ -38,7 +38,7 @@ ONLINE = frozenset({SNAPSHOT, TIMESTAMP})
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """The newest of every role."""
+    """The newest of every role; of delegated ones, those that were read: what nothing changes for need not be."""
 
     root: Metadata[Root]
     targets: Metadata[Targets]
@@ -173,7 +173,7 @@ def missing(repository: Repository | None, offered: Mapping[str, AnyMetadata]) -
 
 
 def snapshot_of(repository: Repository, files: Mapping[str, bytes], now: datetime) -> Metadata[Snapshot]:
-    """The next snapshot, unsigned. `files` are the bytes of targets and the delegated roles, as clients get them.
+    """The next snapshot, unsigned. `files` are the bytes of targets and the delegated roles that were read, as clients get them.
 
     A role that was listed once stays listed: clients take its absence for an attack.
     """
@@ -196,14 +196,10 @@ def timestamp_of(
     return Metadata(Timestamp(version, None, expiry(TIMESTAMP, now), listed))
 
 
-def what_is_due(repository: Repository, now: datetime) -> list[Due]:
-    """The roles whose metadata is to be signed anew by now, those that end first before others."""
-    found = []
-    for role in repository.roles:
-        newest = repository.of(role)
-        if newest is not None and due_at(role, newest.signed.expires) <= now:
-            found.append(Due(role, newest.signed.expires, newest.signed.expires <= now))
-    return sorted(found, key=lambda due: due.expires)
+def what_is_due(ends: Mapping[str, datetime], now: datetime) -> list[Due]:
+    """The roles, of those that end then, whose metadata is to be signed anew by now; what ends first comes first."""
+    found = [Due(role, end, end <= now) for role, end in ends.items() if due_at(role, end) <= now]
+    return sorted(found, key=lambda due: (due.expires, due.role))
 
 
 def _listed(version: int, file: bytes) -> MetaFile:
