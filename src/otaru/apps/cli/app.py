@@ -10,6 +10,7 @@ from otaru.apps.cli import (
     demo,
     devices,
     events,
+    keys,
     products,
     releases,
     rollouts,
@@ -63,6 +64,7 @@ for _name, _noun in (
     ("product", products.noun),
     ("artifact", artifacts.noun),
     ("release", releases.noun),
+    ("keys", keys.noun),
     ("rollout", rollouts.noun),
     ("event", events.noun),
 ):

@@ -173,16 +173,16 @@ def missing(repository: Repository | None, offered: Mapping[str, AnyMetadata]) -
 
 
 def snapshot_of(repository: Repository, files: Mapping[str, bytes], now: datetime) -> Metadata[Snapshot]:
-    """The next snapshot, unsigned. `files` are the bytes of targets and the delegated roles that were read, as clients get them.
+    """The next snapshot, unsigned. `files` are the bytes of the roles that are new since the last, as clients get them.
 
     A role that was listed once stays listed: clients take its absence for an attack.
     """
     before = repository.snapshot
     meta = {} if before is None else dict(before.signed.meta)
-    for role in (TARGETS, *repository.delegated):
+    for role, file in files.items():
         newest = repository.of(role)
-        assert newest is not None  # noqa: S101 - both are there
-        meta[f"{role}.json"] = _listed(newest.signed.version, files[role])
+        assert newest is not None  # noqa: S101 - it has bytes
+        meta[f"{role}.json"] = _listed(newest.signed.version, file)
     version = 1 if before is None else before.signed.version + 1
     return Metadata(Snapshot(version, None, expiry(SNAPSHOT, now), meta))
 
