@@ -25,6 +25,7 @@ FILES = (
 PACKAGES = ("@fontsource-variable/inter", "heroicons", "htmx.org", "idiomorph", "uplot")
 ICONS = (
     "archive-box",
+    "arrow-down-tray",
     "arrow-path",
     "arrow-right-start-on-rectangle",
     "arrow-up-tray",

@@ -224,6 +224,8 @@ def test_reasons_are_counted_most_frequent_first(shelf: Shelf) -> None:
     wanted = [(State.FAILED, "disk full", 2), (State.FAILED, "", 1), (State.REVERTED, "no network", 1)]
     assert shelf.deployments.reasons(HERE, ONE, 10) == wanted
     assert shelf.deployments.reasons(HERE, ONE, 1) == wanted[:1]
+    assert shelf.deployments.reasons(HERE, ONE, 10, among=1) == [(State.FAILED, "disk full", 1), wanted[2]]
+    assert shelf.deployments.reasons(HERE, ONE, 10, among=0) == []
     shelf.rollouts.retry(HERE, ONE, {State.FAILED}, later(5))
     assert shelf.deployments.reasons(HERE, ONE, 10) == wanted[2:]
 

@@ -10,7 +10,7 @@ from otaru.domain.deployment import State
 from otaru.domain.device import AutoConfirm, Device, Hardware, Installed, Lifecycle, Source
 from otaru.domain.ids import DeviceId, TenantId, Version
 from otaru.domain.rollout import RolloutState
-from otaru.domain.targeting import Query, parse
+from otaru.domain.targeting import Field, Query, parse
 from otaru.errors import NotFoundError
 from tests.support.fleet import HERE, NOW, THERE, Shelf, a_device, a_release, a_rollout, later, open_shelf
 
@@ -280,3 +280,17 @@ def test_shares_of_another_tenant_are_not_in_an_entry(shelf: Shelf) -> None:
     assert entry is not None
     assert [m.state for m in entry.subject.memberships] == [State.SCHEDULED]
     assert entry.last_installed_action == 0
+
+
+def test_the_words_of_a_fleet_are_each_told_once(shelf: Shelf) -> None:
+    assert shelf.devices.words(HERE, Field.HARDWARE, 5) == []
+    boards = [Hardware("b"), Hardware("a", "2"), Hardware("a", "1"), Hardware("\U0001f680"), Hardware("Z")]
+    shelf.devices.add(
+        HERE,
+        [(a_device(f"d-{n}", hardware=board, tags=("x", f"t{n % 2}")), b"") for n, board in enumerate(boards)],
+    )
+    shelf.devices.add(THERE, [(a_device("d-1", hardware=Hardware("c"), tags=("y",)), b"")])
+    assert shelf.devices.words(HERE, Field.HARDWARE, 5) == ["Z", "a", "b", "\U0001f680"]
+    assert shelf.devices.words(HERE, Field.HARDWARE, 2) == ["Z", "a"]
+    assert shelf.devices.words(HERE, Field.TAG, 5) == ["t0", "t1", "x"]
+    assert shelf.devices.words(THERE, Field.TAG, 1) == ["y"]

@@ -103,6 +103,7 @@ def installed(shelf: Shelf) -> None:
         lambda s: s.deployments.page(HERE, ONE, (), None, 9),
         lambda s: s.deployments.page(HERE, ONE, (State.FAILED, State.SILENT), None, 9),
         lambda s: s.deployments.reasons(HERE, ONE, 9),
+        lambda s: s.deployments.reasons(HERE, ONE, 9, among=100),
         lambda s: s.reports.add(HERE, [REPORT]),
         lambda s: s.reports.of_action(HERE, DEV, ActionId(1), 9),
     ],

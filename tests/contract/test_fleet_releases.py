@@ -66,6 +66,19 @@ def test_save_replaces_what_may_change(shelf: Shelf) -> None:
         shelf.releases.save(HERE, replace(changed, version=Version("9")))
 
 
+def test_the_newest_come_first_by_when_they_were_published(shelf: Shelf) -> None:
+    old = replace(a_release("3"), published_at=later(1))
+    new = replace(a_release("1", product="os"), created_at=later(2), published_at=later(9))
+    twin = replace(new, product=APP)
+    withdrawn = replace(a_release("2"), state=ReleaseState.WITHDRAWN, published_at=later(20))
+    for release in (old, new, twin, withdrawn, TWO_PARTS):
+        shelf.releases.add(HERE, release)
+    assert shelf.releases.newest(HERE, [ReleaseState.PUBLISHED], 9) == [twin, new, old]
+    assert shelf.releases.newest(HERE, [ReleaseState.PUBLISHED], 2) == [twin, new]
+    assert shelf.releases.newest(HERE, [ReleaseState.DRAFT, ReleaseState.WITHDRAWN], 9) == [withdrawn, TWO_PARTS]
+    assert shelf.releases.newest(THERE, [ReleaseState.PUBLISHED], 9) == []
+
+
 def test_products_are_listed_with_their_releases(shelf: Shelf) -> None:
     for release in (a_release("1"), replace(a_release("2"), created_at=later(9)), a_release("1", product="os")):
         shelf.releases.add(HERE, release)
@@ -90,6 +103,44 @@ def test_pages_are_complete_and_without_duplicates(shelf: Shelf) -> None:
                 seen += page
                 after = (page[-1].product, page[-1].version)
             assert seen == wanted
+
+
+def test_the_newest_come_first(shelf: Shelf) -> None:
+    made = [("app", "1", 5), ("app", "2", 5), ("app", "10", 9), ("os", "1", 5), ("os", "2", 1)]
+    for product, version, seconds in made:
+        at = later(seconds)
+        for tenant in (HERE, THERE):
+            shelf.releases.add(tenant, replace(a_release(version, product=product), created_at=at))
+    newest = [("app", "10"), ("os", "1"), ("app", "2"), ("app", "1"), ("os", "2")]
+    for name, wanted in ((None, newest), (APP, [n for n in newest if n[0] == "app"]), (ProductName("x"), [])):
+        for limit in (1, 2, 9):
+            seen: list[tuple[str, str]] = []
+            after = None
+            while page := shelf.releases.latest(HERE, name, after, limit):
+                assert len(page) <= limit
+                after = (page[-1].product, page[-1].version)
+                seen += [(r.product, r.version) for r in page]
+            assert seen == wanted
+    assert shelf.releases.latest(HERE, None, (APP, Version("none")), 9) == []
+    assert shelf.releases.latest(TenantId("nobody"), None, None, 9) == []
+
+
+def test_the_newest_release_of_each_product(shelf: Shelf) -> None:
+    for product, version, seconds in (
+        ("app", "9", 1),
+        ("app", "10", 2),
+        ("app", "1", 0),
+        ("os", "1", 3),
+        ("os", "2", 3),
+    ):
+        shelf.releases.add(HERE, replace(a_release(version, product=product), created_at=later(seconds)))
+    shelf.releases.add(THERE, replace(a_release("11"), created_at=later(99)))
+    assert {p: r.version for p, r in shelf.releases.latest_of(HERE, [APP, OS, ProductName("x")]).items()} == {
+        APP: "10",
+        OS: "2",
+    }
+    assert shelf.releases.latest_of(HERE, [APP])[APP] == shelf.releases.get(HERE, APP, Version("10"))
+    assert shelf.releases.latest_of(HERE, []) == {}
 
 
 def test_a_tenant_sees_and_changes_its_own_releases_only(shelf: Shelf) -> None:

@@ -15,7 +15,7 @@ from otaru.adapters.sql.tables import rollout as table
 from otaru.domain.deployment import State
 from otaru.domain.device import Hardware, Lifecycle, lot
 from otaru.domain.evidence import Tally
-from otaru.domain.ids import DeviceId, RolloutId, TenantId
+from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.rollout import (
     ClassicRule,
     OnError,
@@ -140,6 +140,26 @@ def test_pages_are_newest_first(shelf: Shelf) -> None:
     assert shelf.rollouts.page(HERE, {"paused"}, None, 100) == [rollouts[6], rollouts[3]]
     assert shelf.rollouts.page(HERE, {"paused", "running"}, RolloutId(3), 1) == [rollouts[2]]
     assert shelf.rollouts.page(HERE, {"draft"}, None, 9) == []
+
+
+def test_the_rollouts_of_one_release(shelf: Shelf) -> None:
+    shelf.stock(HERE, FLEET)
+    for number, (product, version) in enumerate((p, v) for p in ("app", "os") for v in ("1", "1", "2")):
+        made = replace(a_rollout(number + 1), product=ProductName(product), version=Version(version))
+        shelf.rollouts.add(HERE, replace(made, state=RolloutState.PAUSED if number == 0 else RolloutState.RUNNING))
+
+    def ids(product: str, version: str, *states: str, after: int | None = None, limit: int = 9) -> list[int]:
+        last = None if after is None else RolloutId(after)
+        release = (ProductName(product), Version(version))
+        return [r.id for r in shelf.rollouts.page(HERE, states, last, limit, release)]
+
+    assert ids("app", "1") == [2, 1]
+    assert ids("app", "1", limit=1) == [2]
+    assert ids("app", "1", after=2) == [1]
+    assert ids("app", "1", "paused") == [1]
+    assert ids("os", "2") == [6]
+    assert ids("os", "3") == ids("x", "1") == []
+    assert shelf.rollouts.page(THERE, (), None, 9, (ProductName("app"), Version("1"))) == []
 
 
 def test_candidates_are_counted_as_enlist_takes_them(shelf: Shelf) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from otaru.adapters.sql import devices
+from otaru.adapters.sql import devices, fleet
 from tests.support.databases import SqliteDatabases
 
 
@@ -24,3 +24,16 @@ def test_reading_a_device_for_a_poll_looks_at_no_other_device(name: str, tmp_pat
     assert looks
     # A tenant's rollouts are few; everything else is looked up by the device.
     assert all("device=?" in step for step in looks if not step.startswith("SEARCH r "))
+
+
+@pytest.mark.parametrize("name", ["_LIFECYCLES", "_VERSIONS", "_MOVES", "_FAILED", "_HEARD", "_MEMBERS"])
+def test_counting_the_fleet_looks_at_no_device(name: str, tmp_path: Path) -> None:
+    statement: str = getattr(fleet, name)
+    with sqlite3.connect(SqliteDatabases(tmp_path).fresh().removeprefix("sqlite:///")) as connection:
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", ("x",) * statement.count("?"))
+        looks = [str(row[3]) for row in rows if str(row[3]).startswith(("SEARCH", "SCAN"))]
+    connection.close()
+    assert looks
+    # By tenant in a table of counters, or in the list of failed devices; active rollouts by their state.
+    assert all(look.startswith("SEARCH") and ("tenant=?" in look or "SEARCH r " in look) for look in looks)
+    assert not any(look.split()[1] in {"device", "device_contact", "device_component", "deployment"} for look in looks)

@@ -68,6 +68,27 @@ def test_what_happened_comes_back_as_it_was(sides: tuple[Begin, Begin]) -> None:
         assert [position(str(one.at)) for one in found] == [one.at for one in found]
 
 
+def test_some_kinds_alone_come_in_order_and_in_pages(sides: tuple[Begin, Begin]) -> None:
+    write, read = sides
+    kinds = [Kind.DEPLOYMENT_MOVED, Kind.ROLLOUT_MOVED, Kind.DEPLOYMENT_MOVED, Kind.ROLLOUT_WAVE] * 3
+    happenings = [Happening(ACME, NOW, "judge", kind, str(n % 2)) for n, kind in enumerate(kinds)]
+    with write() as tx:
+        tx.events.add(happenings)
+        tx.events.add([Happening(RIVAL, NOW, "judge", Kind.ROLLOUT_MOVED, "1")])
+    wanted = (Kind.ROLLOUT_MOVED, Kind.ROLLOUT_WAVE)
+    expected = [what for what in happenings if what.kind in wanted]
+    for newest, subject in ((False, None), (True, None), (True, "1"), (False, "1")):
+        seen: list[Happening] = []
+        at = START
+        with read() as tx:
+            while page := tx.events.page(ACME, at, 4, subject, newest, wanted):
+                seen += [one.what for one in page]
+                at = page[-1].at
+        assert seen == (expected[::-1] if newest else expected)
+    with read() as tx:
+        assert tx.events.page(ACME, START, 4, "0", True, wanted) == []
+
+
 def test_positions_lead_through_the_record(sides: tuple[Begin, Begin]) -> None:
     write, read = sides
     for start in range(0, 20, 5):

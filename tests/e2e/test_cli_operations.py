@@ -11,7 +11,7 @@ import typer.main
 from fastapi.routing import APIRoute
 
 from otaru.apps.cli.app import app
-from otaru.apps.server.api.routes import artifacts, devices, events, keys, releases, rollouts, tenants, tokens
+from otaru.apps.server.api.routes import artifacts, devices, events, fleet, keys, releases, rollouts, tenants, tokens
 from tests.support.command import call
 from tests.support.relay import Relay, relay
 from tests.support.server import Serving, serving
@@ -84,6 +84,8 @@ rollout cancel 1 d-1 --force
 rollout retry 1 --state cancelled
 rollout list --state running --state paused
 rollout show 1
+fleet show
+fleet versions --days 7
 device history d-1
 device why d-2
 device reports d-1 1
@@ -105,14 +107,14 @@ def words(tmp_path: Path) -> dict[str, str]:
     files = {name: tmp_path / f"{name.lower()}.swu" for name in ("SMALL", "LARGE", "OTHER")}
     for name, file in files.items():
         file.write_bytes(os.urandom(9 * 1024 * 1024 if name == "LARGE" else 1000))
-    fleet = tmp_path / "fleet.csv"
-    fleet.write_text("id,hardware\nf-1,default\nf-2,default\n")
+    many = tmp_path / "fleet.csv"
+    many.write_text("id,hardware\nf-1,default\nf-2,default\n")
     made = {name: str(tmp_path / name.lower()) for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST")}
-    return {name: str(file) for name, file in files.items()} | {"FLEET": str(fleet)} | made
+    return {name: str(file) for name, file in files.items()} | {"FLEET": str(many)} | made
 
 
 def operations() -> set[tuple[str, str]]:
-    nouns = (tokens, tenants, devices, artifacts, releases, keys, rollouts, events)
+    nouns = (tokens, tenants, fleet, devices, artifacts, releases, keys, rollouts, events)
     routes = [route for noun in nouns for route in noun.router.routes]
     assert all(isinstance(route, APIRoute) for route in routes)
     return {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from otaru.domain.device import Device, Hardware
+from otaru.domain.device import Device, Hardware, Lifecycle
 from otaru.domain.targeting import And, Field, Or, Query, Term
 from tests.support.fleet import a_device
 
@@ -13,6 +13,9 @@ SIGNS = "ab%_[]*?\\'\"!^-]#é\U0001f680\ud7ff\U0010ffff\n"
 texts = st.text(alphabet=SIGNS, max_size=5)
 attribute_names = st.sampled_from(["x", "y", "a.b"])
 models = st.sampled_from(["rpi4", "rpi[5]", "a_b", "a%b", "ab"])
+versions = st.sampled_from(["1.0", "1.0.1", "10", "a~b"])
+components = st.sampled_from(["app", "os", "a.b"])
+lifecycles = st.sampled_from(list(Lifecycle))
 ids = st.text(alphabet="ab._:~-", min_size=1, max_size=4)
 
 
@@ -31,8 +34,10 @@ def _terms(
     return st.one_of(
         st.builds(Term, st.just(Field.ID), _pieces(ids)),
         st.builds(Term, st.just(Field.HARDWARE), _pieces(models)),
+        st.builds(Term, st.just(Field.LIFECYCLE), _pieces(lifecycles)),
         st.builds(Term, st.just(Field.TAG), _pieces(tags)),
         st.builds(Term, st.just(Field.ATTRIBUTE), _pieces(values), attribute_names),
+        st.builds(Term, st.just(Field.INSTALLED), _pieces(versions), components),
     )
 
 
@@ -67,14 +72,17 @@ def written(query: Query) -> str:
 
 
 devices = st.builds(
-    lambda name, model, revision, tags, attributes: replace(
-        a_device(name, tags=tags, attributes=attributes), hardware=Hardware(model, revision)
+    lambda name, lifecycle, model, revision, tags, attributes, runs: replace(
+        a_device(name, lifecycle=lifecycle, tags=tags, attributes=attributes, runs=dict(sorted(runs.items()))),
+        hardware=Hardware(model, revision),
     ),
     ids,
+    lifecycles,
     models,
     st.sampled_from(["", "1", "2"]),
     st.lists(texts, max_size=3),
     st.dictionaries(attribute_names, texts, max_size=3),
+    st.dictionaries(components, versions, max_size=2),
 )
 fleets: st.SearchStrategy[list[Device]] = st.lists(devices, max_size=8, unique_by=lambda device: device.id)
 cases = fleets.flatmap(lambda fleet: st.tuples(st.just(fleet), st.lists(queries(fleet), min_size=1, max_size=4)))

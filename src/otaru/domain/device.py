@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from otaru.domain.ids import DeviceId, TenantId, Version
+from otaru.domain.ids import DeviceId, TenantId, Version, hardware_model
 from otaru.domain.machine import Machine
 
 
@@ -73,6 +73,16 @@ class Hardware:
     def fits(self, device: "Hardware") -> bool:
         """Whether what is made for this hardware runs on `device`: same model, and same revision if one is named."""
         return self.model == device.model and self.revision in {"", device.revision}
+
+
+def hardware(text: str) -> Hardware:
+    """Parse `model` or `model:revision`.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    model, colon, revision = text.partition(":")
+    return Hardware(hardware_model(model), hardware_model(revision) if colon else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from otaru.domain.device import Hardware
-from otaru.domain.ids import ProductName, Sha256, Version
+from otaru.domain.ids import ProductName, Sha256, Version, product_name
+from otaru.domain.ids import version as parse_version
 from otaru.domain.machine import Machine
 from otaru.errors import InvalidInputError
 
@@ -94,6 +95,18 @@ class Release:
 MAX_ARTIFACTS = 64
 MAX_NOTES = 64 * 1024
 MAX_FILENAME = 255
+
+
+def release_name(text: str) -> tuple[ProductName, Version]:
+    """Parse `product:version`.
+
+    Raises:
+        InvalidInputError: it is not.
+    """
+    product, colon, version = text.partition(":")
+    if not colon:
+        raise InvalidInputError(f"{text!r} names no release", hint="Write PRODUCT:VERSION, for example app:1.1.0.")
+    return product_name(product), parse_version(version)
 
 
 def filename(text: str) -> str:

@@ -24,13 +24,14 @@ from typing import Protocol, TypeVar
 
 from otaru.domain.deployment import Deployment, Report, State
 from otaru.domain.device import AutoConfirm, Device, Installed
-from otaru.domain.events import Happening, Position
+from otaru.domain.events import Happening, Kind, Position
 from otaru.domain.evidence import Tally
+from otaru.domain.fleet import Counts, Move
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Sha256, TenantId, TokenId, Version
 from otaru.domain.offer import Plan
-from otaru.domain.release import Blob, Release
-from otaru.domain.rollout import Rollout, Wave
-from otaru.domain.targeting import Query
+from otaru.domain.release import Blob, Release, ReleaseState
+from otaru.domain.rollout import Rollout, RolloutState, Wave
+from otaru.domain.targeting import Field, Query
 from otaru.domain.tenant import Tenant
 from otaru.domain.token import Token
 from otaru.ports.registry import Entry
@@ -130,6 +131,33 @@ class Devices(Protocol):
         ...
 
     def count(self, tenant: TenantId, query: Query | None) -> int: ...
+    def words(self, tenant: TenantId, field: Field, limit: int) -> list[str]:
+        """The first distinct hardware models or tags, sorted; what is read is as much as is returned."""
+        ...
+
+
+class Fleet(Protocol):
+    """All devices of a tenant, counted: from counters that move with the rows, whatever the number of devices."""
+
+    def counts(self, tenant: TenantId, before: datetime) -> Counts:
+        """How many are what; `silent` are those last heard of before the hour of `before`."""
+        ...
+
+    def recounted(self, tenant: TenantId, before: datetime) -> Counts:
+        """The same counted anew from the rows: what `counts` must equal in the same snapshot."""
+        ...
+
+    def moves(self, tenant: TenantId, since: datetime) -> list[Move]:
+        """How the versions that run changed, by hour, from the hour of `since` on."""
+        ...
+
+    def members(self, tenant: TenantId) -> dict[tuple[RolloutState, State], int]:
+        """Members of active rollouts by the state of both."""
+        ...
+
+    def prune(self, before: datetime) -> None:
+        """Forget, of all tenants, how versions changed before, and hours before that nobody was last heard of in."""
+        ...
 
 
 class Releases(Protocol):
@@ -154,6 +182,20 @@ class Releases(Protocol):
         self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
     ) -> list[Release]:
         """Releases by product and version."""
+        ...
+
+    def newest(self, tenant: TenantId, states: Collection[ReleaseState], limit: int) -> list[Release]:
+        """Releases in one of `states`, those published (else made) last first."""
+        ...
+
+    def latest(
+        self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
+    ) -> list[Release]:
+        """Releases by time of making, newest first; nothing after one that is not there."""
+        ...
+
+    def latest_of(self, tenant: TenantId, products: Collection[ProductName]) -> dict[ProductName, Release]:
+        """The release of each that was made last."""
         ...
 
 
@@ -218,8 +260,15 @@ class Rollouts(Protocol):
         """
         ...
 
-    def page(self, tenant: TenantId, states: Collection[str], after: RolloutId | None, limit: int) -> list[Rollout]:
-        """Newest first; `states` empty means all."""
+    def page(
+        self,
+        tenant: TenantId,
+        states: Collection[str],
+        after: RolloutId | None,
+        limit: int,
+        release: tuple[ProductName, Version] | None = None,
+    ) -> list[Rollout]:
+        """Newest first; `states` empty means all, `release` None those of any."""
         ...
 
     def candidates(self, tenant: TenantId, query: Query, release: Release) -> tuple[int, Mapping[str, int]]:
@@ -320,8 +369,13 @@ class Deployments(Protocol):
         """Current attempts of a rollout, by device id."""
         ...
 
-    def reasons(self, tenant: TenantId, rollout: RolloutId, limit: int) -> list[tuple[State, str, int]]:
-        """Why members failed: state and last words, with how many, most frequent first."""
+    def reasons(
+        self, tenant: TenantId, rollout: RolloutId, limit: int, among: int | None = None
+    ) -> list[tuple[State, str, int]]:
+        """Why members failed: state and last words, with how many, most frequent first.
+
+        `among` is how many members of each state are looked at, the first by device; None is all.
+        """
         ...
 
 
@@ -345,9 +399,18 @@ class Events(Protocol):
 
     def add(self, happenings: Sequence[Happening]) -> None: ...
     def page(
-        self, tenant: TenantId, after: Position, limit: int, subject: str | None = None, newest_first: bool = False
+        self,
+        tenant: TenantId,
+        after: Position,
+        limit: int,
+        subject: str | None = None,
+        newest_first: bool = False,
+        kinds: Collection[Kind] = (),
     ) -> list[Recorded]:
-        """Of one tenant, after a position (or, newest first, before it: `START` then means from the end)."""
+        """Of one tenant, after a position (or, newest first, before it: `START` then means from the end).
+
+        `kinds` empty means all. Of a subject with many events, those of other kinds are read over.
+        """
         ...
 
     def every_after(self, after: Position, limit: int) -> list[Recorded]:
@@ -441,6 +504,7 @@ class Tx(Protocol):
     blobs: BlobRows
     rollouts: Rollouts
     deployments: Deployments
+    fleet: Fleet
     reports: Reports
     events: Events
     idempotency: Idempotency

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from otaru.adapters.sql import fleet
 from otaru.adapters.sql.counters import Cell, move
 from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each
 from otaru.adapters.sql.rollouts import without_waves
@@ -77,12 +78,18 @@ _PAGE_OF_STATE = f"""
 SELECT {_COLUMNS} FROM deployment d
 WHERE d.tenant = ? AND d.rollout = ? AND d.state = ? AND d.current AND d.device > ? ORDER BY d.device LIMIT ?"""
 
-_BAD_ENDS = ", ".join(f"'{state}'" for state in sorted(FAILURES | {State.REJECTED}))
-_REASONS = f"""
-SELECT state, words, count(*) AS members FROM (
+_BAD_ENDS = sorted(FAILURES | {State.REJECTED})
+_ENDED = " UNION ALL ".join(
+    f"""SELECT * FROM (
   SELECT d.state, coalesce({_WORDS}, '') AS words FROM deployment d
-  WHERE d.tenant = ? AND d.rollout = ? AND d.state IN ({_BAD_ENDS}) AND d.current
-) AS ended GROUP BY state, words ORDER BY members DESC, state, words LIMIT ?"""
+  WHERE d.tenant = ? AND d.rollout = ? AND d.state = '{state}' AND d.current ORDER BY d.device LIMIT ?
+) AS asked"""
+    for state in _BAD_ENDS
+)
+_REASONS = f"""
+SELECT state, words, count(*) AS members FROM ({_ENDED}) AS asked
+GROUP BY state, words ORDER BY members DESC, state, words LIMIT ?"""
+_ALL = 2**31 - 1
 
 
 class SqlDeployments:
@@ -135,6 +142,15 @@ class SqlDeployments:
         )
         run_each(self._session, _UNSAY, [(tenant, *_key(d)) for b, d in changed if b.reason and not d.reason])
         move(self._session, tenant, moves)
+        self._list_failed(tenant, after)
+
+    def _list_failed(self, tenant: TenantId, moved: Sequence[Deployment]) -> None:
+        """Keep the list of failed devices true: who failed may have something newer open, who was on it has moved on."""
+        listed = fleet.failed_of(self._session, tenant, {d.device for d in moved})
+        if doubtful := listed | {d.device for d in moved if d.state in FAILURES}:
+            standing = self.standing(tenant, doubtful)
+            failed = {device for device in doubtful if standing.get(device) in FAILURES}
+            fleet.list_failed(self._session, tenant, failed - listed, listed - failed)
 
     def _stored(
         self, tenant: TenantId, deployments: Sequence[Deployment]
@@ -176,11 +192,12 @@ class SqlDeployments:
         rows.sort(key=lambda row: str(row.device))
         return [_deployment(row) for row in rows[:limit]]
 
-    def reasons(self, tenant: TenantId, rollout: RolloutId, limit: int) -> list[tuple[State, str, int]]:
-        return [
-            (State(state), reason, members)
-            for state, reason, members in fetch(self._session, _REASONS, tenant, rollout, limit)
-        ]
+    def reasons(
+        self, tenant: TenantId, rollout: RolloutId, limit: int, among: int | None = None
+    ) -> list[tuple[State, str, int]]:
+        of_each = (tenant, rollout, _ALL if among is None else among)
+        rows = fetch(self._session, _REASONS, *of_each * len(_BAD_ENDS), limit)
+        return [(State(state), reason, members) for state, reason, members in rows]
 
 
 def _key(deployment: Deployment) -> tuple[int, str, int]:

@@ -1,12 +1,13 @@
 """The inventory: devices with their tags, attributes, components and contacts."""
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
 
-from otaru.adapters.sql import targeting
+from otaru.adapters.sql import fleet, targeting
 from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each, run_keyed
 from otaru.adapters.sql.packed import pack, unpack_auto_confirm
 from otaru.adapters.sql.session import Session
@@ -14,10 +15,11 @@ from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
 from otaru.adapters.sql.tables import device as table
 from otaru.domain.deployment import State
 from otaru.domain.device import AutoConfirm, Device, Hardware, Installed, Lifecycle, Source, lot
+from otaru.domain.fleet import Component
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
 from otaru.domain.offer import Membership, Subject
 from otaru.domain.rollout import ACTIVE
-from otaru.domain.targeting import Query
+from otaru.domain.targeting import Field, Query
 from otaru.errors import NotFoundError
 from otaru.ports.registry import Entry
 
@@ -92,6 +94,19 @@ d.attributes_requested, c.last_contact, c.address
 FROM k CROSS JOIN device d LEFT JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
 WHERE d.tenant = ? AND d.device = k.device ORDER BY d.device"""
 
+# From each word straight to the next one in the index, however many devices share it.
+_WORDS = """
+WITH RECURSIVE k(word, n) AS (
+  SELECT min({column}), 1 FROM {table} WHERE tenant = ?
+  UNION ALL
+  SELECT (SELECT min({column}) FROM {table} WHERE tenant = ? AND {column} > k.word), n + 1
+  FROM k WHERE k.word IS NOT NULL AND n < ?
+) SELECT word FROM k WHERE word IS NOT NULL ORDER BY n"""
+_WORDS_OF = {
+    Field.HARDWARE: _WORDS.format(column="model", table="device"),
+    Field.TAG: _WORDS.format(column="tag", table="device_tag"),
+}
+
 
 class SqlDevices:
     """Implements `ports.store.Devices`."""
@@ -137,13 +152,17 @@ class SqlDevices:
                 new.append((device, digest))
         added = [device for device, _ in new]
         run_each(self._session, _ADD, [_row(tenant, device, digest) for device, digest in new])
+        fleet.move_lifecycles(self._session, tenant, Counter(device.lifecycle.value for device in added))
         run_each(self._session, _TAG, [(tenant, d.id, tag) for d in added for tag in sorted(d.tags)])
         run_each(
             self._session,
             _SET_ATTRIBUTE,
             [(tenant, d.id, name, value) for d in added for name, value in d.attributes.items()],
         )
-        self.install(tenant, [(d.id, installed) for d in added for installed in d.installed])
+        facts = _last([(d.id, fact) for d in added for fact in d.installed])
+        self._install(tenant, facts)
+        came = Counter((fleet.hour_of(micros(i.at)), (i.component, i.version)) for i in facts.values())
+        fleet.move_components(self._session, tenant, came)
         self.contacts([(tenant, d.id, d.last_contact, d.address or "") for d in added if d.last_contact is not None])
         return fresh
 
@@ -166,6 +185,8 @@ class SqlDevices:
             edition=device.edition,
             updated_at=device.updated_at,
         )
+        if device.lifecycle is not known.lifecycle:
+            self._count_lifecycle(tenant, known, device)
         key = (tenant, device.id)
         changed = device.attributes.items() - known.attributes.items()
         run_each(self._session, _UNTAG, [(*key, tag) for tag in sorted(known.tags - device.tags)])
@@ -176,6 +197,17 @@ class SqlDevices:
             [(*key, name) for name in known.attributes.keys() - device.attributes.keys()],
         )
         run_each(self._session, _SET_ATTRIBUTE, [(*key, name, value) for name, value in sorted(changed)])
+
+    def _count_lifecycle(self, tenant: TenantId, before: Device, after: Device) -> None:
+        """Count a change of lifecycle; who is decommissioned counts nowhere else from then on."""
+        fleet.move_lifecycles(self._session, tenant, {before.lifecycle.value: -1, after.lifecycle.value: 1})
+        if after.lifecycle is not Lifecycle.DECOMMISSIONED:
+            return
+        hour = fleet.hour_of(micros(after.updated_at))
+        fleet.move_components(self._session, tenant, {(hour, (i.component, i.version)): -1 for i in before.installed})
+        if before.last_contact is not None:
+            fleet.count_contacts(self._session, {(tenant, fleet.hour_of(micros(before.last_contact))): -1})
+        fleet.list_failed(self._session, tenant, (), [after.id])
 
     def set_token(self, tenant: TenantId, device: DeviceId, digest: bytes) -> None:
         self._set(tenant, device, token_digest=digest)
@@ -189,11 +221,19 @@ class SqlDevices:
             raise NotFoundError(f"there is no device {id_}")
 
     def install(self, tenant: TenantId, installed: Sequence[tuple[DeviceId, Installed]]) -> None:
-        # The last one for each component counts: one statement does not change a row twice.
-        last = {
-            (device, i.component): (i.version, i.source.value, i.confirmed, micros(i.at)) for device, i in installed
-        }
-        rows = [(*key, *columns) for key, columns in sorted(last.items())]
+        last = _last(installed)
+        moves: Counter[tuple[int, Component]] = Counter()
+        for key, known in fleet.running(self._session, tenant, sorted(last)).items():
+            fact = last[key]
+            if known != fact.version:
+                moves[fleet.hour_of(micros(fact.at)), (fact.component, fact.version)] += 1
+                if known is not None:
+                    moves[fleet.hour_of(micros(fact.at)), (fact.component, known)] -= 1
+        fleet.move_components(self._session, tenant, moves)
+        self._install(tenant, last)
+
+    def _install(self, tenant: TenantId, last: Mapping[tuple[DeviceId, str], Installed]) -> None:
+        rows = [(*key, i.version, i.source.value, i.confirmed, micros(i.at)) for key, i in sorted(last.items())]
         run_keyed(self._session, _INSTALLED, rows, _INSTALL, tenant)
 
     def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
@@ -207,6 +247,7 @@ class SqlDevices:
             if known is None or at >= known[0]:
                 newest[tenant, device] = (at, address)
         rows = [(*key, micros(at), address) for key, (at, address) in sorted(newest.items())]
+        fleet.move_contacts(self._session, [row[:3] for row in rows])
         run_keyed(self._session, _CONTACTS, rows, _CONTACT)
 
     def page(self, tenant: TenantId, query: Query | None, after: DeviceId | None, limit: int) -> list[Device]:
@@ -218,6 +259,9 @@ class SqlDevices:
         if query is not None:
             counted = counted.where(targeting.condition(self._session, tenant, query))
         return self._session.connection.execute(counted).scalar_one()
+
+    def words(self, tenant: TenantId, field: Field, limit: int) -> list[str]:
+        return [word for (word,) in fetch(self._session, _WORDS_OF[field], tenant, tenant, limit)]
 
     def _load(self, tenant: TenantId, ids: Sequence[str]) -> list[Device]:
         """Devices by id with all that hangs on them, in one statement each, whatever their number."""
@@ -235,6 +279,11 @@ class SqlDevices:
             _device(row, frozenset(tags.get(row[0], ())), attributes.get(row[0], {}), tuple(installed.get(row[0], ())))
             for row in fetch_keyed(self._session, _IDS, keys, _DEVICES_OF, tenant)
         ]
+
+
+def _last(installed: Sequence[tuple[DeviceId, Installed]]) -> dict[tuple[DeviceId, str], Installed]:
+    """The last fact of each component: it counts, and one statement does not change a row twice."""
+    return {(device, fact.component): fact for device, fact in installed}
 
 
 def _packed(standing: AutoConfirm | None) -> str | None:

@@ -109,11 +109,15 @@ class SqlEvents:
         return Committed(added, keys, str(keys[0] - 1), str(keys[-1]))
 
     def page(
-        self, tenant: TenantId, after: Position, limit: int, subject: str | None = None, newest_first: bool = False
+        self,
+        tenant: TenantId,
+        after: Position,
+        limit: int,
+        subject: str | None = None,
+        newest_first: bool = False,
+        kinds: Collection[Kind] = (),
     ) -> list[Recorded]:
-        query = _SELECT.where(_E.tenant == tenant)
-        if subject is not None:
-            query = query.where(_E.subject == subject)
+        query: Select[Any] = _SELECT.where(_E.tenant == tenant)
         if newest_first:
             # People want to see what they just did, so this looks past the horizon.
             query = query.order_by(*(column.desc() for column in _ORDER))
@@ -121,7 +125,21 @@ class SqlEvents:
                 query = query.where(_before(after))
         else:
             query = self._settled(query.where(_after(after)).order_by(*_ORDER))
-        return [_recorded(row, row.at) for row in self.session.connection.execute(query.limit(limit))]
+        if subject is not None:
+            query = query.where(_E.subject == subject)
+            if kinds:
+                query = query.where(_E.kind.in_(sorted(kinds)))
+            return self._recorded(query.limit(limit))
+        if not kinds:
+            return self._recorded(query.limit(limit))
+        # Each kind is an index range in the order of positions: the first of all are among the first of each.
+        found = [
+            one for kind in sorted(set(kinds)) for one in self._recorded(query.where(_E.kind == kind).limit(limit))
+        ]
+        return sorted(found, key=lambda one: one.at, reverse=newest_first)[:limit]
+
+    def _recorded(self, query: Select[Any]) -> list[Recorded]:
+        return [_recorded(row, row.at) for row in self.session.connection.execute(query)]
 
     def every_after(self, after: Position, limit: int) -> list[Recorded]:
         query = self._settled(_SELECT.where(_after(after)).order_by(*_ORDER)).limit(limit)

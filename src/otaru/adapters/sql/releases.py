@@ -1,10 +1,10 @@
 """Products and their releases."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, tuple_, update
 
 from otaru.adapters.sql.lean import fetch_keyed, run
 from otaru.adapters.sql.session import Session
@@ -98,13 +98,47 @@ class SqlReleases:
             where.append(tuple_(release.c.product, release.c.version) > after)
         return self._load(tenant, and_(release.c.tenant == tenant, *where), limit)
 
-    def _load(self, tenant: TenantId, where: ColumnElement[bool], limit: int) -> list[Release]:
-        found = (
-            select(release)
-            .where(release.c.tenant == tenant, where)
-            .order_by(release.c.product, release.c.version)
-            .limit(limit)
+    def newest(self, tenant: TenantId, states: Collection[ReleaseState], limit: int) -> list[Release]:
+        last = func.coalesce(release.c.published_at, release.c.created_at).desc()
+        where = release.c.state.in_(sorted(state.value for state in states))
+        return self._load(tenant, where, limit, [last, release.c.product, release.c.version])
+
+    def latest(
+        self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
+    ) -> list[Release]:
+        where: list[ColumnElement[bool]] = []
+        if product is not None:
+            where.append(release.c.product == product)
+        if after is not None:
+            last = self.get(tenant, *after)
+            if last is None:
+                return []
+            at, name = release.c.created_at, tuple_(release.c.product, release.c.version)
+            where += [at <= last.created_at, or_(at < last.created_at, name < after)]
+        order = [release.c.created_at.desc(), release.c.product.desc(), release.c.version.desc()]
+        return self._load(tenant, and_(release.c.tenant == tenant, *where), limit, order)
+
+    def latest_of(self, tenant: TenantId, products: Collection[ProductName]) -> dict[ProductName, Release]:
+        last_first = func.row_number().over(
+            partition_by=release.c.product, order_by=[release.c.created_at.desc(), release.c.version.desc()]
         )
+        ranked = (
+            select(release.c.product, release.c.version, last_first.label("place"))
+            .where(release.c.tenant == tenant, release.c.product.in_(sorted(products)))
+            .subquery()
+        )
+        firsts = select(ranked.c.product, ranked.c.version).where(ranked.c.place == 1)
+        found = self._load(tenant, tuple_(release.c.product, release.c.version).in_(firsts), len(products))
+        return {r.product: r for r in found}
+
+    def _load(
+        self,
+        tenant: TenantId,
+        where: ColumnElement[bool],
+        limit: int,
+        order: Sequence[ColumnElement[Any]] = (release.c.product, release.c.version),
+    ) -> list[Release]:
+        found = select(release).where(release.c.tenant == tenant, where).order_by(*order).limit(limit)
         rows = self._session.connection.execute(found).all()
         made_of = self._artifacts(tenant, [(row.product, row.version) for row in rows])
         return [

@@ -16,7 +16,7 @@ from otaru.adapters.sql.tables import rollout_segment, rollout_wave
 from otaru.adapters.sql.tables import tenant as tenants
 from otaru.domain.deployment import State
 from otaru.domain.evidence import Tally
-from otaru.domain.ids import RolloutId, TenantId
+from otaru.domain.ids import ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, RolloutState, Wave, WaveState
@@ -72,12 +72,21 @@ class SqlRollouts:
             self._session.connection.execute(insert(rollout_wave), rows)
         run(self._session, _RAISE, rollout.watermark, tenant, rollout.id)
 
-    def page(self, tenant: TenantId, states: Collection[str], after: RolloutId | None, limit: int) -> list[Rollout]:
+    def page(
+        self,
+        tenant: TenantId,
+        states: Collection[str],
+        after: RolloutId | None,
+        limit: int,
+        release: tuple[ProductName, Version] | None = None,
+    ) -> list[Rollout]:
         found = select(table).where(table.c.tenant == tenant).order_by(table.c.rollout.desc()).limit(limit)
         if states:
             found = found.where(table.c.state.in_(sorted(str(state) for state in states)))
         if after is not None:
             found = found.where(table.c.rollout < after)
+        if release is not None:
+            found = found.where(table.c.product == release[0], table.c.version == release[1])
         return self._load(found)
 
     def _load(self, found: Any) -> list[Rollout]:

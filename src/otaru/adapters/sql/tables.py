@@ -168,6 +168,43 @@ device_component = Table(
 
 product = Table("product", metadata, _key("tenant"), _key("product"), _col("created_at", Instant))
 
+device_failed = Table("device_failed", metadata, _key("tenant"), _key("device"), sqlite_with_rowid=False)
+"""Devices whose last word on an update was a failure (`deployment`, as a device's page shows it)."""
+
+# Devices counted (`fleet`): in shards, as members of rollouts are.
+device_count = Table(
+    "device_count",
+    metadata,
+    _key("tenant"),
+    _key("lifecycle"),
+    _key("shard", SmallInteger),
+    _col("devices", BigInteger),
+)
+
+component_count = Table(
+    "component_count",
+    metadata,
+    _key("tenant"),
+    # Hours since 1970 in which it changed; 0 counts all of them.
+    _key("hour", Integer),
+    _key("component"),
+    _key("version"),
+    _key("shard", SmallInteger),
+    _col("devices", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+contact_count = Table(
+    "contact_count",
+    metadata,
+    _key("tenant"),
+    _key("hour", Integer),
+    _key("shard", SmallInteger),
+    _col("devices", BigInteger),
+    sqlite_with_rowid=False,
+)
+"""Devices by the hour, since 1970, of their last contact."""
+
 release = Table(
     "release",
     metadata,
@@ -179,6 +216,7 @@ release = Table(
     _col("created_at", Instant),
     _col("published_at", Instant, nullable=True),
     _col("edition", Integer),
+    Index("ix_release_created", "tenant", "created_at"),
 )
 
 artifact = Table(
@@ -238,6 +276,7 @@ rollout = Table(
     _col("ended_at", Instant, nullable=True),
     _col("edition", Integer),
     Index("ix_rollout_state", "state"),
+    Index("ix_rollout_release", "tenant", "product", "version", "rollout"),
 )
 
 rollout_wave = Table(
@@ -362,6 +401,7 @@ event = Table(
     Index("ix_event_position", "transaction", "sequence"),
     Index("ix_event_tenant", "tenant", "transaction", "sequence"),
     Index("ix_event_subject", "tenant", "subject", "transaction", "sequence"),
+    Index("ix_event_kind", "tenant", "kind", "transaction", "sequence"),
     sqlite_autoincrement=True,
 )
 

@@ -12,12 +12,16 @@ from enum import Enum
 from sqlalchemy import Column, ColumnElement, Select, and_, exists, func, literal, or_, select, true, union
 
 from otaru.adapters.sql.session import Session
-from otaru.adapters.sql.tables import device, device_attribute, device_tag
+from otaru.adapters.sql.tables import device, device_attribute, device_component, device_tag
 from otaru.domain.ids import TenantId
 from otaru.domain.targeting import And, Field, Or, Query, Term
 
 FEW = 10_000
 """Up to so many devices, a set is fetched whole and sorted; above, only an index that is in the order of ids is read."""
+
+
+_SAMPLE = 100
+"""So many of a long list tell how dense it is."""
 
 
 class _Form(Enum):
@@ -56,7 +60,7 @@ def _alternatives(query: Query) -> Iterator[Query]:
 def _arm(session: Session, tenant: TenantId, query: Query, after: str, limit: int) -> Select[tuple[str]]:
     """One alternative, led by the term whose index leaves the fewest devices to look at."""
     parts = query.parts if isinstance(query, And) else (query,)
-    leader = _leader(session, tenant, [part for part in parts if isinstance(part, Term) and part.pieces[0]])
+    leader = _leader(session, tenant, [part for part in parts if isinstance(part, Term) and _indexed(part)], after)
     rest = and_(true(), *(_condition(session, tenant, part, _Form.PROBE) for part in parts if part is not leader))
     if leader is None:
         return _scan(tenant, and_(device.c.device > after, rest), limit)
@@ -93,14 +97,33 @@ def _ids_from(session: Session, term: Term, after: str) -> ColumnElement[bool]:
     return and_(bound, *_beneath(device.c.device, first), *_like(session, device.c.device, term.pieces))
 
 
-def _leader(session: Session, tenant: TenantId, terms: Sequence[Term]) -> Term | None:
-    """The term whose index lists the fewest devices, counted to FEW; none where all are many and in another order."""
+def _indexed(term: Term) -> bool:
+    """Whether an index finds a term's devices. None has the lifecycle: nearly all are active."""
+    return bool(term.pieces[0]) and term.field is not Field.LIFECYCLE
+
+
+def _leader(session: Session, tenant: TenantId, terms: Sequence[Term], after: str) -> Term | None:
+    """The term whose index lists the fewest devices, counted to FEW; none where all are many and in another order.
+
+    Of several that list many, it is the one that lists the fewest right behind `after`.
+    """
     in_order = [term for term in terms if term.exact is not None or term.field is Field.ID]
     if len(terms) == len(in_order) <= 1:
         return next(iter(terms), None)
     sized = [(_size(session, tenant, term), term) for term in terms]
-    allowed = [(size, term) for size, term in sized if size < FEW or term in in_order]
-    return min(allowed, key=lambda pair: pair[0], default=(0, None))[1]
+    fewest, leader = min(sized, key=lambda pair: pair[0], default=(0, None))
+    if fewest < FEW:
+        return leader
+    return max(in_order, key=lambda term: _reach(session, tenant, term, after), default=None)
+
+
+def _reach(session: Session, tenant: TenantId, term: Term, after: str) -> tuple[bool, str]:
+    """How far the next _SAMPLE devices of a term go: whether to the end, and else to which id."""
+    listed = _listed(session, tenant, term)
+    (key,) = listed.selected_columns
+    last = listed.where(key > after).order_by(key).offset(_SAMPLE - 1).limit(1)
+    found = session.connection.execute(last).scalar_one_or_none()
+    return found is None, "" if found is None else str(found)
 
 
 def _size(session: Session, tenant: TenantId, term: Term) -> int:
@@ -124,20 +147,20 @@ def _term(session: Session, tenant: TenantId, term: Term, form: _Form) -> Column
             return _fits(session, device.c.device, term)
         case Field.HARDWARE:
             return _fits(session, device.c.model, term)
-        case Field.TAG | Field.ATTRIBUTE:
+        case Field.LIFECYCLE:
+            return _fits(session, device.c.lifecycle, term)
+        case Field.TAG | Field.ATTRIBUTE | Field.INSTALLED:
             listed = _listed(session, tenant, term)
             if form is _Form.SET:
                 return device.c.device.in_(listed)
-            table = device_tag if term.field is Field.TAG else device_attribute
-            return exists(
-                listed.with_only_columns(literal(1)).where(table.c.device == device.c.device).correlate(device)
-            )
+            (key,) = listed.selected_columns
+            return exists(listed.with_only_columns(literal(1)).where(key == device.c.device).correlate(device))
 
 
 def _listed(session: Session, tenant: TenantId, term: Term) -> Select[tuple[str]]:
     """The devices that a term's own index lists."""
     match term.field:
-        case Field.ID | Field.HARDWARE:
+        case Field.ID | Field.HARDWARE | Field.LIFECYCLE:
             where = _term(session, tenant, term, _Form.SET)
             return select(device.c.device).where(device.c.tenant == tenant, where)
         case Field.TAG:
@@ -147,6 +170,10 @@ def _listed(session: Session, tenant: TenantId, term: Term) -> Select[tuple[str]
             of_name = and_(device_attribute.c.tenant == tenant, device_attribute.c.name == term.name)
             where = _fits(session, device_attribute.c.value, term)
             return select(device_attribute.c.device).where(of_name, where)
+        case Field.INSTALLED:
+            of_component = and_(device_component.c.tenant == tenant, device_component.c.component == term.name)
+            where = _fits(session, device_component.c.version, term)
+            return select(device_component.c.device).where(of_component, where)
 
 
 def _fits(session: Session, column: Column[str], term: Term) -> ColumnElement[bool]:

@@ -6,6 +6,7 @@ from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.events import SqlEvents
+from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.idempotency import SqlIdempotency
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.reports import SqlReports
@@ -19,6 +20,7 @@ from otaru.ports.store import (
     Deployments,
     Devices,
     Events,
+    Fleet,
     Idempotency,
     Releases,
     Reports,
@@ -37,6 +39,7 @@ class SqlTx:
         "deployments",
         "devices",
         "events",
+        "fleet",
         "idempotency",
         "record",
         "releases",
@@ -52,6 +55,7 @@ class SqlTx:
         self.tenants: Tenants = SqlTenants(session)
         self.tokens: Tokens = SqlTokens(session)
         self.devices: Devices = SqlDevices(session)
+        self.fleet: Fleet = SqlFleet(session)
         self.releases: Releases = SqlReleases(session)
         self.blobs: BlobRows = SqlBlobRows(session)
         self.rollouts: Rollouts = SqlRollouts(session)

@@ -7,15 +7,12 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
+from otaru.domain.duration import duration, written
 from otaru.errors import InvalidInputError
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw])", re.ASCII)
 _NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,6})?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]i?)?b?", re.IGNORECASE | re.ASCII)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-
-MAX_DURATION_S = 3650 * 86_400
 
 
 def _whole(value: float) -> float:
@@ -24,17 +21,7 @@ def _whole(value: float) -> float:
 
 def duration_s(text: str) -> float:
     """Seconds of a duration: `30s`, `10m`, `2h`, `7d`, `1w`, `1h30m`, or a bare number of seconds."""
-    compact = text.strip().lower()
-    parts = _DURATION.findall(compact)
-    if _NUMBER.fullmatch(compact):
-        seconds = float(compact)
-    elif parts and "".join(number + unit for number, unit in parts) == compact:
-        seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
-    else:
-        raise InvalidInputError(f"{text!r} is not a duration", hint="Write 30s, 10m, 2h, 7d or 1h30m.")
-    if seconds > MAX_DURATION_S:
-        raise InvalidInputError(f"{text!r} is longer than ten years")
-    return _whole(seconds)
+    return _whole(duration(text).total_seconds())
 
 
 def share(text: str) -> float:
@@ -118,14 +105,7 @@ def release(text: str) -> tuple[str, str]:
 
 def shown_duration(seconds: float) -> str:
     """A duration as `duration_s` reads it, in its largest units: `1h30m`."""
-    if seconds != int(seconds):
-        return f"{seconds:g}s"
-    rest, parts = int(seconds), []
-    for unit in ("w", "d", "h", "m", "s"):
-        count, rest = divmod(rest, _UNITS_S[unit])
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
+    return written(seconds)
 
 
 def shown_size(count: int) -> str:

@@ -16,7 +16,18 @@ from starlette.routing import Route, Router
 
 from otaru.apps.console import files, login, rendering
 from otaru.apps.console.call import Call
-from otaru.apps.console.pages import overview
+from otaru.apps.console.pages import (
+    device,
+    device_form,
+    devices,
+    events,
+    new_rollout,
+    overview,
+    release,
+    release_new,
+    releases,
+    rollouts,
+)
 from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, visitor
 from otaru.domain.access import Permission
 from otaru.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
@@ -27,9 +38,42 @@ Show = Callable[[Call], Awaitable[Response]]
 Answer = Callable[[Request], Awaitable[Response]]
 
 READ = Permission.READ
+DEVICES = Permission.WRITE_DEVICES
+RELEASES = Permission.WRITE_RELEASES
+ROLLOUTS = Permission.WRITE_ROLLOUTS
+TENANT = Permission.WRITE_TENANT
 
-PAGES: tuple[tuple[str, str, Permission, Show], ...] = (("GET", "/", READ, overview.show),)
-"""Method, address, what it needs, and the function that answers."""
+PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
+    ("GET", "/", READ, overview.show),
+    ("POST", "/settings/halt", TENANT, overview.halt),
+    ("POST", "/settings/lift", TENANT, overview.lift),
+    ("GET", "/devices", READ, devices.show),
+    ("GET", "/devices/+count", READ, devices.count),
+    ("GET", "/devices/+new", DEVICES, device_form.new),
+    ("POST", "/devices/+new", DEVICES, device_form.add),
+    ("GET", "/devices/{device}", READ, device.show),
+    ("GET", "/devices/{device}/edit", DEVICES, device_form.edit),
+    ("POST", "/devices/{device}/edit", DEVICES, device_form.save),
+    ("POST", "/devices/{device}/lifecycle", DEVICES, device.move),
+    ("POST", "/devices/{device}/token", DEVICES, device.renew_token),
+    ("POST", "/devices/{device}/cancel", ROLLOUTS, device.cancel),
+    ("GET", "/devices/{device}/reports/{action}", READ, device.reports),
+    ("GET", "/releases", READ, releases.show),
+    ("GET", "/releases/+new", RELEASES, release_new.show),
+    ("GET", "/releases/{product}/{version}", READ, release.show),
+    ("POST", "/releases/{product}/{version}/{order}", RELEASES, release.order),
+    ("GET", "/rollouts", READ, rollouts.index),
+    ("GET", "/rollouts/new", ROLLOUTS, new_rollout.show),
+    ("POST", "/rollouts/new", ROLLOUTS, new_rollout.create),
+    ("POST", "/rollouts/new/preview", ROLLOUTS, new_rollout.preview),
+    ("GET", "/rollouts/{rollout}", READ, rollouts.show),
+    ("POST", "/rollouts/{rollout}/orders", ROLLOUTS, rollouts.order),
+    ("GET", "/rollouts/{rollout}/devices", READ, rollouts.devices),
+    ("POST", "/rollouts/{rollout}/devices/{device}/cancel", ROLLOUTS, rollouts.cancel),
+    ("GET", "/events", READ, events.show),
+)
+"""Method, address, what it needs, and the function that answers. A fixed step where a name may stand begins with `+`,
+which no name holds; of two that fit, the first counts."""
 
 PREFIXES = frozenset({"", "login", "logout", "static"} | {path.split("/")[1] for _, path, _, _ in PAGES})
 """First steps of our addresses: no tenant may have such a name."""
@@ -81,7 +125,7 @@ def _guarded(world: World, public_url: str, needs: Permission, show: Show) -> An
                 f"the role {who.role} may not do this", hint=f"It needs {needs}. Ask an admin for another token."
             )
         # Before the page looks: what happens after this, the stream will tell it.
-        return await show(Call(world, who, request, await survey.end_of_record(world)))
+        return await show(Call(world, who, request, await survey.end_of_record(world), public_url))
 
     return answer
 

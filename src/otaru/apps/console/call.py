@@ -14,7 +14,7 @@ from otaru.apps.console.session import Visitor
 from otaru.domain.events import Position
 from otaru.domain.ids import TenantId
 from otaru.errors import InvalidInputError
-from otaru.services.control import tenants
+from otaru.services.control import metadata, tenants
 from otaru.services.control.world import Actor, World
 
 MAX_FIELDS = 1000
@@ -32,6 +32,8 @@ class Call:
     request: Request
     since: Position
     """Where the record of events was before the page looked: its stream starts there."""
+    public_url: str = ""
+    """The address that a proxy in front makes of ours; empty without one."""
 
     @property
     def tenant(self) -> TenantId:
@@ -42,6 +44,11 @@ class Call:
     def actor(self) -> Actor:
         """Who does it, for the record."""
         return self.visitor.actor
+
+    @property
+    def server(self) -> str:
+        """The address under which devices reach this server, as far as we know."""
+        return self.public_url or str(self.request.base_url).rstrip("/")
 
     @property
     def now(self) -> datetime:
@@ -96,6 +103,7 @@ class Call:
             visitor=self.visitor,
             since=str(self.since),
             tenant=tenant,
+            development=await metadata.with_development_keys(self.world, self.tenant),
             now=self.now,
             path=self.request.url.path,
             address=str(self.request.url.replace(scheme="", netloc="")),

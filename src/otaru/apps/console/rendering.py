@@ -109,5 +109,5 @@ def segment(name: str) -> str:
 
 def link(path: str, **query: Any) -> str:
     """An address with its query; what is None or empty is left out."""
-    asked: Mapping[str, Any] = {name: value for name, value in query.items() if value not in {None, ""}}
+    asked: Mapping[str, Any] = {name: value for name, value in query.items() if value is not None and value != ""}
     return f"{path}?{urlencode(asked, doseq=True)}" if asked else path

@@ -79,7 +79,7 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
         runtime = Runtime(world, settings)
         await _check_keys(world)
         road, tuf = DdiRoad(world, settings), TufRoad(world, settings)
-        shell = Shell(road, api.application(runtime), console(runtime), _ready(runtime), tuf)
+        shell = Shell(road, api.application(runtime), console(runtime), _ready(runtime), tuf, poll=road.at_once)
         servers = [(Server(config(shell, settings)), listener)]
         if devices is not None:
             roads = replace(shell, api=_nothing, console=_nothing)

@@ -2,11 +2,22 @@
 
 from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, draw, layout
-from otaru.domain.rollout.policy import MAX_WAVES, ClassicRule, OnError, Policy, Share, Urgency, check
+from otaru.domain.rollout.policy import (
+    DEFAULT_RULE,
+    MAX_WAVES,
+    ClassicRule,
+    OnError,
+    Policy,
+    Share,
+    Urgency,
+    check,
+    share,
+)
 from otaru.domain.rollout.stepping import STOP_PATIENCE, Order, Step, obey, reopened, step
 
 __all__ = [
     "ACTIVE",
+    "DEFAULT_RULE",
     "MAX_WAVES",
     "PERSONS",
     "ROLLOUT",
@@ -29,5 +40,6 @@ __all__ = [
     "layout",
     "obey",
     "reopened",
+    "share",
     "step",
 ]

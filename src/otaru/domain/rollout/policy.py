@@ -1,5 +1,6 @@
 """How a rollout goes about it: waves, the rule that judges them, and what time does."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -40,6 +41,17 @@ class Share:
         return f"{self.value:g}%" if self.percent else f"{self.value:g}"
 
 
+def share(text: str) -> Share:
+    """Parse a wave's height: `10` devices, or `2.5%` of all.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    if not re.fullmatch(r"[0-9]{1,9}|[0-9]{1,3}(\.[0-9]{1,4})?%", text, re.ASCII):
+        raise InvalidInputError(f"{text!r} is not a wave's height", hint="For example 10, or 2.5%.")
+    return Share(float(text.removesuffix("%")), percent=text.endswith("%"))
+
+
 @dataclass(frozen=True, slots=True)
 class ClassicRule:
     """hawkBit's rule: shares of a wave's witnesses, between 0 and 1.
@@ -49,6 +61,10 @@ class ClassicRule:
 
     success: float
     error: float
+
+
+DEFAULT_RULE = ClassicRule(success=0.9, error=0.1)
+"""Where a rollout has waves and names no thresholds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Text → syntax tree, with errors that point at the column, and bounds on what a query may cost."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -20,7 +21,8 @@ MAX_WILDCARDS = 8
 _HINT = (
     "For example: hardware==rpi4;(tag==lab,attr.region==eu-*). Values with the language's own signs are quoted: 'a=b'."
 )
-_SELECTORS = "Selectors are id, hardware, tag and attr.NAME."
+_SELECTORS = "Selectors are id, hardware, lifecycle, tag, attr.NAME and installed.COMPONENT."
+_NAMED: Mapping[str, str] = {Field.ATTRIBUTE: "an attribute", Field.INSTALLED: "a component"}
 _WORDS = {
     "SELECTOR": "a selector",
     "EQUALS": "`==`",
@@ -139,14 +141,16 @@ class _ToTree(Transformer[Token, Query]):
 def _selector(token: Token) -> tuple[Field, str]:
     field, dot, attribute = str(token).partition(".")
     shown = str(token) if len(token) <= 64 else token[:61] + "…"
-    if field == Field.ATTRIBUTE:
+    if field in _NAMED:
         try:
-            return Field.ATTRIBUTE, name(attribute)
+            return Field(field), name(attribute)
         except InvalidInputError as error:
             raise QuerySyntaxError(
-                f"{shown!r} does not name an attribute", hint=f"{_SELECTORS} {error.hint or ''}", column=_place(token)
+                f"{shown!r} does not name {_NAMED[field]}",
+                hint=f"{_SELECTORS} {error.hint or ''}",
+                column=_place(token),
             ) from None
-    if dot or field not in {Field.ID, Field.HARDWARE, Field.TAG}:
+    if dot or field not in set(Field):
         raise QuerySyntaxError(f"{shown!r} is not a selector", hint=_SELECTORS, column=_place(token))
     return Field(field), ""
 

@@ -12,8 +12,10 @@ class Field(StrEnum):
 
     ID = "id"
     HARDWARE = "hardware"
+    LIFECYCLE = "lifecycle"
     TAG = "tag"
     ATTRIBUTE = "attr"
+    INSTALLED = "installed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Term:
     field: Field
     pieces: tuple[str, ...]
     name: str = ""
-    """The attribute's name, where the field is one."""
+    """The attribute's or component's name, where the field is one."""
 
     @property
     def exact(self) -> str | None:
@@ -65,10 +67,14 @@ def _values(term: Term, device: Device) -> tuple[str, ...]:
             return (device.id,)
         case Field.HARDWARE:
             return (device.hardware.model,)
+        case Field.LIFECYCLE:
+            return (device.lifecycle,)
         case Field.TAG:
             return tuple(device.tags)
         case Field.ATTRIBUTE:
             return (device.attributes[term.name],) if term.name in device.attributes else ()
+        case Field.INSTALLED:
+            return tuple(i.version for i in device.installed if i.component == term.name)
 
 
 def _fits(pieces: tuple[str, ...], value: str) -> bool:

@@ -1,4 +1,4 @@
-"""Forgetting what has had its time: old events, old idempotency keys, abandoned uploads, bytes that nobody has."""
+"""Forgetting what has had its time: old events, old idempotency keys, abandoned uploads, bytes that nobody has, old counts."""
 
 from datetime import datetime, timedelta
 
@@ -11,6 +11,8 @@ UPLOADS_KEPT = timedelta(days=2)
 """Since somebody last sent a part of it."""
 UPLOAD_ROWS_KEPT = timedelta(days=30)
 """Since it began: the row without its bytes is small, and an upload may take long."""
+VERSIONS_KEPT = timedelta(days=400)
+"""How the versions of the fleet changed, hour by hour."""
 _EVENTS_AT_ONCE = 5_000
 
 
@@ -32,3 +34,4 @@ def _prune_events(tx: Tx, before: datetime) -> int:
 def _prune_rest(tx: Tx, now: datetime) -> None:
     tx.idempotency.prune(now - IDEMPOTENCY_KEPT)
     tx.blobs.prune_uploads(now - UPLOAD_ROWS_KEPT)
+    tx.fleet.prune(now - VERSIONS_KEPT)

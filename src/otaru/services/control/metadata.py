@@ -176,6 +176,12 @@ async def development(world: World) -> list[TenantId]:
     return await world.store.read(lambda tx: tx.signatures.every_development())
 
 
+async def with_development_keys(world: World, tenant: TenantId) -> bool:
+    """Whether a tenant signs with development keys."""
+    keys = await world.store.glance(lambda tx: tx.signatures.keys(tenant))
+    return any(key.development and key.revoked_at is None for key in keys)
+
+
 async def file(world: World, tenant: TenantId, name: str) -> Kept:
     """The metadata file of this name, as clients ask for it: `timestamp.json`, or `VERSION.ROLE.json`.
 

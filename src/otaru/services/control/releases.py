@@ -1,6 +1,6 @@
 """Releases are made of stored bytes, and moved along their table."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -116,6 +116,35 @@ async def page(
 ) -> list[Release]:
     """Releases by product and version."""
     return await world.store.read(lambda tx: tx.releases.page(tenant, product, after, limit))
+
+
+async def newest(world: World, tenant: TenantId, states: Collection[ReleaseState], limit: int) -> list[Release]:
+    """Releases in one of `states`, those published last first."""
+    return await world.store.read(lambda tx: tx.releases.newest(tenant, states, limit))
+
+
+async def latest(
+    world: World,
+    tenant: TenantId,
+    product: ProductName | None,
+    after: tuple[ProductName, Version] | None,
+    limit: int,
+) -> list[Release]:
+    """Releases by time of making, newest first."""
+    return await world.store.read(lambda tx: tx.releases.latest(tenant, product, after, limit))
+
+
+async def lines(
+    world: World, tenant: TenantId, after: ProductName | None, limit: int
+) -> list[tuple[ProductName, int, Release]]:
+    """Products by name: with number of releases and the newest one."""
+
+    def look(tx: Tx) -> list[tuple[ProductName, int, Release]]:
+        found = tx.releases.products(tenant, after, limit)
+        last = tx.releases.latest_of(tenant, [name for name, _, _ in found])
+        return [(name, number, last[name]) for name, _, number in found]
+
+    return await world.store.read(look)
 
 
 async def products(

@@ -62,6 +62,8 @@ class Progress:
     failures: Sequence[tuple[State, str, int]]
 
 
+STOPPABLE = tuple(str(s) for s in RolloutState if ROLLOUT.next(s, RolloutEvent.STOP) is not None)
+"""The states of rollouts that can be stopped."""
 MAX_REASONS = 20
 _PAGE = 100
 
@@ -98,21 +100,24 @@ async def create(world: World, tenant: TenantId, actor: Actor, intention: Intent
     return await world.store.write(_create, planning)
 
 
-async def progress(world: World, tenant: TenantId, rollout: RolloutId) -> Progress:
-    """A rollout and how far it is.
+async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among: int | None = None) -> Progress:
+    """A rollout and how far it is. `among` is how many failures of each state are asked for their reasons; None is all.
 
     Raises:
         NotFoundError: there is none.
     """
 
     def look(tx: Tx) -> Progress:
-        return Progress(
-            _rollout(tx, tenant, rollout),
-            tx.rollouts.tallies(tenant, rollout),
-            tx.deployments.reasons(tenant, rollout, MAX_REASONS),
-        )
+        return progress_in(tx, tenant, _rollout(tx, tenant, rollout), among=among)
 
     return await world.store.read(look)
+
+
+def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout, *, among: int | None = None) -> Progress:
+    """As `progress`, within a transaction. Where nobody is asked for reasons it costs the same at any size."""
+    tallies = tx.rollouts.tallies(tenant, rollout.id)
+    ask = among != 0 and any(t.of(*FAILURES, State.REJECTED) for t in tallies.values())
+    return Progress(rollout, tallies, tx.deployments.reasons(tenant, rollout.id, MAX_REASONS, among) if ask else [])
 
 
 async def order(
@@ -137,7 +142,13 @@ async def order(
 
 
 async def retry(
-    world: World, tenant: TenantId, actor: Actor, rollout: RolloutId, states: Collection[State] = FAILURES
+    world: World,
+    tenant: TenantId,
+    actor: Actor,
+    rollout: RolloutId,
+    states: Collection[State] = FAILURES,
+    *,
+    edition: int | None = None,
 ) -> Rollout:
     """Give members that ended in `states` another attempt; their waves are judged again.
 
@@ -146,11 +157,14 @@ async def retry(
         InvalidStateError: it is not running, paused or finished, or has expired; its release is not published; or a
             state cannot be retried.
         NothingToDoError: no member is in one of `states`, decommissioned ones aside.
+        PreconditionFailedError: it has changed since `edition`.
     """
     if not_retriable := set(states) - RETRIABLE:
         allowed = sorted(map(str, RETRIABLE))
         raise InvalidStateError(f"{', '.join(sorted(not_retriable))} cannot be retried", allowed=allowed)
-    return await world.store.write(_retry, (tenant, actor, rollout, frozenset(states), world.clock.now()))
+    return await world.store.write(
+        _retry, _Retrying(tenant, actor, rollout, frozenset(states), edition, world.clock.now())
+    )
 
 
 async def cancel(
@@ -168,6 +182,10 @@ async def cancel(
     return deployment
 
 
+RETRIED_IN = frozenset({RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.FINISHED})
+"""States of a rollout in which members may be given another attempt."""
+
+
 def allowed(rollout: Rollout) -> list[str]:
     """The orders that a person may give a rollout now."""
     return [str(e) for e in ROLLOUT.allowed(rollout.state) if e in PERSONS]
@@ -177,12 +195,10 @@ def stop_all(
     tx: Tx, tenant: TenantId, actor: Actor, product: ProductName, version: Version, reason: str, at: datetime
 ) -> None:
     """Stop every rollout of a release that can be stopped."""
-    states = [str(s) for s in RolloutState if ROLLOUT.next(s, RolloutEvent.STOP) is not None]
     after: RolloutId | None = None
-    while page := tx.rollouts.page(tenant, states, after, _PAGE):
+    while page := tx.rollouts.page(tenant, STOPPABLE, after, _PAGE, (product, version)):
         for rollout in page:
-            if (rollout.product, rollout.version) == (product, version):
-                apply(tx, tenant, rollout, obey(rollout, RolloutEvent.STOP, reason, at), actor, at)
+            apply(tx, tenant, rollout, obey(rollout, RolloutEvent.STOP, reason, at), actor, at)
         after = page[-1].id
 
 
@@ -287,19 +303,28 @@ class _Asked:
 @one
 def _order(tx: Tx, asked: _Asked) -> Rollout:
     before = _rollout(tx, asked.tenant, asked.rollout)
-    if asked.edition is not None and asked.edition != before.edition:
-        raise PreconditionFailedError(f"rollout {before.id} has changed: it is at edition {before.edition}")
+    _check_edition(before, asked.edition)
     taken = obey(before, asked.event, asked.reason, asked.at)
     apply(tx, asked.tenant, before, taken, asked.actor, asked.at)
     return taken.rollout
 
 
+@dataclass(frozen=True, slots=True)
+class _Retrying:
+    tenant: TenantId
+    actor: Actor
+    rollout: RolloutId
+    states: frozenset[State]
+    edition: int | None
+    at: datetime
+
+
 @one
-def _retry(tx: Tx, asked: tuple[TenantId, Actor, RolloutId, frozenset[State], datetime]) -> Rollout:
-    tenant, actor, rollout_id, states, now = asked
-    before = _rollout(tx, tenant, rollout_id)
-    may = {RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.FINISHED}
-    if before.state not in may:
+def _retry(tx: Tx, asked: _Retrying) -> Rollout:
+    tenant, states, now = asked.tenant, asked.states, asked.at
+    before = _rollout(tx, tenant, asked.rollout)
+    _check_edition(before, asked.edition)
+    if before.state not in RETRIED_IN:
         raise InvalidStateError(
             f"rollout {before.id} is {before.state}: its members cannot be retried", allowed=allowed(before)
         )
@@ -310,7 +335,7 @@ def _retry(tx: Tx, asked: tuple[TenantId, Actor, RolloutId, frozenset[State], da
             allowed=allowed(before),
         )
     _release(tx, tenant, before.product, before.version)
-    by_wave = tx.rollouts.retry(tenant, rollout_id, states, now)
+    by_wave = tx.rollouts.retry(tenant, before.id, states, now)
     if not by_wave:
         raise NothingToDoError(
             f"no member of rollout {before.id} is {' or '.join(sorted(states))}",
@@ -319,7 +344,7 @@ def _retry(tx: Tx, asked: tuple[TenantId, Actor, RolloutId, frozenset[State], da
     after = reopened(before, list(by_wave), now)
     tx.rollouts.save(tenant, after)
     data = {"states": sorted(states), "members": sum(by_wave.values())}
-    tx.events.add([Happening(tenant, now, actor.name, Kind.ROLLOUT_RETRIED, str(rollout_id), data)])
+    tx.events.add([Happening(tenant, now, asked.actor.name, Kind.ROLLOUT_RETRIED, str(before.id), data)])
     return after
 
 
@@ -365,3 +390,8 @@ def _rollout(tx: Tx, tenant: TenantId, rollout: RolloutId) -> Rollout:
     if found is None:
         raise NotFoundError(f"there is no rollout {rollout}")
     return found
+
+
+def _check_edition(rollout: Rollout, edition: int | None) -> None:
+    if edition is not None and edition != rollout.edition:
+        raise PreconditionFailedError(f"rollout {rollout.id} has changed: it is at edition {rollout.edition}")

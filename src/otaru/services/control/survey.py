@@ -1,25 +1,27 @@
 """What a person sees: devices with their history, rollouts with their counts, and what happened. Only reads."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from otaru.domain.deployment import FAILURES, WAITING, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
-from otaru.domain.events import Position
+from otaru.domain.events import Kind, Position
 from otaru.domain.evidence import Tally
-from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
+from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Answer, Rule, Subject, decide
+from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout
-from otaru.domain.targeting import Query, parse
+from otaru.domain.targeting import Field, Query, parse
 from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control.devices import found
-from otaru.services.control.rollouts import MAX_REASONS, Progress
+from otaru.services.control.rollouts import STOPPABLE, Progress, progress_in
 from otaru.services.control.world import World
 
 MAX_HISTORY = 100
 MAX_SHOWN_REPORTS = 1000
+MAX_USES = 100
 
 _NOBODY = Tally({})
 
@@ -39,6 +41,18 @@ class Page:
 
     devices: Sequence[Shown]
     total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """A release with its newest rollouts, and what withdrawing it would stop."""
+
+    release: Release
+    rollouts: Sequence[tuple[Rollout, Tally]]
+    stoppable: int
+    """Rollouts that would stop; MAX_USES stands for as many or more."""
+    devices: int
+    """Devices of those that have been told and have not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,25 @@ async def devices(
         states = tx.deployments.standing(tenant, [d.id for d in page])
         total = tx.devices.count(tenant, query) if count else None
         return Page([Shown(d, states.get(d.id)) for d in page], total)
+
+    return await world.store.read(look)
+
+
+async def count(world: World, tenant: TenantId, target: str | None) -> int:
+    """How many devices there are, in all or in a target: up to a second where a million match.
+
+    Raises:
+        QuerySyntaxError: the target makes no sense.
+    """
+    query = None if target is None else parse(target)
+    return await world.store.read(lambda tx: tx.devices.count(tenant, query))
+
+
+async def words(world: World, tenant: TenantId, limit: int) -> tuple[Sequence[str], Sequence[str]]:
+    """What a fleet can be asked for by name: its first hardware models and its first tags."""
+
+    def look(tx: Tx) -> tuple[Sequence[str], Sequence[str]]:
+        return tx.devices.words(tenant, Field.HARDWARE, limit), tx.devices.words(tenant, Field.TAG, limit)
 
     return await world.store.read(look)
 
@@ -129,7 +162,7 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
             raise NotFoundError(f"there is no device {device}")
         subject = entry.subject
         if (alone := _of_itself(subject)) is not None:
-            return [alone]
+            return [_after(alone, tx.deployments.of_device(tenant, device, 1))]
         answers = [_told(tx, tenant, subject, now)]
         for membership in subject.memberships:
             plan = tx.rollouts.plan(tenant, membership.rollout)
@@ -150,6 +183,16 @@ def _of_itself(subject: Subject) -> Because | None:
     return None
 
 
+def _after(alone: Because, last: Sequence[tuple[Deployment, Rollout]]) -> Because:
+    """With how its last update ended, where that was badly: who asks why it is not updated wants to hear of it."""
+    if alone.rule is not Rule.MEMBER or not last or last[0][0].state not in FAILURES | {State.REJECTED}:
+        return alone
+    deployment, rollout = last[0]
+    words = f": {deployment.reason}" if deployment.reason else "."
+    ended = f"Its last update, {rollout.product} {rollout.version} in rollout {rollout.id}, {deployment.state}{words}"
+    return replace(alone, because=f"{alone.because} {ended}")
+
+
 def _told(tx: Tx, tenant: TenantId, subject: Subject, now: datetime) -> Because | None:
     busy = subject.open
     if busy is None:
@@ -166,22 +209,48 @@ def _because(rollout: RolloutId, answer: Answer) -> Because:
     return Because(rollout, answer.rule, answer.because)
 
 
-def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout) -> Progress:
-    """How far a rollout is, within a transaction."""
-    tallies = tx.rollouts.tallies(tenant, rollout.id)
-    failed = any(t.of(*FAILURES, State.REJECTED) for t in tallies.values())
-    return Progress(rollout, tallies, tx.deployments.reasons(tenant, rollout.id, MAX_REASONS) if failed else [])
-
-
 async def rollouts(
-    world: World, tenant: TenantId, states: Collection[str], after: RolloutId | None, limit: int
+    world: World,
+    tenant: TenantId,
+    states: Collection[str],
+    after: RolloutId | None,
+    limit: int,
+    *,
+    among: int | None = None,
 ) -> list[Progress]:
-    """Rollouts with how far they are, newest first; `states` empty means all."""
+    """Rollouts with how far they are, newest first; `states` empty means all. `among` as in `rollouts.progress`."""
 
     def look(tx: Tx) -> list[Progress]:
-        return [progress_in(tx, tenant, rollout) for rollout in tx.rollouts.page(tenant, states, after, limit)]
+        page = tx.rollouts.page(tenant, states, after, limit)
+        return [progress_in(tx, tenant, rollout, among=among) for rollout in page]
 
     return await world.store.read(look)
+
+
+async def uses(world: World, tenant: TenantId, product: ProductName, version: Version, limit: int) -> Uses:
+    """What a release is used for: its newest rollouts, at most `limit`, and what can be stopped of it.
+
+    Raises:
+        NotFoundError: there is no such release.
+    """
+
+    def look(tx: Tx) -> Uses:
+        release = tx.releases.get(tenant, product, version)
+        if release is None:
+            raise NotFoundError(f"there is no release {product} {version}")
+
+        def page(states: Collection[str], limit: int) -> list[tuple[Rollout, Tally]]:
+            found = tx.rollouts.page(tenant, states, None, limit, (product, version))
+            return [(rollout, _whole(tx.rollouts.tallies(tenant, rollout.id))) for rollout in found]
+
+        stoppable = page(STOPPABLE, MAX_USES)
+        return Uses(release, page((), limit), len(stoppable), sum(tally.in_flight for _, tally in stoppable))
+
+    return await world.store.read(look)
+
+
+def _whole(tallies: Mapping[int, Tally]) -> Tally:
+    return Tally({state: sum(tally.of(state) for tally in tallies.values()) for state in State})
 
 
 async def members(
@@ -202,10 +271,17 @@ async def members(
 
 
 async def events(
-    world: World, tenant: TenantId, after: Position, limit: int, subject: str | None = None, *, newest: bool = False
+    world: World,
+    tenant: TenantId,
+    after: Position,
+    limit: int,
+    subject: str | None = None,
+    *,
+    newest: bool = False,
+    kinds: Collection[Kind] = (),
 ) -> list[Recorded]:
-    """What happened after a position; with `newest`, before it and backwards."""
-    return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest))
+    """What happened after a position; with `newest`, before it and backwards. `kinds` empty means all."""
+    return await world.store.read(lambda tx: tx.events.page(tenant, after, limit, subject, newest, kinds))
 
 
 async def end_of_record(world: World) -> Position:

@@ -20,6 +20,8 @@ A, B, C = (term(Field.ID, sign) for sign in "abc")
     [
         ("id==dev-1", term(Field.ID, "dev-1")),
         ("hardware==rpi4", term(Field.HARDWARE, "rpi4")),
+        ("lifecycle==pending", term(Field.LIFECYCLE, "pending")),
+        ("installed.app==1.*", Term(Field.INSTALLED, ("1.", ""), "app")),
         ("tag==lab", term(Field.TAG, "lab")),
         ("attr.region==eu", term(Field.ATTRIBUTE, "eu", name="region")),
         ("attr.a.b-c_d==1", term(Field.ATTRIBUTE, "1", name="a.b-c_d")),
@@ -89,7 +91,7 @@ def test_an_error_says_what_and_where(text: str, column: int, words: str) -> Non
 def test_an_unknown_selector_is_told_which_there_are() -> None:
     with pytest.raises(QuerySyntaxError) as caught:
         parse("version==3")
-    assert caught.value.hint == "Selectors are id, hardware, tag and attr.NAME."
+    assert caught.value.hint == "Selectors are id, hardware, lifecycle, tag, attr.NAME and installed.COMPONENT."
 
 
 def refused(text: str) -> int:

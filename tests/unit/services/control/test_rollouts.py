@@ -11,8 +11,8 @@ from otaru.domain.device import Hardware, LifecycleEvent
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, Version
 from otaru.domain.release import ReleaseEvent
 from otaru.domain.rollout import ClassicRule, OnError, Policy, Rollout, RolloutEvent, RolloutState, Share
-from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError
-from otaru.services.control import artifacts, devices, feedback, releases, rollouts, tenants
+from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError, PreconditionFailedError
+from otaru.services.control import artifacts, devices, feedback, releases, rollouts, survey, tenants
 from otaru.services.control import poll as poll_module
 from otaru.services.control.devices import NewDevice
 from otaru.services.control.poll import poll
@@ -189,7 +189,14 @@ async def test_withdrawing_a_release_stops_its_rollouts_and_no_other(fleet: Flee
     other = await fleet.roll_out("3", "id==b")
     rollout = await fleet.roll_out("2", "id==a")
     await fleet.poll("a")
+    uses = await survey.uses(fleet.world, ACME, APP, Version("2"), 9)
+    assert [(r.id, tally.members) for r, tally in uses.rollouts] == [(rollout, 1)]
+    assert (uses.release.version, uses.stoppable, uses.devices) == ("2", 1, 1)
     await releases.move(fleet.world, ACME, SYSTEM, APP, Version("2"), ReleaseEvent.WITHDRAW)
+    uses = await survey.uses(fleet.world, ACME, APP, Version("2"), 9)
+    assert ([r.id for r, _ in uses.rollouts], uses.stoppable, uses.devices) == ([rollout], 0, 0)
+    with pytest.raises(NotFoundError):
+        await survey.uses(fleet.world, ACME, APP, Version("9"), 9)
     stopping = await fleet.show(rollout)
     assert stopping.state is RolloutState.STOPPING
     assert "withdrawn" in stopping.reason
@@ -336,3 +343,15 @@ async def test_a_stop_ends_during_a_halt(fleet: Fleet) -> None:
     await tenants.halt(fleet.world, ACME, SYSTEM, "an incident")
     await rollouts.order(fleet.world, ACME, SYSTEM, rollout, RolloutEvent.STOP)
     assert (await fleet.show(rollout)).state is RolloutState.STOPPED
+
+
+async def test_retry_is_for_the_edition_that_was_seen(fleet: Fleet) -> None:
+    await fleet.add("a")
+    rollout = await fleet.roll_out()
+    await fleet.poll("a")
+    await fleet.say("a", Event.FAIL)
+    seen = (await fleet.show(rollout)).edition
+    with pytest.raises(PreconditionFailedError):
+        await rollouts.retry(fleet.world, ACME, SYSTEM, rollout, edition=seen - 1)
+    again = await rollouts.retry(fleet.world, ACME, SYSTEM, rollout, edition=seen)
+    assert again.state is RolloutState.RUNNING

@@ -1,10 +1,212 @@
-"""The overview."""
+"""The overview: what needs a hand, what is running, how the fleet is; and the halt of everything."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from starlette.responses import Response
 
 from otaru.apps.console.call import Call
+from otaru.apps.console.happening import Thing, rollout_page
+from otaru.apps.console.rendering import span
+from otaru.apps.console.status import Tone, look
+from otaru.domain.deployment import FAILURES, FINAL, State
+from otaru.domain.device import Lifecycle
+from otaru.domain.rollout import Rollout, RolloutState, WaveState
+from otaru.domain.tenant import Tenant
+from otaru.errors import InvalidInputError
+from otaru.services.control import fleet, tenants
+from otaru.services.control.fleet import History, Standing, Summary
+
+DAYS = 30
+YOUNG_DAYS = 2
+"""A fleet that is not older is shown hour by hour."""
+MIN_TIMES = 3
+MAX_SERIES = 6
+"""Versions drawn in colours of their own; the others are one."""
+REST = "other versions"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that waits for a person."""
+
+    tone: Tone
+    what: Thing
+    words: str
+    why: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A rollout under way."""
+
+    rollout: Rollout
+    tones: Counter[str]
+    ended: float
+    """The share of members that have ended."""
+    failed: int
+    wave: int
+    """The number of the wave under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A version, how many devices run it, and its colour in the chart."""
+
+    version: str
+    devices: int
+    colour: str
 
 
 async def show(call: Call) -> Response:
     """What needs a hand, what is running, how the fleet is."""
-    return await call.show("overview.html")
+    summary = await fleet.summary(call.world, call.tenant)
+    begun = await fleet.begun(call.world, call.tenant)
+    tenant = await tenants.get(call.world, call.tenant)
+    components = _components(summary)
+    component = call.asked("component")
+    if component not in components:
+        component = components[0] if components else ""
+    history = await _history(call, component)
+    running = _running(summary, component)
+    return await call.show(
+        "overview.html",
+        summary=summary,
+        begun=begun,
+        needs=_needs(summary, tenant),
+        lines=[_line(standing) for standing in summary.active],
+        components=components,
+        component=component,
+        versions=running,
+        total=sum(line.devices for line in running),
+        chart=_chart(history, component, running) if len(history.times) >= MIN_TIMES else None,
+        span=span(history.times[-1] - history.times[0]),
+    )
+
+
+async def halt(call: Call) -> Response:
+    """Hold every rollout at once."""
+    reason = (await call.fields()).get("reason", "")
+    if not reason.isprintable():
+        raise InvalidInputError("the reason is one line of text")
+    await tenants.halt(call.world, call.tenant, call.actor, reason)
+    return call.lead("/")
+
+
+async def lift(call: Call) -> Response:
+    """End the halt."""
+    await tenants.lift(call.world, call.tenant, call.actor)
+    return call.lead("/")
+
+
+def _needs(summary: Summary, tenant: Tenant) -> list[Need]:
+    """What waits for a person, the worst first."""
+    needs = []
+    if tenant.halted:
+        halted = Thing("Everything is halted", "/events?kind=access")
+        needs.append(Need(Tone.FAILED, halted, "", tenant.halt_reason))
+    needs += [Need(Tone.FAILED, _named(r), "stopped by its rule", r.reason, r.ended_at) for r in summary.stopped]
+    for standing in summary.active:
+        if standing.rollout.state is RolloutState.PAUSED:
+            needs.append(_paused(standing.rollout))
+    waiting = (
+        (summary.of(Lifecycle.QUARANTINED), "in quarantine", "Nothing is offered to them until they are released."),
+        (summary.of(Lifecycle.PENDING), "to be accepted", "They registered themselves and are offered nothing yet."),
+        (summary.awaiting, "awaiting consent", "Their owners have been asked."),
+    )
+    for number, words, why in waiting:
+        if number:
+            devices = Thing(f"{number:,} {'device' if number == 1 else 'devices'}", "/devices")
+            needs.append(Need(Tone.HELD, devices, words, why))
+    return needs
+
+
+def _paused(rollout: Rollout) -> Need:
+    failed = next((wave for wave in rollout.waves if wave.state is WaveState.FAILED), None)
+    # The rollout's own reason names the wave too; a person's need not.
+    why = rollout.reason or (f"wave {failed.index + 1}: {failed.reason}" if failed else "")
+    words = "paused" if failed is None else f"paused in wave {failed.index + 1}"
+    return Need(
+        Tone.FAILED if failed else Tone.HELD,
+        _named(rollout),
+        words,
+        why.removeprefix(f"wave {failed.index + 1}: ") if failed else why,
+    )
+
+
+def _named(rollout: Rollout) -> Thing:
+    page = rollout_page(rollout.id)
+    return Thing(f"{page.words.capitalize()} · {rollout.product} {rollout.version}", page.address)
+
+
+def _line(standing: Standing) -> Line:
+    states: Counter[State] = Counter()
+    for tally in standing.tallies.values():
+        states.update(tally.counts)
+    tones: Counter[str] = Counter()
+    for state, members in states.items():
+        tones[look(state).tone] += members
+    rollout, present = standing.rollout, standing.rollout.wave
+    ended = sum(states[state] for state in FINAL)
+    return Line(
+        rollout,
+        tones,
+        ended / rollout.size if rollout.size else 0.0,
+        sum(states[state] for state in FAILURES),
+        len(rollout.waves) if present is None else present.index + 1,
+    )
+
+
+def _components(summary: Summary) -> list[str]:
+    """What runs in the fleet, on most devices first."""
+    devices: Counter[str] = Counter()
+    for (component, _), number in summary.counts.versions.items():
+        devices[component] += number
+    return [component for component, _ in sorted(devices.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def _running(summary: Summary, component: str) -> list[Running]:
+    """The versions of a component, on most devices first."""
+    of_it = [(version, n) for (name, version), n in summary.counts.versions.items() if name == component]
+    frequent = sorted(of_it, key=lambda item: (-item[1], item[0]))
+    named = [Running(version, n, f"series-{at}") for at, (version, n) in enumerate(frequent[:MAX_SERIES], start=1)]
+    rest = sum(n for _, n in frequent[MAX_SERIES:])
+    return [*named, Running(REST, rest, "series-rest")] if rest else named
+
+
+async def _history(call: Call, component: str) -> History:
+    """What ran when, from just before the first device said so."""
+    found = _begun(await fleet.versions(call.world, call.tenant, DAYS), component)
+    if found.times[-1] - found.times[0] > timedelta(days=YOUNG_DAYS):
+        return found
+    return _begun(await fleet.versions(call.world, call.tenant, YOUNG_DAYS), component)
+
+
+def _begun(history: History, component: str) -> History:
+    """A history without the time in which nothing was known of a component."""
+    sums = [sum(at) for at in zip(*(d for (name, _), d in history.versions.items() if name == component), strict=True)]
+    first = max(next((at for at, known in enumerate(sums) if known), len(history.times)) - 1, 0)
+    return History(history.times[first:], {key: devices[first:] for key, devices in history.versions.items()})
+
+
+def _chart(history: History, component: str, running: Sequence[Running]) -> dict[str, str]:
+    """What `<otaru-chart>` draws: the versions in the order of the list, what runs no more among the rest."""
+    named = {line.version: line.colour for line in running if line.version != REST}
+    rest = [0] * len(history.times)
+    drawn: dict[str, Sequence[int]] = {}
+    for (name, version), devices in history.versions.items():
+        if name != component:
+            continue
+        if version in named:
+            drawn[version] = devices
+        else:
+            rest = [a + b for a, b in zip(rest, devices, strict=True)]
+    series = [{"label": v, "values": drawn[v], "colour": f"--{colour}"} for v, colour in named.items() if v in drawn]
+    if any(rest):
+        series.append({"label": REST, "values": rest, "colour": "--series-rest"})
+    times = [int(time.timestamp()) for time in history.times]
+    return {"times": json.dumps(times), "series": json.dumps(series)}

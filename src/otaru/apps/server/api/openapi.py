@@ -24,7 +24,8 @@ an error the same key may be tried again. Times are RFC 3339 in UTC, durations s
 _TAGS = [
     {"name": "tokens", "description": "Who may do what."},
     {"name": "tenant", "description": "Settings, and the halt that holds every rollout."},
-    {"name": "devices", "description": "The fleet."},
+    {"name": "fleet", "description": "All devices, counted."},
+    {"name": "devices", "description": "The units that are updated."},
     {"name": "artifacts", "description": "Bytes, known by their SHA-256."},
     {"name": "uploads", "description": "Artifacts in parts, going on after a break."},
     {"name": "releases", "description": "Versions of products, made of artifacts."},

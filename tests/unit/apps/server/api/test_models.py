@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from otaru.apps.server.api.models.devices import DeviceChange, DeviceIn
-from otaru.apps.server.api.models.fields import hardware, release_name, share
 from otaru.apps.server.api.models.releases import ReleaseIn
 from otaru.apps.server.api.models.rollouts import PolicyOut, RolloutIn
 from otaru.apps.server.api.models.tenants import SettingsIn
-from otaru.domain.device import Hardware
+from otaru.domain.device import Hardware, hardware
 from otaru.domain.ids import DeviceId
-from otaru.domain.rollout import ClassicRule, Policy, Share
+from otaru.domain.release import release_name
+from otaru.domain.rollout import ClassicRule, Policy, Share, share
 from otaru.domain.schedule import Window
 from otaru.errors import InvalidInputError
 

@@ -8,11 +8,25 @@ document.addEventListener("click", (event) => {
     if (!menu.contains(event.target) || opener) menu.open = false;
   }
   const copier = event.target.closest("[data-copies]");
-  if (copier) {
-    navigator.clipboard?.writeText(copier.dataset.copies);
-    copier.dataset.copied = "";
-  }
+  if (copier) copy(copier.dataset.copies).then(() => copied(copier), () => {});
 });
+
+function copied(copier) {
+  copier.dataset.copied = "";
+  setTimeout(() => delete copier.dataset.copied, 1500);
+}
+
+async function copy(words) {
+  // Without HTTPS browsers offer no clipboard, but still the old way.
+  if (navigator.clipboard) return navigator.clipboard.writeText(words);
+  const field = document.createElement("textarea");
+  field.value = words;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  if (!done) throw new Error("the browser copies nothing");
+}
 
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;

@@ -15,7 +15,6 @@ from otaru.apps.server.api.models.fields import (
     Out,
     Value,
     VersionText,
-    hardware,
 )
 from otaru.domain.deployment import Deployment, Event, Report, State
 from otaru.domain.device import (
@@ -27,6 +26,7 @@ from otaru.domain.device import (
     Lifecycle,
     LifecycleEvent,
     Source,
+    hardware,
 )
 from otaru.domain.ids import DeviceId, Version
 from otaru.domain.offer import Rule

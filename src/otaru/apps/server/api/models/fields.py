@@ -4,7 +4,6 @@ Every text is bounded and free of control characters, and pydantic refuses lone 
 database nor terminal ever meets them.
 """
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any
@@ -13,8 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from otaru.domain import ids, release
-from otaru.domain.device import Hardware
-from otaru.domain.rollout import Share
+from otaru.domain.device import hardware
+from otaru.domain.release import release_name
+from otaru.domain.rollout import share
 from otaru.domain.schedule import MAX_TEXT, window
 from otaru.errors import InvalidInputError
 
@@ -45,39 +45,6 @@ def by(parse: Callable[[str], Any]) -> AfterValidator:
         return text
 
     return AfterValidator(check)
-
-
-def hardware(text: str) -> Hardware:
-    """Parse `model` or `model:revision`.
-
-    Raises:
-        InvalidInputError: it is neither.
-    """
-    model, colon, revision = text.partition(":")
-    return Hardware(ids.hardware_model(model), ids.hardware_model(revision) if colon else "")
-
-
-def share(text: str) -> Share:
-    """Parse a wave's height: `10` devices, or `2.5%` of all.
-
-    Raises:
-        InvalidInputError: it is neither.
-    """
-    if not re.fullmatch(r"[0-9]{1,9}|[0-9]{1,3}(\.[0-9]{1,4})?%", text, re.ASCII):
-        raise InvalidInputError(f"{text!r} is not a wave's height", hint="For example 10, or 2.5%.")
-    return Share(float(text.removesuffix("%")), percent=text.endswith("%"))
-
-
-def release_name(text: str) -> tuple[ids.ProductName, ids.Version]:
-    """Parse `product:version`.
-
-    Raises:
-        InvalidInputError: it is not.
-    """
-    product, colon, version = text.partition(":")
-    if not colon:
-        raise InvalidInputError(f"{text!r} names no release", hint="Write PRODUCT:VERSION, for example app:1.1.0.")
-    return ids.product_name(product), ids.version(version)
 
 
 def span(seconds: float | None) -> timedelta | None:

@@ -15,9 +15,9 @@ from otaru.apps.server.api.models.fields import (
     Out,
     ProductText,
     VersionText,
-    hardware,
 )
 from otaru.apps.server.api.models.keys import MissingOut
+from otaru.domain.device import hardware
 from otaru.domain.ids import ProductName, Sha256, Version
 from otaru.domain.release import MAX_ARTIFACTS, MAX_NOTES, Artifact, Release, ReleaseState
 from otaru.services.control.artifacts import Stored, Upload

@@ -17,12 +17,12 @@ from otaru.apps.server.api.models.fields import (
     Target,
     WaveText,
     WindowText,
-    release_name,
-    share,
     span,
 )
 from otaru.domain.deployment import RETRIABLE, Deployment, State
+from otaru.domain.release import release_name
 from otaru.domain.rollout import (
+    DEFAULT_RULE,
     MAX_WAVES,
     ClassicRule,
     OnError,
@@ -31,6 +31,7 @@ from otaru.domain.rollout import (
     Urgency,
     Wave,
     WaveState,
+    share,
 )
 from otaru.domain.schedule import window
 from otaru.errors import InvalidInputError
@@ -46,9 +47,6 @@ _EXAMPLE: dict[str, Any] = {
     "observe_s": 600,
 }
 _SIMPLE: dict[str, Any] = {"release": "app:1.1.0", "target": "id==dev-1", "start": True}
-
-SUCCESS = 0.9
-ERROR = 0.1
 
 
 class RolloutIn(Body):
@@ -99,8 +97,8 @@ class RolloutIn(Body):
 
     def _policy(self) -> Policy:
         judged = bool(self.waves) or self.success is not None or self.error is not None
-        success = SUCCESS if self.success is None else self.success
-        error = ERROR if self.error is None else self.error
+        success = DEFAULT_RULE.success if self.success is None else self.success
+        error = DEFAULT_RULE.error if self.error is None else self.error
         simple = Policy()
         return Policy(
             waves=tuple(map(share, self.waves)) or simple.waves,

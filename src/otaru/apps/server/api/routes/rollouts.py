@@ -46,7 +46,7 @@ async def _ordered(
 
 def _shower(call: Call) -> Callable[[Tx, Rollout], RolloutOut]:
     def show(tx: Tx, moved: Rollout) -> RolloutOut:
-        return RolloutOut.of(survey.progress_in(tx, call.tenant, moved))
+        return RolloutOut.of(rollouts.progress_in(tx, call.tenant, moved))
 
     return show
 

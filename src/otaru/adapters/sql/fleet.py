@@ -1,0 +1,235 @@
+"""The fleet counted: what a page shows of a million devices without looking at one.
+
+The counters move in the transaction that moves the rows, as those of rollouts do (`counters`): each worker adds to its
+own shard, the sum over shards is what is true. `component_count` counts the devices that run a version, once of all
+times (hour 0) and once for each hour in which that changed: what ran when is told backwards from now.
+`device_failed` is a list, not a number: devices enter and leave it one by one, and those on it are few.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from otaru.adapters.sql.lean import fetch, fetch_keyed, run, run_each, run_keyed
+from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import EPOCH, micros
+from otaru.domain.deployment import FAILURES, State
+from otaru.domain.device import Lifecycle
+from otaru.domain.fleet import Component, Counts, Move
+from otaru.domain.ids import DeviceId, TenantId, Version
+from otaru.domain.rollout import ACTIVE, RolloutState
+
+HOUR = timedelta(hours=1) // timedelta(microseconds=1)
+EVER = 0
+"""The hour under which all of them are counted."""
+_GONE = Lifecycle.DECOMMISSIONED.value
+_FAILURES = ", ".join(f"'{state}'" for state in sorted(FAILURES))
+_DEVICES = (("device", "text"),)
+
+_ADD_LIFECYCLE = """
+INSERT INTO device_count (tenant, lifecycle, shard, devices) VALUES (?, ?, ?, ?)
+ON CONFLICT (tenant, lifecycle, shard) DO UPDATE SET devices = device_count.devices + excluded.devices"""
+
+_ADD_COMPONENT = """
+INSERT INTO component_count (tenant, hour, component, version, shard, devices) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (tenant, hour, component, version, shard)
+DO UPDATE SET devices = component_count.devices + excluded.devices"""
+
+_ADD_CONTACT = """
+INSERT INTO contact_count (tenant, hour, shard, devices) VALUES (?, ?, ?, ?)
+ON CONFLICT (tenant, hour, shard) DO UPDATE SET devices = contact_count.devices + excluded.devices"""
+
+_COMPONENTS = (("device", "text"), ("component", "text"))
+_RUNNING = f"""
+SELECT k.device, k.component, c.version FROM k CROSS JOIN device d
+LEFT JOIN device_component c ON c.tenant = d.tenant AND c.device = d.device AND c.component = k.component
+WHERE d.tenant = ? AND d.device = k.device AND d.lifecycle <> '{_GONE}'"""
+
+_CONTACTED = (("tenant", "text"), ("device", "text"), ("at", "bigint"))
+# Counted before it leaves SQL, and whether a device is in service is asked last: mostly nobody changes the hour.
+_NEW_HOURS = f"""
+SELECT d.tenant, c.last_contact / {HOUR}, k.at / {HOUR}, count(*)
+FROM k LEFT JOIN device_contact c ON c.tenant = k.tenant AND c.device = k.device CROSS JOIN device d
+WHERE (c.last_contact IS NULL OR c.last_contact / {HOUR} < k.at / {HOUR})
+AND d.tenant = k.tenant AND d.device = k.device AND d.lifecycle <> '{_GONE}'
+GROUP BY d.tenant, c.last_contact / {HOUR}, k.at / {HOUR}"""
+
+_FAIL = f"""
+INSERT INTO device_failed (tenant, device)
+SELECT d.tenant, d.device FROM k CROSS JOIN device d
+WHERE d.tenant = ? AND d.device = k.device AND d.lifecycle <> '{_GONE}' ON CONFLICT (tenant, device) DO NOTHING"""
+_RECOVER = "DELETE FROM device_failed WHERE tenant = ? AND device = ?"
+_FAILED_OF = "SELECT f.device FROM k CROSS JOIN device_failed f WHERE f.tenant = ? AND f.device = k.device"
+
+_OF_MOVED = "d.tenant = ? AND d.rollout = ? AND d.state IN ({states}) AND d.current"
+_FAIL_MANY = f"""
+INSERT INTO device_failed (tenant, device)
+SELECT d.tenant, d.device FROM deployment d WHERE {_OF_MOVED} AND EXISTS (SELECT 1 FROM device v
+  WHERE v.tenant = d.tenant AND v.device = d.device AND v.lifecycle <> '{_GONE}')
+ON CONFLICT (tenant, device) DO NOTHING"""
+# A member that was merely scheduled may have another deployment open, and is then not on the list.
+_RECOVER_MANY = f"""
+DELETE FROM device_failed WHERE tenant = ? AND EXISTS (SELECT 1 FROM deployment d
+  WHERE {_OF_MOVED} AND d.device = device_failed.device)"""
+
+_LIFECYCLES = """
+SELECT lifecycle, CAST(sum(devices) AS bigint) FROM device_count WHERE tenant = ?
+GROUP BY lifecycle HAVING sum(devices) <> 0"""
+_VERSIONS = """
+SELECT component, version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour = ?
+GROUP BY component, version HAVING sum(devices) <> 0"""
+_MOVES = """
+SELECT hour, component, version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour >= ?
+GROUP BY hour, component, version HAVING sum(devices) <> 0 ORDER BY hour, component, version"""
+_FAILED = "SELECT count(*) FROM device_failed WHERE tenant = ?"
+_HEARD = """
+SELECT CAST(coalesce(sum(devices), 0) AS bigint),
+CAST(coalesce(sum(CASE WHEN hour < ? THEN devices ELSE 0 END), 0) AS bigint)
+FROM contact_count WHERE tenant = ?"""
+
+_ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
+_MEMBERS = f"""
+SELECT r.state, c.state, CAST(sum(c.members) AS bigint) FROM rollout r
+JOIN deployment_count c ON c.tenant = r.tenant AND c.rollout = r.rollout
+WHERE r.tenant = ? AND r.state IN ({_ACTIVE}) GROUP BY r.state, c.state HAVING sum(c.members) <> 0"""
+
+_PRUNE_COMPONENTS = f"DELETE FROM component_count WHERE hour > {EVER} AND hour < ?"
+# Hours that everybody has been heard of since; per tenant and hour all shards at once, so the sum stays.
+_PRUNE_CONTACTS = """
+DELETE FROM contact_count WHERE hour < ? AND (SELECT sum(s.devices) FROM contact_count s
+  WHERE s.tenant = contact_count.tenant AND s.hour = contact_count.hour) = 0"""
+
+# Counted anew from the rows: what the counters must equal. Each looks at every device; for tests and migrations.
+_RECOUNT_LIFECYCLES = "SELECT lifecycle, count(*) FROM device WHERE tenant = ? GROUP BY lifecycle"
+_IN_SERVICE = f"d.tenant = ? AND d.lifecycle <> '{_GONE}'"
+_RECOUNT_VERSIONS = f"""
+SELECT c.component, c.version, count(*) FROM device d
+JOIN device_component c ON c.tenant = d.tenant AND c.device = d.device WHERE {_IN_SERVICE}
+GROUP BY c.component, c.version"""
+_RECOUNT_HEARD = f"""
+SELECT count(*), coalesce(sum(CASE WHEN c.last_contact < ? THEN 1 ELSE 0 END), 0) FROM device d
+JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device WHERE {_IN_SERVICE}"""
+_RECOUNT_FAILED = f"""
+SELECT count(*) FROM device d WHERE {_IN_SERVICE} AND (SELECT p.state FROM deployment p
+  WHERE p.tenant = d.tenant AND p.device = d.device AND p.state <> 'scheduled'
+  ORDER BY CASE WHEN p.ended_at IS NULL THEN 1 ELSE 0 END DESC, p.ended_at DESC, p.rollout DESC, p.attempt DESC LIMIT 1
+) IN ({_FAILURES})"""
+
+
+def hour_of(stored: int) -> int:
+    """The hour, since 1970, of a stored time."""
+    return stored // HOUR
+
+
+class SqlFleet:
+    """Implements `ports.store.Fleet`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def counts(self, tenant: TenantId, before: datetime) -> Counts:
+        return self._counted(
+            tenant, _LIFECYCLES, (_VERSIONS, (tenant, EVER)), _FAILED, (_HEARD, (hour_of(micros(before)), tenant))
+        )
+
+    def recounted(self, tenant: TenantId, before: datetime) -> Counts:
+        whole_hours = hour_of(micros(before)) * HOUR
+        return self._counted(
+            tenant,
+            _RECOUNT_LIFECYCLES,
+            (_RECOUNT_VERSIONS, (tenant,)),
+            _RECOUNT_FAILED,
+            (_RECOUNT_HEARD, (whole_hours, tenant)),
+        )
+
+    def _counted(
+        self,
+        tenant: TenantId,
+        lifecycles: str,
+        versions: tuple[str, tuple[object, ...]],
+        failed: str,
+        heard: tuple[str, tuple[object, ...]],
+    ) -> Counts:
+        (of_all, silent), *_ = fetch(self._session, heard[0], *heard[1])
+        return Counts(
+            lifecycles={Lifecycle(name): n for name, n in fetch(self._session, lifecycles, tenant)},
+            versions={(name, Version(v)): n for name, v, n in fetch(self._session, versions[0], *versions[1])},
+            failed=fetch(self._session, failed, tenant)[0][0],
+            heard=of_all,
+            silent=silent,
+        )
+
+    def moves(self, tenant: TenantId, since: datetime) -> list[Move]:
+        rows = fetch(self._session, _MOVES, tenant, max(hour_of(micros(since)), EVER + 1))
+        return [Move(EPOCH + timedelta(hours=hour), (name, Version(v)), n) for hour, name, v, n in rows]
+
+    def members(self, tenant: TenantId) -> dict[tuple[RolloutState, State], int]:
+        return {(RolloutState(r), State(s)): n for r, s, n in fetch(self._session, _MEMBERS, tenant)}
+
+    def prune(self, before: datetime) -> None:
+        hour = hour_of(micros(before))
+        run(self._session, _PRUNE_COMPONENTS, hour)
+        run(self._session, _PRUNE_CONTACTS, hour)
+
+
+def move_lifecycles(session: Session, tenant: TenantId, moves: Mapping[str, int]) -> None:
+    """Count devices that came, left or changed their lifecycle."""
+    run_each(session, _ADD_LIFECYCLE, [(tenant, name, session.shard, n) for name, n in sorted(moves.items()) if n])
+
+
+def running(
+    session: Session, tenant: TenantId, keys: Sequence[tuple[DeviceId, str]]
+) -> dict[tuple[DeviceId, str], Version | None]:
+    """What runs in components of devices in service; None where nothing is known, left out where the device counts not."""
+    return {(d, name): v for d, name, v in fetch_keyed(session, _COMPONENTS, keys, _RUNNING, tenant)}
+
+
+def move_components(session: Session, tenant: TenantId, moves: Mapping[tuple[int, Component], int]) -> None:
+    """Count what runs in components now, in all and in its hour."""
+    ever: Counter[tuple[int, Component]] = Counter()
+    for (_, component), devices in moves.items():
+        ever[EVER, component] += devices
+    run_each(
+        session,
+        _ADD_COMPONENT,
+        [
+            (tenant, hour, *component, session.shard, devices)
+            for (hour, component), devices in sorted([*ever.items(), *moves.items()])
+            if devices
+        ],
+    )
+
+
+def move_contacts(session: Session, newest: Sequence[tuple[TenantId, DeviceId, int]]) -> None:
+    """Count who is about to be heard of in another hour than before; `newest` are stored times, each device once."""
+    moves: Counter[tuple[TenantId, int]] = Counter()
+    for tenant, before, after, devices in fetch_keyed(session, _CONTACTED, newest, _NEW_HOURS):
+        moves[tenant, after] += devices
+        if before is not None:
+            moves[tenant, before] -= devices
+    count_contacts(session, moves)
+
+
+def count_contacts(session: Session, moves: Mapping[tuple[TenantId, int], int]) -> None:
+    """Count devices by the hour of their last contact."""
+    run_each(session, _ADD_CONTACT, [(*key, session.shard, n) for key, n in sorted(moves.items()) if n])
+
+
+def failed_of(session: Session, tenant: TenantId, devices: Iterable[DeviceId]) -> set[DeviceId]:
+    """Those of `devices` that are on the list of failed ones."""
+    keys = [(device,) for device in devices]
+    return {DeviceId(row.device) for row in fetch_keyed(session, _DEVICES, keys, _FAILED_OF, tenant)}
+
+
+def list_failed(session: Session, tenant: TenantId, failed: Collection[DeviceId], others: Collection[DeviceId]) -> None:
+    """Put devices in service on the list of failed ones, and take others off it."""
+    run_keyed(session, _DEVICES, [(device,) for device in sorted(failed)], _FAIL, tenant)
+    run_each(session, _RECOVER, [(tenant, device) for device in sorted(others)])
+
+
+def list_many(session: Session, tenant: TenantId, rollout: int, states: str, *, failed: bool) -> None:
+    """The same for all members of a rollout who are about to be moved out of `states` (SQL text)."""
+    if failed:
+        run(session, _FAIL_MANY.format(states=states), tenant, rollout)
+    else:
+        run(session, _RECOVER_MANY.format(states=states), tenant, tenant, rollout)

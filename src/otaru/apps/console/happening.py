@@ -1,0 +1,335 @@
+"""What happened, in words: the one table from events to sentences, for every page that tells of them.
+
+A sentence is "subject words about: reason", said by somebody: "gw-7 failed in rollout 3: not enough space". A page of
+one device leaves the subject out. What an older program recorded may lack a fact: then the sentence is shorter.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from otaru.apps.console.status import Tone, look
+from otaru.domain.deployment import State
+from otaru.domain.device import Lifecycle
+from otaru.domain.events import Happening, Kind
+from otaru.domain.release import ReleaseState
+from otaru.domain.rollout import Order, RolloutState
+from otaru.ports.store import Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something that has a name and, where it has one, a page."""
+
+    words: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event as a person reads it."""
+
+    position: str
+    at: datetime
+    kind: Kind
+    tone: Tone
+    who: str
+    """Who did it: a token's label, "the device", "the rollout's rule", "Otaru"."""
+    subject: Thing
+    words: str
+    about: Thing | None = None
+    """What the words lead to, where it is not the subject: the rollout of a device's step."""
+    reason: str = ""
+    """Why, as somebody or something gave it."""
+    facts: tuple[str, ...] = ()
+    """Numbers and names beside it."""
+
+    @property
+    def sentence(self) -> str:
+        """All of it but who and when."""
+        about = f" {self.about.words}" if self.about else ""
+        reason = f": {self.reason}" if self.reason else ""
+        facts = f" ({', '.join(self.facts)})" if self.facts else ""
+        return f"{self.subject.words} {self.words}{about}{reason}{facts}"
+
+
+GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
+    "rollouts": ("Rollouts", tuple(k for k in Kind if k.startswith("rollout."))),
+    "updates": ("Updates of devices", (Kind.DEPLOYMENT_MOVED,)),
+    "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
+    "releases": ("Releases", tuple(k for k in Kind if k.startswith("release."))),
+    "keys": ("Keys and signatures", tuple(k for k in Kind if k.startswith(("metadata.", "key.")))),
+    "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.")))),
+}
+"""What a visitor may filter by: name in the address, words, and kinds. Every kind is in one group."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    tone: Tone
+    words: str
+    about: Thing | None = None
+    reason: str = ""
+    facts: tuple[str, ...] = ()
+
+
+def told(recorded: Recorded) -> Told:
+    """An event in words."""
+    what = recorded.what
+    said = _WORDS[what.kind](what)
+    return Told(
+        position=str(recorded.at),
+        at=what.at,
+        kind=what.kind,
+        tone=said.tone,
+        who=_who(what),
+        subject=_subject(what),
+        words=said.words,
+        about=said.about,
+        reason=said.reason,
+        facts=said.facts,
+    )
+
+
+def device_page(device: str) -> Thing:
+    """A device and its page."""
+    return Thing(device, f"/devices/{quote(device, safe='')}")
+
+
+def rollout_page(rollout: object) -> Thing:
+    """A rollout and its page."""
+    return Thing(f"rollout {rollout}", f"/rollouts/{quote(str(rollout), safe='')}")
+
+
+def _who(what: Happening) -> str:
+    kind, _, name = what.actor.partition(":")
+    if kind == "device":
+        return "the device" if name == what.subject else name
+    if kind == "user":
+        return name
+    return {"judge": "the rollout's rule", "system": "Otaru"}.get(what.actor, what.actor)
+
+
+def _subject(what: Happening) -> Thing:
+    match what.kind.partition(".")[0]:
+        case "device" | "deployment":
+            return device_page(what.subject)
+        case "rollout":
+            of = rollout_page(what.subject)
+            return Thing(of.words.capitalize(), of.address)
+        case "release":
+            product, _, version = what.subject.partition(":")
+            address = f"/releases/{quote(product, safe='')}/{quote(version, safe='')}"
+            return Thing(f"Release {product} {version}", address)
+        case "token":
+            return Thing(_TOKENS.get(_text(what, "kind"), "Token") + _quoted(_text(what, "label")))
+        case "metadata":
+            return Thing(f"Role {what.subject}")
+        case "key":
+            return Thing(f"Key {what.subject[:16]}")
+        case _:
+            return Thing("The tenant")
+
+
+_TOKENS = {"api": "API token", "login": "Login link", "session": "Session"}
+
+
+def _text(what: Happening, name: str) -> str:
+    value: Any = what.data.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _texts(what: Happening, name: str) -> Sequence[str]:
+    value: Any = what.data.get(name)
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list | tuple) else []
+
+
+def _quoted(name: str) -> str:
+    return f" “{name}”" if name else ""
+
+
+def _plain(tone: Tone, words: str) -> Callable[[Happening], _Said]:
+    return lambda _: _Said(tone, words)
+
+
+def _listed(words: str, name: str) -> Callable[[Happening], _Said]:
+    """Words and the names of what changed."""
+    return lambda what: _Said(Tone.IDLE, words, facts=tuple(n.replace("_", " ") for n in _texts(what, name)))
+
+
+def _halted(what: Happening) -> _Said:
+    return _Said(Tone.FAILED, "was halted", reason=_text(what, "reason"))
+
+
+def _token_made(what: Happening) -> _Said:
+    role = _text(what, "role")
+    return _Said(
+        Tone.IDLE, "was opened" if _text(what, "kind") == "session" else "was made", facts=(role,) * bool(role)
+    )
+
+
+def _token_ended(what: Happening) -> _Said:
+    words = {"session": "ended", "login": "was used"}.get(_text(what, "kind"), "was revoked")
+    return _Said(Tone.IDLE, words)
+
+
+def _device_added(what: Happening) -> _Said:
+    itself = what.actor == f"device:{what.subject}"
+    waits = _text(what, "lifecycle") == Lifecycle.PENDING
+    words = ("registered itself" if itself else "was added") + (" and waits to be accepted" if waits else "")
+    hardware = _text(what, "hardware")
+    return _Said(Tone.HELD if waits else Tone.IDLE, words, facts=(hardware,) * bool(hardware))
+
+
+def _device_changed(what: Happening) -> _Said:
+    if "auto_confirm" in what.data:
+        yes = bool(what.data["auto_confirm"])
+        return _Said(Tone.IDLE, "consents to every update from now on" if yes else "is asked for consent again")
+    return _Said(Tone.IDLE, "was changed", facts=tuple(_texts(what, "changed")))
+
+
+_LIFECYCLE = {
+    "accept": "was accepted",
+    "quarantine": "was quarantined",
+    "release": "was released from quarantine",
+    "decommission": "was decommissioned",
+}
+
+
+def _device_lifecycle(what: Happening) -> _Said:
+    after = _text(what, "to")
+    tone = look(Lifecycle(after)).tone if after in set(Lifecycle) else Tone.IDLE
+    return _Said(tone, _LIFECYCLE.get(_text(what, "event"), f"is {after} now"))
+
+
+_STEPS: Mapping[State, str] = {
+    State.SCHEDULED: "was put in line in",
+    State.OFFERED: "was offered the release of",
+    State.AWAITING_CONSENT: "waits for consent to",
+    State.POSTPONED: "postponed the update of",
+    State.DOWNLOADING: "began to download in",
+    State.DOWNLOADED: "has downloaded in",
+    State.INSTALLING: "began to install in",
+    State.REBOOTING: "reboots in",
+    State.ON_TRIAL: "runs the new release on trial in",
+    State.CANCELLING: "was told to cancel its update in",
+    State.SUCCEEDED: "succeeded in",
+    State.FAILED: "failed in",
+    State.REVERTED: "went back to the old release in",
+    State.REJECTED: "rejected the update of",
+    State.CANCELLED: "cancelled its update in",
+    State.SKIPPED: "was skipped in",
+    State.SILENT: "was given up as silent in",
+}
+
+
+def _deployment_moved(what: Happening) -> _Said:
+    after, rollout = _text(what, "to"), what.data.get("rollout")
+    about = rollout_page(rollout) if rollout is not None else Thing("a rollout")
+    if after not in set(State):
+        return _Said(Tone.IDLE, f"is {after or 'moved'} in", about)
+    state = State(after)
+    attempt = what.data.get("attempt")
+    facts = (f"attempt {attempt}",) if isinstance(attempt, int) and attempt > 1 else ()
+    return _Said(look(state).tone, _STEPS[state], about, _text(what, "reason"), facts)
+
+
+def _release_created(what: Happening) -> _Said:
+    number = len(set(_texts(what, "artifacts")))
+    return _Said(Tone.IDLE, "was created", facts=(f"{number} {'file' if number == 1 else 'files'}",) if number else ())
+
+
+def _release_moved(what: Happening) -> _Said:
+    after = _text(what, "to")
+    tone = look(ReleaseState(after)).tone if after in set(ReleaseState) else Tone.IDLE
+    return _Said(tone, f"was {after or 'changed'}")
+
+
+def _rollout_created(what: Happening) -> _Said:
+    product, version, size = _text(what, "product"), _text(what, "version"), what.data.get("size")
+    facts = [f"{size:,} {'device' if size == 1 else 'devices'}"] if isinstance(size, int) else []
+    facts += [target] if (target := _text(what, "target")) else []
+    return _Said(Tone.IDLE, f"was planned for {product} {version}".rstrip(), facts=tuple(facts))
+
+
+_ROLLOUT: Mapping[RolloutState, str] = {
+    RolloutState.DRAFT: "is a draft",
+    RolloutState.PLANNED: "was planned",
+    RolloutState.AWAITING_APPROVAL: "waits for approval",
+    RolloutState.SCHEDULED: "was scheduled",
+    RolloutState.RUNNING: "started",
+    RolloutState.PAUSED: "paused",
+    RolloutState.STOPPING: "is being stopped",
+    RolloutState.STOPPED: "stopped",
+    RolloutState.FINISHED: "finished",
+}
+
+_MOVED = {
+    Order.CANCEL_OPEN: "told to cancel",
+    Order.CANCEL_SCHEDULED: "cancelled",
+    Order.SKIP_SCHEDULED: "skipped",
+    Order.SILENCE_OPEN: "given up",
+}
+
+
+def _rollout_moved(what: Happening) -> _Said:
+    before, after = _text(what, "from"), _text(what, "to")
+    if after not in set(RolloutState) or before == after:
+        return _rollout_wave(what)
+    state = RolloutState(after)
+    words = "resumed" if (before, after) == (RolloutState.PAUSED, RolloutState.RUNNING) else _ROLLOUT[state]
+    moved: Any = what.data.get("moved")
+    counts = moved if isinstance(moved, dict) else {}
+    facts = tuple(f"{counts[o]:,} {word}" for o, word in _MOVED.items() if isinstance(counts.get(o), int))
+    return _Said(look(state).tone, words, reason=_text(what, "reason"), facts=facts)
+
+
+def _rollout_wave(what: Happening) -> _Said:
+    return _Said(Tone.BUSY, "went on", reason="; ".join(_texts(what, "notes")))
+
+
+def _rollout_retried(what: Happening) -> _Said:
+    members, states = what.data.get("members"), _texts(what, "states")
+    number = f"{members:,} " if isinstance(members, int) else ""
+    devices = "device" if members == 1 else "devices"
+    which = f" that ended {' or '.join(states)}" if states else ""
+    return _Said(Tone.BUSY, f"tries {number}{devices} again{which}")
+
+
+def _metadata_signed(what: Happening) -> _Said:
+    version, keys = what.data.get("version"), _texts(what, "keys")
+    words = f"was signed: version {version}" if isinstance(version, int) else "was signed"
+    return _Said(Tone.DONE, words, facts=tuple(f"key {key[:16]}" for key in keys))
+
+
+def _key_added(what: Happening) -> _Said:
+    facts = (_text(what, "place"), "development" if what.data.get("development") is True else "")
+    of = _text(what, "role")
+    return _Said(Tone.IDLE, f"was added for {of}" if of else "was made", facts=tuple(filter(None, facts)))
+
+
+_WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
+    Kind.TENANT_CREATED: _plain(Tone.IDLE, "was made"),
+    Kind.TENANT_CHANGED: _listed("was changed", "settings"),
+    Kind.TENANT_HALTED: _halted,
+    Kind.TENANT_LIFTED: _plain(Tone.DONE, "goes on: the halt was lifted"),
+    Kind.TOKEN_CREATED: _token_made,
+    Kind.TOKEN_REVOKED: _token_ended,
+    Kind.DEVICE_ADDED: _device_added,
+    Kind.DEVICE_CHANGED: _device_changed,
+    Kind.DEVICE_CREDENTIAL: _plain(Tone.IDLE, "was given a new token"),
+    Kind.DEVICE_LIFECYCLE: _device_lifecycle,
+    Kind.DEVICE_ATTRIBUTES: _listed("reported other attributes", "changed"),
+    Kind.DEPLOYMENT_MOVED: _deployment_moved,
+    Kind.RELEASE_CREATED: _release_created,
+    Kind.RELEASE_MOVED: _release_moved,
+    Kind.ROLLOUT_CREATED: _rollout_created,
+    Kind.ROLLOUT_MOVED: _rollout_moved,
+    Kind.ROLLOUT_WAVE: _rollout_wave,
+    Kind.ROLLOUT_RETRIED: _rollout_retried,
+    Kind.METADATA_SIGNED: _metadata_signed,
+    Kind.KEY_ADDED: _key_added,
+    Kind.KEY_REVOKED: _plain(Tone.HELD, "was revoked: no role has it any more"),
+}

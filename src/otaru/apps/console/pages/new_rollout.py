@@ -1,0 +1,136 @@
+"""A new rollout: what, to whom, how, when. What it would do is told while it is typed."""
+
+import hashlib
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from otaru.apps.console import rollout_form, rollout_words
+from otaru.apps.console.call import Call, Fields
+from otaru.apps.console.rollout_form import FIELDS, Draft, When
+from otaru.apps.console.session import session_of
+from otaru.domain.release import ReleaseState
+from otaru.domain.rollout import Rollout
+from otaru.errors import (
+    IdempotencyConflictError,
+    InvalidInputError,
+    InvalidStateError,
+    NotFoundError,
+    NothingToDoError,
+)
+from otaru.ports.store import Tx
+from otaru.services.control import releases, rollouts, survey
+from otaru.services.control.once import Answer, Answers, Named
+from otaru.services.control.rollouts import Intention, Preview
+from otaru.services.control.world import World
+
+RELEASES = 200
+"""Releases to choose from; older ones can be typed."""
+MAX_KEY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a draft would do, as far as can be told."""
+
+    draft: Draft
+    preview: Preview | None = None
+    matching: int | None = None
+    """Devices of the target, where no release says yet whom it is for."""
+
+    @property
+    def left_out(self) -> list[tuple[str, int]]:
+        """Why devices of the target would be no members, and how many."""
+        return [(why, n) for why, n in self.preview.left_out.items() if n] if self.preview else []
+
+    @property
+    def sentences(self) -> list[str]:
+        """What it would do, in words; nothing where that cannot be told."""
+        wanted, preview = self.draft.intention, self.preview
+        if wanted is None or preview is None or preview.members == 0 or self.draft.wrong:
+            return []
+        sentences = rollout_words.summary(wanted, preview)
+        if wanted.start_at is None and self.draft.typed["when"] == When.AT:
+            sentences[-1] = "It starts by itself at the time you give."
+        return sentences
+
+
+async def show(call: Call) -> Response:
+    """The form, with what the address names filled in."""
+    asked = {name: value for name in FIELDS if (value := call.asked(name))}
+    foreseen = await _foresee(call, rollout_form.read(asked, call.now).mended)
+    return await _page(call, foreseen)
+
+
+async def preview(call: Call) -> Response:
+    """The parts of the form that tell what it would do."""
+    foreseen = await _foresee(call, rollout_form.read(_typed(await call.fields()), call.now).mended)
+    return await call.show("rollout_foreseen.html", foreseen=foreseen, draft=foreseen.draft)
+
+
+async def create(call: Call) -> Response:
+    """Plan the rollout, and start it where that was asked for."""
+    fields = await call.fields()
+    draft = rollout_form.read(_typed(fields), call.now)
+    if draft.wrong or draft.intention is None:
+        return await _page(call, await _foresee(call, draft), 422)
+    try:
+        return call.lead(f"/rollouts/{await _once(call, fields, draft.intention)}")
+    except (NotFoundError, InvalidStateError) as error:
+        draft = draft.blamed("release", error)
+    except NothingToDoError as error:
+        draft = draft.blamed("target", error)
+    except (InvalidInputError, IdempotencyConflictError) as error:
+        draft = draft.blamed("", error)
+    return await _page(call, Foreseen(draft), 422)
+
+
+def _typed(fields: Fields) -> Fields:
+    """A form that was sent, where a box that is not ticked sends nothing."""
+    return {"consent": "", **fields}
+
+
+async def _once(call: Call, fields: Fields, intention: Intention) -> str:
+    """Plan what a form asks for; the same form sent twice makes one rollout. Its number."""
+
+    def work(world: World) -> Awaitable[Rollout]:
+        return rollouts.create(world, call.tenant, call.actor, intention)
+
+    def show(tx: Tx, made: Rollout) -> Answer:
+        del tx
+        return Answer(303, str(made.id).encode())
+
+    named = None
+    if key := fields.get("key", "")[:MAX_KEY]:
+        asked = repr(sorted(fields.items())).encode(errors="surrogatepass")
+        digest = hashlib.sha256(asked).digest()
+        named = Named(call.tenant, call.visitor.session, key, digest, session_of(call.request.scope))
+    return (await Answers(call.world).give(named, work, show)).body.decode()
+
+
+async def _foresee(call: Call, draft: Draft) -> Foreseen:
+    wanted = draft.intention
+    try:
+        if wanted is not None:
+            return Foreseen(draft, await rollouts.preview(call.world, call.tenant, wanted))
+        if (target := draft.typed["target"]) and "target" not in draft.wrong:
+            page = await survey.devices(call.world, call.tenant, target, None, 1, count=True)
+            return Foreseen(draft, matching=page.total)
+    except (NotFoundError, InvalidStateError) as error:
+        return Foreseen(draft.blamed("release", error))
+    except InvalidInputError as error:
+        return Foreseen(draft.blamed("target", error))
+    return Foreseen(draft)
+
+
+async def _page(call: Call, foreseen: Foreseen, status: int = 200) -> Response:
+    choice = await releases.newest(call.world, call.tenant, [ReleaseState.PUBLISHED], RELEASES)
+    return await call.show(
+        "rollout_new.html",
+        status,
+        foreseen=foreseen,
+        draft=foreseen.draft,
+        releases=choice,
+        key=call.world.clock.token(),
+    )

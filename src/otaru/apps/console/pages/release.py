@@ -1,0 +1,70 @@
+"""One release: what it is made of, where it is rolled out, and what may be done with it."""
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from otaru.apps.console.call import Call
+from otaru.apps.console.pages.releases import files_of
+from otaru.apps.console.rendering import segment
+from otaru.apps.console.status import look
+from otaru.domain import ids
+from otaru.domain.evidence import Tally
+from otaru.domain.ids import ProductName, Version
+from otaru.domain.release import ReleaseEvent
+from otaru.errors import InvalidStateError, NotFoundError, SignatureMissingError
+from otaru.services.control import releases, survey
+
+ROLLOUTS = 20
+
+
+async def show(call: Call) -> Response:
+    """The release as it is."""
+    return await _show(call)
+
+
+async def order(call: Call) -> Response:
+    """Publish, deprecate or withdraw it."""
+    event = call.step("order")
+    if event not in releases.PERSONS:
+        raise NotFoundError(f"a release has no order {event!r}")
+    product, version = _named(call)
+    try:
+        await releases.move(call.world, call.tenant, call.actor, product, version, ReleaseEvent(event))
+    except SignatureMissingError as error:
+        return await _show(call, 409, f"{error.message[0].upper()}{error.message[1:]}. {error.hint}")
+    except InvalidStateError as error:  # somebody else was faster: what is there now says what is left to do
+        return await _show(call, 409, f"{error.message}. Somebody was faster; this is how it is now.")
+    return call.lead(f"/releases/{segment(product)}/{segment(version)}")
+
+
+async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
+    product, version = _named(call)
+    uses = await survey.uses(call.world, call.tenant, product, version, ROLLOUTS + 1)
+    files = files_of(uses.release)
+    return await call.show(
+        "release.html",
+        status,
+        refused=refused,
+        uses=uses,
+        release=uses.release,
+        files=files,
+        total=sum({file.blob.sha256: file.blob.size for file in files}.values()),
+        rollouts=[(rollout, tally, by_tone(tally)) for rollout, tally in uses.rollouts[:ROLLOUTS]],
+        more=len(uses.rollouts) > ROLLOUTS,
+        many=survey.MAX_USES,
+        allowed=releases.allowed(uses.release),
+        here=f"/releases/{segment(product)}/{segment(version)}",
+    )
+
+
+def by_tone(tally: Tally) -> Mapping[str, int]:
+    """Members by the colour of their state, for a bar."""
+    counts: dict[str, int] = {}
+    for state, members in tally.counts.items():
+        counts[look(state).tone] = counts.get(look(state).tone, 0) + members
+    return counts
+
+
+def _named(call: Call) -> tuple[ProductName, Version]:
+    return ids.product_name(call.step("product")), ids.version(call.step("version"))

@@ -1,0 +1,222 @@
+"""Rollouts: the list, one of them with its orders, and its devices."""
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from otaru.apps.console import rollout_words
+from otaru.apps.console.call import Call
+from otaru.apps.console.happening import GROUPS, told
+from otaru.apps.console.rendering import link, segment
+from otaru.apps.console.rollout_form import words
+from otaru.domain.deployment import FAILURES, FINAL, RETRIABLE, State
+from otaru.domain.events import START
+from otaru.domain.ids import RolloutId, device_id
+from otaru.domain.rollout import PERSONS, ROLLOUT, RolloutEvent, RolloutState
+from otaru.errors import (
+    InvalidInputError,
+    InvalidStateError,
+    NotFoundError,
+    NothingToDoError,
+    OtaruError,
+    PreconditionFailedError,
+)
+from otaru.services.control import rollouts, survey
+
+PAGE = 50
+DEVICES = 100
+TIMELINE = 40
+AMONG = 2000
+"""Failures of each state that are asked for their reasons, each time the page is renewed."""
+MAX_NUMBER = 2**31 - 1
+MAX_REASON = 500
+
+ACTIVE = tuple(s for s in RolloutState if s not in ROLLOUT.final)
+FILTERS: Mapping[str, tuple[str, tuple[RolloutState, ...]]] = {
+    "": ("All", ()),
+    "active": ("Active", ACTIVE),
+    "finished": ("Finished", (RolloutState.FINISHED,)),
+    "stopped": ("Stopped", (RolloutState.STOPPED,)),
+}
+"""By name in the address; one state by its own name is understood too."""
+
+
+async def index(call: Call) -> Response:
+    """All rollouts, newest first."""
+    chosen = call.asked("state")
+    states = _states(chosen)
+    before = call.asked("before")
+    after = RolloutId(_number(before)) if before else None
+    found = await survey.rollouts(call.world, call.tenant, states, after, PAGE + 1, among=0)
+    lines = [rollout_words.line(progress) for progress in found[:PAGE]]
+    following = link("/rollouts", state=chosen, before=lines[-1].rollout.id) if len(found) > PAGE else ""
+    filters = dict(FILTERS) if chosen in FILTERS else {**FILTERS, chosen: (chosen.replace("_", " ").capitalize(), ())}
+    return await call.show(
+        "rollouts.html",
+        lines=lines,
+        chosen=chosen,
+        filters=filters,
+        first=link("/rollouts", state=chosen) if before else "",
+        following=following,
+    )
+
+
+async def show(call: Call) -> Response:
+    """One rollout."""
+    return await _page(call, _asked_for(call))
+
+
+async def order(call: Call) -> Response:
+    """Start, pause, resume, stop, or give failed members another attempt."""
+    rollout = _asked_for(call)
+    fields = await call.lists()
+    try:
+        await _obey(call, rollout, fields)
+    except (InvalidInputError, InvalidStateError, NothingToDoError, PreconditionFailedError) as error:
+        return await _page(call, rollout, error)
+    return call.lead(f"/rollouts/{rollout}")
+
+
+async def devices(call: Call) -> Response:
+    """The members of a rollout, by device."""
+    rollout = _asked_for(call)
+    asked = call.request.query_params.getlist("state")[: len(State)]
+    after = call.asked("after")
+    members = await survey.members(
+        call.world, call.tenant, rollout, _members_in(asked), device_id(after) if after else None, DEVICES + 1
+    )
+    progress = await rollouts.progress(call.world, call.tenant, rollout, among=0)
+    here = f"/rollouts/{rollout}/devices"
+    shown = members[:DEVICES]
+    return await call.show(
+        "rollout_devices.html",
+        rollout=progress.rollout,
+        tally=rollout_words.together(progress),
+        groups=rollout_words.GROUPS,
+        members=shown,
+        final=FINAL,
+        asked=asked,
+        after=after,
+        first=link(here, state=asked or None) if after else "",
+        following=link(here, state=asked or None, after=shown[-1].device) if len(members) > DEVICES else "",
+    )
+
+
+async def cancel(call: Call) -> Response:
+    """Have one member not do it."""
+    rollout = _asked_for(call)
+    fields = await call.lists()
+    back = link(f"/rollouts/{rollout}/devices", state=fields.get("state") or None, after=_last(fields, "after"))
+    device = device_id(call.step("device"))
+    force = _last(fields, "force") != ""
+    await rollouts.cancel(call.world, call.tenant, call.actor, rollout, device, force=force)
+    return call.lead(f"/devices/{segment(device)}" if _last(fields, "from") == "device" else back)
+
+
+def _states(chosen: str) -> tuple[RolloutState, ...]:
+    if chosen in FILTERS:
+        return FILTERS[chosen][1]
+    if chosen in set(RolloutState):
+        return (RolloutState(chosen),)
+    raise InvalidInputError(f"{chosen[:40]!r} is no state of a rollout", hint=f"There are {', '.join(RolloutState)}.")
+
+
+def _members_in(asked: list[str]) -> frozenset[State]:
+    """The states that an address names, by their own names or those of groups; none of them is all."""
+    groups = {group.name: group.states for group in rollout_words.GROUPS}
+    states: set[State] = set()
+    for name in asked:
+        if name not in groups and name not in set(State):
+            raise InvalidInputError(f"{name[:40]!r} is no state of a device", hint=f"There are {', '.join(State)}.")
+        states |= groups.get(name) or {State(name)}
+    return frozenset(states)
+
+
+def _asked_for(call: Call) -> RolloutId:
+    return RolloutId(_number(call.step("rollout")))
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < len(text) <= 10 and int(text) <= MAX_NUMBER):
+        raise NotFoundError(f"there is no rollout {text[:40]}")
+    return int(text)
+
+
+async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = None) -> Response:
+    progress = await rollouts.progress(call.world, call.tenant, rollout, among=AMONG)
+    # A device may be called as the rollout is: what happened to it stands under the same name.
+    happened = await survey.events(
+        call.world, call.tenant, START, TIMELINE, str(rollout), newest=True, kinds=GROUPS["rollouts"][1]
+    )
+    judge = call.world.judge
+    retriable = _retriable(progress)
+    line = rollout_words.line(progress)
+    return await call.show(
+        "rollout.html",
+        _status(refused),
+        refused="" if refused is None else _refusal(refused),
+        line=line,
+        rollout=progress.rollout,
+        tally=line.tally,
+        why=rollout_words.why(progress, judge),
+        groups=rollout_words.GROUPS,
+        standings=rollout_words.standings(progress, judge),
+        failures=progress.failures,
+        among=AMONG if any(line.tally.of(state) > AMONG for state in rollout_words.BAD) else 0,
+        policy=list(rollout_words.policy_words(progress.rollout)),
+        resumed=rollout_words.resumed(progress.rollout),
+        retriable=retriable,
+        again=sum(n for state, n in retriable if state in FAILURES),
+        preset=FAILURES,
+        allowed=rollouts.allowed(progress.rollout),
+        happened=[told(recorded) for recorded in happened],
+    )
+
+
+def _retriable(progress: rollouts.Progress) -> list[tuple[State, int]]:
+    """In which states members could be given another attempt now, and how many are."""
+    if progress.rollout.state not in rollouts.RETRIED_IN:
+        return []
+    tally = rollout_words.together(progress)
+    return [(state, n) for state in State if state in RETRIABLE and (n := tally.of(state))]
+
+
+def _status(refused: OtaruError | None) -> int:
+    match refused:
+        case None:
+            return 200
+        case PreconditionFailedError():
+            return 412
+        case InvalidInputError():
+            return 422
+        case _:
+            return 409
+
+
+def _refusal(error: OtaruError) -> str:
+    if isinstance(error, PreconditionFailedError):
+        return "The rollout had changed before your order arrived, so nothing was done. Below it is as it is now."
+    return f"Nothing was done. {words(error)}"
+
+
+async def _obey(call: Call, rollout: RolloutId, fields: Mapping[str, list[str]]) -> None:
+    wanted, reason, edition = _last(fields, "order"), _last(fields, "reason"), _last(fields, "edition")
+    if not (edition.isascii() and edition.isdigit() and len(edition) <= 10):
+        raise InvalidInputError("the order does not say which edition of the rollout it is for")
+    if len(reason) > MAX_REASON or not reason.isprintable():
+        raise InvalidInputError(f"a reason is one line of at most {MAX_REASON} characters")
+    if wanted == "retry":
+        known = set(RETRIABLE)
+        states = {State(name) for name in fields.get("state", []) if name in known}
+        if not states:
+            raise NothingToDoError("no state was chosen")
+        await rollouts.retry(call.world, call.tenant, call.actor, rollout, states, edition=int(edition))
+    elif wanted in PERSONS:
+        event = RolloutEvent(wanted)
+        await rollouts.order(call.world, call.tenant, call.actor, rollout, event, reason=reason, edition=int(edition))
+    else:
+        raise InvalidInputError(f"{wanted[:40]!r} is no order")
+
+
+def _last(fields: Mapping[str, list[str]], name: str) -> str:
+    return fields.get(name, [""])[-1].strip()

@@ -1,0 +1,298 @@
+"""A rollout as people read it: its members in groups, where its waves stand, its policy and its future in sentences."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from otaru.apps.console.rendering import number, share
+from otaru.apps.console.rendering import span as told_span
+from otaru.apps.console.status import Tone, look
+from otaru.domain.deployment import FAILURES, OPEN, State
+from otaru.domain.evidence import Call as Verdicts
+from otaru.domain.evidence import Tally
+from otaru.domain.rollout import ROLLOUT, OnError, Policy, Rollout, RolloutState, Urgency, Wave, WaveState
+from otaru.ports.judge import Judge
+from otaru.services.control.rollouts import Intention, Preview, Progress
+
+BAD = FAILURES | {State.REJECTED}
+"""Members whose end has a reason that somebody should read."""
+
+_NOBODY = Tally({})
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """States that a person sees as one."""
+
+    name: str
+    """In addresses."""
+    words: str
+    tone: Tone
+    states: frozenset[State]
+
+
+GROUPS = (
+    Group("done", "done", Tone.DONE, frozenset({State.SUCCEEDED})),
+    Group("under-way", "under way", Tone.BUSY, OPEN),
+    Group("waiting", "waiting", Tone.IDLE, frozenset({State.SCHEDULED})),
+    Group("failures", "failed", Tone.FAILED, BAD),
+    Group("left-out", "cancelled or skipped", Tone.IDLE, frozenset({State.CANCELLED, State.SKIPPED})),
+)
+"""Every state is in one."""
+
+
+def together(progress: Progress) -> Tally:
+    """The members of all waves."""
+    counts: dict[State, int] = {}
+    for tally in progress.tallies.values():
+        for state, members in tally.counts.items():
+            counts[state] = counts.get(state, 0) + members
+    return Tally(counts)
+
+
+def tones(tally: Tally) -> dict[str, int]:
+    """Members by colour. Silent ones are red here: they count against the release as failed ones do."""
+    found: dict[str, int] = {}
+    for state, members in tally.counts.items():
+        tone = Tone.FAILED if state in BAD else look(state).tone
+        found[tone] = found.get(tone, 0) + members
+    return found
+
+
+def counted_words(tally: Tally) -> str:
+    """Members by state in words: `8 succeeded, 1 failed`."""
+    parts = (f"{number(n)} {look(state).word}" for state in State if (n := tally.of(state)))
+    return ", ".join(parts) or "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A rollout on one line of a list."""
+
+    rollout: Rollout
+    tally: Tally
+    tones: Mapping[str, int]
+    done: float
+    failed: int
+    wave: str
+    when: str
+    at: datetime
+
+
+def line(progress: Progress) -> Line:
+    """A rollout on one line."""
+    rollout, tally = progress.rollout, together(progress)
+    when, at = _when(rollout)
+    done = tally.of(State.SUCCEEDED) / rollout.size if rollout.size else 0.0
+    return Line(rollout, tally, tones(tally), done, tally.of(*BAD), wave_of(rollout), when, at)
+
+
+def _when(rollout: Rollout) -> tuple[str, datetime]:
+    if rollout.ended_at is not None and rollout.state in ROLLOUT.final:
+        return "ended", rollout.ended_at
+    if rollout.started_at is not None:
+        return "started", rollout.started_at
+    if rollout.start_at is not None and rollout.state is RolloutState.SCHEDULED:
+        return "starts", rollout.start_at
+    return "planned", rollout.created_at
+
+
+def wave_of(rollout: Rollout) -> str:
+    """`2 of 3`; empty for a rollout of one wave."""
+    if len(rollout.waves) < 2:
+        return ""
+    if rollout.started_at is None:
+        return f"0 of {len(rollout.waves)}"
+    under_way = rollout.wave
+    return f"{under_way.index + 1 if under_way else len(rollout.waves)} of {len(rollout.waves)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one wave stands, against its thresholds."""
+
+    wave: Wave
+    tally: Tally
+    tones: Mapping[str, int]
+    success: str
+    success_tone: Tone
+    error: str
+    error_tone: Tone
+
+
+def standings(progress: Progress, judge: Judge) -> list[Standing]:
+    """Where each wave stands; the judge says which threshold is reached."""
+    return [
+        _standing(progress.rollout, w, progress.tallies.get(w.index, _NOBODY), judge) for w in progress.rollout.waves
+    ]
+
+
+def _standing(rollout: Rollout, wave: Wave, tally: Tally, judge: Judge) -> Standing:
+    rule = rollout.policy.rule
+    if rule is None:
+        return Standing(wave, tally, tones(tally), "", Tone.IDLE, "", Tone.IDLE)
+    call = judge.verdict(rollout, wave, tally).call
+    needs = f"needs {share(rule.success, _digits(rule.success))}"
+    most = f"at most {share(rule.error, _digits(rule.error))}"
+    witnesses = number(tally.judged)
+    return Standing(
+        wave,
+        tally,
+        tones(tally),
+        f"{number(tally.of(State.SUCCEEDED))} of {witnesses} succeeded ({needs})",
+        Tone.DONE if call is Verdicts.EXPAND else Tone.IDLE,
+        f"{number(tally.failures)} of {witnesses} failed ({most})",
+        Tone.FAILED if call is Verdicts.STOP else Tone.IDLE,
+    )
+
+
+def percent(value: float) -> str:
+    """A threshold as it was written: 90 %, 99.5 %."""
+    return share(value, _digits(value))
+
+
+def _digits(value: float) -> int:
+    return next((digits for digits in range(4) if abs(round(value * 100, digits) - value * 100) < 1e-9), 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a rollout is where it is, in a sentence. `at` is the time it speaks of."""
+
+    tone: Tone
+    words: str
+    at: datetime | None = None
+
+
+def why(progress: Progress, judge: Judge) -> Why:
+    """Why a rollout is where it is."""
+    rollout = progress.rollout
+    match rollout.state:
+        case RolloutState.RUNNING:
+            return _running(progress, judge)
+        case RolloutState.SCHEDULED:
+            return Why(Tone.IDLE, "It starts by itself", rollout.start_at)
+        case RolloutState.PAUSED:
+            because = rollout.reason or "no reason was given"
+            return Why(Tone.HELD, f"Nobody new is offered the release: {because}")
+        case RolloutState.STOPPING:
+            left = together(progress).of(*OPEN)
+            asked = f"{devices(left)} {'was' if left == 1 else 'were'} asked to cancel" if left else "Nobody is left"
+            return Why(Tone.HELD, asked + (f": {rollout.reason}" if rollout.reason else ""))
+        case RolloutState.STOPPED:
+            return Why(Tone.FAILED, f"Stopped for good: {rollout.reason or 'no reason was given'}")
+        case RolloutState.FINISHED:
+            ended = {"": "Every device has ended", "expired": "It expired: who was not reached was skipped"}
+            return Why(Tone.DONE, ended.get(rollout.reason, rollout.reason.capitalize()))
+        case _:
+            return Why(Tone.IDLE, "Nobody is offered anything until it is started")
+
+
+def _running(progress: Progress, judge: Judge) -> Why:
+    rollout = progress.rollout
+    wave = rollout.wave
+    if wave is None:
+        return Why(Tone.BUSY, f"Every wave has passed; {devices(_left(progress))} still under way")
+    tally = progress.tallies.get(wave.index, _NOBODY)
+    name = f"Wave {wave.index + 1} of {len(rollout.waves)}" if len(rollout.waves) > 1 else "It"
+    if wave.state is WaveState.OBSERVING and wave.complete_at is not None:
+        return Why(Tone.TRIAL, f"{name} is complete and watched; that ends", wave.complete_at + rollout.policy.observe)
+    if rollout.policy.rule is None:
+        return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
+    return Why(Tone.BUSY, f"{name} is open: {judge.verdict(rollout, wave, tally).reason}")
+
+
+def _left(progress: Progress) -> int:
+    return together(progress).of(*OPEN, State.SCHEDULED)
+
+
+def devices(count: int) -> str:
+    """`1 device`, `12,430 devices`."""
+    return f"{number(count)} {'device' if count == 1 else 'devices'}"
+
+
+def heights(waves: Sequence[Wave]) -> str:
+    """`2, then 10, then all 48`."""
+    if not waves:
+        return "nobody"
+    words = [number(wave.height) for wave in waves[:-1]]
+    return ", then ".join([*words, f"all {number(waves[-1].height)}"])
+
+
+def resumed(rollout: Rollout) -> str:
+    """What resuming does."""
+    failed = next((w for w in rollout.waves if w.state is WaveState.FAILED), None)
+    if failed is None:
+        return "It goes on where it was: devices of open waves are offered the release at their next poll."
+    words = f"Wave {failed.index + 1} failed: {failed.reason}. Resuming overrules it by your word: it is not judged any more"
+    following = next((w for w in rollout.waves if w.state is WaveState.PENDING), None)
+    if following is None:
+        return f"{words}, and its devices go on."
+    return f"{words}, and wave {following.index + 1} opens with {devices(following.size)}."
+
+
+def summary(intention: Intention, preview: Preview) -> list[str]:
+    """What a rollout would do, in sentences."""
+    policy, waves = intention.policy, preview.waves
+    whom = f"Brings {intention.product} {intention.version} to {devices(preview.members)}"
+    first = (
+        f" in {len(waves)} waves: {heights(waves)}."
+        if len(waves) > 1
+        else ", at its next poll."
+        if preview.members == 1
+        else ", each at its next poll."
+    )
+    return [whom + first, *_judging(policy), *_manner(policy), _beginning(intention)]
+
+
+def _judging(policy: Policy) -> Iterator[str]:
+    if policy.rule is None:
+        return
+    watched = f" and {told_span(policy.observe)} more have gone by" if policy.observe else ""
+    then = "pauses" if policy.on_error is OnError.PAUSE else "stops for good"
+    yield f"A wave passes when {percent(policy.rule.success)} of its devices succeeded{watched}."
+    yield f"When more than {percent(policy.rule.error)} failed, the rollout {then}."
+
+
+def _manner(policy: Policy) -> Iterator[str]:
+    if policy.consent:
+        yield "Each device or its owner is asked first."
+    if policy.urgency is Urgency.SOFT:
+        yield "Devices choose the moment themselves."
+    if policy.window:
+        yield f"Devices are told only in the window {policy.window}."
+    if policy.expires_after:
+        yield f"Who is not reached {told_span(policy.expires_after)} after the start is skipped."
+
+
+def _beginning(intention: Intention) -> str:
+    if intention.start_at is not None:
+        return f"It starts by itself on {intention.start_at:%Y-%m-%d at %H:%M} UTC."
+    return "It starts at once." if intention.start else "Nobody is offered anything until somebody starts it."
+
+
+def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
+    """A policy by what each part is about."""
+    policy = rollout.policy
+    if policy.rule is None and len(rollout.waves) < 2:
+        yield "Waves", "None: every device is offered it at its next poll."
+    else:
+        yield "Waves", f"first {heights(rollout.waves)}" if len(rollout.waves) > 1 else "one, of all"
+    if policy.rule is not None:
+        yield "Passes", f"when {percent(policy.rule.success)} of a wave succeeded"
+        does = "pauses" if policy.on_error is OnError.PAUSE else "stops for good"
+        yield "Fails", f"when more than {percent(policy.rule.error)} failed; then the rollout {does}"
+        late = f", or after {told_span(policy.wave_timeout)}" if policy.wave_timeout is not None else ""
+        yield "Complete", f"when {percent(policy.quorum)} of a wave have ended{late}"
+        if policy.observe:
+            yield "Watched", f"for {told_span(policy.observe)} before the next wave opens"
+    soft = policy.urgency is Urgency.SOFT
+    yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
+    yield "Consent", "asked of each device or its owner" if policy.consent else "not asked"
+    if policy.window:
+        yield "Window", f"devices are told in {policy.window}, each day"
+    yield "Expires", _expiry(policy.expires_after)
+
+
+def _expiry(after: timedelta | None) -> str:
+    return "never" if after is None else f"{told_span(after)} after the start; then who is not reached is skipped"

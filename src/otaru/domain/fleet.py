@@ -1,0 +1,66 @@
+"""The fleet as a whole: how many devices are what. Decommissioned devices count nowhere but in their own number."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from otaru.domain.deployment import State
+from otaru.domain.device import Lifecycle
+from otaru.domain.ids import Version
+
+Component = tuple[str, Version]
+"""A component's name and the version that runs in it."""
+
+SILENCE = timedelta(days=7)
+"""A device that nobody heard of for so long is silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Devices counted."""
+
+    lifecycles: Mapping[Lifecycle, int]
+    versions: Mapping[Component, int]
+    failed: int
+    """Devices whose last word on an update was a failure: no newer deployment of theirs is open or ended better."""
+    heard: int
+    """Devices that have been heard of at all."""
+    silent: int
+    """Those of them whose last contact is older than was asked for, to the hour."""
+
+    @property
+    def devices(self) -> int:
+        """All but the decommissioned."""
+        return sum(n for lifecycle, n in self.lifecycles.items() if lifecycle is not Lifecycle.DECOMMISSIONED)
+
+
+WAITING = (State.AWAITING_CONSENT, State.POSTPONED)
+"""Open deployments that wait for their device's owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """So many devices more (or fewer) ran a version after an hour than before it."""
+
+    hour: datetime
+    component: Component
+    devices: int
+
+
+def history(
+    now: Mapping[Component, int], moves: Sequence[Move], times: Sequence[datetime]
+) -> dict[Component, list[int]]:
+    """How many devices ran each version at each of `times` (rising, none before the moves that are known).
+
+    Told backwards from what runs now: a time stands for the end of its hour.
+    """
+    found = {component: [0] * len(times) for component in (now.keys() | {m.component for m in moves})}
+    left = sorted(moves, key=lambda move: move.hour)
+    present = dict(now)
+    for index in reversed(range(len(times))):
+        while left and left[-1].hour > times[index]:
+            move = left.pop()
+            present[move.component] = present.get(move.component, 0) - move.devices
+        for component, devices in present.items():
+            found[component][index] = max(devices, 0)
+    return found

@@ -1,0 +1,292 @@
+"""Rollouts in the console: the list, one with its orders, its devices, and the form for a new one."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from otaru.domain.access import Role
+from otaru.domain.ids import DEFAULT_TENANT, TenantId
+from tests.support.api import OTHER, Apis, added, fresh, planned, released
+from tests.support.ddi import eventually
+
+Login = Callable[..., httpx.Client]
+HOSTILE = "<script>alert('1')</script>\"&"
+
+
+@pytest.fixture
+def login(served: Apis) -> Iterator[Login]:
+    """A browser of somebody with this role."""
+    with ExitStack() as open_ones:
+
+        def enter(role: Role = Role.OPERATOR, tenant: TenantId = DEFAULT_TENANT) -> httpx.Client:
+            browser = httpx.Client(base_url=served.server.url, headers={"Sec-Fetch-Site": "same-origin"}, timeout=30)
+            open_ones.enter_context(browser)
+            assert browser.post("/login", data={"token": served.secrets[tenant, role]}).status_code == 303
+            return browser
+
+        yield enter
+
+
+@pytest.fixture
+def browser(login: Login) -> httpx.Client:
+    return login()
+
+
+def edition(page: httpx.Response) -> str:
+    found = re.search(r'name="edition" value="(\d+)"', page.text)
+    assert found is not None, page.text
+    return found[1]
+
+
+def give(browser: httpx.Client, rollout: int, order: str, seen: str = "", **more: object) -> httpx.Response:
+    """Give an order as the page does that shows edition `seen`; as it is now where nothing else is said."""
+    seen = seen or edition(browser.get(f"/rollouts/{rollout}"))
+    return browser.post(f"/rollouts/{rollout}/orders", data={"order": order, "edition": seen, **more})
+
+
+def test_the_list_shows_each_rollout_and_filters_by_state(api: httpx.Client, browser: httpx.Client) -> None:
+    name = fresh("name")
+    active, stopped = planned(api, 2, name=f"{name} {HOSTILE}"), planned(api, start=True)
+    api.post(f"/rollouts/{stopped['id']}/stop", json={"reason": "wrong"})
+    deadline = time.monotonic() + 30
+    while api.get(f"/rollouts/{stopped['id']}").json()["state"] != "stopped":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    def listed(query: str) -> set[str]:
+        page = browser.get(f"/rollouts{query}")
+        assert page.status_code == 200
+        return set(re.findall(r'href="/rollouts/(\d+)"', page.text))
+
+    both = {str(active["id"]), str(stopped["id"])}
+    assert both <= listed("")
+    assert listed("?state=active") & both == {str(active["id"])}
+    assert listed("?state=planned") & both == {str(active["id"])}
+    assert not listed(f"?before={min(active['id'], stopped['id'])}") & both
+    page = browser.get("/rollouts").text
+    assert name in page
+    assert HOSTILE not in page
+    assert browser.get("/rollouts?state=nonsense").status_code == 400
+    assert browser.get("/rollouts?before=nonsense").status_code == 404
+
+
+def test_an_empty_list_leads_to_the_first_rollout(login: Login) -> None:
+    assert 'href="/rollouts/new"' in login(Role.ADMIN, OTHER).get("/rollouts").text
+    assert 'href="/rollouts/new"' not in login(Role.VIEWER, OTHER).get("/rollouts").text
+
+
+def test_tenants_never_see_one_another(api: httpx.Client, login: Login) -> None:
+    rollout = planned(api)
+    stranger = login(Role.ADMIN, OTHER)
+    for address in (f"/rollouts/{rollout['id']}", f"/rollouts/{rollout['id']}/devices"):
+        assert stranger.get(address).status_code == 404
+    answer = stranger.post(f"/rollouts/{rollout['id']}/orders", data={"order": "start", "edition": rollout["edition"]})
+    assert answer.status_code == 404
+    assert rollout["product"] not in stranger.get("/rollouts/new").text
+
+
+def test_numbers_that_are_no_rollout(browser: httpx.Client) -> None:
+    for number in ("0", "999999", "99999999999999999999999", "9" * 5000):
+        assert browser.get(f"/rollouts/{number}").status_code == 404
+
+
+def test_who_may_only_look_sees_no_orders_and_can_give_none(api: httpx.Client, login: Login) -> None:
+    rollout = planned(api)
+    viewer = login(Role.VIEWER)
+    page = viewer.get(f"/rollouts/{rollout['id']}")
+    assert page.status_code == 200
+    assert "<form" not in page.text.partition("<main")[2].partition("<footer")[0]
+    assert (
+        "<form"
+        not in viewer.get(f"/rollouts/{rollout['id']}/devices").text.partition("<main")[2].partition("<footer")[0]
+    )
+    assert viewer.get("/rollouts/new").status_code == 403
+    assert viewer.post("/rollouts/new", data={}).status_code == 403
+    answer = viewer.post(f"/rollouts/{rollout['id']}/orders", data={"order": "start", "edition": rollout["edition"]})
+    assert answer.status_code == 403
+
+
+def test_a_rollout_obeys_the_orders_that_its_page_offers(api: httpx.Client, browser: httpx.Client) -> None:
+    rollout = planned(api, 3, waves=["1", "100%"])["id"]
+    for order, state in (("start", "running"), ("pause", "paused"), ("resume", "running"), ("stop", "stop")):
+        assert f'value="{order}"' in browser.get(f"/rollouts/{rollout}").text
+        answer = give(browser, rollout, order, reason=f"{order} because {HOSTILE}")
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/rollouts/{rollout}")
+        assert api.get(f"/rollouts/{rollout}").json()["state"].startswith(state)
+    page = browser.get(f"/rollouts/{rollout}").text
+    assert "stop because" in page
+    assert HOSTILE not in page
+
+
+def test_an_order_for_what_a_stale_page_shows_is_not_carried_out(api: httpx.Client, browser: httpx.Client) -> None:
+    rollout = planned(api)["id"]
+    seen = edition(browser.get(f"/rollouts/{rollout}"))
+    assert give(browser, rollout, "start", seen).status_code == 303
+    stale = give(browser, rollout, "stop", seen)
+    assert stale.status_code == 412
+    assert "had changed before your order" in stale.text
+    assert "data-live" not in stale.text, "the words must not be renewed away"
+    assert api.get(f"/rollouts/{rollout}").json()["state"] == "running"
+    refused = give(browser, rollout, "start")
+    assert refused.status_code == 409
+    assert "is running" in refused.text
+    for data in ({"order": "start"}, {"order": "explode", "edition": "1"}, {"order": "finish", "edition": "1"}):
+        assert browser.post(f"/rollouts/{rollout}/orders", data=data).status_code == 422
+    assert give(browser, rollout, "pause", reason="a\nb").status_code == 422
+
+
+def fail_one(served: Apis, api: httpx.Client, words: str) -> tuple[int, str]:
+    """A rollout to two devices, and the one that failed with these last words."""
+    model = fresh("model")
+    first = api.post("/devices", json={"id": fresh("dev"), "hardware": model}).json()
+    added(api, hardware=model)
+    body = {"release": released(api, hardware=model), "target": f"hardware=={model}", "start": True}
+    rollout = api.post("/rollouts", json=body).json()["id"]
+    device = served.device(first["id"], first["token"])
+    assert device.say(device.action(), "closed", "failure", words).status_code == 200
+    # The judge looks at it now: an order that is read before that and given after it would come too late.
+    eventually(lambda: api.get(f"/rollouts/{rollout}").json()["waves"][0]["state"] != "open")
+    return rollout, str(first["id"])
+
+
+def test_failures_are_told_with_their_last_words_and_tried_again(
+    served: Apis, api: httpx.Client, browser: httpx.Client
+) -> None:
+    rollout, device = fail_one(served, api, f"no boot {HOSTILE}")
+    page = browser.get(f"/rollouts/{rollout}").text
+    assert "Retry 1 failed" in page
+    assert "no boot" in page
+    assert HOSTILE not in page
+    members = browser.get(f"/rollouts/{rollout}/devices?state=failures").text
+    assert f'href="/devices/{device}"' in members
+    assert members.count('id="member-') == 1
+    assert "failed: no boot" in browser.get(f"/devices/{device}").text
+    assert give(browser, rollout, "retry", state="succeeded").status_code == 409
+    assert give(browser, rollout, "retry", state=["failed", "silent"]).status_code == 303
+    assert api.get(f"/rollouts/{rollout}").json()["counts"] == {"scheduled": 2}
+
+
+def test_one_device_is_cancelled_from_the_list_and_the_list_is_shown_again(
+    api: httpx.Client, browser: httpx.Client
+) -> None:
+    rollout = planned(api, 3)["id"]
+    here = f"/rollouts/{rollout}/devices"
+    page = browser.get(f"{here}?state=waiting").text
+    device = re.findall(r'id="member-([^"]+)"', page)[1]
+    answer = browser.post(f"{here}/{device}/cancel", data={"state": "waiting", "after": ""})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{here}?state=waiting")
+    assert device not in re.findall(r'id="member-([^"]+)"', browser.get(f"{here}?state=waiting").text)
+    assert browser.post(f"{here}/{device}/cancel", data={}).status_code == 409
+    assert browser.get(f"{here}?state=left-out").text.count('id="member-') == 1
+    assert browser.get(f"{here}?state=cancelled&state=failed").text.count('id="member-') == 1
+    assert browser.get(f"{here}?state=nonsense").status_code == 400
+    assert browser.get(f"{here}?after=a%20b").status_code == 400
+
+
+def test_members_are_read_page_by_page(api: httpx.Client, browser: httpx.Client) -> None:
+    model = fresh("model")
+    batch = [{"id": f"{model}-{i:03}", "hardware": model} for i in range(130)]
+    assert api.post("/devices/batch", json={"devices": batch}).status_code == 200
+    body = {"release": released(api, hardware=model), "target": f"hardware=={model}"}
+    rollout = api.post("/rollouts", json=body).json()["id"]
+    seen: list[str] = []
+    address = f"/rollouts/{rollout}/devices?state=waiting"
+    for _ in range(3):
+        page = browser.get(address).text
+        seen += re.findall(r'id="member-([^"]+)"', page)
+        following = re.search(r'href="([^"]+)" rel="next"', page)
+        if following is None:
+            break
+        address = following[1].replace("&amp;", "&")
+    assert seen == [device["id"] for device in batch]
+
+
+def test_a_device_called_as_the_rollout_has_no_place_in_its_timeline(api: httpx.Client, browser: httpx.Client) -> None:
+    rollout = planned(api)["id"]
+    api.post("/devices", json={"id": str(rollout), "hardware": fresh("model")})
+    timeline = browser.get(f"/rollouts/{rollout}").text.partition('class="timeline"')[2].partition("</ol>")[0]
+    assert timeline.count("<li>") == 1
+    assert "Was planned" in timeline
+
+
+def form(page: httpx.Response) -> dict[str, str]:
+    """The fields of the form as they stand."""
+    found = dict(re.findall(r'<input[^>]*? name="([^"]+)"[^>]*? value="([^"]*)"', page.text))
+    checked = re.findall(r'type="radio" name="([^"]+)" value="([^"]+)" checked', page.text)
+    return {**{n: v for n, v in found.items() if n != "consent"}, **dict(checked)}
+
+
+def test_the_form_makes_the_rollout_it_tells_of(api: httpx.Client, browser: httpx.Client) -> None:
+    model = fresh("model")
+    for _ in range(12):
+        added(api, hardware=model)
+    added(api, tags=[model])
+    release = released(api, hardware=model)
+    query = {"release": release, "target": f"hardware=={model},tag=={model}", "mode": "waves", "success": "75"}
+    page = browser.get("/rollouts/new", params=query)
+    assert page.status_code == 200
+    assert f'value="{release}"' in page.text
+    told = f"Brings {release.replace(':', ' ')} to 12 devices in 3 waves: 2, then 10, then all 12."
+    assert told in page.text
+    assert "1 other hardware" in page.text
+    typed = form(page)
+    part = browser.post("/rollouts/new/preview", data=typed)
+    assert told in part.text
+    assert "<main" not in part.text
+    answer = browser.post("/rollouts/new", data=typed)
+    assert answer.status_code == 303, answer.text
+    made = api.get(answer.headers["location"]).json()
+    assert (made["state"], made["size"]) == ("running", 12)
+    assert [wave["height"] for wave in made["waves"]] == [2, 10, 12]
+    assert (made["policy"]["success"], made["policy"]["error"]) == (0.75, 0.1)
+    again = browser.post("/rollouts/new", data=typed)
+    assert again.headers["location"] == answer.headers["location"], "the same form makes one rollout"
+    changed = browser.post("/rollouts/new", data={**typed, "name": "another"})
+    assert changed.status_code == 422
+
+
+def test_a_rollout_for_later(api: httpx.Client, browser: httpx.Client) -> None:
+    model = fresh("model")
+    added(api, hardware=model)
+    query = {"release": released(api, hardware=model), "target": f"hardware=={model}"}
+    typed = form(browser.get("/rollouts/new", params=query)) | {"when": "at", "start_at": "2126-05-01T04:00"}
+    made = api.get(browser.post("/rollouts/new", data=typed).headers["location"]).json()
+    assert (made["state"], made["start_at"]) == ("scheduled", "2126-05-01T04:00:00Z")
+    typed = form(browser.get("/rollouts/new", params=query)) | {"when": "plan", "window": "02:00/4h"}
+    made = api.get(browser.post("/rollouts/new", data=typed).headers["location"]).json()
+    assert (made["state"], made["policy"]["window"]) == ("planned", "02:00/4h UTC")
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "words"),
+    [
+        ("release", "nobody:1", "There is no release nobody 1"),
+        ("release", HOSTILE, "names no release"),
+        ("target", "tag=lab", "column 4"),
+        ("target", "id==nobody-at-all", "holds no device"),
+        ("success", "120", "between 0 and 1"),
+        ("name", HOSTILE * 9, "at most 200"),
+    ],
+)
+def test_what_was_typed_stays_and_what_is_wrong_is_told(
+    api: httpx.Client, browser: httpx.Client, field: str, text: str, words: str
+) -> None:
+    typed = {"release": released(api), "target": "id==*", "mode": "waves", "name": "kept", field: text}
+    page = browser.post("/rollouts/new", data=typed)
+    assert page.status_code == 422
+    said = page.text.partition(f'id="said-{field}"')[2].partition("</div>")[0]
+    assert words in said
+    assert HOSTILE not in page.text
+    assert field == "name" or 'value="kept"' in page.text
+
+
+def test_nothing_is_complained_of_before_it_is_typed(browser: httpx.Client) -> None:
+    assert 'class="wrong"' not in browser.get("/rollouts/new").text
+    part = browser.post("/rollouts/new/preview", data={"release": "", "target": "id==*"})
+    assert part.status_code == 200
+    assert 'class="wrong"' not in part.text
+    assert "the release decides" in part.text

@@ -1,0 +1,108 @@
+"""A rollout in words, and every state of a device in one group."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from otaru.analysis import classic
+from otaru.apps.console import rollout_words
+from otaru.apps.console.status import Tone
+from otaru.domain.deployment import State
+from otaru.domain.evidence import Tally, Verdict
+from otaru.domain.ids import ProductName, RolloutId, Version
+from otaru.domain.rollout import ClassicRule, OnError, Policy, Rollout, RolloutState, Share, Wave, WaveState, layout
+from otaru.services.control.rollouts import Intention, Preview, Progress
+
+NOW = datetime(2026, 11, 21, 13, 0, tzinfo=UTC)
+JUDGED = Policy(waves=(Share(2, False), Share(10, False)), rule=ClassicRule(0.8, 0.1))
+
+
+class Classic:
+    """The judge that Otaru has."""
+
+    def verdict(self, rollout: Rollout, wave: Wave, tally: Tally) -> Verdict:
+        del wave
+        return classic.verdict(rollout.policy.rule, tally)
+
+
+def rollout(state: RolloutState = RolloutState.RUNNING, policy: Policy = JUDGED, **more: object) -> Rollout:
+    made = Rollout(RolloutId(3), ProductName("app"), Version("2"), "id==*", state, policy, 7, NOW, 48)
+    return replace(made, waves=layout(policy, 48), started_at=NOW, **more)  # type: ignore[arg-type]
+
+
+def progress(of: Rollout, tallies: Mapping[int, Mapping[State, int]]) -> Progress:
+    return Progress(of, {wave: Tally(counts) for wave, counts in tallies.items()}, [])
+
+
+def test_every_state_is_in_one_group() -> None:
+    assert sorted(state for group in rollout_words.GROUPS for state in group.states) == sorted(State)
+
+
+def test_red_in_a_bar_is_what_the_list_counts_as_failed() -> None:
+    tally = Tally(dict.fromkeys(State, 1))
+    assert rollout_words.tones(tally)[Tone.FAILED] == tally.of(*rollout_words.BAD) == 4
+    assert sum(rollout_words.tones(tally).values()) == len(State)
+
+
+def test_a_wave_stands_against_its_thresholds() -> None:
+    counts = {0: {State.SUCCEEDED: 2}, 1: {State.SUCCEEDED: 5, State.FAILED: 1, State.SKIPPED: 1, State.OFFERED: 1}}
+    first, second, third = rollout_words.standings(progress(rollout(), counts), Classic())
+    assert (first.success, first.success_tone) == ("2 of 2 succeeded (needs 80 %)", Tone.DONE)
+    assert (first.error, first.error_tone) == ("0 of 2 failed (at most 10 %)", Tone.IDLE)
+    assert (second.success, second.success_tone) == ("5 of 7 succeeded (needs 80 %)", Tone.IDLE)
+    assert (second.error, second.error_tone) == ("1 of 7 failed (at most 10 %)", Tone.FAILED)
+    assert third.success_tone is third.error_tone is Tone.IDLE
+
+
+@pytest.mark.parametrize("state", RolloutState)
+def test_every_state_has_a_reason(state: RolloutState) -> None:
+    made = replace(rollout(state), ended_at=NOW, start_at=NOW)
+    assert rollout_words.why(progress(made, {0: {State.OFFERED: 2}}), Classic()).words
+    assert rollout_words.line(progress(made, {})).when in {"planned", "starts", "started", "ended"}
+
+
+def test_a_wave_that_is_watched_says_until_when() -> None:
+    policy = replace(JUDGED, observe=timedelta(minutes=30))
+    made = rollout(policy=policy)
+    waves = (replace(made.waves[0], state=WaveState.OBSERVING, complete_at=NOW), *made.waves[1:])
+    told = rollout_words.why(progress(replace(made, waves=waves), {0: {State.SUCCEEDED: 2}}), Classic())
+    assert (told.tone, told.at) == (Tone.TRIAL, NOW + timedelta(minutes=30))
+
+
+def test_resuming_says_whom_it_overrules() -> None:
+    made = rollout(RolloutState.PAUSED)
+    assert "goes on where it was" in rollout_words.resumed(made)
+    failed = replace(made.waves[0], state=WaveState.FAILED, reason="1 of 2 failed")
+    said = rollout_words.resumed(replace(made, waves=(failed, *made.waves[1:])))
+    assert "Wave 1 failed: 1 of 2 failed" in said
+    assert "wave 2 opens with 8 devices" in said
+
+
+def test_what_will_happen_in_sentences() -> None:
+    policy = replace(JUDGED, on_error=OnError.STOP, consent=True, expires_after=timedelta(days=30))
+    wanted = Intention(ProductName("greatfet-usb"), Version("2026.0.0"), "id==*", policy, start=True)
+    assert rollout_words.summary(wanted, Preview(48, {}, layout(policy, 48))) == [
+        "Brings greatfet-usb 2026.0.0 to 48 devices in 3 waves: 2, then 10, then all 48.",
+        "A wave passes when 80 % of its devices succeeded.",
+        "When more than 10 % failed, the rollout stops for good.",
+        "Each device or its owner is asked first.",
+        "Who is not reached 30 d after the start is skipped.",
+        "It starts at once.",
+    ]
+    simple = replace(wanted, policy=Policy(), start=False, start_at=datetime(2026, 11, 22, 4, tzinfo=UTC))
+    assert rollout_words.summary(simple, Preview(1, {}, layout(Policy(), 1))) == [
+        "Brings greatfet-usb 2026.0.0 to 1 device, at its next poll.",
+        "It starts by itself on 2026-11-22 at 04:00 UTC.",
+    ]
+
+
+def test_thresholds_are_told_as_they_were_written() -> None:
+    assert [rollout_words.percent(value) for value in (0.9, 0.995, 0.005, 1.0, 0.0)] == [
+        "90 %",
+        "99.5 %",
+        "0.5 %",
+        "100 %",
+        "0 %",
+    ]
