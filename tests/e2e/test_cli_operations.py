@@ -92,7 +92,7 @@ device reports d-1 1
 rollout watch 1 --until wave:1
 rollout create --release app:1.1 --target id==f-* --urgency soft --consent --on-error stop --start-at 2036-01-01T00:00:00Z
 rollout stop 1 --reason enough
-rollout create --release app:1.1 --target tag==nobody --start => 1
+rollout create --release app:1.1 --target tag==nobody --start => 3
 release deprecate app:1.1
 release withdraw app:1.1
 device decommission d-2 --yes
