@@ -3,7 +3,6 @@
 import stat
 import subprocess
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,7 @@ def signer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return make(tmp_path_factory.mktemp("signer"), kind)
 
 
-@settings(max_examples=20, deadline=timedelta(seconds=5), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=3000))
 def test_its_key_finds_its_signature_good_and_no_other(signer: Signer, data: bytes) -> None:
     made = Signature(signer.key.keyid, signer.sign(data).hex())
@@ -105,8 +104,7 @@ def test_a_keyring_keeps_each_tenant_s_keys(tmp_path: Path) -> None:
     for keyring in (ring, FolderKeyring(tmp_path / "keys")):
         assert set(keyring.of(ACME, both)) == {ours.key.keyid}
         assert keyring.of(RIVAL, both)[theirs.key.keyid].key == theirs.key
-    with pytest.raises(InvalidInputError):
-        ring.of(ACME, ["../" + theirs.key.keyid])
+    assert not ring.of(ACME, [f"../{RIVAL}/{theirs.key.keyid}", "", "x" * 10_000, "\0", "0" * 64])
     files = [path for path in (tmp_path / "keys").rglob("*") if path.is_file()]
     assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o600, 0o600]
     assert {stat.S_IMODE(path.parent.stat().st_mode) for path in files} == {0o700}

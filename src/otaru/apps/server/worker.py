@@ -31,8 +31,10 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
                 await step_due(world)
                 if cleaned is None or world.clock.now() - cleaned >= HOUSEKEEPING:
                     cleaned = world.clock.now()
-                    await _keep_fresh(world)
-                    await housekeep(world, timedelta(days=settings.events_retention_days))
+                    try:
+                        await _keep_fresh(world)
+                    finally:  # neither waits for the other to succeed
+                        await housekeep(world, timedelta(days=settings.events_retention_days))
             except OtaruError as error:
                 _log.warning("a round of work failed and is tried again: %s", error)
             except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged

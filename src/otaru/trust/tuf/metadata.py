@@ -117,10 +117,9 @@ def following(role: str, found: Metadata[T], now: datetime) -> Metadata[T]:
 
 
 def signed(found: Metadata[T], key_id: str, signature: bytes) -> Metadata[T]:
-    """With one more signature, over `found.signed_bytes`."""
-    after = deepcopy(found)
-    after.signatures[key_id] = Signature(key_id, signature.hex())
-    return after
+    """With one more signature, over `found.signed_bytes`. What is signed is shared: nobody changes it any more."""
+    signatures = found.signatures | {key_id: Signature(key_id, signature.hex())}
+    return Metadata(found.signed, signatures, found.unrecognized_fields)
 
 
 def signers_of(delegator: Root | Targets, role: str, found: AnyMetadata) -> tuple[set[str], set[str], int]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tuf.api.metadata import DelegatedRole
 
@@ -22,6 +22,7 @@ VERSIONS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,20}", fullmatch=True).
 FILES = st.text(min_size=1, max_size=40).filter(lambda t: "/" not in t)
 
 
+@settings(deadline=None)
 @given(PRODUCTS, CHANNELS, PRODUCTS, CHANNELS)
 def test_a_role_is_of_one_product_and_channel(p: ProductName, c: str, other: ProductName, d: str) -> None:
     assert product_of(role_of(p, c)) == (p, c)
@@ -29,6 +30,7 @@ def test_a_role_is_of_one_product_and_channel(p: ProductName, c: str, other: Pro
     assert quote(role_of(p, c), safe="") == role_of(p, c)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_what_is_no_role_is_refused(text: str) -> None:
     for name in (text, f"product.{text}", f"product.{text}.stable", f"product.app.{text}"):
@@ -46,6 +48,7 @@ def test_channels(channel: str) -> None:
         role_of(ProductName("app"), channel)
 
 
+@settings(deadline=None)
 @given(PRODUCTS, CHANNELS, VERSIONS, FILES, st.sampled_from(["", "deadbeef"]), PRODUCTS, CHANNELS)
 def test_a_path_is_its_role_s_own_and_needs_no_quoting(
     p: ProductName, c: str, v: Version, name: str, apart: str, other: ProductName, d: str

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tuf.api.metadata import Metadata, Role, SuccinctRoles, Targets
 
@@ -289,6 +289,7 @@ def test_what_is_due() -> None:
     assert [d.role for d in late if d.expired] == ["timestamp", "snapshot", APP, "root", "targets"]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_metadata(data: bytes) -> None:
     with pytest.raises(errors.MetadataFormError):
@@ -301,6 +302,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_metadata_with_anything_in_a_place_is_refused_or_unchanged(data: st.DataObject) -> None:
     """Whatever stands in any place of good metadata, it is refused by one of our errors, or is what was signed."""
@@ -321,6 +323,7 @@ def test_metadata_with_anything_in_a_place_is_refused_or_unchanged(data: st.Data
         assert after.of(role).signed == good.signed  # type: ignore[union-attr]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([*ROOTS, "mallory", "online"]), unique=True), st.integers(1, 3))
 def test_a_threshold_is_reached_by_so_many_different_keys(names: list[str], threshold: int) -> None:
     made = first()
