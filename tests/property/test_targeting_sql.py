@@ -69,6 +69,7 @@ def test_a_query_means_the_same_everywhere(
     few: int,
 ) -> None:
     fleet, asked = case
+    monkeypatch.setattr(targeting, "UNEVEN", 1)
     monkeypatch.setattr(targeting, "FEW", few)  # so that small fleets go all ways that large ones do
     for name, connection in connections.items():
         with connection.begin() as transaction:

@@ -81,6 +81,11 @@ def ordered(part: Query) -> bool:
             return False
 
 
+def uneven(part: Query) -> bool:
+    """Whether its devices may all stand at one end of the ids, or few of those listed be meant."""
+    return part.field is Field.CREATED if isinstance(part, Timed) else not whole(part)
+
+
 def ordered_when_many(part: Query) -> bool:
     """Whether another index lists them in the order of ids, and more of them."""
     return (
@@ -172,9 +177,10 @@ def stands(tenant: TenantId, meant: Collection[State | None]) -> ColumnElement[b
         .correlate(device)
         .scalar_subquery()
     )
-    return and_(
-        _IN_SERVICE, func.coalesce(newest, standing.IDLE).in_(sorted(state or standing.IDLE for state in meant))
-    )
+    among = func.coalesce(newest, standing.IDLE).in_(sorted(state or standing.IDLE for state in meant))
+    # Who has an action is not idle: that is seen without looking further.
+    untold = device.c.last_action == 0 if set(meant) == {None} else true()
+    return and_(_IN_SERVICE, untold, among)
 
 
 def compared(column: Column[datetime], timed: Timed) -> ColumnElement[bool]:

@@ -21,6 +21,8 @@ from otaru.domain.targeting import And, Field, Known, Not, Or, Query, Term, Time
 
 FEW = 10_000
 """Up to so many devices, a set is fetched whole and sorted; above, only an index that is in the order of ids is read."""
+UNEVEN = 10
+"""… and up to so many times more where to look through all devices in the order of ids might take longest."""
 
 
 class _Form(Enum):
@@ -30,7 +32,7 @@ class _Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Leader:
-    """The part of an `and` whose index is read; `many` where it lists FEW devices or more."""
+    """The part of an `and` whose index is read; `many` where it lists too many devices to sort them."""
 
     part: Term | Timed
     many: bool = False
@@ -112,18 +114,24 @@ def _leader(session: Session, tenant: TenantId, parts: Sequence[Term | Timed]) -
         return None
     if len(parts) == 1 and listing.ordered(parts[0]):
         return _Leader(parts[0])
-    sized = [(_size(session, tenant, part), part) for part in parts]
+    sized = [(_size(session, tenant, part, _few(part)), part) for part in parts]
     allowed = [
-        (size, part) for size, part in sized if size < FEW or listing.ordered(part) or listing.ordered_when_many(part)
+        (size, part)
+        for size, part in sized
+        if size < _few(part) or listing.ordered(part) or listing.ordered_when_many(part)
     ]
     if not allowed:
         return None
     size, part = min(allowed, key=lambda pair: pair[0])
-    return _Leader(part, many=size >= FEW)
+    return _Leader(part, many=size >= _few(part))
 
 
-def _size(session: Session, tenant: TenantId, part: Term | Timed) -> int:
-    few = listing.listed(session, tenant, part).limit(FEW).subquery()
+def _few(part: Term | Timed) -> int:
+    return FEW * UNEVEN if listing.uneven(part) else FEW
+
+
+def _size(session: Session, tenant: TenantId, part: Term | Timed, most: int) -> int:
+    few = listing.listed(session, tenant, part).limit(most).subquery()
     return session.connection.execute(select(func.count()).select_from(few)).scalar_one()
 
 

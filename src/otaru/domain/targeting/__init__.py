@@ -14,7 +14,7 @@ stands (`domain.standing`); who is decommissioned stands nowhere. Fields and ope
 """
 
 from otaru.domain.targeting.fields import FIELDS, About, Kind
-from otaru.domain.targeting.parse import MAX_DEPTH, MAX_LENGTH, MAX_TERMS, parse
+from otaru.domain.targeting.parse import MAX_DEPTH, MAX_LENGTH, MAX_TERMS, parse, quoted
 from otaru.domain.targeting.tree import (
     And,
     Facts,
@@ -51,5 +51,6 @@ __all__ = [
     "lifecycles_meant",
     "matches",
     "parse",
+    "quoted",
     "states_meant",
 ]

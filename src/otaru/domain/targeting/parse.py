@@ -40,6 +40,7 @@ _WORDS = {
     "$END": "the end",
 }
 _QUOTED = re.compile(r"""'(\\.|[^'\\])*'|"(\\.|[^"\\])*\"""", re.DOTALL)
+_PLAIN = re.compile(r"[\w.:+/@-]+", re.ASCII)
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 """What no database takes as text: NUL, and halves of surrogate pairs."""
 
@@ -246,6 +247,13 @@ def _selector(token: Token) -> tuple[Field, str]:
     if dot or field not in set(Field):
         raise QuerySyntaxError(f"{shown!r} is not a selector", hint=_SELECTORS, column=_place(token))
     return Field(field), ""
+
+
+def quoted(value: str) -> str:
+    """A value as a query holds it, with none of its signs read as the language's own."""
+    if _PLAIN.fullmatch(value):
+        return value
+    return "'{}'".format(re.sub(r"[\\*']", r"\\\g<0>", value))
 
 
 def _quoted(text: str) -> list[str]:

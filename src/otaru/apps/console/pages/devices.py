@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from otaru.apps.console.call import Call
 from otaru.apps.console.rendering import link
-from otaru.domain import ids, targeting
+from otaru.domain import fleet, ids, targeting
 from otaru.domain.device import Lifecycle
 from otaru.domain.ids import DeviceId
-from otaru.domain.targeting import Field, Or
+from otaru.domain.targeting import Field, Or, quoted
 from otaru.errors import InvalidInputError, QuerySyntaxError
 from otaru.services.control import completion, survey
 from otaru.services.control.completion import Known
@@ -23,9 +23,11 @@ QUICK_S = 0.05
 _SHOWN = 34
 """Characters of a wrong query that are shown around the wrong place: what a phone has room for."""
 
-_WAITING = (
-    (f"lifecycle=={Lifecycle.PENDING}", "Waiting to be accepted"),
-    (f"lifecycle=={Lifecycle.QUARANTINED}", "Quarantined"),
+_STANDING = (
+    (fleet.FAILED, "Failed"),
+    (fleet.TO_ACCEPT, "Waiting to be accepted"),
+    (fleet.AWAITING, "Awaiting consent"),
+    (fleet.QUARANTINED, "Quarantined"),
     (f"lifecycle=={Lifecycle.DECOMMISSIONED}", "Decommissioned"),
 )
 
@@ -119,9 +121,9 @@ def _values(known: Sequence[Known], field: Field) -> Sequence[str]:
 
 def _chips(query: str, known: Sequence[Known], now: datetime) -> Sequence[Chip]:
     models, tags = _values(known, Field.HARDWARE), _values(known, Field.TAG)
-    asked = [(f"hardware=={_value(model)}", model) for model in models] if len(models) > 1 else []
-    asked += [(f"tag=={_value(tag)}", tag) for tag in tags]
-    return [_chip(_conjuncts(query, now), term, words) for term, words in (*_WAITING, *asked)]
+    asked = [(f"hardware=={quoted(model)}", model) for model in models] if len(models) > 1 else []
+    asked += [(f"tag=={quoted(tag)}", tag) for tag in tags]
+    return [_chip(_conjuncts(query, now), term, words) for term, words in (*_STANDING, *asked)]
 
 
 def _chip(terms: Sequence[str], term: str, words: str) -> Chip:
@@ -144,8 +146,8 @@ def _conjuncts(query: str, now: datetime) -> list[str]:
 
 def _examples(known: Sequence[Known]) -> Sequence[tuple[str, str]]:
     """Questions in the language, in words of this fleet."""
-    model = next(map(_value, _values(known, Field.HARDWARE)), "rpi4")
-    tag, other = [*map(_value, _values(known, Field.TAG)[:2]), "lab", "beta"][:2]
+    model = next(map(quoted, _values(known, Field.HARDWARE)), "rpi4")
+    tag, other = [*map(quoted, _values(known, Field.TAG)[:2]), "lab", "beta"][:2]
     fact, region = _first(known, Field.ATTRIBUTE, "attr.region", "eu-1")
     runs, version = _first(known, Field.INSTALLED, "installed.app", "1.0.0")
     return (
@@ -165,11 +167,4 @@ def _examples(known: Sequence[Known]) -> Sequence[tuple[str, str]]:
 def _first(known: Sequence[Known], field: Field, selector: str, value: str) -> tuple[str, str]:
     """A name of this fleet with a value of it, or else an example."""
     found = next((one for one in known if one.about.field is field and one.values), None)
-    return (selector, value) if found is None else (found.selector, _value(found.values[0]))
-
-
-def _value(name: str) -> str:
-    """A name as a value of the language."""
-    if name and all(sign.isalnum() or sign in "._-+/" for sign in name):
-        return name
-    return "'{}'".format("".join(f"\\{sign}" if sign in "'\\*" else sign for sign in name))
+    return (selector, value) if found is None else (found.selector, quoted(found.values[0]))
