@@ -28,6 +28,8 @@ UNEVEN = 10
 class _Form(Enum):
     SET = "set"
     PROBE = "probe"
+    JOIN = "join"
+    """A probe that PostgreSQL's planner makes a join of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class _Leader:
 
 def condition(session: Session, tenant: TenantId, query: Query) -> ColumnElement[bool]:
     """Which rows of `device` match, for statements that want all of them."""
-    # PostgreSQL's planner makes a join of a probe, but under an `or` it has no good way to keep a large set.
-    return _condition(session, tenant, query, _Form.PROBE if session.postgres else _Form.SET)
+    # Under an `or` PostgreSQL has no good way to keep a large set.
+    return _condition(session, tenant, query, _Form.JOIN if session.postgres else _Form.SET)
 
 
 def page(session: Session, tenant: TenantId, query: Query | None, after: str, limit: int) -> Select[tuple[str]]:
@@ -159,9 +161,10 @@ def _stands(session: Session, tenant: TenantId, term: Term, form: _Form) -> Colu
     if form is _Form.SET and listing.whole(term):
         return _listed(session, tenant, term, form)
     probe = listing.stands(tenant, states_meant(term))
-    if form is _Form.SET and listing.indexed(term):
-        return and_(_listed(session, tenant, term, form), probe)
-    return probe
+    if form is _Form.PROBE or listing.whole(term) or not listing.indexed(term):
+        return probe
+    # More are listed than are meant: only they are asked.
+    return and_(_listed(session, tenant, term, _Form.SET), probe)
 
 
 def _listed(session: Session, tenant: TenantId, part: Term | Timed | Known, form: _Form) -> ColumnElement[bool]:

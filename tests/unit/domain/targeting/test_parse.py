@@ -108,6 +108,7 @@ def test_a_query_is_read(text: str, query: Query) -> None:
         ("not id==a", 5, "wants an operator"),
         ("id==a not(id==b)", 7, "wants"),
         ("id==a andid==b", 7, "wants"),
+        ("id==a and", 10, "wants `(` or a selector"),
         ("id<3", 3, "no order"),
         ("attr.x=ge=3", 7, "no order"),
         ("created==2026-05-01", 8, "created is a time"),

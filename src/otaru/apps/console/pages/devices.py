@@ -147,7 +147,8 @@ def _conjuncts(query: str, now: datetime) -> list[str]:
 def _examples(known: Sequence[Known]) -> Sequence[tuple[str, str]]:
     """Questions in the language, in words of this fleet."""
     model = next(map(quoted, _values(known, Field.HARDWARE)), "rpi4")
-    tag, other = [*map(quoted, _values(known, Field.TAG)[:2]), "lab", "beta"][:2]
+    tags = list(map(quoted, _values(known, Field.TAG)[:2]))
+    tag, other = [*tags, *(example for example in ("lab", "beta") if example not in tags)][:2]
     fact, region = _first(known, Field.ATTRIBUTE, "attr.region", "eu-1")
     runs, version = _first(known, Field.INSTALLED, "installed.app", "1.0.0")
     return (
