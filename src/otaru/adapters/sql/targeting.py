@@ -23,6 +23,8 @@ FEW = 10_000
 """Up to so many devices, a set is fetched whole and sorted; above, only an index that is in the order of ids is read."""
 UNEVEN = 10
 """… and up to so many times more where to look through all devices in the order of ids might take longest."""
+_SAMPLE = 100
+"""So many of a long list tell how dense it is."""
 
 
 class _Form(Enum):
@@ -71,7 +73,7 @@ def _alternatives(query: Query) -> Iterator[Query]:
 def _arm(session: Session, tenant: TenantId, query: Query, after: str, limit: int) -> Select[tuple[str]]:
     """One alternative, led by the part whose index leaves the fewest devices to look at."""
     parts = query.parts if isinstance(query, And) else (query,)
-    leader = _leader(session, tenant, [part for part in parts if isinstance(part, Term | Timed)])
+    leader = _leader(session, tenant, [part for part in parts if isinstance(part, Term | Timed)], after)
     asked = [part for part in parts if leader is None or part is not leader.part or not listing.whole(part)]
     rest = and_(true(), *(_condition(session, tenant, part, _Form.PROBE) for part in asked))
     above = device.c.device > after
@@ -109,23 +111,28 @@ def _ids_from(session: Session, term: Term, after: str) -> ColumnElement[bool]:
     return and_(bound, *beneath(device.c.device, first), *like(session, device.c.device, term.pieces))
 
 
-def _leader(session: Session, tenant: TenantId, parts: Sequence[Term | Timed]) -> _Leader | None:
-    """The part whose index lists the fewest devices, counted to FEW; none where all are many and in another order."""
+def _leader(session: Session, tenant: TenantId, parts: Sequence[Term | Timed], after: str) -> _Leader | None:
+    """The part whose index lists the fewest devices, counted to FEW; none where all are many and in another order.
+
+    Of several that list many, it is the one that lists the fewest right behind `after`.
+    """
     parts = [part for part in parts if listing.indexed(part)]
-    if not parts:
-        return None
     if len(parts) == 1 and listing.ordered(parts[0]):
         return _Leader(parts[0])
     sized = [(_size(session, tenant, part, _few(part)), part) for part in parts]
-    allowed = [
-        (size, part)
-        for size, part in sized
-        if size < _few(part) or listing.ordered(part) or listing.ordered_when_many(part)
-    ]
-    if not allowed:
-        return None
-    size, part = min(allowed, key=lambda pair: pair[0])
-    return _Leader(part, many=size >= _few(part))
+    if few := [(size, part) for size, part in sized if size < _few(part)]:
+        return _Leader(min(few, key=lambda pair: pair[0])[1])
+    many = [_Leader(part, many=True) for part in parts if listing.ordered(part) or listing.ordered_when_many(part)]
+    return max(many, key=lambda leader: _reach(session, tenant, leader, after), default=None)
+
+
+def _reach(session: Session, tenant: TenantId, leader: _Leader, after: str) -> tuple[bool, str]:
+    """How far the next _SAMPLE devices of a part go: whether to the end, and else to which id."""
+    listed = listing.listed(session, tenant, leader.part, many=True)
+    (key,) = listed.selected_columns
+    last = listed.where(key > after).order_by(key).offset(_SAMPLE - 1).limit(1)
+    found = session.connection.execute(last).scalar_one_or_none()
+    return found is None, "" if found is None else str(found)
 
 
 def _few(part: Term | Timed) -> int:
