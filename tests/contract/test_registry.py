@@ -308,7 +308,7 @@ def add_rollout(tx: Tx, params: Sequence[Rollout]) -> list[int]:
         tx.blobs.add(ACME, RELEASE.artifacts[0].blob, NOW)
         tx.releases.add(ACME, RELEASE)
         tx.rollouts.add(ACME, rollout)
-        sizes.append(tx.rollouts.enlist(ACME, rollout, parse(rollout.target), RELEASE))
+        sizes.append(tx.rollouts.enlist(ACME, rollout, parse(rollout.target, NOW), RELEASE))
         tx.rollouts.assign_waves(ACME, rollout.id, rollout.waves)
         tx.events.add([happening(str(rollout.id), Kind.ROLLOUT_CREATED)])
     return sizes

@@ -125,7 +125,7 @@ class Shelf:
 
     def launch(self, tenant: TenantId, rollout: Rollout, release: Release) -> Rollout:
         """Plan a rollout as a service does; with every wave still pending."""
-        size = self.rollouts.enlist(tenant, rollout, parse(rollout.target), release)
+        size = self.rollouts.enlist(tenant, rollout, parse(rollout.target, NOW), release)
         rollout = replace(rollout, size=size, waves=layout(rollout.policy, size))
         self.rollouts.add(tenant, rollout)
         self.rollouts.assign_waves(tenant, rollout.id, rollout.waves)

@@ -31,6 +31,8 @@ from otaru.domain.device import (
 from otaru.domain.ids import DeviceId, Version
 from otaru.domain.offer import Rule
 from otaru.domain.rollout import Rollout
+from otaru.domain.targeting import Kind
+from otaru.services.control.completion import Known
 from otaru.services.control.devices import MAX_BATCH, Added, Batch, Change, NewDevice
 from otaru.services.control.survey import Because, Shown
 
@@ -52,6 +54,35 @@ _EXAMPLE: dict[str, Any] = {
 
 def _versions(installed: Mapping[str, str]) -> dict[str, Version]:
     return {component: Version(version) for component, version in installed.items()}
+
+
+class FieldOut(Out):
+    """A field of the target language, and what this fleet has in it."""
+
+    field: Annotated[str, Field(description="As it is written: `id`, `attr.region`.", examples=["attr.region"])]
+    kind: Kind
+    operators: Annotated[list[str], Field(examples=[["==", "!=", "=in=", "=out=", "=null="]])]
+    values: Annotated[list[str], Field(description="The first ones, sorted.")]
+    complete: Annotated[bool, Field(description="Whether these are all values that there are.")]
+    help: str
+
+    @classmethod
+    def of(cls, known: Known) -> "FieldOut":
+        """As it is known."""
+        return cls(
+            field=known.selector,
+            kind=known.about.kind,
+            operators=list(known.about.operators),
+            values=list(known.values),
+            complete=known.complete,
+            help=known.about.help,
+        )
+
+
+class FieldsOut(Out):
+    """What a target can ask for."""
+
+    items: list[FieldOut]
 
 
 class DeviceIn(Body):
