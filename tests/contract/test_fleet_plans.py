@@ -231,13 +231,13 @@ def test_what_the_planner_is_told_comes_back_after_it_was_lost(sqlite_databases:
     ],
 )
 def test_a_field_is_found_by_its_index(shelf: Shelf, text: str, index: str) -> None:
-    with plans_of(shelf.session.connection) as plans:
+    with plans_of(shelf.session) as plans:
         shelf.devices.page(HERE, parse(text, NOW), DEV, 9)
     assert any(index in plan for plan in plans if "LIMIT" in plan), plans
 
 
 def test_contacts_are_looked_up_one_by_one(shelf: Shelf) -> None:
-    with plans_of(shelf.session.connection) as plans:
+    with plans_of(shelf.session) as plans:
         shelf.devices.contacts([(HERE, DEV, NOW, "a")])
     (hour,) = [plan for plan in plans if "UPDATE device_contact" in plan]
     assert "SEARCH device_contact USING PRIMARY KEY (tenant=? AND device=?)" in hour
