@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse
 
 from otaru.apps.console.files import address_of
 from otaru.apps.console.status import look
+from otaru.domain.targeting import quoted
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -55,7 +56,15 @@ def environment() -> Environment:
         auto_reload=False,
         finalize=_seen,
     )
-    made.filters |= {"number": number, "share": share, "size": size, "ago": ago, "span": span, "segment": segment}
+    made.filters |= {
+        "number": number,
+        "share": share,
+        "size": size,
+        "ago": ago,
+        "span": span,
+        "segment": segment,
+        "quoted": quoted,
+    }
     made.globals |= {"look": look, "static": address_of, "link": link}
     return made
 

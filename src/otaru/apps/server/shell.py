@@ -18,6 +18,7 @@ from otaru.apps.server.problems import Headers, problem, problem_page
 from otaru.errors import NotFoundError, OtaruError
 
 _log = logging.getLogger("otaru.server")
+_READING = frozenset({"GET", "HEAD"})
 _ids = itertools.count(1)
 _RUN = secrets.token_hex(3)
 
@@ -33,11 +34,11 @@ class Shell:
     tuf: App
     local_admin: bool = False
     poll: Callable[[Scope], Whole | None] | None = None
-    """Answers GET requests for which nobody has to be waited for."""
+    """Answers GET and HEAD requests for which nobody has to be waited for."""
 
     def at_once(self, scope: Scope) -> Whole | None:
-        """The answer to a poll that takes no waiting (`http.Protocol`); None where the request goes the usual way."""
-        return None if self.poll is None or scope["method"] != "GET" else self.poll(scope)
+        """The answer to what takes no waiting (`http.Protocol`); None where the request goes the usual way."""
+        return None if self.poll is None or scope["method"] not in _READING else self.poll(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
