@@ -17,6 +17,7 @@ from otaru.domain.device import LIFECYCLE, Lifecycle, LifecycleEvent
 from otaru.domain.events import START
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId
 from otaru.domain.offer import Rule
+from otaru.domain.rollout import RolloutState
 from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, OtaruError
 from otaru.services.control import devices, rollouts, survey
 
@@ -87,6 +88,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
     shown = await survey.device(call.world, call.tenant, name)
     answers = await survey.why(call.world, call.tenant, name)
     history = [deployment for deployment, _ in shown.history]
+    turn = next((r for d, r in shown.history if d.state is State.SCHEDULED and r.state is RolloutState.RUNNING), None)
     busy = next((deployment for deployment in history if deployment.state in OPEN), None)
     return await call.show(
         "device.html",
@@ -102,6 +104,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         timeline=await _timeline(call, name, history),
         may={str(event) for event in LIFECYCLE.allowed(shown.device.lifecycle)},
         busy=busy,
+        turn=turn.id if turn is not None and shown.device.lifecycle is Lifecycle.ACTIVE else None,
         stuck=busy is not None and busy.state is State.CANCELLING,
         cancellable=busy is not None
         and (busy.state is State.CANCELLING or DEPLOYMENT.next(busy.state, DeploymentEvent.CANCEL) is not None),
