@@ -137,6 +137,8 @@ def test_what_went_wrong_is_a_page_for_people_and_a_problem_for_programs(served:
         assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
         assert "There is no such page" in page.text or "there is no such page" in page.text
         assert "<b>here" not in page.text
+        assert all(f'href="{way}"' in page.text for way in ("/", "/devices", "/releases", "/rollouts"))
+        assert "Log in as" not in page.text, "that would change nothing"
         part = visitor.get("/nothing", headers={"HX-Request": "true"})
         assert part.text.startswith("there is no such page")
         problem(visitor.get("/nothing", headers={"Accept": "*/*"}), 404, "not_found")
