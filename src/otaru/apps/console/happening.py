@@ -133,8 +133,8 @@ def _subject(what: Happening) -> Thing:
             address = f"/releases/{quote(product, safe='')}/{quote(version, safe='')}"
             return Thing(f"Release {product} {version}", address)
         case "token":
-            label, of = _text(what, "label"), _text(what, "token")
-            name = _quoted(label) if label or not of else f" of token {_short(of)}"
+            label, token = _text(what, "label"), _text(what, "token")
+            name = _quoted(label) if label or not token else f" of token {_short(token)}"
             return Thing(_TOKENS.get(_text(what, "kind"), "Token") + name)
         case "metadata":
             return Thing(f"Role {what.subject}")
