@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -206,7 +207,8 @@ def test_a_field_is_found_by_its_index(shelf: Shelf, text: str, index: str) -> N
 
 
 def test_contacts_are_looked_up_one_by_one(shelf: Shelf) -> None:
+    shelf.devices.contacts([(HERE, DEV, NOW, "a")])
     with plans_of(shelf.session.connection) as plans:
-        shelf.devices.contacts([(HERE, DEV, NOW, "a")])
+        shelf.devices.contacts([(HERE, DEV, NOW + timedelta(hours=1), "a")])
     (hour,) = [plan for plan in plans if "UPDATE device_contact" in plan]
     assert "SEARCH device_contact USING PRIMARY KEY (tenant=? AND device=?)" in hour
