@@ -124,6 +124,18 @@ def _contact(shelf: Shelf, tenant: TenantId) -> tuple[object, object]:
     return device.last_contact, device.address
 
 
+def test_who_is_heard_of_again_is_no_longer_silent(shelf: Shelf) -> None:
+    shelf.devices.add(HERE, [(a_device("dev-1"), b"h"), (a_device("dev-2"), b"h"), (a_device("dev-3"), b"h")])
+    for hours in (-200, -199.9, -1, 0):
+        shelf.devices.contacts([(HERE, DeviceId("dev-1"), later(hours * 3600), "")])
+    shelf.devices.contacts([(HERE, DeviceId("dev-2"), later(-200 * 3600), "")])
+    silent, heard = (parse(f"last_contact={relation}=-P7D", NOW) for relation in ("lt", "ge"))
+    assert [d.id for d in shelf.devices.page(HERE, silent, None, 9)] == ["dev-2"]
+    assert [d.id for d in shelf.devices.page(HERE, heard, None, 9)] == ["dev-1"]
+    stored = shelf.session.connection.exec_driver_sql("SELECT hour, last_contact / 3600000000 FROM device_contact")
+    assert all(hour == of for hour, of in stored)
+
+
 def test_pages_are_complete_and_without_duplicates(shelf: Shelf) -> None:
     devices = [
         a_device(f"dev-{n:03}", tags=("odd",) if n % 2 else ("even", "odd"), attributes={"n": str(n % 7)})

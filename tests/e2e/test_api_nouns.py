@@ -98,7 +98,7 @@ class TestDevices:
 
     def test_what_can_be_asked_for_is_told(self, api: httpx.Client) -> None:
         added(api, hardware="asked:z9", attributes={"asked.for": "it"})
-        fields = {field["field"]: field for field in api.get("/devices/fields", params={"values": 100}).json()["items"]}
+        fields = {field["field"]: field for field in api.get("/fleet/fields", params={"values": 100}).json()["items"]}
         assert fields["attr.asked.for"] == {
             "field": "attr.asked.for",
             "kind": "text",
@@ -109,7 +109,7 @@ class TestDevices:
         }
         assert "z9" in fields["revision"]["values"]
         assert fields["last_contact"]["operators"] == ["=lt=", "=le=", "=gt=", "=ge=", "=null="]
-        assert api.get("/devices/fields", params={"values": 0}).status_code == 400
+        assert api.get("/fleet/fields", params={"values": 0}).status_code == 400
 
     def test_devices_are_found_by_where_they_stand(self, api: httpx.Client) -> None:
         device = added(api)

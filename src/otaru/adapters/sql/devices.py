@@ -270,8 +270,8 @@ class SqlDevices:
             if known is None or at >= known[0]:
                 newest[tenant, device] = (at, address)
         rows = [(*key, micros(at), address) for key, (at, address) in sorted(newest.items())]
-        fleet.move_contacts(self._session, [row[:3] for row in rows])
-        run_keyed(self._session, _CONTACTS, rows, _CONTACT_HOUR)
+        if fleet.move_contacts(self._session, [row[:3] for row in rows]):
+            run_keyed(self._session, _CONTACTS, rows, _CONTACT_HOUR)
         run_keyed(self._session, _CONTACTS, rows, _CONTACT)
 
     def page(self, tenant: TenantId, query: Query | None, after: DeviceId | None, limit: int) -> list[Device]:

@@ -208,14 +208,20 @@ def move_components(session: Session, tenant: TenantId, moves: Mapping[tuple[int
     )
 
 
-def move_contacts(session: Session, newest: Sequence[tuple[TenantId, DeviceId, int]]) -> None:
-    """Count who is about to be heard of in another hour than before; `newest` are stored times, each device once."""
+def move_contacts(session: Session, newest: Sequence[tuple[TenantId, DeviceId, int]]) -> bool:
+    """Count who is about to be heard of in another hour than before; `newest` are stored times, each device once.
+
+    Whether there is anybody in service who was heard of in an earlier hour.
+    """
     moves: Counter[tuple[TenantId, int]] = Counter()
+    again = False
     for tenant, before, after, devices in fetch_keyed(session, _CONTACTED, newest, _NEW_HOURS):
         moves[tenant, after] += devices
         if before is not None:
+            again = True
             moves[tenant, before] -= devices
     count_contacts(session, moves)
+    return again
 
 
 def count_contacts(session: Session, moves: Mapping[tuple[TenantId, int], int]) -> None:

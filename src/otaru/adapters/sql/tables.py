@@ -147,7 +147,7 @@ device_contact = Table(
     _col("last_contact", Instant),
     _col("address"),
     # The hour of the last contact, since 1970: an index of it moves once an hour, where one of the time moves at each poll.
-    # 0 where a program before revision 0005 wrote the row: never later than the hour.
+    # 0 where a program before revision 0006 wrote the row: never later than the hour.
     _col("hour", Integer, server_default=text("0")),
     Index("ix_device_contact_hour", "tenant", "hour", "device"),
     sqlite_with_rowid=False,

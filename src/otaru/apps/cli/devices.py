@@ -91,7 +91,7 @@ def fields(
     api: Api, printer: Printer, values: Annotated[int, typer.Option(min=1, max=100, help="Values of each.")] = 8
 ) -> None:
     """List what a query can ask for: fields, operators, values that there are."""
-    known = api.get("/devices/fields", values=values)
+    known = api.get("/fleet/fields", values=values)
     columns = (
         field("Field"),
         ("Operators", lambda f: " ".join(f["operators"])),
