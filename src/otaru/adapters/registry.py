@@ -282,6 +282,7 @@ class StoreRegistry:
             entry.subject,
             hardware=self._shared(entry.subject.hardware),
             installed=self._shared(entry.subject.installed),
+            counters=self._shared(entry.subject.counters),
         )
         devices[subject.id] = _Kept(
             subject,
@@ -324,7 +325,7 @@ class StoreRegistry:
             if (shelf := self._shelves.get(what.tenant)) is not None:
                 shelf.tenant = None
             self._flights.pop(_Key(what.tenant, "tenant", None), None)
-        elif topic == "release":
+        elif topic in {"release", "product"}:
             if (shelf := self._shelves.get(what.tenant)) is not None:
                 shelf.plans.clear()
             self._disown(what.tenant, "plan")

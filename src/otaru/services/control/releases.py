@@ -7,10 +7,11 @@ from datetime import datetime
 from otaru.domain.device import Hardware
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ProductName, Sha256, TenantId, Version
-from otaru.domain.release import MAX_NOTES, RELEASE, Artifact, Release, ReleaseEvent, ReleaseState, admit
+from otaru.domain.release import MAX_NOTES, RELEASE, Artifact, Release, ReleaseEvent, ReleaseState
+from otaru.domain.terms import NO_TERMS, Terms, UpdateType
 from otaru.errors import AlreadyExistsError, InvalidStateError, NotFoundError, PreconditionFailedError, TooLargeError
 from otaru.ports.store import Tx, one
-from otaru.services.control import rollouts
+from otaru.services.control import products, rollouts
 from otaru.services.control.world import Actor, World
 
 PERSONS = frozenset({ReleaseEvent.PUBLISH, ReleaseEvent.DEPRECATE, ReleaseEvent.WITHDRAW})
@@ -36,6 +37,7 @@ class NewRelease:
     parts: Sequence[Part]
     notes: str = ""
     publish: bool = True
+    terms: Terms = NO_TERMS
 
 
 async def create(world: World, tenant: TenantId, actor: Actor, new: NewRelease) -> Release:
@@ -44,7 +46,7 @@ async def create(world: World, tenant: TenantId, actor: Actor, new: NewRelease) 
     Asked again for the very same, it answers the release that is there.
 
     Raises:
-        InvalidInputError: what `domain.release.admit` says.
+        InvalidInputError: what `domain.release.admit` says, or a requirement names a product where a component is meant.
         NotFoundError: bytes have not been uploaded to this tenant.
         AlreadyExistsError: there is this version, made of something else or in another state.
         TooLargeError: the notes are too long.
@@ -97,6 +99,19 @@ async def page(
     return await world.store.read(lambda tx: tx.releases.page(tenant, product, after, limit))
 
 
+async def ranked(
+    world: World,
+    tenant: TenantId,
+    product: ProductName | None,
+    after: tuple[ProductName, Version] | None,
+    limit: int,
+    channel: str | None = None,
+    type_: UpdateType | None = None,
+) -> list[Release]:
+    """Releases by product, newest version first in its order."""
+    return await world.store.read(lambda tx: tx.releases.ranked(tenant, product, after, limit, channel, type_))
+
+
 async def newest(world: World, tenant: TenantId, states: Collection[ReleaseState], limit: int) -> list[Release]:
     """Releases in one of `states`, those published last first."""
     return await world.store.read(lambda tx: tx.releases.newest(tenant, states, limit))
@@ -126,13 +141,6 @@ async def lines(
     return await world.store.read(look)
 
 
-async def products(
-    world: World, tenant: TenantId, after: ProductName | None, limit: int
-) -> list[tuple[ProductName, datetime, int]]:
-    """Products by name: with time of making and number of releases."""
-    return await world.store.read(lambda tx: tx.releases.products(tenant, after, limit))
-
-
 def allowed(release: Release) -> list[str]:
     """The orders that a person may give for a release now."""
     return [str(e) for e in RELEASE.allowed(release.state) if e in PERSONS]
@@ -142,8 +150,7 @@ def allowed(release: Release) -> list[str]:
 def _create(tx: Tx, asked: tuple[TenantId, Actor, NewRelease, datetime]) -> Release:
     tenant, actor, new, now = asked
     artifacts = tuple(a for part in new.parts for a in _artifacts(tx, tenant, part))
-    admit(artifacts)
-    release = Release(new.product, new.version, ReleaseState.DRAFT, artifacts, now, notes=new.notes)
+    release = products.drafted(tx, tenant, (new.product, new.version), artifacts, new.terms, new.notes, now)
     if new.publish:
         release = _after(release, ReleaseEvent.PUBLISH, now)
     if not tx.releases.add(tenant, release):
@@ -160,7 +167,8 @@ def _same(known: Release, wanted: Release) -> Release:
     def made_of(release: Release) -> set[Artifact]:
         return set(release.artifacts)
 
-    if made_of(known) == made_of(wanted) and known.notes == wanted.notes and known.state is wanted.state:
+    said_of = (known.notes, known.terms) == (wanted.notes, wanted.terms)
+    if made_of(known) == made_of(wanted) and said_of and known.state is wanted.state:
         return known
     raise AlreadyExistsError(
         f"there is a release {known.product} {known.version} already, and it differs",

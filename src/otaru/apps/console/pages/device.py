@@ -36,8 +36,12 @@ _RULES = {
     Rule.DUE: ("Not its turn yet", Tone.IDLE),
     Rule.WITHDRAWN: ("The release is withdrawn", Tone.FAILED),
     Rule.FITS: ("The release does not fit", Tone.FAILED),
+    Rule.REQUIREMENTS: ("It requires something else first", Tone.HELD),
+    Rule.FLOOR: ("An older release comes first", Tone.HELD),
+    Rule.SECURITY_FLOOR: ("Below its security floor", Tone.FAILED),
     Rule.INSTALLED: ("Installed already", Tone.DONE),
     Rule.BUSY: ("Busy with another update", Tone.BUSY),
+    Rule.WINDOW: ("The maintenance window is shut", Tone.IDLE),
     Rule.CONSENT: ("Consent is asked first", Tone.HELD),
     Rule.OFFER: ("On its way", Tone.BUSY),
 }

@@ -131,11 +131,19 @@ class InstalledOut(Out):
     source: Source
     confirmed: bool
     at: datetime
+    security_counter: Annotated[int, Field(description="Releases with a lower one are not offered to it any more.")]
 
     @classmethod
     def of(cls, installed: Installed) -> "InstalledOut":
         """As it is stored."""
-        return cls.model_validate(installed, from_attributes=True)
+        return cls(
+            component=installed.component,
+            version=installed.version,
+            source=installed.source,
+            confirmed=installed.confirmed,
+            at=installed.at,
+            security_counter=installed.counter,
+        )
 
 
 class AutoConfirmOut(Out):
