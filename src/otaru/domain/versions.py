@@ -73,14 +73,13 @@ def compare(order: VersionOrder, a: Version, b: Version) -> int:
     return (left > right) - (left < right)
 
 
-@lru_cache(maxsize=4096)
 def key(order: VersionOrder, version: Version) -> str:
     """Text whose bytewise order is the order of versions.
 
     Raises:
         InvalidInputError: the version is not of this order's form.
     """
-    found = _READERS[order](version)
+    found = _read(order, version)
     if found is None:
         raise InvalidInputError(
             f"{version!r} is not a version of the {order} order",
@@ -91,7 +90,12 @@ def key(order: VersionOrder, version: Version) -> str:
 
 def reads(order: VersionOrder, version: Version) -> bool:
     """Whether a version is of an order's form."""
-    return _READERS[order](version) is not None
+    return _read(order, version) is not None
+
+
+@lru_cache(maxsize=4096)
+def _read(order: VersionOrder, version: Version) -> str | None:
+    return _READERS[order](version)
 
 
 def _auto(version: str) -> str | None:
