@@ -76,7 +76,8 @@ def uvloop_runner() -> asyncio.Runner:
 async def _serve(settings: Settings, listener: socket.socket, devices: socket.socket | None) -> None:
     async with wiring.world(settings) as world:
         runtime = Runtime(world, settings)
-        shell = Shell(DdiRoad(world, settings), api.application(runtime), console(runtime), _ready(runtime))
+        road = DdiRoad(world, settings)
+        shell = Shell(road, api.application(runtime), console(runtime), _ready(runtime), poll=road.at_once)
         servers = [(Server(config(shell, settings)), listener)]
         if devices is not None:
             roads = replace(shell, api=_nothing, console=_nothing)

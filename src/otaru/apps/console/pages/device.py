@@ -41,7 +41,7 @@ _RULES = {
     Rule.SECURITY_FLOOR: ("Below its security floor", Tone.FAILED),
     Rule.INSTALLED: ("Installed already", Tone.DONE),
     Rule.BUSY: ("Busy with another update", Tone.BUSY),
-    Rule.WINDOW: ("The maintenance window is shut", Tone.IDLE),
+    Rule.WINDOW: ("Waits for its maintenance window", Tone.IDLE),
     Rule.CONSENT: ("Consent is asked first", Tone.HELD),
     Rule.OFFER: ("On its way", Tone.BUSY),
 }
