@@ -234,7 +234,7 @@ def test_the_terms_of_a_release_are_shown_and_asked(served: Apis, api: httpx.Cli
         assert f"The support of {product} 1.1 ended on 2020-02-29." in page
         plain = visitor.get(f"/releases/{product}/1.2").text
         assert "inherited" in plain
-        for words in ("Requires", "Floor", "Support", "banner"):
+        for words in ("Requires", "Floor", "Support", "The support of", "is deprecated"):
             assert words not in plain
         form = visitor.get("/releases/+new").text
         for name in ("type", "channel", "requires", "floor", "security_floor", "support_until"):

@@ -11,6 +11,7 @@ from otaru.apps.cli.bars import bar
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
+from otaru.apps.cli.keys import waits
 from otaru.apps.cli.printer import Printer, field, moment, plain, remark
 from otaru.apps.cli.uploads import read_file, upload
 from otaru.domain.terms import DEFAULT_CHANNEL, UpdateType, requirement
@@ -70,8 +71,11 @@ def add(
     support_until: Annotated[
         str | None, typer.Option(metavar="DATE", help="The last day of its support: 2031-12-31.", show_default=False)
     ] = None,
-) -> None:
-    """Upload files and make a release of them. Run again after an interruption, it goes on where it was."""
+) -> Exit | None:
+    """Upload files and make a release of them. Run again after an interruption, it goes on where it was.
+
+    Where it needs signatures that the server cannot give, it stays a draft, and this says whose (exit code 5).
+    """
     text = _notes(notes)
     terms = {
         "type": str(type_),
@@ -87,6 +91,7 @@ def add(
     body = {"product": name, "version": version, "artifacts": parts, "notes": text, "publish": not draft, **terms}
     made = api.post("/releases", body)
     printer.result(made, f"{made['product']}:{made['version']} is {made['state']}.")
+    return Exit.PARTLY if not draft and waits(made) else None
 
 
 def _notes(given: str) -> str:

@@ -10,8 +10,8 @@ from alembic import op
 from otaru.domain.ids import Version
 from otaru.domain.versions import VersionOrder, key
 
-revision: str = "0005"
-down_revision: str | None = "0004"
+revision: str = "0006"
+down_revision: str | None = "0005"
 branch_labels: str | None = None
 depends_on: str | None = None
 
