@@ -28,6 +28,7 @@ class Kind(StrEnum):
     DEVICE_LIFECYCLE = "device.lifecycle"
     DEVICE_ATTRIBUTES = "device.attributes"
     DEPLOYMENT_MOVED = "deployment.moved"
+    PRODUCT_CHANGED = "product.changed"
     RELEASE_CREATED = "release.created"
     RELEASE_MOVED = "release.moved"
     ROLLOUT_CREATED = "rollout.created"

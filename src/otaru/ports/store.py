@@ -33,7 +33,9 @@ from otaru.domain.release import Blob, Release, ReleaseState
 from otaru.domain.rollout import Rollout, RolloutState, Wave
 from otaru.domain.targeting import Field, Query
 from otaru.domain.tenant import Tenant
+from otaru.domain.terms import UpdateType
 from otaru.domain.token import Token
+from otaru.domain.versions import VersionOrder
 from otaru.ports.registry import Entry
 from otaru.trust.tuf.kept import End, Kept, KnownKey
 
@@ -114,7 +116,7 @@ class Devices(Protocol):
 
     def set_token(self, tenant: TenantId, device: DeviceId, digest: bytes) -> None: ...
     def install(self, tenant: TenantId, installed: Sequence[tuple[DeviceId, Installed]]) -> None:
-        """Set what runs in a component."""
+        """Set what runs in a component. Its security counter only rises: a lower one than is known changes nothing."""
         ...
 
     def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
@@ -150,6 +152,10 @@ class Fleet(Protocol):
         """The same counted anew from the rows: what `counts` must equal in the same snapshot."""
         ...
 
+    def running(self, tenant: TenantId, component: str, version: Version) -> int:
+        """How many devices in service run this version in this component."""
+        ...
+
     def moves(self, tenant: TenantId, since: datetime) -> list[Move]:
         """How the versions that run changed, by hour, from the hour of `since` on."""
         ...
@@ -178,7 +184,7 @@ class Releases(Protocol):
         ...
 
     def save(self, tenant: TenantId, release: Release) -> None:
-        """Replace state, published_at, notes and edition; artifacts never change."""
+        """Replace state, published_at, notes and edition; artifacts and terms never change."""
         ...
 
     def page(
@@ -199,6 +205,34 @@ class Releases(Protocol):
 
     def latest_of(self, tenant: TenantId, products: Collection[ProductName]) -> dict[ProductName, Release]:
         """The release of each that was made last."""
+        ...
+
+    def ranked(
+        self,
+        tenant: TenantId,
+        product: ProductName | None,
+        after: tuple[ProductName, Version] | None,
+        limit: int,
+        channel: str | None = None,
+        type_: UpdateType | None = None,
+    ) -> list[Release]:
+        """Releases by product, newest version first in its order; nothing after one that is not there."""
+        ...
+
+    def orders(self, tenant: TenantId, products: Collection[str]) -> dict[str, VersionOrder]:
+        """The version order of each product that is there."""
+        ...
+
+    def versions(self, tenant: TenantId, product: ProductName) -> list[Version]:
+        """The versions of all of a product's releases."""
+        ...
+
+    def set_order(self, tenant: TenantId, name: ProductName, order: VersionOrder) -> None:
+        """Have a product follow an order, which all its versions are of the form of."""
+        ...
+
+    def burnt_before(self, tenant: TenantId, product: ProductName, component: str, place: str) -> int:
+        """The highest security floor of releases up to a place (`versions.key`), itself among them; 0 where none burns."""
         ...
 
 

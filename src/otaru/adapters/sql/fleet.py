@@ -79,6 +79,9 @@ GROUP BY lifecycle HAVING sum(devices) <> 0"""
 _VERSIONS = """
 SELECT component, version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour = ?
 GROUP BY component, version HAVING sum(devices) <> 0"""
+_OF_VERSION = """
+SELECT CAST(coalesce(sum(devices), 0) AS bigint) FROM component_count
+WHERE tenant = ? AND hour = ? AND component = ? AND version = ?"""
 _MOVES = """
 SELECT hour, component, version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour >= ?
 GROUP BY hour, component, version HAVING sum(devices) <> 0 ORDER BY hour, component, version"""
@@ -138,6 +141,10 @@ class SqlFleet:
         return self._counted(
             tenant, _LIFECYCLES, (_VERSIONS, (tenant, EVER)), _FAILED, (_HEARD, (hour_of(micros(before)), tenant))
         )
+
+    def running(self, tenant: TenantId, component: str, version: Version) -> int:
+        devices: int = fetch(self._session, _OF_VERSION, tenant, EVER, component, version)[0][0]
+        return devices
 
     def recounted(self, tenant: TenantId, before: datetime) -> Counts:
         whole_hours = hour_of(micros(before)) * HOUR

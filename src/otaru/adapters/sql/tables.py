@@ -184,11 +184,19 @@ device_component = Table(
     _col("source"),
     _col("confirmed", Boolean),
     _col("at", Instant),
+    _col("counter", Integer, server_default="0"),  # the security counter; it never falls
     Index("ix_device_component_version", "tenant", "component", "version", "device"),
     sqlite_with_rowid=False,
 )
 
-product = Table("product", metadata, _key("tenant"), _key("product"), _col("created_at", Instant))
+product = Table(
+    "product",
+    metadata,
+    _key("tenant"),
+    _key("product"),
+    _col("created_at", Instant),
+    _col("version_order", server_default="auto"),
+)
 
 device_failed = Table("device_failed", metadata, _key("tenant"), _key("device"), sqlite_with_rowid=False)
 """Devices whose last word on an update was a failure (`deployment`, as a device's page shows it)."""
@@ -238,7 +246,17 @@ release = Table(
     _col("created_at", Instant),
     _col("published_at", Instant, nullable=True),
     _col("edition", Integer),
+    _col("type", server_default="software"),
+    _col("channel", server_default="stable"),
+    _col("support_until", nullable=True),  # a date, ISO 8601
+    _col("requires", Text, server_default="[]"),
+    _col("floor", nullable=True),
+    _col("security_floor", Integer, nullable=True),
+    _col("counter", Integer, server_default="0"),
+    # `versions.key` in the product's order: bytewise, it sorts as versions do.
+    _col("sort_key", server_default=""),
     Index("ix_release_created", "tenant", "created_at"),
+    Index("ix_release_sorted", "tenant", "product", "sort_key", "version"),
 )
 
 artifact = Table(

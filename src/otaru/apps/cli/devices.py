@@ -306,6 +306,7 @@ def _print(printer: Printer, device: Any) -> None:
         field("Version"),
         field("Source"),
         field("Confirmed"),
+        ("Security", lambda i: i.get("security_counter") or ""),
         ("Since", lambda i: moment(i.get("at"))),
     )
     printer.section("Installed", device.get("installed", ()), columns)

@@ -59,7 +59,7 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "rollouts": ("Rollouts", tuple(k for k in Kind if k.startswith("rollout."))),
     "updates": ("Updates of devices", (Kind.DEPLOYMENT_MOVED,)),
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
-    "releases": ("Releases", tuple(k for k in Kind if k.startswith("release."))),
+    "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.")))),
     "keys": ("Keys and signatures", tuple(k for k in Kind if k.startswith(("metadata.", "key.")))),
     "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.")))),
 }
@@ -123,6 +123,8 @@ def _subject(what: Happening) -> Thing:
             product, _, version = what.subject.partition(":")
             address = f"/releases/{quote(product, safe='')}/{quote(version, safe='')}"
             return Thing(f"Release {product} {version}", address)
+        case "product":
+            return Thing(f"Product {what.subject}", f"/releases?product={quote(what.subject, safe='')}")
         case "token":
             return Thing(_TOKENS.get(_text(what, "kind"), "Token") + _quoted(_text(what, "label")))
         case "metadata":
@@ -323,6 +325,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.DEVICE_LIFECYCLE: _device_lifecycle,
     Kind.DEVICE_ATTRIBUTES: _listed("reported other attributes", "changed"),
     Kind.DEPLOYMENT_MOVED: _deployment_moved,
+    Kind.PRODUCT_CHANGED: lambda what: _Said(Tone.IDLE, f"follows the {_text(what, 'order')} order"),
     Kind.RELEASE_CREATED: _release_created,
     Kind.RELEASE_MOVED: _release_moved,
     Kind.ROLLOUT_CREATED: _rollout_created,
