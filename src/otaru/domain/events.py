@@ -34,6 +34,7 @@ class Kind(StrEnum):
     ROLLOUT_MOVED = "rollout.moved"
     ROLLOUT_WAVE = "rollout.wave"
     ROLLOUT_RETRIED = "rollout.retried"
+    LOG_ERASED = "log.erased"
 
 
 @dataclass(frozen=True, slots=True)

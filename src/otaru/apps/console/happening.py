@@ -60,7 +60,7 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "updates": ("Updates of devices", (Kind.DEPLOYMENT_MOVED,)),
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
     "releases": ("Releases", tuple(k for k in Kind if k.startswith("release."))),
-    "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.")))),
+    "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.", "log.")))),
 }
 """What a visitor may filter by: name in the address, words, and kinds. Every kind is in one group."""
 
@@ -124,6 +124,8 @@ def _subject(what: Happening) -> Thing:
             return Thing(f"Release {product} {version}", address)
         case "token":
             return Thing(_TOKENS.get(_text(what, "kind"), "Token") + _quoted(_text(what, "label")))
+        case "log":
+            return Thing(f"Entry {what.subject} of the audit log")
         case _:
             return Thing("The tenant")
 
@@ -312,4 +314,5 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ROLLOUT_MOVED: _rollout_moved,
     Kind.ROLLOUT_WAVE: _rollout_wave,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
+    Kind.LOG_ERASED: _plain(Tone.IDLE, "lost its text: it was erased"),
 }

@@ -214,7 +214,8 @@ def _after(release: Release, event: ReleaseEvent, now: datetime) -> Release:
 
 
 def _moved(tenant: TenantId, actor: Actor, release: Release, before: ReleaseState, now: datetime) -> Happening:
-    data = {"from": str(before), "to": str(release.state)}
+    digests = sorted({a.blob.sha256 for a in release.artifacts})
+    data = {"from": str(before), "to": str(release.state), "artifacts": digests}
     return Happening(tenant, now, actor.name, Kind.RELEASE_MOVED, _subject(release), data)
 
 
