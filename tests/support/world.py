@@ -9,6 +9,7 @@ from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.judges.classic import ClassicJudge
+from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import open_registry
 from otaru.adapters.sql.store import open_store
 from otaru.services.control import tenants
@@ -34,7 +35,8 @@ async def a_world(url: str, folder: Path) -> AsyncIterator[tuple[World, Settable
     store = open_store(url, bus)
     try:
         async with open_registry(store, bus, clock) as registry:
-            world = World(store, registry, LocalBlobs(folder / "artifacts"), clock, ClassicJudge(), bus)
+            blobs, notary = LocalBlobs(folder / "artifacts"), FolderNotary(folder / "log")
+            world = World(store, registry, blobs, clock, ClassicJudge(), bus, notary)
             for tenant in (ACME, RIVAL):
                 await tenants.ensure(world, tenant)
             yield world, clock

@@ -88,6 +88,7 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
             loop.add_signal_handler(name, stop)
         async with _admin_socket(settings) as admin, asyncio.TaskGroup() as tasks:
             work = tasks.create_task(worker.work(runtime.world, settings, runtime.closing))
+            logs = tasks.create_task(worker.keep_logs(runtime.world, runtime.closing))
             tasks.create_task(local.serve(sockets=[admin]))
             for server, bound in servers:
                 tasks.create_task(server.serve(sockets=[bound]))
@@ -95,7 +96,7 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
             gc.freeze()  # what start-up made stays: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLD)
             await runtime.closing.wait()
-            await work
+            await asyncio.gather(work, logs)
 
 
 def _stopper(runtime: Runtime, *servers: uvicorn.Server) -> Callable[[], None]:

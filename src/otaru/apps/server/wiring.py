@@ -7,6 +7,7 @@ from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.judges.classic import ClassicJudge
+from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import StoreRegistry
 from otaru.adapters.sql.migrate import upgrade
 from otaru.adapters.sql.store import open_store
@@ -27,7 +28,8 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     store = open_store(settings.database_url, bus)
     try:
         registry = StoreRegistry(store, bus, clock)
-        made = World(store, registry, LocalBlobs(settings.artifacts), clock, ClassicJudge(), bus)
+        notary = FolderNotary(settings.data / "log")
+        made = World(store, registry, LocalBlobs(settings.artifacts), clock, ClassicJudge(), bus, notary)
         await registry.start()
         try:
             await tenants.ensure_default(made, polling_s=settings.poll_interval_s)

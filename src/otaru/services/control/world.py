@@ -6,6 +6,7 @@ from otaru.ports.blobs import Blobs
 from otaru.ports.bus import Bus
 from otaru.ports.clock import Clock
 from otaru.ports.judge import Judge
+from otaru.ports.notary import Notary
 from otaru.ports.registry import Registry
 from otaru.ports.store import Store
 
@@ -20,6 +21,7 @@ class World:
     clock: Clock
     judge: Judge
     bus: Bus
+    notary: Notary
 
 
 @dataclass(frozen=True, slots=True)
