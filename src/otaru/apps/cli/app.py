@@ -11,6 +11,7 @@ from otaru.apps.cli import (
     devices,
     events,
     fleet,
+    logs,
     products,
     releases,
     rollouts,
@@ -67,5 +68,6 @@ for _name, _noun in (
     ("release", releases.noun),
     ("rollout", rollouts.noun),
     ("event", events.noun),
+    ("log", logs.noun),
 ):
     app.add_typer(_noun, name=_name)

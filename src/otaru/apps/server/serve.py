@@ -19,6 +19,7 @@ from otaru.apps.server import api, folder, wiring, worker
 from otaru.apps.server.body import App, Receive, Scope, Send
 from otaru.apps.server.http import Server, config, mutual_config
 from otaru.apps.server.roads.ddi import DdiRoad
+from otaru.apps.server.roads.log import LogRoad
 from otaru.apps.server.settings import Settings
 from otaru.apps.server.shell import Shell
 from otaru.domain.ids import DEFAULT_TENANT
@@ -76,7 +77,13 @@ def uvloop_runner() -> asyncio.Runner:
 async def _serve(settings: Settings, listener: socket.socket, devices: socket.socket | None) -> None:
     async with wiring.world(settings) as world:
         runtime = Runtime(world, settings)
-        shell = Shell(DdiRoad(world, settings), api.application(runtime), console(runtime), _ready(runtime))
+        shell = Shell(
+            DdiRoad(world, settings),
+            LogRoad(world, settings),
+            api.application(runtime),
+            console(runtime),
+            _ready(runtime),
+        )
         servers = [(Server(config(shell, settings)), listener)]
         if devices is not None:
             roads = replace(shell, api=_nothing, console=_nothing)

@@ -1,9 +1,9 @@
 """The outermost ASGI application: routes device roads past the frameworks, bounds bodies, turns errors into answers.
 
-Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health → the REST API (`/api/…`) → the
-console, which is everything else. A device's poll thus costs no framework. Errors that anything below raises before it
-has begun to answer become problem+json here, and a page where a browser asked the console; what is not ours is logged
-with the request's id and answered with 500 and that id.
+Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health → the logs (`/log/…`) → the REST API
+(`/api/…`) → the console, which is everything else. A device's poll thus costs no framework. Errors that anything below
+raises before it has begun to answer become problem+json here, and a page where a browser asked the console; what is not
+ours is logged with the request's id and answered with 500 and that id.
 """
 
 import itertools
@@ -26,6 +26,7 @@ class Shell:
     """One listener's application. `local_admin` marks requests of the admin socket, which only its owner can open."""
 
     ddi: App
+    log: App
     api: App
     console: App
     ready: App
@@ -43,6 +44,8 @@ class Shell:
                 await self.ddi(scope, receive, answer)
             elif path in {"/healthz", "/readyz"}:
                 await self.ready(scope, receive, answer)
+            elif path.startswith("/log/"):
+                await self.log(scope, receive, answer)
             else:
                 await self._web(scope, receive, answer)
         except ClientGoneError:

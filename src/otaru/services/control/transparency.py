@@ -172,39 +172,44 @@ def _erase(tx: Tx, asked: tuple[TenantId, Actor, int, datetime]) -> None:
 
 
 async def cosign(world: World, tenant: TenantId, log: Log, note: str, witness: str) -> Signed:
-    """Keep what a witness has signed: the newest checkpoint, with its signature added to those that are there.
+    """Keep what a witness has signed: one of our checkpoints, its signature beside those that are there.
 
     `witness` is its verifier key: whom to believe is the business of those who read.
 
     Raises:
+        NotFoundError: there is no checkpoint yet.
         InvalidInputError: it is not one of our checkpoints with that witness's signature.
-        AlreadyExistsError: there is a newer checkpoint; look at that one first.
+        AlreadyExistsError: a newer one is witnessed.
     """
-    return await world.store.write(_cosign, (tenant, log, note, witness))
+    return await world.store.write(_cosign, (tenant, log, note, witness, world.clock.now()))
 
 
 @one
-def _cosign(tx: Tx, asked: tuple[TenantId, Log, str, str]) -> Signed:
-    tenant, log, note, witness = asked
+def _cosign(tx: Tx, asked: tuple[TenantId, Log, str, str, datetime]) -> Signed:
+    tenant, log, note, witness, now = asked
     found = _state(tx, tenant, log)
     if found.newest is None or found.tree.verifier is None:
         raise NotFoundError(f"the {log} log has no checkpoint yet")
     try:
-        key = verifier(witness)
-        head = opened(note, verifier(found.tree.verifier), [key], quorum=1)
+        ours, key = verifier(found.tree.verifier), verifier(witness)
+        head = opened(note, ours, [key], quorum=1)
     except NoteError as error:
         raise InvalidInputError(f"it is no checkpoint that this witness has signed: {error}") from None
-    if head.size != found.newest.size:
-        raise AlreadyExistsError(f"the {log} log has another checkpoint, of {found.newest.size} entries")
-    kept = replace(found.newest, note=_merged(found.newest.note, note, key.name), witnessed=True)
+    if found.witnessed is not None and found.witnessed.size > head.size:
+        raise AlreadyExistsError(f"a checkpoint of {found.witnessed.size} entries is witnessed already")
+    # Ours has signed it, so it was the newest once, also where it is not kept any more.
+    heads = {one.size: one for one in (found.witnessed, found.newest) if one is not None}
+    known = heads.get(head.size) or Signed(head.size, _with(note, ours.name, head.text + "\n"), now)
+    kept = replace(known, note=_with(note, key.name, known.note), witnessed=True)
     tx.logs.publish(tenant, log, kept)
     return kept
 
 
-def _merged(known: str, added: str, name: str) -> str:
-    """A note with the signatures of `name` that another copy of it has; those that are there stay."""
-    theirs = [line for line in added.rpartition("\n\n")[2].splitlines() if line.split(" ")[1:2] == [name]]
-    signatures = list(dict.fromkeys(known.rpartition("\n\n")[2].splitlines() + theirs))
+def _with(note: str, name: str, known: str) -> str:
+    """A copy of a note, with the signatures that `note` has of `name` added to it."""
+    head, _, signed = known.rpartition("\n\n")
+    theirs = [line for line in note.rpartition("\n\n")[2].splitlines() if line.split(" ")[1:2] == [name]]
+    signatures = list(dict.fromkeys(signed.splitlines() + theirs))
     if len(signatures) > MAX_SIGNATURES:
         raise InvalidInputError(f"a checkpoint has at most {MAX_SIGNATURES} signatures")
-    return known.rpartition("\n\n")[0] + "\n\n" + "\n".join(signatures) + "\n"
+    return head + "\n\n" + "\n".join(signatures) + "\n"

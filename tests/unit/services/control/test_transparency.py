@@ -310,6 +310,15 @@ async def test_witnesses_sign_the_newest_head(world: World) -> None:
     await integrate(world)
     later = await transparency.state(world, ACME, Log.AUDIT)
     assert (later.newest and later.newest.size, later.witnessed) == (5, kept)
+    newer = later.newest
+    assert newer is not None
+    await act(world)
+    await integrate(world)
+    # What is not the newest any more, and not kept, may still be witnessed; but nothing before what is.
+    seen = cosign(newer.note, "w1", keys["w1"], 8)
+    assert (await transparency.cosign(world, ACME, Log.AUDIT, seen, str(known[0]))).note == seen
+    heads = await transparency.state(world, ACME, Log.AUDIT)
+    assert (heads.newest and heads.newest.size, heads.witnessed and heads.witnessed.size) == (7, 5)
     with pytest.raises(AlreadyExistsError):
         await transparency.cosign(world, ACME, Log.AUDIT, kept.note, str(known[0]))
     with pytest.raises(InvalidInputError):
