@@ -109,6 +109,20 @@ class TestRoad:
         assert int(head.headers["content-length"]) == len(httpx.get(url).content)
 
 
+def test_a_tenant_reads_its_own_logs(noted: Apis) -> None:
+    with noted.client() as ours, noted.client(tenant=OTHER) as theirs:
+        for log in ("release", "audit"):
+            path = f"/log/{log}/entries"
+            mine, other = ([one["entry"] for one in api.get(path).json()["items"]] for api in (ours, theirs))
+            assert mine
+            assert set(mine).isdisjoint(other)
+        keys = {one["key"] for api in (ours, theirs) for one in api.get("/log").json()["logs"] if one["key"]}
+        assert len(keys) == 3
+        last = ours.get("/log").json()["logs"][1]["entries"] - 1
+        assert last > theirs.get("/log").json()["logs"][1]["entries"]
+        problem(theirs.delete(f"/log/audit/entries/{last}/text"), 404, "not_found")
+
+
 def test_what_devices_do_becomes_no_entry(noted: Apis) -> None:
     """A poll writes nothing; a report moves a deployment, and is for the record of events, not for the logs."""
     with noted.client() as api:
