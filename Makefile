@@ -39,6 +39,9 @@ test-slow: setup  ## the tests that take minutes
 bench: setup  ## benchmarks, each beside its baseline of the same run
 	$(PY) -m benchmarks
 
+bench-quick: setup  ## the same with small fleets and short rounds (< 3 min)
+	$(PY) -m benchmarks --quick
+
 docs: setup  ## the documentation site, in site/
 	$(PY) docs/draw.py
 	.venv/bin/mkdocs build --strict -q
@@ -64,4 +67,4 @@ PIN := --universal --python-version 3.11 --generate-hashes --no-emit-index-url -
 clean:  ## remove what make made
 	rm -rf .venv node_modules src/otaru/apps/console/static/vendor dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo check test test-slow bench docs dist format requirements clean
+.PHONY: help setup demo check test test-slow bench bench-quick docs dist format requirements clean

@@ -1,4 +1,7 @@
-"""`python -m benchmarks`: polls and reports of Otaru, gooseBit, nginx and a bare prototype, in turns."""
+"""`python -m benchmarks`: Otaru beside its baselines, in turns.
+
+Polls and reports by gooseBit, nginx and a bare prototype; files by nginx; fleets of up to a million by bare SQL.
+"""
 
 import argparse
 import sys
@@ -7,7 +10,9 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import machine, measure, report
+from benchmarks import files, growth, machine, measure, report
+from benchmarks.chart import svg
+from benchmarks.growth import Extent
 from benchmarks.load import LoadError
 from benchmarks.report import Kind, Result, Run
 from benchmarks.subjects import MissingError, Subject, fleet
@@ -27,37 +32,71 @@ class Plan:
 
     def __init__(self, *, quick: bool) -> None:
         self.fleets = (1_000,) if quick else (1_000, 20_000)
-        self.rounds = 5 if quick else 7
-        self.seconds = 2 if quick else 5
-        self.race_s = 75.0 if quick else 240.0
+        self.rounds = 3 if quick else 7
+        self.seconds = 1 if quick else 5
+        self.race_s = 30.0 if quick else 150.0
+        self.file_rounds, self.file_seconds = (2, 1) if quick else (6, 2)
+        self.growth = Extent(
+            sizes=(1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000),
+            searches=5 if quick else 40,
+            starts=1 if quick else 3,
+            everybody=1_000 if quick else 1_000_000,
+            pace_s=2 if quick else 30,
+        )
+
+
+PARTS = ("polls", "files", "growth")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="1,000 devices only, short rounds: under 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="small fleets, short rounds: under 3 minutes")
     parser.add_argument(
         "--only", default="otaru,goosebit,nginx,bare", help="subjects to measure (default: %(default)s)"
     )
+    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="where the table goes (default: RESULTS.md; quick: .cache/quick.md)")
     given = parser.parse_args()
     plan = Plan(quick=given.quick)
     began = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")  # noqa: TID251 - a program of ours, not the product
     run = Run(began, given.quick, machine.facts())
-    for size in plan.fleets:
-        try:
-            _measure(run, plan, size, given.only.split(","))
-        except (LoadError, RuntimeError) as error:
-            print(f"benchmarks: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            return 130
-    text = report.markdown(run)
+    started = time.monotonic()
+    try:
+        _all(run, plan, given.parts.split(","), given.only.split(","))
+    except (LoadError, RuntimeError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    run.took_s = time.monotonic() - started
     out = given.out or (_HERE / ".cache" / "quick.md" if given.quick else _HERE / "RESULTS.md")
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(text)
-    print(text)
-    print(f"Written to {out}")
+    print(_write(run, out))
+    print(f"Written to {out}, after {run.took_s / 60:.0f} minutes")
     return 0
+
+
+def _all(run: Run, plan: Plan, parts: list[str], only: list[str]) -> None:
+    for size in plan.fleets if "polls" in parts else ():
+        _measure(run, plan, size, only)
+    if "files" in parts:
+        print("files: downloads and uploads", flush=True)
+        try:
+            run.sections += map(files.section, files.measure(rounds=plan.file_rounds, seconds=plan.file_seconds))
+        except MissingError as error:
+            run.missing["files"] = str(error)
+    if "growth" in parts:
+        run.sections += growth.sections(growth.measure(plan.growth))
+
+
+def _write(run: Run, out: Path) -> str:
+    """Write the report, and its pictures into `plots` beside it."""
+    text, plots = report.markdown(run, "plots"), out.parent / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    for section in run.sections:
+        for name, chart in section.charts.items():
+            (plots / f"{name}.svg").write_text(svg(chart))
+    out.write_text(text)
+    return text
 
 
 def _measure(run: Run, plan: Plan, size: int, only: list[str]) -> None:

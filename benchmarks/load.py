@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONNECTIONS = 32
+LOAD_CORE = 1
+"""Where paced load runs; what is measured by it has another core to itself."""
 WORD = "@" * 12
 """Stands in a body for twelve letters that are new in each request."""
 _HERE = Path(__file__).parent
@@ -79,7 +81,13 @@ def apply_once(work: Work, *, word: str, first: int = 0, count: int | None = Non
     return outcome
 
 
-def _own(work: Work, *, first: int, word: str, connections: int, until: tuple[str, str]) -> Outcome:
+def apply_paced(work: Work, *, per_s: float, seconds: int, connections: int = 64) -> Outcome:
+    """Send calls evenly, `per_s` of them, whether or not earlier ones are answered: who waits for a connection waits."""
+    until = ("--seconds", str(seconds), "--rate", str(per_s), "--core", str(LOAD_CORE))
+    return _own(work, first=0, word="", connections=connections, until=until)
+
+
+def _own(work: Work, *, first: int, word: str, connections: int, until: tuple[str, ...]) -> Outcome:
     command = [sys.executable, "-m", "benchmarks.loader", "--port", str(work.port), "--calls", str(work.calls)]
     command += ["--first", str(first), "--connections", str(connections), "--word", word, *until]
     command += ["--body", work.body] if work.body else []

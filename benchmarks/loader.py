@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import gc
 import json
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +28,13 @@ class Round:
     sent: int = 0
     refused: int = 0
     lost: int = 0
+    pace_s: float | None = None
+    began_s: float = 0.0
     took_s: list[float] = field(default_factory=list)
+
+    def due(self) -> float | None:
+        """When the next request is to leave; None where it leaves as soon as somebody has time for it."""
+        return None if self.pace_s is None else self.began_s + self.sent * self.pace_s
 
     def next(self) -> bytes | None:
         """The next request, or None when it is over."""
@@ -56,8 +64,15 @@ async def connection(port: int, todo: Round) -> None:
     """Send calls over one connection until none is left."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        while (call := todo.next()) is not None:
-            began = time.perf_counter()
+        while True:
+            due = todo.due()
+            if (call := todo.next()) is None:
+                break
+            ready = time.perf_counter()
+            if due is not None and due > ready:
+                await asyncio.sleep(due - ready)
+            # Whoever comes late because all connections were busy has waited since it was due.
+            began = due if due is not None and due < ready else time.perf_counter()
             writer.write(call)
             async with asyncio.timeout(_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -81,11 +96,19 @@ async def main() -> None:
     parser.add_argument("--body")
     parser.add_argument("--count", type=int)
     parser.add_argument("--seconds", type=float)
+    parser.add_argument("--rate", type=float)
+    parser.add_argument("--core", type=int)
     given = parser.parse_args()
+    if given.core is not None:
+        os.sched_setaffinity(0, {given.core})
     calls = [request(line, given.port, given.body) for line in given.calls.read_text().splitlines()]
+    gc.disable()
     began = time.perf_counter()
     until_s = None if given.seconds is None else began + given.seconds
     todo = Round(calls, given.first, given.count, until_s, given.word)
+    if given.rate is not None:
+        todo.pace_s, todo.began_s = 1 / given.rate, began
+        todo.left, todo.until_s = round(given.seconds * given.rate), None
     await asyncio.gather(*(connection(given.port, todo) for _ in range(given.connections)))
     took_s = time.perf_counter() - began
     waits = sorted(todo.took_s) or [0.0]

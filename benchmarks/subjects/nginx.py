@@ -44,7 +44,7 @@ class Nginx:
         return self._process.pid
 
     def version(self) -> str:
-        said = subprocess.run([_program(), "-v"], capture_output=True, text=True, check=True, timeout=10)
+        said = subprocess.run([program(), "-v"], capture_output=True, text=True, check=True, timeout=10)
         return said.stderr.strip().removeprefix("nginx version: ").replace("/", " ")
 
     def start(self, devices: list[Device]) -> None:
@@ -52,7 +52,7 @@ class Nginx:
         body = json.dumps(json.loads(self._answer), separators=(",", ":"))
         config = self._process.folder / "nginx.conf"
         config.write_text(_CONFIG.format(folder=self._process.folder, port=self._process.port, body=body))
-        self._process.run([_program(), "-p", str(self._process.folder), "-c", str(config)])
+        self._process.run([program(), "-p", str(self._process.folder), "-c", str(config)])
 
     def polls(self) -> Work:
         calls = self._process.folder / "polls.tsv"
@@ -69,7 +69,8 @@ class Nginx:
         self._process.stop()
 
 
-def _program() -> str:
+def program() -> str:
+    """Where nginx is. Raises MissingError."""
     found = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if found is None:
         raise MissingError("nginx is not installed: apt-get install nginx")

@@ -58,7 +58,7 @@ class Process:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
-            time.sleep(0.05)
+            time.sleep(0.005)
         said = self.log()
         self.stop()
         raise RuntimeError(f"{self._name} did not start: {said}")
@@ -69,6 +69,11 @@ class Process:
 
     def stop(self) -> None:
         """End the whole session, then remove the folder."""
+        self.end()
+        self._temporary.cleanup()
+
+    def end(self) -> None:
+        """End the whole session."""
         if self._running is not None:
             for number in (signal.SIGTERM, signal.SIGKILL):
                 try:
@@ -80,7 +85,6 @@ class Process:
                     continue
             self._running.wait(_STOP_S)
             self._running = None
-        self._temporary.cleanup()
 
 
 def ask_bytes(

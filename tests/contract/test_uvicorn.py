@@ -74,7 +74,10 @@ def test_a_connection_has_what_we_use() -> None:
     assert '"method"' not in inspect.getsource(impl.HttpToolsProtocol.on_message_begin)
     assert 'self.scope["method"] =' in inspect.getsource(impl.HttpToolsProtocol.on_headers_complete)
     assert "cycle.disconnected = True" in inspect.getsource(impl.HttpToolsProtocol.connection_lost)
+    for where in (impl.HttpToolsProtocol.on_headers_complete, impl.HttpToolsProtocol.on_response_complete):
+        assert "_start_asgi_task" in names(where)
     overridden = ["connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing", "on_url"]
+    overridden += ["_start_asgi_task"]
     for name in [*overridden, "send_400_response"]:
         assert callable(getattr(impl.HttpToolsProtocol, name))
         assert list(inspect.signature(getattr(Protocol, name)).parameters) == list(

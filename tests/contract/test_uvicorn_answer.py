@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from otaru.apps.server.body import Receive, Scope, Send
-from otaru.apps.server.http import ANSWER
-from tests.support.engine import LOOPS, running
+from otaru.apps.server.http import ANSWER, Whole
+from tests.support.engine import LOOPS, running, until
 
 BODY = b'{"config":{}}'
 HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
@@ -70,3 +70,62 @@ def test_a_begun_answer_is_not_begun_again() -> None:
     with running(app) as engine, engine.connect() as client:
         heard = said(client, b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n", b"never")
         assert BODY not in heard
+
+
+class Prompt:
+    """Answers `/now` before a task is made for it; asks for the usual way elsewhere."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def at_once(self, scope: Scope) -> Whole | None:
+        self.asked.append(scope["path"])
+        return (HEADERS, BODY) if scope["path"] == "/now" else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del receive
+        headers = [(b"content-length", b"%d" % len(scope["path"]))]
+        await send({"type": ANSWER, "status": 200, "headers": headers, "body": scope["path"].encode()})
+
+
+def _get(path: bytes, *more: bytes) -> bytes:
+    return b"\r\n".join([b"GET " + path + b" HTTP/1.1", b"Host: x", *more, b"", b""])
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_answer_at_once_is_one_like_others(loop: str) -> None:
+    app = Prompt()
+    with running(app, loop, proxy_headers=False) as engine, engine.connect() as client:
+        for _ in range(2):
+            prompt, usual = said(client, _get(b"/now"), BODY), said(client, _get(b"/later"), b"/later")
+            assert prompt.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert prompt.endswith(b"content-length: 13\r\n\r\n" + BODY)
+            assert b"\r\ndate: " in prompt
+            assert usual.endswith(b"\r\n\r\n/later")
+        until(lambda: not engine.server.server_state.tasks, "nothing is left to do")
+    assert app.asked == ["/now", "/later"] * 2
+
+
+def test_answers_at_once_keep_their_place_in_line() -> None:
+    with running(Prompt(), proxy_headers=False) as engine, engine.connect() as client:
+        line = _get(b"/now") + _get(b"/later") + _get(b"/now") * 500 + _get(b"/last", b"Connection: close")
+        heard = said(client, line, b"never")
+        bodies = [part.partition(b"\r\n\r\n")[2] for part in heard.split(b"HTTP/1.1 200 OK")[1:]]
+        # Those that waited for `/later` went the usual way, which answers with the path.
+        assert [body.replace(BODY, b"/now") for body in bodies] == [b"/now", b"/later", *[b"/now"] * 500, b"/last"]
+
+
+def test_nothing_follows_an_answer_at_once_that_closes() -> None:
+    with running(Prompt(), proxy_headers=False) as engine, engine.connect() as client:
+        heard = said(client, _get(b"/now", b"Connection: close") + _get(b"/now") + _get(b"/later"), b"never")
+        assert heard.count(b"HTTP/1.1 200 OK") == 1
+        assert b"connection: close" in heard
+
+
+def test_a_body_that_nobody_reads_is_no_request() -> None:
+    with running(Prompt(), proxy_headers=False) as engine, engine.connect() as client:
+        smuggled = _get(b"/smuggled")
+        line = _get(b"/now", b"Content-Length: %d" % len(smuggled)) + smuggled + _get(b"/now") + _get(b"/later")
+        heard = said(client, line, b"/later")
+        assert heard.count(b"HTTP/1.1 200 OK") == 3
+        assert b"/smuggled" not in heard

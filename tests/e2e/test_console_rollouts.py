@@ -99,8 +99,11 @@ def test_who_may_only_look_sees_no_orders_and_can_give_none(api: httpx.Client, l
     viewer = login(Role.VIEWER)
     page = viewer.get(f"/rollouts/{rollout['id']}")
     assert page.status_code == 200
-    assert "<form" not in page.text.partition("<main")[2]
-    assert "<form" not in viewer.get(f"/rollouts/{rollout['id']}/devices").text.partition("<main")[2]
+    assert "<form" not in page.text.partition("<main")[2].partition("<footer")[0]
+    assert (
+        "<form"
+        not in viewer.get(f"/rollouts/{rollout['id']}/devices").text.partition("<main")[2].partition("<footer")[0]
+    )
     assert viewer.get("/rollouts/new").status_code == 403
     assert viewer.post("/rollouts/new", data={}).status_code == 403
     answer = viewer.post(f"/rollouts/{rollout['id']}/orders", data={"order": "start", "edition": rollout["edition"]})
@@ -161,6 +164,7 @@ def test_failures_are_told_with_their_last_words_and_tried_again(
     members = browser.get(f"/rollouts/{rollout}/devices?state=failures").text
     assert f'href="/devices/{device}"' in members
     assert members.count('id="member-') == 1
+    assert "failed: no boot" in browser.get(f"/devices/{device}").text
     assert give(browser, rollout, "retry", state="succeeded").status_code == 409
     assert give(browser, rollout, "retry", state=["failed", "silent"]).status_code == 303
     assert api.get(f"/rollouts/{rollout}").json()["counts"] == {"scheduled": 2}

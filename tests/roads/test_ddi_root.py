@@ -36,9 +36,24 @@ class TestRoot:
         operator.rollout(device)
         assert device.get(headers={"If-None-Match": tag}).status_code == 200
 
-    def test_contact_is_noted(self, operator: Operator, device: DdiDevice) -> None:
-        assert operator.seen(device)["last_contact"] is None
+    def test_the_short_way_says_what_the_long_way_says(self, device: DdiDevice) -> None:
+        device.configure({"serial": "1"})
         device.get()
+        short, long = device.get(), device.get(headers={"If-None-Match": '"another"'})
+        assert (short.status_code, short.content) == (long.status_code, long.content)
+        assert {**short.headers, "date": ""} == {**long.headers, "date": ""}
+
+    @pytest.mark.parametrize("configured", [False, True])
+    def test_contact_is_noted(self, operator: Operator, device: DdiDevice, configured: bool) -> None:
+        if configured:  # then nothing is due, and the answer is given at once
+            device.configure({"serial": "1"})
+            device.get()
+            before = eventually(lambda: operator.seen(device)["last_contact"])
+        else:
+            before = operator.seen(device)["last_contact"]
+            assert before is None
+        device.get()
+        eventually(lambda: operator.seen(device)["last_contact"] != before)
         seen = eventually(lambda: (s := operator.seen(device))["last_contact"] and s)
         assert seen["address"] == "127.0.0.1"
 

@@ -102,6 +102,7 @@ class _Edge:
     def __init__(self, app: App, scopes: list[Scope]) -> None:
         self._app = app
         self._scopes = scopes
+        self.at_once = getattr(app, "at_once", None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scopes.append(scope)

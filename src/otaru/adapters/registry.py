@@ -20,13 +20,14 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from otaru.adapters.contacts import ContactBook
+from otaru.adapters.kept import Kept, keep
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Plan
@@ -58,13 +59,6 @@ _ABANDONED: Any = object()
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept(Entry):
-    """An entry that knows its age; one object, since there are millions."""
-
-    tick: int
-
-
 class _Key(NamedTuple):
     tenant: TenantId
     kind: str
@@ -76,7 +70,7 @@ class _Shelf:
     """What is kept of one tenant."""
 
     tenant: Tenant | None = None
-    devices: dict[DeviceId, _Kept] = field(default_factory=dict)
+    devices: dict[DeviceId, Kept] = field(default_factory=dict)
     plans: dict[RolloutId, Plan] = field(default_factory=dict)
     tick: int = 0
     """Entries kept before it are stale."""
@@ -87,11 +81,12 @@ class _Shelf:
         kept = self.devices.get(device)
         if kept is None or kept.tick < self.tick:
             return None
+        entry = kept.entry(device)
         if self.moved:
-            for membership in kept.subject.memberships:
+            for membership in entry.subject.memberships:
                 if kept.tick < self.moved.get(membership.rollout, 0):
                     return None
-        return kept
+        return entry
 
 
 class _Concern(Enum):
@@ -278,19 +273,7 @@ class StoreRegistry:
             if self._count >= self._max_devices:
                 self._evict()
             self._count += 1
-        subject = replace(
-            entry.subject,
-            hardware=self._shared(entry.subject.hardware),
-            installed=self._shared(entry.subject.installed),
-        )
-        devices[subject.id] = _Kept(
-            subject,
-            entry.token_hash,
-            entry.attributes_requested,
-            entry.auto_confirm,
-            entry.last_installed_action,
-            self._tick,
-        )
+        devices[entry.subject.id] = keep(entry, self._tick, self._shared)
 
     def _shared(self, value: T) -> T:
         """The first object that equals `value`: a million devices run a few versions on a few kinds of hardware."""

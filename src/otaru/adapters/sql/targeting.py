@@ -20,6 +20,10 @@ FEW = 10_000
 """Up to so many devices, a set is fetched whole and sorted; above, only an index that is in the order of ids is read."""
 
 
+_SAMPLE = 100
+"""So many of a long list tell how dense it is."""
+
+
 class _Form(Enum):
     SET = "set"
     PROBE = "probe"
@@ -56,7 +60,7 @@ def _alternatives(query: Query) -> Iterator[Query]:
 def _arm(session: Session, tenant: TenantId, query: Query, after: str, limit: int) -> Select[tuple[str]]:
     """One alternative, led by the term whose index leaves the fewest devices to look at."""
     parts = query.parts if isinstance(query, And) else (query,)
-    leader = _leader(session, tenant, [part for part in parts if isinstance(part, Term) and _indexed(part)])
+    leader = _leader(session, tenant, [part for part in parts if isinstance(part, Term) and _indexed(part)], after)
     rest = and_(true(), *(_condition(session, tenant, part, _Form.PROBE) for part in parts if part is not leader))
     if leader is None:
         return _scan(tenant, and_(device.c.device > after, rest), limit)
@@ -98,14 +102,28 @@ def _indexed(term: Term) -> bool:
     return bool(term.pieces[0]) and term.field is not Field.LIFECYCLE
 
 
-def _leader(session: Session, tenant: TenantId, terms: Sequence[Term]) -> Term | None:
-    """The term whose index lists the fewest devices, counted to FEW; none where all are many and in another order."""
+def _leader(session: Session, tenant: TenantId, terms: Sequence[Term], after: str) -> Term | None:
+    """The term whose index lists the fewest devices, counted to FEW; none where all are many and in another order.
+
+    Of several that list many, it is the one that lists the fewest right behind `after`.
+    """
     in_order = [term for term in terms if term.exact is not None or term.field is Field.ID]
     if len(terms) == len(in_order) <= 1:
         return next(iter(terms), None)
     sized = [(_size(session, tenant, term), term) for term in terms]
-    allowed = [(size, term) for size, term in sized if size < FEW or term in in_order]
-    return min(allowed, key=lambda pair: pair[0], default=(0, None))[1]
+    fewest, leader = min(sized, key=lambda pair: pair[0], default=(0, None))
+    if fewest < FEW:
+        return leader
+    return max(in_order, key=lambda term: _reach(session, tenant, term, after), default=None)
+
+
+def _reach(session: Session, tenant: TenantId, term: Term, after: str) -> tuple[bool, str]:
+    """How far the next _SAMPLE devices of a term go: whether to the end, and else to which id."""
+    listed = _listed(session, tenant, term)
+    (key,) = listed.selected_columns
+    last = listed.where(key > after).order_by(key).offset(_SAMPLE - 1).limit(1)
+    found = session.connection.execute(last).scalar_one_or_none()
+    return found is None, "" if found is None else str(found)
 
 
 def _size(session: Session, tenant: TenantId, term: Term) -> int:

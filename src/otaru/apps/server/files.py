@@ -11,11 +11,10 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from otaru.apps.server.body import Receive, Scope, Send, header
+from otaru.apps.server.http import Headers, answer
 from otaru.domain.ids import Sha256
 from otaru.errors import PreconditionFailedError, RangeNotSatisfiableError
 from otaru.ports.blobs import Blobs, OpenBlob
-
-Headers = list[tuple[bytes, bytes]]
 
 PIECE = 256 * 1024
 _RANGE = re.compile(rb"bytes=([0-9]{0,64})-([0-9]{0,64})", re.IGNORECASE)
@@ -45,10 +44,10 @@ async def serve_accelerated(scope: Scope, send: Send, location: str, *, etag: st
     """
     tag = f'"{etag}"'.encode("ascii")
     if not_modified(scope, tag):
-        await _empty(send, 304, [(b"etag", tag)])
+        await answer(scope, send, 304, [(b"etag", tag)])
         return
     where = [(b"x-accel-redirect", location.encode()), (b"content-length", b"0")]
-    await _empty(send, 200, [*_headers(tag, filename), *where])
+    await answer(scope, send, 200, [*_headers(tag, filename), *where])
 
 
 async def serve_blob(scope: Scope, receive: Receive, send: Send, blob: OpenBlob, *, etag: str, filename: str) -> None:
@@ -68,7 +67,7 @@ async def serve_blob(scope: Scope, receive: Receive, send: Send, blob: OpenBlob,
     """
     tag = f'"{etag}"'.encode("ascii")
     if not_modified(scope, tag):
-        await _empty(send, 304, [(b"etag", tag)])
+        await answer(scope, send, 304, [(b"etag", tag)])
         return
     headers = _headers(tag, filename)
     start, end = 0, blob.size
@@ -157,11 +156,6 @@ def disposition(filename: str) -> bytes:
     if plain != filename:
         value += f"; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
     return value.encode("ascii")
-
-
-async def _empty(send: Send, status: int, headers: Headers) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
 
 
 async def _body(scope: Scope, receive: Receive, send: Send, blob: OpenBlob, start: int, end: int) -> None:

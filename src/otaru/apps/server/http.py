@@ -9,6 +9,8 @@ test_uvicorn.py` holds each of them (docs/adr/0003).
   else it does not copy, the same message is answered in small steps through memory.
 - `otaru.answer` is an extension of our own: a whole answer in one message, sent by one system call. ASGI's two messages
   cost two, and uvicorn looks each header over anew; for a poll that is a quarter of everything.
+- `app.at_once(scope)`, where the application has it, may give the whole answer (`Whole`) before a task is made for the
+  request, which costs more than the poll itself. It neither waits nor raises; None is "ask me as ASGI does".
 - `otaru.peer` is who holds the other end of the connection, whatever a proxy says in `X-Forwarded-For`.
 - A connection has `HEAD_S` to bring a request's head and may make it `HEAD_LIMIT` long; one that takes nothing of an
   answer for `STALL_S` is cut. What a body may be is its reader's business (`body.py`).
@@ -24,13 +26,17 @@ from typing import Any
 import uvicorn
 import uvicorn.protocols.http.httptools_impl as impl
 
-from otaru.apps.server.body import App, Message
+from otaru.apps.server.body import App, Message, Scope, Send
 from otaru.apps.server.settings import Settings
 from otaru.apps.server.zerocopy import NOT_HERE, STALL_S, KernelCopy, read_piece, unsent
 
 # What runs for every request calls these by name: `super()` costs as much as the check it stands in.
 _send = impl.RequestResponseCycle.send
 _data_received = impl.HttpToolsProtocol.data_received
+
+Headers = list[tuple[bytes, bytes]]
+Whole = tuple[Headers, bytes]
+"""Headers, as `ANSWER` has them, and body of an answer with status 200."""
 
 ZEROCOPY = "http.response.zerocopysend"
 ANSWER = "otaru.answer"
@@ -42,6 +48,15 @@ HEAD_LIMIT = 64 * 1024
 KEEP_ALIVE_S = 75
 SHUTDOWN_S = 20
 """How long requests may go on after we are asked to end. A download that is cut resumes."""
+
+
+async def answer(scope: Scope, send: Send, status: int, headers: Headers, body: bytes = b"") -> None:
+    """Answer a request at once: in one message where the server takes it, in ASGI's two elsewhere."""
+    if ANSWER in scope.get("extensions", ()):
+        await send({"type": ANSWER, "status": status, "headers": headers, "body": body})
+    else:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 class Cycle(impl.RequestResponseCycle):
@@ -62,16 +77,20 @@ class Cycle(impl.RequestResponseCycle):
             return
         if self.response_started:
             raise RuntimeError(f"{ANSWER} is the whole answer, and one has begun")
+        self.answer(message["status"], message["headers"], message["body"])
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send the whole answer; nothing of it has been sent, and the client takes what we send."""
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
-        lines = [impl.STATUS_LINE[message["status"]]]
+        lines = [impl.STATUS_LINE[status]]
         for name, value in self.default_headers:
             lines += (name, b": ", value, b"\r\n")
-        for name, value in message["headers"]:
+        for name, value in headers:
             lines += (name, b": ", value, b"\r\n")
         lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
         if self.scope["method"] != "HEAD":
-            lines.append(message["body"])
+            lines.append(body)
         self.transport.write(b"".join(lines))
         self.message_event.set()
         if not self.keep_alive:
@@ -197,6 +216,17 @@ class Protocol(impl.HttpToolsProtocol):
         cycle: Any = self.cycle
         if cycle is None or cycle.response_complete:
             self.transport.close()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if self.transport.is_closing():
+            return  # the answer before it was the last one
+        # Only the newest request: those that have waited in line would answer one within the other.
+        if cycle is self.cycle and isinstance(cycle, Cycle) and not self.flow.write_paused:
+            at_once = getattr(app, "at_once", None)
+            if at_once is not None and (found := at_once(self.scope)) is not None:
+                cycle.answer(200, *found)
+                return
+        super()._start_asgi_task(cycle, app)
 
     def on_url(self, url: bytes) -> None:
         """Take (a part of) the address, and the moment to add to the scope."""

@@ -77,13 +77,9 @@ def uvloop_runner() -> asyncio.Runner:
 async def _serve(settings: Settings, listener: socket.socket, devices: socket.socket | None) -> None:
     async with wiring.world(settings) as world:
         runtime = Runtime(world, settings)
-        shell = Shell(
-            DdiRoad(world, settings),
-            LogRoad(world, settings),
-            api.application(runtime),
-            console(runtime),
-            _ready(runtime),
-        )
+        road = DdiRoad(world, settings)
+        rest, pages = api.application(runtime), console(runtime)
+        shell = Shell(road, LogRoad(world, settings), rest, pages, _ready(runtime), poll=road.at_once)
         servers = [(Server(config(shell, settings)), listener)]
         if devices is not None:
             roads = replace(shell, api=_nothing, console=_nothing)

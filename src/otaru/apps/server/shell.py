@@ -9,10 +9,11 @@ ours is logged with the request's id and answered with 500 and that id.
 import itertools
 import logging
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from otaru.apps.server.body import App, ClientGoneError, Message, Receive, Scope, Send, header, read_body
+from otaru.apps.server.http import Whole
 from otaru.apps.server.problems import Headers, problem, problem_page
 from otaru.errors import NotFoundError, OtaruError
 
@@ -31,6 +32,12 @@ class Shell:
     console: App
     ready: App
     local_admin: bool = False
+    poll: Callable[[Scope], Whole | None] | None = None
+    """Answers GET requests for which nobody has to be waited for."""
+
+    def at_once(self, scope: Scope) -> Whole | None:
+        """The answer to a poll that takes no waiting (`http.Protocol`); None where the request goes the usual way."""
+        return None if self.poll is None or scope["method"] != "GET" else self.poll(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -1,10 +1,10 @@
 """What a person sees: devices with their history, rollouts with their counts, and what happened. Only reads."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from otaru.domain.deployment import WAITING, Deployment, Report, State
+from otaru.domain.deployment import FAILURES, WAITING, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
 from otaru.domain.events import Kind, Position
 from otaru.domain.evidence import Tally
@@ -162,7 +162,7 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
             raise NotFoundError(f"there is no device {device}")
         subject = entry.subject
         if (alone := _of_itself(subject)) is not None:
-            return [alone]
+            return [_after(alone, tx.deployments.of_device(tenant, device, 1))]
         answers = [_told(tx, tenant, subject, now)]
         for membership in subject.memberships:
             plan = tx.rollouts.plan(tenant, membership.rollout)
@@ -181,6 +181,16 @@ def _of_itself(subject: Subject) -> Because | None:
     if not subject.memberships:
         return Because(None, Rule.MEMBER, "No rollout that has not ended has it as a member.")
     return None
+
+
+def _after(alone: Because, last: Sequence[tuple[Deployment, Rollout]]) -> Because:
+    """With how its last update ended, where that was badly: who asks why it is not updated wants to hear of it."""
+    if alone.rule is not Rule.MEMBER or not last or last[0][0].state not in FAILURES | {State.REJECTED}:
+        return alone
+    deployment, rollout = last[0]
+    words = f": {deployment.reason}" if deployment.reason else "."
+    ended = f"Its last update, {rollout.product} {rollout.version} in rollout {rollout.id}, {deployment.state}{words}"
+    return replace(alone, because=f"{alone.because} {ended}")
 
 
 def _told(tx: Tx, tenant: TenantId, subject: Subject, now: datetime) -> Because | None:

@@ -38,6 +38,7 @@ _RULES = {
     Rule.FITS: ("The release does not fit", Tone.FAILED),
     Rule.INSTALLED: ("Installed already", Tone.DONE),
     Rule.BUSY: ("Busy with another update", Tone.BUSY),
+    Rule.WINDOW: ("Waits for its maintenance window", Tone.IDLE),
     Rule.CONSENT: ("Consent is asked first", Tone.HELD),
     Rule.OFFER: ("On its way", Tone.BUSY),
 }

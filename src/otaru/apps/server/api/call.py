@@ -48,8 +48,8 @@ class Needs:
     def __init__(self, permission: Permission) -> None:
         self.permission = permission
 
-    def __call__(self, request: Request) -> Call:
-        """The call.
+    async def __call__(self, request: Request) -> Call:
+        """The call. A coroutine function, as all dependencies: FastAPI sends others to a thread, dearer than the rest of it.
 
         Raises:
             ForbiddenError: the role has not.
@@ -74,7 +74,7 @@ _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 _EDITION = re.compile(r'"(0|[1-9][0-9]{0,9})"')
 
 
-def edition(
+async def edition(
     if_match: Annotated[
         str | None,
         Header(
@@ -120,22 +120,9 @@ def _response(answer: Answer) -> Response:
 class Doing:
     """Does a POST's work once for each Idempotency-Key."""
 
-    def __init__(
-        self,
-        request: Request,
-        idempotency_key: Annotated[
-            str | None,
-            Header(
-                alias="Idempotency-Key",
-                min_length=1,
-                max_length=255,
-                pattern=r"^[ -~]+$",
-                description="A name of your choosing: the work is done once, however often it is sent within 24 hours.",
-            ),
-        ] = None,
-    ) -> None:
+    def __init__(self, request: Request, key: str | None) -> None:
         self._request = request
-        self._key = idempotency_key
+        self._key = key
 
     async def __call__(
         self,
@@ -169,4 +156,21 @@ class Doing:
         return Named(caller.tenant, caller.token, self._key, asked.digest(), caller.secret)
 
 
-Once = Annotated[Doing, Depends()]
+async def once(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=255,
+            pattern=r"^[ -~]+$",
+            description="A name of your choosing: the work is done once, however often it is sent within 24 hours.",
+        ),
+    ] = None,
+) -> Doing:
+    """The request with its key."""
+    return Doing(request, idempotency_key)
+
+
+Once = Annotated[Doing, Depends(once)]

@@ -68,11 +68,7 @@ def number(part: Any) -> int:
 class Paging:
     """A request's wish for a page."""
 
-    def __init__(
-        self,
-        limit: Limit = 100,
-        cursor: Annotated[str | None, Query(max_length=MAX_CURSOR, description="The page before's `next`.")] = None,
-    ) -> None:
+    def __init__(self, limit: int, cursor: str | None = None) -> None:
         self.limit = limit
         self.cursor = cursor
 
@@ -89,4 +85,12 @@ class Paging:
         return [show(item) for item in shown], encode(*key(shown[-1])) if more else None
 
 
-Wanted = Annotated[Paging, Depends()]
+async def paging(
+    limit: Limit = 100,
+    cursor: Annotated[str | None, Query(max_length=MAX_CURSOR, description="The page before's `next`.")] = None,
+) -> Paging:
+    """What a request's query wishes."""
+    return Paging(limit, cursor)
+
+
+Wanted = Annotated[Paging, Depends(paging)]

@@ -72,16 +72,21 @@ def _plain(name: str) -> bool:
 
 
 def _check(tenant: Tenant, entry: Entry, authorization: bytes) -> None:
+    if not good(tenant, entry, authorization):
+        raise UnauthenticatedError(f"the credential is not that of device {entry.subject.id}", challenge=CHALLENGE)
+
+
+def good(tenant: Tenant, entry: Entry, authorization: bytes) -> bool:
+    """Whether a credential is that of a device that may still speak."""
     scheme, _, token = authorization.partition(b" ")
     match scheme.lower():
         case b"targettoken":
-            good = compare_digest(sha256(token.strip()).digest(), entry.token_hash)
+            right = compare_digest(sha256(token.strip()).digest(), entry.token_hash)
         case b"gatewaytoken":
-            good = _opens(tenant, token)
+            right = _opens(tenant, token)
         case _:
-            good = False
-    if not good or entry.subject.lifecycle is Lifecycle.DECOMMISSIONED:
-        raise UnauthenticatedError(f"the credential is not that of device {entry.subject.id}", challenge=CHALLENGE)
+            right = False
+    return right and entry.subject.lifecycle is not Lifecycle.DECOMMISSIONED
 
 
 def _check_certificate(tenant: Tenant, entry: Entry, certificate: Certificate) -> None:

@@ -14,13 +14,14 @@ from urllib.parse import parse_qs, quote
 
 from otaru.apps.server.body import Receive, Scope, Send
 from otaru.apps.server.files import serve_artifact
+from otaru.apps.server.http import Whole
 from otaru.apps.server.roads.certificates import certificates
-from otaru.apps.server.roads.credentials import admit
-from otaru.apps.server.roads.ddi_call import NO_ACTION, Call
+from otaru.apps.server.roads.credentials import admit, good
+from otaru.apps.server.roads.ddi_call import NO_ACTION, Call, idle
 from otaru.apps.server.settings import Settings
 from otaru.domain.deployment import FINAL, OPEN, WAITING, Event, Report, State
 from otaru.domain.device import AutoConfirm, Lifecycle
-from otaru.domain.ids import MAX_ACTION, ActionId
+from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, TenantId
 from otaru.domain.offer import Membership, Plan
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Urgency
@@ -101,6 +102,32 @@ class DdiRoad:
         # Where certificates are asked for is another address than everybody's: links stay there.
         public_url = self._settings.public_url if certificate is None else ""
         await handler(self, Call(scope, receive, send, tenant, entry, public_url, host, known, parts[-1], action))
+
+    def at_once(self, scope: Scope) -> Whole | None:
+        """A poll that memory answers: a device that we know, with its own credential, and in no rollout.
+
+        It says what `root` says. Everything else, and what is to be refused, goes the usual way.
+        """
+        parts: list[str] = scope["path"].split("/")
+        if len(parts) != 5 or parts[2] != "controller" or parts[3] != "v1":
+            return None
+        known = self._world.registry.known(TenantId(parts[1]), DeviceId(parts[4]))
+        if known is None:
+            return None
+        tenant, entry = known
+        if entry.subject.memberships or entry.attributes_requested or entry.last_installed_action:
+            return None
+        authorization = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"if-none-match":
+                return None
+        if authorization is None or not good(tenant, entry, authorization):
+            return None
+        client = scope["client"]
+        self._world.registry.touch(tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else "")
+        return idle(tenant.settings.polling)
 
     async def root(self, call: Call) -> None:
         """The poll."""

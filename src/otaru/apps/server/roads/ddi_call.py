@@ -6,7 +6,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from otaru.apps.server.body import Receive, Scope, Send, read_body
-from otaru.apps.server.http import ANSWER
+from otaru.apps.server.http import Headers, Whole, answer
 from otaru.domain.ids import ActionId
 from otaru.domain.tenant import Tenant
 from otaru.ports.registry import Entry
@@ -16,8 +16,6 @@ NO_ACTION = ActionId(0)
 
 _JSON = (b"content-type", b"application/json")
 _EMPTY = [(b"content-length", b"0")]
-
-Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,12 @@ def _text(body: bytes) -> _Text:
 def _idle(interval: timedelta) -> _Text:
     """One for each polling interval, which is a tenant's: most answers of a server's life are made once."""
     return _text(ddi.idle(interval))
+
+
+def idle(interval: timedelta) -> Whole:
+    """The answer to a poll with nothing due."""
+    text = _idle(interval)
+    return text.headers, text.body
 
 
 @dataclass(eq=False, slots=True)
@@ -81,17 +85,10 @@ class Call:
 
     async def nod(self) -> None:
         """Answer that all is well; there is nothing to say."""
-        await self._send(200, _EMPTY, b"")
+        await answer(self.scope, self.send, 200, _EMPTY)
 
     async def _tell(self, text: _Text) -> None:
         if self.known is not None and (text.tag in self.known or self.known == b"*"):
-            await self._send(304, [(b"etag", text.tag)], b"")
+            await answer(self.scope, self.send, 304, [(b"etag", text.tag)])
         else:
-            await self._send(200, text.headers, text.body)
-
-    async def _send(self, status: int, headers: Headers, body: bytes) -> None:
-        if ANSWER in self.scope.get("extensions", ()):
-            await self.send({"type": ANSWER, "status": status, "headers": headers, "body": body})
-        else:
-            await self.send({"type": "http.response.start", "status": status, "headers": headers})
-            await self.send({"type": "http.response.body", "body": body})
+            await answer(self.scope, self.send, 200, text.headers, text.body)
