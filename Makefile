@@ -46,6 +46,9 @@ docs: setup  ## the documentation site, in site/
 	$(PY) docs/draw.py
 	.venv/bin/mkdocs build --strict -q
 
+pictures: setup  ## the docs' pictures of the console, taken anew (needs Debian's chromium)
+	OTARU_PICTURES=1 $(PY) -m pytest -q tests/console/test_pictures.py
+
 dist: setup  ## wheel and sdist in dist/
 	rm -rf dist
 	$(PY) -m build --no-isolation -q
@@ -59,6 +62,7 @@ requirements: .venv/.uv  ## pin requirements*.txt anew from requirements*.in
 	.venv/.uv/bin/uv pip compile requirements.in --upgrade $(PIN) -o requirements.txt
 	.venv/.uv/bin/uv pip compile requirements-build.in $(PIN) -o requirements-build.txt
 	.venv/.uv/bin/uv pip compile requirements-node.in $(PIN) -o requirements-node.txt
+	.venv/.uv/bin/uv pip compile requirements-tools.in $(PIN) -o requirements-tools.txt
 PIN := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q
 
 .venv/.uv:
@@ -67,4 +71,4 @@ PIN := --universal --python-version 3.11 --generate-hashes --no-emit-index-url -
 clean:  ## remove what make made
 	rm -rf .venv node_modules src/otaru/apps/console/static/vendor dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo check test test-slow bench bench-quick docs dist format requirements clean
+.PHONY: help setup demo check test test-slow bench bench-quick docs pictures dist format requirements clean

@@ -1,5 +1,5 @@
-"""A server, a browser and a seat before it. One server and one browser a module: Playwright keeps an event loop running
-in the thread, so it must have ended before other tests come."""
+"""Servers, a browser and seats before it. One browser a module: Playwright keeps an event loop running in the thread, so
+it must have ended before tests of other modules come."""
 
 import os
 import tempfile
@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Error
 
 from tests.support.browser import PROGRAM, Seat, Sit, chromium, pictures, seat
 from tests.support.server import Serving, serving
+from tests.support.staged import Stage, staged
 
 _SEATS = pytest.StashKey[list[Seat]]()
 _FAILED = pytest.StashKey[bool]()
@@ -47,9 +48,24 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server without devices, releases or rollouts: a test leaves none."""
     with serving(tmp_path_factory.mktemp("console") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A server with a small fleet."""
+    with serving(tmp_path_factory.mktemp("staged") / "data") as running:
+        yield staged(running)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Serving]:
+    """A server for one test alone, which nobody has logged in to."""
+    with serving(tmp_path / "data") as running:
         yield running
 
 

@@ -57,6 +57,10 @@ _FOCUS = """() => {
   return { lost: false, ringed, inside, told: told.filter(Boolean).join(" ") };
 }"""
 
+_TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+  [...document.querySelectorAll("body *")].filter((node) => node.getBoundingClientRect().right > innerWidth + 1)
+  .slice(0, 8).map((node) => `${node.tagName.toLowerCase()}.${node.getAttribute("class") ?? ""}`)"""
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
@@ -116,12 +120,16 @@ class Seat:
         """Click the button or link of this exact name."""
         self.page.get_by_role(role, name=name, exact=True).click()
 
-    def focus(self) -> str:
+    def visit(self, name: str) -> None:
+        """Click one of the rail's links."""
+        self.page.get_by_role("navigation", name="Pages").get_by_role("link", name=name, exact=True).click()
+
+    def focus(self, *, in_view: bool = True) -> str:
         """What has the focus, in words; one has to see it."""
         found: dict[str, Any] = self.page.evaluate(_FOCUS)
         assert not found["lost"], f"nothing has the focus on {self.page.url}"
         assert found["ringed"], f"one does not see that {found['told']} has the focus on {self.page.url}"
-        assert found["inside"], f"{found['told']} has the focus and is out of view on {self.page.url}"
+        assert found["inside"] or not in_view, f"{found['told']} has the focus and is out of view on {self.page.url}"
         return str(found["told"])
 
     def tab_to(self, target: Locator, key: str = "Tab") -> None:
@@ -147,15 +155,14 @@ class Seat:
         self.page.keyboard.press("ControlOrMeta+A")
         self.page.keyboard.type(words)
 
+    def sticks_out(self) -> list[str]:
+        """What makes the page wider than its window."""
+        wide: list[str] = self.page.evaluate(_TOO_WIDE)
+        return [f"wider than {self.page.evaluate('innerWidth')} px: {', '.join(wide)}"] if wide else []
+
     def fits(self) -> None:
-        """The page is no wider than the window, and nothing sticks out of it."""
-        wide: list[str] = self.page.evaluate(
-            """() => document.documentElement.scrollWidth <= innerWidth ? [] :
-            [...document.querySelectorAll("body *")].filter((node) => node.getBoundingClientRect().right > innerWidth + 1)
-            .slice(0, 8).map((node) => `${node.tagName.toLowerCase()}.${node.getAttribute("class") ?? ""}`)"""
-        )
-        size = self.page.viewport_size
-        assert not wide, f"{self.page.url} is wider than {size and size['width']} px: {wide}"
+        """The page is no wider than its window."""
+        assert not self.sticks_out(), f"{self.page.url}: {self.sticks_out()}"
 
 
 @contextmanager

@@ -35,6 +35,9 @@ class Kind(StrEnum):
     ROLLOUT_WAVE = "rollout.wave"
     ROLLOUT_RETRIED = "rollout.retried"
     LOG_ERASED = "log.erased"
+    METADATA_SIGNED = "metadata.signed"
+    KEY_ADDED = "key.added"
+    KEY_REVOKED = "key.revoked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -418,6 +418,31 @@ idempotency = Table(
     Index("ix_idempotency_created", "created_at"),
 )
 
+tuf_metadata = Table(
+    "tuf_metadata",
+    metadata,
+    _key("tenant"),
+    _key("repository"),
+    _key("role"),
+    _key("version", Integer),
+    _col("content", LargeBinary),
+    _col("expires_at", Instant),
+    _col("signed_at", Instant),
+)
+
+tuf_key = Table(
+    "tuf_key",
+    metadata,
+    _key("tenant"),
+    _key("key"),
+    _col("public", Text),
+    _col("role"),
+    _col("place"),
+    _col("development", Boolean),
+    _col("created_at", Instant),
+    _col("revoked_at", Instant, nullable=True),
+)
+
 log_waiting = Table(
     "log_waiting",
     metadata,

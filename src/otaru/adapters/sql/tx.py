@@ -13,6 +13,7 @@ from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.reports import SqlReports
 from otaru.adapters.sql.rollouts import SqlRollouts
 from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.signatures import SqlSignatures
 from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
 from otaru.ports.store import (
@@ -26,6 +27,7 @@ from otaru.ports.store import (
     Releases,
     Reports,
     Rollouts,
+    Signatures,
     Tenants,
     Tokens,
 )
@@ -46,6 +48,7 @@ class SqlTx:
         "releases",
         "reports",
         "rollouts",
+        "signatures",
         "tenants",
         "tokens",
     )
@@ -65,3 +68,4 @@ class SqlTx:
         self.events: Events = self.record
         self.idempotency: Idempotency = SqlIdempotency(session)
         self.logs: Logs = SqlLogs(session)
+        self.signatures: Signatures = SqlSignatures(session)

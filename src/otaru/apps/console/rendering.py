@@ -4,6 +4,7 @@ Everything is escaped (`autoescape`), and the policy below lets a page load noth
 reports is text on every page. Undefined names are errors, so a template cannot drift from its page unseen.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -29,6 +30,11 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+"""Control signs, marks of writing direction, halves of signs. Tabs and line breaks are seen."""
+
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -47,10 +53,16 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        finalize=_seen,
     )
     made.filters |= {"number": number, "share": share, "size": size, "ago": ago, "span": span, "segment": segment}
     made.globals |= {"look": look, "static": address_of, "link": link}
     return made
+
+
+def _seen(value: Any) -> Any:
+    """A value as a page shows it: signs that are not seen, or turn what stands beside them, are shown to be there."""
+    return _UNSEEN.sub("\ufffd", value) if type(value) is str else value
 
 
 def number(value: float) -> str:

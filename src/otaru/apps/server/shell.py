@@ -1,9 +1,9 @@
 """The outermost ASGI application: routes device roads past the frameworks, bounds bodies, turns errors into answers.
 
-Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health → the logs (`/log/…`) → the REST API
-(`/api/…`) → the console, which is everything else. A device's poll thus costs no framework. Errors that anything below
-raises before it has begun to answer become problem+json here, and a page where a browser asked the console; what is not
-ours is logged with the request's id and answered with 500 and that id.
+Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health → TUF (`/tuf/…`) → the logs
+(`/log/…`) → the REST API (`/api/…`) → the console, which is everything else. A device's poll thus costs no framework.
+Errors that anything below raises before it has begun to answer become problem+json here, and a page where a browser asked
+the console; what is not ours is logged with the request's id and answered with 500 and that id.
 """
 
 import itertools
@@ -27,10 +27,11 @@ class Shell:
     """One listener's application. `local_admin` marks requests of the admin socket, which only its owner can open."""
 
     ddi: App
-    log: App
     api: App
     console: App
     ready: App
+    tuf: App
+    log: App
     local_admin: bool = False
     poll: Callable[[Scope], Whole | None] | None = None
     """Answers GET requests for which nobody has to be waited for."""
@@ -53,6 +54,8 @@ class Shell:
                 await self.ready(scope, receive, answer)
             elif path.startswith("/log/"):
                 await self.log(scope, receive, answer)
+            elif path.startswith("/tuf/"):
+                await self.tuf(scope, receive, answer)
             else:
                 await self._web(scope, receive, answer)
         except ClientGoneError:

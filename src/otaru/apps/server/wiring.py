@@ -9,6 +9,7 @@ from otaru.adapters.clock import SystemClock
 from otaru.adapters.judges.classic import ClassicJudge
 from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import StoreRegistry
+from otaru.adapters.signers.file import FolderKeyring
 from otaru.adapters.sql.migrate import upgrade
 from otaru.adapters.sql.store import open_store
 from otaru.apps.server.settings import Settings
@@ -28,8 +29,9 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     store = open_store(settings.database_url, bus)
     try:
         registry = StoreRegistry(store, bus, clock)
-        notary = FolderNotary(settings.data / "log")
-        made = World(store, registry, LocalBlobs(settings.artifacts), clock, ClassicJudge(), bus, notary)
+        keyring, notary = FolderKeyring(settings.data / "keys"), FolderNotary(settings.data / "log")
+        blobs = LocalBlobs(settings.artifacts)
+        made = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary, settings.production)
         await registry.start()
         try:
             await tenants.ensure_default(made, polling_s=settings.poll_interval_s)

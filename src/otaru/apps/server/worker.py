@@ -1,4 +1,4 @@
-"""The background work of a serving process: rollout steps, forgetting what has had its time, and the logs' heads."""
+"""The background work of a serving process: rollout steps, signing in time, forgetting, and the logs' heads."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ from datetime import timedelta
 from otaru.apps.server.settings import Settings
 from otaru.errors import OtaruError
 from otaru.services.control.housekeeping import housekeep
+from otaru.services.control.metadata import renew_due
 from otaru.services.control.stepping import step_due
 from otaru.services.control.transparency import integrate
 from otaru.services.control.world import World
@@ -34,7 +35,10 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
                 await step_due(world)
                 if cleaned is None or world.clock.now() - cleaned >= HOUSEKEEPING:
                     cleaned = world.clock.now()
-                    await housekeep(world, timedelta(days=settings.events_retention_days))
+                    try:
+                        await _keep_fresh(world)
+                    finally:  # neither waits for the other to succeed
+                        await housekeep(world, timedelta(days=settings.events_retention_days))
             except OtaruError as error:
                 _log.warning("a round of work failed and is tried again: %s", error)
             except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
@@ -59,6 +63,14 @@ async def keep_logs(world: World, closing: asyncio.Event) -> None:
             _log.exception("a round over the logs failed and is tried again")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(closing.wait(), LOGS_S)
+
+
+async def _keep_fresh(world: World) -> None:
+    """Sign TUF metadata anew before it ends, and say what others have to sign."""
+    for tenant, role in await renew_due(world):
+        _log.warning(
+            "tenant %s: %s ends soon and has to be signed with keys that are not here: otaru keys status", tenant, role
+        )
 
 
 async def _pause(closing: asyncio.Event, woken: asyncio.Event) -> None:

@@ -8,6 +8,7 @@ from otaru.ports.clock import Clock
 from otaru.ports.judge import Judge
 from otaru.ports.notary import Notary
 from otaru.ports.registry import Registry
+from otaru.ports.signing import Keyring
 from otaru.ports.store import Store
 
 
@@ -21,7 +22,10 @@ class World:
     clock: Clock
     judge: Judge
     bus: Bus
+    keyring: Keyring
     notary: Notary
+    production: bool = False
+    """Whether development keys are refused."""
 
 
 @dataclass(frozen=True, slots=True)

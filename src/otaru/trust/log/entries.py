@@ -70,6 +70,9 @@ RULES: Mapping[Kind, Rule] = {
     Kind.ROLLOUT_MOVED: Rule(Audited.PEOPLE, _ROLLOUT),
     Kind.ROLLOUT_WAVE: Rule(Audited.PEOPLE, _ROLLOUT),
     Kind.ROLLOUT_RETRIED: Rule(Audited.PEOPLE, ()),
+    Kind.METADATA_SIGNED: Rule(Audited.ALL, ("version", "keys", "sha256")),
+    Kind.KEY_ADDED: Rule(Audited.ALL, ("role", "development")),
+    Kind.KEY_REVOKED: Rule(Audited.ALL, ()),
     Kind.LOG_ERASED: Rule(Audited.ALL),
 }
 

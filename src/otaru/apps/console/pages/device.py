@@ -110,7 +110,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         unended=sum(deployment.state not in FINAL for deployment in history),
         unknown=devices.UNKNOWN_HARDWARE,
         late_after=SILENT_POLLS,
-        update=link("/rollouts/new", target=f"id=={name}"),
+        update=link("/rollouts/new", target=f"id=='{name}'"),
     )
 
 

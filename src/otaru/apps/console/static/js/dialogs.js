@@ -2,7 +2,7 @@
 
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-opens]");
-  if (opener) document.getElementById(opener.dataset.opens)?.showModal();
+  if (opener) show(document.getElementById(opener.dataset.opens), opener.closest("details.menu"));
   if (event.target.closest("[data-closes]")) event.target.closest("dialog")?.close();
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target) || opener) menu.open = false;
@@ -14,6 +14,15 @@ document.addEventListener("click", (event) => {
 function copied(copier) {
   copier.dataset.copied = "";
   setTimeout(() => delete copier.dataset.copied, 1500);
+}
+
+// A browser gives the focus back to the button that opened the dialog; one in a menu is gone by then.
+function show(dialog, menu) {
+  dialog?.showModal();
+  dialog?.addEventListener("close", () => {
+    const at = document.activeElement;
+    if (at === document.body || dialog.contains(at)) menu?.querySelector("summary").focus();
+  }, { once: true });
 }
 
 async function copy(words) {
