@@ -35,6 +35,7 @@ class Kind(StrEnum):
     ROLLOUT_MOVED = "rollout.moved"
     ROLLOUT_WAVE = "rollout.wave"
     ROLLOUT_RETRIED = "rollout.retried"
+    LOG_ERASED = "log.erased"
     METADATA_SIGNED = "metadata.signed"
     KEY_ADDED = "key.added"
     KEY_REVOKED = "key.revoked"

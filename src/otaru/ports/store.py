@@ -37,6 +37,8 @@ from otaru.domain.terms import UpdateType
 from otaru.domain.token import Token
 from otaru.domain.versions import VersionOrder
 from otaru.ports.registry import Entry
+from otaru.trust.log.entries import Draft, Log
+from otaru.trust.log.tiles import Tile
 from otaru.trust.tuf.kept import End, Kept, KnownKey
 
 P = TypeVar("P")
@@ -63,6 +65,28 @@ class Committed:
     mark: str | None = None
     """Who has heard of everything up to the mark `follows`, and now of this, has heard of everything up to `mark`. None
     where other workers commit in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """How far a log has come."""
+
+    size: int = 0
+    """Entries that have their place."""
+    signed: int = 0
+    """How many of them the newest checkpoint covers."""
+    verifier: str | None = None
+    """The public key of its checkpoints, once there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A checkpoint as it is kept."""
+
+    size: int
+    note: str
+    at: datetime
+    witnessed: bool = False
 
 
 class Tenants(Protocol):
@@ -434,7 +458,10 @@ class Reports(Protocol):
 class Events(Protocol):
     """The record of what happened."""
 
-    def add(self, happenings: Sequence[Happening]) -> None: ...
+    def add(self, happenings: Sequence[Happening]) -> None:
+        """Record them, and have those that `trust.log.entries` says wait for their place in a log."""
+        ...
+
     def page(
         self,
         tenant: TenantId,
@@ -488,6 +515,56 @@ class Idempotency(Protocol):
         self, tenant: TenantId, token: TokenId, key: str, request: bytes, status: int, body: bytes, at: datetime
     ) -> None: ...
     def prune(self, before: datetime) -> int: ...
+
+
+class Logs(Protocol):
+    """Tenants' logs. Entries come to wait by `Events.add`; who integrates gives each its place, one after the other.
+
+    Two who integrate at once cannot both commit. What has a place never changes, but that text can be erased.
+    """
+
+    def every_unsettled(self) -> list[tuple[TenantId, Log]]:
+        """Logs, of all tenants, in which entries wait for their place or have one that no checkpoint covers."""
+        ...
+
+    def tree(self, tenant: TenantId, log: Log) -> Tree: ...
+    def place_waiting(self, tenant: TenantId, log: Log, limit: int) -> list[bytes]:
+        """Give the first `limit` that wait the next places; what is hashed of each. `put` must follow."""
+        ...
+
+    def put(self, tenant: TenantId, log: Log, tiles: Mapping[Tile, bytes]) -> None:
+        """Keep tiles; one that is there is replaced by the wider one."""
+        ...
+
+    def tile(self, tenant: TenantId, log: Log, tile: Tile) -> bytes:
+        """As many of its hashes as are there, up to its width."""
+        ...
+
+    def entries(self, tenant: TenantId, log: Log, start: int, end: int) -> list[bytes | None]:
+        """What is hashed of those at places `start` up to `end`; None for one that is not there."""
+        ...
+
+    def found(
+        self, tenant: TenantId, log: Log, subject: str | None, before: int | None, limit: int
+    ) -> list[tuple[int, Draft]]:
+        """Of a subject (None: of all), the newest first, below the place `before`."""
+        ...
+
+    def name(self, tenant: TenantId, log: Log, verifier: str) -> None:
+        """Say whose checkpoints the log has, where nobody has yet."""
+        ...
+
+    def publish(self, tenant: TenantId, log: Log, checkpoint: Signed) -> None:
+        """Keep a checkpoint, or what a witness made of it. Older ones go, but for the newest that is witnessed."""
+        ...
+
+    def checkpoints(self, tenant: TenantId, log: Log) -> list[Signed]:
+        """The newest first."""
+        ...
+
+    def erase(self, tenant: TenantId, place: int) -> bool:
+        """Erase salt and text of an audit entry; False where there are none."""
+        ...
 
 
 class Signatures(Protocol):
@@ -545,6 +622,7 @@ class Tx(Protocol):
     reports: Reports
     events: Events
     idempotency: Idempotency
+    logs: Logs
     signatures: Signatures
 
 

@@ -482,3 +482,68 @@ tuf_key = Table(
     _col("created_at", Instant),
     _col("revoked_at", Instant, nullable=True),
 )
+
+log_waiting = Table(
+    "log_waiting",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    _col("tenant"),
+    _col("log"),
+    _col("at", Instant),
+    _col("kind"),
+    _col("subject"),
+    _col("entry", LargeBinary),
+    _col("salt", LargeBinary, nullable=True),
+    _col("text", LargeBinary, nullable=True),
+    Index("ix_log_waiting", "tenant", "log", "number"),
+)
+"""Entries of committed actions that have no place in their log yet. A place given in the action's own transaction would have
+workers wait for one another."""
+
+log_entry = Table(
+    "log_entry",
+    metadata,
+    _key("tenant"),
+    _key("log"),
+    _key("place", BigInteger),
+    _col("at", Instant),
+    _col("kind"),
+    _col("subject"),
+    _col("entry", LargeBinary),
+    _col("salt", LargeBinary, nullable=True),
+    _col("text", LargeBinary, nullable=True),
+    Index("ix_log_entry_subject", "tenant", "log", "subject", "place"),
+)
+
+log_tile = Table(
+    "log_tile",
+    metadata,
+    _key("tenant"),
+    _key("log"),
+    _key("level", SmallInteger),
+    _key("number", BigInteger),
+    _col("hashes", LargeBinary),
+)
+
+log_tree = Table(
+    "log_tree",
+    metadata,
+    _key("tenant"),
+    _key("log"),
+    _col("size", BigInteger),
+    _col("signed", BigInteger),
+    _col("verifier", Text, nullable=True),
+)
+"""How far each log has come: `size` entries have their place, the first `signed` of them have a checkpoint."""
+
+log_checkpoint = Table(
+    "log_checkpoint",
+    metadata,
+    _key("tenant"),
+    _key("log"),
+    _key("size", BigInteger),
+    _col("note", Text),
+    _col("signed_at", Instant),
+    _col("witnessed", Boolean),
+)
+"""The newest of each log, and the newest that a witness has signed too."""

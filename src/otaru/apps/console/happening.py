@@ -61,7 +61,7 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
     "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.")))),
     "keys": ("Keys and signatures", tuple(k for k in Kind if k.startswith(("metadata.", "key.")))),
-    "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.")))),
+    "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.", "log.")))),
 }
 """What a visitor may filter by: name in the address, words, and kinds. Every kind is in one group."""
 
@@ -127,6 +127,8 @@ def _subject(what: Happening) -> Thing:
             return Thing(f"Product {what.subject}", f"/releases?product={quote(what.subject, safe='')}")
         case "token":
             return Thing(_TOKENS.get(_text(what, "kind"), "Token") + _quoted(_text(what, "label")))
+        case "log":
+            return Thing(f"Entry {what.subject} of the audit log")
         case "metadata":
             return Thing(f"Role {what.subject}")
         case "key":
@@ -332,6 +334,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ROLLOUT_MOVED: _rollout_moved,
     Kind.ROLLOUT_WAVE: _rollout_wave,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
+    Kind.LOG_ERASED: _plain(Tone.IDLE, "lost its text: it was erased"),
     Kind.METADATA_SIGNED: _metadata_signed,
     Kind.KEY_ADDED: _key_added,
     Kind.KEY_REVOKED: _plain(Tone.HELD, "was revoked: no role has it any more"),

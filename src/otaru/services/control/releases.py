@@ -261,7 +261,8 @@ def _after(release: Release, event: ReleaseEvent, now: datetime) -> Release:
 
 
 def _moved(pen: Pen, release: Release, before: ReleaseState) -> Happening:
-    data = {"from": str(before), "to": str(release.state)}
+    digests = sorted({a.blob.sha256 for a in release.artifacts})
+    data = {"from": str(before), "to": str(release.state), "artifacts": digests}
     return Happening(pen.tenant, pen.now, pen.actor.name, Kind.RELEASE_MOVED, _subject(release), data)
 
 
