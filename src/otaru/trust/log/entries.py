@@ -64,6 +64,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.DEVICE_LIFECYCLE: Rule(Audited.PEOPLE),
     Kind.DEVICE_ATTRIBUTES: Rule(Audited.NONE),
     Kind.DEPLOYMENT_MOVED: Rule(Audited.PEOPLE),
+    Kind.PRODUCT_CHANGED: Rule(Audited.PEOPLE, ("order",)),
     Kind.RELEASE_CREATED: Rule(Audited.PEOPLE),
     Kind.RELEASE_MOVED: Rule(Audited.PEOPLE, ("from", "to", "artifacts")),
     Kind.ROLLOUT_CREATED: Rule(Audited.PEOPLE, ("product", "version", "size")),
