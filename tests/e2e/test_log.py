@@ -47,6 +47,17 @@ def _signed(api: httpx.Client) -> dict[str, int]:
     return first
 
 
+def _published(api: httpx.Client, number: int) -> None:
+    """Wait until the release log says of so many releases that they were published, and is signed."""
+
+    def said() -> bool:
+        entries = api.get("/log/release/entries", params={"limit": 1000}).json()["items"]
+        return [one["kind"] for one in entries].count("release.moved") == number
+
+    eventually(said)
+    _signed(api)
+
+
 class TestRoad:
     def test_the_release_log_is_for_everybody(self, noted: Apis) -> None:
         base = f"{noted.server.url}/log/DEFAULT/release"
@@ -61,7 +72,7 @@ class TestRoad:
         assert tile.headers["cache-control"] == "public, max-age=31536000, immutable"
         entries = unbundle(bundle.content)
         assert tile.content == b"".join(leaf_hash(entry) for entry in entries)
-        assert json.loads(entries[0])["data"]["to"] == "published"
+        assert "published" in {json.loads(entry)["data"].get("to") for entry in entries}
         assert head.root != EMPTY_ROOT
 
     def test_the_audit_log_is_for_those_who_may_read_it(self, noted: Apis) -> None:
@@ -143,7 +154,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, Pa
         with server.api() as api:
             for _ in range(10):
                 released(api)
-            eventually(lambda: _signed(api)["release"] == 10)
+            _published(api, 10)
         for log in ("release", "audit"):
             done = call(server, "log", "verify", "--log", log, "--from", str(folder / log))
             assert done.returncode == 0, done.stderr
@@ -157,28 +168,26 @@ def verified(kept: tuple[Serving, Path], log: str, **env: str) -> "subprocess.Co
 
 
 HARM = {
-    "changed": "UPDATE log_entry SET entry = replace(CAST(entry AS TEXT), 'published', 'withdrawn') WHERE place = 4",
-    "removed": "DELETE FROM log_entry WHERE place = 4",
-    "reordered": "UPDATE log_entry SET place = CASE place WHEN 4 THEN -1 ELSE place END; UPDATE log_entry SET place = 4 "
-    "WHERE place = 7; UPDATE log_entry SET place = 7 WHERE place = -1",
+    # Every entry tells its time.
+    "changed": [
+        "UPDATE log_entry SET entry = CAST(replace(CAST(entry AS TEXT), '20', '30') AS BLOB) WHERE place = 4 AND log = ?"
+    ],
+    "removed": ["DELETE FROM log_entry WHERE place = 4 AND log = ?"],
+    "reordered": [
+        "UPDATE log_entry SET place = -1 WHERE place = 4 AND log = ?",
+        "UPDATE log_entry SET place = 4 WHERE place = 7 AND log = ?",
+        "UPDATE log_entry SET place = 7 WHERE place = -1 AND log = ?",
+    ],
 }
 
 
 @pytest.mark.parametrize("log", ["release", "audit"])
 @pytest.mark.parametrize("harm", HARM)
 def test_a_row_that_was_changed_by_hand_is_named(kept: tuple[Serving, Path], log: str, harm: str) -> None:
-    database = kept[0].data / "otaru.db"
-    if (log, harm) == ("audit", "changed"):
-        sql = "UPDATE log_entry SET entry = CAST(replace(entry, 'commitment\":\"', 'commitment\":\"0') AS BLOB) WHERE place = 4"
-    else:
-        sql = HARM[harm].replace("SET entry = replace(CAST(entry AS TEXT), 'published', 'withdrawn')", _CHANGED)
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(kept[0].data / "otaru.db", isolation_level=None)) as connection:
         rows = connection.execute("SELECT * FROM log_entry WHERE log = ?", [log]).fetchall()
-        for statement in sql.split(";"):
-            connection.execute(
-                f"{statement} AND log = '{log}'" if "WHERE" in statement else f"{statement} WHERE log = '{log}'"
-            )
-        assert connection.execute("SELECT * FROM log_entry WHERE log = ?", [log]).fetchall() != rows
+        for statement in HARM[harm]:
+            assert connection.execute(statement, [log]).rowcount == 1
         try:
             done = verified(kept, log)
         finally:
@@ -187,9 +196,6 @@ def test_a_row_that_was_changed_by_hand_is_named(kept: tuple[Serving, Path], log
     assert done.returncode == 4, done.stdout + done.stderr
     assert re.search(r"\bentry 4 was (changed or moved|removed)\b", done.stderr), done.stderr
     assert verified(kept, log).returncode == 0
-
-
-_CHANGED = "SET entry = CAST(replace(CAST(entry AS TEXT), 'published', 'withdrawn') AS BLOB)"
 
 
 def test_a_text_that_was_changed_by_hand_is_named(kept: tuple[Serving, Path]) -> None:
@@ -215,7 +221,7 @@ def test_a_history_that_was_made_anew_is_found_by_the_checkpoint_that_was_seen(
         with other.api() as api:
             for _ in range(12):
                 released(api)
-            eventually(lambda: _signed(api)["release"] == 12)
+            _published(api, 12)
         server, folder = kept
         done = call(other, "log", "verify", "--from", str(folder / "release"))
         assert (done.returncode, "has not signed it" in done.stderr) == (4, True), done.stderr
@@ -225,7 +231,7 @@ def test_a_history_that_was_made_anew_is_found_by_the_checkpoint_that_was_seen(
 def test_the_release_log_is_verified_without_a_token(kept: tuple[Serving, Path]) -> None:
     done = verified(kept, "release", OTARU_TOKEN="")
     assert done.returncode == 0, done.stderr
-    assert "10 entries are good, it begins with the 10 that were seen before." in done.stdout
+    assert re.search(r"entries are good, it begins with the \d+ that were seen before\.", done.stdout)
 
 
 def test_a_proof_is_checked_offline_and_only_the_right_one(kept: tuple[Serving, Path], tmp_path: Path) -> None:
@@ -241,7 +247,7 @@ def test_a_proof_is_checked_offline_and_only_the_right_one(kept: tuple[Serving, 
     assert json.loads(done.stdout)["entry"]["subject"] == release
     good = proof.read_text()
     for bad, code in (
-        (good.replace("index 10", "index 9"), 4),
+        (re.sub(r"index \d+", "index 9", good), 4),
         (re.sub(r"extra \S+", "extra e30=", good), 4),
         (re.sub(r"extra \S+\n", "", good), 4),
         (good[: len(good) // 2], 4),
