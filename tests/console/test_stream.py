@@ -205,3 +205,16 @@ def test_without_locks_a_tab_out_of_view_has_no_stream(at: Seat, server: Serving
         second.evaluate("hide(false)")
         expect(second.get_by_role("alert")).to_contain_text("out of view")
         is_live(second)
+
+
+def test_a_list_of_devices_is_live_with_and_without_a_query(sit: Sit, fresh: Serving) -> None:
+    me = sit(server=fresh)
+    with fresh.api() as api:
+        api.post("/devices", json={"id": "first", "hardware": "rpi4"}).raise_for_status()
+        for address, name in (("/devices", "second"), ("/devices?q=hardware==rpi*", "third")):
+            page = me.go(address)
+            me.live()
+            expect(page.locator("#d-first")).to_be_visible()
+            expect(page.locator(f"#d-{name}")).to_have_count(0)
+            api.post("/devices", json={"id": name, "hardware": "rpi4"}).raise_for_status()
+            expect(page.locator(f"#d-{name}")).to_be_visible()

@@ -1,16 +1,17 @@
 // Keeps a page true while it is open. The stream only says that something changed; the parts marked with
 // hx-trigger="otaru:changed from:body" then ask for themselves anew. Without a stream the page works by reload, and
-// says since when it may be out of date.
+// says since when it may be out of date. What is dear to ask for waits for "otaru:changed-slowly".
 //
 // A browser opens six connections to a host, so its tabs share one stream: who holds the lock has it and tells the
 // others. Where there are no locks (plain HTTP to another machine), each tab in view has a stream of its own.
 
 const LATE_MS = 40_000; // the server says something at least every 15 s
+const SLOW_MS = 5_000;
 const light = document.getElementById("live");
 const { live: address, tenant } = document.querySelector("main")?.dataset ?? {};
 const name = `otaru-stream:${tenant}`; // of one tenant: the stream of another tells nothing of this page
 let seen = address && new URL(address, location).searchParams.get("after"); // the place in the record this page knows of
-let source, others, since, late, again;
+let source, others, since, late, again, slowly;
 let leave = () => {};
 
 function say(state, words) {
@@ -23,6 +24,17 @@ function gone(from = new Date()) {
   since ??= from;
   document.body.dataset.stale = "";
   say("gone", `not live since ${since.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" })}`);
+}
+
+function changed() {
+  document.body.dispatchEvent(new CustomEvent("otaru:changed"));
+  slowly ??= setTimeout(changedSlowly, SLOW_MS);
+}
+
+function changedSlowly() {
+  slowly = undefined;
+  if (document.hidden) document.addEventListener("visibilitychange", changedSlowly, { once: true });
+  else document.body.dispatchEvent(new CustomEvent("otaru:changed-slowly"));
 }
 
 function behind(place) {
@@ -39,7 +51,7 @@ function heard(place) {
   since = undefined;
   delete document.body.dataset.stale;
   say("on", "live");
-  if (missed) document.body.dispatchEvent(new CustomEvent("otaru:changed"));
+  if (missed) changed();
 }
 
 function silent() {
