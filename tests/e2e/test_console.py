@@ -108,6 +108,10 @@ def test_a_session_is_no_longer_than_its_token(served: Apis, browser: httpx.Clie
     with served.client() as admin:
         made = admin.post("/tokens", json={"role": "viewer", "expires_in_s": 600}).json()
     cookie = browser.post("/login", data={"token": made["token"]}).headers["set-cookie"]
+    with served.client() as admin:
+        found = admin.get("/events", params={"newest": "true", "limit": 100}).json()["items"]
+    (opened,) = [event for event in found if event["data"].get("token") == made["id"]]
+    assert opened["actor"] == f"user:viewer {made['id']}", "a session acts as the token that opened it"
     age = re.search(r"Max-Age=(\d+)", cookie)
     assert age is not None
     assert 500 < int(age[1]) <= 600
@@ -167,6 +171,8 @@ def test_what_went_wrong_is_a_page_for_people_and_a_problem_for_programs(served:
         assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
         assert "There is no such page" in page.text or "there is no such page" in page.text
         assert "<b>here" not in page.text
+        assert all(f'href="{way}"' in page.text for way in ("/", "/devices", "/releases", "/rollouts"))
+        assert "Log in as" not in page.text, "that would change nothing"
         part = visitor.get("/nothing", headers={"HX-Request": "true"})
         assert part.text.startswith("there is no such page")
         problem(visitor.get("/nothing", headers={"Accept": "*/*"}), 404, "not_found")

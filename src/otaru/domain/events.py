@@ -46,7 +46,7 @@ class Happening:
     """One thing that happened.
 
     `subject` is the key of what it happened to: a device id, a rollout's number, ….
-    `actor` is `user:<token label>`, `device:<id>`, `judge` or `system`.
+    `actor` is `user:<token label>` (`user:<role> <token id>` without a label), `device:<id>`, `judge` or `system`.
     """
 
     tenant: TenantId

@@ -425,9 +425,24 @@ class Deployments(Protocol):
         ...
 
     def page(
-        self, tenant: TenantId, rollout: RolloutId, states: Collection[State], after: DeviceId | None, limit: int
+        self,
+        tenant: TenantId,
+        rollout: RolloutId,
+        states: Collection[State],
+        after: DeviceId | None,
+        limit: int,
+        wave: int | None = None,
     ) -> list[Deployment]:
-        """Current attempts of a rollout, by device id."""
+        """Current attempts of a rollout, by device id. With `wave` only its members; those of others are read over."""
+        ...
+
+    def unheard(
+        self, tenant: TenantId, rollout: RolloutId, wave: int | None, before: datetime, limit: int, among: int
+    ) -> list[DeviceId]:
+        """Unended members of a wave (None: of all) not heard of since `before`: who never was first, then the longest.
+
+        `among` is how many members of each state, of whatever wave, are looked at, the first by device.
+        """
         ...
 
     def reasons(

@@ -161,7 +161,7 @@ def _of_part(request: Request) -> bool:
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     del scope, receive, send
-    raise NotFoundError("there is no such page", hint="The list of pages leads back.")
+    raise NotFoundError("there is no such page")
 
 
 class _Address:

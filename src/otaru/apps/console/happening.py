@@ -4,6 +4,7 @@ A sentence is "subject words about: reason", said by somebody: "gw-7 failed in r
 one device leaves the subject out. What an older program recorded may lack a fact: then the sentence is shorter.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -108,8 +109,16 @@ def _who(what: Happening) -> str:
     if kind == "device":
         return "the device" if name == what.subject else name
     if kind == "user":
-        return name
+        return _short(name)
     return {"judge": "the rollout's rule", "system": "Otaru"}.get(what.actor, what.actor)
+
+
+_ID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+
+
+def _short(name: str) -> str:
+    """A token's holder with no more of its id than tells it from others."""
+    return _ID.sub(r"\1", name)
 
 
 def _subject(what: Happening) -> Thing:
@@ -126,7 +135,9 @@ def _subject(what: Happening) -> Thing:
         case "product":
             return Thing(f"Product {what.subject}", f"/releases?product={quote(what.subject, safe='')}")
         case "token":
-            return Thing(_TOKENS.get(_text(what, "kind"), "Token") + _quoted(_text(what, "label")))
+            label, of = _text(what, "label"), _text(what, "token")
+            name = _quoted(label) if label or not of else f" of token {_short(of)}"
+            return Thing(_TOKENS.get(_text(what, "kind"), "Token") + name)
         case "log":
             return Thing(f"Entry {what.subject} of the audit log")
         case "metadata":
@@ -160,7 +171,7 @@ def _plain(tone: Tone, words: str) -> Callable[[Happening], _Said]:
 
 def _listed(words: str, name: str) -> Callable[[Happening], _Said]:
     """Words and the names of what changed."""
-    return lambda what: _Said(Tone.IDLE, words, facts=tuple(n.replace("_", " ") for n in _texts(what, name)))
+    return lambda what: _Said(Tone.IDLE, words, facts=tuple(_texts(what, name)))
 
 
 def _halted(what: Happening) -> _Said:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from otaru.domain.deployment import FAILURES, WAITING, Deployment, Report, State
 from otaru.domain.device import Device, Lifecycle
@@ -25,6 +25,8 @@ MAX_SHOWN_REPORTS = 1000
 MAX_USES = 100
 MAX_STEPS = 200
 """Releases of a product among which a way is looked for, the newest."""
+SILENT_POLLS = 3
+"""Polls that a device may miss before its silence is shown."""
 
 _NOBODY = Tally({})
 
@@ -278,9 +280,15 @@ def _whole(tallies: Mapping[int, Tally]) -> Tally:
 
 
 async def members(
-    world: World, tenant: TenantId, rollout: RolloutId, states: Collection[State], after: DeviceId | None, limit: int
+    world: World,
+    tenant: TenantId,
+    rollout: RolloutId,
+    states: Collection[State],
+    after: DeviceId | None,
+    limit: int,
+    wave: int | None = None,
 ) -> list[Deployment]:
-    """The current attempts of a rollout's members, by device; `states` empty means all.
+    """The current attempts of a rollout's members, all or those of a wave, by device; `states` empty means all.
 
     Raises:
         NotFoundError: there is no such rollout.
@@ -289,7 +297,24 @@ async def members(
     def look(tx: Tx) -> list[Deployment]:
         if tx.rollouts.get(tenant, rollout) is None:
             raise NotFoundError(f"there is no rollout {rollout}")
-        return tx.deployments.page(tenant, rollout, states, after, limit)
+        return tx.deployments.page(tenant, rollout, states, after, limit, wave)
+
+    return await world.store.read(look)
+
+
+async def unheard(
+    world: World, tenant: TenantId, rollout: RolloutId, wave: int | None, limit: int, among: int
+) -> list[DeviceId]:
+    """Unended members of a wave (None: of all) that have missed SILENT_POLLS polls or never polled, these first.
+
+    `among` is how many members of each state are looked at, the first by device.
+    """
+    now = world.clock.now()
+
+    def look(tx: Tx) -> list[DeviceId]:
+        owner = tx.tenants.get(tenant)
+        polling = owner.settings.polling if owner is not None else timedelta(0)
+        return tx.deployments.unheard(tenant, rollout, wave, now - polling * SILENT_POLLS, limit, among)
 
     return await world.store.read(look)
 

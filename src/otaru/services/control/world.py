@@ -30,7 +30,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does it, as the record shows it: `user:<label>`, `device:<id>`, `judge`, `system`."""
+    """Who does it, as the record shows it: `user:<label>` or `user:<role> <token>`, `device:<id>`, `judge`, `system`."""
 
     name: str
 

@@ -23,7 +23,7 @@ function say(state, words) {
 function gone(from = new Date()) {
   since ??= from;
   document.body.dataset.stale = "";
-  say("gone", `not live since ${since.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" })}`);
+  say("gone", `not live since ${since.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" })}`);
 }
 
 function changed() {
