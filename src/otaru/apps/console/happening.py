@@ -135,8 +135,8 @@ def _subject(what: Happening) -> Thing:
         case "product":
             return Thing(f"Product {what.subject}", f"/releases?product={quote(what.subject, safe='')}")
         case "token":
-            label, of = _text(what, "label"), _text(what, "token")
-            name = _quoted(label) if label or not of else f" of token {_short(of)}"
+            label, token = _text(what, "label"), _text(what, "token")
+            name = _quoted(label) if label or not token else f" of token {_short(token)}"
             return Thing(_TOKENS.get(_text(what, "kind"), "Token") + name)
         case "log":
             return Thing(f"Entry {what.subject} of the audit log")
