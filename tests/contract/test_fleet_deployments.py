@@ -12,10 +12,11 @@ from otaru.adapters.sql.tables import device
 from otaru.domain.deployment import OPEN, Deployment, State
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId, TenantId
+from otaru.domain.rollout import Policy, Share
 from otaru.errors import NotFoundError
-from tests.support.fleet import HERE, THERE, Shelf, a_device, a_rollout, later, open_shelf, shelf_on
+from tests.support.fleet import HERE, THERE, Shelf, a_device, a_release, a_rollout, later, open_shelf, shelf_on
 
-ONE, TWO = RolloutId(1), RolloutId(2)
+ONE, TWO, THREE = RolloutId(1), RolloutId(2), RolloutId(3)
 DEVS = [DeviceId(f"dev-{n}") for n in range(6)]
 FLEET = [a_device(name) for name in DEVS]
 
@@ -213,6 +214,40 @@ def test_pages_are_complete_and_without_duplicates(shelf: Shelf) -> None:
                 after = page[-1].device
             assert [d.device for d in seen] == wanted, (states, limit)
     assert [d.reason for d in shelf.deployments.page(HERE, ONE, (State.FAILED,), None, 9)] == ["again"]
+
+
+def test_members_are_read_by_wave(shelf: Shelf) -> None:
+    three = replace(a_rollout(3), policy=Policy(waves=(Share(2, False),)))
+    for tenant in (HERE, THERE):
+        shelf.launch(tenant, three, a_release())
+    everybody = shelf.deployments.page(HERE, THREE, (), None, 9)
+    for wave in range(2):
+        wanted = [d for d in everybody if d.wave == wave]
+        assert wanted
+        for states in ((), (State.SCHEDULED, State.FAILED)):
+            assert shelf.deployments.page(HERE, THREE, states, None, 9, wave) == wanted
+            assert shelf.deployments.page(HERE, THREE, states, wanted[0].device, 1, wave) == wanted[1:2]
+    assert shelf.deployments.page(HERE, THREE, (), None, 9, 7) == []
+
+
+def test_who_of_a_wave_has_not_been_heard_of(shelf: Shelf) -> None:
+    shelf.devices.contacts([(HERE, name, later(n), "") for n, name in enumerate(reversed(DEVS[:4]), start=1)])
+    shelf.move(HERE, 1, DEVS[1], State.INSTALLING)
+    shelf.move(HERE, 1, DEVS[2], State.FAILED)
+    waves = {d.device: d.wave for d in shelf.deployments.page(HERE, ONE, (), None, 9)}
+
+    def unheard(wave: int | None, seconds: int, limit: int = 9, among: int = 9) -> list[DeviceId]:
+        return shelf.deployments.unheard(HERE, ONE, wave, later(seconds), limit, among)
+
+    never = [DEVS[4], DEVS[5]]
+    assert unheard(None, 0) == never
+    assert unheard(None, 60) == [*never, DEVS[3], DEVS[1], DEVS[0]], "who has ended is not waited for"
+    assert unheard(None, 2) == [*never, DEVS[3]]
+    assert unheard(None, 60, limit=3) == [*never, DEVS[3]]
+    assert unheard(None, 60, among=1) == [DEVS[1], DEVS[0]], "one of each state is looked at"
+    assert unheard(7, 60) == []
+    for wave in set(waves.values()):
+        assert unheard(wave, 60) == [name for name in unheard(None, 60) if waves[name] == wave]
 
 
 def test_reasons_are_counted_most_frequent_first(shelf: Shelf) -> None:

@@ -160,6 +160,8 @@ def installed(shelf: Shelf) -> None:
         lambda s: s.deployments.of_device(HERE, DEV, 9),
         lambda s: s.deployments.page(HERE, ONE, (), None, 9),
         lambda s: s.deployments.page(HERE, ONE, (State.FAILED, State.SILENT), None, 9),
+        lambda s: s.deployments.page(HERE, ONE, (State.FAILED,), None, 9, 1),
+        lambda s: s.deployments.unheard(HERE, ONE, 0, NOW, 9, 100),
         lambda s: s.deployments.reasons(HERE, ONE, 9),
         lambda s: s.deployments.reasons(HERE, ONE, 9, among=100),
         lambda s: s.reports.add(HERE, [REPORT]),

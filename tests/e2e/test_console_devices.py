@@ -136,6 +136,7 @@ def test_a_device_is_added_and_its_token_shown_once(api: httpx.Client, browser: 
     page = shown(browser.post("/devices/+new", data=form))
     token = _found(r'id="token">([^<]+)<', page)
     assert page.count(token) >= 4
+    assert page.count('class="button button-small copy-words"') == 4, "`copy` alone is a small square without words"
     assert f'url = "{served.server.url}"' in html.unescape(page)
     assert served.server.url.removeprefix("http://") in page
     assert served.device(name, token).get().status_code == 200
@@ -208,7 +209,7 @@ def test_a_device_goes_through_its_lifecycle(api: httpx.Client, browser: httpx.C
         assert api.get(f"/devices/{name}").json()["lifecycle"] == word
     page = shown(browser.post(f"/devices/{name}/lifecycle", data={"event": "release"}), 409)
     assert "Nothing was changed" in page
-    assert "<dialog" not in page
+    assert re.findall(r'<dialog id="([^"]+)"', page) == ["lift"], "nothing to be asked of the device"
     assert browser.post(f"/devices/{name}/lifecycle", data={"event": "explode"}).status_code == 400
     assert "Nothing was changed" in shown(browser.post(f"/devices/{name}/token"), 409)
     closed = {"edition": "4", "hardware": "rpi4", "tags": "x"}
@@ -223,6 +224,17 @@ def test_a_new_token_kills_the_old_one(api: httpx.Client, browser: httpx.Client,
     assert served.device(name, old).get().status_code == 401
 
 
+def test_long_last_words_are_folded(api: httpx.Client, browser: httpx.Client, served: Apis) -> None:
+    rollout = planned(api, start=True)["id"]
+    name = api.get(f"/rollouts/{rollout}/deployments").json()["items"][0]["device"]
+    device = served.device(name, api.post(f"/devices/{name}/token").json()["token"])
+    assert device.say(device.action(), "closed", "failure", "word " * 100).status_code == 200
+    for address in (f"/devices/{name}", f"/rollouts/{rollout}", f"/rollouts/{rollout}/devices", "/events"):
+        page = shown(browser.get(address))
+        assert '<details class="folded"' in page, address
+        assert "499 characters" in page or "500 characters" in page, address
+
+
 def test_why_and_what_happened_and_how_to_cancel(api: httpx.Client, browser: httpx.Client, served: Apis) -> None:
     rollout = planned(api, start=True)
     name = api.get(f"/rollouts/{rollout['id']}/deployments").json()["items"][0]["device"]
@@ -230,6 +242,7 @@ def test_why_and_what_happened_and_how_to_cancel(api: httpx.Client, browser: htt
     page = shown(browser.get(f"/devices/{name}"))
     assert f'href="/rollouts/{rollout["id"]}"' in page
     assert "On its way" in page
+    assert f'waits its turn in <a href="/rollouts/{rollout["id"]}">' in page
     assert f'href="/rollouts/new?target=id%3D%3D%27{name}%27"' in page
     device = served.device(name, token)
     device.links()

@@ -149,7 +149,10 @@ def test_a_halt_stands_on_every_page_until_it_is_lifted(login: Login, matrix: ht
     assert viewer.post("/settings/lift").status_code == 403
     assert browser.post("/settings/lift", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert matrix.get("/tenant").json()["halted"]
-    assert browser.post("/settings/lift").status_code == 303
+    assert 'name="back" value="/events?kind=access"' in page(browser, "/events?kind=access")
+    for back, leads in (("/events?kind=access", "/events?kind=access"), ("//elsewhere.example", "/")):
+        answer = browser.post("/settings/lift", data={"back": back})
+        assert (answer.status_code, answer.headers["location"]) == (303, leads)
     assert not matrix.get("/tenant").json()["halted"]
     assert browser.post("/settings/halt", data={"reason": "a\x00b"}).status_code == 400
     assert not matrix.get("/tenant").json()["halted"]

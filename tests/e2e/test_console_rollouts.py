@@ -177,6 +177,8 @@ def test_one_device_is_cancelled_from_the_list_and_the_list_is_shown_again(
     here = f"/rollouts/{rollout}/devices"
     page = browser.get(f"{here}?state=waiting").text
     device = re.findall(r'id="member-([^"]+)"', page)[1]
+    assert f'data-opens="ask-cancel" data-action="{here}/{device}/cancel" data-what="{device}"' in page
+    assert "<form" not in page.partition("<tbody>")[2].partition("</tbody>")[0], "a click asks first"
     answer = browser.post(f"{here}/{device}/cancel", data={"state": "waiting", "after": ""})
     assert (answer.status_code, answer.headers["location"]) == (303, f"{here}?state=waiting")
     assert device not in re.findall(r'id="member-([^"]+)"', browser.get(f"{here}?state=waiting").text)
@@ -185,6 +187,33 @@ def test_one_device_is_cancelled_from_the_list_and_the_list_is_shown_again(
     assert browser.get(f"{here}?state=cancelled&state=failed").text.count('id="member-') == 1
     assert browser.get(f"{here}?state=nonsense").status_code == 400
     assert browser.get(f"{here}?after=a%20b").status_code == 400
+
+
+def test_a_rollout_says_whom_it_waits_for(api: httpx.Client, browser: httpx.Client) -> None:
+    rollout = planned(api, 3, waves=["2", "100%"], start=True)["id"]
+    page = browser.get(f"/rollouts/{rollout}").text
+    assert "2 devices are still to be told at the next poll." in page
+    assert "2 of them have missed three polls or never polled" in page
+    assert f'href="/rollouts/{rollout}/devices?wave=2"' in page
+    of_waves = [
+        set(re.findall(r'id="member-([^"]+)"', browser.get(f"/rollouts/{rollout}/devices?wave={n}").text))
+        for n in (1, 2)
+    ]
+    assert [len(members) for members in of_waves] == [2, 1]
+    assert not of_waves[0] & of_waves[1]
+    waits = page.partition('class="waits"')[2].partition("</p>")[0]
+    assert set(re.findall(r'href="/devices/([^"]+)"', waits)) == of_waves[0]
+    assert "never polled" not in browser.get(f"/rollouts/{planned(api)['id']}").text, "it does not run"
+    assert browser.get(f"/rollouts/{rollout}/devices?wave=0").status_code == 400
+    assert browser.get(f"/rollouts/{rollout}/devices?wave=9").status_code == 200
+
+
+def test_a_simple_rollout_waits_for_polls(served: Apis, api: httpx.Client, browser: httpx.Client) -> None:
+    rollout, _ = fail_one(served, api, "no boot")
+    page = browser.get(f"/rollouts/{rollout}").text
+    assert "Offered to everybody at once; 1 of 2 has ended, 1 waits for its next poll" in page
+    assert "no rule: every device is offered it" in page
+    assert "Every wave has passed" not in page
 
 
 def test_members_are_read_page_by_page(api: httpx.Client, browser: httpx.Client) -> None:

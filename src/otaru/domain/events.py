@@ -28,12 +28,14 @@ class Kind(StrEnum):
     DEVICE_LIFECYCLE = "device.lifecycle"
     DEVICE_ATTRIBUTES = "device.attributes"
     DEPLOYMENT_MOVED = "deployment.moved"
+    PRODUCT_CHANGED = "product.changed"
     RELEASE_CREATED = "release.created"
     RELEASE_MOVED = "release.moved"
     ROLLOUT_CREATED = "rollout.created"
     ROLLOUT_MOVED = "rollout.moved"
     ROLLOUT_WAVE = "rollout.wave"
     ROLLOUT_RETRIED = "rollout.retried"
+    LOG_ERASED = "log.erased"
     METADATA_SIGNED = "metadata.signed"
     KEY_ADDED = "key.added"
     KEY_REVOKED = "key.revoked"
@@ -44,7 +46,7 @@ class Happening:
     """One thing that happened.
 
     `subject` is the key of what it happened to: a device id, a rollout's number, ….
-    `actor` is `user:<token label>`, `device:<id>`, `judge` or `system`.
+    `actor` is `user:<token label>` (`user:<role> <token id>` without a label), `device:<id>`, `judge` or `system`.
     """
 
     tenant: TenantId

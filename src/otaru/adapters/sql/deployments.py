@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from otaru.adapters.sql import fleet
 from otaru.adapters.sql.counters import Cell, move
@@ -9,7 +10,7 @@ from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each
 from otaru.adapters.sql.rollouts import without_waves
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
-from otaru.domain.deployment import FAILURES, OPEN, Deployment, State
+from otaru.domain.deployment import FAILURES, FINAL, OPEN, Deployment, State
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId, TenantId
 from otaru.domain.rollout import Rollout
 from otaru.errors import NotFoundError
@@ -72,11 +73,13 @@ ORDER BY d.ended_at IS NULL, d.ended_at, d.rollout, d.attempt"""
 
 _PAGE = f"""
 SELECT {_COLUMNS} FROM deployment d
-WHERE d.tenant = ? AND d.rollout = ? AND d.current AND d.device > ? ORDER BY d.device LIMIT ?"""
+WHERE d.tenant = ? AND d.rollout = ? AND d.current AND d.device > ? AND d.wave BETWEEN ? AND ?
+ORDER BY d.device LIMIT ?"""
 
 _PAGE_OF_STATE = f"""
 SELECT {_COLUMNS} FROM deployment d
-WHERE d.tenant = ? AND d.rollout = ? AND d.state = ? AND d.current AND d.device > ? ORDER BY d.device LIMIT ?"""
+WHERE d.tenant = ? AND d.rollout = ? AND d.state = ? AND d.current AND d.device > ? AND d.wave BETWEEN ? AND ?
+ORDER BY d.device LIMIT ?"""
 
 _BAD_ENDS = sorted(FAILURES | {State.REJECTED})
 _ENDED = " UNION ALL ".join(
@@ -90,6 +93,23 @@ _REASONS = f"""
 SELECT state, words, count(*) AS members FROM ({_ENDED}) AS asked
 GROUP BY state, words ORDER BY members DESC, state, words LIMIT ?"""
 _ALL = 2**31 - 1
+_LAST_WAVE = 2**15 - 1
+
+_UNENDED = sorted(set(State) - FINAL)
+_WAITED_FOR = " UNION ALL ".join(
+    f"""SELECT * FROM (
+  SELECT d.device, d.wave FROM deployment d
+  WHERE d.tenant = ? AND d.rollout = ? AND d.state = '{state}' AND d.current ORDER BY d.device LIMIT ?
+) AS asked"""
+    for state in _UNENDED
+)
+_UNHEARD = f"""
+SELECT device FROM (
+  SELECT asked.device AS device, asked.wave AS wave, coalesce(
+    (SELECT c.last_contact FROM device_contact c WHERE c.tenant = ? AND c.device = asked.device), 0
+  ) AS heard FROM ({_WAITED_FOR}) AS asked
+) AS asked
+WHERE wave BETWEEN ? AND ? AND heard < ? ORDER BY heard, device LIMIT ?"""
 
 
 class SqlDeployments:
@@ -178,19 +198,32 @@ class SqlDeployments:
         return {id_: State(state) for id_, state in fetch_keyed(self._session, _DEVICES, keys, _STANDING, tenant)}
 
     def page(
-        self, tenant: TenantId, rollout: RolloutId, states: Collection[State], after: DeviceId | None, limit: int
+        self,
+        tenant: TenantId,
+        rollout: RolloutId,
+        states: Collection[State],
+        after: DeviceId | None,
+        limit: int,
+        wave: int | None = None,
     ) -> list[Deployment]:
-        first = after or ""
+        asked = (after or "", *_range(wave), limit)
         if not states:
-            return [_deployment(row) for row in fetch(self._session, _PAGE, tenant, rollout, first, limit)]
+            return [_deployment(row) for row in fetch(self._session, _PAGE, tenant, rollout, *asked)]
         # Each state is an index range in the order of devices: the first of all are among the first of each.
         rows = [
             row
             for state in sorted(set(states))
-            for row in fetch(self._session, _PAGE_OF_STATE, tenant, rollout, state, first, limit)
+            for row in fetch(self._session, _PAGE_OF_STATE, tenant, rollout, state, *asked)
         ]
         rows.sort(key=lambda row: str(row[1]))
         return [_deployment(row) for row in rows[:limit]]
+
+    def unheard(
+        self, tenant: TenantId, rollout: RolloutId, wave: int | None, before: datetime, limit: int, among: int
+    ) -> list[DeviceId]:
+        of_each = (tenant, rollout, among)
+        rows = fetch(self._session, _UNHEARD, tenant, *of_each * len(_UNENDED), *_range(wave), micros(before), limit)
+        return [DeviceId(device) for (device,) in rows]
 
     def reasons(
         self, tenant: TenantId, rollout: RolloutId, limit: int, among: int | None = None
@@ -198,6 +231,10 @@ class SqlDeployments:
         of_each = (tenant, rollout, _ALL if among is None else among)
         rows = fetch(self._session, _REASONS, *of_each * len(_BAD_ENDS), limit)
         return [(State(state), reason, members) for state, reason, members in rows]
+
+
+def _range(wave: int | None) -> tuple[int, int]:
+    return (0, _LAST_WAVE) if wave is None else (wave, wave)
 
 
 def _key(deployment: Deployment) -> tuple[int, str, int]:

@@ -96,6 +96,7 @@ class Call:
     async def show(self, template: str, status: int = 200, **facts: Any) -> Response:
         """A page of the console, in its frame."""
         tenant = await tenants.get(self.world, self.tenant)
+        here = str(self.request.url.replace(scheme="", netloc=""))
         return rendering.page(
             template,
             status,
@@ -106,7 +107,8 @@ class Call:
             development=await metadata.with_development_keys(self.world, self.tenant),
             now=self.now,
             path=self.request.url.path,
-            address=str(self.request.url.replace(scheme="", netloc="")),
+            address=here,
+            back=here if self.request.method == "GET" else "/",
         )
 
     def lead(self, address: str) -> Response:

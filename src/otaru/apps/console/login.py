@@ -29,12 +29,12 @@ def ways(world: World, public_url: str) -> tuple[tuple[str, str, Answer], ...]:
 
     async def ask(request: Request) -> Response:
         code = request.query_params.get("code", "")[:512]
-        return _form(code=code, back=_inside(request.query_params.get("next", "")))
+        return _form(code=code, back=inside(request.query_params.get("next", "")))
 
     async def log_in(request: Request) -> Response:
         refuse_other_pages(request.scope, public_url)
         form = _read(await request.body())
-        code, secret, back = form.get("code", ""), form.get("token", "").strip(), _inside(form.get("next", ""))
+        code, secret, back = form.get("code", ""), form.get("token", "").strip(), inside(form.get("next", ""))
         try:
             session = await (tokens.open_session(world, secret) if secret else tokens.log_in(world, code))
         except UnauthenticatedError:
@@ -74,8 +74,8 @@ def _read(body: bytes) -> dict[str, str]:
     return {name: values[0] for name, values in form.items()}
 
 
-def _inside(address: str) -> str:
-    """Where to go after login: only within the console, whoever made the link."""
+def inside(address: str) -> str:
+    """Where to go after login: only within the console, whoever made the link; else to the overview."""
     ours = address.startswith("/") and not address.startswith(("//", "/\\")) and len(address) <= _MAX_NEXT
     return address if ours and address.isprintable() else "/"
 

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from otaru.apps.console.rendering import number, share
 from otaru.apps.console.rendering import span as told_span
 from otaru.apps.console.status import Tone, look
-from otaru.domain.deployment import FAILURES, OPEN, State
+from otaru.domain.deployment import FAILURES, FINAL, OPEN, State
 from otaru.domain.evidence import Call as Verdicts
 from otaru.domain.evidence import Tally
+from otaru.domain.ids import DeviceId
 from otaru.domain.rollout import ROLLOUT, OnError, Policy, Rollout, RolloutState, Urgency, Wave, WaveState
 from otaru.ports.judge import Judge
 from otaru.services.control.rollouts import Intention, Preview, Progress
@@ -191,8 +192,13 @@ def why(progress: Progress, judge: Judge) -> Why:
 def _running(progress: Progress, judge: Judge) -> Why:
     rollout = progress.rollout
     wave = rollout.wave
+    if len(rollout.waves) < 2 and rollout.policy.rule is None:
+        return Why(Tone.BUSY, _simple(progress))
     if wave is None:
-        return Why(Tone.BUSY, f"Every wave has passed; {devices(_left(progress))} still under way")
+        return Why(
+            Tone.BUSY,
+            f"Every wave has passed; {devices(_left(progress))} {'has' if _left(progress) == 1 else 'have'} not ended",
+        )
     tally = progress.tallies.get(wave.index, _NOBODY)
     name = f"Wave {wave.index + 1} of {len(rollout.waves)}" if len(rollout.waves) > 1 else "It"
     if wave.state is WaveState.OBSERVING and wave.complete_at is not None:
@@ -200,6 +206,52 @@ def _running(progress: Progress, judge: Judge) -> Why:
     if rollout.policy.rule is None:
         return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
     return Why(Tone.BUSY, f"{name} is open: {judge.verdict(rollout, wave, tally).reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What a rollout that runs waits for."""
+
+    untold: int
+    under_way: int
+    silent: int
+    """Of both, those that have missed polls or never polled."""
+    named: Sequence[DeviceId]
+    """Some of those."""
+    more: bool
+    """There may be more silent ones than were counted."""
+
+    @property
+    def words(self) -> str:
+        """All of it but the silent ones."""
+        parts = [f"{devices(self.untold)} {_are(self.untold)} still to be told at the next poll"] if self.untold else []
+        parts += [f"{devices(self.under_way)} {_are(self.under_way)} under way"] if self.under_way else []
+        return ", ".join(parts)
+
+
+def awaited(progress: Progress) -> tuple[Wave | None, Tally] | None:
+    """The open wave and its members, or where every wave has passed all members; None where nobody is waited for."""
+    rollout = progress.rollout
+    if rollout.state is not RolloutState.RUNNING:
+        return None
+    wave = rollout.wave
+    tally = together(progress) if wave is None else progress.tallies.get(wave.index, _NOBODY)
+    open_one = wave is None or wave.state is WaveState.OPEN
+    return (wave, tally) if open_one and tally.of(*OPEN, State.SCHEDULED) else None
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _simple(progress: Progress) -> str:
+    size, tally = progress.rollout.size, together(progress)
+    ended, waiting, under_way = tally.of(*FINAL), tally.of(State.SCHEDULED), tally.of(*OPEN)
+    parts = [f"{number(ended)} of {number(size)} {'has' if ended == 1 else 'have'} ended"]
+    parts += [f"{number(under_way)} {_are(under_way)} under way"] if under_way else []
+    if waiting:
+        parts.append(f"{number(waiting)} {'waits for its' if waiting == 1 else 'wait for their'} next poll")
+    return f"Offered to everybody at once; {', '.join(parts)}"
 
 
 def _left(progress: Progress) -> int:
@@ -275,7 +327,7 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
     """A policy by what each part is about."""
     policy = rollout.policy
     if policy.rule is None and len(rollout.waves) < 2:
-        yield "Waves", "None: every device is offered it at its next poll."
+        yield "Waves", "none: every device is offered it at its next poll"
     else:
         yield "Waves", f"first {heights(rollout.waves)}" if len(rollout.waves) > 1 else "one, of all"
     if policy.rule is not None:

@@ -172,10 +172,12 @@ def _revoke(tx: Tx, asked: tuple[TenantId, Actor, TokenId, datetime]) -> None:
 
 
 def user(token: Token) -> Actor:
-    """A token's holder as the record names them."""
-    return Actor(f"user:{token.label or token.id}")
+    """A token's holder as the record names them; a session's is that of the token that opened it."""
+    return Actor(f"user:{token.label or f'{token.role} {token.parent or token.id}'}")
 
 
 def _happening(token: Token, kind: Kind, actor: Actor, at: datetime) -> Happening:
     data = {"kind": str(token.kind), "role": str(token.role), "label": token.label}
+    if token.parent is not None:
+        data["token"] = token.parent
     return Happening(token.tenant, at, actor.name, kind, token.id, data)

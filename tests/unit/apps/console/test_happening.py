@@ -83,6 +83,18 @@ def test_every_state_of_a_rollout_has_words(state: RolloutState) -> None:
     assert said.facts == ("1,200 told to cancel",)
 
 
+def test_a_token_without_a_label_is_told_by_its_role_and_the_beginning_of_its_id() -> None:
+    token = "01a1fe6f-5bbb-7000-8000-0123456789ab"
+    opened = of(Kind.TOKEN_CREATED, "s1", {"kind": "session", "role": "admin", "token": token}, f"user:admin {token}")
+    assert (opened.sentence, opened.who) == ("Session of token 01a1fe6f was opened (admin)", "admin 01a1fe6f")
+    assert of(Kind.RELEASE_CREATED, "app:1", actor=f"user:{token}").who == "01a1fe6f"
+
+
+def test_names_are_told_as_they_are() -> None:
+    said = of(Kind.DEVICE_ATTRIBUTES, data={"changed": ["hw_model"]})
+    assert said.sentence == "gw-1 reported other attributes (hw_model)"
+
+
 def test_a_release_leads_to_its_page_and_a_token_to_none() -> None:
     assert of(Kind.RELEASE_MOVED, "app:1.2", {"to": "withdrawn"}).subject.address == "/releases/app/1.2"
     made = of(Kind.TOKEN_CREATED, "t1", {"kind": "api", "role": "viewer", "label": "ci"})

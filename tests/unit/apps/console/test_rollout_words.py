@@ -71,6 +71,20 @@ def test_a_wave_that_is_watched_says_until_when() -> None:
     assert (told.tone, told.at) == (Tone.TRIAL, NOW + timedelta(minutes=30))
 
 
+def test_a_rollout_waits_for_the_members_of_its_open_wave() -> None:
+    made = rollout()
+    opened = replace(made, waves=(replace(made.waves[0], state=WaveState.OPEN), *made.waves[1:]))
+    counts = {0: {State.SCHEDULED: 1, State.SUCCEEDED: 1}, 1: {State.SCHEDULED: 8}}
+    found = rollout_words.awaited(progress(opened, counts))
+    assert found is not None
+    assert (found[0], found[1].members) == (opened.waves[0], 2)
+    assert rollout_words.awaited(progress(opened, {0: {State.SUCCEEDED: 2}})) is None
+    assert rollout_words.awaited(progress(replace(opened, state=RolloutState.PAUSED), counts)) is None
+    assert rollout_words.Waits(1, 2, 0, (), more=False).words == (
+        "1 device is still to be told at the next poll, 2 devices are under way"
+    )
+
+
 def test_resuming_says_whom_it_overrules() -> None:
     made = rollout(RolloutState.PAUSED)
     assert "goes on where it was" in rollout_words.resumed(made)

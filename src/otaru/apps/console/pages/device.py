@@ -17,14 +17,13 @@ from otaru.domain.device import LIFECYCLE, Lifecycle, LifecycleEvent
 from otaru.domain.events import START
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId
 from otaru.domain.offer import Rule
+from otaru.domain.rollout import RolloutState
 from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, OtaruError
 from otaru.services.control import devices, rollouts, survey
 
 MAX_LINES = 60
 MAX_SAID = 30
 MAX_REPORTS = 200
-SILENT_POLLS = 3
-"""Polls that a device may miss before its silence is shown."""
 
 _OF_DEVICE = frozenset(GROUPS["devices"][1] + GROUPS["updates"][1])
 
@@ -36,6 +35,9 @@ _RULES = {
     Rule.DUE: ("Not its turn yet", Tone.IDLE),
     Rule.WITHDRAWN: ("The release is withdrawn", Tone.FAILED),
     Rule.FITS: ("The release does not fit", Tone.FAILED),
+    Rule.REQUIREMENTS: ("It requires something else first", Tone.HELD),
+    Rule.FLOOR: ("An older release comes first", Tone.HELD),
+    Rule.SECURITY_FLOOR: ("Below its security floor", Tone.FAILED),
     Rule.INSTALLED: ("Installed already", Tone.DONE),
     Rule.BUSY: ("Busy with another update", Tone.BUSY),
     Rule.WINDOW: ("Waits for its maintenance window", Tone.IDLE),
@@ -89,6 +91,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
     shown = await survey.device(call.world, call.tenant, name)
     answers = await survey.why(call.world, call.tenant, name)
     history = [deployment for deployment, _ in shown.history]
+    turn = next((r for d, r in shown.history if d.state is State.SCHEDULED and r.state is RolloutState.RUNNING), None)
     busy = next((deployment for deployment in history if deployment.state in OPEN), None)
     return await call.show(
         "device.html",
@@ -104,12 +107,13 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         timeline=await _timeline(call, name, history),
         may={str(event) for event in LIFECYCLE.allowed(shown.device.lifecycle)},
         busy=busy,
+        turn=turn.id if turn is not None and shown.device.lifecycle is Lifecycle.ACTIVE else None,
         stuck=busy is not None and busy.state is State.CANCELLING,
         cancellable=busy is not None
         and (busy.state is State.CANCELLING or DEPLOYMENT.next(busy.state, DeploymentEvent.CANCEL) is not None),
         unended=sum(deployment.state not in FINAL for deployment in history),
         unknown=devices.UNKNOWN_HARDWARE,
-        late_after=SILENT_POLLS,
+        late_after=survey.SILENT_POLLS,
         update=link("/rollouts/new", target=f"id=='{name}'"),
     )
 

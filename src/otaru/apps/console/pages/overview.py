@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from otaru.apps.console.call import Call
 from otaru.apps.console.happening import Thing, rollout_page
+from otaru.apps.console.login import inside
 from otaru.apps.console.rendering import link, span
 from otaru.apps.console.status import Tone, look
 from otaru.domain import fleet as lists
@@ -27,6 +28,9 @@ MIN_TIMES = 3
 MAX_SERIES = 6
 """Versions drawn in colours of their own; the others are one."""
 REST = "other versions"
+STUCK_POLLS = 10
+"""Polls within which somebody of an open wave is told, if its devices poll at all."""
+UNREACHED = "No device of its open wave has been told yet: do they poll?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +102,10 @@ async def halt(call: Call) -> Response:
 
 
 async def lift(call: Call) -> Response:
-    """End the halt."""
+    """End the halt, and lead back to the page from which that was done."""
+    back = inside((await call.fields()).get("back", ""))
     await tenants.lift(call.world, call.tenant, call.actor)
-    return call.lead("/")
+    return call.lead(back)
 
 
 def _needs(summary: Summary, tenant: Tenant) -> list[Need]:
@@ -113,6 +118,8 @@ def _needs(summary: Summary, tenant: Tenant) -> list[Need]:
     for standing in summary.active:
         if standing.rollout.state is RolloutState.PAUSED:
             needs.append(_paused(standing.rollout))
+        elif not tenant.halted and (since := _unmoved(standing, summary.at - tenant.settings.polling * STUCK_POLLS)):
+            needs.append(Need(Tone.HELD, _named(standing.rollout), "reaches nobody", UNREACHED, since))
     waiting = (
         (
             summary.of(Lifecycle.QUARANTINED),
@@ -133,6 +140,18 @@ def _needs(summary: Summary, tenant: Tenant) -> list[Need]:
             devices = Thing(f"{number:,} {'device' if number == 1 else 'devices'}", link("/devices", q=target))
             needs.append(Need(Tone.HELD, devices, words, why))
     return needs
+
+
+def _unmoved(standing: Standing, before: datetime) -> datetime | None:
+    """Since when the open wave is open, where that was before `before` and none of its members has been told yet."""
+    rollout = standing.rollout
+    opened = [wave for wave in rollout.waves if wave.opened_at is not None]
+    if rollout.state is not RolloutState.RUNNING or rollout.policy.window is not None or not opened:
+        return None
+    last, tally = opened[-1], standing.tallies.get(opened[-1].index)
+    if tally is None or last.opened_at is None or last.opened_at > before:
+        return None
+    return last.opened_at if tally.members == tally.of(State.SCHEDULED) > 0 else None
 
 
 def _paused(rollout: Rollout) -> Need:

@@ -9,8 +9,9 @@ from otaru.apps.console.call import Call
 from otaru.apps.console.happening import GROUPS, told
 from otaru.apps.console.rendering import link, segment
 from otaru.apps.console.rollout_form import words
-from otaru.domain.deployment import FAILURES, FINAL, RETRIABLE, State
+from otaru.domain.deployment import FAILURES, FINAL, OPEN, RETRIABLE, State
 from otaru.domain.events import START
+from otaru.domain.evidence import Tally
 from otaru.domain.ids import RolloutId, device_id
 from otaru.domain.rollout import PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.errors import (
@@ -26,6 +27,9 @@ from otaru.services.control import rollouts, survey
 PAGE = 50
 DEVICES = 100
 TIMELINE = 40
+SILENT_NAMED = 3
+UNHEARD = 500
+"""Members that nobody has heard of are counted up to here."""
 AMONG = 2000
 """Failures of each state that are asked for their reasons, each time the page is renewed."""
 MAX_NUMBER = 2**31 - 1
@@ -81,24 +85,25 @@ async def devices(call: Call) -> Response:
     """The members of a rollout, by device."""
     rollout = _asked_for(call)
     asked = call.request.query_params.getlist("state")[: len(State)]
-    after = call.asked("after")
-    members = await survey.members(
-        call.world, call.tenant, rollout, _members_in(asked), device_id(after) if after else None, DEVICES + 1
-    )
+    after, wave = call.asked("after"), _wave(call.asked("wave"))
+    first = device_id(after) if after else None
     progress = await rollouts.progress(call.world, call.tenant, rollout, among=0)
+    at = None if wave is None else wave - 1
+    members = await survey.members(call.world, call.tenant, rollout, _members_in(asked), first, DEVICES + 1, at)
     here = f"/rollouts/{rollout}/devices"
     shown = members[:DEVICES]
     return await call.show(
         "rollout_devices.html",
         rollout=progress.rollout,
-        tally=rollout_words.together(progress),
+        tally=rollout_words.together(progress) if at is None else progress.tallies.get(at, Tally({})),
+        wave=wave,
         groups=rollout_words.GROUPS,
         members=shown,
         final=FINAL,
         asked=asked,
         after=after,
-        first=link(here, state=asked or None) if after else "",
-        following=link(here, state=asked or None, after=shown[-1].device) if len(members) > DEVICES else "",
+        first=link(here, state=asked or None, wave=wave) if after else "",
+        following=link(here, state=asked or None, wave=wave, after=shown[-1].device) if len(members) > DEVICES else "",
     )
 
 
@@ -106,7 +111,8 @@ async def cancel(call: Call) -> Response:
     """Have one member not do it."""
     rollout = _asked_for(call)
     fields = await call.lists()
-    back = link(f"/rollouts/{rollout}/devices", state=fields.get("state") or None, after=_last(fields, "after"))
+    query = {"state": fields.get("state") or None, "wave": _last(fields, "wave"), "after": _last(fields, "after")}
+    back = link(f"/rollouts/{rollout}/devices", **query)
     device = device_id(call.step("device"))
     force = _last(fields, "force") != ""
     await rollouts.cancel(call.world, call.tenant, call.actor, rollout, device, force=force)
@@ -132,6 +138,15 @@ def _members_in(asked: list[str]) -> frozenset[State]:
     return frozenset(states)
 
 
+def _wave(text: str) -> int | None:
+    """The wave that an address names, counted from 1; None is all."""
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text)):
+        raise InvalidInputError(f"{text[:40]!r} is no wave", hint="Waves are counted from 1.")
+    return int(text)
+
+
 def _asked_for(call: Call) -> RolloutId:
     return RolloutId(_number(call.step("rollout")))
 
@@ -149,6 +164,7 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         call.world, call.tenant, START, TIMELINE, str(rollout), newest=True, kinds=GROUPS["rollouts"][1]
     )
     judge = call.world.judge
+    waits = await _waits(call, progress)
     retriable = _retriable(progress)
     line = rollout_words.line(progress)
     return await call.show(
@@ -159,6 +175,7 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         rollout=progress.rollout,
         tally=line.tally,
         why=rollout_words.why(progress, judge),
+        waits=waits,
         groups=rollout_words.GROUPS,
         standings=rollout_words.standings(progress, judge),
         failures=progress.failures,
@@ -171,6 +188,20 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         allowed=rollouts.allowed(progress.rollout),
         happened=[told(recorded) for recorded in happened],
     )
+
+
+async def _waits(call: Call, progress: rollouts.Progress) -> rollout_words.Waits | None:
+    """What a rollout that runs waits for; None where it waits for nobody."""
+    of_wave = rollout_words.awaited(progress)
+    if of_wave is None:
+        return None
+    wave, tally = of_wave
+    rollout, at = progress.rollout, None if wave is None else wave.index
+    silent = await survey.unheard(call.world, call.tenant, rollout.id, at, UNHEARD, AMONG)
+    everybody = rollout_words.together(progress)
+    # Who is not among those looked at may be silent too.
+    more = len(silent) >= UNHEARD or any(everybody.of(state) > AMONG for state in State if state not in FINAL)
+    return rollout_words.Waits(tally.of(State.SCHEDULED), tally.of(*OPEN), len(silent), silent[:SILENT_NAMED], more)
 
 
 def _retriable(progress: rollouts.Progress) -> list[tuple[State, int]]:

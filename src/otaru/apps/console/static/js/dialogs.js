@@ -1,7 +1,9 @@
 // Buttons that open a dialog (data-opens="ID") or close theirs (data-closes); menus close when one looks elsewhere.
+// One dialog asks for many things of a kind: its button says where it sends (data-action) and what it names (data-what).
 
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-opens]");
+  if (opener?.dataset.action) fill(document.getElementById(opener.dataset.opens), opener.dataset);
   if (opener) show(document.getElementById(opener.dataset.opens), opener.closest("details.menu"));
   if (event.target.closest("[data-closes]")) event.target.closest("dialog")?.close();
   for (const menu of document.querySelectorAll("details.menu[open]")) {
@@ -10,6 +12,11 @@ document.addEventListener("click", (event) => {
   const copier = event.target.closest("[data-copies]");
   if (copier) copy(copier.dataset.copies).then(() => copied(copier), () => {});
 });
+
+function fill(dialog, { action, what }) {
+  dialog.querySelector("form").action = action;
+  for (const place of dialog.querySelectorAll("[data-names]")) place.textContent = what;
+}
 
 function copied(copier) {
   copier.dataset.copied = "";

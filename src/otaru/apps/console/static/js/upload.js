@@ -221,7 +221,7 @@ function parsed(text) {
 
 export function words({ status, body }) {
   if (!body.detail) return status ? `The server answered ${status}.` : "The server does not answer.";
-  const told = body.detail[0].toUpperCase() + body.detail.slice(1);
+  const told = body.detail[0].toUpperCase() + body.detail.slice(1).replace(/\.$/, "");
   return `${told}.${body.hint ? ` ${body.hint}` : ""}`;
 }
 
