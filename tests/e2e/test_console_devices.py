@@ -96,8 +96,13 @@ def test_no_query_is_too_odd_to_be_explained(browser: httpx.Client, query: str) 
     assert len(pointer) <= len(line) + 1
 
 
-def test_a_lone_word_may_be_how_an_id_begins(browser: httpx.Client) -> None:
-    assert 'href="/devices?q=id%3D%3Dgw-04%2A"' in shown(browser.get("/devices", params={"q": "gw-04"}), 422)
+@pytest.mark.parametrize("sign", ["-", "~", ":"])
+def test_a_lone_word_is_how_an_id_begins(api: httpx.Client, browser: httpx.Client, sign: str) -> None:
+    name = fresh(f"gw{sign}04")
+    api.post("/devices", json={"id": f"{name}{sign}9", "hardware": "rpi4"})
+    answer = browser.get("/devices", params={"q": name})
+    assert answer.status_code == 303
+    assert f'id="d-{name}{sign}9"' in shown(browser.get(answer.headers["location"]))
 
 
 def test_chips_add_to_what_is_asked_and_take_from_it(api: httpx.Client, browser: httpx.Client) -> None:

@@ -76,6 +76,9 @@ def test_the_list_shows_each_rollout_and_filters_by_state(api: httpx.Client, bro
 
 def test_an_empty_list_leads_to_the_first_rollout(login: Login) -> None:
     assert 'href="/rollouts/new"' in login(Role.ADMIN, OTHER).get("/rollouts").text
+    form = login(Role.ADMIN, OTHER).get("/rollouts/new").text
+    assert 'href="/releases/+new"' in form
+    assert 'button-wide" disabled' in form
     assert 'href="/rollouts/new"' not in login(Role.VIEWER, OTHER).get("/rollouts").text
 
 

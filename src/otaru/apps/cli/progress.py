@@ -67,7 +67,8 @@ def details(rollout: Rollout) -> Iterator[tuple[str, Any]]:
     yield "release", f"{rollout['product']}:{rollout['version']}"
     yield "target", rollout.get("target")
     yield "state", rollout["state"]
-    yield "why", rollout.get("reason")
+    # The reason of one that runs is that of its start.
+    yield "why", rollout.get("reason") if rollout["state"] in {"paused", "stopping", "stopped", "finished"} else None
     yield "devices", f"{rollout['size']} ({counts(rollout['counts'])})" if rollout.get("size") else 0
     yield "policy", policy(rollout.get("policy") or {})
     for name in ("created", "start", "started", "ended", "expires"):

@@ -7,6 +7,7 @@ import pytest
 
 from otaru.apps.cli.client import Api
 from otaru.apps.cli.printer import Printer
+from otaru.apps.cli.progress import details
 from otaru.apps.cli.rollouts import create
 
 MADE = {"id": 3, "product": "app", "version": "2.0", "state": "planned", "counts": {}, "waves": []}
@@ -25,3 +26,8 @@ def test_it_says_what_starts_it(facts: dict[str, Any], said: str, capsys: pytest
     with Api("http://here:1", "t", transport=transport) as api:
         create(api, Printer(json=False), release="app:2.0", target="id==*")
     assert capsys.readouterr().out.endswith(said)
+
+
+@pytest.mark.parametrize(("state", "why"), [("running", None), ("paused", "x"), ("stopped", "x"), ("finished", "x")])
+def test_why_is_told_of_what_does_not_run(state: str, why: str | None) -> None:
+    assert dict(details(MADE | {"state": state, "reason": "x"}))["why"] == why

@@ -47,8 +47,6 @@ class Wrong:
     hint: str
     line: str
     pointer: str
-    meant: str
-    """What was meant, perhaps: a word alone may be how an id begins."""
 
 
 async def show(call: Call) -> Response:
@@ -62,6 +60,8 @@ async def show(call: Call) -> Response:
         found = await survey.devices(call.world, call.tenant, query or None, first, ROWS + 1)
         devices = found.devices
     except QuerySyntaxError as error:
+        if meant := _meant(query):
+            return call.lead(link("/devices", q=meant))
         wrong = _wrong(query, error)
     following = devices[ROWS - 1].device.id if len(devices) > ROWS else None
     return await call.show(
@@ -100,14 +100,16 @@ def _wrong(query: str, error: QuerySyntaxError) -> Wrong:
     before, behind = "…" * (start > 0), "…" * (start + _SHOWN < len(query))
     pointer = " " * (len(before) + column - start) + "^"
     words = error.message[:1].upper() + error.message[1:]
-    return Wrong(f"{words}.", error.hint or "", f"{before}{shown}{behind}", pointer, _meant(query))
+    return Wrong(f"{words}.", error.hint or "", f"{before}{shown}{behind}", pointer)
 
 
 def _meant(query: str) -> str:
+    """What a word alone asks for: the devices whose ids begin with it."""
     try:
-        return f"id=={ids.device_id(query)}*"
+        name = quoted(ids.device_id(query))
     except InvalidInputError:
         return ""
+    return f"id=={name[:-1]}*'" if name.endswith("'") else f"id=={name}*"
 
 
 def _values(known: Sequence[Known], field: Field) -> Sequence[str]:
