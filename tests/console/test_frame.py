@@ -90,3 +90,38 @@ def test_the_first_tab_skips_to_the_content(at: Seat) -> None:
     assert "Skip to content" in at.focus()
     at.page.keyboard.press("Enter")
     expect(at.page.locator("main")).to_be_focused()
+
+
+def test_a_form_sent_after_the_session_is_not_lost(sit: Sit, server: Serving) -> None:
+    me = sit()
+    me.forgive("status of 401")
+    page = me.go("/devices/+new")
+    page.get_by_label("Id", exact=True).fill("typed-before")
+    page.get_by_label("Hardware", exact=True).fill("rpi4")
+    me.context.clear_cookies()
+    me.click("Add device")
+    expect(page.get_by_text("reload this page")).to_be_visible()
+    with me.context.expect_page() as opened:
+        me.click("Log in in a new tab", "link")
+    opened.value.get_by_label("API token").fill(server.token)
+    opened.value.keyboard.press("Enter")
+    expect(opened.value.get_by_role("heading", name="Overview", exact=True)).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="typed-before is added")).to_be_visible()
+    with server.api() as api:
+        api.delete("/devices/typed-before").raise_for_status()
+
+
+def test_a_live_page_comes_back_after_login(sit: Sit, server: Serving) -> None:
+    me = sit()
+    me.forgive("status of 401")
+    page = me.go("/events?kind=devices")
+    me.live()
+    me.context.clear_cookies()
+    with server.api() as api:
+        api.post("/tenant/halt", json={"reason": "who sees it"}).raise_for_status()
+        api.post("/tenant/lift").raise_for_status()
+    expect(page.get_by_label("API token")).to_be_visible()
+    page.get_by_label("API token").fill(server.token)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/events\?kind=devices$"))

@@ -63,6 +63,9 @@ def test_devices_are_counted_by_what_they_are(shelf: Shelf) -> None:
     assert fleet.counts(HERE, week_ago()) == EXPECTED
     assert fleet.recounted(HERE, week_ago()) == EXPECTED
     assert EXPECTED.devices == 3
+    for (component, version), devices in EXPECTED.versions.items():
+        assert fleet.running(HERE, component, version) == devices
+    assert fleet.running(HERE, "app", Version("9")) == fleet.running(THERE, "os", Version("7")) == 0
     assert fleet.counts(THERE, week_ago()).versions == {("app", Version("9")): 1}
     assert fleet.members(HERE) == {
         (RolloutState.RUNNING, State.FAILED): 2,

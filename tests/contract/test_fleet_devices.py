@@ -98,6 +98,25 @@ def test_install_sets_the_version_of_a_component(shelf: Shelf) -> None:
     assert [d.installed for d in shelf.devices.page(HERE, parse("id==dev-2", NOW), None, 9)] == [(new,)]
 
 
+def test_a_security_counter_only_rises(shelf: Shelf) -> None:
+    shelf.devices.add(HERE, [(FULL, b"hash")])
+
+    def counters(*burnt: int) -> tuple[tuple[str, int], ...]:
+        facts = [Installed("app", Version(f"2.{burn}"), Source.OTARU, later(1), counter=burn) for burn in burnt]
+        shelf.devices.install(HERE, [(DEV, fact) for fact in facts])
+        entry, dev = shelf.devices.entry(HERE, DEV), shelf.devices.get(HERE, DEV)
+        assert entry is not None
+        assert dev is not None
+        assert {i.component: i.counter for i in dev.installed if i.counter} == dict(entry.subject.counters)
+        assert dev.version_of("app") == f"2.{burnt[-1]}", "the version is the last one"
+        return entry.subject.counters
+
+    assert counters(0) == ()
+    assert counters(3) == (("app", 3),)
+    assert counters(2) == (("app", 3),)
+    assert counters(7, 0, 5) == (("app", 7),)
+
+
 def test_a_contact_is_never_older_than_the_known_one(shelf: Shelf) -> None:
     shelf.devices.add(HERE, [(a_device("dev-1"), b"h"), (a_device("dev-2"), b"h")])
     two = DeviceId("dev-2")
@@ -122,6 +141,18 @@ def _contact(shelf: Shelf, tenant: TenantId) -> tuple[object, object]:
     device = shelf.devices.get(tenant, DEV)
     assert device is not None
     return device.last_contact, device.address
+
+
+def test_who_is_heard_of_again_is_no_longer_silent(shelf: Shelf) -> None:
+    shelf.devices.add(HERE, [(a_device("dev-1"), b"h"), (a_device("dev-2"), b"h"), (a_device("dev-3"), b"h")])
+    for hours in (-200, -199.9, -1, 0):
+        shelf.devices.contacts([(HERE, DeviceId("dev-1"), later(hours * 3600), "")])
+    shelf.devices.contacts([(HERE, DeviceId("dev-2"), later(-200 * 3600), "")])
+    silent, heard = (parse(f"last_contact={relation}=-P7D", NOW) for relation in ("lt", "ge"))
+    assert [d.id for d in shelf.devices.page(HERE, silent, None, 9)] == ["dev-2"]
+    assert [d.id for d in shelf.devices.page(HERE, heard, None, 9)] == ["dev-1"]
+    stored = shelf.session.connection.exec_driver_sql("SELECT hour, last_contact / 3600000000 FROM device_contact")
+    assert all(hour == of for hour, of in stored)
 
 
 def test_pages_are_complete_and_without_duplicates(shelf: Shelf) -> None:

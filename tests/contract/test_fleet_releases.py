@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
 from otaru.domain.device import Hardware
 from otaru.domain.ids import ProductName, TenantId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
+from otaru.domain.terms import Terms, UpdateType, requirement
+from otaru.domain.versions import VersionOrder, key
 from otaru.errors import NotFoundError
 from tests.support.fleet import (
     HERE,
@@ -156,3 +159,76 @@ def test_a_tenant_sees_and_changes_its_own_releases_only(shelf: Shelf) -> None:
     assert shelf.releases.products(nobody, None, 9) == []
     with pytest.raises(NotFoundError):
         shelf.releases.save(nobody, TWO_PARTS)
+
+
+TERMS = Terms(
+    type=UpdateType.SECURITY,
+    channel="beta",
+    support_until=date(2031, 12, 31),
+    requires=(requirement("bootloader>=2.1"), requirement("os!=3")),
+    floor=Version("1.9"),
+    security_floor=3,
+)
+
+
+def test_terms_come_back_with_the_orders_of_what_they_name(shelf: Shelf) -> None:
+    release = replace(TWO_PARTS, terms=TERMS, counter=3)
+    assert shelf.releases.add(HERE, release)
+    assert shelf.releases.get(HERE, APP, Version("2.0.0")) == release
+    shelf.releases.add(HERE, a_release("26.04", product="os"))
+    shelf.releases.set_order(HERE, OS, VersionOrder.CALENDAR)
+    shelf.releases.set_order(HERE, APP, VersionOrder.SEMANTIC)
+    known = shelf.releases.get(HERE, APP, Version("2.0.0"))
+    assert known == replace(release, order=VersionOrder.SEMANTIC)
+    assert [r.order for r in known.terms.requires] == [VersionOrder.AUTO, VersionOrder.CALENDAR]
+    assert shelf.releases.orders(HERE, [APP, OS, "bootloader"]) == {APP: "semantic", OS: "calendar"}
+    assert shelf.releases.orders(THERE, [APP, OS]) == {}
+
+
+def test_the_newest_version_comes_first_in_the_products_order(shelf: Shelf) -> None:
+    for version in ("26.04", "1.10", "2025.1", "1.9", "2026.11", "1.10-rc1", "1.10.0"):
+        shelf.releases.add(HERE, a_release(version))
+        shelf.releases.add(THERE, a_release(version))
+    beta = replace(a_release("1", product="os"), terms=Terms(channel="beta", type=UpdateType.SECURITY))
+    shelf.releases.add(HERE, beta)
+    auto = ["2026.11", "2025.1", "26.04", "1.10.0", "1.10", "1.10-rc1", "1.9"]
+
+    def listed(limit: int, product: ProductName | None = None) -> list[str]:
+        seen: list[str] = []
+        after = None
+        while page := shelf.releases.ranked(HERE, product, after, limit):
+            assert len(page) <= limit
+            seen += [r.version for r in page]
+            after = (page[-1].product, page[-1].version)
+        return seen
+
+    for limit in (1, 2, 9):
+        assert listed(limit) == [*auto, "1"]
+        assert listed(limit, APP) == auto
+    for release in ("1.10", "1.9", "1.10-rc1", "1.10.0"):
+        assert Version(release) in shelf.releases.versions(HERE, APP)
+    assert shelf.releases.ranked(HERE, None, None, 9, "beta") == [beta]
+    assert shelf.releases.ranked(HERE, None, None, 9, "beta", UpdateType.SECURITY) == [beta]
+    assert shelf.releases.ranked(HERE, APP, None, 9, None, UpdateType.SECURITY) == []
+    assert shelf.releases.ranked(HERE, None, (APP, Version("none")), 9) == []
+    assert shelf.releases.ranked(TenantId("nobody"), None, None, 9) == []
+
+
+def test_another_order_gives_other_places(shelf: Shelf) -> None:
+    for version in ("26.05", "2026.04"):
+        shelf.releases.add(HERE, a_release(version))
+        shelf.releases.add(THERE, a_release(version))
+    shelf.releases.set_order(HERE, APP, VersionOrder.CALENDAR)
+    assert [r.version for r in shelf.releases.ranked(HERE, APP, None, 9)] == ["26.05", "2026.04"]
+    assert [r.version for r in shelf.releases.ranked(THERE, APP, None, 9)] == ["2026.04", "26.05"]
+
+
+def test_burns_are_found_up_to_a_place(shelf: Shelf) -> None:
+    for version, burn in (("1.0", 2), ("1.2", None), ("1.10", 5), ("2.0", None)):
+        shelf.releases.add(HERE, replace(a_release(version), terms=Terms(security_floor=burn)))
+
+    def burnt(version: str, component: str = "app", tenant: TenantId = HERE) -> int:
+        return shelf.releases.burnt_before(tenant, APP, component, key(VersionOrder.AUTO, Version(version)))
+
+    assert [burnt(v) for v in ("0.9", "1.0", "1.3", "1.10", "3")] == [0, 2, 2, 5, 5]
+    assert burnt("3", "os") == burnt("3", tenant=THERE) == 0

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -15,6 +16,11 @@ from sqlalchemy import Engine, text
 from otaru.adapters.sql import tables
 from otaru.adapters.sql.engine import open_reader, open_writer
 from otaru.adapters.sql.migrate import check, config, upgrade
+from otaru.adapters.sql.releases import SqlReleases
+from otaru.adapters.sql.session import Session
+from otaru.domain.ids import TenantId
+from otaru.domain.terms import Terms
+from otaru.domain.versions import VersionOrder
 from otaru.errors import DataFolderError, InvalidInputError
 from tests.conftest import Databases
 
@@ -70,6 +76,24 @@ def test_they_make_what_the_tables_say(empty: str, engine: Engine, databases: Da
     made.dispose()
     assert len(expected) > len(tables.metadata.tables)
     assert shape(engine) == expected
+
+
+def test_releases_of_before_are_given_their_places(empty: str, engine: Engine) -> None:
+    script = next(script for script in SCRIPTS.walk_revisions() if script.path.endswith("_release_terms.py"))
+    with engine.connect() as connection:
+        before = config(connection)
+        before.attributes["applied"] = []
+        command.upgrade(before, str(script.down_revision))
+    old = "INSERT INTO release (tenant, product, version, state, notes, created_at, edition) VALUES"
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO product (tenant, product, created_at) VALUES ('t', 'app', 0)"))
+        for version in ("1.9", "1.10"):
+            connection.execute(text(f"{old} ('t', 'app', '{version}', 'draft', '', 0, 1)"))
+    upgrade(empty)
+    with engine.connect() as connection:
+        found = SqlReleases(Session(connection)).ranked(TenantId("t"), None, None, 9)
+    assert [r.version for r in found] == ["1.10", "1.9"]
+    assert {(r.terms, r.counter, r.order) for r in found} == {(Terms(), 0, VersionOrder.AUTO)}
 
 
 def test_a_second_upgrade_does_nothing(empty: str) -> None:

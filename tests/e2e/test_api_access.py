@@ -27,6 +27,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/devices/{device}/lifecycle": {"event": "decommission"},
     "/api/v1/tenant": {"settings": {}},
     "/api/v1/uploads": {"filename": "a"},
+    "/api/v1/log/{log}/cosignatures": {"note": "n", "witness": "w"},
     "/api/v1/keys/changes": {"change": {"order": "replace", "key": "0" * 64}},
     "/api/v1/keys/requests": {"role": "root"},
     "/api/v1/keys/metadata": {"metadata": {"root": {}}},
@@ -40,6 +41,8 @@ NOWHERE = {
     "product": "nothing",
     "version": "1",
     "rollout": 2**31 - 1,
+    "log": "release",
+    "index": 2**31 - 1,
 }
 
 
@@ -128,8 +131,8 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}
     tried = 0
     for operation in operations:
-        if "{" not in operation.path:
-            continue
+        if "{" not in operation.path or "/log/" in operation.path:
+            continue  # every tenant has logs of the same names: test_log
         tried += 1
         answer = send(other, operation, **ours)
         assert answer.status_code == 404, (operation, answer.status_code, answer.text)

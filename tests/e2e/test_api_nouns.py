@@ -1,6 +1,9 @@
 """What the REST API does, noun by noun, against a running server."""
 
+from typing import Any
+
 import httpx
+import pytest
 
 from tests.support.api import Apis, added, fresh, planned, problem, released, uploaded
 from tests.support.ddi import eventually
@@ -98,7 +101,7 @@ class TestDevices:
 
     def test_what_can_be_asked_for_is_told(self, api: httpx.Client) -> None:
         added(api, hardware="asked:z9", attributes={"asked.for": "it"})
-        fields = {field["field"]: field for field in api.get("/devices/fields", params={"values": 100}).json()["items"]}
+        fields = {field["field"]: field for field in api.get("/fleet/fields", params={"values": 100}).json()["items"]}
         assert fields["attr.asked.for"] == {
             "field": "attr.asked.for",
             "kind": "text",
@@ -109,7 +112,7 @@ class TestDevices:
         }
         assert "z9" in fields["revision"]["values"]
         assert fields["last_contact"]["operators"] == ["=lt=", "=le=", "=gt=", "=ge=", "=null="]
-        assert api.get("/devices/fields", params={"values": 0}).status_code == 400
+        assert api.get("/fleet/fields", params={"values": 0}).status_code == 400
 
     def test_devices_are_found_by_where_they_stand(self, api: httpx.Client) -> None:
         device = added(api)
@@ -225,6 +228,7 @@ class TestReleases:
         assert (artifact["component"], artifact["hardware"], artifact["size"]) == (product, "rpi4:b", len(product))
         assert (shown["state"], shown["notes"], shown["allowed"]) == ("published", "First.", ["deprecate", "withdraw"])
         listed = api.get("/releases", params={"product": product}).json()["items"]
+        assert shown.pop("missing") == [], "lists leave it out"
         assert listed == [shown]
 
     def test_the_same_release_again_is_the_same(self, api: httpx.Client) -> None:
@@ -264,7 +268,73 @@ class TestReleases:
     def test_products_are_listed_with_their_releases(self, api: httpx.Client) -> None:
         product = released(api).partition(":")[0]
         items = api.get("/products", params={"limit": 1000}).json()["items"]
-        assert next(p["releases"] for p in items if p["name"] == product) == 1
+        assert next((p["releases"], p["order"]) for p in items if p["name"] == product) == (1, "auto")
+
+    def test_a_release_says_what_it_requires(self, api: httpx.Client) -> None:
+        terms: dict[str, Any] = {
+            "type": "security",
+            "channel": "beta",
+            "requires": ["bootloader>=2.1", "os<3"],
+            "floor": "1.0.0",
+            "security_floor": 3,
+            "support_until": "2031-12-31",
+        }
+        product, version = released(api, **terms).split(":")
+        shown = api.get(f"/releases/{product}/{version}").json()
+        assert {name: shown[name] for name in terms} == terms
+        assert shown["security_counter"] == 3
+        plain = api.get("/releases/{}/{}".format(*released(api).split(":"))).json()
+        assert (plain["type"], plain["channel"], plain["requires"]) == ("software", "stable", [])
+        assert {plain[name] for name in ("floor", "security_floor", "support_until")} == {None}
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"type": "magic"},
+            {"channel": "a b"},
+            {"requires": ["bootloader"]},
+            {"requires": ["a>=1", "a>=1"]},
+            {"requires": ["a>=1"] * 17},
+            {"floor": "1.1.0"},
+            {"floor": "2"},
+            {"security_floor": 0},
+            {"security_floor": 2**31},
+            {"support_until": "tomorrow"},
+        ],
+    )
+    def test_terms_that_make_no_sense_are_refused(self, api: httpx.Client, wrong: dict[str, object]) -> None:
+        sha256 = uploaded(api, b"wrong")
+        artifact = {"sha256": sha256, "filename": "a", "hardware": ["a"]}
+        body = {"product": fresh("app"), "version": "1.1.0", "artifacts": [artifact], **wrong}
+        problem(api.post("/releases", json=body), 400, "invalid_input")
+
+    def test_releases_are_listed_newest_first_by_the_products_order(self, api: httpx.Client) -> None:
+        product, sha256 = fresh("app"), uploaded(api, b"ordered")
+        for version, channel in (("26.11", "stable"), ("2026.4", "stable"), ("26.05", "beta")):
+            artifact = {"sha256": sha256, "filename": "a", "hardware": ["a"]}
+            body = {"product": product, "version": version, "artifacts": [artifact], "channel": channel}
+            assert api.post("/releases", json=body).status_code == 201
+
+        def listed(**more: Any) -> list[str]:
+            seen: list[str] = []
+            cursor: str | None = None
+            while cursor is not None or not seen:
+                params: dict[str, Any] = {"product": product, "limit": 2, "cursor": cursor, **more}
+                page = api.get("/releases", params={n: v for n, v in params.items() if v is not None}).json()
+                seen += [item["version"] for item in page["items"]]
+                if (cursor := page["next"]) is None:
+                    break
+            return seen
+
+        assert listed() == ["2026.4", "26.05", "26.11"]
+        assert listed(newest=True) == ["2026.4", "26.11", "26.05"]
+        answer = api.patch(f"/products/{product}", json={"order": "calendar"})
+        assert answer.json() == {"name": product, "order": "calendar"}
+        assert listed(newest=True) == ["26.11", "26.05", "2026.4"]
+        assert listed(channel="stable") == ["26.11", "2026.4"]
+        assert listed(channel="stable", type="firmware") == []
+        problem(api.patch(f"/products/{product}", json={"order": "semantic"}), 400, "invalid_input")
+        problem(api.patch(f"/products/{fresh('none')}", json={"order": "auto"}), 404, "not_found")
 
 
 class TestRollouts:

@@ -4,13 +4,16 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from otaru.apps.server.api.stream import MAX_STREAMS
-from tests.support.api import added, apis, problem
+from otaru.apps.server.api.stream import MAX_OF_TENANT, MAX_OF_TOKEN, MAX_STREAMS
+from otaru.domain.access import Role
+from otaru.domain.ids import DEFAULT_TENANT
+from tests.support.api import MATRIX, OTHER, added, apis, problem
 from tests.support.ddi import eventually
 
 PATIENCE = httpx.Timeout(30)
@@ -109,23 +112,51 @@ def test_a_position_that_is_none(api: httpx.Client) -> None:
     problem(api.get("/events/stream", headers={"Last-Event-ID": "yesterday"}), 400, "invalid_input")
 
 
+def took(api: httpx.Client, secret: str) -> httpx.Response:
+    """A stream of the token, open where it was granted."""
+    headers = {"Authorization": f"Bearer {secret}"}
+    answer = api.send(api.build_request("GET", "/events/stream", headers=headers), stream=True)
+    if answer.status_code != 200:
+        answer.read()
+    return answer
+
+
+def full(answer: httpx.Response, whose: str) -> None:
+    told = problem(answer, 503, "overloaded")
+    assert told["detail"] == f"{whose} are open already"
+    assert answer.headers["retry-after"] == "5"
+
+
 def test_streams_are_bounded(tmp_path: Path) -> None:
     with apis(tmp_path / "data") as running:
-        limits = httpx.Limits(max_connections=MAX_STREAMS + 10)
-        with running.client(limits=limits) as api:
-            opened = [api.send(api.build_request("GET", "/events/stream"), stream=True) for _ in range(MAX_STREAMS)]
+        secrets = []
+        for tenant in (DEFAULT_TENANT, OTHER):
+            with running.client(tenant=tenant) as admin:
+                made = [
+                    admin.post("/tokens", json={"role": "viewer"}).json()
+                    for _ in range(1 + MAX_OF_TENANT // MAX_OF_TOKEN)
+                ]
+            secrets.append([token["token"] for token in made])
+        (*mine, spare), (*others, _) = secrets
+        with running.client(limits=httpx.Limits(max_connections=MAX_STREAMS + 10)) as api:
+            opened = [took(api, mine[0]) for _ in range(MAX_OF_TOKEN)]
+            full(took(api, mine[0]), f"{MAX_OF_TOKEN} streams of this token or session")
+            opened += [took(api, secret) for secret in mine[1:] for _ in range(MAX_OF_TOKEN)]
+            full(took(api, spare), f"{MAX_OF_TENANT} streams of this tenant")
+            opened += [took(api, secret) for secret in others for _ in range(MAX_OF_TOKEN)]
             assert {o.status_code for o in opened} == {200}
-            refused = api.get("/events/stream")
-            problem(refused, 503, "overloaded")
-            assert refused.headers["retry-after"] == "5"
-            opened.pop().close()
+            assert len(opened) == MAX_STREAMS
+            stranger = running.secrets[MATRIX, Role.VIEWER]
+            full(took(api, stranger), f"{MAX_STREAMS} streams of all tenants together")
+            opened.pop(0).close()
 
-            def placed() -> bool:
-                answer = api.send(api.build_request("GET", "/events/stream"), stream=True)
+            def placed(secret: str) -> bool:
+                answer = took(api, secret)
                 answer.close()
                 return answer.status_code == 200
 
-            eventually(placed)
+            for secret in (stranger, spare, mine[0]):
+                eventually(partial(placed, secret))
             for answer in opened:
                 answer.close()
 

@@ -168,6 +168,40 @@ def test_watching_a_rollout_that_pauses_and_is_stopped(server: Serving, image: P
     assert never.returncode == 1
 
 
+def test_a_release_has_terms_and_a_device_hears_why(server: Serving, image: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "NOTES.md"
+    notes.write_text("# What is new")
+    add = ("release", "add", str(image), "--name", "usb", "--hardware", "default", "--version")
+    tell(server, *add, "2024.1.0")
+    tell(server, *add, "2025.0.0", "--channel", "beta")
+    terms = ("--channel", "stable", "--type", "security", "--requires", "fpga>=2", "--requires", "fpga<3")
+    more = ("--floor", "2025.0.0", "--security-floor", "3", "--support-until", "2031-12-31", "--notes", str(notes))
+    made = tell(server, *add, "2026.0.0", *terms, *more)
+    assert (made["requires"], made["security_counter"], made["notes"]) == (["fpga>=2", "fpga<3"], 3, "# What is new")
+    tell(server, "product", "set", "usb", "--order", "calendar")
+    assert [p["order"] for p in tell(server, "product", "list")["items"] if p["name"] == "usb"] == ["calendar"]
+
+    def listed(*options: str) -> list[str]:
+        return [r["version"] for r in tell(server, "release", "list", "--product", "usb", *options)["items"]]
+
+    assert listed() == ["2026.0.0", "2025.0.0", "2024.1.0"]
+    assert listed("--channel", "stable") == ["2026.0.0", "2024.1.0"]
+    assert listed("--type", "security") == ["2026.0.0"]
+    device(server, "usb-1", "--installed", "usb=2024.1.0", "--installed", "fpga=2.5")
+    tell(server, "rollout", "create", "--release", "usb:2026.0.0", "--target", "id==usb-1", "--start")
+    (answer,) = tell(server, "device", "why", "usb-1")["answers"]
+    assert answer["rule"] == "floor"
+    assert answer["because"].endswith("the device runs usb 2024.1.0. Install usb 2025.0.0 first.")
+    tell(server, "release", "deprecate", "usb:2026.0.0")
+    done = call(server, "rollout", "preview", "--release", "usb:2026.0.0", "--target", "id==usb-1")
+    assert "otaru: usb 2026.0.0 is deprecated." in done.stderr
+    shown = call(server, "release", "show", "usb:2024.1.0").stdout
+    assert "1 device: otaru device list -q \"installed.usb=='2024.1.0'\"" in shown
+    refused(*add, "1.2", code=2, said="not a version of the calendar order", **server.env)
+    refused(*add, "2027", "--requires", "x", code=2, said="requirement", **server.env)
+    refused(*add, "2027", "--support-until", "x", code=2, said="a date", **server.env)
+
+
 def test_orders_that_change_nothing_exit_with_3(server: Serving, image: Path) -> None:
     device(server, "idle-1")
     release(server, image, "idle")

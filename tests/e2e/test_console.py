@@ -131,6 +131,40 @@ def test_who_is_not_logged_in_comes_back_after_login(browser: httpx.Client) -> N
     assert (part.status_code, part.headers["hx-redirect"]) == (204, "/login")
 
 
+@pytest.mark.parametrize(
+    ("page", "leads"),
+    [
+        ("/devices?q=tag==a#list", "/login?next=/devices%3Fq%3Dtag%3D%3Da"),
+        ("/releases/a%2Fb/1", "/login?next=/releases/a%252Fb/1"),
+        ("/", "/login"),
+        ("//evil.example", "/login"),
+        ("/\\evil.example", "/login"),
+        ("/" + "a" * 2048, "/login"),
+    ],
+)
+def test_a_page_whose_session_has_ended_leads_back_to_itself(browser: httpx.Client, page: str, leads: str) -> None:
+    for host in (str(browser.base_url).rstrip("/"), "https://proxy.example"):
+        part = browser.get("/", headers={"HX-Request": "true", "HX-Current-URL": f"{host}{page}"})
+        assert (part.status_code, part.headers["hx-redirect"]) == (204, leads)
+
+
+@pytest.mark.parametrize("page", ["http://[", "javascript:alert(1)", "x", "", "\xff"])
+def test_a_page_that_is_none_leads_to_the_overview(browser: httpx.Client, page: str) -> None:
+    part = browser.get("/", headers={b"HX-Request": b"true", b"HX-Current-URL": page.encode("latin-1")})
+    assert (part.status_code, part.headers["hx-redirect"]) == (204, "/login")
+
+
+def test_a_form_that_comes_after_the_session_is_not_led_away(browser: httpx.Client) -> None:
+    answer = browser.post("/settings/halt", data={"reason": "x"}, headers={"Accept": "text/html"})
+    assert answer.status_code == 401
+    assert "reload this page" in answer.text
+    assert '<a class="button button-primary" href="/login" target="_blank"' in answer.text
+    part = browser.post("/rollouts/new/preview", headers={"HX-Request": "true"})
+    assert (part.status_code, "hx-redirect" in part.headers) == (401, False)
+    assert "go on here" in part.text
+    assert browser.post("/settings/halt", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
 def test_what_went_wrong_is_a_page_for_people_and_a_problem_for_programs(served: Apis) -> None:
     with served.visitor() as visitor:
         page = visitor.get("/nothing/<b>here")

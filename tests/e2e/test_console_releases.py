@@ -8,7 +8,7 @@ import pytest
 
 from otaru.domain.access import Role
 from otaru.domain.ids import DEFAULT_TENANT
-from tests.support.api import MATRIX, OTHER, Apis, fresh, planned, problem, released, uploaded
+from tests.support.api import MATRIX, OTHER, Apis, added, fresh, planned, problem, released, uploaded
 
 HOSTILE = "<script>alert(1)</script>\n<b>second</b> line"
 
@@ -219,3 +219,45 @@ def test_every_script_of_a_page_and_what_it_imports_is_found(served: Apis, addre
                 folder = link.rpartition("/")[0]
                 waiting += [f"{folder}/{name}" for name in re.findall(r'from "\./([^"]+)"', answer.text)]
         assert address == "/releases" or any(link.endswith("/transfer.js") for link in seen)
+
+
+def test_the_terms_of_a_release_are_shown_and_asked(served: Apis, api: httpx.Client) -> None:
+    product = fresh("terms")
+    requires = ["bootloader>=2.1", "fpga<9"]
+    terms: dict[str, Any] = {"type": "security", "channel": "beta", "requires": requires, "floor": "1.0"}
+    a_draft(api, product, "1.1", **terms, security_floor=3, support_until="2020-02-29")
+    a_draft(api, product, "1.2")
+    with served.visitor() as visitor:
+        page = visitor.get(f"/releases/{product}/1.1").text
+        for words in ("bootloader&gt;=2.1", "fpga&lt;9", "burns counter 3", "until 2020-02-29", "beta", "security"):
+            assert words in page
+        assert f"The support of {product} 1.1 ended on 2020-02-29." in page
+        plain = visitor.get(f"/releases/{product}/1.2").text
+        assert "inherited" in plain
+        for words in ("Requires", "Floor", "Support", "The support of", "is deprecated"):
+            assert words not in plain
+        form = visitor.get("/releases/+new").text
+        for name in ("type", "channel", "requires", "floor", "security_floor", "support_until"):
+            assert f'name="{name}"' in form
+
+
+def test_who_still_runs_a_withdrawn_release_is_a_link_away(served: Apis, api: httpx.Client) -> None:
+    release = released(api)
+    product, version = release.split(":")
+    device = added(api, installed={product: version})
+    with served.visitor() as visitor:
+        here = f"/releases/{product}/{version}"
+        assert "still run" not in visitor.get(here).text
+        visitor.post(f"{here}/withdraw")
+        page = visitor.get(here).text
+        assert "1 device still runs it" in page
+        link = re.search(r'<a href="([^"]+)">1 device still runs it', page)
+        assert link is not None
+        assert device in visitor.get(link[1].replace("&amp;", "&")).text
+
+
+def test_a_new_rollout_warns_of_its_release(served: Apis, api: httpx.Client) -> None:
+    release = released(api, support_until="2020-02-29")
+    with served.visitor() as visitor:
+        page = visitor.get("/rollouts/new", params={"release": release, "target": "id==*"}).text
+        assert f"The support of {release.replace(':', ' ')} ended on 2020-02-29." in page

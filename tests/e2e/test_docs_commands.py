@@ -1,8 +1,10 @@
 """The commands of README and quick start are run as they stand there."""
 
+import contextlib
 import json
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -11,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.command import call
+from tests.support.ddi import eventually
 from tests.support.server import OTARU, environment, serving
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +52,29 @@ def test_commands_work_as_written(page: str, tmp_path: Path) -> None:
             if "--json" in line:
                 json.loads(done.stdout)
     assert "1.1.0" in done.stdout
+
+
+def test_the_page_on_the_log_works_as_written(tmp_path: Path) -> None:
+    (tmp_path / "app.swu").write_bytes(b"app")
+    lines = commands("docs/log.md")
+    assert {line.split()[2] for line in lines} == {
+        "show",
+        "verify",
+        "prove",
+        "check",
+        "witness",
+        "entries",
+        "checkpoint",
+        "erase",
+    }
+    with serving(tmp_path / "otaru-data") as server, contextlib.chdir(tmp_path):
+        added = "release add app.swu --name app --version 1.1.0 --hardware default"
+        assert call(server, *added.split()).returncode == 0
+        with server.api() as api:
+            eventually(lambda: all(log["signed"] for log in api.get("/log").json()["logs"]))
+        for line in lines:
+            done = call(server, *shlex.split(line)[1:])
+            assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
 
 
 def device(data: Path, folder: Path, bin_: Path, url: str) -> tuple[str, str]:

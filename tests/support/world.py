@@ -9,6 +9,7 @@ from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.judges.classic import ClassicJudge
+from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import open_registry
 from otaru.adapters.signers.file import FolderKeyring
 from otaru.adapters.sql.store import open_store
@@ -35,8 +36,12 @@ async def a_world(url: str, folder: Path) -> AsyncIterator[tuple[World, Settable
     store = open_store(url, bus)
     try:
         async with open_registry(store, bus, clock) as registry:
-            keyring = FolderKeyring(folder / "keys")
-            world = World(store, registry, LocalBlobs(folder / "artifacts"), clock, ClassicJudge(), bus, keyring)
+            blobs, keyring, notary = (
+                LocalBlobs(folder / "artifacts"),
+                FolderKeyring(folder / "keys"),
+                FolderNotary(folder / "log"),
+            )
+            world = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary)
             for tenant in (ACME, RIVAL):
                 await tenants.ensure(world, tenant)
             yield world, clock

@@ -48,8 +48,17 @@ class Packed:
         alike, end = self.alike, self.own[0] + 1
         known = alike.subject
         memberships = tuple(map(_membership, _SHARE.iter_unpack(self.own[end:])))
+        subject = Subject(
+            device,
+            known.lifecycle,
+            known.hardware,
+            known.installed,
+            known.auto_confirm,
+            memberships,
+            known.counters,
+        )
         return Entry(
-            Subject(device, known.lifecycle, known.hardware, known.installed, known.auto_confirm, memberships),
+            subject,
             self.own[1:end],
             alike.attributes_requested,
             alike.auto_confirm,

@@ -311,7 +311,7 @@ class StoreRegistry:
             if (shelf := self._shelves.get(what.tenant)) is not None:
                 shelf.tenant = None
             self._flights.pop(_Key(what.tenant, "tenant", None), None)
-        elif topic == "release":
+        elif topic in {"release", "product"}:
             if (shelf := self._shelves.get(what.tenant)) is not None:
                 shelf.plans.clear()
             self._disown(what.tenant, "plan")

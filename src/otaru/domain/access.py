@@ -16,6 +16,7 @@ class Permission(StrEnum):
     """What an operation needs."""
 
     READ = "read"
+    READ_AUDIT = "audit:read"
     WRITE_DEVICES = "devices:write"
     WRITE_RELEASES = "releases:write"
     WRITE_ROLLOUTS = "rollouts:write"

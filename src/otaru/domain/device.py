@@ -94,6 +94,8 @@ class Installed:
     source: Source
     at: datetime
     confirmed: bool = True
+    counter: int = 0
+    """The security counter that a release has burnt here: nothing with a lower one is offered. It never falls."""
 
 
 @dataclass(frozen=True, slots=True)

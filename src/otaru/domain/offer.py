@@ -27,6 +27,9 @@ class Rule(StrEnum):
     DUE = "due"
     WITHDRAWN = "withdrawn"
     FITS = "fits"
+    REQUIREMENTS = "requirements"
+    FLOOR = "floor"
+    SECURITY_FLOOR = "security_floor"
     INSTALLED = "installed"
     BUSY = "busy"
     WINDOW = "window"
@@ -59,11 +62,17 @@ class Subject:
     auto_confirm: bool
     memberships: tuple[Membership, ...]
     """Open and scheduled ones, oldest rollout first: the older rollout has priority."""
+    counters: tuple[tuple[str, int], ...] = ()
+    """Security counters by component, those above 0."""
 
     @property
     def open(self) -> Membership | None:
         """The deployment that this device has been told of and has not ended."""
         return next((m for m in self.memberships if m.state in OPEN), None)
+
+    def version_of(self, component: str) -> Version | None:
+        """What runs in a component, or None where nothing is known."""
+        return next((version for name, version in self.installed if name == component), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,11 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, now: datetime) ->
     if artifact is None:
         made_for = ", ".join(sorted(str(a.hardware) for a in release.artifacts))
         return Answer(Rule.FITS, f"The release is for {made_for}; the device is {subject.hardware}.", membership)
+    terms = release.terms
+    if terms.requires or terms.floor is not None or subject.counters:  # else nothing to ask: polls pay for no rule
+        held = _forbidden(subject, release, artifact.component, membership)
+        if held is not None:
+            return held
     if (artifact.component, release.version) in subject.installed:
         return Answer(Rule.INSTALLED, f"{artifact.component} {release.version} is installed already.", membership)
     if (busy := subject.open) is not None and busy is not membership:
@@ -129,6 +143,31 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, now: datetime) ->
     if rollout.policy.consent and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
+
+
+def _forbidden(subject: Subject, release: Release, component: str, membership: Membership) -> Answer | None:
+    """The rules of the release's own terms: requirements, floor, security floor."""
+    for wanted in release.terms.requires:
+        runs = subject.version_of(wanted.component)
+        if not wanted.met_by(runs):
+            return Answer(Rule.REQUIREMENTS, f"The release requires {wanted}; {_runs(wanted.component, runs)}.")
+    runs = subject.version_of(component)
+    if not release.above_floor(runs):
+        floor = f"{component} {release.terms.floor}"
+        return Answer(Rule.FLOOR, f"{release.version} is reached from {floor} or newer; {_runs(component, runs)}.")
+    counter = next((value for name, value in subject.counters if name == component), 0)
+    if release.counter < counter:
+        return Answer(
+            Rule.SECURITY_FLOOR,
+            f"The device's security counter for {component} is {counter}, that of {release.version} is {release.counter}: "
+            "going below needs a permission signed by an offline role, and permissions are not supported yet.",
+            membership,
+        )
+    return None
+
+
+def _runs(component: str, version: Version | None) -> str:
+    return f"it is not known what runs in {component}" if version is None else f"the device runs {component} {version}"
 
 
 def _shut(window: Window, rollout: Rollout, membership: Membership, now: datetime) -> Answer:

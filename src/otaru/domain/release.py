@@ -5,13 +5,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from otaru.domain.device import Hardware
 from otaru.domain.ids import ProductName, Sha256, Version, product_name
 from otaru.domain.ids import version as parse_version
 from otaru.domain.machine import Machine
+from otaru.domain.terms import NO_TERMS, Terms, check_terms
+from otaru.domain.versions import VersionOrder, compare, reads
 from otaru.errors import InvalidInputError
 
 
@@ -85,6 +87,28 @@ class Release:
     published_at: datetime | None = None
     notes: str = ""
     edition: int = 1
+    terms: Terms = NO_TERMS
+    counter: int = 0
+    """Its security counter: what it burns itself, else what the newest release before it that burns one does."""
+    order: VersionOrder = VersionOrder.AUTO
+    """That of its product."""
+
+    def above_floor(self, installed: Version | None) -> bool:
+        """Whether a device that runs this version may come to this release; without a floor, every one."""
+        floor = self.terms.floor
+        if floor is None:
+            return True
+        return installed is not None and reads(self.order, installed) and compare(self.order, installed, floor) >= 0
+
+    def warnings(self, now: datetime) -> list[str]:
+        """Why nobody should begin to use it, though nothing forbids it."""
+        found: list[str] = []
+        if self.state is ReleaseState.DEPRECATED:
+            found.append(f"{self.product} {self.version} is deprecated.")
+        until = self.terms.support_until
+        if until is not None and until < now.astimezone(UTC).date():
+            found.append(f"The support of {self.product} {self.version} ended on {until}.")
+        return found
 
     def artifact_for(self, hardware: Hardware) -> Artifact | None:
         """The artifact that fits `hardware`; one made for the exact revision before one for the whole model."""
@@ -118,12 +142,17 @@ def filename(text: str) -> str:
     return text
 
 
-def admit(artifacts: Sequence[Artifact]) -> None:
-    """Check what a release is made of.
+def admit(release: Release, inherited: int = 0) -> None:
+    """Check what a release is made of, and what it says of itself; `inherited` is the counter of the burns before it.
 
     Raises:
-        InvalidInputError: no artifact, too many, or two for the same component and hardware.
+        InvalidInputError: no artifact, too many, or two for the same component and hardware; or what `check_terms` says.
     """
+    _check_artifacts(release.artifacts)
+    check_terms(release.terms, release.version, release.order, inherited)
+
+
+def _check_artifacts(artifacts: Sequence[Artifact]) -> None:
     if not artifacts:
         raise InvalidInputError("a release has at least one artifact")
     if len(artifacts) > MAX_ARTIFACTS:

@@ -33,8 +33,12 @@ from otaru.domain.release import Blob, Release, ReleaseState
 from otaru.domain.rollout import Rollout, RolloutState, Wave
 from otaru.domain.targeting import Field, Query
 from otaru.domain.tenant import Tenant
+from otaru.domain.terms import UpdateType
 from otaru.domain.token import Token
+from otaru.domain.versions import VersionOrder
 from otaru.ports.registry import Entry
+from otaru.trust.log.entries import Draft, Log
+from otaru.trust.log.tiles import Tile
 from otaru.trust.tuf.kept import End, Kept, KnownKey
 
 P = TypeVar("P")
@@ -61,6 +65,28 @@ class Committed:
     mark: str | None = None
     """Who has heard of everything up to the mark `follows`, and now of this, has heard of everything up to `mark`. None
     where other workers commit in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """How far a log has come."""
+
+    size: int = 0
+    """Entries that have their place."""
+    signed: int = 0
+    """How many of them the newest checkpoint covers."""
+    verifier: str | None = None
+    """The public key of its checkpoints, once there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A checkpoint as it is kept."""
+
+    size: int
+    note: str
+    at: datetime
+    witnessed: bool = False
 
 
 class Tenants(Protocol):
@@ -114,7 +140,7 @@ class Devices(Protocol):
 
     def set_token(self, tenant: TenantId, device: DeviceId, digest: bytes) -> None: ...
     def install(self, tenant: TenantId, installed: Sequence[tuple[DeviceId, Installed]]) -> None:
-        """Set what runs in a component."""
+        """Set what runs in a component. Its security counter only rises: a lower one than is known changes nothing."""
         ...
 
     def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
@@ -150,6 +176,10 @@ class Fleet(Protocol):
         """The same counted anew from the rows: what `counts` must equal in the same snapshot."""
         ...
 
+    def running(self, tenant: TenantId, component: str, version: Version) -> int:
+        """How many devices in service run this version in this component."""
+        ...
+
     def moves(self, tenant: TenantId, since: datetime) -> list[Move]:
         """How the versions that run changed, by hour, from the hour of `since` on."""
         ...
@@ -178,7 +208,7 @@ class Releases(Protocol):
         ...
 
     def save(self, tenant: TenantId, release: Release) -> None:
-        """Replace state, published_at, notes and edition; artifacts never change."""
+        """Replace state, published_at, notes and edition; artifacts and terms never change."""
         ...
 
     def page(
@@ -199,6 +229,34 @@ class Releases(Protocol):
 
     def latest_of(self, tenant: TenantId, products: Collection[ProductName]) -> dict[ProductName, Release]:
         """The release of each that was made last."""
+        ...
+
+    def ranked(
+        self,
+        tenant: TenantId,
+        product: ProductName | None,
+        after: tuple[ProductName, Version] | None,
+        limit: int,
+        channel: str | None = None,
+        type_: UpdateType | None = None,
+    ) -> list[Release]:
+        """Releases by product, newest version first in its order; nothing after one that is not there."""
+        ...
+
+    def orders(self, tenant: TenantId, products: Collection[str]) -> dict[str, VersionOrder]:
+        """The version order of each product that is there."""
+        ...
+
+    def versions(self, tenant: TenantId, product: ProductName) -> list[Version]:
+        """The versions of all of a product's releases."""
+        ...
+
+    def set_order(self, tenant: TenantId, name: ProductName, order: VersionOrder) -> None:
+        """Have a product follow an order, which all its versions are of the form of."""
+        ...
+
+    def burnt_before(self, tenant: TenantId, product: ProductName, component: str, place: str) -> int:
+        """The highest security floor of releases up to a place (`versions.key`), itself among them; 0 where none burns."""
         ...
 
 
@@ -415,7 +473,10 @@ class Reports(Protocol):
 class Events(Protocol):
     """The record of what happened."""
 
-    def add(self, happenings: Sequence[Happening]) -> None: ...
+    def add(self, happenings: Sequence[Happening]) -> None:
+        """Record them, and have those that `trust.log.entries` says wait for their place in a log."""
+        ...
+
     def page(
         self,
         tenant: TenantId,
@@ -469,6 +530,56 @@ class Idempotency(Protocol):
         self, tenant: TenantId, token: TokenId, key: str, request: bytes, status: int, body: bytes, at: datetime
     ) -> None: ...
     def prune(self, before: datetime) -> int: ...
+
+
+class Logs(Protocol):
+    """Tenants' logs. Entries come to wait by `Events.add`; who integrates gives each its place, one after the other.
+
+    Two who integrate at once cannot both commit. What has a place never changes, but that text can be erased.
+    """
+
+    def every_unsettled(self) -> list[tuple[TenantId, Log]]:
+        """Logs, of all tenants, in which entries wait for their place or have one that no checkpoint covers."""
+        ...
+
+    def tree(self, tenant: TenantId, log: Log) -> Tree: ...
+    def place_waiting(self, tenant: TenantId, log: Log, limit: int) -> list[bytes]:
+        """Give the first `limit` that wait the next places; what is hashed of each. `put` must follow."""
+        ...
+
+    def put(self, tenant: TenantId, log: Log, tiles: Mapping[Tile, bytes]) -> None:
+        """Keep tiles; one that is there is replaced by the wider one."""
+        ...
+
+    def tile(self, tenant: TenantId, log: Log, tile: Tile) -> bytes:
+        """As many of its hashes as are there, up to its width."""
+        ...
+
+    def entries(self, tenant: TenantId, log: Log, start: int, end: int) -> list[bytes | None]:
+        """What is hashed of those at places `start` up to `end`; None for one that is not there."""
+        ...
+
+    def found(
+        self, tenant: TenantId, log: Log, subject: str | None, before: int | None, limit: int
+    ) -> list[tuple[int, Draft]]:
+        """Of a subject (None: of all), the newest first, below the place `before`."""
+        ...
+
+    def name(self, tenant: TenantId, log: Log, verifier: str) -> None:
+        """Say whose checkpoints the log has, where nobody has yet."""
+        ...
+
+    def publish(self, tenant: TenantId, log: Log, checkpoint: Signed) -> None:
+        """Keep a checkpoint, or what a witness made of it. Older ones go, but for the newest that is witnessed."""
+        ...
+
+    def checkpoints(self, tenant: TenantId, log: Log) -> list[Signed]:
+        """The newest first."""
+        ...
+
+    def erase(self, tenant: TenantId, place: int) -> bool:
+        """Erase salt and text of an audit entry; False where there are none."""
+        ...
 
 
 class Signatures(Protocol):
@@ -526,6 +637,7 @@ class Tx(Protocol):
     reports: Reports
     events: Events
     idempotency: Idempotency
+    logs: Logs
     signatures: Signatures
 
 

@@ -33,6 +33,7 @@ subjects = st.builds(
     installed=st.lists(st.tuples(st.text(), st.text().map(Version)), max_size=3).map(tuple),
     auto_confirm=st.booleans(),
     memberships=st.lists(memberships, max_size=5).map(tuple),
+    counters=st.lists(st.tuples(st.text(), INTEGER), max_size=2).map(tuple),
 )
 entries = st.builds(
     Entry,

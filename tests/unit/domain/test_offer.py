@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from otaru.domain.offer import Membership, Plan, Rule, Subject, decide, first_du
 from otaru.domain.release import ReleaseState
 from otaru.domain.rollout import Policy, Rollout, RolloutState
 from otaru.domain.schedule import Window
+from otaru.domain.terms import Terms, requirement
+from otaru.domain.versions import VersionOrder
 from tests.support.fleet import RPI, a_release, a_rollout
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -41,8 +44,10 @@ def test_each_obstacle_hides_those_after_it() -> None:
         lifecycle=Lifecycle.QUARANTINED,
         hardware=Hardware("other"),
         installed=(("app", Version("1.1.0")),),
+        counters=(("app", 3),),
     )
     plan = a_plan()
+    gated = replace(a_release(), terms=Terms(requires=(requirement("bootloader>=2"),), floor=Version("1.2")), counter=2)
     plan = replace(
         plan,
         rollout=replace(plan.rollout, state=RolloutState.PAUSED),
@@ -61,11 +66,17 @@ def test_each_obstacle_hides_those_after_it() -> None:
     ask()
     subject = replace(subject, memberships=(share(), other))
     ask()
-    plan = replace(plan, release=a_release())
+    plan = replace(plan, release=gated)
     ask()
     subject = replace(subject, hardware=RPI)
     ask()
-    subject = replace(subject, installed=())
+    subject = replace(subject, installed=(*subject.installed, ("bootloader", Version("2.1"))))
+    ask()
+    plan = replace(plan, release=replace(gated, terms=Terms(floor=Version("1.0"))))
+    ask()
+    subject = replace(subject, counters=())
+    ask()
+    subject = replace(subject, installed=(("app", Version("1.0.5")),))
     ask()
     subject = replace(subject, memberships=(share(),))
     ask()
@@ -97,3 +108,53 @@ def test_a_rollout_that_waits_for_its_window_holds_up_no_younger_one() -> None:
     plans = [a_plan(1), a_plan(2, window=None, consent=False)]
     assert [a.rule for a in first_due(subject, plans, halted=False, now=NOON)] == [Rule.WINDOW, Rule.OFFER]
     assert [a.rule for a in first_due(subject, plans, halted=False, now=IN_IT)] == [Rule.CONSENT]
+
+
+def answer(subject: Subject, **release: Any) -> tuple[Rule, str]:
+    plan = a_plan(window=None, consent=False)
+    plan = replace(plan, release=replace(plan.release, **release))
+    found = decide(subject, plan, subject.memberships[0], halted=False, now=NOON)
+    return found.rule, found.because
+
+
+def runs(**installed: str) -> Subject:
+    versions = tuple((component, Version(version)) for component, version in installed.items())
+    return replace(a_subject(share()), installed=versions)
+
+
+def test_what_a_release_requires_has_to_run() -> None:
+    terms = Terms(requires=(requirement("fpga>=2"), requirement("bootloader>=2025.1"), requirement("bootloader<2026")))
+    wants = "The release requires "
+    assert answer(runs(), terms=terms) == (Rule.REQUIREMENTS, f"{wants}fpga>=2; it is not known what runs in fpga.")
+    assert answer(runs(fpga="10", bootloader="2025.0.9"), terms=terms) == (
+        Rule.REQUIREMENTS,
+        f"{wants}bootloader>=2025.1; the device runs bootloader 2025.0.9.",
+    )
+    assert answer(runs(fpga="10", bootloader="2026.0"), terms=terms)[0] is Rule.REQUIREMENTS
+    assert answer(runs(fpga="10", bootloader="2025.10"), terms=terms)[0] is Rule.OFFER
+
+
+def test_below_its_floor_a_release_is_not_reached() -> None:
+    terms = Terms(floor=Version("1.0"))
+    for version in ("0.9", "1.0-rc1", None):
+        subject = runs() if version is None else runs(app=version)
+        assert answer(subject, terms=terms)[0] is Rule.FLOOR
+    assert answer(runs(app="0.9"), terms=terms)[1] == "1.1.0 is reached from app 1.0 or newer; the device runs app 0.9."
+    for version in ("1.0", "1.0.1", "3"):
+        assert answer(runs(app=version), terms=terms)[0] is Rule.OFFER
+
+
+def test_a_version_of_another_form_is_below_every_floor() -> None:
+    subject = runs(app="unknown~1", fpga="x~1")
+    strict = VersionOrder.SEMANTIC
+    assert answer(subject, terms=Terms(floor=Version("1.0.0")), order=strict)[0] is Rule.FLOOR
+    wanted = replace(requirement("fpga!=1.0.0"), order=strict)
+    assert answer(subject, terms=Terms(requires=(wanted,)), order=strict)[0] is Rule.REQUIREMENTS
+
+
+def test_a_device_never_goes_below_its_security_counter() -> None:
+    subject = replace(runs(app="2.0"), counters=(("app", 3), ("os", 9)))
+    rule, because = answer(subject, counter=2)
+    assert rule is Rule.SECURITY_FLOOR
+    assert because.startswith("The device's security counter for app is 3, that of 1.1.0 is 2: going below needs")
+    assert answer(subject, counter=3)[0] is Rule.OFFER, "an ordinary rollback above the last burn"

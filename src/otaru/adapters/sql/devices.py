@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -33,7 +34,8 @@ coalesce((SELECT d.action FROM deployment d
   ORDER BY d.action DESC LIMIT 1), 0)
 FROM device WHERE tenant = ? AND device = ?"""
 
-_ENTRY_INSTALLED = "SELECT component, version FROM device_component WHERE tenant = ? AND device = ? ORDER BY component"
+_ENTRY_INSTALLED = """
+SELECT component, version, counter FROM device_component WHERE tenant = ? AND device = ? ORDER BY component"""
 
 _ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
 _ENTRY_MEMBERSHIPS = f"""
@@ -63,14 +65,16 @@ _INSTALLED = (
     ("source", "text"),
     ("confirmed", "boolean"),
     ("at", "bigint"),
+    ("counter", "integer"),
 )
 # Only where the device is this tenant's own: nothing hangs on a device that is not there.
 _INSTALL = """
-INSERT INTO device_component (tenant, device, component, version, source, confirmed, at)
-SELECT d.tenant, d.device, k.component, k.version, k.source, k.confirmed, k.at
+INSERT INTO device_component (tenant, device, component, version, source, confirmed, at, counter)
+SELECT d.tenant, d.device, k.component, k.version, k.source, k.confirmed, k.at, k.counter
 FROM k CROSS JOIN device d WHERE d.tenant = ? AND d.device = k.device
 ON CONFLICT (tenant, device, component) DO UPDATE
-SET version = excluded.version, source = excluded.source, confirmed = excluded.confirmed, at = excluded.at"""
+SET version = excluded.version, source = excluded.source, confirmed = excluded.confirmed, at = excluded.at,
+counter = CASE WHEN excluded.counter > device_component.counter THEN excluded.counter ELSE device_component.counter END"""
 
 _ASK_ATTRIBUTES = """
 UPDATE device SET attributes_requested = ? WHERE tenant = ? AND device = ? AND attributes_requested <> ?"""
@@ -92,7 +96,7 @@ _ATTRIBUTES_OF = """
 SELECT a.device, a.name, a.value FROM k CROSS JOIN device_attribute a WHERE a.tenant = ? AND a.device = k.device
 ORDER BY a.device, a.name"""
 _INSTALLED_OF = """
-SELECT c.device, c.component, c.version, c.source, c.at, c.confirmed FROM k CROSS JOIN device_component c
+SELECT c.device, c.component, c.version, c.source, c.at, c.confirmed, c.counter FROM k CROSS JOIN device_component c
 WHERE c.tenant = ? AND c.device = k.device ORDER BY c.device, c.component"""
 _DEVICES_OF = """
 SELECT d.device, d.lifecycle, d.model, d.hardware_revision, d.created_at, d.updated_at, d.edition, d.auto_confirm,
@@ -146,15 +150,17 @@ class SqlDevices:
             return None
         lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed = found[0]
         standing = unpack_auto_confirm(packed)
+        runs = fetch(self._session, _ENTRY_INSTALLED, tenant, device)
         subject = Subject(
             id=device,
             lifecycle=_LIFECYCLES[lifecycle],
             hardware=_hardware(model, revision),
-            installed=tuple(tuple(row) for row in fetch(self._session, _ENTRY_INSTALLED, tenant, device)),
+            installed=tuple((component, version) for component, version, _ in runs),
             auto_confirm=standing is not None,
             memberships=tuple(
                 map(_membership, fetch(self._session, _ENTRY_MEMBERSHIPS, tenant, device, tenant, device))
             ),
+            counters=tuple((component, counter) for component, _, counter in runs if counter),
         )
         return Entry(
             subject=subject,
@@ -256,7 +262,9 @@ class SqlDevices:
         self._install(tenant, last)
 
     def _install(self, tenant: TenantId, last: Mapping[tuple[DeviceId, str], Installed]) -> None:
-        rows = [(*key, i.version, i.source.value, i.confirmed, micros(i.at)) for key, i in sorted(last.items())]
+        rows = [
+            (*key, i.version, i.source.value, i.confirmed, micros(i.at), i.counter) for key, i in sorted(last.items())
+        ]
         run_keyed(self._session, _INSTALLED, rows, _INSTALL, tenant)
 
     def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
@@ -270,8 +278,8 @@ class SqlDevices:
             if known is None or at >= known[0]:
                 newest[tenant, device] = (at, address)
         rows = [(*key, micros(at), address) for key, (at, address) in sorted(newest.items())]
-        fleet.move_contacts(self._session, [row[:3] for row in rows])
-        run_keyed(self._session, _CONTACTS, rows, _CONTACT_HOUR)
+        if fleet.move_contacts(self._session, [row[:3] for row in rows]):
+            run_keyed(self._session, _CONTACTS, rows, _CONTACT_HOUR)
         run_keyed(self._session, _CONTACTS, rows, _CONTACT)
 
     def page(self, tenant: TenantId, query: Query | None, after: DeviceId | None, limit: int) -> list[Device]:
@@ -307,8 +315,13 @@ class SqlDevices:
 
 
 def _last(installed: Sequence[tuple[DeviceId, Installed]]) -> dict[tuple[DeviceId, str], Installed]:
-    """The last fact of each component: it counts, and one statement does not change a row twice."""
-    return {(device, fact.component): fact for device, fact in installed}
+    """The last fact of each component, with the highest counter: one statement does not change a row twice."""
+    last: dict[tuple[DeviceId, str], Installed] = {}
+    for device, fact in installed:
+        before = last.get((device, fact.component))
+        falls = before is not None and before.counter > fact.counter
+        last[device, fact.component] = replace(fact, counter=before.counter) if before and falls else fact
+    return last
 
 
 def _packed(standing: AutoConfirm | None) -> str | None:
@@ -333,8 +346,8 @@ def _row(tenant: TenantId, device: Device, digest: bytes) -> tuple[object, ...]:
 
 
 def _installed(row: AnyRow) -> Installed:
-    _, component, version, source, at, confirmed = row
-    return Installed(component, Version(version), _SOURCES[source], _moment(at), bool(confirmed))
+    _, component, version, source, at, confirmed, counter = row
+    return Installed(component, Version(version), _SOURCES[source], _moment(at), bool(confirmed), counter)
 
 
 def _membership(row: AnyRow) -> Membership:

@@ -7,22 +7,27 @@ further than the oldest transaction that still runs: nothing can appear behind a
 
 Registries need no order, only to miss nothing, and must not wait for a long transaction of somebody else.
 `every_since` gives them what was committed between two snapshots, whatever else runs.
+
+What the transparency log wants of it becomes entries here, so that no service can forget to log what it records.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
+from secrets import token_bytes
 from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Select, bindparam, delete, select, text, tuple_
 
-from otaru.adapters.sql import tables
+from otaru.adapters.sql import logs, tables
 from otaru.adapters.sql.lean import AnyRow, fetch, run_each
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import micros, moment
 from otaru.domain.events import START, Happening, Kind, Position
 from otaru.domain.ids import TenantId
 from otaru.ports.store import Committed, Recorded
+from otaru.trust.log.entries import SALT_SIZE, drafts, is_logged
 
 _E = tables.event.c
 _SELECT = select(_E.transaction, _E.sequence, _E.tenant, _E.at, _E.actor, _E.kind, _E.subject, _E.data)
@@ -90,6 +95,13 @@ class SqlEvents:
             for what in happenings
         ]
         run_each(self.session, _ADD, rows)
+        logged = [
+            replace(what, data=msgspec.json.decode(row[-1]))
+            for what, row in zip(happenings, rows, strict=True)
+            if is_logged(what)
+        ]
+        if logged:
+            logs.add(self.session, drafts(logged, lambda: token_bytes(SALT_SIZE)))
         if transaction:
             self._keys = [transaction]
         else:

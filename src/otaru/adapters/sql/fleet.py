@@ -79,6 +79,9 @@ GROUP BY lifecycle HAVING sum(devices) <> 0"""
 _VERSIONS = """
 SELECT component, version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour = ?
 GROUP BY component, version HAVING sum(devices) <> 0"""
+_OF_VERSION = """
+SELECT CAST(coalesce(sum(devices), 0) AS bigint) FROM component_count
+WHERE tenant = ? AND hour = ? AND component = ? AND version = ?"""
 _MOVES = """
 SELECT hour, component, version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour >= ?
 GROUP BY hour, component, version HAVING sum(devices) <> 0 ORDER BY hour, component, version"""
@@ -138,6 +141,10 @@ class SqlFleet:
         return self._counted(
             tenant, _LIFECYCLES, (_VERSIONS, (tenant, EVER)), _FAILED, (_HEARD, (hour_of(micros(before)), tenant))
         )
+
+    def running(self, tenant: TenantId, component: str, version: Version) -> int:
+        devices: int = fetch(self._session, _OF_VERSION, tenant, EVER, component, version)[0][0]
+        return devices
 
     def recounted(self, tenant: TenantId, before: datetime) -> Counts:
         whole_hours = hour_of(micros(before)) * HOUR
@@ -208,14 +215,20 @@ def move_components(session: Session, tenant: TenantId, moves: Mapping[tuple[int
     )
 
 
-def move_contacts(session: Session, newest: Sequence[tuple[TenantId, DeviceId, int]]) -> None:
-    """Count who is about to be heard of in another hour than before; `newest` are stored times, each device once."""
+def move_contacts(session: Session, newest: Sequence[tuple[TenantId, DeviceId, int]]) -> bool:
+    """Count who is about to be heard of in another hour than before; `newest` are stored times, each device once.
+
+    Whether there is anybody in service who was heard of in an earlier hour.
+    """
     moves: Counter[tuple[TenantId, int]] = Counter()
+    again = False
     for tenant, before, after, devices in fetch_keyed(session, _CONTACTED, newest, _NEW_HOURS):
         moves[tenant, after] += devices
         if before is not None:
+            again = True
             moves[tenant, before] -= devices
     count_contacts(session, moves)
+    return again
 
 
 def count_contacts(session: Session, moves: Mapping[tuple[TenantId, int], int]) -> None:

@@ -7,7 +7,7 @@ from otaru.domain.rollout import Policy
 
 _POLICY = msgspec.json.Decoder(Policy)
 _AUTO_CONFIRM = msgspec.json.Decoder(AutoConfirm)
-_MESSAGES = msgspec.json.Decoder(tuple[str, ...])
+_TEXTS = msgspec.json.Decoder(tuple[str, ...])
 
 
 def pack(value: Policy | AutoConfirm | tuple[str, ...]) -> str:
@@ -25,6 +25,6 @@ def unpack_auto_confirm(text: str | None) -> AutoConfirm | None:
     return None if text is None else _AUTO_CONFIRM.decode(text)
 
 
-def unpack_messages(text: str) -> tuple[str, ...]:
-    """The words of a report."""
-    return _MESSAGES.decode(text)
+def unpack_texts(text: str) -> tuple[str, ...]:
+    """Several texts: the words of a report, the requirements of a release."""
+    return _TEXTS.decode(text)

@@ -1,17 +1,21 @@
 """Products and their releases."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, insert, or_, select, tuple_, update
 
 from otaru.adapters.sql.lean import fetch_keyed, run
+from otaru.adapters.sql.packed import pack, unpack_texts
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import artifact, micros, product, release
 from otaru.domain.device import Hardware
 from otaru.domain.ids import ProductName, TenantId, Version
 from otaru.domain.release import Artifact, Blob, Release, ReleaseState
+from otaru.domain.terms import Requirement, Terms, UpdateType, requirement
+from otaru.domain.versions import VersionOrder, key
 from otaru.errors import NotFoundError
 
 _ADD_PRODUCT = (
@@ -19,8 +23,9 @@ _ADD_PRODUCT = (
 )
 
 _ADD = """
-INSERT INTO release (tenant, product, version, state, notes, created_at, published_at, edition)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, product, version) DO NOTHING"""
+INSERT INTO release (tenant, product, version, state, notes, created_at, published_at, edition,
+type, channel, support_until, requires, floor, security_floor, counter, sort_key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, product, version) DO NOTHING"""
 
 # A device was told of what has an action; one that is only scheduled has not been.
 _RELEASES = (("product", "text"), ("version", "text"))
@@ -29,6 +34,8 @@ SELECT a.product, a.version, a.component, a.model, a.hardware_revision, a.filena
 FROM k CROSS JOIN artifact a CROSS JOIN blob b
 WHERE a.tenant = ? AND a.product = k.product AND a.version = k.version AND b.tenant = a.tenant AND b.sha256 = a.sha256
 ORDER BY a.component, a.model, a.hardware_revision"""
+
+_Row = Row[*tuple[Any, ...]]
 
 
 class SqlReleases:
@@ -61,9 +68,8 @@ class SqlReleases:
     def add(self, tenant: TenantId, release: Release) -> bool:
         published = None if release.published_at is None else micros(release.published_at)
         created = micros(release.created_at)
-        key = (tenant, release.product, release.version)
-        row = (*key, release.state.value, release.notes, created, published, release.edition)
-        if run(self._session, _ADD, *row) == 0:
+        row = (release.state.value, release.notes, created, published, release.edition, *_terms_row(release))
+        if run(self._session, _ADD, tenant, release.product, release.version, *row) == 0:
             return False
         run(self._session, _ADD_PRODUCT, tenant, release.product, created)
         made_of = [
@@ -118,6 +124,71 @@ class SqlReleases:
         order = [release.c.created_at.desc(), release.c.product.desc(), release.c.version.desc()]
         return self._load(tenant, and_(release.c.tenant == tenant, *where), limit, order)
 
+    def ranked(
+        self,
+        tenant: TenantId,
+        product: ProductName | None,
+        after: tuple[ProductName, Version] | None,
+        limit: int,
+        channel: str | None = None,
+        type_: UpdateType | None = None,
+    ) -> list[Release]:
+        where: list[ColumnElement[bool]] = []
+        if product is not None:
+            where.append(release.c.product == product)
+        if channel is not None:
+            where.append(release.c.channel == channel)
+        if type_ is not None:
+            where.append(release.c.type == type_.value)
+        if after is not None:
+            name, version = after
+            place = self._place(tenant, name, version)
+            if place is None:
+                return []
+            older = tuple_(release.c.sort_key, release.c.version) < (place, version)
+            where += [release.c.product >= name, or_(release.c.product > name, older)]
+        order = [release.c.product, release.c.sort_key.desc(), release.c.version.desc()]
+        return self._load(tenant, and_(release.c.tenant == tenant, *where), limit, order)
+
+    def _place(self, tenant: TenantId, product: ProductName, version: Version) -> str | None:
+        of_it = (release.c.tenant == tenant, release.c.product == product, release.c.version == version)
+        found: str | None = self._session.connection.execute(select(release.c.sort_key).where(*of_it)).scalar()
+        return found
+
+    def orders(self, tenant: TenantId, products: Collection[str]) -> dict[str, VersionOrder]:
+        of_them = (product.c.tenant == tenant, product.c.product.in_(sorted(products)))
+        found = select(product.c.product, product.c.version_order).where(*of_them)
+        return {name: VersionOrder(order) for name, order in self._session.connection.execute(found)}
+
+    def versions(self, tenant: TenantId, product: ProductName) -> list[Version]:
+        of_it = (release.c.tenant == tenant, release.c.product == product)
+        return [*self._session.connection.execute(select(release.c.version).where(*of_it)).scalars()]
+
+    def set_order(self, tenant: TenantId, name: ProductName, order: VersionOrder) -> None:
+        connection = self._session.connection
+        of_it = (product.c.tenant == tenant, product.c.product == name)
+        connection.execute(update(product).where(*of_it).values(version_order=order.value))
+        places = [{"v": version, "place": key(order, version)} for version in self.versions(tenant, name)]
+        if places:
+            ranked = (release.c.tenant == tenant, release.c.product == name, release.c.version == bindparam("v"))
+            connection.execute(update(release).where(*ranked).values(sort_key=bindparam("place")), places)
+
+    def burnt_before(self, tenant: TenantId, product: ProductName, component: str, place: str) -> int:
+        of_component = and_(
+            artifact.c.tenant == tenant,
+            artifact.c.product == product,
+            artifact.c.version == release.c.version,
+            artifact.c.component == component,
+        )
+        burnt = select(func.coalesce(func.max(release.c.security_floor), 0)).where(
+            release.c.tenant == tenant,
+            release.c.product == product,
+            release.c.sort_key <= place,
+            exists(select(artifact.c.version).where(of_component).correlate(release)),
+        )
+        highest: int = self._session.connection.execute(burnt).scalar_one()
+        return highest
+
     def latest_of(self, tenant: TenantId, products: Collection[ProductName]) -> dict[ProductName, Release]:
         last_first = func.row_number().over(
             partition_by=release.c.product, order_by=[release.c.created_at.desc(), release.c.version.desc()]
@@ -138,9 +209,12 @@ class SqlReleases:
         limit: int,
         order: Sequence[ColumnElement[Any]] = (release.c.product, release.c.version),
     ) -> list[Release]:
-        found = select(release).where(release.c.tenant == tenant, where).order_by(*order).limit(limit)
+        of_it = and_(product.c.tenant == release.c.tenant, product.c.product == release.c.product)
+        found = select(release, product.c.version_order).join(product, of_it)
+        found = found.where(release.c.tenant == tenant, where).order_by(*order).limit(limit)
         rows = self._session.connection.execute(found).all()
         made_of = self._artifacts(tenant, [(row.product, row.version) for row in rows])
+        requires = self._requirements(tenant, rows)
         return [
             Release(
                 product=row.product,
@@ -151,9 +225,24 @@ class SqlReleases:
                 published_at=row.published_at,
                 notes=row.notes,
                 edition=row.edition,
+                terms=_terms(row, requires[row.requires]),
+                counter=row.counter,
+                order=VersionOrder(row.version_order),
             )
             for row in rows
         ]
+
+    def _requirements(self, tenant: TenantId, rows: Sequence[_Row]) -> dict[str, tuple[Requirement, ...]]:
+        """What rows say they require, by what is stored, each with the order of the product it is named as."""
+        said = {text: tuple(map(requirement, unpack_texts(text))) for text in {row.requires for row in rows}}
+        named = {wanted.component for requires in said.values() for wanted in requires}
+        if not named:
+            return said
+        orders = self.orders(tenant, named)
+        return {
+            text: tuple(replace(wanted, order=orders.get(wanted.component, wanted.order)) for wanted in requires)
+            for text, requires in said.items()
+        }
 
     def _artifacts(
         self, tenant: TenantId, releases: Sequence[tuple[str, str]]
@@ -165,6 +254,31 @@ class SqlReleases:
                 Artifact(component, Hardware(model, revision), filename, Blob(*digests))
             )
         return made_of
+
+
+def _terms_row(release: Release) -> tuple[object, ...]:
+    terms = release.terms
+    return (
+        terms.type.value,
+        terms.channel,
+        None if terms.support_until is None else terms.support_until.isoformat(),
+        pack(tuple(map(str, terms.requires))),
+        terms.floor,
+        terms.security_floor,
+        release.counter,
+        key(release.order, release.version),
+    )
+
+
+def _terms(row: _Row, requires: tuple[Requirement, ...]) -> Terms:
+    return Terms(
+        type=UpdateType(row.type),
+        channel=row.channel,
+        support_until=None if row.support_until is None else date.fromisoformat(row.support_until),
+        requires=requires,
+        floor=row.floor,
+        security_floor=row.security_floor,
+    )
 
 
 def _update(tenant: TenantId, changed: Release) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from otaru.adapters.sql.lean import fetch, fetch_keyed, run_each
-from otaru.adapters.sql.packed import pack, unpack_messages
+from otaru.adapters.sql.packed import pack, unpack_texts
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import micros, moment
 from otaru.domain.deployment import MAX_REPORTS, Event, Report
@@ -65,7 +65,7 @@ class SqlReports:
                 event=None if event is None else Event(event),
                 execution=execution,
                 result=result,
-                messages=unpack_messages(messages),
+                messages=unpack_texts(messages),
                 digest=bytes.fromhex(digest),
                 device_time=device_time,
             )

@@ -46,6 +46,9 @@ _SHAPES = {
     "artifact": _Shape(3000, {"product": 20, "version": 50}),
     "tenant": _Shape(10, {"tenant": 10}),
     "token": _Shape(100),
+    "log_waiting": _Shape(100, {"log": 2}),
+    "log_entry": _Shape(_MILLION, {"log": 2, "subject": 10_000}),
+    "log_tile": _Shape(4000, {"log": 2, "level": 3}),
 }
 _OTHERS = _Shape(1000)
 _PARTIAL = 100

@@ -147,7 +147,7 @@ device_contact = Table(
     _col("last_contact", Instant),
     _col("address"),
     # The hour of the last contact, since 1970: an index of it moves once an hour, where one of the time moves at each poll.
-    # 0 where a program before revision 0005 wrote the row: never later than the hour.
+    # 0 where a program before revision 0006 wrote the row: never later than the hour.
     _col("hour", Integer, server_default=text("0")),
     Index("ix_device_contact_hour", "tenant", "hour", "device"),
     sqlite_with_rowid=False,
@@ -184,11 +184,19 @@ device_component = Table(
     _col("source"),
     _col("confirmed", Boolean),
     _col("at", Instant),
+    _col("counter", Integer, server_default="0"),  # the security counter; it never falls
     Index("ix_device_component_version", "tenant", "component", "version", "device"),
     sqlite_with_rowid=False,
 )
 
-product = Table("product", metadata, _key("tenant"), _key("product"), _col("created_at", Instant))
+product = Table(
+    "product",
+    metadata,
+    _key("tenant"),
+    _key("product"),
+    _col("created_at", Instant),
+    _col("version_order", server_default="auto"),
+)
 
 device_failed = Table("device_failed", metadata, _key("tenant"), _key("device"), sqlite_with_rowid=False)
 """Devices whose last word on an update was a failure (`deployment`, as a device's page shows it)."""
@@ -238,7 +246,17 @@ release = Table(
     _col("created_at", Instant),
     _col("published_at", Instant, nullable=True),
     _col("edition", Integer),
+    _col("type", server_default="software"),
+    _col("channel", server_default="stable"),
+    _col("support_until", nullable=True),  # a date, ISO 8601
+    _col("requires", Text, server_default="[]"),
+    _col("floor", nullable=True),
+    _col("security_floor", Integer, nullable=True),
+    _col("counter", Integer, server_default="0"),
+    # `versions.key` in the product's order: bytewise, it sorts as versions do.
+    _col("sort_key", server_default=""),
     Index("ix_release_created", "tenant", "created_at"),
+    Index("ix_release_sorted", "tenant", "product", "sort_key", "version"),
 )
 
 artifact = Table(
@@ -464,3 +482,68 @@ tuf_key = Table(
     _col("created_at", Instant),
     _col("revoked_at", Instant, nullable=True),
 )
+
+log_waiting = Table(
+    "log_waiting",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    _col("tenant"),
+    _col("log"),
+    _col("at", Instant),
+    _col("kind"),
+    _col("subject"),
+    _col("entry", LargeBinary),
+    _col("salt", LargeBinary, nullable=True),
+    _col("text", LargeBinary, nullable=True),
+    Index("ix_log_waiting", "tenant", "log", "number"),
+)
+"""Entries of committed actions that have no place in their log yet. A place given in the action's own transaction would have
+workers wait for one another."""
+
+log_entry = Table(
+    "log_entry",
+    metadata,
+    _key("tenant"),
+    _key("log"),
+    _key("place", BigInteger),
+    _col("at", Instant),
+    _col("kind"),
+    _col("subject"),
+    _col("entry", LargeBinary),
+    _col("salt", LargeBinary, nullable=True),
+    _col("text", LargeBinary, nullable=True),
+    Index("ix_log_entry_subject", "tenant", "log", "subject", "place"),
+)
+
+log_tile = Table(
+    "log_tile",
+    metadata,
+    _key("tenant"),
+    _key("log"),
+    _key("level", SmallInteger),
+    _key("number", BigInteger),
+    _col("hashes", LargeBinary),
+)
+
+log_tree = Table(
+    "log_tree",
+    metadata,
+    _key("tenant"),
+    _key("log"),
+    _col("size", BigInteger),
+    _col("signed", BigInteger),
+    _col("verifier", Text, nullable=True),
+)
+"""How far each log has come: `size` entries have their place, the first `signed` of them have a checkpoint."""
+
+log_checkpoint = Table(
+    "log_checkpoint",
+    metadata,
+    _key("tenant"),
+    _key("log"),
+    _key("size", BigInteger),
+    _col("note", Text),
+    _col("signed_at", Instant),
+    _col("witnessed", Boolean),
+)
+"""The newest of each log, and the newest that a witness has signed too."""

@@ -8,6 +8,7 @@ from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.idempotency import SqlIdempotency
+from otaru.adapters.sql.logs import SqlLogs
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.reports import SqlReports
 from otaru.adapters.sql.rollouts import SqlRollouts
@@ -22,6 +23,7 @@ from otaru.ports.store import (
     Events,
     Fleet,
     Idempotency,
+    Logs,
     Releases,
     Reports,
     Rollouts,
@@ -41,6 +43,7 @@ class SqlTx:
         "events",
         "fleet",
         "idempotency",
+        "logs",
         "record",
         "releases",
         "reports",
@@ -64,4 +67,5 @@ class SqlTx:
         self.record = SqlEvents(session)
         self.events: Events = self.record
         self.idempotency: Idempotency = SqlIdempotency(session)
+        self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)

@@ -12,6 +12,7 @@ from otaru.apps.cli import (
     events,
     fleet,
     keys,
+    logs,
     products,
     releases,
     rollouts,
@@ -69,5 +70,6 @@ for _name, _noun in (
     ("keys", keys.noun),
     ("rollout", rollouts.noun),
     ("event", events.noun),
+    ("log", logs.noun),
 ):
     app.add_typer(_noun, name=_name)

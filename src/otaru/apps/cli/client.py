@@ -123,6 +123,15 @@ class Api:
         """The JSON of a GET; parameters that are None are left out."""
         return self._json(self._exchange("GET", path, params=params))
 
+    def fetch(self, path: str) -> bytes:
+        """The bytes of a GET beside the API, by its whole path."""
+        return self._exchange("GET", path, below="").content
+
+    @property
+    def known(self) -> bool:
+        """Whether it has a token."""
+        return self._token is not None
+
     def post(self, path: str, body: Any = None, *, key: str | None = None, **params: Any) -> Any:
         """The JSON of a POST, which happens once however often it is sent; None where the answer is empty."""
         import secrets
@@ -251,7 +260,8 @@ class Api:
         params = {k: _text(v) for k, v in (request.pop("params", None) or {}).items() if v is not None}
         if request.get("json") is None:
             request.pop("json", None)
-        return self._http().stream(method, f"{self.server}{API}{path}", params=params, **request)
+        below = request.pop("below", API)
+        return self._http().stream(method, f"{self.server}{below}{path}", params=params, **request)
 
     def _http(self) -> "httpx.Client":
         if self._client is None:

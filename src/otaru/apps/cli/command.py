@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import is_dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NewType
 
 import typer
 
@@ -38,6 +38,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.", s
 _CONNECTION: dict[str, tuple[Any, Any]] = {"server": (Server, None), "token": (Token, None), "ca": (Ca, None)}
 _PRINTING: dict[str, tuple[Any, Any]] = {"json": (Json, False)}
 
+Visitor = NewType("Visitor", Api)
+"""An `Api` for what everybody may read: it takes a token, and works without one."""
+
 Function = Callable[..., Exit | None]
 
 
@@ -56,14 +59,14 @@ def command(noun: typer.Typer, verb: str) -> Callable[[Function], Function]:
     return register
 
 
-def connect(server: str | None, token: str | None, ca: str | None) -> Api:
-    """A client of the server that the flags or the environment name.
+def connect(server: str | None, token: str | None, ca: str | None, *, known: bool = True) -> Api:
+    """A client of the server that the flags or the environment name; `known`: only with a token.
 
     Raises:
         InvalidInputError: no token is given, or the address is none.
     """
     token = token or os.environ.get("OTARU_TOKEN", "").strip() or None
-    if token is None:
+    if token is None and known:
         raise InvalidInputError(
             "no API token is given",
             hint="Set OTARU_TOKEN (or --token). Make one on the server's machine: otaru token create --data DIR --role admin",
@@ -79,7 +82,7 @@ def address(server: str | None) -> str:
 def _runnable(function: Function) -> Callable[..., None]:
     """What typer runs: with the options of what `function` takes, and its exit code raised."""
     takes = inspect.signature(function, eval_str=True).parameters
-    api = next((name for name, p in takes.items() if p.annotation is Api), None)
+    api = next((name for name, p in takes.items() if p.annotation in {Api, Visitor}), None)
     printer = next((name for name, p in takes.items() if p.annotation is Printer), None)
     rest = {name: p for name, p in takes.items() if name not in {api, printer}}
     many = {
@@ -95,7 +98,9 @@ def _runnable(function: Function) -> Callable[..., None]:
             if printer:
                 given[printer] = Printer(json=given.pop("json"))
             if api:
-                given[api] = stack.enter_context(connect(*(given.pop(name) for name in _CONNECTION)))
+                given[api] = stack.enter_context(
+                    connect(*(given.pop(name) for name in _CONNECTION), known=takes[api].annotation is Api)
+                )
             for name, fields in many.items():
                 given[name] = takes[name].annotation(**{field: given.pop(field) for field in fields})
             code = function(**given)

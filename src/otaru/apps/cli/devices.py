@@ -91,7 +91,7 @@ def fields(
     api: Api, printer: Printer, values: Annotated[int, typer.Option(min=1, max=100, help="Values of each.")] = 8
 ) -> None:
     """List what a query can ask for: fields, operators, values that there are."""
-    known = api.get("/devices/fields", values=values)
+    known = api.get("/fleet/fields", values=values)
     columns = (
         field("Field"),
         ("Operators", lambda f: " ".join(f["operators"])),
@@ -306,6 +306,7 @@ def _print(printer: Printer, device: Any) -> None:
         field("Version"),
         field("Source"),
         field("Confirmed"),
+        ("Security", lambda i: i.get("security_counter") or ""),
         ("Since", lambda i: moment(i.get("at"))),
     )
     printer.section("Installed", device.get("installed", ()), columns)

@@ -153,6 +153,8 @@ def preview(
     )
     found = api.post("/rollouts/preview", body)
     printer.details(found, (("members", found["members"]), ("left out", counts(found.get("left_out", {})))))
+    for warning in found.get("warnings", ()):
+        remark(f"otaru: {warning}")
     columns = (
         ("Wave", lambda w: found["waves"].index(w) + 1),
         ("Devices", lambda w: w["height"] - w["start"]),

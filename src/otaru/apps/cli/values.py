@@ -5,7 +5,7 @@ Everything here raises `InvalidInputError` with the form that was expected.
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 
 from otaru.domain.duration import duration, written
 from otaru.errors import InvalidInputError
@@ -74,6 +74,14 @@ def moment(text: str) -> str:
     if parsed.tzinfo is None:
         raise InvalidInputError(f"{text!r} does not say its zone", hint=f"For UTC write {text.strip()}Z.")
     return parsed.isoformat()
+
+
+def day(text: str) -> str:
+    """A date (ISO 8601), as the API takes it: `2031-12-31`."""
+    try:
+        return date.fromisoformat(text.strip()).isoformat()
+    except ValueError:
+        raise InvalidInputError(f"{text!r} is not a date", hint="Write 2031-12-31.") from None
 
 
 def pair(text: str, *, what: str) -> tuple[str, str]:

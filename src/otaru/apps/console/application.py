@@ -8,7 +8,7 @@ in place: there is one template for the first look and for the hundredth.
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -28,7 +28,7 @@ from otaru.apps.console.pages import (
     releases,
     rollouts,
 )
-from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, visitor
+from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, refuse_other_pages, visitor
 from otaru.domain.access import Permission
 from otaru.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
 from otaru.services.control import survey
@@ -75,6 +75,9 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
 """Method, address, what it needs, and the function that answers. A fixed step where a name may stand begins with `+`,
 which no name holds; of two that fit, the first counts."""
 
+_SEND_AGAIN = "Log in in another tab, then come back and reload this page: the browser sends what you typed once more."
+_GO_ON = "Log in in another tab, then go on here."
+
 PREFIXES = frozenset({"", "login", "logout", "static"} | {path.split("/")[1] for _, path, _, _ in PAGES})
 """First steps of our addresses: no tenant may have such a name."""
 
@@ -119,7 +122,14 @@ def _guarded(world: World, public_url: str, needs: Permission, show: Show) -> An
         try:
             who = await visitor(world, request.scope, public_url)
         except UnauthenticatedError:
-            return _to_login(request)
+            if request.method in SAFE:
+                return _to_login(request)
+            refuse_other_pages(request.scope, public_url)
+            # Who was led away would lose what was typed.
+            raise UnauthenticatedError(
+                "you are not logged in any more, so nothing was done",
+                hint=_GO_ON if _of_part(request) else _SEND_AGAIN,
+            ) from None
         if not who.may(needs):
             raise ForbiddenError(
                 f"the role {who.role} may not do this", hint=f"It needs {needs}. Ask an admin for another token."
@@ -131,12 +141,22 @@ def _guarded(world: World, public_url: str, needs: Permission, show: Show) -> An
 
 
 def _to_login(request: Request) -> Response:
-    """The way to the login page, and from there back to where the visitor wanted to go."""
-    back = str(request.url.replace(scheme="", netloc="")) if request.method in SAFE else "/"
+    """The way to the login page, and from there back to where the visitor wanted to go, or was."""
+    part = _of_part(request)  # the browser is to leave the whole page
+    page = (header(request.scope, b"hx-current-url") or b"").decode("latin-1") if part else str(request.url)
+    try:
+        back = login.inside(urlsplit(page)._replace(scheme="", netloc="", fragment="").geturl())
+    except ValueError:
+        back = "/"
     address = "/login" if back == "/" else f"/login?next={quote(back)}"
-    if header(request.scope, b"hx-request"):  # a part of a page: the browser is to leave the whole page
-        return Response(status_code=204, headers={**rendering.HEADERS, "HX-Redirect": "/login"})
+    if part:
+        return Response(status_code=204, headers={**rendering.HEADERS, "HX-Redirect": address})
     return RedirectResponse(address, 303, headers=rendering.HEADERS)
+
+
+def _of_part(request: Request) -> bool:
+    """Whether a page's script asks for a part of it."""
+    return header(request.scope, b"hx-request") is not None
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

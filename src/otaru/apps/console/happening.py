@@ -60,9 +60,9 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "rollouts": ("Rollouts", tuple(k for k in Kind if k.startswith("rollout."))),
     "updates": ("Updates of devices", (Kind.DEPLOYMENT_MOVED,)),
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
-    "releases": ("Releases", tuple(k for k in Kind if k.startswith("release."))),
+    "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.")))),
     "keys": ("Keys and signatures", tuple(k for k in Kind if k.startswith(("metadata.", "key.")))),
-    "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.")))),
+    "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.", "log.")))),
 }
 """What a visitor may filter by: name in the address, words, and kinds. Every kind is in one group."""
 
@@ -132,10 +132,14 @@ def _subject(what: Happening) -> Thing:
             product, _, version = what.subject.partition(":")
             address = f"/releases/{quote(product, safe='')}/{quote(version, safe='')}"
             return Thing(f"Release {product} {version}", address)
+        case "product":
+            return Thing(f"Product {what.subject}", f"/releases?product={quote(what.subject, safe='')}")
         case "token":
             label, token = _text(what, "label"), _text(what, "token")
             name = _quoted(label) if label or not token else f" of token {_short(token)}"
             return Thing(_TOKENS.get(_text(what, "kind"), "Token") + name)
+        case "log":
+            return Thing(f"Entry {what.subject} of the audit log")
         case "metadata":
             return Thing(f"Role {what.subject}")
         case "key":
@@ -334,12 +338,14 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.DEVICE_LIFECYCLE: _device_lifecycle,
     Kind.DEVICE_ATTRIBUTES: _listed("reported other attributes", "changed"),
     Kind.DEPLOYMENT_MOVED: _deployment_moved,
+    Kind.PRODUCT_CHANGED: lambda what: _Said(Tone.IDLE, f"follows the {_text(what, 'order')} order"),
     Kind.RELEASE_CREATED: _release_created,
     Kind.RELEASE_MOVED: _release_moved,
     Kind.ROLLOUT_CREATED: _rollout_created,
     Kind.ROLLOUT_MOVED: _rollout_moved,
     Kind.ROLLOUT_WAVE: _rollout_wave,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
+    Kind.LOG_ERASED: _plain(Tone.IDLE, "lost its text: it was erased"),
     Kind.METADATA_SIGNED: _metadata_signed,
     Kind.KEY_ADDED: _key_added,
     Kind.KEY_REVOKED: _plain(Tone.HELD, "was revoked: no role has it any more"),

@@ -75,7 +75,7 @@ def _read(body: bytes) -> dict[str, str]:
 
 
 def inside(address: str) -> str:
-    """Where to go after login: only within the console, whoever made the link."""
+    """Where to go after login: only within the console, whoever made the link; else to the overview."""
     ours = address.startswith("/") and not address.startswith(("//", "/\\")) and len(address) <= _MAX_NEXT
     return address if ours and address.isprintable() else "/"
 

@@ -19,6 +19,7 @@ from otaru.apps.server import api, folder, wiring, worker
 from otaru.apps.server.body import App, Receive, Scope, Send
 from otaru.apps.server.http import Server, config, mutual_config
 from otaru.apps.server.roads.ddi import DdiRoad
+from otaru.apps.server.roads.log import LogRoad
 from otaru.apps.server.roads.tuf import TufRoad
 from otaru.apps.server.settings import Settings
 from otaru.apps.server.shell import Shell
@@ -78,8 +79,9 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
     async with wiring.world(settings) as world:
         runtime = Runtime(world, settings)
         await _check_keys(world)
-        road, tuf = DdiRoad(world, settings), TufRoad(world, settings)
-        shell = Shell(road, api.application(runtime), console(runtime), _ready(runtime), tuf, poll=road.at_once)
+        road, tuf, log = DdiRoad(world, settings), TufRoad(world, settings), LogRoad(world, settings)
+        rest, pages = api.application(runtime), console(runtime)
+        shell = Shell(road, rest, pages, _ready(runtime), tuf, log, poll=road.at_once)
         servers = [(Server(config(shell, settings)), listener)]
         if devices is not None:
             roads = replace(shell, api=_nothing, console=_nothing)
@@ -91,6 +93,7 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
             loop.add_signal_handler(name, stop)
         async with _admin_socket(settings) as admin, asyncio.TaskGroup() as tasks:
             work = tasks.create_task(worker.work(runtime.world, settings, runtime.closing))
+            logs = tasks.create_task(worker.keep_logs(runtime.world, runtime.closing))
             tasks.create_task(local.serve(sockets=[admin]))
             for server, bound in servers:
                 tasks.create_task(server.serve(sockets=[bound]))
@@ -98,7 +101,7 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
             gc.freeze()  # what start-up made stays: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLD)
             await runtime.closing.wait()
-            await work
+            await asyncio.gather(work, logs)
 
 
 async def _check_keys(world: World) -> None:

@@ -7,6 +7,7 @@ from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.judges.classic import ClassicJudge
+from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import StoreRegistry
 from otaru.adapters.signers.file import FolderKeyring
 from otaru.adapters.sql.migrate import upgrade
@@ -28,9 +29,9 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     store = open_store(settings.database_url, bus)
     try:
         registry = StoreRegistry(store, bus, clock)
-        keyring = FolderKeyring(settings.data / "keys")
+        keyring, notary = FolderKeyring(settings.data / "keys"), FolderNotary(settings.data / "log")
         blobs = LocalBlobs(settings.artifacts)
-        made = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, settings.production)
+        made = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary, settings.production)
         await registry.start()
         try:
             await tenants.ensure_default(made, polling_s=settings.poll_interval_s)

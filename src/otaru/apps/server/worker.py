@@ -1,6 +1,7 @@
-"""The background work of a serving process: rollout steps, signing in time, and forgetting what has had its time."""
+"""The background work of a serving process: rollout steps, signing in time, forgetting, and the logs' heads."""
 
 import asyncio
+import contextlib
 import logging
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ from otaru.errors import OtaruError
 from otaru.services.control.housekeeping import housekeep
 from otaru.services.control.metadata import renew_due
 from otaru.services.control.stepping import step_due
+from otaru.services.control.transparency import integrate
 from otaru.services.control.world import World
 
 _log = logging.getLogger("otaru.worker")
@@ -18,6 +20,8 @@ LOOK_S = 1.0
 SETTLE_S = 0.1
 """After an event, wait this long for others: one look serves many reports."""
 HOUSEKEEPING = timedelta(minutes=10)
+LOGS_S = 1.0
+"""New entries of the logs wait this long for their checkpoint, at most."""
 
 
 async def work(world: World, settings: Settings, closing: asyncio.Event) -> None:
@@ -42,6 +46,23 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
             await _pause(closing, woken)
     finally:
         leave()
+
+
+async def keep_logs(world: World, closing: asyncio.Event) -> None:
+    """Integrate what is logged until `closing` is set. A log that cannot go on is told of once, and tried again."""
+    told = ""
+    while not closing.is_set():
+        try:
+            await integrate(world)
+            told = ""
+        except OtaruError as error:
+            if told != error.message:
+                told = error.message
+                _log.error("a log is not signed: %s", told)
+        except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
+            _log.exception("a round over the logs failed and is tried again")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(closing.wait(), LOGS_S)
 
 
 async def _keep_fresh(world: World) -> None:

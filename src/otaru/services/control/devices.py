@@ -316,7 +316,8 @@ def _changed(before: Device, wanted: Change, at: datetime) -> Device:
     for component, version in (wanted.installed or {}).items():
         if component not in running or running[component].version != version:
             # By hand, so not by us: what a person found on the device or put there with another tool.
-            running[component] = Installed(component, version, Source.OFFLINE, at)
+            counter = running[component].counter if component in running else 0
+            running[component] = Installed(component, version, Source.OFFLINE, at, counter=counter)
     return replace(
         before,
         hardware=before.hardware if wanted.hardware is None else wanted.hardware,

@@ -142,7 +142,8 @@ class _Batch:
             self._releases[row.rollout] = plan.release if plan is not None else None
         if (release := self._releases[row.rollout]) is not None:
             component = release.artifacts[0].component  # `admit`: one component a release
-            fact = Installed(component, release.version, Source.OTARU, said.received_at)
+            burnt = release.terms.security_floor or 0  # only a release that declares it raises the device's counter
+            fact = Installed(component, release.version, Source.OTARU, said.received_at, counter=burnt)
             self._installed.append((said.device, fact))
 
     def _write(self, changed: Sequence[tuple[Deployment, Deployment]]) -> None:

@@ -19,7 +19,13 @@ from otaru.ports.registry import Entry
 from otaru.ports.store import Tx
 from otaru.services.control.world import World
 
-_MOVES = {Rule.OFFER: Event.OFFER, Rule.CONSENT: Event.ASK_CONSENT, Rule.INSTALLED: Event.SKIP, Rule.FITS: Event.SKIP}
+_MOVES = {
+    Rule.OFFER: Event.OFFER,
+    Rule.CONSENT: Event.ASK_CONSENT,
+    Rule.INSTALLED: Event.SKIP,
+    Rule.FITS: Event.SKIP,
+    Rule.SECURITY_FLOOR: Event.SKIP,
+}
 """What an answer does to a scheduled deployment. All others wait."""
 
 _FREES = {Rule.OFFER: Event.CONSENT}

@@ -7,10 +7,11 @@ from datetime import datetime
 from otaru.domain.device import Hardware
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ProductName, Sha256, TenantId, Version
-from otaru.domain.release import MAX_NOTES, RELEASE, Artifact, Release, ReleaseEvent, ReleaseState, admit
+from otaru.domain.release import MAX_NOTES, RELEASE, Artifact, Release, ReleaseEvent, ReleaseState
+from otaru.domain.terms import NO_TERMS, Terms, UpdateType
 from otaru.errors import AlreadyExistsError, InvalidStateError, NotFoundError, PreconditionFailedError, TooLargeError
 from otaru.ports.store import Tx, one
-from otaru.services.control import metadata, rollouts, signing
+from otaru.services.control import metadata, products, rollouts, signing
 from otaru.services.control.signing import Pen
 from otaru.services.control.world import Actor, World
 from otaru.trust.tuf.names import ROOT
@@ -39,6 +40,7 @@ class NewRelease:
     parts: Sequence[Part]
     notes: str = ""
     publish: bool = True
+    terms: Terms = NO_TERMS
 
 
 async def create(world: World, tenant: TenantId, actor: Actor, new: NewRelease) -> Release:
@@ -48,7 +50,7 @@ async def create(world: World, tenant: TenantId, actor: Actor, new: NewRelease) 
     (`lacking` says which). Asked again for the very same, it answers the release that is there.
 
     Raises:
-        InvalidInputError: what `domain.release.admit` says.
+        InvalidInputError: what `domain.release.admit` says, or a requirement names a product where a component is meant.
         NotFoundError: bytes have not been uploaded to this tenant.
         AlreadyExistsError: there is this version, made of something else or in another state.
         TooLargeError: the notes are too long.
@@ -118,6 +120,19 @@ async def page(
     return await world.store.read(lambda tx: tx.releases.page(tenant, product, after, limit))
 
 
+async def ranked(
+    world: World,
+    tenant: TenantId,
+    product: ProductName | None,
+    after: tuple[ProductName, Version] | None,
+    limit: int,
+    channel: str | None = None,
+    type_: UpdateType | None = None,
+) -> list[Release]:
+    """Releases by product, newest version first in its order."""
+    return await world.store.read(lambda tx: tx.releases.ranked(tenant, product, after, limit, channel, type_))
+
+
 async def newest(world: World, tenant: TenantId, states: Collection[ReleaseState], limit: int) -> list[Release]:
     """Releases in one of `states`, those published last first."""
     return await world.store.read(lambda tx: tx.releases.newest(tenant, states, limit))
@@ -147,13 +162,6 @@ async def lines(
     return await world.store.read(look)
 
 
-async def products(
-    world: World, tenant: TenantId, after: ProductName | None, limit: int
-) -> list[tuple[ProductName, datetime, int]]:
-    """Products by name: with time of making and number of releases."""
-    return await world.store.read(lambda tx: tx.releases.products(tenant, after, limit))
-
-
 def lacking(world: World, tx: Tx, tenant: TenantId, release: Release) -> Missing | None:
     """The signatures that a draft waits for and the server cannot give, within a transaction."""
     if release.state is not ReleaseState.DRAFT:
@@ -173,8 +181,7 @@ def _create(tx: Tx, asked: tuple[Pen, NewRelease]) -> Release:
     pen, new = asked
     tenant, now = pen.tenant, pen.now
     artifacts = tuple(a for part in new.parts for a in _artifacts(tx, tenant, part))
-    admit(artifacts)
-    release = Release(new.product, new.version, ReleaseState.DRAFT, artifacts, now, notes=new.notes)
+    release = products.drafted(tx, tenant, (new.product, new.version), artifacts, new.terms, new.notes, now)
     if (known := tx.releases.get(tenant, new.product, new.version)) is not None:
         return _same(tx, pen, known, release, publish=new.publish)
     tx.releases.add(tenant, release)
@@ -194,7 +201,8 @@ def _same(tx: Tx, pen: Pen, known: Release, wanted: Release, *, publish: bool) -
     as_asked = known.state is (ReleaseState.PUBLISHED if publish else ReleaseState.DRAFT)
     # What was to be published and could not be is a draft: that is what the same order finds again.
     waits = publish and known.state is ReleaseState.DRAFT and signing.lacking(tx, pen.tenant, known.product)
-    if set(known.artifacts) == set(wanted.artifacts) and known.notes == wanted.notes and (as_asked or waits):
+    said_of = (known.notes, known.terms) == (wanted.notes, wanted.terms)
+    if set(known.artifacts) == set(wanted.artifacts) and said_of and (as_asked or waits):
         return known
     raise AlreadyExistsError(
         f"there is a release {known.product} {known.version} already, and it differs",
@@ -253,7 +261,8 @@ def _after(release: Release, event: ReleaseEvent, now: datetime) -> Release:
 
 
 def _moved(pen: Pen, release: Release, before: ReleaseState) -> Happening:
-    data = {"from": str(before), "to": str(release.state)}
+    digests = sorted({a.blob.sha256 for a in release.artifacts})
+    data = {"from": str(before), "to": str(release.state), "artifacts": digests}
     return Happening(pen.tenant, pen.now, pen.actor.name, Kind.RELEASE_MOVED, _subject(release), data)
 
 

@@ -51,6 +51,8 @@ class Preview:
     members: int
     left_out: Mapping[str, int]
     waves: tuple[Wave, ...]
+    warnings: Sequence[str] = ()
+    """Why nobody should begin to use the release, though nothing forbids it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,13 @@ async def preview(world: World, tenant: TenantId, intention: Intention) -> Previ
         QuerySyntaxError, InvalidInputError, NotFoundError, InvalidStateError: as `create`.
     """
     check(intention.policy)
-    query = parse(intention.target, world.clock.now())
+    now = world.clock.now()
+    query = parse(intention.target, now)
 
     def look(tx: Tx) -> Preview:
         release = _release(tx, tenant, intention.product, intention.version)
         members, left_out = tx.rollouts.candidates(tenant, query, release)
-        return Preview(members, left_out, layout(intention.policy, members))
+        return Preview(members, left_out, layout(intention.policy, members), release.warnings(now))
 
     return await world.store.read(look)
 

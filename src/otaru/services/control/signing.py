@@ -7,6 +7,7 @@ for what people bring. Snapshot and timestamp are signed in the same transaction
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 
 from securesystemslib.signer import Key
 
@@ -96,7 +97,8 @@ def enter(tx: Tx, pen: Pen, repository: Repository | None, offered: Mapping[str,
     files = {role: found.to_bytes() for role, found in offered.items()}
     for role, found in offered.items():
         _keep(tx, pen, role, found, files[role])
-        facts = {"version": found.signed.version, "keys": sorted(found.signatures)}
+        digest = sha256(files[role]).hexdigest()
+        facts = {"version": found.signed.version, "keys": sorted(found.signatures), "sha256": digest}
         tx.events.add([Happening(pen.tenant, pen.now, pen.actor.name, Kind.METADATA_SIGNED, role, facts)])
     for role in set(tx.signatures.ends(pen.tenant, IMAGE)) - set(after.roles):
         tx.signatures.forget(pen.tenant, IMAGE, role)

@@ -9,10 +9,11 @@ from otaru.domain.device import Device, Lifecycle
 from otaru.domain.events import Kind, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
-from otaru.domain.offer import Answer, Rule, Subject, decide
-from otaru.domain.release import Release
+from otaru.domain.offer import Rule, Subject, decide
+from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import Rollout
 from otaru.domain.targeting import Query, parse
+from otaru.domain.upgrade import path
 from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control.devices import found
@@ -22,6 +23,8 @@ from otaru.services.control.world import World
 MAX_HISTORY = 100
 MAX_SHOWN_REPORTS = 1000
 MAX_USES = 100
+MAX_STEPS = 200
+"""Releases of a product among which a way is looked for, the newest."""
 SILENT_POLLS = 3
 """Polls that a device may miss before its silence is shown."""
 
@@ -55,6 +58,8 @@ class Uses:
     """Rollouts that would stop; MAX_USES stands for as many or more."""
     devices: int
     """Devices of those that have been told and have not ended."""
+    running: int
+    """Devices in service that run it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +166,8 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
             plan = tx.rollouts.plan(tenant, membership.rollout)
             if membership.state is State.SCHEDULED and plan is not None:
                 answer = decide(subject, plan, membership, halted=owner.halted, now=now)
-                answers.append(_because(membership.rollout, answer))
+                advice = _advice(tx, tenant, subject, plan.release, answer.rule)
+                answers.append(Because(membership.rollout, answer.rule, f"{answer.because}{advice}"))
         return [a for a in answers if a is not None]
 
     return await world.store.read(look)
@@ -198,8 +204,34 @@ def _told(tx: Tx, tenant: TenantId, subject: Subject, now: datetime) -> Because 
     return Because(busy.rollout, Rule.OFFER, said)
 
 
-def _because(rollout: RolloutId, answer: Answer) -> Because:
-    return Because(rollout, answer.rule, answer.because)
+def _advice(tx: Tx, tenant: TenantId, subject: Subject, goal: Release, rule: Rule) -> str:
+    """What to install first, where that is all that is missing."""
+    if rule is Rule.FLOOR:
+        return _way(tx, tenant, subject, goal)
+    if rule is not Rule.REQUIREMENTS:
+        return ""
+    # `_refuse_products`: a product that is named as a component updates that component.
+    lacking = next(w for w in goal.terms.requires if not w.met_by(subject.version_of(w.component)))
+    wanted = [w for w in goal.terms.requires if w.component == lacking.component]
+    for release in _fitting(tx, tenant, ProductName(lacking.component), subject):
+        if release.state is ReleaseState.PUBLISHED and all(w.met_by(release.version) for w in wanted):
+            return _way(tx, tenant, subject, release, last=True)
+    return ""
+
+
+def _way(tx: Tx, tenant: TenantId, subject: Subject, goal: Release, *, last: bool = False) -> str:
+    runs = subject.version_of(goal.artifacts[0].component)
+    if runs is None:
+        return f" Install {goal.product} {goal.version} first." if last and goal.terms.floor is None else ""
+    steps = path(runs, goal, _fitting(tx, tenant, goal.product, subject))
+    first = [f"{step.product} {step.version}" for step in (steps or ())][: None if last else -1]
+    return f" Install {', then '.join(first)} first." if first else " No published release leads there."
+
+
+def _fitting(tx: Tx, tenant: TenantId, product: ProductName, subject: Subject) -> list[Release]:
+    """The newest releases of a product that have something for this device, newest first."""
+    found = tx.releases.ranked(tenant, product, None, MAX_STEPS)
+    return [release for release in found if release.artifact_for(subject.hardware) is not None]
 
 
 async def rollouts(
@@ -237,7 +269,8 @@ async def uses(world: World, tenant: TenantId, product: ProductName, version: Ve
             return [(rollout, _whole(tx.rollouts.tallies(tenant, rollout.id))) for rollout in found]
 
         stoppable = page(STOPPABLE, MAX_USES)
-        return Uses(release, page((), limit), len(stoppable), sum(tally.in_flight for _, tally in stoppable))
+        runs = tx.fleet.running(tenant, release.artifacts[0].component, version)
+        return Uses(release, page((), limit), len(stoppable), sum(tally.in_flight for _, tally in stoppable), runs)
 
     return await world.store.read(look)
 

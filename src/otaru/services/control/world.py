@@ -6,6 +6,7 @@ from otaru.ports.blobs import Blobs
 from otaru.ports.bus import Bus
 from otaru.ports.clock import Clock
 from otaru.ports.judge import Judge
+from otaru.ports.notary import Notary
 from otaru.ports.registry import Registry
 from otaru.ports.signing import Keyring
 from otaru.ports.store import Store
@@ -22,6 +23,7 @@ class World:
     judge: Judge
     bus: Bus
     keyring: Keyring
+    notary: Notary
     production: bool = False
     """Whether development keys are refused."""
 

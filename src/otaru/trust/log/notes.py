@@ -119,10 +119,23 @@ def opened(note: str, log: Verifier, witnesses: Collection[Verifier] = (), quoru
     return Checkpoint(origin, int(size), found)
 
 
-def offline_proof(index: int, path: Sequence[bytes], note: str) -> str:
-    """Everything that shows an entry to be in a log, in one text."""
-    lines = [_PROOF, f"index {index}", *(b64encode(value).decode() for value in path)]
+def offline_proof(index: int, path: Sequence[bytes], note: str, entry: bytes | None = None) -> str:
+    """Everything that shows an entry to be in a log, in one text; with the entry itself where it is given."""
+    extra = [] if entry is None else [f"extra {b64encode(entry).decode()}"]
+    lines = [_PROOF, *extra, f"index {index}", *(b64encode(value).decode() for value in path)]
     return "\n".join(lines) + "\n\n" + note
+
+
+def proven(proof: str) -> bytes:
+    """The entry that a proof carries: not shown to be in any log before `check_offline_proof`.
+
+    Raises:
+        NoteError: it carries none.
+    """
+    lines = proof.partition("\n\n")[0].split("\n")
+    if lines[0] != _PROOF or len(lines) < 2 or not lines[1].startswith("extra "):
+        raise NoteError("it is not a proof with its entry")
+    return _decode(lines[1].removeprefix("extra "))
 
 
 def check_offline_proof(

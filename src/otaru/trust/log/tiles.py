@@ -6,6 +6,7 @@ checkpoint that needs them; a crash in between leaves tiles of a tree that nobod
 them again, the same.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,11 @@ from otaru.trust.log.merkle import HASH_SIZE, Subtree, node_hash
 
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
+ENTRIES = -1
+"""The level, below the leaves, of bundles of entries."""
+MAX_LEVEL = 63 // HEIGHT
 _STEP = 1000
+_PATH = re.compile(r"tile/(entries|[0-9])/((?:x[0-9]{3}/){0,6})([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,12 +32,29 @@ class Tile:
     @property
     def path(self) -> str:
         """Where it is served below the log's prefix, for example `tile/0/x001/x234/067.p/12`."""
-        return f"tile/{self.level}/{_steps(self.number, self.width)}"
+        level = "entries" if self.level == ENTRIES else self.level
+        return f"tile/{level}/{_steps(self.number, self.width)}"
+
+    def within(self, size: int) -> bool:
+        """Whether a tree of `size` entries has all of it."""
+        return self.number * WIDTH + self.width <= size >> (HEIGHT * max(self.level, 0))
 
 
-def bundle_path(number: int, width: int = WIDTH) -> str:
-    """Where the entries below the level-0 tile of this number are served."""
-    return f"tile/entries/{_steps(number, width)}"
+def tile_at(path: str) -> Tile:
+    """Read a path as `Tile.path` writes it.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    found = _PATH.fullmatch(path)
+    if found is None:
+        raise ValueError("it is not the path of a tile")
+    level, thousands, last, width = found.groups()
+    number = int(thousands.replace("x", "").replace("/", "") + last)
+    made = Tile(ENTRIES if level == "entries" else int(level), number, int(width or WIDTH))
+    if made.path != path or made.level > MAX_LEVEL:
+        raise ValueError("it is not the path of a tile")
+    return made
 
 
 Read = Callable[[Tile], bytes]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from otaru.trust.log import merkle
 from otaru.trust.log.merkle import ProofError, Subtree, check_consistency, check_inclusion, leaf_hash, node_hash
-from otaru.trust.log.tiles import WIDTH, Tile, bundle, bundle_path, grow, subtrees, tiles, unbundle
+from otaru.trust.log.tiles import ENTRIES, MAX_LEVEL, WIDTH, Tile, bundle, grow, subtrees, tile_at, tiles, unbundle
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[3] / "vectors/merkle.json").read_text())
 
@@ -43,7 +43,7 @@ class Kept:
         self.tiles: dict[tuple[int, int], bytes] = {}
 
     def append(self, leaves: list[bytes]) -> None:
-        edge = {tile.level: self.tiles[tile.level, tile.number] for tile in tiles(self.size)}
+        edge = {at.level: self.tiles[at.level, at.number] for at in tiles(self.size)}
         for tile, hashes in grow(self.size, edge, leaves).items():
             before = self.tiles.get((tile.level, tile.number), b"")
             assert hashes.startswith(before), "a tile only grows"
@@ -137,7 +137,44 @@ def test_edges_and_addresses_of_tiles() -> None:
     assert list(tiles(0)) == []
     assert Tile(0, 1234067).path == "tile/0/x001/x234/067"
     assert Tile(3, 5, 12).path == "tile/3/005.p/12"
-    assert bundle_path(1000, WIDTH) == "tile/entries/x001/000"
+    assert Tile(ENTRIES, 1000).path == "tile/entries/x001/000"
+
+
+@given(st.integers(ENTRIES, MAX_LEVEL), st.integers(0, 2**60), st.integers(1, WIDTH))
+def test_paths_of_tiles_are_read_as_they_are_written(level: int, number: int, width: int) -> None:
+    assert tile_at(Tile(level, number, width).path) == Tile(level, number, width)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "tile/0/1",
+        "tile/0/0000",
+        "tile/00/000",
+        "tile/8/000",
+        "tile/-1/000",
+        "tile/entries/x000/000",
+        "tile/0/000.p/0",
+        "tile/0/000.p/256",
+        "tile/0/000.p/01",
+        "tile/0/x001/../000",
+        "tile/0/000\n",
+        "tile/0/\u0660\u0660\u0660",
+        "tile/0/" + "x001/" * 7 + "000",
+    ],
+)
+def test_a_tile_has_one_path(path: str) -> None:
+    with pytest.raises(ValueError, match="not the path"):
+        tile_at(path)
+
+
+def test_a_tile_is_within_a_tree_that_has_all_of_it() -> None:
+    assert Tile(0, 1, 44).within(300)
+    assert not Tile(0, 1, 45).within(300)
+    assert Tile(ENTRIES, 1, 44).within(300)
+    assert Tile(1, 0, 1).within(300)
+    assert not Tile(1, 0, 2).within(300)
 
 
 @given(st.lists(st.binary(max_size=300), max_size=40))

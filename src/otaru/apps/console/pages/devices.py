@@ -18,8 +18,6 @@ from otaru.services.control.completion import Known
 
 ROWS = 50
 CHIPS = 8
-QUICK_S = 0.05
-"""What was found faster than this is looked for again whenever something changes."""
 _SHOWN = 34
 """Characters of a wrong query that are shown around the wrong place: what a phone has room for."""
 
@@ -56,7 +54,6 @@ async def show(call: Call) -> Response:
     query, after = call.asked("q"), call.asked("after")
     first = _id(after) if after else None
     known = await completion.fields(call.world, call.tenant, CHIPS)
-    begun = call.world.clock.monotonic()
     wrong: Wrong | None = None
     devices: Sequence[survey.Shown] = ()
     try:
@@ -66,7 +63,6 @@ async def show(call: Call) -> Response:
         if meant := _meant(query):
             return call.lead(link("/devices", q=meant))
         wrong = _wrong(query, error)
-    quick = call.world.clock.monotonic() - begun < QUICK_S
     following = devices[ROWS - 1].device.id if len(devices) > ROWS else None
     return await call.show(
         "devices.html",
@@ -76,7 +72,6 @@ async def show(call: Call) -> Response:
         wrong=wrong,
         devices=devices[:ROWS],
         following=link("/devices", q=query, after=following) if following else "",
-        fresh=quick and wrong is None,
         chips=_chips(query if wrong is None else "", known, call.world.clock.now()),
         examples=_examples(known),
         fields=known,

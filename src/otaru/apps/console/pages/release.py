@@ -42,12 +42,16 @@ async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
     product, version = _named(call)
     uses = await survey.uses(call.world, call.tenant, product, version, ROLLOUTS + 1)
     files = files_of(uses.release)
+    component = uses.release.artifacts[0].component
     return await call.show(
         "release.html",
         status,
         refused=refused,
         uses=uses,
         release=uses.release,
+        component=component,
+        runs=f"installed.{component}=='{version}'",
+        warnings=uses.release.warnings(call.now),
         files=files,
         total=sum({file.blob.sha256: file.blob.size for file in files}.values()),
         rollouts=[(rollout, tally, by_tone(tally)) for rollout, tally in uses.rollouts[:ROLLOUTS]],

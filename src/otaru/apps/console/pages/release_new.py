@@ -9,6 +9,7 @@ from starlette.responses import Response
 from otaru.apps.console.call import Call
 from otaru.domain import ids
 from otaru.domain.release import MAX_ARTIFACTS, MAX_NOTES
+from otaru.domain.terms import UpdateType
 from otaru.errors import InvalidInputError
 from otaru.services.control import releases
 
@@ -24,6 +25,7 @@ async def show(call: Call) -> Response:
         product=_product(call.asked("product")),
         products=[name for name, _, _ in lines],
         hardware=sorted(hardware)[:SUGGESTED],
+        types=list(UpdateType),
         max_files=MAX_ARTIFACTS,
         max_notes=MAX_NOTES,
     )

@@ -1,4 +1,4 @@
-"""Products, and their releases newest first."""
+"""Products, and their releases: of all products those made last first, of one its newest versions first."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -39,10 +39,11 @@ def files_of(release: Release) -> list[File]:
 
 
 async def show(call: Call) -> Response:
-    """Products by name and releases newest first, of all products or of one."""
+    """Products by name and releases, of all products or of one."""
     product = ids.product_name(name) if (name := call.asked("product")) else None
     after = _release_name(call.asked("after"))
-    found = await releases.latest(call.world, call.tenant, product, after, RELEASES + 1)
+    listed = releases.latest if product is None else releases.ranked
+    found = await listed(call.world, call.tenant, product, after, RELEASES + 1)
     shown = found[:RELEASES]
     facts: dict[str, Any] = {
         "product": product,

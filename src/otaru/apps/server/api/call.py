@@ -63,6 +63,7 @@ class Needs:
 
 
 Reading = Annotated[Call, Depends(Needs(Permission.READ))]
+AuditReading = Annotated[Call, Depends(Needs(Permission.READ_AUDIT))]
 DeviceWork = Annotated[Call, Depends(Needs(Permission.WRITE_DEVICES))]
 ReleaseWork = Annotated[Call, Depends(Needs(Permission.WRITE_RELEASES))]
 RolloutWork = Annotated[Call, Depends(Needs(Permission.WRITE_ROLLOUTS))]

@@ -33,6 +33,7 @@ _TAGS = [
     {"name": "rollouts", "description": "Releases on their way to devices, in waves."},
     {"name": "deployments", "description": "Devices' shares in rollouts."},
     {"name": "events", "description": "What happened, and what happens."},
+    {"name": "log", "description": "What was done, so that it cannot be undone unseen."},
 ]
 
 _SECURITY = {

@@ -6,6 +6,7 @@ Last-Event-ID, here or elsewhere), or when the caller's token dies.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -13,10 +14,11 @@ import msgspec
 from fastapi import Response
 
 from otaru.apps.server.api.call import Call
-from otaru.apps.server.api.caller import still_good
+from otaru.apps.server.api.caller import Caller, still_good
 from otaru.apps.server.api.models.events import EventOut
 from otaru.apps.server.body import Receive, Scope, Send
 from otaru.domain.events import START, Position
+from otaru.domain.ids import TenantId, TokenId
 from otaru.errors import OverloadedError
 from otaru.ports.store import Recorded
 from otaru.services.control import survey
@@ -30,6 +32,9 @@ SETTLE_S = 0.05
 BRIEF_S = 1.0
 PAGE = 500
 MAX_STREAMS = 200
+MAX_OF_TENANT = 100
+MAX_OF_TOKEN = 20
+"""Of one process: a tenant, or one token or session of it, must not take the places of all others."""
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -41,25 +46,39 @@ _HEADERS = [
 class Streams:
     """The streams of one process."""
 
-    def __init__(self, closing: asyncio.Event, limit: int = MAX_STREAMS) -> None:
+    def __init__(self, closing: asyncio.Event) -> None:
         self.closing = closing
-        self._limit = limit
-        self._open = 0
+        self._all = 0
+        self._of_tenant: Counter[TenantId] = Counter()
+        self._of_token: Counter[tuple[TenantId, TokenId]] = Counter()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place for one stream.
+    def place(self, caller: Caller) -> Iterator[None]:
+        """A place for one stream of this caller.
 
         Raises:
-            OverloadedError: all are taken.
+            OverloadedError: all are taken, or all that its tenant or token may have.
         """
-        if self._open >= self._limit:
-            raise OverloadedError(f"{self._limit} streams are open already", retry_after_s=5)
-        self._open += 1
+        tenant, token = caller.tenant, (caller.tenant, caller.token)
+        for whose, taken, limit in (
+            ("this token or session", self._of_token[token], MAX_OF_TOKEN),
+            ("this tenant", self._of_tenant[tenant], MAX_OF_TENANT),
+            ("all tenants together", self._all, MAX_STREAMS),
+        ):
+            if taken >= limit:
+                raise OverloadedError(f"{limit} streams of {whose} are open already", retry_after_s=5)
+        self._count(caller, 1)
         try:
             yield
         finally:
-            self._open -= 1
+            self._count(caller, -1)
+
+    def _count(self, caller: Caller, step: int) -> None:
+        self._all += step
+        self._of_tenant[caller.tenant] += step
+        self._of_token[caller.tenant, caller.token] += step
+        if step < 0:  # forget who has none
+            self._of_tenant, self._of_token = +self._of_tenant, +self._of_token
 
 
 class Live(Response):
@@ -81,7 +100,7 @@ class Live(Response):
         """Send what happens until somebody ends it."""
         del scope
         woken = asyncio.Event()
-        with self._streams.place():
+        with self._streams.place(self._call.caller):
             leave = self._call.world.bus.subscribe("events", woken.set)
             pump = asyncio.create_task(self._pump(send, woken))
             ends = {asyncio.create_task(self._streams.closing.wait()), asyncio.create_task(_gone(receive))}

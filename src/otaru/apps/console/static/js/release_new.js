@@ -64,27 +64,38 @@ function say(name, told) {
   const place = at(`wrong-${name}`);
   place.hidden = !told;
   place.querySelector("span").textContent = told;
+  if (told && place.closest("details")) place.closest("details").open = true;
   const input = form.elements[name];
   input?.closest?.(".field")?.classList.toggle("field-wrong", Boolean(told));
   if (input?.setAttribute) input.setAttribute("aria-invalid", String(Boolean(told)));
 }
 
-const FIELDS = ["product", "version", "component", "notes"];
+const RULES = ["requires", "floor", "security_floor", "support_until"];
+const FIELDS = ["product", "version", "component", "notes", "channel", ...RULES];
 
 function typed() {
   const values = Object.fromEntries(FIELDS.map((name) => [name, form.elements[name].value]));
-  return { ...values, publish: form.elements.publish.value };
+  return { ...values, type: form.elements.type.value, publish: form.elements.publish.value };
 }
 
 // Whether everything is there that has to be; says what is not.
 function complete() {
-  for (const name of [...FIELDS, "files", "release"]) say(name, "");
+  for (const name of [...FIELDS, "type", "files", "release"]) say(name, "");
   for (const name of ["product", "version"]) if (!form.elements[name].value.trim()) say(name, form.elements[name].dataset.missing);
   for (const row of rows.values()) {
     if (!row.chips.commit()) row.say("Not a hardware's name: letters, digits, space and . _ / + - with an optional :revision.");
     else row.say(row.chips.names.length ? "" : "Say which hardware it is for.");
   }
+  const counter = form.elements.security_floor;
+  if (!/^\s*([1-9]\d{0,9})?\s*$/.test(counter.value)) say("security_floor", counter.dataset.form);
   return first() === undefined;
+}
+
+// What the release says of itself; what is left empty is left out.
+function terms({ type, channel, requires, floor, security_floor: counter, support_until: until }) {
+  const wanted = requires.split(",").map((one) => one.trim()).filter(Boolean);
+  const said = { type, channel: channel.trim(), floor: floor.trim(), security_floor: Number(counter), support_until: until };
+  return { ...Object.fromEntries(Object.entries(said).filter(([, value]) => value)), ...(wanted.length ? { requires: wanted } : {}) };
 }
 
 const first = () => [...form.querySelectorAll(".wrong")].find((place) => !place.hidden);
@@ -116,10 +127,10 @@ function tell(answer) {
 
 async function create() {
   if (creating || !complete()) return lookAtFirst();
-  const { product, version, component, notes, publish } = typed();
+  const { product, version, component, notes, publish, ...rest } = typed();
   const artifacts = [...rows.values()].map((row) => row.artifact)
     .map((one) => (component.trim() ? { ...one, component: component.trim() } : one));
-  const release = { product: product.trim(), version: version.trim(), artifacts, notes, publish: publish === "true" };
+  const release = { product: product.trim(), version: version.trim(), artifacts, notes, publish: publish === "true", ...terms(rest) };
   const text = JSON.stringify(release);
   if (sent.text !== text) sent = { text, key: fresh() };
   creating = true;
@@ -141,8 +152,10 @@ async function create() {
 async function recall() {
   const before = kept.typed;
   for (const name of FIELDS) if (before[name] && !form.elements[name].value) form.elements[name].value = before[name];
+  if (before.type) form.elements.type.value = before.type;
   if (before.publish) form.elements.publish.value = before.publish;
   at("more").open = Boolean(form.elements.component.value);
+  at("rules").open = RULES.some((name) => form.elements[name].value);
   for (const record of kept.all()) add(record);
   for (const row of [...rows.values()]) {
     const { state, id, sha256 } = row.upload;

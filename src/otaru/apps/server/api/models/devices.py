@@ -23,6 +23,7 @@ from otaru.domain.device import (
     MAX_ATTRIBUTES,
     MAX_COMPONENTS,
     MAX_TAGS,
+    Installed,
     Lifecycle,
     LifecycleEvent,
     Source,
@@ -164,6 +165,7 @@ class InstalledOut(Out):
     source: Source
     confirmed: bool
     at: datetime
+    security_counter: Annotated[int, Field(description="Releases with a lower one are not offered to it any more.")]
 
 
 class AutoConfirmOut(Out):
@@ -263,13 +265,24 @@ def _device(shown: Shown) -> dict[str, Any]:
         "state": str(shown.state or "idle"),
         "tags": sorted(device.tags),
         "attributes": device.attributes,
-        "installed": sorted(device.installed, key=_component),
+        "installed": [_runs(one) for one in sorted(device.installed, key=_component)],
         "last_contact": device.last_contact,
         "address": device.address,
         "auto_confirm": device.auto_confirm,
         "created_at": device.created_at,
         "updated_at": device.updated_at,
         "edition": device.edition,
+    }
+
+
+def _runs(installed: Installed) -> dict[str, Any]:
+    return {
+        "component": installed.component,
+        "version": installed.version,
+        "source": installed.source,
+        "confirmed": installed.confirmed,
+        "at": installed.at,
+        "security_counter": installed.counter,
     }
 
 

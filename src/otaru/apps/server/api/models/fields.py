@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from otaru.domain import ids, release
+from otaru.domain import ids, release, terms
 from otaru.domain.device import hardware
 from otaru.domain.release import release_name
 from otaru.domain.rollout import share
@@ -89,6 +89,15 @@ ReleaseText = Annotated[
         examples=["app:1.1.0"],
     ),
     by(release_name),
+]
+RequirementText = Annotated[
+    str,
+    Field(
+        max_length=300,
+        pattern=r"^ *[A-Za-z0-9][A-Za-z0-9._-]{0,127} *(>=|<=|==|!=|>|<) *[A-Za-z0-9][A-Za-z0-9._+~:-]{0,127} *$",
+        examples=["bootloader>=2.1"],
+    ),
+    by(terms.requirement),
 ]
 Name = Annotated[
     str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["lab"]), by(ids.name)

@@ -1,6 +1,6 @@
 """Products, releases, artifacts and uploads, as the API shows and takes them."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -14,13 +14,17 @@ from otaru.apps.server.api.models.fields import (
     Name,
     Out,
     ProductText,
+    RequirementText,
     VersionText,
 )
 from otaru.apps.server.api.models.keys import MissingOut
 from otaru.domain.device import hardware
 from otaru.domain.ids import ProductName, Sha256, Version
 from otaru.domain.release import MAX_ARTIFACTS, MAX_NOTES, Artifact, Release, ReleaseState
+from otaru.domain.terms import DEFAULT_CHANNEL, MAX_COUNTER, MAX_REQUIREMENTS, Terms, UpdateType, requirement
+from otaru.domain.versions import VersionOrder
 from otaru.services.control.artifacts import Stored, Upload
+from otaru.services.control.products import Product
 from otaru.services.control.releases import NewRelease, Part, allowed
 from otaru.trust.tuf.repository import Missing
 
@@ -30,6 +34,10 @@ _EXAMPLE: dict[str, Any] = {
     "version": "1.1.0",
     "artifacts": [{"sha256": _SHA256, "filename": "app-1.1.0.swu", "hardware": ["rpi4"]}],
     "notes": "Fixes the clock.",
+    "type": "security",
+    "requires": ["bootloader>=2.1"],
+    "floor": "1.0.0",
+    "support_until": "2031-12-31",
 }
 
 
@@ -54,6 +62,22 @@ class ReleaseIn(Body):
     artifacts: Annotated[list[PartIn], Field(min_length=1, max_length=MAX_ARTIFACTS)]
     notes: Annotated[str, Field(max_length=MAX_NOTES, pattern=LINES)] = ""
     publish: Annotated[bool, Field(description="Whether it is published at once; otherwise it is a draft.")] = True
+    type: UpdateType = UpdateType.SOFTWARE
+    channel: Name = DEFAULT_CHANNEL
+    support_until: Annotated[date | None, Field(description="The last day of its support.")] = None
+    requires: Annotated[
+        list[RequirementText],
+        Field(
+            max_length=MAX_REQUIREMENTS, description="What has to run in components of a device before it is offered."
+        ),
+    ] = Field(default=[])
+    floor: Annotated[
+        VersionText | None, Field(description="The oldest version from which a device may come to this one.")
+    ] = None
+    security_floor: Annotated[
+        int | None,
+        Field(ge=1, le=MAX_COUNTER, description="The counter that it burns: nothing lower is offered afterwards."),
+    ] = None
 
     def parsed(self) -> NewRelease:
         """As the service takes it."""
@@ -61,7 +85,15 @@ class ReleaseIn(Body):
             Part(Sha256(p.sha256), p.filename, p.component or self.product, [hardware(h) for h in p.hardware])
             for p in self.artifacts
         ]
-        return NewRelease(ProductName(self.product), Version(self.version), parts, self.notes, self.publish)
+        terms = Terms(
+            self.type,
+            self.channel,
+            self.support_until,
+            tuple(map(requirement, self.requires)),
+            None if self.floor is None else Version(self.floor),
+            self.security_floor,
+        )
+        return NewRelease(ProductName(self.product), Version(self.version), parts, self.notes, self.publish, terms)
 
 
 class PartOut(Out):
@@ -101,6 +133,13 @@ class ReleaseOut(Out):
     published_at: datetime | None
     edition: int
     allowed: Annotated[list[str], Field(description="The orders that may be given now.")]
+    type: UpdateType
+    channel: str
+    support_until: date | None
+    requires: list[str]
+    floor: str | None
+    security_floor: Annotated[int | None, Field(description="The counter that it burns.")]
+    security_counter: Annotated[int, Field(description="What it burns, else what it inherits from those before it.")]
     artifacts: list[PartOut]
 
     @classmethod
@@ -115,6 +154,13 @@ class ReleaseOut(Out):
             published_at=release.published_at,
             edition=release.edition,
             allowed=allowed(release),
+            type=release.terms.type,
+            channel=release.terms.channel,
+            support_until=release.terms.support_until,
+            requires=[str(wanted) for wanted in release.terms.requires],
+            floor=release.terms.floor,
+            security_floor=release.terms.security_floor,
+            security_counter=release.counter,
             artifacts=[PartOut.of(artifact) for artifact in release.artifacts],
         )
 
@@ -137,8 +183,27 @@ class ProductOut(Out):
     """A named line of releases."""
 
     name: str
+    order: Annotated[VersionOrder, Field(description="How its versions follow each other.")]
     created_at: datetime
     releases: int
+
+    @classmethod
+    def of(cls, product: Product) -> "ProductOut":
+        """As it is."""
+        return cls.model_validate(product, from_attributes=True)
+
+
+class ProductChange(Body):
+    """What to change of a product."""
+
+    order: VersionOrder
+
+
+class ProductOrdered(Out):
+    """A product and its order."""
+
+    name: str
+    order: VersionOrder
 
 
 class ArtifactOut(Out):

@@ -280,12 +280,15 @@ class PreviewOut(Out):
     members: int
     left_out: Annotated[dict[str, int], Field(description="How many are left out, by reason.")]
     waves: list[PlannedWave]
+    warnings: Annotated[list[str], Field(description="What speaks against the release, though nothing forbids it.")]
 
     @classmethod
     def of(cls, preview: Preview) -> "PreviewOut":
         """As it was found."""
         waves = [PlannedWave(start=wave.start, height=wave.height) for wave in preview.waves]
-        return cls(members=preview.members, left_out=dict(preview.left_out), waves=waves)
+        return cls(
+            members=preview.members, left_out=dict(preview.left_out), waves=waves, warnings=list(preview.warnings)
+        )
 
 
 class DeploymentOut(Out):

@@ -16,8 +16,6 @@ from otaru.apps.server.api.models.devices import (
     DeviceIn,
     DevicePage,
     DeviceShown,
-    FieldOut,
-    FieldsOut,
     LifecycleIn,
     ReportOut,
     TokenIn,
@@ -32,7 +30,7 @@ from otaru.domain import ids
 from otaru.domain.device import Device
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId
 from otaru.ports.store import Tx
-from otaru.services.control import completion, devices, survey
+from otaru.services.control import devices, survey
 from otaru.services.control.devices import Added, Batch
 from otaru.services.control.world import World
 
@@ -80,16 +78,6 @@ async def list_devices(
     found = await survey.devices(call.world, call.tenant, q, first, wanted.limit + 1, count=count)
     shown, following = wanted.cut(found.devices, lambda shown: (shown.device.id,))
     return Response(page_of_devices(shown, following, found.total), media_type=JSON)
-
-
-@router.get("/fields", response_model=FieldsOut, responses=errors())
-async def list_device_fields(
-    call: Reading,
-    values: Annotated[int, Query(ge=1, le=completion.MAX_VALUES, description="At most so many values of each.")] = 20,
-) -> Response:
-    """List what a target can ask for: the fields, their operators, and the values that the fleet has."""
-    known = await completion.fields(call.world, call.tenant, values)
-    return answered(FieldsOut(items=[FieldOut.of(one) for one in known]))
 
 
 @router.get("/{device}", response_model=DeviceShown, responses=errors(404))

@@ -6,9 +6,10 @@ from fastapi import Query, Response
 
 from otaru.apps.server.api.call import Reading, answered
 from otaru.apps.server.api.errors import errors
+from otaru.apps.server.api.models.devices import FieldOut, FieldsOut
 from otaru.apps.server.api.models.fleet import FleetOut, HistoryOut
 from otaru.apps.server.api.noun import noun
-from otaru.services.control import fleet
+from otaru.services.control import completion, fleet
 
 router = noun("/fleet", tag="fleet")
 
@@ -26,3 +27,13 @@ async def list_fleet_versions(
 ) -> Response:
     """Show how many devices ran each version, and when."""
     return answered(HistoryOut.of(await fleet.versions(call.world, call.tenant, days)))
+
+
+@router.get("/fields", response_model=FieldsOut, responses=errors())
+async def list_device_fields(
+    call: Reading,
+    values: Annotated[int, Query(ge=1, le=completion.MAX_VALUES, description="At most so many values of each.")] = 20,
+) -> Response:
+    """List what a target can ask for: the fields, their operators, and the values that the fleet has."""
+    known = await completion.fields(call.world, call.tenant, values)
+    return answered(FieldsOut(items=[FieldOut.of(one) for one in known]))

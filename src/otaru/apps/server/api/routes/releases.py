@@ -7,15 +7,23 @@ from fastapi import Path, Query, Response
 
 from otaru.apps.server.api.call import Call, Edition, Once, Reading, ReleaseWork, answered
 from otaru.apps.server.api.errors import errors
-from otaru.apps.server.api.models.fields import ProductText, VersionText
-from otaru.apps.server.api.models.releases import ProductOut, ReleaseDetail, ReleaseIn, ReleaseOut
+from otaru.apps.server.api.models.fields import Name, ProductText, VersionText
+from otaru.apps.server.api.models.releases import (
+    ProductChange,
+    ProductOrdered,
+    ProductOut,
+    ReleaseDetail,
+    ReleaseIn,
+    ReleaseOut,
+)
 from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
 from otaru.domain import ids
 from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import Release, ReleaseEvent
+from otaru.domain.terms import UpdateType
 from otaru.ports.store import Tx
-from otaru.services.control import releases
+from otaru.services.control import products, releases
 from otaru.services.control.world import World
 
 router = noun(tag="releases")
@@ -35,11 +43,16 @@ def _shown(call: Call) -> Callable[[Tx, Release], ReleaseDetail]:
 async def list_products(call: Reading, wanted: Wanted) -> Items[ProductOut]:
     """List products by name."""
     after = wanted.after(text(ids.product_name))
-    found = await releases.products(call.world, call.tenant, after[0] if after else None, wanted.limit + 1)
-    items, following = wanted.page(
-        found, lambda p: ProductOut(name=p[0], created_at=p[1], releases=p[2]), lambda p: (p[0],)
-    )
+    found = await products.page(call.world, call.tenant, after[0] if after else None, wanted.limit + 1)
+    items, following = wanted.page(found, ProductOut.of, lambda product: (product.name,))
     return Items(items=items, next=following)
+
+
+@router.patch("/products/{product}", responses=errors(404, 507))
+async def change_product(call: ReleaseWork, product: Product, body: ProductChange) -> ProductOrdered:
+    """Set the order of a product's versions. All of them have to be of its form."""
+    order = await products.set_order(call.world, call.tenant, call.actor, ProductName(product), body.order)
+    return ProductOrdered(name=product, order=order)
 
 
 @router.post("/releases", status_code=201, response_model=ReleaseDetail, responses=errors(404, 409, 413, 507))
@@ -57,11 +70,17 @@ async def list_releases(
     call: Reading,
     wanted: Wanted,
     product: Annotated[ProductText | None, Query(description="Only this product's.")] = None,
+    channel: Annotated[Name | None, Query(description="Only those in this channel.")] = None,
+    type_: Annotated[UpdateType | None, Query(alias="type", description="Only those of this type.")] = None,
+    newest: Annotated[bool, Query(description="Newest version first, in the order of each product.")] = False,
 ) -> Items[ReleaseOut]:
-    """List releases by product and version."""
+    """List releases by product and the text of their versions, or with `newest`, `channel` or `type` newest first."""
     after = wanted.after(text(ids.product_name), text(ids.version))
     name = None if product is None else ProductName(product)
-    found = await releases.page(call.world, call.tenant, name, after, wanted.limit + 1)
+    if newest or channel is not None or type_ is not None:
+        found = await releases.ranked(call.world, call.tenant, name, after, wanted.limit + 1, channel, type_)
+    else:
+        found = await releases.page(call.world, call.tenant, name, after, wanted.limit + 1)
     items, following = wanted.page(found, ReleaseOut.of, lambda release: (release.product, release.version))
     return Items(items=items, next=following)
 
