@@ -137,3 +137,69 @@ class DataFolderError(OtaruError):
     """The data folder cannot be used: not writable, locked by another process, or of another version."""
 
     code = "data_folder"
+
+
+class MetadataError(OtaruError):
+    """TUF metadata that is refused; each reason is a class of its own. Nothing of it was kept."""
+
+    code = "metadata_refused"
+
+
+class MetadataFormError(MetadataError):
+    """It is not TUF metadata, or not of the form that we make: a key under a wrong id, a role that lacks keys."""
+
+    code = "metadata_form"
+
+
+class MetadataSizeError(MetadataError):
+    """It is longer than clients read; `limit` says how long it may be."""
+
+    code = "metadata_too_large"
+
+
+class MetadataUnsignedError(MetadataError):
+    """It has no signature at all."""
+
+    code = "metadata_unsigned"
+
+
+class MetadataSignatureError(MetadataError):
+    """None of its signatures is one of a key of its role."""
+
+    code = "metadata_signature"
+
+
+class MetadataThresholdError(MetadataError):
+    """Fewer keys of its role have signed than have to; `signed` and `threshold` say how many."""
+
+    code = "metadata_threshold"
+
+
+class MetadataExpiredError(MetadataError):
+    """It had expired before it arrived."""
+
+    code = "metadata_expired"
+
+
+class MetadataVersionError(MetadataError):
+    """Its version is not the one that follows; `known` is the newest that we have."""
+
+    code = "metadata_version"
+
+
+class MetadataContentError(MetadataError):
+    """It is signed well and says what is not so: files that no release has, roles that nobody delegates."""
+
+    code = "metadata_content"
+
+
+class RoleNameError(InvalidInputError):
+    """It is not the name of a role."""
+
+    code = "role_name"
+
+
+class SignatureMissingError(InvalidStateError):
+    """It needs signatures of keys that the server does not hold; `missing` says of which."""
+
+    code = "signature_missing"

@@ -49,7 +49,8 @@ def colours(png: bytes) -> int:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_pages_that_the_docs_show(sit: Sit, stage: Stage, folder: Path, scheme: str) -> None:
+def test_the_pages_that_the_docs_show(sit: Sit, stage: Stage, folder: Path, tmp_path: Path, scheme: str) -> None:
+    folder = folder if scheme == "light" else tmp_path  # the docs are light
     me = sit(server=stage.server, size=SIZE, color_scheme=scheme)
     names = {
         "overview": "/",

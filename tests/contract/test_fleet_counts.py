@@ -48,6 +48,7 @@ EXPECTED = Counts(
     lifecycles={Lifecycle.ACTIVE: 2, Lifecycle.PENDING: 1, Lifecycle.DECOMMISSIONED: 1},
     versions={("app", Version("1.0")): 2, ("os", Version("7")): 2},
     failed=1,
+    aside=0,
     heard=2,
     silent=1,
 )

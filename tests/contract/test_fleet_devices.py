@@ -95,7 +95,7 @@ def test_install_sets_the_version_of_a_component(shelf: Shelf) -> None:
     dev = shelf.devices.get(HERE, DEV)
     assert dev is not None
     assert dev.installed == (new, *FULL.installed[1:])
-    assert [d.installed for d in shelf.devices.page(HERE, parse("id==dev-2"), None, 9)] == [(new,)]
+    assert [d.installed for d in shelf.devices.page(HERE, parse("id==dev-2", NOW), None, 9)] == [(new,)]
 
 
 def test_a_contact_is_never_older_than_the_known_one(shelf: Shelf) -> None:
@@ -143,7 +143,7 @@ def test_pages_are_complete_and_without_duplicates(shelf: Shelf) -> None:
         ("hardware==rpi4;tag==even", devices[::2]),
         ("tag==none", []),
     ):
-        query = parse(text) if text else None
+        query = parse(text, NOW) if text else None
         pages = _pages(shelf, query, 7)
         assert [d for page in pages for d in page] == wanted, text
         assert all(len(page) == 7 for page in pages[:-1])
@@ -264,9 +264,9 @@ def test_a_tenant_sees_and_changes_its_own_devices_only(shelf: Shelf) -> None:
     assert shelf.devices.get(THERE, DeviceId("only-here")) is None
     assert shelf.devices.entry(THERE, DeviceId("only-here")) is None
     for text in ("tag==lab", "id==*", "attr.region==eu-1", "attr.region==eu*", "hardware==rpi4", "tag==l*,tag==b*"):
-        found = shelf.devices.page(THERE, parse(text), None, 10)
+        found = shelf.devices.page(THERE, parse(text, NOW), None, 10)
         assert all(d.tags == {"changed"} for d in found), text
-        assert shelf.devices.count(THERE, parse(text)) == len(found), text
+        assert shelf.devices.count(THERE, parse(text, NOW)) == len(found), text
     with pytest.raises(NotFoundError):
         shelf.devices.save(THERE, a_device("only-here"))
 
@@ -294,3 +294,16 @@ def test_the_words_of_a_fleet_are_each_told_once(shelf: Shelf) -> None:
     assert shelf.devices.words(HERE, Field.HARDWARE, 2) == ["Z", "a"]
     assert shelf.devices.words(HERE, Field.TAG, 5) == ["t0", "t1", "x"]
     assert shelf.devices.words(THERE, Field.TAG, 1) == ["y"]
+    assert shelf.devices.words(HERE, Field.REVISION, 5) == ["1", "2"]
+
+
+def test_the_names_of_a_fleet_and_their_words(shelf: Shelf) -> None:
+    assert shelf.devices.words(HERE, Field.ATTRIBUTE, 5) == []
+    fleet = [a_device(f"d-{n}", attributes={"b": str(n % 3), "a": "x"}, runs={"app": f"1.{n % 2}"}) for n in range(6)]
+    shelf.devices.add(HERE, [(device, b"") for device in fleet])
+    shelf.devices.add(THERE, [(a_device("d-1", attributes={"c": "y"}, runs={"os": "9"}), b"")])
+    assert shelf.devices.words(HERE, Field.ATTRIBUTE, 5) == ["a", "b"]
+    assert shelf.devices.words(HERE, Field.ATTRIBUTE, 2, "b") == ["0", "1"]
+    assert shelf.devices.words(HERE, Field.ATTRIBUTE, 5, "c") == []
+    assert shelf.devices.words(HERE, Field.INSTALLED, 5) == ["app"]
+    assert shelf.devices.words(HERE, Field.INSTALLED, 5, "app") == ["1.0", "1.1"]

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import event, text
 
 from otaru.adapters.sql.engine import open_writer
 from otaru.adapters.sql.migrate import upgrade
+from otaru.adapters.sql.session import Session
 from otaru.domain.deployment import Event, Report, State
 from otaru.domain.device import Installed, Source
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
@@ -23,7 +24,7 @@ REPORT = Report(DEV, ActionId(1), NOW, Event.DOWNLOAD, "proceeding", "none", (),
 
 @pytest.fixture
 def shelf(sqlite_databases: SqliteDatabases) -> Iterator[Shelf]:
-    with open_shelf(sqlite_databases.fresh()) as shelf:
+    with open_shelf(sqlite_databases.fresh(), Watched) as shelf:
         release = shelf.stock(HERE, [a_device("dev-1", tags=("lab",)), a_device("dev-2")])
         shelf.launch(HERE, a_rollout(), release)
         shelf.launch(HERE, a_rollout(2), release)
@@ -31,22 +32,52 @@ def shelf(sqlite_databases: SqliteDatabases) -> Iterator[Shelf]:
         yield shelf
 
 
-@contextmanager
-def plans_of(connection: Connection) -> Iterator[list[str]]:
-    """The plan of each statement that runs meanwhile, in SQLite's words."""
-    plans: list[str] = []
+class Watched(Session):
+    """Notes the plan of each statement, in SQLite's words."""
 
-    def look(_: Any, __: Any, statement: str, *___: Any) -> None:
-        driver = connection.connection.driver_connection
+    plans: ClassVar[list[str]] = []
+
+    def cursor(self) -> Any:
+        return Cursor(super().cursor(), self.note)
+
+    def note(self, statement: str) -> None:
+        driver = self.connection.connection.driver_connection
         assert driver is not None
         explained = driver.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * statement.count("?"))
-        plans.append(f"{statement}\n" + "\n".join(row[3] for row in explained))
+        self.plans.append(f"{statement}\n" + "\n".join(row[3] for row in explained))
 
-    event.listen(connection.engine, "before_cursor_execute", look)
+
+@dataclass
+class Cursor:
+    """The driver's, watched."""
+
+    cursor: Any
+    note: Callable[[str], None]
+
+    def execute(self, statement: str, params: Any) -> Any:
+        self.note(statement)
+        return self.cursor.execute(statement, params)
+
+    def executemany(self, statement: str, params: Any) -> Any:
+        self.note(statement)
+        return self.cursor.executemany(statement, params)
+
+
+@contextmanager
+def plans_of(session: Session) -> Iterator[list[str]]:
+    """The plan of each statement that runs meanwhile, whether by SQLAlchemy or past it."""
+    assert isinstance(session, Watched)
+    engine = session.connection.engine
+
+    def look(_: Any, __: Any, statement: str, *___: Any) -> None:
+        session.note(statement)
+
+    session.plans.clear()
+    event.listen(engine, "before_cursor_execute", look)
     try:
-        yield plans
+        yield session.plans
     finally:
-        event.remove(connection.engine, "before_cursor_execute", look)
+        event.remove(engine, "before_cursor_execute", look)
 
 
 def wide_steps(plan: str) -> list[str]:
@@ -59,9 +90,13 @@ def wide_steps(plan: str) -> list[str]:
         "SCAN asked",
         "SCAN CONSTANT ROW",
         "sqlite_autoindex_tenant_1",
+        "SEARCH rollout USING COVERING INDEX sqlite_autoindex_rollout_1 (tenant=?)",  # they are few
     )
     return [
-        s for s in steps if not any(h in s for h in harmless) and (s.startswith("SCAN") or s.endswith("(tenant=?)"))
+        s
+        for s in steps
+        if not any(h in s for h in harmless)
+        and (s.startswith("SCAN") or s.endswith("(tenant=?)") or "ANY(tenant)" in s)
     ]
 
 
@@ -79,13 +114,36 @@ def installed(shelf: Shelf) -> None:
         installed,
         lambda s: s.devices.contacts([(HERE, DEV, NOW, "a")]),
         lambda s: s.devices.page(HERE, None, None, 9),
-        lambda s: s.devices.page(HERE, parse("id==dev-*"), None, 9),
-        lambda s: s.devices.page(HERE, parse("tag==lab"), None, 9),
-        lambda s: s.devices.page(HERE, parse("tag==l*"), None, 9),
-        lambda s: s.devices.page(HERE, parse("attr.a==b;tag==l*"), None, 9),
-        lambda s: s.devices.page(HERE, parse("hardware==rpi4"), None, 9),
-        lambda s: s.devices.page(HERE, parse("tag==lab,attr.a==b*,id==dev-1"), None, 9),
-        lambda s: s.devices.count(HERE, parse("tag==lab;attr.a==b*")),
+        lambda s: s.devices.page(HERE, parse("id==dev-*", NOW), None, 9),
+        lambda s: s.devices.page(HERE, parse("tag==lab", NOW), None, 9),
+        lambda s: s.devices.page(HERE, parse("tag==l*", NOW), None, 9),
+        lambda s: s.devices.page(HERE, parse("attr.a==b;tag==l*", NOW), None, 9),
+        lambda s: s.devices.page(HERE, parse("hardware==rpi4", NOW), None, 9),
+        lambda s: s.devices.page(HERE, parse("tag==lab,attr.a==b*,id==dev-1", NOW), None, 9),
+        *(
+            lambda s, text=text: s.devices.page(HERE, parse(text, NOW), DEV, 9)
+            for text in (
+                "state==failed",
+                "state==silent",
+                "state==waiting",
+                "state==under_way",
+                "state==rejected",
+                "state=in=(failed,waiting)",
+                "lifecycle==pending",
+                "lifecycle=in=(pending,quarantined)",
+                "revision==C",
+                "revision==C*",
+                "last_contact=lt=-P7D",
+                "last_contact<-P7D;lifecycle!=decommissioned",
+                "created>-P1D",
+                "installed.app=in=(1,2)",
+                "tag==lab;attr.a!=b;not(state==failed)",
+            )
+        ),
+        lambda s: s.devices.count(HERE, parse("tag==lab;attr.a==b*", NOW)),
+        lambda s: s.devices.count(HERE, parse("state==waiting", NOW)),
+        lambda s: s.devices.count(HERE, parse("state==succeeded;tag==lab", NOW)),
+        lambda s: s.devices.count(HERE, parse("last_contact<-P7D;lifecycle==active", NOW)),
         lambda s: s.releases.get(HERE, "app", "1.1.0"),
         lambda s: s.releases.add(HERE, a_release("3")),
         lambda s: s.rollouts.plan(HERE, ONE),
@@ -109,7 +167,7 @@ def installed(shelf: Shelf) -> None:
     ],
 )
 def test_no_statement_reads_all_of_a_tenant(shelf: Shelf, act: Callable[[Shelf], object]) -> None:
-    with plans_of(shelf.session.connection) as plans:
+    with plans_of(shelf.session) as plans:
         act(shelf)
     assert plans
     assert not [plan for plan in plans if wide_steps(plan)]
@@ -118,7 +176,7 @@ def test_no_statement_reads_all_of_a_tenant(shelf: Shelf, act: Callable[[Shelf],
 @pytest.mark.parametrize("states", [{State.FAILED}, {State.FAILED, State.SILENT}])
 def test_a_few_members_are_moved_without_looking_at_all(shelf: Shelf, states: set[State]) -> None:
     shelf.move(HERE, 1, "dev-1", State.FAILED, "words")
-    with plans_of(shelf.session.connection) as plans:
+    with plans_of(shelf.session) as plans:
         shelf.rollouts.retry(HERE, ONE, states, NOW)
     of_members = [plan for plan in plans if "deployment" in plan and "INSERT INTO deployment_count" not in plan]
     assert len(of_members) == 3
@@ -126,7 +184,7 @@ def test_a_few_members_are_moved_without_looking_at_all(shelf: Shelf, states: se
 
 
 def test_an_entry_is_three_statements(shelf: Shelf) -> None:
-    with plans_of(shelf.session.connection) as plans:
+    with plans_of(shelf.session) as plans:
         shelf.devices.entry(HERE, DEV)
     assert len(plans) == 3
     assert "uq_deployment_open" in plans[2]
@@ -137,7 +195,7 @@ def test_a_page_is_as_many_statements_for_many_devices_as_for_one(shelf: Shelf) 
     shelf.devices.add(HERE, [(replace(a_device(f"more-{n}", tags=("t",))), b"") for n in range(50)])
     counted = []
     for limit in (1, 50):
-        with plans_of(shelf.session.connection) as plans:
+        with plans_of(shelf.session) as plans:
             assert len(shelf.devices.page(HERE, None, None, limit)) == limit
         counted.append(len(plans))
     assert counted[0] == counted[1] <= 5
@@ -154,3 +212,32 @@ def test_what_the_planner_is_told_comes_back_after_it_was_lost(sqlite_databases:
         assert connection.execute(text("SELECT tbl, idx, stat FROM sqlite_stat1 ORDER BY 1, 2")).all() == before
     engine.dispose()
     assert ("deployment", "deployment", "10000000 10000000 100000 1 1") in map(tuple, before)
+
+
+@pytest.mark.parametrize(
+    ("text", "index"),
+    [
+        ("state==failed", "SEARCH device_failed USING PRIMARY KEY (tenant=? AND device>?)"),
+        (
+            "state==waiting",
+            "SEARCH deployment USING COVERING INDEX ix_deployment_state (tenant=? AND rollout=? AND state=?",
+        ),
+        ("lifecycle==pending", "ix_device_lifecycle (tenant=? AND lifecycle=? AND device>?)"),
+        ("revision==C", "ix_device_revision (tenant=? AND hardware_revision=? AND device>?)"),
+        ("last_contact=lt=-P7D", "ix_device_contact_hour (tenant=? AND hour<?)"),
+        ("created>-P1D", "ix_device_created (tenant=? AND created_at>?)"),
+        ("attr.a=in=(x,y)", "ix_device_attribute_value (tenant=? AND name=? AND value=? AND device>?)"),
+        ("installed.app==1", "ix_device_component_version (tenant=? AND component=? AND version=? AND device>?)"),
+    ],
+)
+def test_a_field_is_found_by_its_index(shelf: Shelf, text: str, index: str) -> None:
+    with plans_of(shelf.session) as plans:
+        shelf.devices.page(HERE, parse(text, NOW), DEV, 9)
+    assert any(index in plan for plan in plans if "LIMIT" in plan), plans
+
+
+def test_contacts_are_looked_up_one_by_one(shelf: Shelf) -> None:
+    with plans_of(shelf.session) as plans:
+        shelf.devices.contacts([(HERE, DEV, NOW, "a")])
+    (hour,) = [plan for plan in plans if "UPDATE device_contact" in plan]
+    assert "SEARCH device_contact USING PRIMARY KEY (tenant=? AND device=?)" in hour

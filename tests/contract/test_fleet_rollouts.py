@@ -176,13 +176,13 @@ def test_candidates_are_counted_as_enlist_takes_them(shelf: Shelf) -> None:
         a_device("zz-not-asked"),
     ]
     release = shelf.stock(HERE, devices, a_release(hardware=(RPI, Hardware("cm", "2"))))
-    query = parse("id==good*,id==exact,id==older,id==pending,id==quarantined,id==misfit,id==bare,id==there")
+    query = parse("id==good*,id==exact,id==older,id==pending,id==quarantined,id==misfit,id==bare,id==there", NOW)
     members, left_out = shelf.rollouts.candidates(HERE, query, release)
     assert (members, left_out) == (4, {"inactive": 2, "misfit": 2, "installed": 1})
     assert list(left_out) == ["inactive", "misfit", "installed"]
     assert shelf.rollouts.enlist(HERE, a_rollout(), query, release) == 4
     assert set(ranks(shelf)) == {"good", "good-too", "exact", "older"}
-    assert shelf.rollouts.candidates(HERE, parse("id==nobody"), release) == (
+    assert shelf.rollouts.candidates(HERE, parse("id==nobody", NOW), release) == (
         0,
         {"inactive": 0, "misfit": 0, "installed": 0},
     )
@@ -371,8 +371,8 @@ def test_a_tenant_moves_its_own_rollouts_only(shelf: Shelf) -> None:
     assert shelf.rollouts.page(nobody, (), None, 10) == []
     assert shelf.rollouts.next_id(nobody) == 1
     assert shelf.rollouts.tallies(nobody, ONE) == shelf.rollouts.recounted(nobody, ONE) == {}
-    assert shelf.rollouts.candidates(nobody, parse("id==*"), release)[0] == 0
-    assert shelf.rollouts.enlist(nobody, a_rollout(), parse("id==*,tag==*,hardware==rpi4"), release) == 0
+    assert shelf.rollouts.candidates(nobody, parse("id==*", NOW), release)[0] == 0
+    assert shelf.rollouts.enlist(nobody, a_rollout(), parse("id==*,tag==*,hardware==rpi4", NOW), release) == 0
     assert shelf.rollouts.move_all(nobody, ONE, tuple(State), State.SKIPPED, "x", NOW) == 0
     assert shelf.rollouts.retry(nobody, ONE, tuple(State), NOW) == {}
     with pytest.raises(NotFoundError):
@@ -384,5 +384,5 @@ def test_a_tenant_moves_its_own_rollouts_only(shelf: Shelf) -> None:
 )
 def test_counters_hold_before_waves_are_given(shelf: Shelf, policy: Policy) -> None:
     release = shelf.stock(HERE, FLEET)
-    assert shelf.rollouts.enlist(HERE, a_rollout(policy=policy), parse("id==*"), release) == 20
+    assert shelf.rollouts.enlist(HERE, a_rollout(policy=policy), parse("id==*", NOW), release) == 20
     assert sum(tally.members for tally in true_counters(shelf).values()) == 20

@@ -26,6 +26,15 @@ def test_reading_a_device_for_a_poll_looks_at_no_other_device(name: str, tmp_pat
     assert all("device=?" in step for step in looks if not step.startswith("SEARCH r "))
 
 
+def test_counting_who_stands_aside_looks_at_those_who_are_not_active(tmp_path: Path) -> None:
+    with sqlite3.connect(SqliteDatabases(tmp_path).fresh().removeprefix("sqlite:///")) as connection:
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {fleet._ASIDE}", ("x",))
+        looks = [str(row[3]) for row in rows if str(row[3]).startswith(("SEARCH", "SCAN"))]
+    connection.close()
+    assert "ix_device_lifecycle (tenant=? AND lifecycle=?)" in looks[0]
+    assert all("device=?" in look for look in looks[1:])
+
+
 @pytest.mark.parametrize("name", ["_LIFECYCLES", "_VERSIONS", "_MOVES", "_FAILED", "_HEARD", "_MEMBERS"])
 def test_counting_the_fleet_looks_at_no_device(name: str, tmp_path: Path) -> None:
     statement: str = getattr(fleet, name)

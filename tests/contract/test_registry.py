@@ -308,7 +308,7 @@ def add_rollout(tx: Tx, params: Sequence[Rollout]) -> list[int]:
         tx.blobs.add(ACME, RELEASE.artifacts[0].blob, NOW)
         tx.releases.add(ACME, RELEASE)
         tx.rollouts.add(ACME, rollout)
-        sizes.append(tx.rollouts.enlist(ACME, rollout, parse(rollout.target), RELEASE))
+        sizes.append(tx.rollouts.enlist(ACME, rollout, parse(rollout.target, NOW), RELEASE))
         tx.rollouts.assign_waves(ACME, rollout.id, rollout.waves)
         tx.events.add([happening(str(rollout.id), Kind.ROLLOUT_CREATED)])
     return sizes
@@ -354,6 +354,7 @@ async def test_members_follow_their_rollout(worker: Worker, other: Worker, by: s
     assert plan is not None
     assert plan.rollout.state is RolloutState.PLANNED
     assert await worker.registry.plan(ACME, ROLLOUT.id) is plan
+    assert worker.registry.known_plan(ACME, ROLLOUT.id) is plan
 
     await writer.store.write(save_rollout, RUNNING)
     assert await memberships() == [1] * 5
@@ -364,6 +365,7 @@ async def test_members_follow_their_rollout(worker: Worker, other: Worker, by: s
     await writer.store.write(skip_members, RUNNING)
     assert await memberships() == [0] * 5
     assert await worker.registry.plan(RIVAL, ROLLOUT.id) is None
+    assert worker.registry.known_plan(RIVAL, ROLLOUT.id) is None
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,9 @@ BODIES: dict[str, Any] = {
     "/api/v1/devices/{device}/lifecycle": {"event": "decommission"},
     "/api/v1/tenant": {"settings": {}},
     "/api/v1/uploads": {"filename": "a"},
+    "/api/v1/keys/changes": {"change": {"order": "replace", "key": "0" * 64}},
+    "/api/v1/keys/requests": {"role": "root"},
+    "/api/v1/keys/metadata": {"metadata": {"root": {}}},
 }
 NOWHERE = {
     "token": "0123",

@@ -184,3 +184,9 @@ def test_numbers_of_pages_are_bounded(api: httpx.Client) -> None:
     for limit in ("0", "1001", "-1", "many"):
         told = problem(api.get("/devices", params={"limit": limit}), 400, "invalid_input")
         assert told["errors"][0]["field"] == "limit"
+
+
+def test_a_number_that_no_rollout_can_have(api: httpx.Client) -> None:
+    for way in ("", "/deployments"):
+        problem(api.get(f"/rollouts/{'9' * 5000}{way}"), 404, "not_found")
+    problem(api.post(f"/rollouts/{'9' * 5000}/start", json={}), 404, "not_found")

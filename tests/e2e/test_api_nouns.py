@@ -96,6 +96,33 @@ class TestDevices:
         assert served.device(new, answer["added"][0]["token"]).get().status_code == 200
         assert api.get(f"/devices/{new}").json()["installed"][0]["version"] == "1.0"
 
+    def test_what_can_be_asked_for_is_told(self, api: httpx.Client) -> None:
+        added(api, hardware="asked:z9", attributes={"asked.for": "it"})
+        fields = {field["field"]: field for field in api.get("/devices/fields", params={"values": 100}).json()["items"]}
+        assert fields["attr.asked.for"] == {
+            "field": "attr.asked.for",
+            "kind": "text",
+            "operators": ["==", "!=", "=in=", "=out=", "=null="],
+            "values": ["it"],
+            "complete": True,
+            "help": fields["attr.asked.for"]["help"],
+        }
+        assert "z9" in fields["revision"]["values"]
+        assert fields["last_contact"]["operators"] == ["=lt=", "=le=", "=gt=", "=ge=", "=null="]
+        assert api.get("/devices/fields", params={"values": 0}).status_code == 400
+
+    def test_devices_are_found_by_where_they_stand(self, api: httpx.Client) -> None:
+        device = added(api)
+        for query, found in (
+            (f"id=={device} and state==idle", [device]),
+            (f"id=={device};last_contact=null=true;created=gt=-PT1H", [device]),
+            (f"id=={device};not(lifecycle==active)", []),
+        ):
+            assert [d["id"] for d in api.get("/devices", params={"q": query}).json()["items"]] == found
+        wrong = api.get("/devices", params={"q": "tag==a;state==odd"})
+        assert wrong.status_code in {400, 422}
+        assert wrong.json()["column"] == 15
+
     def test_a_change_leaves_the_rest_and_null_removes_an_attribute(self, api: httpx.Client) -> None:
         device = added(api, tags=["lab"], attributes={"region": "eu", "rack": "7"})
         change = {"attributes": {"rack": None, "row": "3"}, "hardware": "rpi5", "installed": {"os": "12"}}

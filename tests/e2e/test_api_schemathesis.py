@@ -51,5 +51,5 @@ def test_it_answers_as_it_is_described(tmp_path: Path) -> None:
             [*program, *words, *bounds, *token], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
         )
         assert ran.returncode == 0, ran.stdout[-8000:] + ran.stderr
-        assert "Tested: 49" in ran.stdout, ran.stdout[-3000:]
+        assert "Tested: 56" in ran.stdout, ran.stdout[-3000:]
         assert "Traceback" not in running.server.data.with_name("data.log").read_text()

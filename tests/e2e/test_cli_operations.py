@@ -11,7 +11,7 @@ import typer.main
 from fastapi.routing import APIRoute
 
 from otaru.apps.cli.app import app
-from otaru.apps.server.api.routes import artifacts, devices, events, fleet, releases, rollouts, tenants, tokens
+from otaru.apps.server.api.routes import artifacts, devices, events, fleet, keys, releases, rollouts, tenants, tokens
 from tests.support.command import call
 from tests.support.relay import Relay, relay
 from tests.support.server import Serving, serving
@@ -34,9 +34,16 @@ tenant halt --reason lunch
 tenant lift
 tenant gateway-token
 tenant gateway-token --remove
+keys init --offline DIR --root 1 --root-threshold 1 --targets 1 --targets-threshold 1
+keys make ALICE
+keys delegate product.app.stable --key ALICE.pub -o REQUEST
+keys sign REQUEST --key DIR/targets-1.pem
+keys import REQUEST
+keys status
 device add d-1 --hardware default --tag lab --attr region=eu --installed app=0.9 --device-token 0123456789abcdef
 device add d-2 --hardware default:b
 device list --query tag==lab --count
+device fields --values 5
 device show d-1
 device set d-1 --tag beta --untag lab --attr region=us --unset rack --installed app=0.95 --hardware default:b
 device token d-2
@@ -50,8 +57,20 @@ artifact show DIGEST
 artifact fetch DIGEST -o GOT
 artifact remove DIGEST
 release add LARGE --name app --version 1.0 --hardware default --hardware other --notes news --draft
-release publish app:1.0
-release add SMALL --name app --version 1.1 --artifact OTHER=other,third:c --hardware default --component os --notes @FLEET
+release publish app:1.0 => 4
+keys request product.app.stable --release app:1.0 -o REQUEST-2
+keys sign REQUEST-2 --key ALICE
+keys import REQUEST-2
+keys make BOB --kind p256
+keys rotate ALICE.pub --by BOB.pub -o REQUEST-3
+keys revoke ALICE.pub => 4
+keys sign REQUEST-3 --key DIR/targets-1.pem
+keys sign REQUEST-3 --key BOB
+keys import REQUEST-3
+release add SMALL --name app --version 1.1 --artifact OTHER=other,third:c --hardware default --component os --notes @FLEET => 5
+keys request product.app.stable --release app:1.1 -o REQUEST-4
+keys sign REQUEST-4 --key BOB
+keys import REQUEST-4
 release list --product app
 release show app:1.1
 product list
@@ -74,7 +93,7 @@ device reports d-1 1
 rollout watch 1 --until wave:1
 rollout create --release app:1.1 --target id==f-* --urgency soft --consent --on-error stop --start-at 2036-01-01T00:00:00Z
 rollout stop 1 --reason enough
-rollout create --release app:1.1 --target tag==nobody --start => 1
+rollout create --release app:1.1 --target tag==nobody --start => 3
 release deprecate app:1.1
 release withdraw app:1.1
 device decommission d-2 --yes
@@ -91,11 +110,12 @@ def words(tmp_path: Path) -> dict[str, str]:
         file.write_bytes(os.urandom(9 * 1024 * 1024 if name == "LARGE" else 1000))
     many = tmp_path / "fleet.csv"
     many.write_text("id,hardware\nf-1,default\nf-2,default\n")
-    return {name: str(file) for name, file in files.items()} | {"FLEET": str(many), "GOT": str(tmp_path / "got")}
+    made = {name: str(tmp_path / name.lower()) for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST")}
+    return {name: str(file) for name, file in files.items()} | {"FLEET": str(many)} | made
 
 
 def operations() -> set[tuple[str, str]]:
-    nouns = (tokens, tenants, fleet, devices, artifacts, releases, rollouts, events)
+    nouns = (tokens, tenants, fleet, devices, artifacts, releases, keys, rollouts, events)
     routes = [route for noun in nouns for route in noun.router.routes]
     assert all(isinstance(route, APIRoute) for route in routes)
     return {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}
@@ -120,7 +140,7 @@ def told(server: Serving, line: str, words: dict[str, str], address: str) -> Non
     line, _, code = line.partition(" => ")
     for blank, whole in words.items():
         line = line.replace(blank, whole)
-    answer = call(server, *line.split(), "--json", OTARU_SERVER=address)
+    answer = call(server, *line.split(), "--json", OTARU_SERVER=address, OTARU_PASSPHRASE="horse")
     assert answer.returncode == int(code or 0), f"{line}: {answer.returncode}\n{answer.stdout}{answer.stderr}"
     if code:
         assert answer.stderr.startswith("otaru: ")
@@ -146,7 +166,9 @@ def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: P
                 poll(server)
                 continue
             told(server, line, words, noting.url)
-            plain = line.startswith(("token list", "tenant show", "device list", "device show", "rollout show"))
+            plain = line.startswith(
+                ("token list", "tenant show", "device list", "device show", "rollout show", "keys status")
+            )
             if plain:
                 shown = call(server, *line.split(), OTARU_SERVER=noting.url)
                 assert shown.returncode == 0, shown.stderr
@@ -156,7 +178,7 @@ def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: P
 
 def test_the_story_tells_of_every_command_that_talks_to_a_server() -> None:
     told_of = {" ".join(line.split()[:2]) for line in STORY if line != "POLL"}
-    local = {"db upgrade", "db check", "blobs sweep"}
+    local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign"}
     tree = typer.main.get_command(app)
     every = {
         f"{noun} {verb}"

@@ -196,3 +196,26 @@ def test_only_our_files_are_found(served: Apis, browser: httpx.Client) -> None:
     for wrong in ("..%2f..%2fapplication.py", "../application.py", "css", "", "css/none.css", "templates/base.html"):
         assert browser.get(f"/static/x/{wrong}").status_code == 404, wrong
     assert served.server.process.poll() is None
+
+
+def test_signs_that_nobody_sees_are_shown_to_be_there(served: Apis) -> None:
+    with served.client() as api, served.visitor() as visitor:
+        name = fresh("dev")
+        body = {"id": name, "hardware": "x", "attributes": {"file": "\u202etxt.exe", "text": "a\nb"}}
+        assert api.post("/devices", json=body).status_code == 201
+        page = visitor.get(f"/devices/{name}").text
+        assert "\ufffdtxt.exe" in page
+        assert "\u202e" not in page
+        form = visitor.get(f"/devices/{name}/edit").text
+        edition = re.search(r'name="edition" value="(\d+)"', form)
+        assert edition is not None
+
+
+def test_a_halt_is_never_refused_for_its_words(served: Apis) -> None:
+    with served.visitor(tenant=MATRIX) as visitor, served.client(tenant=MATRIX) as api:
+        words = "lot\u00a07 \u202f\U0001f468\u200d\U0001f469\x07\n" + "x" * 3000
+        assert visitor.post("/settings/halt", data={"reason": words}).status_code == 303
+        halted = api.get("/tenant").json()
+        assert halted["halted"]
+        assert halted["halt_reason"].startswith("lot 7 \U0001f468")
+        assert api.post("/tenant/lift").status_code == 200

@@ -94,6 +94,23 @@ def test_the_strip_counts_what_the_api_counts(login: Login, api: httpx.Client) -
     api.post(f"/rollouts/{rollout['id']}/stop")
 
 
+def test_the_numbers_lead_to_as_many_devices(login: Login, api: httpx.Client) -> None:
+    added(api, installed={"ap.p": "1~0"})
+    browser = login()
+    text = page(browser, "/?component=ap.p")
+    links = re.findall(r'<a[^>]*href="(/devices\?q=[^"]+)"[^>]*>(.*?)</a>', text, re.DOTALL)
+    assert any("installed.ap.p" in address for address, _ in links)
+    assert any("state%3Dout" in address or "state%3D%3D" in address for address, _ in links)
+    assert len(links) >= 3
+    for address, inside in links:
+        number = re.search(r"[\d,]+", words(inside))
+        assert number, inside
+        query = dict(httpx.URL(html.unescape(address)).params)["q"]
+        found = api.get("/devices", params={"q": query, "count": True, "limit": 1}).json()
+        assert found["total"] == int(number[0].replace(",", "")), query
+        assert page(browser, html.unescape(address))
+
+
 def test_versions_are_counted_and_drawn(login: Login, api: httpx.Client) -> None:
     component = fresh("engine")
     for version in ("1.0", "1.0", "2.0"):

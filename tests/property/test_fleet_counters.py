@@ -106,7 +106,7 @@ def _check(act: Save | MoveAll | Retry, moved: int, before: list[Deployment], af
 @pytest.fixture
 def made(databases: Databases) -> Iterator[Shelf]:
     engine = open_writer(databases.fresh())
-    with engine.connect() as connection:
+    with engine.connect() as connection, connection.begin():
         shelf = shelf_on(Session(connection))
         for tenant in (HERE, THERE):
             release = shelf.stock(tenant, [a_device(name) for name in DEVICES])

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from otaru.adapters.sql.engine import open_writer
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.session import Session
+from otaru.domain import fleet as lists
 from otaru.domain.deployment import DEPLOYMENT, FINAL, OPEN, RETRIABLE, Event, State
-from otaru.domain.device import LIFECYCLE, Installed, LifecycleEvent, Source
-from otaru.domain.fleet import history
+from otaru.domain.device import LIFECYCLE, Installed, Lifecycle, LifecycleEvent, Source
+from otaru.domain.fleet import SILENCE, history
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
+from otaru.domain.targeting import parse
+from otaru.services.control.fleet import Summary
 from tests.conftest import Databases
 from tests.support.fleet import HERE, NOW, THERE, Shelf, a_device, a_rollout, shelf_on
 
@@ -44,6 +47,11 @@ def live(device: DeviceId, event: LifecycleEvent) -> Act:
         known = shelf.devices.get(HERE, device)
         if known is not None and (lifecycle := LIFECYCLE.next(known.lifecycle, event)) is not None:
             shelf.devices.save(HERE, replace(known, lifecycle=lifecycle, updated_at=at))
+            if lifecycle is Lifecycle.DECOMMISSIONED:
+                # As `services.control.leaving` does: nothing of it stays open.
+                unended = shelf.deployments.unended_of(HERE, device)
+                ended = [(d, replace(d, state=State.SKIPPED, changed_at=at, ended_at=at)) for d in unended]
+                shelf.deployments.save(HERE, ended)
 
     return act
 
@@ -141,10 +149,34 @@ def test_counts_are_what_a_recount_finds(made: Shelf, story: list[tuple[Act, int
                     assert fleet.counts(tenant, before) == fleet.recounted(tenant, before)
             fleet.prune(NOW - HOUR)
             assert fleet.counts(HERE, at) == fleet.recounted(HERE, at)
+        assert_lists(made, NOW + (len(story) + 1) * timedelta(minutes=25))
         now = fleet_now(made)
         moves = SqlFleet(made.session).moves(HERE, NOW - timedelta(days=1))
         assert all(not any(before) for before in history(now, moves, [NOW - HOUR]).values()), "nothing ran before"
         transaction.rollback()
+
+
+def assert_lists(shelf: Shelf, at: datetime) -> None:
+    """As many devices are on the list behind each number as the number says."""
+    counts, members = SqlFleet(shelf.session).counts(HERE, at - SILENCE), SqlFleet(shelf.session).members(HERE)
+    summary = Summary(at, counts, members, (), ())
+
+    def on(target: str) -> int:
+        return shelf.devices.count(HERE, parse(target, at))
+
+    assert on(lists.HEALTHY) == summary.healthy
+    assert on(lists.WAITING) == summary.waiting
+    assert on(lists.AWAITING) == summary.awaiting
+    assert on(lists.FAILED) == counts.failed
+    assert on(lists.UNHEARD) == summary.unheard
+    assert on(lists.silent(at)) == counts.silent
+    assert on(lists.TO_ACCEPT) == summary.of(Lifecycle.PENDING)
+    assert on(lists.QUARANTINED) == summary.of(Lifecycle.QUARANTINED)
+    assert on(lists.IN_SERVICE) == counts.devices
+    for (component, version), number in counts.versions.items():
+        assert on(lists.running(component, version)) == number
+        others = [n for (c, v), n in counts.versions.items() if c == component and v != version]
+        assert on(lists.running_others(component, [version])) == sum(others)
 
 
 def fleet_now(shelf: Shelf) -> dict[tuple[str, Version], int]:
@@ -154,7 +186,7 @@ def fleet_now(shelf: Shelf) -> dict[tuple[str, Version], int]:
 @pytest.fixture
 def made(databases: Databases) -> Iterator[Shelf]:
     engine = open_writer(databases.fresh())
-    with engine.connect() as connection:
+    with engine.connect() as connection, connection.begin():
         shelf = shelf_on(Session(connection))
         for tenant in (HERE, THERE):
             release = shelf.stock(tenant, [a_device(name) for name in DEVICES])

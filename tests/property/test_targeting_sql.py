@@ -1,7 +1,8 @@
 """A query means the same devices in memory, on SQLite and on PostgreSQL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,11 +12,13 @@ from sqlalchemy import Connection
 from otaru.adapters.sql import targeting
 from otaru.adapters.sql.engine import open_writer
 from otaru.adapters.sql.session import Session
-from otaru.domain.device import Device
-from otaru.domain.targeting import Query, match
+from otaru.domain.deployment import State
+from otaru.domain.device import Device, Hardware, Lifecycle
+from otaru.domain.ids import RolloutId
+from otaru.domain.targeting import Query, matches
 from tests.support.databases import PostgresDatabases, SqliteDatabases
-from tests.support.fleet import HERE, THERE, a_device, shelf_on
-from tests.support.queries import cases
+from tests.support.fleet import HERE, NOW, THERE, Shelf, a_device, a_release, a_rollout, shelf_on
+from tests.support.queries import Life, cases
 
 
 @pytest.fixture(scope="module")
@@ -31,24 +34,50 @@ def connections(
         yield opened
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MODELS = ("rpi4", "rpi[5]", "a_b", "a%b", "ab")
+ROLLOUTS = (1, 2, 3)
+
+
+def settle(shelf: Shelf, fleet: Sequence[Life]) -> None:
+    """Have devices live their lives."""
+    served = [replace(life.device, lifecycle=Lifecycle.ACTIVE) for life in fleet]
+    release = shelf.stock(HERE, served, a_release("9", hardware=[Hardware(model) for model in MODELS]))
+    for number in ROLLOUTS:
+        shelf.launch(HERE, a_rollout(number), release)
+    for place, number in enumerate(ROLLOUTS):
+        moved = []
+        for before, life in zip(
+            shelf.deployments.current(HERE, [(RolloutId(number), life.device.id) for life in fleet]), fleet, strict=True
+        ):
+            assert before is not None
+            state, ended_at = life.shares[place]
+            if state is not State.SCHEDULED:
+                moved.append((before, replace(before, state=state, changed_at=NOW, ended_at=ended_at)))
+        shelf.deployments.save(HERE, moved)
+    for life in fleet:
+        if life.device.lifecycle is not Lifecycle.ACTIVE:
+            shelf.devices.save(HERE, life.device)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cases, st.integers(1, 3), st.sampled_from([1, 2, 10_000]))
 def test_a_query_means_the_same_everywhere(
     connections: dict[str, Connection],
     monkeypatch: pytest.MonkeyPatch,
-    case: tuple[list[Device], list[Query]],
+    case: tuple[list[Life], list[Query]],
     limit: int,
     few: int,
 ) -> None:
     fleet, asked = case
+    monkeypatch.setattr(targeting, "UNEVEN", 1)
     monkeypatch.setattr(targeting, "FEW", few)  # so that small fleets go all ways that large ones do
     for name, connection in connections.items():
         with connection.begin() as transaction:
             shelf = shelf_on(Session(connection))
-            shelf.devices.add(HERE, [(device, b"h") for device in fleet])
+            settle(shelf, fleet)
             shelf.devices.add(THERE, [(a_device("a", tags=("a",), attributes={"x": "a"}), b"h")])
             for query in asked:
-                meant = sorted((d for d in fleet if match(query, d)), key=lambda d: d.id)
+                meant = sorted((life.device for life in fleet if matches(query, life.facts)), key=lambda d: d.id)
                 assert shelf.devices.count(HERE, query) == len(meant), (name, query)
                 found: list[Device] = []
                 while page := shelf.devices.page(HERE, query, found[-1].id if found else None, limit):

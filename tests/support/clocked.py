@@ -51,7 +51,7 @@ def clocked(database: str, folder: Path) -> Iterator[Clocked]:
             issued = await tokens.create(world, DEFAULT_TENANT, SYSTEM, Role.ADMIN)
             runtime = Runtime(world, load(data=folder))
             road, rest = DdiRoad(world, runtime.settings), api.application(runtime)
-            server = Server(config(Shell(ddi=road, api=rest, console=_nothing, ready=_nothing)))
+            server = Server(config(Shell(ddi=road, api=rest, console=_nothing, ready=_nothing, tuf=_nothing)))
 
             def stop() -> None:
                 runtime.closing.set()

@@ -1,11 +1,11 @@
 """A small fleet in a database: what tests of the fleet's SQL are told with."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
@@ -125,7 +125,7 @@ class Shelf:
 
     def launch(self, tenant: TenantId, rollout: Rollout, release: Release) -> Rollout:
         """Plan a rollout as a service does; with every wave still pending."""
-        size = self.rollouts.enlist(tenant, rollout, parse(rollout.target), release)
+        size = self.rollouts.enlist(tenant, rollout, parse(rollout.target, NOW), release)
         rollout = replace(rollout, size=size, waves=layout(rollout.policy, size))
         self.rollouts.add(tenant, rollout)
         self.rollouts.assign_waves(tenant, rollout.id, rollout.waves)
@@ -153,11 +153,11 @@ def shelf_on(session: Session) -> Shelf:
 
 
 @contextmanager
-def open_shelf(url: str) -> Iterator[Shelf]:
-    """Over one transaction that is never committed."""
+def open_shelf(url: str, session: Callable[[Connection], Session] = Session) -> Iterator[Shelf]:
+    """Over one transaction that is never committed; `session` makes what it works with."""
     engine = open_writer(url)
     try:
-        with engine.connect() as connection:
-            yield shelf_on(Session(connection))
+        with engine.connect() as connection, connection.begin():
+            yield shelf_on(session(connection))
     finally:
         engine.dispose()

@@ -1,13 +1,17 @@
 """Random target queries and fleets, with the characters that pattern languages and SQL care about."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
 
+from otaru.domain import standing
+from otaru.domain.deployment import FINAL, OPEN, State
 from otaru.domain.device import Device, Hardware, Lifecycle
-from otaru.domain.targeting import And, Field, Or, Query, Term
-from tests.support.fleet import a_device
+from otaru.domain.targeting import And, Facts, Field, Known, Not, Or, Query, Relation, Term, Timed
+from otaru.domain.targeting.tree import fits
+from tests.support.fleet import NOW, a_device
 
 SIGNS = "ab%_[]*?\\'\"!^-]#é\U0001f680\ud7ff\U0010ffff\n"
 texts = st.text(alphabet=SIGNS, max_size=5)
@@ -16,7 +20,26 @@ models = st.sampled_from(["rpi4", "rpi[5]", "a_b", "a%b", "ab"])
 versions = st.sampled_from(["1.0", "1.0.1", "10", "a~b"])
 components = st.sampled_from(["app", "os", "a.b"])
 lifecycles = st.sampled_from(list(Lifecycle))
+revisions = st.sampled_from(["", "1", "2"])
 ids = st.text(alphabet="ab._:~-", min_size=1, max_size=4)
+times = st.builds(
+    lambda hours, micros: NOW - timedelta(hours=hours, microseconds=micros), st.integers(0, 3), st.integers(-1, 1)
+)
+"""So few that queries meet what is there, and the ends of hours are among them."""
+ends = st.builds(lambda seconds: NOW + timedelta(seconds=seconds), st.integers(0, 2))
+
+
+@dataclass(frozen=True)
+class Life:
+    """A device with its share in three rollouts: the state of each, and when it ended; at most the last is open."""
+
+    device: Device
+    shares: tuple[tuple[State, datetime | None], ...]
+
+    @property
+    def facts(self) -> Facts:
+        known = [(at is None, at or NOW, n, s) for n, (s, at) in enumerate(self.shares) if s is not State.SCHEDULED]
+        return Facts(self.device, max(known)[-1] if known else None)
 
 
 @st.composite
@@ -28,13 +51,30 @@ def _pieces(draw: st.DrawFn, values: st.SearchStrategy[str]) -> tuple[str, ...]:
     return tuple(value[start:end] for start, end in zip(ends[::2], ends[1::2], strict=True))
 
 
+def _word(words: Sequence[str]) -> st.SearchStrategy[tuple[str, ...]]:
+    """One of a few words, or a pattern that some of them fit."""
+    named = st.sampled_from(words)
+    some = _pieces(named).filter(lambda pieces: any(fits(pieces, word) for word in words))
+    return named.map(lambda word: (word,)) | some
+
+
+_timed = st.builds(Timed, st.sampled_from([Field.CREATED, Field.LAST_CONTACT]), st.sampled_from(Relation), times)
+_known = st.one_of(
+    st.builds(Known, st.sampled_from([f for f in Field if f not in {Field.ATTRIBUTE, Field.INSTALLED}])),
+    st.builds(Known, st.just(Field.ATTRIBUTE), attribute_names),
+    st.builds(Known, st.just(Field.INSTALLED), components),
+)
+
+
 def _terms(
     ids: st.SearchStrategy[str], tags: st.SearchStrategy[str], values: st.SearchStrategy[str]
 ) -> st.SearchStrategy[Term]:
     return st.one_of(
         st.builds(Term, st.just(Field.ID), _pieces(ids)),
         st.builds(Term, st.just(Field.HARDWARE), _pieces(models)),
-        st.builds(Term, st.just(Field.LIFECYCLE), _pieces(lifecycles)),
+        st.builds(Term, st.just(Field.REVISION), _pieces(revisions)),
+        st.builds(Term, st.just(Field.LIFECYCLE), _word(tuple(Lifecycle))),
+        st.builds(Term, st.just(Field.STATE), _word(standing.WORDS)),
         st.builds(Term, st.just(Field.TAG), _pieces(tags)),
         st.builds(Term, st.just(Field.ATTRIBUTE), _pieces(values), attribute_names),
         st.builds(Term, st.just(Field.INSTALLED), _pieces(versions), components),
@@ -50,12 +90,12 @@ def queries(fleet: Sequence[Device] = ()) -> st.SearchStrategy[Query]:
         st.sampled_from(tags) | texts if tags else texts,
         st.sampled_from(values) | texts if values else texts,
     )
-    return st.recursive(terms, _combined, max_leaves=6)
+    return st.recursive(terms | _timed | _known, _combined, max_leaves=6)
 
 
 def _combined(parts: st.SearchStrategy[Query]) -> st.SearchStrategy[Query]:
     several = st.lists(parts, min_size=2, max_size=3)
-    return st.one_of(several.map(tuple).map(And), several.map(tuple).map(Or))
+    return st.one_of(several.map(tuple).map(And), several.map(tuple).map(Or), parts.map(Not))
 
 
 def written(query: Query) -> str:
@@ -65,25 +105,44 @@ def written(query: Query) -> str:
             return ";".join(f"({written(part)})" for part in parts)
         case Or(parts):
             return ",".join(f"({written(part)})" for part in parts)
+        case Not(part):
+            return f"not ({written(part)})"
+        case Known(field, name):
+            return f"{_selector(field, name)}=null=false"
+        case Timed(field, relation, at):
+            return f"{field}{relation}'{at.isoformat()}'"
         case Term(field, pieces, name):
-            selector = f"{field}.{name}" if name else str(field)
             value = "*".join("".join(f"\\{sign}" for sign in piece) for piece in pieces)
-            return f"{selector}=='{value}'"
+            return f"{_selector(field, name)}=='{value}'"
+
+
+def _selector(field: Field, name: str) -> str:
+    return f"{field}.{name}" if name else str(field)
 
 
 devices = st.builds(
-    lambda name, lifecycle, model, revision, tags, attributes, runs: replace(
+    lambda name, lifecycle, model, revision, created_at, last_contact, tags, attributes, runs: replace(
         a_device(name, lifecycle=lifecycle, tags=tags, attributes=attributes, runs=dict(sorted(runs.items()))),
         hardware=Hardware(model, revision),
+        created_at=created_at,
+        last_contact=last_contact,
+        address=None if last_contact is None else "",
     ),
     ids,
     lifecycles,
     models,
-    st.sampled_from(["", "1", "2"]),
+    revisions,
+    times,
+    st.none() | times,
     st.lists(texts, max_size=3),
     st.dictionaries(attribute_names, texts, max_size=3),
     st.dictionaries(components, versions, max_size=2),
 )
-fleets: st.SearchStrategy[list[Device]] = st.lists(devices, max_size=8, unique_by=lambda device: device.id)
-cases = fleets.flatmap(lambda fleet: st.tuples(st.just(fleet), st.lists(queries(fleet), min_size=1, max_size=4)))
+_ended = st.tuples(st.sampled_from(sorted(FINAL)), ends) | st.just((State.SCHEDULED, None))
+_unended = st.sampled_from(sorted(OPEN)).map(lambda state: (state, None))
+lives = st.builds(Life, devices, st.tuples(_ended, _ended, _ended | _unended))
+fleets: st.SearchStrategy[list[Life]] = st.lists(lives, max_size=8, unique_by=lambda life: life.device.id)
+cases = fleets.flatmap(
+    lambda fleet: st.tuples(st.just(fleet), st.lists(queries([x.device for x in fleet]), min_size=1, max_size=4))
+)
 """A fleet and queries about it."""

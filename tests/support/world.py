@@ -10,6 +10,7 @@ from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.judges.classic import ClassicJudge
 from otaru.adapters.registry import open_registry
+from otaru.adapters.signers.file import FolderKeyring
 from otaru.adapters.sql.store import open_store
 from otaru.services.control import tenants
 from otaru.services.control.world import World
@@ -34,7 +35,8 @@ async def a_world(url: str, folder: Path) -> AsyncIterator[tuple[World, Settable
     store = open_store(url, bus)
     try:
         async with open_registry(store, bus, clock) as registry:
-            world = World(store, registry, LocalBlobs(folder / "artifacts"), clock, ClassicJudge(), bus)
+            keyring = FolderKeyring(folder / "keys")
+            world = World(store, registry, LocalBlobs(folder / "artifacts"), clock, ClassicJudge(), bus, keyring)
             for tenant in (ACME, RIVAL):
                 await tenants.ensure(world, tenant)
             yield world, clock

@@ -198,8 +198,7 @@ class StoreRegistry:
 
     async def plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
         """See the port."""
-        shelf = self._shelves.get(tenant)
-        if shelf is not None and (plan := shelf.plans.get(rollout)) is not None:
+        if (plan := self.known_plan(tenant, rollout)) is not None:
             return plan
 
         def keep(found: Plan) -> None:
@@ -209,6 +208,11 @@ class StoreRegistry:
             plans[rollout] = found
 
         return await self._load(_Key(tenant, "plan", rollout), lambda tx: tx.rollouts.plan(tenant, rollout), keep)
+
+    def known_plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
+        """See the port."""
+        shelf = self._shelves.get(tenant)
+        return None if shelf is None else shelf.plans.get(rollout)
 
     def forget(self, tenant: TenantId, device: DeviceId) -> None:
         """See the port."""

@@ -34,6 +34,9 @@ class Kind(StrEnum):
     ROLLOUT_MOVED = "rollout.moved"
     ROLLOUT_WAVE = "rollout.wave"
     ROLLOUT_RETRIED = "rollout.retried"
+    METADATA_SIGNED = "metadata.signed"
+    KEY_ADDED = "key.added"
+    KEY_REVOKED = "key.revoked"
 
 
 @dataclass(frozen=True, slots=True)

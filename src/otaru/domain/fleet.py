@@ -1,12 +1,12 @@
 """The fleet as a whole: how many devices are what. Decommissioned devices count nowhere but in their own number."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from otaru.domain.deployment import State
 from otaru.domain.device import Lifecycle
 from otaru.domain.ids import Version
+from otaru.domain.targeting import quoted
 
 Component = tuple[str, Version]
 """A component's name and the version that runs in it."""
@@ -23,6 +23,8 @@ class Counts:
     versions: Mapping[Component, int]
     failed: int
     """Devices whose last word on an update was a failure: no newer deployment of theirs is open or ended better."""
+    aside: int
+    """Devices that are pending or quarantined, and failed or wait for their owner besides."""
     heard: int
     """Devices that have been heard of at all."""
     silent: int
@@ -34,8 +36,30 @@ class Counts:
         return sum(n for lifecycle, n in self.lifecycles.items() if lifecycle is not Lifecycle.DECOMMISSIONED)
 
 
-WAITING = (State.AWAITING_CONSENT, State.POSTPONED)
-"""Open deployments that wait for their device's owner."""
+# The lists behind the numbers, as targets: who is counted there is who is meant here.
+TO_ACCEPT = f"lifecycle=={Lifecycle.PENDING}"
+QUARANTINED = f"lifecycle=={Lifecycle.QUARANTINED}"
+IN_SERVICE = f"lifecycle!={Lifecycle.DECOMMISSIONED}"
+FAILED = "state==failed"
+AWAITING = "state==waiting"
+WAITING = f"{TO_ACCEPT},{AWAITING}"
+HEALTHY = f"lifecycle=={Lifecycle.ACTIVE};state=out=(failed,waiting)"
+UNHEARD = f"last_contact=null=true;{IN_SERVICE}"
+
+
+def silent(now: datetime) -> str:
+    """Who is silent, counted to the hour."""
+    return f"last_contact=lt={now.astimezone(UTC) - SILENCE:%Y-%m-%dT%H:00Z};{IN_SERVICE}"
+
+
+def running(component: str, version: str) -> str:
+    """Who runs a version."""
+    return f"installed.{component}=={quoted(version)};{IN_SERVICE}"
+
+
+def running_others(component: str, versions: Iterable[str]) -> str:
+    """Who runs another version of a component than these."""
+    return f"installed.{component}=out=({','.join(map(quoted, versions))});{IN_SERVICE}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,8 @@ RELEASE: Machine[ReleaseState, ReleaseEvent] = Machine(
         (ReleaseState.PUBLISHED, ReleaseEvent.DEPRECATE): ReleaseState.DEPRECATED,
         (ReleaseState.PUBLISHED, ReleaseEvent.WITHDRAW): ReleaseState.WITHDRAWN,
         (ReleaseState.DEPRECATED, ReleaseEvent.WITHDRAW): ReleaseState.WITHDRAWN,
-        # Until the issue "Trust" brings signing keys, a tenant has none to demand: a draft is published unsigned by us,
-        # and the installer's own signature (SWUpdate, RAUC) is what the device trusts (assurance level L1).
+        # Where the server holds the keys of the product's role, publishing signs in the same transaction (docs/adr/0012);
+        # otherwise the draft waits for its signatures and is published by their import.
         (ReleaseState.DRAFT, ReleaseEvent.PUBLISH): ReleaseState.PUBLISHED,
     },
 )

@@ -47,6 +47,10 @@ class Registry(Protocol):
         """A rollout with its release and watermarks."""
         ...
 
+    def known_plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
+        """As `plan`, where it is in memory. None says nothing."""
+        ...
+
     def forget(self, tenant: TenantId, device: DeviceId) -> None:
         """Read the device anew when it is asked for next.
 

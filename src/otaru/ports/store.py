@@ -35,6 +35,7 @@ from otaru.domain.targeting import Field, Query
 from otaru.domain.tenant import Tenant
 from otaru.domain.token import Token
 from otaru.ports.registry import Entry
+from otaru.trust.tuf.kept import End, Kept, KnownKey
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -130,8 +131,11 @@ class Devices(Protocol):
         ...
 
     def count(self, tenant: TenantId, query: Query | None) -> int: ...
-    def words(self, tenant: TenantId, field: Field, limit: int) -> list[str]:
-        """The first distinct hardware models or tags, sorted; what is read is as much as is returned."""
+    def words(self, tenant: TenantId, field: Field, limit: int, name: str = "") -> list[str]:
+        """The first distinct values of hardware, revision or tag, sorted; what is read is as much as is returned.
+
+        Of attributes and components those of the one called `name`; without it, their names.
+        """
         ...
 
 
@@ -452,6 +456,47 @@ class Idempotency(Protocol):
     def prune(self, before: datetime) -> int: ...
 
 
+class Signatures(Protocol):
+    """TUF metadata and the public keys of tenants. What is signed never changes; versions of a role rise."""
+
+    def newest(self, tenant: TenantId, repository: str, roles: Collection[str] | None = None) -> dict[str, Kept]:
+        """The newest version of each role, or of those of `roles` that there are."""
+        ...
+
+    def get(self, tenant: TenantId, repository: str, role: str, version: int) -> Kept | None: ...
+    def ends(self, tenant: TenantId, repository: str) -> dict[str, End]:
+        """Of every role, the newest version's number and end, without its bytes."""
+        ...
+
+    def add(self, tenant: TenantId, repository: str, kept: Kept) -> bool:
+        """False where this version is there (nothing is changed)."""
+        ...
+
+    def forget(self, tenant: TenantId, repository: str, role: str, before: int | None = None) -> int:
+        """Forget a role's versions, with `before` only those below it; how many."""
+        ...
+
+    def every_ending(self, before: datetime) -> list[tuple[TenantId, str]]:
+        """Repositories of all tenants in which some role's newest version ends by then."""
+        ...
+
+    def add_key(self, tenant: TenantId, key: KnownKey) -> bool:
+        """False where it is known (nothing is changed)."""
+        ...
+
+    def keys(self, tenant: TenantId) -> list[KnownKey]:
+        """The oldest first."""
+        ...
+
+    def revoke_keys(self, tenant: TenantId, keys: Collection[str], at: datetime) -> int:
+        """Say of keys that no role has them any more; of how many it was not said before."""
+        ...
+
+    def every_development(self) -> list[TenantId]:
+        """Tenants with development keys that are not revoked."""
+        ...
+
+
 class Tx(Protocol):
     """One transaction (or, for readers, one snapshot)."""
 
@@ -466,6 +511,7 @@ class Tx(Protocol):
     reports: Reports
     events: Events
     idempotency: Idempotency
+    signatures: Signatures
 
 
 class Store(Protocol):

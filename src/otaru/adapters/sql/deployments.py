@@ -118,12 +118,12 @@ class SqlDeployments:
     def allot(self, tenant: TenantId, devices: Sequence[DeviceId]) -> list[ActionId]:
         # In the order of keys, so that two workers never wait for each other in a ring.
         keys = [(device,) for device in sorted(devices)]
-        allotted: dict[str, int] = {
-            row.device: row.last_action for row in fetch_keyed(self._session, _DEVICES, keys, _ALLOT, tenant)
+        allotted = {
+            DeviceId(row[0]): ActionId(row[1]) for row in fetch_keyed(self._session, _DEVICES, keys, _ALLOT, tenant)
         }
         if missing := [device for device in devices if device not in allotted]:
             raise NotFoundError(f"there is no device {missing[0]} that could be given another action")
-        return [ActionId(allotted[device]) for device in devices]
+        return [allotted[device] for device in devices]
 
     def save(self, tenant: TenantId, changed: Sequence[tuple[Deployment, Deployment]]) -> None:
         after = [deployment for _, deployment in changed]
@@ -175,7 +175,7 @@ class SqlDeployments:
     def standing(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, State]:
         keys = [(device,) for device in devices]
         # The last one stays: those that ended in the order of their ends, then the open one.
-        return {row.device: State(row.state) for row in fetch_keyed(self._session, _DEVICES, keys, _STANDING, tenant)}
+        return {id_: State(state) for id_, state in fetch_keyed(self._session, _DEVICES, keys, _STANDING, tenant)}
 
     def page(
         self, tenant: TenantId, rollout: RolloutId, states: Collection[State], after: DeviceId | None, limit: int
@@ -189,7 +189,7 @@ class SqlDeployments:
             for state in sorted(set(states))
             for row in fetch(self._session, _PAGE_OF_STATE, tenant, rollout, state, first, limit)
         ]
-        rows.sort(key=lambda row: str(row.device))
+        rows.sort(key=lambda row: str(row[1]))
         return [_deployment(row) for row in rows[:limit]]
 
     def reasons(

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -75,9 +76,14 @@ _ASK_ATTRIBUTES = """
 UPDATE device SET attributes_requested = ? WHERE tenant = ? AND device = ? AND attributes_requested <> ?"""
 
 _CONTACTS = (("tenant", "text"), ("device", "text"), ("at", "bigint"), ("address", "text"))
-_CONTACT = """
-INSERT INTO device_contact (tenant, device, last_contact, address)
-SELECT d.tenant, d.device, k.at, k.address FROM k CROSS JOIN device d WHERE d.tenant = k.tenant AND d.device = k.device
+# Apart from the time, since it seldom moves, and an index with it.
+_CONTACT_HOUR = f"""
+UPDATE device_contact SET hour = k.at / {fleet.HOUR} FROM k
+WHERE device_contact.tenant = k.tenant AND device_contact.device = k.device AND device_contact.hour < k.at / {fleet.HOUR}"""
+_CONTACT = f"""
+INSERT INTO device_contact (tenant, device, last_contact, address, hour)
+SELECT d.tenant, d.device, k.at, k.address, k.at / {fleet.HOUR}
+FROM k CROSS JOIN device d WHERE d.tenant = k.tenant AND d.device = k.device
 ON CONFLICT (tenant, device) DO UPDATE SET last_contact = excluded.last_contact, address = excluded.address
 WHERE excluded.last_contact >= device_contact.last_contact"""
 
@@ -97,15 +103,32 @@ WHERE d.tenant = ? AND d.device = k.device ORDER BY d.device"""
 # From each word straight to the next one in the index, however many devices share it.
 _WORDS = """
 WITH RECURSIVE k(word, n) AS (
-  SELECT min({column}), 1 FROM {table} WHERE tenant = ?
+  SELECT min({column}), 1 FROM {table} WHERE {of}
   UNION ALL
-  SELECT (SELECT min({column}) FROM {table} WHERE tenant = ? AND {column} > k.word), n + 1
+  SELECT (SELECT min({column}) FROM {table} WHERE {of} AND {column} > k.word), n + 1
   FROM k WHERE k.word IS NOT NULL AND n < ?
 ) SELECT word FROM k WHERE word IS NOT NULL ORDER BY n"""
+_OF_TENANT = "tenant = ?"
 _WORDS_OF = {
-    Field.HARDWARE: _WORDS.format(column="model", table="device"),
-    Field.TAG: _WORDS.format(column="tag", table="device_tag"),
+    Field.HARDWARE: _WORDS.format(column="model", table="device", of=_OF_TENANT),
+    Field.REVISION: _WORDS.format(
+        column="hardware_revision", table="device", of=f"{_OF_TENANT} AND hardware_revision <> ''"
+    ),
+    Field.TAG: _WORDS.format(column="tag", table="device_tag", of=_OF_TENANT),
+    Field.ATTRIBUTE: _WORDS.format(column="name", table="device_attribute", of=_OF_TENANT),
+    Field.INSTALLED: _WORDS.format(column="component", table="device_component", of=_OF_TENANT),
 }
+_WORDS_OF_NAME = {
+    Field.ATTRIBUTE: _WORDS.format(column="value", table="device_attribute", of=f"{_OF_TENANT} AND name = ?"),
+    Field.INSTALLED: _WORDS.format(column="version", table="device_component", of=f"{_OF_TENANT} AND component = ?"),
+}
+
+# A page makes hundreds of these, mostly of a few values: looked up they cost a third.
+_LIFECYCLES = {str(lifecycle): lifecycle for lifecycle in Lifecycle}
+_SOURCES = {str(source): source for source in Source}
+_STATES = {str(state): state for state in State}
+_hardware = lru_cache(maxsize=1024)(Hardware)
+_moment = lru_cache(maxsize=1024)(moment)
 
 
 class SqlDevices:
@@ -125,8 +148,8 @@ class SqlDevices:
         standing = unpack_auto_confirm(packed)
         subject = Subject(
             id=device,
-            lifecycle=Lifecycle(lifecycle),
-            hardware=Hardware(model, revision),
+            lifecycle=_LIFECYCLES[lifecycle],
+            hardware=_hardware(model, revision),
             installed=tuple(tuple(row) for row in fetch(self._session, _ENTRY_INSTALLED, tenant, device)),
             auto_confirm=standing is not None,
             memberships=tuple(
@@ -168,7 +191,7 @@ class SqlDevices:
 
     def _known(self, tenant: TenantId, ids: Collection[DeviceId]) -> set[str]:
         asked = "SELECT d.device FROM k CROSS JOIN device d WHERE d.tenant = ? AND d.device = k.device"
-        return {row.device for row in fetch_keyed(self._session, _IDS, [(id_,) for id_ in ids], asked, tenant)}
+        return {id_ for (id_,) in fetch_keyed(self._session, _IDS, [(id_,) for id_ in ids], asked, tenant)}
 
     def save(self, tenant: TenantId, device: Device) -> None:
         known = self.get(tenant, device.id)
@@ -248,6 +271,7 @@ class SqlDevices:
                 newest[tenant, device] = (at, address)
         rows = [(*key, micros(at), address) for key, (at, address) in sorted(newest.items())]
         fleet.move_contacts(self._session, [row[:3] for row in rows])
+        run_keyed(self._session, _CONTACTS, rows, _CONTACT_HOUR)
         run_keyed(self._session, _CONTACTS, rows, _CONTACT)
 
     def page(self, tenant: TenantId, query: Query | None, after: DeviceId | None, limit: int) -> list[Device]:
@@ -260,8 +284,9 @@ class SqlDevices:
             counted = counted.where(targeting.condition(self._session, tenant, query))
         return self._session.connection.execute(counted).scalar_one()
 
-    def words(self, tenant: TenantId, field: Field, limit: int) -> list[str]:
-        return [word for (word,) in fetch(self._session, _WORDS_OF[field], tenant, tenant, limit)]
+    def words(self, tenant: TenantId, field: Field, limit: int, name: str = "") -> list[str]:
+        asked, of = (_WORDS_OF_NAME[field], (tenant, name)) if name else (_WORDS_OF[field], (tenant,))
+        return [word for (word,) in fetch(self._session, asked, *of, *of, limit)]
 
     def _load(self, tenant: TenantId, ids: Sequence[str]) -> list[Device]:
         """Devices by id with all that hangs on them, in one statement each, whatever their number."""
@@ -274,7 +299,7 @@ class SqlDevices:
             attributes.setdefault(id_, {})[name] = value
         installed: dict[str, list[Installed]] = {}
         for row in fetch_keyed(self._session, _IDS, keys, _INSTALLED_OF, tenant):
-            installed.setdefault(row.device, []).append(_installed(row))
+            installed.setdefault(row[0], []).append(_installed(row))
         return [
             _device(row, frozenset(tags.get(row[0], ())), attributes.get(row[0], {}), tuple(installed.get(row[0], ())))
             for row in fetch_keyed(self._session, _IDS, keys, _DEVICES_OF, tenant)
@@ -309,7 +334,7 @@ def _row(tenant: TenantId, device: Device, digest: bytes) -> tuple[object, ...]:
 
 def _installed(row: AnyRow) -> Installed:
     _, component, version, source, at, confirmed = row
-    return Installed(component, Version(version), Source(source), moment(at), bool(confirmed))
+    return Installed(component, Version(version), _SOURCES[source], _moment(at), bool(confirmed))
 
 
 def _membership(row: AnyRow) -> Membership:
@@ -317,7 +342,7 @@ def _membership(row: AnyRow) -> Membership:
     return Membership(
         rollout=RolloutId(rollout),
         attempt=attempt,
-        state=State(state),
+        state=_STATES[state],
         segment=segment,
         wave=wave,
         rank=rank,
@@ -330,10 +355,10 @@ def _device(row: AnyRow, tags: frozenset[str], attributes: dict[str, str], insta
     id_, lifecycle, model, revision, created, updated, edition, standing, requested, last_contact, address = row
     return Device(
         id=id_,
-        lifecycle=Lifecycle(lifecycle),
-        hardware=Hardware(model, revision),
-        created_at=moment(created),
-        updated_at=moment(updated),
+        lifecycle=_LIFECYCLES[lifecycle],
+        hardware=_hardware(model, revision),
+        created_at=_moment(created),
+        updated_at=_moment(updated),
         edition=edition,
         tags=tags,
         attributes=attributes,

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 from otaru.adapters.sql.lean import fetch, fetch_keyed, run, run_each, run_keyed
 from otaru.adapters.sql.session import Session
-from otaru.adapters.sql.tables import EPOCH, micros
-from otaru.domain.deployment import FAILURES, State
+from otaru.adapters.sql.tables import EPOCH, OPEN_STATES, micros
+from otaru.domain.deployment import FAILURES, WAITING, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.fleet import Component, Counts, Move
 from otaru.domain.ids import DeviceId, TenantId, Version
@@ -23,6 +23,7 @@ HOUR = timedelta(hours=1) // timedelta(microseconds=1)
 EVER = 0
 """The hour under which all of them are counted."""
 _GONE = Lifecycle.DECOMMISSIONED.value
+_WAITING = ", ".join(f"'{state}'" for state in sorted(WAITING))
 _FAILURES = ", ".join(f"'{state}'" for state in sorted(FAILURES))
 _DEVICES = (("device", "text"),)
 
@@ -82,6 +83,12 @@ _MOVES = """
 SELECT hour, component, version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour >= ?
 GROUP BY hour, component, version HAVING sum(devices) <> 0 ORDER BY hour, component, version"""
 _FAILED = "SELECT count(*) FROM device_failed WHERE tenant = ?"
+# By the partial index of those that are not active, who are few.
+_ASIDE = f"""
+SELECT count(*) FROM device v WHERE v.tenant = ? AND v.lifecycle <> 'active' AND v.lifecycle IN ('pending', 'quarantined')
+AND (EXISTS (SELECT 1 FROM device_failed f WHERE f.tenant = v.tenant AND f.device = v.device)
+  OR EXISTS (SELECT 1 FROM deployment d WHERE d.tenant = v.tenant AND d.device = v.device
+    AND d.state IN ({OPEN_STATES}) AND d.state IN ({_WAITING})))"""
 _HEARD = """
 SELECT CAST(coalesce(sum(devices), 0) AS bigint),
 CAST(coalesce(sum(CASE WHEN hour < ? THEN devices ELSE 0 END), 0) AS bigint)
@@ -155,6 +162,7 @@ class SqlFleet:
             lifecycles={Lifecycle(name): n for name, n in fetch(self._session, lifecycles, tenant)},
             versions={(name, Version(v)): n for name, v, n in fetch(self._session, versions[0], *versions[1])},
             failed=fetch(self._session, failed, tenant)[0][0],
+            aside=fetch(self._session, _ASIDE, tenant)[0][0],
             heard=of_all,
             silent=silent,
         )
@@ -218,7 +226,7 @@ def count_contacts(session: Session, moves: Mapping[tuple[TenantId, int], int]) 
 def failed_of(session: Session, tenant: TenantId, devices: Iterable[DeviceId]) -> set[DeviceId]:
     """Those of `devices` that are on the list of failed ones."""
     keys = [(device,) for device in devices]
-    return {DeviceId(row.device) for row in fetch_keyed(session, _DEVICES, keys, _FAILED_OF, tenant)}
+    return {DeviceId(id_) for (id_,) in fetch_keyed(session, _DEVICES, keys, _FAILED_OF, tenant)}
 
 
 def list_failed(session: Session, tenant: TenantId, failed: Collection[DeviceId], others: Collection[DeviceId]) -> None:

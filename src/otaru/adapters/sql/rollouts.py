@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
 
 from otaru.adapters.sql import counters, members
-from otaru.adapters.sql.lean import AnyRow, run
+from otaru.adapters.sql.lean import run
 from otaru.adapters.sql.packed import pack, unpack_policy
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.session import Session
@@ -22,6 +22,8 @@ from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, RolloutState, Wave, WaveState
 from otaru.domain.targeting import Query
 from otaru.errors import NotFoundError
+
+_NamedRow = Row[*tuple[Any, ...]]
 
 _RAISE = "UPDATE rollout_segment SET watermark = ? WHERE tenant = ? AND rollout = ? AND NOT held"
 
@@ -191,7 +193,7 @@ def _wave_columns(wave: Wave) -> dict[str, Any]:
     }
 
 
-def _wave(row: AnyRow) -> Wave:
+def _wave(row: _NamedRow) -> Wave:
     return Wave(
         index=row.wave,
         start=row.start,
@@ -203,7 +205,7 @@ def _wave(row: AnyRow) -> Wave:
     )
 
 
-def _rollout(row: AnyRow, waves: tuple[Wave, ...]) -> Rollout:
+def _rollout(row: _NamedRow, waves: tuple[Wave, ...]) -> Rollout:
     return Rollout(
         id=row.rollout,
         product=row.product,

@@ -1,6 +1,7 @@
 """What every aggregate's SQL works with: one connection inside one transaction."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -17,3 +18,8 @@ class Session:
     def postgres(self) -> bool:
         """Whether the engine is PostgreSQL; otherwise it is SQLite."""
         return self.connection.dialect.name == "postgresql"
+
+    def cursor(self) -> Any:
+        """A cursor of the driver itself, within the connection's transaction."""
+        driver: Any = self.connection.connection.driver_connection
+        return driver.cursor()

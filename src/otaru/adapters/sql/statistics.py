@@ -24,8 +24,8 @@ class _Shape:
 
 _MILLION = 1_000_000
 _SHAPES = {
-    "device": _Shape(_MILLION, {"model": 4}),
-    "device_contact": _Shape(_MILLION),
+    "device": _Shape(_MILLION, {"model": 4, "lifecycle": 4, "hardware_revision": 4}),
+    "device_contact": _Shape(_MILLION, {"hour": 2000}),
     "device_tag": _Shape(2 * _MILLION, {"device": _MILLION, "tag": 100}),
     "device_attribute": _Shape(5 * _MILLION, {"device": _MILLION, "name": 20, "value": 1000}),
     "device_component": _Shape(2 * _MILLION, {"device": _MILLION, "component": 5, "version": 20}),

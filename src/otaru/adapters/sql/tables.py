@@ -118,6 +118,24 @@ device = Table(
     _col("updated_at", Instant),
     _col("edition", Integer),
     Index("ix_device_model", "tenant", "model", "device"),
+    Index("ix_device_created", "tenant", "created_at", "device"),
+    # Nearly all devices are active, and most have no revision: these list the others.
+    Index(
+        "ix_device_lifecycle",
+        "tenant",
+        "lifecycle",
+        "device",
+        sqlite_where=text("lifecycle <> 'active'"),
+        postgresql_where=text("lifecycle <> 'active'"),
+    ),
+    Index(
+        "ix_device_revision",
+        "tenant",
+        "hardware_revision",
+        "device",
+        sqlite_where=text("hardware_revision <> ''"),
+        postgresql_where=text("hardware_revision <> ''"),
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -128,6 +146,10 @@ device_contact = Table(
     _key("device"),
     _col("last_contact", Instant),
     _col("address"),
+    # The hour of the last contact, since 1970: an index of it moves once an hour, where one of the time moves at each poll.
+    # 0 where a program before revision 0005 wrote the row: never later than the hour.
+    _col("hour", Integer, server_default=text("0")),
+    Index("ix_device_contact_hour", "tenant", "hour", "device"),
     sqlite_with_rowid=False,
 )
 
@@ -416,4 +438,29 @@ idempotency = Table(
     _col("body", LargeBinary),
     _col("created_at", Instant),
     Index("ix_idempotency_created", "created_at"),
+)
+
+tuf_metadata = Table(
+    "tuf_metadata",
+    metadata,
+    _key("tenant"),
+    _key("repository"),
+    _key("role"),
+    _key("version", Integer),
+    _col("content", LargeBinary),
+    _col("expires_at", Instant),
+    _col("signed_at", Instant),
+)
+
+tuf_key = Table(
+    "tuf_key",
+    metadata,
+    _key("tenant"),
+    _key("key"),
+    _col("public", Text),
+    _col("role"),
+    _col("place"),
+    _col("development", Boolean),
+    _col("created_at", Instant),
+    _col("revoked_at", Instant, nullable=True),
 )

@@ -12,6 +12,7 @@ from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.reports import SqlReports
 from otaru.adapters.sql.rollouts import SqlRollouts
 from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.signatures import SqlSignatures
 from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
 from otaru.ports.store import (
@@ -24,6 +25,7 @@ from otaru.ports.store import (
     Releases,
     Reports,
     Rollouts,
+    Signatures,
     Tenants,
     Tokens,
 )
@@ -43,6 +45,7 @@ class SqlTx:
         "releases",
         "reports",
         "rollouts",
+        "signatures",
         "tenants",
         "tokens",
     )
@@ -61,3 +64,4 @@ class SqlTx:
         self.record = SqlEvents(session)
         self.events: Events = self.record
         self.idempotency: Idempotency = SqlIdempotency(session)
+        self.signatures: Signatures = SqlSignatures(session)

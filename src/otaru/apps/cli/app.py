@@ -11,6 +11,7 @@ from otaru.apps.cli import (
     devices,
     events,
     fleet,
+    keys,
     products,
     releases,
     rollouts,
@@ -65,6 +66,7 @@ for _name, _noun in (
     ("product", products.noun),
     ("artifact", artifacts.noun),
     ("release", releases.noun),
+    ("keys", keys.noun),
     ("rollout", rollouts.noun),
     ("event", events.noun),
 ):

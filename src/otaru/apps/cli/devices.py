@@ -63,7 +63,7 @@ def devices(
     api: Api,
     printer: Printer,
     query: Annotated[
-        str | None, typer.Option("--query", "-q", help="Which: 'tag==lab;hardware==rpi4'.", show_default=False)
+        str | None, typer.Option("--query", "-q", help="Which: 'tag==lab;state==failed'.", show_default=False)
     ] = None,
     count: Annotated[bool, typer.Option("--count", help="Say how many there are in all.")] = False,
     limit: Limit = 100,
@@ -84,6 +84,21 @@ def devices(
     more(printer, page)
     if count and not printer.json:
         remark(f"{page['total']} in all")
+
+
+@command(noun, "fields")
+def fields(
+    api: Api, printer: Printer, values: Annotated[int, typer.Option(min=1, max=100, help="Values of each.")] = 8
+) -> None:
+    """List what a query can ask for: fields, operators, values that there are."""
+    known = api.get("/devices/fields", values=values)
+    columns = (
+        field("Field"),
+        ("Operators", lambda f: " ".join(f["operators"])),
+        ("Values", lambda f: [*f["values"], *([] if f["complete"] or not f["values"] else ["…"])]),
+        ("Is", lambda f: f["help"]),
+    )
+    printer.table(known, known["items"], columns)
 
 
 @command(noun, "show")

@@ -21,6 +21,9 @@ EXITS: dict[type[errors.OtaruError], Exit] = {
     errors.InvalidInputError: Exit.USAGE,
     errors.ForbiddenError: Exit.REFUSED,
     errors.RefusedError: Exit.REFUSED,
+    errors.MetadataError: Exit.REFUSED,
+    errors.NothingToDoError: Exit.NOTHING_TO_DO,
+    errors.SignatureMissingError: Exit.REFUSED,
 }
 """Subclasses leave with their parent's code; what is not named here has failed."""
 

@@ -11,6 +11,7 @@ from otaru.apps.cli.bars import bar
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
+from otaru.apps.cli.keys import waits
 from otaru.apps.cli.printer import Printer, field, moment, plain, remark
 from otaru.apps.cli.uploads import read_file, upload
 from otaru.errors import InvalidInputError, InvalidStateError
@@ -42,8 +43,11 @@ def add(
     filename: Annotated[str | None, typer.Option(help="FILE's name on devices; its own unless given.")] = None,
     notes: Annotated[str, typer.Option(help="What is new; @FILE reads them from a file.")] = "",
     draft: Annotated[bool, typer.Option("--draft", help="Do not publish it yet.")] = False,
-) -> None:
-    """Upload files and make a release of them. Run again after an interruption, it goes on where it was."""
+) -> Exit | None:
+    """Upload files and make a release of them. Run again after an interruption, it goes on where it was.
+
+    Where it needs signatures that the server cannot give, it stays a draft, and this says whose (exit code 5).
+    """
     text = _notes(notes)
     parts = [_uploaded(api, file, hardware, filename), *(_extra(api, more) for more in artifact or ())]
     if component is not None:
@@ -51,6 +55,7 @@ def add(
     body = {"product": name, "version": version, "artifacts": parts, "notes": text, "publish": not draft}
     made = api.post("/releases", body)
     printer.result(made, f"{made['product']}:{made['version']} is {made['state']}.")
+    return Exit.PARTLY if not draft and waits(made) else None
 
 
 def _notes(given: str) -> str:

@@ -72,6 +72,9 @@ def serve(
     events_retention: Annotated[
         int | None, typer.Option(metavar="DAYS", help="How long events are kept.", show_default=False)
     ] = None,
+    production: Annotated[
+        bool | None, typer.Option("--production", help="Refuse development keys.", show_default=False)
+    ] = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None, typer.Option(help="What is logged.", show_default=False)
     ] = None,
@@ -95,6 +98,7 @@ def serve(
         blobs=blobs,
         poll_interval_s=interval,
         events_retention_days=events_retention,
+        production=production,
         log_level=log_level,
     )
     with extra("server"):

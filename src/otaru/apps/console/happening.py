@@ -60,6 +60,7 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "updates": ("Updates of devices", (Kind.DEPLOYMENT_MOVED,)),
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
     "releases": ("Releases", tuple(k for k in Kind if k.startswith("release."))),
+    "keys": ("Keys and signatures", tuple(k for k in Kind if k.startswith(("metadata.", "key.")))),
     "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.")))),
 }
 """What a visitor may filter by: name in the address, words, and kinds. Every kind is in one group."""
@@ -124,6 +125,10 @@ def _subject(what: Happening) -> Thing:
             return Thing(f"Release {product} {version}", address)
         case "token":
             return Thing(_TOKENS.get(_text(what, "kind"), "Token") + _quoted(_text(what, "label")))
+        case "metadata":
+            return Thing(f"Role {what.subject}")
+        case "key":
+            return Thing(f"Key {what.subject[:16]}")
         case _:
             return Thing("The tenant")
 
@@ -293,6 +298,18 @@ def _rollout_retried(what: Happening) -> _Said:
     return _Said(Tone.BUSY, f"tries {number}{devices} again{which}")
 
 
+def _metadata_signed(what: Happening) -> _Said:
+    version, keys = what.data.get("version"), _texts(what, "keys")
+    words = f"was signed: version {version}" if isinstance(version, int) else "was signed"
+    return _Said(Tone.DONE, words, facts=tuple(f"key {key[:16]}" for key in keys))
+
+
+def _key_added(what: Happening) -> _Said:
+    facts = (_text(what, "place"), "development" if what.data.get("development") is True else "")
+    of = _text(what, "role")
+    return _Said(Tone.IDLE, f"was added for {of}" if of else "was made", facts=tuple(filter(None, facts)))
+
+
 _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.TENANT_CREATED: _plain(Tone.IDLE, "was made"),
     Kind.TENANT_CHANGED: _listed("was changed", "settings"),
@@ -312,4 +329,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ROLLOUT_MOVED: _rollout_moved,
     Kind.ROLLOUT_WAVE: _rollout_wave,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
+    Kind.METADATA_SIGNED: _metadata_signed,
+    Kind.KEY_ADDED: _key_added,
+    Kind.KEY_REVOKED: _plain(Tone.HELD, "was revoked: no role has it any more"),
 }

@@ -4,6 +4,7 @@ Everything is escaped (`autoescape`), and the policy below lets a page load noth
 reports is text on every page. Undefined names are errors, so a template cannot drift from its page unseen.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -16,6 +17,7 @@ from starlette.responses import HTMLResponse
 
 from otaru.apps.console.files import address_of
 from otaru.apps.console.status import look
+from otaru.domain.targeting import quoted
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -28,6 +30,11 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+"""Control signs, marks of writing direction, halves of signs. Tabs and line breaks are seen."""
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -47,10 +54,24 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        finalize=_seen,
     )
-    made.filters |= {"number": number, "share": share, "size": size, "ago": ago, "span": span, "segment": segment}
+    made.filters |= {
+        "number": number,
+        "share": share,
+        "size": size,
+        "ago": ago,
+        "span": span,
+        "segment": segment,
+        "quoted": quoted,
+    }
     made.globals |= {"look": look, "static": address_of, "link": link}
     return made
+
+
+def _seen(value: Any) -> Any:
+    """A value as a page shows it: signs that are not seen, or turn what stands beside them, are shown to be there."""
+    return _UNSEEN.sub("\ufffd", value) if type(value) is str else value
 
 
 def number(value: float) -> str:

@@ -95,7 +95,7 @@ def read(fields: Mapping[str, str], now: datetime) -> Draft:
     """What a form, or an address, says. Nothing is raised: what is wrong stands beside its field."""
     form = _Form({name: fields.get(name, default) for name, default in FIELDS.items()})
     named = form.read("release", _release, None)
-    target = form.read("target", _target, None)
+    target = form.read("target", _target(now), None)
     start, start_at = _start(form, now)
     name = form.read("name", _name, "")
     policy = _policy(form)
@@ -186,9 +186,12 @@ def _release(text: str) -> tuple[ProductName, Version]:
     return release_name(text)
 
 
-def _target(text: str) -> str:
-    parse(_line(text, "the target", MAX_LENGTH))
-    return text
+def _target(now: datetime) -> Callable[[str], str]:
+    def check_target(text: str) -> str:
+        parse(_line(text, "the target", MAX_LENGTH), now)
+        return text
+
+    return check_target
 
 
 def _name(text: str) -> str:

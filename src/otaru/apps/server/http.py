@@ -25,6 +25,7 @@ from typing import Any
 
 import uvicorn
 import uvicorn.protocols.http.httptools_impl as impl
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from otaru.apps.server.body import App, Message, Scope, Send
 from otaru.apps.server.settings import Settings
@@ -258,6 +259,28 @@ class Protocol(impl.HttpToolsProtocol):
             self._stall_timer = None
 
 
+class Forwarded(ProxyHeadersMiddleware):
+    """Puts the client in the place of a trusted proxy, as uvicorn does it, also where the application answers at once."""
+
+    def __init__(self, app: Any, proxies: list[str]) -> None:
+        """Take the application, and the addresses and networks that may say who the client was."""
+        super().__init__(app, proxies)
+        self._rewrite: Any = ProxyHeadersMiddleware(_nobody, proxies)
+
+    def at_once(self, scope: Scope) -> Whole | None:
+        """See the module. What is rewritten twice is the same: uvicorn looks only at the headers and at whom it trusts."""
+        at_once: Callable[[Scope], Whole | None] | None = getattr(self.app, "at_once", None)
+        if at_once is None:
+            return None
+        with contextlib.suppress(StopIteration):  # it waits for nothing
+            self._rewrite(scope, None, None).send(None)
+        return at_once(scope)
+
+
+async def _nobody(*_: Any) -> None:
+    """The application behind what only rewrites scopes."""
+
+
 class Server(uvicorn.Server):
     """A server inside a process of ours: whoever runs it sets `should_exit`, and requests in flight are finished."""
 
@@ -273,9 +296,7 @@ def config(app: App, settings: Settings | None = None) -> uvicorn.Config:
         return _config(app)
     proxies = [_network(proxy) for proxy in settings.trusted_proxies]
     return _config(
-        app,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
+        Forwarded(app, proxies) if proxies else app,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
@@ -299,7 +320,7 @@ def _mutual(_: uvicorn.Config, make: Callable[[], ssl.SSLContext]) -> ssl.SSLCon
     return context
 
 
-def _config(app: App, *, proxy_headers: bool = False, **options: Any) -> uvicorn.Config:
+def _config(app: Any, **options: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Protocol,
@@ -310,7 +331,7 @@ def _config(app: App, *, proxy_headers: bool = False, **options: Any) -> uvicorn
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=proxy_headers,
+        proxy_headers=False,  # `Forwarded` does it
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
         **options,

@@ -27,6 +27,7 @@ _TABLE: dict[type[OtaruError], tuple[int, str]] = {
     errors.TooLargeError: (413, "Too large"),
     errors.RangeNotSatisfiableError: (416, "Range not satisfiable"),
     errors.ChecksumMismatchError: (422, "Checksum mismatch"),
+    errors.MetadataError: (422, "Metadata refused"),
     errors.NothingToDoError: (422, "Nothing to do"),
     errors.OverloadedError: (503, "Overloaded"),
     errors.UnavailableError: (503, "Unavailable"),

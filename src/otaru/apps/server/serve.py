@@ -19,11 +19,12 @@ from otaru.apps.server import api, folder, wiring, worker
 from otaru.apps.server.body import App, Receive, Scope, Send
 from otaru.apps.server.http import Server, config, mutual_config
 from otaru.apps.server.roads.ddi import DdiRoad
+from otaru.apps.server.roads.tuf import TufRoad
 from otaru.apps.server.settings import Settings
 from otaru.apps.server.shell import Shell
 from otaru.domain.ids import DEFAULT_TENANT
-from otaru.errors import DataFolderError, InvalidInputError, NotFoundError, UnavailableError
-from otaru.services.control import tokens
+from otaru.errors import DataFolderError, InvalidInputError, NotFoundError, RefusedError, UnavailableError
+from otaru.services.control import metadata, tokens
 from otaru.services.control.world import World
 
 _log = logging.getLogger("otaru.server")
@@ -76,8 +77,9 @@ def uvloop_runner() -> asyncio.Runner:
 async def _serve(settings: Settings, listener: socket.socket, devices: socket.socket | None) -> None:
     async with wiring.world(settings) as world:
         runtime = Runtime(world, settings)
-        road = DdiRoad(world, settings)
-        shell = Shell(road, api.application(runtime), console(runtime), _ready(runtime), poll=road.at_once)
+        await _check_keys(world)
+        road, tuf = DdiRoad(world, settings), TufRoad(world, settings)
+        shell = Shell(road, api.application(runtime), console(runtime), _ready(runtime), tuf, poll=road.at_once)
         servers = [(Server(config(shell, settings)), listener)]
         if devices is not None:
             roads = replace(shell, api=_nothing, console=_nothing)
@@ -97,6 +99,23 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
             gc.set_threshold(*_GC_THRESHOLD)
             await runtime.closing.wait()
             await work
+
+
+async def _check_keys(world: World) -> None:
+    """Say that development keys sign, or refuse to serve with them where this is production.
+
+    Raises:
+        RefusedError: this is production.
+    """
+    tenants = ", ".join(await metadata.development(world))
+    if not tenants:
+        return
+    if world.production:
+        raise RefusedError(
+            f"development keys sign the releases of {tenants}, and this is production",
+            hint="Start without production and replace them: docs/trust.md, From development keys to your own.",
+        )
+    _log.warning("development keys sign the releases of %s: not for production (docs/trust.md)", tenants)
 
 
 def _stopper(runtime: Runtime, *servers: uvicorn.Server) -> Callable[[], None]:

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
         300, ge=1, le=86_399, description="What devices of a new tenant are told to wait between polls."
     )
     events_retention_days: int = Field(365, ge=1, le=36_500, description="How long the record of events is kept.")
+    production: bool = Field(False, description="Refuse development keys: releases are signed by keys of your own.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="What is logged, to stderr.")
 
     @classmethod

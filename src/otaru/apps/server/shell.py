@@ -1,7 +1,7 @@
 """The outermost ASGI application: routes device roads past the frameworks, bounds bodies, turns errors into answers.
 
-Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health → the REST API (`/api/…`) → the
-console, which is everything else. A device's poll thus costs no framework. Errors that anything below raises before it
+Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health → TUF (`/tuf/…`) → the REST API (`/api/…`) →
+the console, which is everything else. A device's poll thus costs no framework. Errors that anything below raises before it
 has begun to answer become problem+json here, and a page where a browser asked the console; what is not ours is logged
 with the request's id and answered with 500 and that id.
 """
@@ -18,6 +18,7 @@ from otaru.apps.server.problems import Headers, problem, problem_page
 from otaru.errors import NotFoundError, OtaruError
 
 _log = logging.getLogger("otaru.server")
+_READING = frozenset({"GET", "HEAD"})
 _ids = itertools.count(1)
 _RUN = secrets.token_hex(3)
 
@@ -30,13 +31,14 @@ class Shell:
     api: App
     console: App
     ready: App
+    tuf: App
     local_admin: bool = False
     poll: Callable[[Scope], Whole | None] | None = None
-    """Answers GET requests for which nobody has to be waited for."""
+    """Answers GET and HEAD requests for which nobody has to be waited for."""
 
     def at_once(self, scope: Scope) -> Whole | None:
-        """The answer to a poll that takes no waiting (`http.Protocol`); None where the request goes the usual way."""
-        return None if self.poll is None or scope["method"] != "GET" else self.poll(scope)
+        """The answer to what takes no waiting (`http.Protocol`); None where the request goes the usual way."""
+        return None if self.poll is None or scope["method"] not in _READING else self.poll(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -50,6 +52,8 @@ class Shell:
                 await self.ddi(scope, receive, answer)
             elif path in {"/healthz", "/readyz"}:
                 await self.ready(scope, receive, answer)
+            elif path.startswith("/tuf/"):
+                await self.tuf(scope, receive, answer)
             else:
                 await self._web(scope, receive, answer)
         except ClientGoneError:

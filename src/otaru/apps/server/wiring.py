@@ -8,6 +8,7 @@ from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.judges.classic import ClassicJudge
 from otaru.adapters.registry import StoreRegistry
+from otaru.adapters.signers.file import FolderKeyring
 from otaru.adapters.sql.migrate import upgrade
 from otaru.adapters.sql.store import open_store
 from otaru.apps.server.settings import Settings
@@ -27,7 +28,9 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     store = open_store(settings.database_url, bus)
     try:
         registry = StoreRegistry(store, bus, clock)
-        made = World(store, registry, LocalBlobs(settings.artifacts), clock, ClassicJudge(), bus)
+        keyring = FolderKeyring(settings.data / "keys")
+        blobs = LocalBlobs(settings.artifacts)
+        made = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, settings.production)
         await registry.start()
         try:
             await tenants.ensure_default(made, polling_s=settings.poll_interval_s)

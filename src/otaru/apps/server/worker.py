@@ -1,4 +1,4 @@
-"""The background work of a serving process: rollout steps, and forgetting what has had its time."""
+"""The background work of a serving process: rollout steps, signing in time, and forgetting what has had its time."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ from datetime import timedelta
 from otaru.apps.server.settings import Settings
 from otaru.errors import OtaruError
 from otaru.services.control.housekeeping import housekeep
+from otaru.services.control.metadata import renew_due
 from otaru.services.control.stepping import step_due
 from otaru.services.control.world import World
 
@@ -30,7 +31,10 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
                 await step_due(world)
                 if cleaned is None or world.clock.now() - cleaned >= HOUSEKEEPING:
                     cleaned = world.clock.now()
-                    await housekeep(world, timedelta(days=settings.events_retention_days))
+                    try:
+                        await _keep_fresh(world)
+                    finally:  # neither waits for the other to succeed
+                        await housekeep(world, timedelta(days=settings.events_retention_days))
             except OtaruError as error:
                 _log.warning("a round of work failed and is tried again: %s", error)
             except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
@@ -38,6 +42,14 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
             await _pause(closing, woken)
     finally:
         leave()
+
+
+async def _keep_fresh(world: World) -> None:
+    """Sign TUF metadata anew before it ends, and say what others have to sign."""
+    for tenant, role in await renew_due(world):
+        _log.warning(
+            "tenant %s: %s ends soon and has to be signed with keys that are not here: otaru keys status", tenant, role
+        )
 
 
 async def _pause(closing: asyncio.Event, woken: asyncio.Event) -> None:

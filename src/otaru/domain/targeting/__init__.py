@@ -1,15 +1,56 @@
 r"""Who a rollout is for: one small language, one syntax tree, read by SQL and by memory alike.
 
     id==dev-1                     hardware==rpi4;tag==lab          attr.region==eu-*,attr.region==us-*
-    (tag==lab,tag==beta);hardware==rpi4
+    (tag==lab,tag==beta);hardware==rpi4                            state==failed and not(tag==vip)
+    tag=in=(lab,beta)             last_contact=lt=-P7D             attr.region=null=true
 
-`;` is and, `,` is or (and binds closer), `*` in a value stands for any run of characters. Quotes let a
+`;` (or `and`) is and, `,` (or `or`) is or and binds less, `*` in a value stands for any run of characters. Quotes let a
 value hold the language's own signs; `\` inside them takes the next one literally (`'\*'`).
-A missing attribute equals nothing. `lifecycle` is pending, active, quarantined or decommissioned;
-`installed.app` is the version of the component `app`.
+
+What is missing equals nothing, differs from nothing (`!=`, `=out=`) and is neither early nor late: it matches `=null=`
+alone, and what `not(…)` makes of the others. Tags are a set: `tag!=lab` is who does not have it. Times are compared with
+a time, or with how long ago (`-P7D`), counted from the moment at which the query is read. `state` is where the device
+stands (`domain.standing`); who is decommissioned stands nowhere. Fields and operators: `FIELDS`.
 """
 
-from otaru.domain.targeting.parse import MAX_DEPTH, MAX_LENGTH, MAX_TERMS, parse
-from otaru.domain.targeting.tree import And, Field, Or, Query, Term, match
+from otaru.domain.targeting.fields import FIELDS, About, Kind
+from otaru.domain.targeting.parse import MAX_DEPTH, MAX_LENGTH, MAX_TERMS, parse, quoted
+from otaru.domain.targeting.tree import (
+    And,
+    Facts,
+    Field,
+    Known,
+    Not,
+    Or,
+    Query,
+    Relation,
+    Term,
+    Timed,
+    lifecycles_meant,
+    matches,
+    states_meant,
+)
 
-__all__ = ["MAX_DEPTH", "MAX_LENGTH", "MAX_TERMS", "And", "Field", "Or", "Query", "Term", "match", "parse"]
+__all__ = [
+    "FIELDS",
+    "MAX_DEPTH",
+    "MAX_LENGTH",
+    "MAX_TERMS",
+    "About",
+    "And",
+    "Facts",
+    "Field",
+    "Kind",
+    "Known",
+    "Not",
+    "Or",
+    "Query",
+    "Relation",
+    "Term",
+    "Timed",
+    "lifecycles_meant",
+    "matches",
+    "parse",
+    "quoted",
+    "states_meant",
+]

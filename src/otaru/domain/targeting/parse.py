@@ -1,7 +1,8 @@
 """Text → syntax tree, with errors that point at the column, and bounds on what a query may cost."""
 
 import re
-from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -10,7 +11,9 @@ from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput
 from lark.exceptions import VisitError
 
 from otaru.domain.ids import name
-from otaru.domain.targeting.tree import And, Field, Or, Query, Term
+from otaru.domain.targeting.fields import FIELDS, NAMED, OF_TEXT, OF_TIMES, SHORT, TIMES, WORDS, about
+from otaru.domain.targeting.moment import moment
+from otaru.domain.targeting.tree import And, Field, Known, Not, Or, Query, Relation, Term, Timed, fits
 from otaru.errors import InvalidInputError, QuerySyntaxError
 
 MAX_LENGTH = 4096
@@ -21,11 +24,13 @@ MAX_WILDCARDS = 8
 _HINT = (
     "For example: hardware==rpi4;(tag==lab,attr.region==eu-*). Values with the language's own signs are quoted: 'a=b'."
 )
-_SELECTORS = "Selectors are id, hardware, lifecycle, tag, attr.NAME and installed.COMPONENT."
-_NAMED: Mapping[str, str] = {Field.ATTRIBUTE: "an attribute", Field.INSTALLED: "a component"}
+_SELECTORS = f"Selectors are {', '.join(a.selector for a in FIELDS[:-1])} and {FIELDS[-1].selector}."
+_OPERATORS = f"Operators are {', '.join(OF_TEXT)}; for times {', '.join(OF_TIMES)}."
 _WORDS = {
     "SELECTOR": "a selector",
-    "EQUALS": "`==`",
+    "COMPARES": "an operator",
+    "LISTED": "an operator",
+    "NULL": "an operator",
     "BARE": "a value",
     "QUOTED": "a value",
     "LPAR": "`(`",
@@ -35,12 +40,13 @@ _WORDS = {
     "$END": "the end",
 }
 _QUOTED = re.compile(r"""'(\\.|[^'\\])*'|"(\\.|[^"\\])*\"""", re.DOTALL)
+_PLAIN = re.compile(r"[\w.:+/@-]+", re.ASCII)
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 """What no database takes as text: NUL, and halves of surrogate pairs."""
 
 
-def parse(text: str) -> Query:
-    """Parse a query.
+def parse(text: str, now: datetime) -> Query:
+    """Parse a query; `now` is what its durations count from.
 
     Raises:
         QuerySyntaxError: with the column (from 1) where it stops making sense, or the limit that it passes.
@@ -56,7 +62,7 @@ def parse(text: str) -> Query:
         )
     _check_depth(text)
     try:
-        return _read(text)
+        return _read(text, now)
     except UnexpectedInput as error:
         raise _explained(error, text) from None
     except VisitError as error:
@@ -76,7 +82,8 @@ def _explained(error: UnexpectedInput, text: str) -> QuerySyntaxError:
         wanted.discard("RPAR")
     words = sorted({_WORDS[terminal] for terminal in wanted if terminal in _WORDS})
     expected = f": it wants {' or '.join(words)} there" if words else ""
-    return QuerySyntaxError(f"the query makes no sense from column {column} on{expected}", hint=_HINT, column=column)
+    hint = _OPERATORS if words == ["an operator"] else _HINT
+    return QuerySyntaxError(f"the query makes no sense from column {column} on{expected}", hint=hint, column=column)
 
 
 def _column(error: UnexpectedInput, text: str) -> int:
@@ -87,15 +94,16 @@ def _column(error: UnexpectedInput, text: str) -> int:
     return len(text) + 1 if position is None or position < 0 else position + 1
 
 
-def _read(text: str) -> Query:
+def _read(text: str, now: datetime) -> Query:
     tree = _parser().parse(text)
-    selectors = list(tree.scan_values(lambda token: isinstance(token, Token) and token.type == "SELECTOR"))
-    if len(selectors) > MAX_TERMS:
+    values = list(tree.scan_values(lambda token: isinstance(token, Token) and token.type in {"QUOTED", "BARE"}))
+    if len(values) > MAX_TERMS:
         raise QuerySyntaxError(
-            f"the query has {len(selectors)} comparisons, {MAX_TERMS} are allowed",
-            column=_place(selectors[MAX_TERMS]),
+            f"the query compares with {len(values)} values, {MAX_TERMS} are allowed",
+            hint="Give devices that belong together a tag, and ask for it.",
+            column=_place(values[MAX_TERMS]),
         )
-    query: Query = _ToTree().transform(tree)
+    query: Query = _ToTree(now).transform(tree)
     return query
 
 
@@ -118,41 +126,134 @@ def _check_depth(text: str) -> None:
             raise QuerySyntaxError(f"the query nests deeper than {MAX_DEPTH}", column=column)
 
 
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value as it was written; `pieces` are its literal runs."""
+
+    token: Token
+    pieces: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return "*".join(self.pieces)
+
+
 class _ToTree(Transformer[Token, Query]):
+    """`!=`, `=in=`, `=out=` and `=null=` are other ways to say what few kinds of nodes say."""
+
+    def __init__(self, now: datetime) -> None:
+        super().__init__()
+        self._now = now
+
     def either(self, parts: list[Query]) -> Query:
         return Or(tuple(parts))
 
     def both(self, parts: list[Query]) -> Query:
         return And(tuple(parts))
 
-    def comparison(self, parts: list[Any]) -> Query:
-        selector, pieces = parts
-        field, attribute = _selector(selector)
-        return Term(field, pieces, attribute)
+    def negation(self, parts: list[Query]) -> Query:
+        (part,) = parts
+        return Not(part)
 
-    def value(self, parts: list[Token]) -> tuple[str, ...]:
+    def comparison(self, parts: list[Any]) -> Query:
+        selector, sign, value = parts
+        field, name = _selector(selector)
+        operator = SHORT.get(str(sign), str(sign))
+        _check_operator(field, operator, sign)
+        if field in TIMES:
+            return Timed(field, Relation(operator), self._moment(value))
+        term = _term(field, name, value)
+        return term if operator == "==" else _none_of(field, name, (term,))
+
+    def listed(self, parts: list[Any]) -> Query:
+        selector, sign, *values = parts
+        field, name = _selector(selector)
+        _check_operator(field, str(sign), sign)
+        terms = tuple(_term(field, name, value) for value in values)
+        if sign == "=out=":
+            return _none_of(field, name, terms)
+        return terms[0] if len(terms) == 1 else Or(terms)
+
+    def null(self, parts: list[Any]) -> Query:
+        selector, _, value = parts
+        known = Known(*_selector(selector))
+        if value.text not in {"true", "false"}:
+            raise QuerySyntaxError(
+                "`=null=` is true or false",
+                hint=f"{selector}=null=true is who has none.",
+                column=_place(value.token),
+            )
+        return known if value.text == "false" else Not(known)
+
+    def value(self, parts: list[Token]) -> _Value:
         (token,) = parts
         pieces = _quoted(token[1:-1]) if token.type == "QUOTED" else str(token).split("*")
         if len(pieces) > MAX_WILDCARDS + 1:
-            raise QuerySyntaxError(f"more than {MAX_WILDCARDS} wildcards in one value", column=_place(token))
-        return tuple(pieces)
+            raise QuerySyntaxError(
+                f"more than {MAX_WILDCARDS} wildcards in one value",
+                hint="One `*` stands for any run of characters.",
+                column=_place(token),
+            )
+        return _Value(token, tuple(pieces))
+
+    def _moment(self, value: _Value) -> datetime:
+        try:
+            return moment(value.text, self._now)
+        except InvalidInputError as error:
+            raise QuerySyntaxError(error.message, hint=error.hint, column=_place(value.token)) from None
+
+
+def _check_operator(field: Field, operator: str, sign: Token) -> None:
+    known = about(field).operators
+    if operator not in known:
+        values = "is a time" if field in TIMES else "has no order"
+        raise QuerySyntaxError(
+            f"{field} {values}: it is not compared by {sign}",
+            hint=f"It takes {', '.join(known)}.",
+            column=_place(sign),
+        )
+
+
+def _term(field: Field, name: str, value: _Value) -> Term:
+    words = WORDS.get(field)
+    if words is not None and not any(fits(value.pieces, word) for word in words):
+        shown = value.text if len(value.text) <= 64 else f"{value.text[:61]}…"
+        raise QuerySyntaxError(
+            f"no {field} is {shown!r}", hint=f"It is one of {', '.join(words)}.", column=_place(value.token)
+        )
+    return Term(field, value.pieces, name)
+
+
+def _none_of(field: Field, name: str, terms: tuple[Term, ...]) -> Query:
+    """It has a value, and none of these. Of tags a device may have none: then it has none of these either."""
+    others = tuple(map(Not, terms))
+    if field is Field.TAG:
+        return others[0] if len(others) == 1 else And(others)
+    return And((Known(field, name), *others))
 
 
 def _selector(token: Token) -> tuple[Field, str]:
-    field, dot, attribute = str(token).partition(".")
+    field, dot, name_ = str(token).partition(".")
     shown = str(token) if len(token) <= 64 else token[:61] + "…"
-    if field in _NAMED:
+    if field in set(NAMED):
         try:
-            return Field(field), name(attribute)
+            return Field(field), name(name_)
         except InvalidInputError as error:
             raise QuerySyntaxError(
-                f"{shown!r} does not name {_NAMED[field]}",
+                f"{shown!r} does not name {NAMED[Field(field)]}",
                 hint=f"{_SELECTORS} {error.hint or ''}",
                 column=_place(token),
             ) from None
     if dot or field not in set(Field):
         raise QuerySyntaxError(f"{shown!r} is not a selector", hint=_SELECTORS, column=_place(token))
     return Field(field), ""
+
+
+def quoted(value: str) -> str:
+    """A value as a query holds it, with none of its signs read as the language's own."""
+    if _PLAIN.fullmatch(value):
+        return value
+    return "'{}'".format(re.sub(r"[\\*']", r"\\\g<0>", value))
 
 
 def _quoted(text: str) -> list[str]:

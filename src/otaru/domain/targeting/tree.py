@@ -1,10 +1,15 @@
 """The syntax tree of a query, and how a device in memory is held against it."""
 
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
-from otaru.domain.device import Device
+from otaru.domain import standing
+from otaru.domain.deployment import State
+from otaru.domain.device import Device, Lifecycle
 
 
 class Field(StrEnum):
@@ -12,10 +17,23 @@ class Field(StrEnum):
 
     ID = "id"
     HARDWARE = "hardware"
-    LIFECYCLE = "lifecycle"
+    REVISION = "revision"
     TAG = "tag"
+    LIFECYCLE = "lifecycle"
+    STATE = "state"
+    LAST_CONTACT = "last_contact"
+    CREATED = "created"
     ATTRIBUTE = "attr"
     INSTALLED = "installed"
+
+
+class Relation(StrEnum):
+    """How a time is compared."""
+
+    BEFORE = "=lt="
+    UNTIL = "=le="
+    AFTER = "=gt="
+    SINCE = "=ge="
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +52,30 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
+class Timed:
+    """A time, `created` or `last_contact`, compared with a moment. Who was never heard of has no last contact."""
+
+    field: Field
+    relation: Relation
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The device has a value of this field at all."""
+
+    field: Field
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """It does not hold."""
+
+    part: "Query"
+
+
+@dataclass(frozen=True, slots=True)
 class And:
     """All of them hold."""
 
@@ -47,37 +89,87 @@ class Or:
     parts: tuple["Query", ...]
 
 
-Query: TypeAlias = Term | And | Or
+Query: TypeAlias = Term | Timed | Known | Not | And | Or
 
 
-def match(query: Query, device: Device) -> bool:
-    """Whether `device` is among those that `query` names. Text compares exactly, case included."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a query may ask of a device."""
+
+    device: Device
+    state: State | None = None
+    """Where it stands (`domain.standing`); None is nowhere yet."""
+
+
+_RELATIONS: Mapping[Relation, Callable[[datetime, datetime], bool]] = {
+    Relation.BEFORE: operator.lt,
+    Relation.UNTIL: operator.le,
+    Relation.AFTER: operator.gt,
+    Relation.SINCE: operator.ge,
+}
+
+
+def matches(query: Query, facts: Facts) -> bool:
+    """Whether a device is among those that `query` names. Text compares exactly, case included."""
     match query:
         case And(parts):
-            return all(match(part, device) for part in parts)
+            return all(matches(part, facts) for part in parts)
         case Or(parts):
-            return any(match(part, device) for part in parts)
-        case Term():
-            return any(_fits(query.pieces, value) for value in _values(query, device))
+            return any(matches(part, facts) for part in parts)
+        case Not(part):
+            return not matches(part, facts)
+        case Known(field, name):
+            return _moment(field, facts.device) is not None or bool(_values(field, name, facts))
+        case Timed(field, relation, at):
+            moment = _moment(field, facts.device)
+            return moment is not None and _RELATIONS[relation](moment, at)
+        case Term(field, pieces, name):
+            return any(fits(pieces, value) for value in _values(field, name, facts))
 
 
-def _values(term: Term, device: Device) -> tuple[str, ...]:
-    match term.field:
+def states_meant(term: Term) -> frozenset[State | None]:
+    """The states that a term on `state` means, by every word for them; None is idle."""
+    return frozenset(
+        state for state in standing.STANDINGS if any(fits(term.pieces, word) for word in standing.words(state))
+    )
+
+
+def lifecycles_meant(term: Term) -> frozenset[Lifecycle]:
+    """The lifecycles that a term on `lifecycle` means."""
+    return frozenset(lifecycle for lifecycle in Lifecycle if fits(term.pieces, lifecycle))
+
+
+def _moment(field: Field, device: Device) -> datetime | None:
+    if field is Field.CREATED:
+        return device.created_at
+    return device.last_contact if field is Field.LAST_CONTACT else None
+
+
+def _values(field: Field, name: str, facts: Facts) -> tuple[str, ...]:
+    device = facts.device
+    match field:
         case Field.ID:
             return (device.id,)
         case Field.HARDWARE:
             return (device.hardware.model,)
+        case Field.REVISION:
+            return (device.hardware.revision,) if device.hardware.revision else ()
         case Field.LIFECYCLE:
             return (device.lifecycle,)
+        case Field.STATE:
+            return () if device.lifecycle is Lifecycle.DECOMMISSIONED else tuple(standing.words(facts.state))
         case Field.TAG:
             return tuple(device.tags)
         case Field.ATTRIBUTE:
-            return (device.attributes[term.name],) if term.name in device.attributes else ()
+            return (device.attributes[name],) if name in device.attributes else ()
         case Field.INSTALLED:
-            return tuple(i.version for i in device.installed if i.component == term.name)
+            return tuple(i.version for i in device.installed if i.component == name)
+        case Field.LAST_CONTACT | Field.CREATED:
+            return ()
 
 
-def _fits(pieces: tuple[str, ...], value: str) -> bool:
+def fits(pieces: tuple[str, ...], value: str) -> bool:
+    """Whether a value is one that literal runs with wildcards between them describe."""
     if len(pieces) == 1:
         return value == pieces[0]
     first, *middle, last = pieces

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from otaru.domain.deployment import State
+from otaru.domain.deployment import WAITING, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.evidence import Tally
-from otaru.domain.fleet import SILENCE, WAITING, Component, Counts, history
+from otaru.domain.fleet import SILENCE, Component, Counts, history
 from otaru.domain.ids import TenantId
 from otaru.domain.rollout import ACTIVE, OnError, Rollout, RolloutState, WaveState
 from otaru.errors import InvalidInputError
@@ -60,7 +60,7 @@ class Summary:
     @property
     def healthy(self) -> int:
         """Active devices whose last update did not fail and that wait for nobody; silent ones among them."""
-        return max(0, self.of(Lifecycle.ACTIVE) - self.counts.failed - self.awaiting)
+        return max(0, self.of(Lifecycle.ACTIVE) - self.counts.failed - self.awaiting + self.counts.aside)
 
     @property
     def unheard(self) -> int:

@@ -10,8 +10,11 @@ from otaru.domain.ids import ProductName, Sha256, TenantId, Version
 from otaru.domain.release import MAX_NOTES, RELEASE, Artifact, Release, ReleaseEvent, ReleaseState, admit
 from otaru.errors import AlreadyExistsError, InvalidStateError, NotFoundError, PreconditionFailedError, TooLargeError
 from otaru.ports.store import Tx, one
-from otaru.services.control import rollouts
+from otaru.services.control import metadata, rollouts, signing
+from otaru.services.control.signing import Pen
 from otaru.services.control.world import Actor, World
+from otaru.trust.tuf.names import ROOT
+from otaru.trust.tuf.repository import Missing
 
 PERSONS = frozenset({ReleaseEvent.PUBLISH, ReleaseEvent.DEPRECATE, ReleaseEvent.WITHDRAW})
 """The events that are orders of people."""
@@ -41,7 +44,8 @@ class NewRelease:
 async def create(world: World, tenant: TenantId, actor: Actor, new: NewRelease) -> Release:
     """Make a release of stored bytes, and publish it where it says so. The product is made on its first use.
 
-    Asked again for the very same, it answers the release that is there.
+    It is signed in the same transaction; where signatures are missing that the server cannot give, it stays a draft
+    (`lacking` says which). Asked again for the very same, it answers the release that is there.
 
     Raises:
         InvalidInputError: what `domain.release.admit` says.
@@ -51,7 +55,7 @@ async def create(world: World, tenant: TenantId, actor: Actor, new: NewRelease) 
     """
     if len(new.notes) > MAX_NOTES:
         raise TooLargeError(f"the notes have more than {MAX_NOTES} characters", limit=MAX_NOTES)
-    return await world.store.write(_create, (tenant, actor, new, world.clock.now()))
+    return await world.store.write(_create, (await metadata.pen(world, tenant, actor), new))
 
 
 async def move(
@@ -71,9 +75,10 @@ async def move(
     Raises:
         NotFoundError: there is none.
         InvalidStateError: its state does not allow it; `allowed` says what it does.
+        SignatureMissingError: publishing it needs signatures of keys that the server does not hold.
         PreconditionFailedError: it has changed since `edition`.
     """
-    asked = _Moving(tenant, actor, product, version, event, edition, world.clock.now())
+    asked = _Moving(await metadata.pen(world, tenant, actor), product, version, event, edition)
     return await world.store.write(_move, asked)
 
 
@@ -84,6 +89,22 @@ async def show(world: World, tenant: TenantId, product: ProductName, version: Ve
         NotFoundError: there is none.
     """
     return await world.store.glance(lambda tx: _found(tx, tenant, product, version))
+
+
+async def detailed(
+    world: World, tenant: TenantId, product: ProductName, version: Version
+) -> tuple[Release, Missing | None]:
+    """A release, and the signatures that it waits for.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+
+    def look(tx: Tx) -> tuple[Release, Missing | None]:
+        release = _found(tx, tenant, product, version)
+        return release, lacking(world, tx, tenant, release)
+
+    return await world.store.glance(look)
 
 
 async def page(
@@ -133,34 +154,47 @@ async def products(
     return await world.store.read(lambda tx: tx.releases.products(tenant, after, limit))
 
 
+def lacking(world: World, tx: Tx, tenant: TenantId, release: Release) -> Missing | None:
+    """The signatures that a draft waits for and the server cannot give, within a transaction."""
+    if release.state is not ReleaseState.DRAFT:
+        return None
+    found = signing.lacking(tx, tenant, release.product)
+    # Where there is no repository yet, its publication begins one of development keys.
+    return None if found is not None and found.role == ROOT and not world.production else found
+
+
 def allowed(release: Release) -> list[str]:
     """The orders that a person may give for a release now."""
     return [str(e) for e in RELEASE.allowed(release.state) if e in PERSONS]
 
 
 @one
-def _create(tx: Tx, asked: tuple[TenantId, Actor, NewRelease, datetime]) -> Release:
-    tenant, actor, new, now = asked
+def _create(tx: Tx, asked: tuple[Pen, NewRelease]) -> Release:
+    pen, new = asked
+    tenant, now = pen.tenant, pen.now
     artifacts = tuple(a for part in new.parts for a in _artifacts(tx, tenant, part))
     admit(artifacts)
     release = Release(new.product, new.version, ReleaseState.DRAFT, artifacts, now, notes=new.notes)
-    if new.publish:
-        release = _after(release, ReleaseEvent.PUBLISH, now)
-    if not tx.releases.add(tenant, release):
-        return _same(_found(tx, tenant, new.product, new.version), release)
+    if (known := tx.releases.get(tenant, new.product, new.version)) is not None:
+        return _same(tx, pen, known, release, publish=new.publish)
+    tx.releases.add(tenant, release)
     data = {"artifacts": [a.blob.sha256 for a in artifacts]}
-    events = [Happening(tenant, now, actor.name, Kind.RELEASE_CREATED, _subject(release), data)]
-    if new.publish:
-        events.append(_moved(tenant, actor, release, ReleaseState.DRAFT, now))
-    tx.events.add(events)
-    return release
+    tx.events.add([Happening(tenant, now, pen.actor.name, Kind.RELEASE_CREATED, _subject(release), data)])
+    if not new.publish:
+        return release
+    published = _after(release, ReleaseEvent.PUBLISH, now)
+    if signing.relist(tx, pen, release.product, [published]) is not None:
+        return release
+    tx.releases.save(tenant, published)
+    tx.events.add([_moved(pen, published, ReleaseState.DRAFT)])
+    return published
 
 
-def _same(known: Release, wanted: Release) -> Release:
-    def made_of(release: Release) -> set[Artifact]:
-        return set(release.artifacts)
-
-    if made_of(known) == made_of(wanted) and known.notes == wanted.notes and known.state is wanted.state:
+def _same(tx: Tx, pen: Pen, known: Release, wanted: Release, *, publish: bool) -> Release:
+    as_asked = known.state is (ReleaseState.PUBLISHED if publish else ReleaseState.DRAFT)
+    # What was to be published and could not be is a draft: that is what the same order finds again.
+    waits = publish and known.state is ReleaseState.DRAFT and signing.lacking(tx, pen.tenant, known.product)
+    if set(known.artifacts) == set(wanted.artifacts) and known.notes == wanted.notes and (as_asked or waits):
         return known
     raise AlreadyExistsError(
         f"there is a release {known.product} {known.version} already, and it differs",
@@ -177,26 +211,31 @@ def _artifacts(tx: Tx, tenant: TenantId, part: Part) -> list[Artifact]:
 
 @dataclass(frozen=True, slots=True)
 class _Moving:
-    tenant: TenantId
-    actor: Actor
+    pen: Pen
     product: ProductName
     version: Version
     event: ReleaseEvent
     edition: int | None
-    at: datetime
 
 
 @one
 def _move(tx: Tx, asked: _Moving) -> Release:
-    before = _found(tx, asked.tenant, asked.product, asked.version)
+    pen = asked.pen
+    before = _found(tx, pen.tenant, asked.product, asked.version)
     if asked.edition is not None and asked.edition != before.edition:
         raise PreconditionFailedError(f"the release has changed: it is at edition {before.edition}")
-    after = replace(_after(before, asked.event, asked.at), edition=before.edition + 1)
-    tx.releases.save(asked.tenant, after)
-    tx.events.add([_moved(asked.tenant, asked.actor, after, before.state, asked.at)])
-    if after.state is ReleaseState.WITHDRAWN:
+    after = replace(_after(before, asked.event, pen.now), edition=before.edition + 1)
+    tx.releases.save(pen.tenant, after)
+    tx.events.add([_moved(pen, after, before.state)])
+    if after.state is ReleaseState.PUBLISHED:
+        if (missing := signing.relist(tx, pen, after.product)) is not None:
+            raise signing.refuse([missing])
+    elif after.state is ReleaseState.WITHDRAWN:
         reason = f"release {_subject(after)} is withdrawn"
-        rollouts.stop_all(tx, asked.tenant, asked.actor, after.product, after.version, reason, asked.at)
+        rollouts.stop_all(tx, pen.tenant, pen.actor, after.product, after.version, reason, pen.now)
+        if before.published_at is not None:
+            # Without the keys its metadata goes on listing it, but the bytes are served to nobody.
+            signing.relist(tx, pen, after.product)
     return after
 
 
@@ -213,9 +252,9 @@ def _after(release: Release, event: ReleaseEvent, now: datetime) -> Release:
     return replace(release, state=state, published_at=published)
 
 
-def _moved(tenant: TenantId, actor: Actor, release: Release, before: ReleaseState, now: datetime) -> Happening:
+def _moved(pen: Pen, release: Release, before: ReleaseState) -> Happening:
     data = {"from": str(before), "to": str(release.state)}
-    return Happening(tenant, now, actor.name, Kind.RELEASE_MOVED, _subject(release), data)
+    return Happening(pen.tenant, pen.now, pen.actor.name, Kind.RELEASE_MOVED, _subject(release), data)
 
 
 def _subject(release: Release) -> str:

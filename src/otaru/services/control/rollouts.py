@@ -75,7 +75,7 @@ async def preview(world: World, tenant: TenantId, intention: Intention) -> Previ
         QuerySyntaxError, InvalidInputError, NotFoundError, InvalidStateError: as `create`.
     """
     check(intention.policy)
-    query = parse(intention.target)
+    query = parse(intention.target, world.clock.now())
 
     def look(tx: Tx) -> Preview:
         release = _release(tx, tenant, intention.product, intention.version)
@@ -96,7 +96,8 @@ async def create(world: World, tenant: TenantId, actor: Actor, intention: Intent
         NothingToDoError: no device would be a member.
     """
     check(intention.policy)
-    planning = _Planning(tenant, actor, intention, parse(intention.target), world.clock.seed(), world.clock.now())
+    now = world.clock.now()
+    planning = _Planning(tenant, actor, intention, parse(intention.target, now), world.clock.seed(), now)
     return await world.store.write(_create, planning)
 
 

@@ -12,7 +12,7 @@ from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantI
 from otaru.domain.offer import Answer, Rule, Subject, decide
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout
-from otaru.domain.targeting import Field, Query, parse
+from otaru.domain.targeting import Query, parse
 from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control.devices import found
@@ -88,7 +88,7 @@ async def devices(
     Raises:
         QuerySyntaxError: the target makes no sense.
     """
-    query: Query | None = None if target is None else parse(target)
+    query: Query | None = None if target is None else parse(target, world.clock.now())
 
     def look(tx: Tx) -> Page:
         page = tx.devices.page(tenant, query, after, limit)
@@ -105,17 +105,8 @@ async def count(world: World, tenant: TenantId, target: str | None) -> int:
     Raises:
         QuerySyntaxError: the target makes no sense.
     """
-    query = None if target is None else parse(target)
+    query = None if target is None else parse(target, world.clock.now())
     return await world.store.read(lambda tx: tx.devices.count(tenant, query))
-
-
-async def words(world: World, tenant: TenantId, limit: int) -> tuple[Sequence[str], Sequence[str]]:
-    """What a fleet can be asked for by name: its first hardware models and its first tags."""
-
-    def look(tx: Tx) -> tuple[Sequence[str], Sequence[str]]:
-        return tx.devices.words(tenant, Field.HARDWARE, limit), tx.devices.words(tenant, Field.TAG, limit)
-
-    return await world.store.read(look)
 
 
 async def history(world: World, tenant: TenantId, device: DeviceId, limit: int) -> Sequence[tuple[Deployment, Rollout]]:

@@ -95,8 +95,11 @@ async def change(world: World, tenant: TenantId, actor: Actor, wanted: Change, e
 
 
 async def halt(world: World, tenant: TenantId, actor: Actor, reason: str) -> Tenant:
-    """Pause every rollout of a tenant at once. Halting twice only renews the reason: an emergency stop never refuses."""
-    reason = reason[:MAX_REASON]
+    """Pause every rollout of a tenant at once. Halting twice only renews the reason.
+
+    An emergency stop never refuses: whatever was said for a reason is made one line of bounded length.
+    """
+    reason = " ".join("".join(max(sign, " ") for sign in reason[: MAX_REASON * 2]).split())[:MAX_REASON]
 
     def halted(before: Tenant) -> Tenant:
         return replace(before, halted=True, halt_reason=reason)

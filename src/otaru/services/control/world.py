@@ -7,6 +7,7 @@ from otaru.ports.bus import Bus
 from otaru.ports.clock import Clock
 from otaru.ports.judge import Judge
 from otaru.ports.registry import Registry
+from otaru.ports.signing import Keyring
 from otaru.ports.store import Store
 
 
@@ -20,6 +21,9 @@ class World:
     clock: Clock
     judge: Judge
     bus: Bus
+    keyring: Keyring
+    production: bool = False
+    """Whether development keys are refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from starlette.responses import Response
 
 from otaru.apps.console.call import Call
 from otaru.apps.console.rendering import link
-from otaru.domain import ids, targeting
+from otaru.domain import fleet, ids, targeting
 from otaru.domain.device import Lifecycle
 from otaru.domain.ids import DeviceId
-from otaru.domain.targeting import Or
+from otaru.domain.targeting import Field, Or, quoted
 from otaru.errors import InvalidInputError, QuerySyntaxError
-from otaru.services.control import survey
+from otaru.services.control import completion, survey
+from otaru.services.control.completion import Known
 
 ROWS = 50
 CHIPS = 8
 _SHOWN = 34
 """Characters of a wrong query that are shown around the wrong place: what a phone has room for."""
 
-_WAITING = (
-    (f"lifecycle=={Lifecycle.PENDING}", "Waiting to be accepted"),
-    (f"lifecycle=={Lifecycle.QUARANTINED}", "Quarantined"),
+_STANDING = (
+    (fleet.FAILED, "Failed"),
+    (fleet.TO_ACCEPT, "Waiting to be accepted"),
+    (fleet.AWAITING, "Awaiting consent"),
+    (fleet.QUARANTINED, "Quarantined"),
     (f"lifecycle=={Lifecycle.DECOMMISSIONED}", "Decommissioned"),
 )
 
@@ -51,7 +55,7 @@ async def show(call: Call) -> Response:
     """The devices that the query names, a page of them."""
     query, after = call.asked("q"), call.asked("after")
     first = _id(after) if after else None
-    models, tags = await survey.words(call.world, call.tenant, CHIPS)
+    known = await completion.fields(call.world, call.tenant, CHIPS)
     wrong: Wrong | None = None
     devices: Sequence[survey.Shown] = ()
     try:
@@ -68,9 +72,10 @@ async def show(call: Call) -> Response:
         wrong=wrong,
         devices=devices[:ROWS],
         following=link("/devices", q=query, after=following) if following else "",
-        chips=_chips(query if wrong is None else "", models, tags),
-        examples=_examples(models, tags),
-        unknown=not (models or query or after),
+        chips=_chips(query if wrong is None else "", known, call.world.clock.now()),
+        examples=_examples(known),
+        fields=known,
+        unknown=not (_values(known, Field.HARDWARE) or query or after),
     )
 
 
@@ -105,14 +110,18 @@ def _meant(query: str) -> str:
         return ""
 
 
-def _chips(query: str, models: Sequence[str], tags: Sequence[str]) -> Sequence[Chip]:
-    asked = [(f"hardware=={_value(model)}", model) for model in models] if len(models) > 1 else []
-    asked += [(f"tag=={_value(tag)}", tag) for tag in tags]
-    return [_chip(query, term, words) for term, words in (*_WAITING, *asked)]
+def _values(known: Sequence[Known], field: Field) -> Sequence[str]:
+    return next(one.values for one in known if one.about.field is field)
 
 
-def _chip(query: str, term: str, words: str) -> Chip:
-    terms = _conjuncts(query)
+def _chips(query: str, known: Sequence[Known], now: datetime) -> Sequence[Chip]:
+    models, tags = _values(known, Field.HARDWARE), _values(known, Field.TAG)
+    asked = [(f"hardware=={quoted(model)}", model) for model in models] if len(models) > 1 else []
+    asked += [(f"tag=={quoted(tag)}", tag) for tag in tags]
+    return [_chip(_conjuncts(query, now), term, words) for term, words in (*_STANDING, *asked)]
+
+
+def _chip(terms: Sequence[str], term: str, words: str) -> Chip:
     if term in terms:
         rest = ";".join(t for t in terms if t != term)
         return Chip(words, link("/devices", q=rest), on=True)
@@ -121,32 +130,37 @@ def _chip(query: str, term: str, words: str) -> Chip:
     return Chip(words, link("/devices", q=";".join((*kept, term))), on=False)
 
 
-def _conjuncts(query: str) -> list[str]:
+def _conjuncts(query: str, now: datetime) -> list[str]:
     """The parts of a query that hold together, as far as they can be told without a quote or parenthesis."""
     if not query:
         return []
-    if isinstance(targeting.parse(query), Or):
+    if isinstance(targeting.parse(query, now), Or):
         return [f"({query})"]
     return [query] if set(query) & set("'\"()") else [part.strip() for part in query.split(";")]
 
 
-def _examples(models: Sequence[str], tags: Sequence[str]) -> Sequence[tuple[str, str]]:
+def _examples(known: Sequence[Known]) -> Sequence[tuple[str, str]]:
     """Questions in the language, in words of this fleet."""
-    model = _value(models[0]) if models else "rpi4"
-    tag, other = [*(_value(tag) for tag in tags[:2]), "lab", "beta"][:2]
+    model = next(map(quoted, _values(known, Field.HARDWARE)), "rpi4")
+    tags = list(map(quoted, _values(known, Field.TAG)[:2]))
+    tag, other = [*tags, *(example for example in ("lab", "beta") if example not in tags)][:2]
+    fact, region = _first(known, Field.ATTRIBUTE, "attr.region", "eu-1")
+    runs, version = _first(known, Field.INSTALLED, "installed.app", "1.0.0")
     return (
         ("id==gw-*", "ids that begin with gw-"),
         (f"hardware=={model};tag=={tag}", "both: this hardware and this tag"),
-        (f"tag=={tag},tag=={other}", "either tag"),
-        (f"(tag=={tag},tag=={other});hardware=={model}", "parentheses group"),
-        ("attr.region==eu-*", "an attribute, by how its value begins"),
-        ("installed.app==1.0.*", "what runs on it"),
-        ("attr.note=='a=b; c'", "quotes hold the language's own signs"),
-        ("lifecycle==quarantined", "pending, active, quarantined or decommissioned"),
+        (f"tag=in=({tag},{other})", "one of these tags"),
+        (f"not(tag=={tag})", "all but those"),
+        ("state==failed", "whose last update failed, was reverted or went silent"),
+        ("last_contact=lt=-P7D", "not heard of for seven days"),
+        ("last_contact=null=true", "never heard of"),
+        (f"{fact}=={region}", "a fact that they report, or that you set"),
+        (f"{runs}!={version}", "what runs on them: anything else"),
+        (f"(tag=={tag} or tag=={other}) and state!=failed", "words for the signs, and parentheses"),
     )
 
 
-def _value(name: str) -> str:
-    """A name as a value of the language."""
-    plain = all(sign.isalnum() or sign in "._-+/" for sign in name)
-    return name if plain else f"'{name}'"
+def _first(known: Sequence[Known], field: Field, selector: str, value: str) -> tuple[str, str]:
+    """A name of this fleet with a value of it, or else an example."""
+    found = next((one for one in known if one.about.field is field and one.values), None)
+    return (selector, value) if found is None else (found.selector, quoted(found.values[0]))

@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from otaru.apps.console.call import Call
 from otaru.apps.console.happening import Thing, rollout_page
-from otaru.apps.console.rendering import span
+from otaru.apps.console.rendering import link, span
 from otaru.apps.console.status import Tone, look
+from otaru.domain import fleet as lists
 from otaru.domain.deployment import FAILURES, FINAL, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.rollout import Rollout, RolloutState, WaveState
 from otaru.domain.tenant import Tenant
-from otaru.errors import InvalidInputError
 from otaru.services.control import fleet, tenants
 from otaru.services.control.fleet import History, Standing, Summary
 
@@ -60,6 +60,8 @@ class Running:
     version: str
     devices: int
     colour: str
+    target: str
+    """Who they are."""
 
 
 async def show(call: Call) -> Response:
@@ -76,6 +78,7 @@ async def show(call: Call) -> Response:
     return await call.show(
         "overview.html",
         summary=summary,
+        lists=lists,
         begun=begun,
         needs=_needs(summary, tenant),
         lines=[_line(standing) for standing in summary.active],
@@ -90,10 +93,7 @@ async def show(call: Call) -> Response:
 
 async def halt(call: Call) -> Response:
     """Hold every rollout at once."""
-    reason = (await call.fields()).get("reason", "")
-    if not reason.isprintable():
-        raise InvalidInputError("the reason is one line of text")
-    await tenants.halt(call.world, call.tenant, call.actor, reason)
+    await tenants.halt(call.world, call.tenant, call.actor, (await call.fields()).get("reason", ""))
     return call.lead("/")
 
 
@@ -114,13 +114,23 @@ def _needs(summary: Summary, tenant: Tenant) -> list[Need]:
         if standing.rollout.state is RolloutState.PAUSED:
             needs.append(_paused(standing.rollout))
     waiting = (
-        (summary.of(Lifecycle.QUARANTINED), "in quarantine", "Nothing is offered to them until they are released."),
-        (summary.of(Lifecycle.PENDING), "to be accepted", "They registered themselves and are offered nothing yet."),
-        (summary.awaiting, "awaiting consent", "Their owners have been asked."),
+        (
+            summary.of(Lifecycle.QUARANTINED),
+            "in quarantine",
+            "Nothing is offered to them until they are released.",
+            lists.QUARANTINED,
+        ),
+        (
+            summary.of(Lifecycle.PENDING),
+            "to be accepted",
+            "They registered themselves and are offered nothing yet.",
+            lists.TO_ACCEPT,
+        ),
+        (summary.awaiting, "awaiting consent", "Their owners have been asked.", lists.AWAITING),
     )
-    for number, words, why in waiting:
+    for number, words, why, target in waiting:
         if number:
-            devices = Thing(f"{number:,} {'device' if number == 1 else 'devices'}", "/devices")
+            devices = Thing(f"{number:,} {'device' if number == 1 else 'devices'}", link("/devices", q=target))
             needs.append(Need(Tone.HELD, devices, words, why))
     return needs
 
@@ -173,9 +183,13 @@ def _running(summary: Summary, component: str) -> list[Running]:
     """The versions of a component, on most devices first."""
     of_it = [(version, n) for (name, version), n in summary.counts.versions.items() if name == component]
     frequent = sorted(of_it, key=lambda item: (-item[1], item[0]))
-    named = [Running(version, n, f"series-{at}") for at, (version, n) in enumerate(frequent[:MAX_SERIES], start=1)]
+    named = [
+        Running(version, n, f"series-{at}", lists.running(component, version))
+        for at, (version, n) in enumerate(frequent[:MAX_SERIES], start=1)
+    ]
     rest = sum(n for _, n in frequent[MAX_SERIES:])
-    return [*named, Running(REST, rest, "series-rest")] if rest else named
+    others = lists.running_others(component, [line.version for line in named])
+    return [*named, Running(REST, rest, "series-rest", others)] if rest else named
 
 
 async def _history(call: Call, component: str) -> History:

@@ -12,7 +12,7 @@ from otaru.domain import ids
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import ReleaseEvent
-from otaru.errors import InvalidStateError, NotFoundError
+from otaru.errors import InvalidStateError, NotFoundError, SignatureMissingError
 from otaru.services.control import releases, survey
 
 ROLLOUTS = 20
@@ -31,8 +31,10 @@ async def order(call: Call) -> Response:
     product, version = _named(call)
     try:
         await releases.move(call.world, call.tenant, call.actor, product, version, ReleaseEvent(event))
+    except SignatureMissingError as error:
+        return await _show(call, 409, f"{error.message[0].upper()}{error.message[1:]}. {error.hint}")
     except InvalidStateError as error:  # somebody else was faster: what is there now says what is left to do
-        return await _show(call, 409, error.message)
+        return await _show(call, 409, f"{error.message}. Somebody was faster; this is how it is now.")
     return call.lead(f"/releases/{segment(product)}/{segment(version)}")
 
 

@@ -203,7 +203,7 @@ async def _obey(call: Call, rollout: RolloutId, fields: Mapping[str, list[str]])
     wanted, reason, edition = _last(fields, "order"), _last(fields, "reason"), _last(fields, "edition")
     if not (edition.isascii() and edition.isdigit() and len(edition) <= 10):
         raise InvalidInputError("the order does not say which edition of the rollout it is for")
-    if len(reason) > MAX_REASON or not reason.isprintable():
+    if len(reason) > MAX_REASON or any(sign < " " for sign in reason):
         raise InvalidInputError(f"a reason is one line of at most {MAX_REASON} characters")
     if wanted == "retry":
         known = set(RETRIABLE)

@@ -19,7 +19,7 @@ from otaru.apps.server.api import pages
 from otaru.apps.server.api.caller import identify
 from otaru.apps.server.api.noun import PREFIX
 from otaru.apps.server.api.openapi import described
-from otaru.apps.server.api.routes import artifacts, devices, events, fleet, releases, rollouts, tenants, tokens
+from otaru.apps.server.api.routes import artifacts, devices, events, fleet, keys, releases, rollouts, tenants, tokens
 from otaru.apps.server.api.stream import Streams
 from otaru.apps.server.body import App, Message, Receive, Scope, Send
 from otaru.errors import InvalidInputError, MethodNotAllowedError, NotFoundError, OtaruError, RefusedError
@@ -87,7 +87,7 @@ def framework_of(runtime: Runtime) -> FastAPI:
         redirect_slashes=False,
         exception_handlers={RequestValidationError: _invalid, HTTPException: _refused},
     )
-    for noun in (tokens, tenants, fleet, devices, artifacts, releases, rollouts, events):
+    for noun in (tokens, tenants, fleet, devices, artifacts, releases, keys, rollouts, events):
         # As if they were made here: `include_router` wraps them, and then nobody can list an address's methods.
         app.router.routes.extend(noun.router.routes)
     app.router.routes.extend(pages.router.routes)

@@ -6,10 +6,26 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.convertors import Convertor, register_url_convertor
 
 from otaru.errors import InvalidInputError
 
 PREFIX = "/api/v1"
+
+
+class _Number(Convertor[int]):
+    """A number in an address, of at most ten digits: Python refuses to read thousands of them, and that was a 500."""
+
+    regex = "[0-9]{1,10}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("number", _Number())
 
 
 class _Strict(APIRoute):

@@ -29,6 +29,7 @@ _TAGS = [
     {"name": "artifacts", "description": "Bytes, known by their SHA-256."},
     {"name": "uploads", "description": "Artifacts in parts, going on after a break."},
     {"name": "releases", "description": "Versions of products, made of artifacts."},
+    {"name": "keys", "description": "Who may sign releases, and what is signed (TUF)."},
     {"name": "rollouts", "description": "Releases on their way to devices, in waves."},
     {"name": "deployments", "description": "Devices' shares in rollouts."},
     {"name": "events", "description": "What happened, and what happens."},

@@ -80,9 +80,13 @@ class Paging:
         self, found: Sequence[T], show: Callable[[T], R], key: Callable[[T], tuple[str | int, ...]]
     ) -> tuple[list[R], str | None]:
         """Items of what was found when one more than `limit` was asked for, and the cursor of the next page."""
+        shown, following = self.cut(found, key)
+        return [show(item) for item in shown], following
+
+    def cut(self, found: Sequence[T], key: Callable[[T], tuple[str | int, ...]]) -> tuple[Sequence[T], str | None]:
+        """As `page`, the items as they are."""
         shown = found[: self.limit]
-        more = len(found) > self.limit
-        return [show(item) for item in shown], encode(*key(shown[-1])) if more else None
+        return shown, encode(*key(shown[-1])) if len(found) > self.limit else None
 
 
 async def paging(

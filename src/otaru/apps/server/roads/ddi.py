@@ -13,7 +13,7 @@ from math import ceil
 from urllib.parse import parse_qs, quote
 
 from otaru.apps.server.body import Receive, Scope, Send
-from otaru.apps.server.files import serve_artifact
+from otaru.apps.server.files import accelerated, serve_artifact
 from otaru.apps.server.http import Whole
 from otaru.apps.server.roads.certificates import certificates
 from otaru.apps.server.roads.credentials import admit, good
@@ -25,6 +25,7 @@ from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, TenantId
 from otaru.domain.offer import Membership, Plan
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Urgency
+from otaru.domain.tenant import Tenant
 from otaru.errors import GoneError, InvalidInputError, MethodNotAllowedError, NotFoundError
 from otaru.ports.registry import Entry
 from otaru.protocols.ddi import server as ddi
@@ -55,6 +56,9 @@ _ENDED_AS = {
 
 _MAX_HISTORY = 100
 
+_POLL, _DOWNLOAD = 5, 9
+"""Parts of their paths."""
+_CONDITIONS = frozenset({b"if-none-match", b"if-match"})
 
 _Handler = Callable[["DdiRoad", Call], Awaitable[None]]
 _Methods = dict[str, _Handler]
@@ -67,6 +71,7 @@ class DdiRoad:
         self._world = world
         self._settings = settings
         self._certificates = certificates(settings)
+        self._prompt = {_POLL, _DOWNLOAD} if settings.x_accel else {_POLL}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -104,30 +109,49 @@ class DdiRoad:
         await handler(self, Call(scope, receive, send, tenant, entry, public_url, host, known, parts[-1], action))
 
     def at_once(self, scope: Scope) -> Whole | None:
-        """A poll that memory answers: a device that we know, with its own credential, and in no rollout.
+        """What memory answers to a device that we know: a poll in no rollout, a download that nginx does.
 
-        It says what `root` says. Everything else, and what is to be refused, goes the usual way.
+        It says what `root` and `download` say. Everything else, and what is to be refused, goes the usual way.
         """
         parts: list[str] = scope["path"].split("/")
-        if len(parts) != 5 or parts[2] != "controller" or parts[3] != "v1":
+        if len(parts) not in self._prompt or parts[2] != "controller" or parts[3] != "v1":
             return None
         known = self._world.registry.known(TenantId(parts[1]), DeviceId(parts[4]))
         if known is None:
             return None
         tenant, entry = known
-        if entry.subject.memberships or entry.attributes_requested or entry.last_installed_action:
+        found = _nothing_due(tenant, entry) if len(parts) == _POLL else self._handed_over(parts, tenant.id, entry)
+        if found is None:
             return None
         authorization = None
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorization = value
-            elif name == b"if-none-match":
+            elif name in _CONDITIONS:
                 return None
         if authorization is None or not good(tenant, entry, authorization):
             return None
         client = scope["client"]
         self._world.registry.touch(tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else "")
-        return idle(tenant.settings.polling)
+        return found
+
+    def _handed_over(self, parts: list[str], tenant: TenantId, entry: Entry) -> Whole | None:
+        """Where nginx finds the file that a path names, if it is that of the device's open deployment."""
+        open_ = entry.subject.open
+        if open_ is None or parts[5] != "softwaremodules" or parts[7] != "artifacts":
+            return None
+        if parts[6] != str(open_.action) or not _may_install(entry):
+            return None
+        plan = self._world.registry.known_plan(tenant, open_.rollout)
+        artifact = None if plan is None else plan.release.artifact_for(entry.subject.hardware)
+        if artifact is None or not ddi.names_file(parts[8], artifact.filename):
+            return None
+        sha256 = artifact.blob.sha256
+        try:
+            place = self._world.blobs.path(sha256)
+        except OSError:
+            return None
+        return None if place is None else (accelerated(self._settings.x_accel + place, sha256, artifact.filename), b"")
 
     async def root(self, call: Call) -> None:
         """The poll."""
@@ -347,6 +371,12 @@ class DdiRoad:
         said = await actions.said(self._world, call.tenant.id, call.entry.subject.id, call.action, limit)
         messages = [message for report in said for message in reversed(report.messages)]
         return words.History(words.STATUS[state], tuple(messages[:limit])) if messages else None
+
+
+def _nothing_due(tenant: Tenant, entry: Entry) -> Whole | None:
+    if entry.subject.memberships or entry.attributes_requested or entry.last_installed_action:
+        return None
+    return idle(tenant.settings.polling)
 
 
 def _whole_seconds(span: timedelta) -> timedelta:

@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -5,16 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from otaru.apps.server.api.models.devices import DeviceChange, DeviceIn
+from otaru.apps.server.api.models.devices import DeviceChange, DeviceIn, DeviceOut, DevicePage, page_of_devices
 from otaru.apps.server.api.models.releases import ReleaseIn
 from otaru.apps.server.api.models.rollouts import PolicyOut, RolloutIn
 from otaru.apps.server.api.models.tenants import SettingsIn
-from otaru.domain.device import Hardware, hardware
-from otaru.domain.ids import DeviceId
+from otaru.domain.deployment import State
+from otaru.domain.device import AutoConfirm, Device, Hardware, Installed, Lifecycle, Source, hardware
+from otaru.domain.ids import DeviceId, Version
 from otaru.domain.release import release_name
 from otaru.domain.rollout import ClassicRule, Policy, Share, share
 from otaru.domain.schedule import Window
 from otaru.errors import InvalidInputError
+from otaru.services.control.survey import Shown
 
 
 def test_hardware_is_a_model_with_or_without_a_revision() -> None:
@@ -122,3 +125,38 @@ def test_attribute_values_hold_no_control_characters_or_surrogates(text: str) ->
         return
     text.encode()
     assert "\x00" not in text
+
+
+names = st.text('abc.-é"<\u2028', min_size=1, max_size=5)
+moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+shown_devices = st.builds(
+    Shown,
+    st.builds(
+        Device,
+        names.map(DeviceId),
+        st.sampled_from(Lifecycle),
+        st.builds(Hardware, names, names | st.just("")),
+        moments,
+        moments,
+        st.integers(1, 9),
+        st.frozensets(names, max_size=3),
+        st.dictionaries(names, names, max_size=3),
+        st.lists(
+            st.builds(Installed, names, names.map(Version), st.sampled_from(Source), moments, st.booleans()),
+            max_size=3,
+            unique_by=lambda fact: fact.component,
+        ).map(tuple),
+        st.none() | st.builds(AutoConfirm, st.none() | names, st.none() | names, moments),
+        last_contact=st.none() | moments,
+        address=st.none() | names,
+    ),
+    st.none() | st.sampled_from(State),
+)
+
+
+@given(st.lists(shown_devices, max_size=3), st.none() | names, st.none() | st.integers(0, 9))
+def test_a_page_without_models_says_what_they_would(
+    shown: list[Shown], following: str | None, total: int | None
+) -> None:
+    page = DevicePage(items=[DeviceOut.of(one) for one in shown], next=following, total=total)
+    assert json.loads(page_of_devices(shown, following, total)) == json.loads(page.model_dump_json())

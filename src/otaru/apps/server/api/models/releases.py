@@ -16,11 +16,13 @@ from otaru.apps.server.api.models.fields import (
     ProductText,
     VersionText,
 )
+from otaru.apps.server.api.models.keys import MissingOut
 from otaru.domain.device import hardware
 from otaru.domain.ids import ProductName, Sha256, Version
 from otaru.domain.release import MAX_ARTIFACTS, MAX_NOTES, Artifact, Release, ReleaseState
 from otaru.services.control.artifacts import Stored, Upload
 from otaru.services.control.releases import NewRelease, Part, allowed
+from otaru.trust.tuf.repository import Missing
 
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _EXAMPLE: dict[str, Any] = {
@@ -115,6 +117,20 @@ class ReleaseOut(Out):
             allowed=allowed(release),
             artifacts=[PartOut.of(artifact) for artifact in release.artifacts],
         )
+
+
+class ReleaseDetail(ReleaseOut):
+    """A release, and what its publication waits for."""
+
+    missing: Annotated[
+        list[MissingOut], Field(description="Signatures that publishing it needs and the server cannot give.")
+    ]
+
+    @classmethod
+    def detailed(cls, release: Release, missing: Missing | None) -> "ReleaseDetail":
+        """As it is stored."""
+        found = [] if missing is None else [MissingOut.of(missing)]
+        return cls(**ReleaseOut.of(release).model_dump(), missing=found)
 
 
 class ProductOut(Out):

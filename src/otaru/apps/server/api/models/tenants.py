@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from otaru.apps.server.api.models.fields import LINE, Body, Line, Out
+from otaru.apps.server.api.models.fields import LINE, Body, Out
 from otaru.services.control.tenants import Change, Seen
 
 Bytes = Annotated[int, Field(ge=0, le=2**53 - 1)]
@@ -46,7 +46,7 @@ class HaltIn(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "devices of lot 7 do not come back"}]})
 
-    reason: Line = ""
+    reason: Annotated[str, Field(max_length=4096, description="Made one line of at most 500 characters.")] = ""
 
 
 class SettingsOut(Out):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from otaru.apps.server.api.call import DeviceWork, Edition, Once, Reading, answered
+from otaru.apps.server.api.call import JSON, DeviceWork, Edition, Once, Reading, answered
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.devices import (
     AddedDevice,
@@ -14,14 +14,16 @@ from otaru.apps.server.api.models.devices import (
     BecauseOut,
     DeviceChange,
     DeviceIn,
-    DeviceOut,
     DevicePage,
     DeviceShown,
+    FieldOut,
+    FieldsOut,
     LifecycleIn,
     ReportOut,
     TokenIn,
     TokenOfDevice,
     Why,
+    page_of_devices,
 )
 from otaru.apps.server.api.models.fields import DeviceName, Target
 from otaru.apps.server.api.noun import noun
@@ -30,7 +32,7 @@ from otaru.domain import ids
 from otaru.domain.device import Device
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId
 from otaru.ports.store import Tx
-from otaru.services.control import devices, survey
+from otaru.services.control import completion, devices, survey
 from otaru.services.control.devices import Added, Batch
 from otaru.services.control.world import World
 
@@ -65,19 +67,29 @@ async def add_devices(call: DeviceWork, once: Once, body: BatchIn) -> Response:
     return await once(call, work, show)
 
 
-@router.get("", responses=errors())
+@router.get("", response_model=DevicePage, responses=errors())
 async def list_devices(
     call: Reading,
     wanted: Wanted,
     q: Annotated[Target | None, Query(description="Which: a target, as in a rollout.")] = None,
     count: Annotated[bool, Query(description="Whether to say how many there are in all.")] = False,
-) -> DevicePage:
+) -> Response:
     """List devices by id, all or those of a target."""
     after = wanted.after(text(ids.device_id))
     first = after[0] if after else None
     found = await survey.devices(call.world, call.tenant, q, first, wanted.limit + 1, count=count)
-    items, following = wanted.page(found.devices, DeviceOut.of, lambda shown: (shown.device.id,))
-    return DevicePage(items=items, next=following, total=found.total)
+    shown, following = wanted.cut(found.devices, lambda shown: (shown.device.id,))
+    return Response(page_of_devices(shown, following, found.total), media_type=JSON)
+
+
+@router.get("/fields", response_model=FieldsOut, responses=errors())
+async def list_device_fields(
+    call: Reading,
+    values: Annotated[int, Query(ge=1, le=completion.MAX_VALUES, description="At most so many values of each.")] = 20,
+) -> Response:
+    """List what a target can ask for: the fields, their operators, and the values that the fleet has."""
+    known = await completion.fields(call.world, call.tenant, values)
+    return answered(FieldsOut(items=[FieldOut.of(one) for one in known]))
 
 
 @router.get("/{device}", response_model=DeviceShown, responses=errors(404))

@@ -1,6 +1,6 @@
 """`/products` and `/releases`."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Path, Query, Response
@@ -8,7 +8,7 @@ from fastapi import Path, Query, Response
 from otaru.apps.server.api.call import Call, Edition, Once, Reading, ReleaseWork, answered
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.fields import ProductText, VersionText
-from otaru.apps.server.api.models.releases import ProductOut, ReleaseIn, ReleaseOut
+from otaru.apps.server.api.models.releases import ProductOut, ReleaseDetail, ReleaseIn, ReleaseOut
 from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
 from otaru.domain import ids
@@ -24,8 +24,11 @@ Product = Annotated[ProductText, Path(description="The product's name.")]
 Number = Annotated[VersionText, Path(description="The release's version.")]
 
 
-def _show(_: Tx, release: Release) -> ReleaseOut:
-    return ReleaseOut.of(release)
+def _shown(call: Call) -> Callable[[Tx, Release], ReleaseDetail]:
+    def show(tx: Tx, release: Release) -> ReleaseDetail:
+        return ReleaseDetail.detailed(release, releases.lacking(call.world, tx, call.tenant, release))
+
+    return show
 
 
 @router.get("/products", responses=errors())
@@ -39,14 +42,14 @@ async def list_products(call: Reading, wanted: Wanted) -> Items[ProductOut]:
     return Items(items=items, next=following)
 
 
-@router.post("/releases", status_code=201, response_model=ReleaseOut, responses=errors(404, 409, 413, 507))
+@router.post("/releases", status_code=201, response_model=ReleaseDetail, responses=errors(404, 409, 413, 507))
 async def create_release(call: ReleaseWork, once: Once, body: ReleaseIn) -> Response:
     """Make a release of uploaded artifacts, and publish it unless told otherwise. The product is made on first use."""
 
     def work(world: World) -> Awaitable[Release]:
         return releases.create(world, call.tenant, call.actor, body.parsed())
 
-    return await once(call, work, _show, 201)
+    return await once(call, work, _shown(call), 201)
 
 
 @router.get("/releases", responses=errors())
@@ -63,10 +66,11 @@ async def list_releases(
     return Items(items=items, next=following)
 
 
-@router.get("/releases/{product}/{version}", response_model=ReleaseOut, responses=errors(404))
+@router.get("/releases/{product}/{version}", response_model=ReleaseDetail, responses=errors(404))
 async def show_release(call: Reading, product: Product, version: Number) -> Response:
     """Show a release and its artifacts."""
-    return answered(ReleaseOut.of(await releases.show(call.world, call.tenant, ProductName(product), Version(version))))
+    found, missing = await releases.detailed(call.world, call.tenant, ProductName(product), Version(version))
+    return answered(ReleaseDetail.detailed(found, missing))
 
 
 async def _move(
@@ -75,10 +79,12 @@ async def _move(
     def work(world: World) -> Awaitable[Release]:
         return releases.move(world, call.tenant, call.actor, ProductName(product), Version(version), event, edition)
 
-    return await once(call, work, _show)
+    return await once(call, work, _shown(call))
 
 
-@router.post("/releases/{product}/{version}/publish", response_model=ReleaseOut, responses=errors(404, 409, 412, 507))
+@router.post(
+    "/releases/{product}/{version}/publish", response_model=ReleaseDetail, responses=errors(404, 409, 412, 507)
+)
 async def publish_release(
     call: ReleaseWork, once: Once, product: Product, version: Number, edition: Edition
 ) -> Response:
@@ -86,7 +92,9 @@ async def publish_release(
     return await _move(call, once, product, version, edition, ReleaseEvent.PUBLISH)
 
 
-@router.post("/releases/{product}/{version}/deprecate", response_model=ReleaseOut, responses=errors(404, 409, 412, 507))
+@router.post(
+    "/releases/{product}/{version}/deprecate", response_model=ReleaseDetail, responses=errors(404, 409, 412, 507)
+)
 async def deprecate_release(
     call: ReleaseWork, once: Once, product: Product, version: Number, edition: Edition
 ) -> Response:
@@ -94,7 +102,9 @@ async def deprecate_release(
     return await _move(call, once, product, version, edition, ReleaseEvent.DEPRECATE)
 
 
-@router.post("/releases/{product}/{version}/withdraw", response_model=ReleaseOut, responses=errors(404, 409, 412, 507))
+@router.post(
+    "/releases/{product}/{version}/withdraw", response_model=ReleaseDetail, responses=errors(404, 409, 412, 507)
+)
 async def withdraw_release(
     call: ReleaseWork, once: Once, product: Product, version: Number, edition: Edition
 ) -> Response:

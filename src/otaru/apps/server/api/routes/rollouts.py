@@ -83,14 +83,17 @@ async def list_rollouts(
     return Items(items=items, next=following)
 
 
-@router.get("/rollouts/{rollout:int}", response_model=RolloutOut, responses=errors(404), tags=["rollouts"])
+@router.get("/rollouts/{rollout:number}", response_model=RolloutOut, responses=errors(404), tags=["rollouts"])
 async def show_rollout(call: Reading, rollout: Id) -> Response:
     """Show a rollout and how far it is."""
     return answered(RolloutOut.of(await rollouts.progress(call.world, call.tenant, RolloutId(rollout))))
 
 
 @router.post(
-    "/rollouts/{rollout:int}/start", response_model=RolloutOut, responses=errors(404, 409, 412, 507), tags=["rollouts"]
+    "/rollouts/{rollout:number}/start",
+    response_model=RolloutOut,
+    responses=errors(404, 409, 412, 507),
+    tags=["rollouts"],
 )
 async def start_rollout(
     call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: OrderIn | None = None
@@ -100,7 +103,10 @@ async def start_rollout(
 
 
 @router.post(
-    "/rollouts/{rollout:int}/pause", response_model=RolloutOut, responses=errors(404, 409, 412, 507), tags=["rollouts"]
+    "/rollouts/{rollout:number}/pause",
+    response_model=RolloutOut,
+    responses=errors(404, 409, 412, 507),
+    tags=["rollouts"],
 )
 async def pause_rollout(
     call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: OrderIn | None = None
@@ -110,7 +116,10 @@ async def pause_rollout(
 
 
 @router.post(
-    "/rollouts/{rollout:int}/resume", response_model=RolloutOut, responses=errors(404, 409, 412, 507), tags=["rollouts"]
+    "/rollouts/{rollout:number}/resume",
+    response_model=RolloutOut,
+    responses=errors(404, 409, 412, 507),
+    tags=["rollouts"],
 )
 async def resume_rollout(
     call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: OrderIn | None = None
@@ -120,7 +129,10 @@ async def resume_rollout(
 
 
 @router.post(
-    "/rollouts/{rollout:int}/stop", response_model=RolloutOut, responses=errors(404, 409, 412, 507), tags=["rollouts"]
+    "/rollouts/{rollout:number}/stop",
+    response_model=RolloutOut,
+    responses=errors(404, 409, 412, 507),
+    tags=["rollouts"],
 )
 async def stop_rollout(
     call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: OrderIn | None = None
@@ -130,7 +142,10 @@ async def stop_rollout(
 
 
 @router.post(
-    "/rollouts/{rollout:int}/retry", response_model=RolloutOut, responses=errors(404, 409, 422, 507), tags=["rollouts"]
+    "/rollouts/{rollout:number}/retry",
+    response_model=RolloutOut,
+    responses=errors(404, 409, 422, 507),
+    tags=["rollouts"],
 )
 async def retry_rollout(call: RolloutWork, once: Once, rollout: Id, body: RetryIn | None = None) -> Response:
     """Give members that ended badly another attempt; their waves are judged again."""
@@ -142,7 +157,7 @@ async def retry_rollout(call: RolloutWork, once: Once, rollout: Id, body: RetryI
     return await once(call, work, _shower(call))
 
 
-@router.get("/rollouts/{rollout:int}/deployments", responses=errors(404), tags=["deployments"])
+@router.get("/rollouts/{rollout:number}/deployments", responses=errors(404), tags=["deployments"])
 async def list_members(
     call: Reading,
     wanted: Wanted,
@@ -158,7 +173,7 @@ async def list_members(
 
 
 @router.post(
-    "/rollouts/{rollout:int}/deployments/{device}/cancel",
+    "/rollouts/{rollout:number}/deployments/{device}/cancel",
     response_model=DeploymentOut,
     responses=errors(404, 409, 507),
     tags=["deployments"],

@@ -1,0 +1,250 @@
+"""`otaru keys`: who may sign releases, and what is signed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from otaru.apps.cli import ceremony, values
+from otaru.apps.cli.client import Api
+from otaru.apps.cli.command import command, group
+from otaru.apps.cli.printer import Column, Printer, field, moment, plain, remark
+from otaru.errors import AlreadyExistsError, InvalidInputError
+
+noun = group("Keys: who may sign releases, and what is signed (TUF).")
+
+Role = Annotated[str, typer.Argument(metavar="ROLE", help="root, targets or product.NAME.stable.")]
+KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, its beginning, or its public part in a file.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write what others have to sign.")
+]
+Request = Annotated[Path, typer.Argument(metavar="FILE", help="A request of otaru keys.")]
+REQUEST = Path("keys-request.json")
+
+
+@command(noun, "init")
+def init(
+    api: Api,
+    printer: Printer,
+    offline: Annotated[Path, typer.Option(metavar="DIR", help="An empty folder for the new keys and the first root.")],
+    root: Annotated[int, typer.Option(min=1, max=32, help="How many root keys to make.")] = 3,
+    root_threshold: Annotated[int, typer.Option(min=1, max=32, help="How many of them have to sign.")] = 2,
+    targets: Annotated[int, typer.Option(min=1, max=32, help="How many targets keys to make.")] = 3,
+    targets_threshold: Annotated[int, typer.Option(min=1, max=32, help="How many of them have to sign.")] = 2,
+    root_key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="A root key that is there: a file or pkcs11:…", show_default=False),
+    ] = None,
+    targets_key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="A targets key that is there: a file or pkcs11:…", show_default=False),
+    ] = None,
+) -> None:
+    """Begin the image repository with keys of your own: the ceremony.
+
+    Root and targets keys are made here, as files under a passphrase (OTARU_PASSPHRASE, else asked for), or are those
+    you name. The server never sees them. It makes a key of its own for what is signed all the time.
+    """
+    if api.get("/keys")["roles"]:
+        raise AlreadyExistsError("the tenant has keys already", hint="Replace them: otaru keys rotate.")
+    online = api.post("/keys/online")
+    own = (
+        ceremony.Own(root, root_threshold, root_key or ()),
+        ceremony.Own(targets, targets_threshold, targets_key or ()),
+    )
+    metadata, made = ceremony.begin(offline, online["public"], *own)
+    accepted = api.post("/keys/metadata", {"metadata": metadata})
+    pinned = offline / "1.root.json"
+    told = [f"{path}: give it to its keeper, keep no copy here." for path in made]
+    told += [
+        f"{pinned}: build it into devices.",
+        f"The server keeps the key {online['id'][:16]} for snapshot and timestamp.",
+        "Next: otaru keys delegate product.NAME.stable --key FILE.pub",
+    ]
+    document = accepted | {"keys": [str(path) for path in made], "root": str(pinned), "online": online["id"]}
+    printer.result(document, "\n".join(told))
+
+
+@command(noun, "make")
+def make(
+    printer: Printer,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where the private key goes; FILE.pub is the public one.")
+    ],
+    kind: Annotated[Literal["ed25519", "p256"], typer.Option(help="The kind of key.")] = "ed25519",
+) -> None:
+    """Make a key on this machine, under a passphrase (OTARU_PASSPHRASE, else asked for)."""
+    passphrase = ceremony.secret("OTARU_PASSPHRASE", "passphrase of the new key", again=True)
+    made = ceremony.make_key(file, kind, passphrase)
+    document = {"id": made.key.keyid, "private": str(file), "public": f"{file}.pub"}
+    printer.result(
+        document, f"Key {made.key.keyid}: {file} is for its keeper alone, {file}.pub for otaru keys delegate."
+    )
+
+
+@command(noun, "status")
+def status(api: Api, printer: Printer) -> None:
+    """Show the roles, when they end, and the keys."""
+    found = api.get("/keys")
+    facts = (("roles", len(found["roles"])), ("development keys", found["development"]))
+    printer.details(found, facts)
+    roles: tuple[Column, ...] = (
+        ("Role", lambda r: r["name"]),
+        field("Version"),
+        ("Ends", lambda r: moment(r["expires_at"])),
+        ("Signed by", lambda r: f"{r['threshold']} of {' '.join(key[:16] for key in r['keys'])}"),
+        ("To do", _to_do),
+    )
+    printer.section("Roles", found["roles"], roles)
+    keys: tuple[Column, ...] = (
+        ("Key", lambda k: k["id"][:16]),
+        field("For", "role"),
+        ("Where", lambda k: f"{k['place']}, development" if k["development"] else k["place"]),
+        ("Made", lambda k: moment(k["created_at"])),
+        ("Revoked", lambda k: moment(k["revoked_at"])),
+    )
+    printer.section("Keys", found["keys"], keys)
+
+
+def _to_do(role: Mapping[str, Any]) -> str:
+    if role["expired"]:
+        return "has ended: sign it anew"
+    if role["due"]:
+        return "ends soon: sign it anew"
+    return "lists other files than the published releases have" if role["stale"] else ""
+
+
+@command(noun, "delegate")
+def delegate(
+    api: Api,
+    printer: Printer,
+    role: Role,
+    key: Annotated[list[Path], typer.Option(metavar="FILE", help="A public key (PEM); may be given several times.")],
+    threshold: Annotated[int, typer.Option(min=1, max=32, help="How many of them have to sign.")] = 1,
+    output: Output = REQUEST,
+) -> None:
+    """Let these keys, and no others, sign a product's releases."""
+    order = {"order": "delegate", "role": role, "keys": [_public(path) for path in key], "threshold": threshold}
+    _ordered(printer, output, api.post("/keys/changes", {"change": order}))
+
+
+@command(noun, "rotate")
+def rotate(
+    api: Api,
+    printer: Printer,
+    key: KeyId,
+    by: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The new public key (PEM); without it the server makes one."),
+    ] = None,
+    output: Output = REQUEST,
+) -> None:
+    """Put another key in a key's place, in every role that has it."""
+    order = {"order": "replace", "key": _id(api, key), "by": by and _public(by), "make": by is None}
+    _ordered(printer, output, api.post("/keys/changes", {"change": order}))
+
+
+@command(noun, "revoke")
+def revoke(api: Api, printer: Printer, key: KeyId, output: Output = REQUEST) -> None:
+    """Take a key from every role that has it, for ever. What it had signed is signed anew by others."""
+    order = {"order": "replace", "key": _id(api, key)}
+    _ordered(printer, output, api.post("/keys/changes", {"change": order}))
+
+
+@command(noun, "request")
+def request(
+    api: Api,
+    printer: Printer,
+    role: Role,
+    release: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PRODUCT:VERSION", help="A draft to publish by it; may be given several times."),
+    ] = None,
+    output: Output = REQUEST,
+) -> None:
+    """Have a role signed anew: to publish drafts, to drop what was withdrawn, or before it ends."""
+    versions = [values.release(one)[1] for one in release or ()]
+    _ordered(printer, output, api.post("/keys/requests", {"role": role, "versions": versions}))
+
+
+@command(noun, "sign")
+def sign(
+    printer: Printer,
+    file: Request,
+    key: Annotated[
+        str, typer.Option(metavar="KEY", help="A private key: a file or pkcs11:token=…;object=…?module-path=…")
+    ],
+) -> None:
+    """Sign a request with a key of yours, on any machine: no server is asked. FILE gets the signature."""
+    told = ceremony.read_request(file)
+    done = ceremony.sign_request(told, ceremony.signer_at(key))
+    ceremony.write_request(file, told, over=True)
+    document = {"signed": [role for role, _ in done], "file": str(file)}
+    text = "\n".join(plain(line) for role, found in done for line in ceremony.in_words(role, found))
+    printer.result(document, f"{text}\n{file} is signed. When all have signed: otaru keys import {file}")
+
+
+@command(noun, "import")
+def bring(api: Api, printer: Printer, file: Request) -> None:
+    """Bring a signed request to the server, which judges it anew: all of it holds, or nothing does."""
+    accepted = api.post("/keys/metadata", {"metadata": ceremony.read_request(file)["metadata"]})
+    published = [f"{name} is published." for name in accepted["published"]]
+    printer.result(accepted, "\n".join([f"Signed anew: {', '.join(accepted['roles'])}.", *published]))
+
+
+def _ordered(printer: Printer, output: Path, outcome: dict[str, Any]) -> None:
+    """Say that it is done, or write what others have to sign."""
+    if outcome["applied"]:
+        printer.result(outcome, f"Done: {', '.join(outcome['metadata'])} signed anew.")
+        return
+    ceremony.write_request(output, outcome)
+    told = [
+        f"{one['role']}: {one['needed']} more of {', '.join(key[:16] for key in one['keys'])}"
+        for one in outcome["missing"]
+    ]
+    told += [f"Each signs {output}: otaru keys sign {output} --key KEY", f"Then: otaru keys import {output}"]
+    printer.result(outcome | {"file": str(output)}, "\n".join(["Signatures are missing.", *told]))
+
+
+def waits(release: dict[str, Any]) -> bool:
+    """Whether a release that was to be published waits for signatures; then it says so."""
+    name = f"{release['product']}:{release['version']}"
+    for one in release.get("missing", ()):
+        if one["role"] == "root":
+            remark("otaru: the tenant has no keys yet: otaru keys init")
+        elif not one["keys"]:
+            remark(f"otaru: nobody may sign {one['role']} yet: otaru keys delegate {one['role']} --key FILE.pub")
+        else:
+            remark(
+                f"otaru: {one['role']} needs {one['needed']} signatures: otaru keys request {one['role']} --release {name}"
+            )
+    return bool(release.get("missing"))
+
+
+def _public(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"the public key {path} cannot be read: {error}") from None
+    if "PRIVATE" in text:
+        raise InvalidInputError(f"{path} is a private key: it stays where it is", hint="Give FILE.pub.")
+    return text
+
+
+def _id(api: Api, beginning: str) -> str:
+    """The whole id of a key.
+
+    Raises:
+        InvalidInputError: there is none, or there are several.
+    """
+    keys = api.get("/keys")["keys"]
+    if (path := Path(beginning)).is_file():
+        wanted = _public(path).strip()
+        found = [key["id"] for key in keys if key["public"].strip() == wanted]
+    else:
+        found = [key["id"] for key in keys if key["id"].startswith(beginning)]
+    if len(found) != 1:
+        told = "several keys are" if found else "no key is"
+        raise InvalidInputError(f"{told} {beginning!r}", hint="otaru keys status lists them.")
+    return str(found[0])

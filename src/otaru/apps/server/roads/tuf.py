@@ -1,0 +1,127 @@
+"""A tenant's image repository, as any TUF client fetches it: `/tuf/{tenant}/image/metadata/…` and `…/targets/…`.
+
+Metadata is for everybody: it is signed, and who may read it must not depend on what it says. Targets are a tenant's
+firmware: they want the credential of a device (`Authorization: Basic`, its id and target token, or its certificate) or
+of a person (`Bearer` and an API token), unless the tenant lets artifacts be fetched anonymously.
+"""
+
+from base64 import b64decode
+from binascii import Error as Base64Error
+
+from otaru.apps.server.body import Receive, Scope, Send, header
+from otaru.apps.server.files import not_modified, serve_artifact
+from otaru.apps.server.roads.certificates import certificates
+from otaru.apps.server.roads.credentials import admit
+from otaru.apps.server.settings import Settings
+from otaru.domain.ids import tenant_id
+from otaru.domain.tenant import Tenant
+from otaru.errors import InvalidInputError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
+from otaru.services.control import admission, metadata, tokens
+from otaru.services.control.world import World
+
+CHALLENGE = 'Basic realm="otaru"'
+METHODS = ("GET", "HEAD")
+
+
+class TufRoad:
+    """The ASGI application below `/tuf/`."""
+
+    def __init__(self, world: World, settings: Settings) -> None:
+        self._world = world
+        self._settings = settings
+        self._certificates = certificates(settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        Raises:
+            OtaruError: the shell tells it as a problem.
+        """
+        _, _, name, repository, kind, *rest = [*scope["path"].split("/", 5), "", "", ""][:6]
+        if repository != "image" or kind not in {"metadata", "targets"} or not rest[0]:
+            raise NotFoundError("there is no such TUF repository")
+        if scope["method"] not in METHODS:
+            raise MethodNotAllowedError(f"this resource does not know {scope['method']}", allowed=METHODS)
+        tenant = await self._tenant(name)
+        if kind == "metadata":
+            await self._metadata(scope, send, tenant, rest[0])
+        else:
+            await self._target(scope, receive, send, tenant, rest[0])
+
+    async def _metadata(self, scope: Scope, send: Send, tenant: Tenant, name: str) -> None:
+        kept = await metadata.file(self._world, tenant.id, name)
+        tag = f'"{kept.role}-{kept.version}"'.encode()
+        known = not_modified(scope, tag)
+        headers = [(b"etag", tag), (b"cache-control", b"no-cache"), (b"x-content-type-options", b"nosniff")]
+        if not known:
+            headers += [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(kept.content)).encode()),
+            ]
+        await send({"type": "http.response.start", "status": 304 if known else 200, "headers": headers})
+        body = b"" if known or scope["method"] == "HEAD" else kept.content
+        await send({"type": "http.response.body", "body": body})
+
+    async def _target(self, scope: Scope, receive: Receive, send: Send, tenant: Tenant, address: str) -> None:
+        if not tenant.settings.download_anonymous:
+            await self._admit(scope, tenant)
+        artifact = await metadata.target(self._world, tenant.id, address)
+        blobs, accel = self._world.blobs, self._settings.x_accel
+        await serve_artifact(
+            scope, receive, send, blobs, artifact.blob.sha256, filename=artifact.filename, x_accel=accel
+        )
+
+    async def _admit(self, scope: Scope, tenant: Tenant) -> None:
+        """Let a device or a person of the tenant through.
+
+        Raises:
+            UnauthenticatedError: it is neither.
+        """
+        scheme, _, shown = (header(scope, b"authorization") or b"").decode("latin-1").partition(" ")
+        if scheme.lower() == "bearer":
+            if (await tokens.check(self._world, shown.strip())).tenant != tenant.id:
+                raise _refused()
+        elif scheme.lower() == "basic":
+            device, token = _basic(shown)
+            await self._device(tenant, device, b"TargetToken " + token)
+        elif not scheme and self._certificates is not None:
+            certificate = self._certificates.shown(scope, self._world.clock.now())
+            if certificate is None:
+                raise _refused()
+            await admit(self._world, tenant.id, certificate.device, None, certificate)
+        else:
+            raise _refused()
+
+    async def _device(self, tenant: Tenant, device: str, authorization: bytes) -> None:
+        try:
+            await admit(self._world, tenant.id, device, authorization)
+        except (NotFoundError, UnauthenticatedError):
+            raise _refused() from None
+
+    async def _tenant(self, name: str) -> Tenant:
+        try:
+            found = await admission.tenant(self._world, tenant_id(name))
+        except InvalidInputError:
+            found = None
+        if found is None:
+            raise NotFoundError("there is no such tenant")
+        return found
+
+
+def _basic(shown: str) -> tuple[str, bytes]:
+    """A device's id and token (RFC 7617)."""
+    try:
+        device, colon, token = b64decode(shown.strip(), validate=True).partition(b":")
+        if colon:
+            return device.decode("ascii"), token
+    except (Base64Error, ValueError):
+        pass
+    raise _refused()
+
+
+def _refused() -> UnauthenticatedError:
+    return UnauthenticatedError(
+        "targets want the credential of a device or a person of this tenant",
+        hint="Send Authorization: Basic with the device's id and target token, or Bearer with an API token.",
+        challenge=CHALLENGE,
+    )

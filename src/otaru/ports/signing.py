@@ -1,0 +1,43 @@
+"""Private keys that sign, wherever they lie.
+
+A private key never leaves its place: who signs hands over bytes and gets a signature. Signing has no effect but on the
+signature, so it may be done inside a transaction that is tried again.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from securesystemslib.signer import Key
+
+from otaru.domain.ids import TenantId
+
+
+class Signer(Protocol):
+    """One private key."""
+
+    @property
+    def key(self) -> Key:
+        """Its public part, under the id that metadata names it by."""
+        ...
+
+    def sign(self, data: bytes) -> bytes:
+        """A signature that `key` finds good: Ed25519's 64 bytes, or DER for ECDSA.
+
+        Raises `UnavailableError` where the key's place does not answer.
+        """
+        ...
+
+
+class Keyring(Protocol):
+    """The private keys that this server holds, by tenant. Keys of one tenant never sign for another."""
+
+    def make(self, tenant: TenantId) -> Signer:
+        """A new key, durable when this returns."""
+        ...
+
+    def of(self, tenant: TenantId, keys: Collection[str]) -> Mapping[str, Signer]:
+        """Those of the keys with these ids that are held here, by id.
+
+        Raises `DataFolderError` where one is there and cannot be read.
+        """
+        ...

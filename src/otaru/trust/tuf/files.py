@@ -1,0 +1,47 @@
+"""Releases as TUF lists them: a target for each file, with what a device has to know of it before it takes it.
+
+The custom fields are those that both repositories must agree on (Uptane, 5.4.4.2 step 10).
+"""
+
+from collections.abc import Iterable
+
+from tuf.api.metadata import TargetFile
+
+from otaru.domain.release import Artifact, Release
+from otaru.trust.tuf.names import path_of
+
+_INSTALLERS = {".swu": "swupdate", ".raucb": "rauc"}
+
+
+def files_of(role: str, release: Release) -> dict[str, TargetFile]:
+    """A release's files by target path. Bytes for several kinds of hardware are one target."""
+    by_file: dict[tuple[str, str], list[Artifact]] = {}
+    for artifact in release.artifacts:
+        by_file.setdefault((artifact.filename, artifact.blob.sha256), []).append(artifact)
+    plain = [path_of(role, release.version, name) for name, _ in by_file]
+    found = {}
+    for (name, digest), artifacts in by_file.items():
+        path = path_of(role, release.version, name)
+        if plain.count(path) > 1:
+            path = path_of(role, release.version, name, digest[:16])
+        found[path] = _target(path, release, artifacts)
+    return found
+
+
+def files_of_all(role: str, releases: Iterable[Release]) -> dict[str, TargetFile]:
+    """The files of several releases, in the order of their paths."""
+    found = {path: file for release in releases for path, file in files_of(role, release).items()}
+    return dict(sorted(found.items()))
+
+
+def _target(path: str, release: Release, artifacts: list[Artifact]) -> TargetFile:
+    blob = artifacts[0].blob
+    custom = {
+        "component": artifacts[0].component,
+        "hardwareIds": sorted(str(artifact.hardware) for artifact in artifacts),
+        "installer": next((i for end, i in _INSTALLERS.items() if artifacts[0].filename.endswith(end)), "file"),
+        # A floor, which rises only with a release that declares a burn; none can yet.
+        "releaseCounter": 0,
+        "version": release.version,
+    }
+    return TargetFile(blob.size, {"sha256": blob.sha256}, path, {"custom": custom})

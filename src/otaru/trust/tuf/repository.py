@@ -1,0 +1,243 @@
+"""A repository: the newest metadata of every role, and the one way by which new metadata enters it.
+
+`admit` takes metadata of any roles together, signed wherever, and either gives the repository that follows, in which
+every role is signed by the keys that its delegator now names, or refuses all of it. So a key that goes takes no role
+with it unnoticed: what it had signed has to come along, signed by another. Invariants of what comes out:
+
+- root N+1 is signed by the threshold of root N's keys and by its own; versions rise by one, nothing has expired;
+- keys are under their own hashes and each role has at least as many as have to sign;
+- top-level targets only delegates: to roles named for one product and channel each, on paths that never meet.
+
+The online roles, snapshot and timestamp, are made from it (`snapshot_of`, `timestamp_of`) and not offered.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from hashlib import sha256
+
+from tuf.api.metadata import Metadata, MetaFile, Role, Root, Snapshot, Targets, Timestamp
+
+from otaru.errors import MetadataContentError, MetadataFormError, MetadataThresholdError
+from otaru.trust.tuf.keys import check_keys
+from otaru.trust.tuf.metadata import (
+    AnyMetadata,
+    as_root,
+    as_targets,
+    check_fresh,
+    check_signatures,
+    due_at,
+    expiry,
+    signers_of,
+)
+from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, patterns
+
+MAX_DELEGATIONS = 1000
+ONLINE = frozenset({SNAPSHOT, TIMESTAMP})
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """The newest of every role; of delegated ones, those that were read: what nothing changes for need not be."""
+
+    root: Metadata[Root]
+    targets: Metadata[Targets]
+    delegated: Mapping[str, Metadata[Targets]] = field(default_factory=dict)
+    snapshot: Metadata[Snapshot] | None = None
+    timestamp: Metadata[Timestamp] | None = None
+
+    def of(self, role: str) -> AnyMetadata | None:
+        """The newest of a role."""
+        match role:
+            case "root":
+                return self.root
+            case "targets":
+                return self.targets
+            case "snapshot":
+                return self.snapshot
+            case "timestamp":
+                return self.timestamp
+            case _:
+                return self.delegated.get(role)
+
+    def delegator(self, role: str) -> Root | Targets:
+        """Who says which keys a role has."""
+        return self.root.signed if role in TOP else self.targets.signed
+
+    def keys_of(self, role: str) -> Role | None:
+        """A role's keys and threshold; None where nobody delegates to it."""
+        try:
+            return self.delegator(role).get_delegated_role(role)
+        except ValueError:
+            return None
+
+    @property
+    def roles(self) -> list[str]:
+        """Every role that has keys: the top ones, then the delegated."""
+        return [*TOP, *delegations(self.targets.signed)]
+
+    def known(self, role: str) -> int:
+        """The newest version that clients may have seen of a role; 0 where there is none."""
+        listed = None if self.snapshot is None else self.snapshot.signed.meta.get(f"{role}.json")
+        newest = self.of(role)
+        return max(0 if newest is None else newest.signed.version, 0 if listed is None else listed.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Signatures that metadata still needs: `needed` of `keys`."""
+
+    role: str
+    needed: int
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A role whose metadata is to be signed anew. `expired`: clients refuse it by now."""
+
+    role: str
+    expires: datetime
+    expired: bool
+
+
+def delegations(targets: Targets) -> dict[str, Role]:
+    """Delegated roles by name, in the order in which clients ask them."""
+    found = targets.delegations
+    return {} if found is None or found.roles is None else dict(found.roles)
+
+
+def offer(repository: Repository | None, offered: Mapping[str, AnyMetadata]) -> Repository:
+    """The repository with what is offered in it, not checked at all.
+
+    Raises:
+        MetadataFormError: a first offer lacks root or targets.
+        MetadataContentError: an online role is offered, or one that nobody delegates to.
+    """
+    root, targets = offered.get(ROOT), offered.get(TARGETS)
+    if repository is None:
+        if root is None or targets is None:
+            raise MetadataFormError("a repository begins with root and targets, together")
+        repository = Repository(as_root(root), as_targets(targets))
+    after = replace(
+        repository,
+        root=repository.root if root is None else as_root(root),
+        targets=repository.targets if targets is None else as_targets(targets),
+    )
+    named = delegations(after.targets.signed)
+    if stray := set(offered) - {ROOT, TARGETS} - set(named):
+        raise MetadataContentError(f"{min(stray)} is not a role that anybody delegates to", role=min(stray))
+    given = dict(repository.delegated) | {role: as_targets(m) for role, m in offered.items() if role in named}
+    return replace(after, delegated={role: given[role] for role in named if role in given})
+
+
+def admit(repository: Repository | None, offered: Mapping[str, AnyMetadata], now: datetime) -> Repository:
+    """The repository that follows when all that is offered enters it.
+
+    Raises:
+        MetadataError: one of it may not; each reason is a class of its own.
+    """
+    after = offer(repository, offered)
+    _check_root(after.root.signed)
+    _check_delegations(after.targets.signed)
+    if ROOT in offered:
+        check_fresh(ROOT, after.root, 0 if repository is None else repository.root.signed.version, now)
+        if repository is not None:
+            check_signatures(repository.root.signed, ROOT, after.root)
+        check_signatures(after.root.signed, ROOT, after.root)
+    for role in (TARGETS, *after.delegated):
+        newest = after.of(role)
+        assert newest is not None  # noqa: S101 - both are there
+        if role in offered:
+            check_fresh(role, newest, 0 if repository is None else repository.known(role), now)
+        check_signatures(after.delegator(role), role, newest)
+        if role != TARGETS and newest.signed.delegations is not None:
+            raise MetadataFormError(f"{role} may not delegate further")
+    return after
+
+
+def missing(repository: Repository | None, offered: Mapping[str, AnyMetadata]) -> list[Missing]:
+    """What signatures an offer still needs, of roles that are offered or lose keys by it."""
+    after = offer(repository, offered)
+    found = []
+    asked = [(after.delegator(role), role) for role in (ROOT, TARGETS, *after.delegated)]
+    if repository is not None and ROOT in offered:
+        asked.insert(0, (repository.root.signed, ROOT))
+    for delegator, role in asked:
+        newest = after.of(role)
+        assert newest is not None  # noqa: S101 - each has been looked up
+        good, others, threshold = signers_of(delegator, role, newest)
+        if len(good) < threshold:
+            found.append(Missing(role, threshold - len(good), tuple(sorted(others))))
+    return found
+
+
+def snapshot_of(repository: Repository, files: Mapping[str, bytes], now: datetime) -> Metadata[Snapshot]:
+    """The next snapshot, unsigned. `files` are the bytes of the roles that are new since the last, as clients get them.
+
+    A role that was listed once stays listed: clients take its absence for an attack.
+    """
+    before = repository.snapshot
+    meta = {} if before is None else dict(before.signed.meta)
+    for role, file in files.items():
+        newest = repository.of(role)
+        assert newest is not None  # noqa: S101 - it has bytes
+        meta[f"{role}.json"] = _listed(newest.signed.version, file)
+    version = 1 if before is None else before.signed.version + 1
+    return Metadata(Snapshot(version, None, expiry(SNAPSHOT, now), meta))
+
+
+def timestamp_of(
+    repository: Repository, snapshot: Metadata[Snapshot], file: bytes, now: datetime
+) -> Metadata[Timestamp]:
+    """The next timestamp, unsigned, of a snapshot and its bytes."""
+    version = 1 if repository.timestamp is None else repository.timestamp.signed.version + 1
+    listed = _listed(snapshot.signed.version, file)
+    return Metadata(Timestamp(version, None, expiry(TIMESTAMP, now), listed))
+
+
+def what_is_due(ends: Mapping[str, datetime], now: datetime) -> list[Due]:
+    """The roles, of those that end then, whose metadata is to be signed anew by now; what ends first comes first."""
+    found = [Due(role, end, end <= now) for role, end in ends.items() if due_at(role, end) <= now]
+    return sorted(found, key=lambda due: (due.expires, due.role))
+
+
+def _listed(version: int, file: bytes) -> MetaFile:
+    return MetaFile(version, len(file), {"sha256": sha256(file).hexdigest()})
+
+
+def _check_root(root: Root) -> None:
+    check_keys(root.keys)
+    if not root.consistent_snapshot:
+        raise MetadataFormError("root does not ask for consistent snapshots")
+    for role in TOP:
+        _check_role(role, root.roles[role], root.keys)
+
+
+def _check_delegations(targets: Targets) -> None:
+    if targets.targets:
+        raise MetadataFormError("top-level targets lists files: it may only delegate")
+    if targets.delegations is None:
+        return
+    if targets.delegations.succinct_roles is not None:
+        raise MetadataFormError("targets delegates to hash bins")
+    roles = targets.delegations.roles or {}
+    if len(roles) > MAX_DELEGATIONS:
+        raise MetadataFormError(f"targets delegates to more than {MAX_DELEGATIONS} roles")
+    check_keys(targets.delegations.keys)
+    for name, role in roles.items():
+        _check_role(name, role, targets.delegations.keys)
+        if role.paths != patterns(name) or role.path_hash_prefixes is not None or not role.terminating:
+            raise MetadataFormError(f"{name} is delegated other paths than its own", role=name)
+
+
+def _check_role(name: str, role: Role, keys: Mapping[str, object]) -> None:
+    if not set(role.keyids) <= set(keys):
+        raise MetadataFormError(f"{name} has keys that are not described", role=name)
+    if role.threshold > len(role.keyids):
+        raise MetadataThresholdError(
+            f"{name} has {len(role.keyids)} keys and needs the signatures of {role.threshold}",
+            role=name,
+            signed=len(role.keyids),
+            threshold=role.threshold,
+        )

@@ -1,0 +1,118 @@
+"""The ceremony, a release, a drill and a rotation, as docs/trust.md has them; and what the command line refuses."""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.command import call
+from tests.support.server import Serving, otaru, serving
+from tests.support.softhsm import PIN, address, make_token
+
+ROOT = Path(__file__).parents[2]
+PASSPHRASE = "correct horse"
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app-1.1.0.swu").write_bytes(os.urandom(10_000))
+    with serving(tmp_path / "data", "--production") as server:
+        yield server
+
+
+def run(server: Serving, line: str, code: int = 0, **env: str) -> str:
+    done = call(server, *line.split(), **{"OTARU_PASSPHRASE": PASSPHRASE, **env})
+    assert done.returncode == code, f"{line}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def test_the_page_works_as_written(server: Serving) -> None:
+    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "docs/trust.md").read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("otaru ")]
+    assert len(lines) == 27
+    said = {line: run(server, line.removeprefix("otaru "), 5 if "release add" in line else 0) for line in lines}
+    (added,) = (words for line, words in said.items() if "release add" in line)
+    assert "is draft" in added
+    assert "otaru keys request product.app.stable --release app:1.1.0" in added
+    assert "published" in said["otaru release show app:1.1.0"]
+    signed = said["otaru keys sign release.json --key alice.pem"]
+    assert "app/stable/1.1.0/app-1.1.0.swu" in signed
+    found = json.loads(run(server, "keys status --json"))
+    assert not found["development"]
+    assert {r["name"]: r["version"] for r in found["roles"] if r["name"] in {"root", "targets"}} == {
+        "root": 2,
+        "targets": 4,
+    }
+    pinned = httpx.get(f"{server.url}/tuf/DEFAULT/image/metadata/1.root.json").content
+    assert Path("ceremony/1.root.json").read_bytes() == pinned
+    for key in Path("ceremony").glob("*.pem"):
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        assert b"ENCRYPTED" in key.read_bytes()
+    server.stop()
+    held = [path for path in (server.data / "keys").rglob("*") if path.is_file()]
+    assert len(held) == 1  # the server has never seen another
+
+
+def test_in_production_a_release_waits_for_keys(server: Serving) -> None:
+    told = run(server, "release add app-1.1.0.swu --name app --version 1.1.0 --hardware pi", 5)
+    assert "otaru keys init" in told
+    run(server, "keys init --offline here --root 1 --root-threshold 1 --targets 1 --targets-threshold 1")
+    told = run(server, "release add app-1.1.0.swu --name app --version 1.1.0 --hardware pi", 5)
+    assert "otaru keys delegate product.app.stable" in told
+    assert "has keys already" in run(server, "keys init --offline there", 1)
+    assert not Path("there").exists()
+
+
+def test_what_the_commands_refuse(server: Serving) -> None:
+    run(server, "keys init --offline here --root 1 --root-threshold 2", 4)
+    run(server, "keys init --offline here", 2)  # what failed left keys there
+    run(server, "keys init --offline here2 --root 1 --root-threshold 1 --targets 1 --targets-threshold 1")
+    run(server, "keys make alice.pem")
+    assert "never overwritten" in run(server, "keys make alice.pem", 2)
+    assert "private key" in run(server, "keys delegate product.app.stable --key alice.pem", 2)
+    run(server, "keys delegate product.app/x.stable --key alice.pem.pub", 2)
+    run(server, "keys delegate product.app.stable --key alice.pem.pub --threshold 2", 4)
+    run(server, "keys delegate product.app.stable --key alice.pem.pub -o r.json")
+    assert "already" in run(server, "keys delegate product.app.stable --key alice.pem.pub -o r.json", 2)
+    assert "no signature" in run(server, "keys import r.json", 4)
+    run(server, "keys sign r.json --key alice.pem", 3)
+    run(server, "keys sign r.json --key here2/targets-1.pem", 2, OTARU_PASSPHRASE="wrong")
+    run(server, "keys sign r.json --key nothing.pem", 2)
+    run(server, "keys sign alice.pem --key alice.pem", 2)
+    run(server, "keys rotate 0000", 2)
+    run(server, "keys sign r.json --key here2/targets-1.pem")
+    run(server, "keys import r.json")
+    assert "follows" in run(server, "keys import r.json", 4)
+
+
+def test_a_server_with_development_keys_does_not_start_for_production(tmp_path: Path) -> None:
+    (tmp_path / "a.swu").write_bytes(b"a")
+    with serving(tmp_path / "data") as server:
+        server.otaru("release", "add", str(tmp_path / "a.swu"), "--name", "app", "--version", "1", "--hardware", "pi")
+    with serving(tmp_path / "data"):
+        assert "development keys sign the releases of DEFAULT" in (tmp_path / "data.log").read_text()
+    started = otaru(
+        "serve", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0", check=False, OTARU_PRODUCTION="true"
+    )
+    assert started.returncode == 4
+    assert "development keys" in started.stderr
+
+
+def test_a_ceremony_with_a_hardware_token(server: Serving, tmp_path: Path) -> None:
+    pytest.importorskip("pkcs11")
+    token = make_token(tmp_path / "hsm", "ceremony", "root-1", "root-2", "targets-1", "alice")
+    keys = {label: address(token, label) for label in ("root-1", "root-2", "targets-1")}
+    own = f"--root-key {keys['root-1']} --root-key {keys['root-2']} --targets-key {keys['targets-1']}"
+    run(server, f"keys init --offline dir {own} --targets-threshold 1", OTARU_PIN=PIN)
+    assert [path.name for path in Path("dir").iterdir()] == ["1.root.json"]
+    run(server, "keys make alice.pem")
+    run(server, "keys delegate product.app.stable --key alice.pem.pub -o r.json")
+    run(server, f"keys sign r.json --key {keys['targets-1']}", 2, OTARU_PIN="000000")
+    run(server, f"keys sign r.json --key {keys['targets-1']}", OTARU_PIN=PIN)
+    run(server, "keys import r.json")
