@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, Route, expect
 
+from otaru.domain.ids import DEFAULT_TENANT
 from tests.support.browser import Seat, Sit
 from tests.support.server import Serving, serving
 
@@ -218,3 +219,22 @@ def test_a_list_of_devices_is_live_with_and_without_a_query(sit: Sit, fresh: Ser
             expect(page.locator(f"#d-{name}")).to_have_count(0)
             api.post("/devices", json={"id": name, "hardware": "rpi4"}).raise_for_status()
             expect(page.locator(f"#d-{name}")).to_be_visible()
+
+
+def test_a_tab_that_sleeps_does_not_keep_the_stream(at: Seat, server: Serving) -> None:
+    """Some browsers put a tab to sleep with all it holds."""
+    asleep = at.go("/rollouts/new")  # not live; here it stands for one that holds the lock and says nothing
+    asleep.evaluate(
+        """(tenant) => new Promise((held) => {
+          const never = () => { held(); return new Promise(() => {}); };
+          navigator.locks.request(`otaru-stream:${tenant}`, never).catch(() => {});
+        })""",
+        DEFAULT_TENANT,
+    )
+    page = at.context.new_page()
+    page.clock.install()
+    page.goto(f"{server.url}/")
+    expect(page.locator("#live")).to_have_text("connecting")
+    page.clock.fast_forward(41_000)
+    with halted(server, [page], "it was woken"):
+        is_live(page)

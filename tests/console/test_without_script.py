@@ -24,8 +24,8 @@ def test_one_logs_in_finds_a_device_and_leaves(plain: Seat, stage: Stage) -> Non
     plain.visit("Devices")
     page.get_by_label("Which devices").fill("attr.uplink==lte")
     plain.click("Find")
-    expect(page.locator("tbody tr")).to_have_count(10)
-    page.locator("tbody tr a").first.click()
+    expect(page.locator("#list tbody tr")).to_have_count(10)
+    page.locator("#list tbody tr a").first.click()
     expect(page.get_by_role("heading", name="Why not updated?")).to_be_visible()
     expect(page.locator(".timeline")).to_contain_text("Was added")
     for name in ("Releases", "Rollouts", "Events"):

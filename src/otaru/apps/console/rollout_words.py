@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from otaru.apps.console.rendering import number, share
+from otaru.apps.console.rendering import number, share, spaced
 from otaru.apps.console.rendering import span as told_span
 from otaru.apps.console.status import Tone, look
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, State
@@ -73,7 +73,8 @@ class Line:
     rollout: Rollout
     tally: Tally
     tones: Mapping[str, int]
-    done: float
+    ended: float
+    """The share of members that have ended, well or badly."""
     failed: int
     wave: str
     when: str
@@ -84,8 +85,8 @@ def line(progress: Progress) -> Line:
     """A rollout on one line."""
     rollout, tally = progress.rollout, together(progress)
     when, at = _when(rollout)
-    done = tally.of(State.SUCCEEDED) / rollout.size if rollout.size else 0.0
-    return Line(rollout, tally, tones(tally), done, tally.of(*BAD), wave_of(rollout), when, at)
+    ended = tally.of(*FINAL) / rollout.size if rollout.size else 0.0
+    return Line(rollout, tally, tones(tally), ended, tally.of(*BAD), wave_of(rollout), when, at)
 
 
 def _when(rollout: Rollout) -> tuple[str, datetime]:
@@ -205,7 +206,7 @@ def _running(progress: Progress, judge: Judge) -> Why:
         return Why(Tone.TRIAL, f"{name} is complete and watched; that ends", wave.complete_at + rollout.policy.observe)
     if rollout.policy.rule is None:
         return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
-    return Why(Tone.BUSY, f"{name} is open: {judge.verdict(rollout, wave, tally).reason}")
+    return Why(Tone.BUSY, f"{name} is open: {spaced(judge.verdict(rollout, wave, tally).reason)}")
 
 
 @dataclass(frozen=True, slots=True)

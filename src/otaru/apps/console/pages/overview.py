@@ -11,10 +11,11 @@ from starlette.responses import Response
 from otaru.apps.console.call import Call
 from otaru.apps.console.happening import Thing, rollout_page
 from otaru.apps.console.login import inside
-from otaru.apps.console.rendering import link, span
+from otaru.apps.console.rendering import link, shares, span
+from otaru.apps.console.rollout_words import BAD
 from otaru.apps.console.status import Tone, look
 from otaru.domain import fleet as lists
-from otaru.domain.deployment import FAILURES, FINAL, State
+from otaru.domain.deployment import FINAL, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.rollout import Rollout, RolloutState, WaveState
 from otaru.domain.tenant import Tenant
@@ -88,7 +89,7 @@ async def show(call: Call) -> Response:
         lines=[_line(standing) for standing in summary.active],
         components=components,
         component=component,
-        versions=running,
+        versions=list(zip(running, shares([line.devices for line in running]), strict=True)),
         total=sum(line.devices for line in running),
         chart=_chart(history, component, running) if len(history.times) >= MIN_TIMES else None,
         span=span(history.times[-1] - history.times[0]),
@@ -185,7 +186,7 @@ def _line(standing: Standing) -> Line:
         rollout,
         tones,
         ended / rollout.size if rollout.size else 0.0,
-        sum(states[state] for state in FAILURES),
+        sum(states[state] for state in BAD),
         len(rollout.waves) if present is None else present.index + 1,
     )
 
