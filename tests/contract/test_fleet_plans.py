@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -239,7 +240,10 @@ def test_a_field_is_found_by_its_index(shelf: Shelf, text: str, index: str) -> N
 
 
 def test_contacts_are_looked_up_one_by_one(shelf: Shelf) -> None:
+    device = a_device("heard")
+    shelf.devices.add(HERE, [(device, b"t")])
+    shelf.devices.contacts([(HERE, device.id, NOW - timedelta(hours=2), "a")])
     with plans_of(shelf.session) as plans:
-        shelf.devices.contacts([(HERE, DEV, NOW, "a")])
+        shelf.devices.contacts([(HERE, device.id, NOW, "a")])
     (hour,) = [plan for plan in plans if "UPDATE device_contact" in plan]
     assert "SEARCH device_contact USING PRIMARY KEY (tenant=? AND device=?)" in hour

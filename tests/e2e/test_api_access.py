@@ -28,6 +28,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/tenant": {"settings": {}},
     "/api/v1/uploads": {"filename": "a"},
     "/api/v1/log/{log}/cosignatures": {"note": "n", "witness": "w"},
+    "/api/v1/products/{product}": {"order": "dotted"},
     "/api/v1/keys/changes": {"change": {"order": "replace", "key": "0" * 64}},
     "/api/v1/keys/requests": {"role": "root"},
     "/api/v1/keys/metadata": {"metadata": {"root": {}}},
