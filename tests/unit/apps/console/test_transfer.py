@@ -5,6 +5,7 @@ import importlib.util
 import json
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
