@@ -64,10 +64,17 @@ def environment() -> Environment:
         "ago": ago,
         "span": span,
         "segment": segment,
+        "typed": Typed,
         "quoted": quoted,
     }
     made.globals |= {"look": look, "static": address_of, "link": link}
     return made
+
+
+class Typed(str):
+    """What a form holds: sent back as it is, so shown as it is."""
+
+    __slots__ = ()
 
 
 def _seen(value: Any) -> Any:
