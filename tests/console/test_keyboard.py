@@ -82,7 +82,7 @@ def upload(me: Seat, folder: Path) -> None:
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files(folder / "app-1.0.0.swu")
-    expect(page.get_by_text("SHA-256")).to_be_visible()
+    expect(page.get_by_text("On the server ·")).to_be_visible()
     me.type_into(page.get_by_label(re.compile("Hardware that .* is for")), "board")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Remove board")).to_be_visible()

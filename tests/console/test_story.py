@@ -107,7 +107,7 @@ def release_by_the_file_chooser(me: Seat) -> None:
     with page.expect_file_chooser() as chooser:
         page.get_by_text("Choose files", exact=True).click()
     chooser.value.set_files(payload("app-1.0.0.swu", SMALL))
-    expect(page.get_by_text("SHA-256")).to_be_visible()
+    expect(page.get_by_text("On the server ·")).to_be_visible()
     upload(me, "1.0.0")
     me.click("Publish release")
     expect(page.get_by_role("heading", name="app 1.0.0", exact=True)).to_be_visible()

@@ -25,6 +25,7 @@ export class Upload {
   #key = fresh();
   #toldAt = 0;
   #whole = undefined;
+  #finishing = undefined;
 
   constructor(name, size, told) {
     this.name = name;
@@ -98,11 +99,12 @@ export class Upload {
     this.#say("paused");
   }
 
-  // Stop, and let the server forget what it has of it.
+  // Stop, and let the server forget what it has of it. What is just being finished may be an artifact by now: its answer says.
   async cancel() {
     this.#stop.abort();
-    const gone = this.state === "done" ? this.made && `/api/v1/artifacts/${this.sha256}` : this.id && `${API}/${this.id}`;
     this.state = "cancelled";
+    await this.#finishing;
+    const gone = this.sha256 ? this.made && `/api/v1/artifacts/${this.sha256}` : this.id && `${API}/${this.id}`;
     if (gone) await fetch(gone, { method: "DELETE" }).catch(() => undefined);
   }
 
@@ -138,7 +140,8 @@ export class Upload {
     this.#whole ??= await digest(file);
     signal.throwIfAborted();
     const body = this.#whole ? { sha256: this.#whole } : {};
-    const ended = await json("POST", `${API}/${this.id}/finish`, body, signal, `${this.id}-finish`);
+    this.#finishing = json("POST", `${API}/${this.id}/finish`, body, undefined, `${this.id}-finish`);
+    const ended = await this.#finishing;
     if (verdict(ended.status) === "done") {
       this.sha256 = ended.body.sha256;
       this.made = ended.status === 201;
