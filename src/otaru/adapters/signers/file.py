@@ -114,9 +114,9 @@ class FolderKeyring:
         self._folder = folder
         self._held: dict[tuple[TenantId, str], Signer] = {}
 
-    def make(self, tenant: TenantId) -> Signer:
+    def make(self, tenant: TenantId, kind: str = "ed25519") -> Signer:
         """See the port."""
-        private = generate()
+        private = generate(kind)
         signer = FileSigner(private)
         path = self._path(tenant, signer.key.keyid)
         try:
