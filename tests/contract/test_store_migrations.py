@@ -1,4 +1,4 @@
-"""Migrations and `tables.py` say the same, on both engines, and a database in any state is told apart."""
+"""Migrations and `tables` say the same, on both engines, and a database in any state is told apart."""
 
 import subprocess
 import sys

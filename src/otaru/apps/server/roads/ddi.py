@@ -10,17 +10,17 @@ A file's URL names its action as the software module: `softwaremodules/{action}/
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from math import ceil
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs
 
 from otaru.apps.server.body import Receive, Scope, Send
 from otaru.apps.server.files import accelerated, serve_artifact
 from otaru.apps.server.http import Whole
 from otaru.apps.server.roads.certificates import certificates
 from otaru.apps.server.roads.credentials import admit, good
-from otaru.apps.server.roads.ddi_call import NO_ACTION, Call, idle
+from otaru.apps.server.roads.ddi_call import NO_ACTION, Call, idle, may_install
 from otaru.apps.server.settings import Settings
 from otaru.domain.deployment import FINAL, OPEN, WAITING, Event, Report, State
-from otaru.domain.device import AutoConfirm, Lifecycle
+from otaru.domain.device import AutoConfirm
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, TenantId
 from otaru.domain.offer import Membership, Plan
 from otaru.domain.release import Artifact
@@ -140,7 +140,7 @@ class DdiRoad:
         open_ = entry.subject.open
         if open_ is None or parts[5] != "softwaremodules" or parts[7] != "artifacts":
             return None
-        if parts[6] != str(open_.action) or not _may_install(entry):
+        if parts[6] != str(open_.action) or not may_install(entry):
             return None
         plan = self._world.registry.known_plan(tenant, open_.rollout)
         artifact = None if plan is None else plan.release.artifact_for(entry.subject.hardware)
@@ -160,7 +160,7 @@ class DdiRoad:
         if ask_at is not None:
             interval = min(interval, _whole_seconds(ask_at - self._world.clock.now()))
         open_ = entry.subject.open
-        if open_ is not None and not _may_install(entry) and open_.state is not State.CANCELLING:
+        if open_ is not None and not may_install(entry) and open_.state is not State.CANCELLING:
             open_ = None
         if open_ is None and not entry.attributes_requested and not entry.last_installed_action:
             await call.idle(interval)
@@ -183,19 +183,19 @@ class DdiRoad:
 
     async def deployment_base(self, call: Call) -> None:
         """What is to be installed. As in hawkBit it can be read after its end, but not while or after it is called off."""
-        _refuse_unfit(call)
+        call.refuse_unfit()
         told = await self._told(call, _TOLD, _READABLE)
         await call.say(ddi.deployment(told))
 
     async def confirmation_action(self, call: Call) -> None:
         """What waits for consent."""
-        _refuse_unfit(call)
+        call.refuse_unfit()
         told = await self._told(call, WAITING, frozenset())
         await call.say(ddi.confirmation(told))
 
     async def cancel_action(self, call: Call) -> None:
         """What is to be cancelled."""
-        membership = _mine(call, _CANCELLING)
+        membership = call.mine(_CANCELLING)
         await call.say(ddi.cancel(membership.action))
 
     async def installed_base(self, call: Call) -> None:
@@ -215,7 +215,7 @@ class DdiRoad:
 
     async def confirmation_base(self, call: Call) -> None:
         """The standing yes, and what waits for one."""
-        open_ = call.entry.subject.open if _may_install(call.entry) else None
+        open_ = call.entry.subject.open if may_install(call.entry) else None
         waiting = open_.action if open_ is not None and open_.state in WAITING else None
         await call.say(ddi.confirmation_base(call.base, call.entry.auto_confirm, waiting))
 
@@ -242,7 +242,7 @@ class DdiRoad:
     async def confirmation_feedback(self, call: Call) -> None:
         """A yes or no to what waits. As in hawkBit a no is not the end: it may be confirmed later."""
         said = ddi.consent(await call.body(ddi.MAX_FEEDBACK))
-        _mine(call, WAITING)
+        call.mine(WAITING)
         event = words.consent_event(said.answer)
         identity = words.consent_digest(said)
         await self._keep(call, event, said.answer, "", said.messages, identity)
@@ -262,16 +262,16 @@ class DdiRoad:
 
     async def artifact_list(self, call: Call) -> None:
         """The files of an action."""
-        _refuse_unfit(call)
+        call.refuse_unfit()
         _, plan = await self._found(call, OPEN, _FETCHABLE)
-        artifact = _artifact(call, plan)
-        await call.say(ddi.artifacts([_file(call, artifact)]))
+        artifact = call.artifact(plan)
+        await call.say(ddi.artifacts([call.file(artifact)]))
 
     async def download(self, call: Call) -> None:
         """An action's file, or the line that `md5sum -c` reads of it."""
-        _refuse_unfit(call)
+        call.refuse_unfit()
         _, plan = await self._found(call, OPEN, _FETCHABLE)
-        artifact = _artifact(call, plan)
+        artifact = call.artifact(plan)
         if ddi.names_file(call.last, artifact.filename):
             await serve_artifact(
                 call.scope,
@@ -283,7 +283,7 @@ class DdiRoad:
                 x_accel=self._settings.x_accel,
             )
         elif ddi.names_file(call.last.removesuffix(".MD5SUM"), artifact.filename):
-            await _md5sum(call, artifact)
+            await call.say_md5sum(artifact)
         else:
             raise NotFoundError(f"action {call.action} has no such file")
 
@@ -317,7 +317,7 @@ class DdiRoad:
     async def _told(self, call: Call, open_: frozenset[State], ended: frozenset[State]) -> words.Deployment:
         """The action as a device is shown it, if it is in one of these states."""
         state, plan = await self._found(call, open_, ended)
-        return await self._words(call, plan, _artifact(call, plan), state)
+        return await self._words(call, plan, call.artifact(plan), state)
 
     async def _found(self, call: Call, open_: frozenset[State], ended: frozenset[State]) -> tuple[State, Plan]:
         """The action's state and rollout. Most that is asked for is open: then no store is asked."""
@@ -341,7 +341,7 @@ class DdiRoad:
             part=call.tenant.settings.chunk_parts.get(call.entry.subject.hardware.model, "os"),
             name=plan.release.product,
             version=plan.release.version,
-            file=_file(call, artifact),
+            file=call.file(artifact),
             window=self._window(plan, state),
             history=await self._history(call, state),
         )
@@ -384,32 +384,6 @@ def _whole_seconds(span: timedelta) -> timedelta:
     return timedelta(seconds=ceil(span.total_seconds()))
 
 
-def _artifact(call: Call, plan: Plan) -> Artifact:
-    artifact = plan.release.artifact_for(call.entry.subject.hardware)
-    if artifact is None:
-        raise NotFoundError(f"action {call.action} has nothing for this device's hardware")
-    return artifact
-
-
-def _may_install(entry: Entry) -> bool:
-    """A quarantined device may report, and be told to stop; it is given nothing to install."""
-    return entry.subject.lifecycle is Lifecycle.ACTIVE
-
-
-def _refuse_unfit(call: Call) -> None:
-    """What is to be installed, and its files, are for active devices only."""
-    if not _may_install(call.entry):
-        raise NotFoundError(f"there is no such action {call.action} now", hint="The device is not active.")
-
-
-def _mine(call: Call, states: frozenset[State]) -> Membership:
-    """The open deployment, if it is the one that is asked for and in one of `states`."""
-    open_ = call.entry.subject.open
-    if open_ is None or open_.action != call.action or open_.state not in states:
-        raise NotFoundError(f"there is no such action {call.action} now")
-    return open_
-
-
 def _due_link(base: str, open_: Membership | None, *, told: bool) -> dict[str, str]:
     """The one link to what is to be done. An order to cancel stands even when its release has gone."""
     if open_ is None:
@@ -422,24 +396,6 @@ def _due_link(base: str, open_: Membership | None, *, told: bool) -> dict[str, s
     if open_.state in WAITING:
         return {"confirmation_base": f"{base}/confirmationBase/{open_.action}"}
     return {"deployment_base": f"{base}/deploymentBase/{open_.action}"}
-
-
-def _file(call: Call, artifact: Artifact) -> words.File:
-    blob = artifact.blob
-    path = ddi.file_path(call.tenant.id, call.entry.subject.id, call.action, artifact.filename)
-    return words.File(artifact.filename, blob.sha256, blob.sha1, blob.md5, blob.size, call.origin + path)
-
-
-async def _md5sum(call: Call, artifact: Artifact) -> None:
-    body = ddi.md5sum(_file(call, artifact))
-    name = quote(artifact.filename + ".MD5SUM", safe="")
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-        (b"content-disposition", f"attachment; filename*=UTF-8''{name}".encode()),
-    ]
-    await call.send({"type": "http.response.start", "status": 200, "headers": headers})
-    await call.send({"type": "http.response.body", "body": body})
 
 
 def _read(handler: _Handler) -> _Methods:

@@ -1,0 +1,130 @@
+"""Devices, and how many of them are what."""
+
+from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, SmallInteger, Table, Text, text
+
+from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
+
+device = Table(
+    "device",
+    metadata,
+    key("tenant"),
+    key("device"),
+    col("lifecycle"),
+    col("model"),
+    col("hardware_revision"),
+    col("token_digest", LargeBinary),
+    col("lot", BigInteger),
+    col("last_action", Integer),
+    col("attributes_requested", Boolean),
+    col("auto_confirm", Text, nullable=True),
+    col("created_at", Instant),
+    col("updated_at", Instant),
+    col("edition", Integer),
+    Index("ix_device_model", "tenant", "model", "device"),
+    Index("ix_device_created", "tenant", "created_at", "device"),
+    # Nearly all devices are active, and most have no revision: these list the others.
+    Index(
+        "ix_device_lifecycle",
+        "tenant",
+        "lifecycle",
+        "device",
+        sqlite_where=text("lifecycle <> 'active'"),
+        postgresql_where=text("lifecycle <> 'active'"),
+    ),
+    Index(
+        "ix_device_revision",
+        "tenant",
+        "hardware_revision",
+        "device",
+        sqlite_where=text("hardware_revision <> ''"),
+        postgresql_where=text("hardware_revision <> ''"),
+    ),
+    sqlite_with_rowid=False,
+)
+
+device_contact = Table(
+    "device_contact",
+    metadata,
+    key("tenant"),
+    key("device"),
+    col("last_contact", Instant),
+    col("address"),
+    # The hour of the last contact, since 1970: an index of it moves once an hour, where one of the time moves at each poll.
+    # 0 where a program before revision 0006 wrote the row: never later than the hour.
+    col("hour", Integer, server_default=text("0")),
+    Index("ix_device_contact_hour", "tenant", "hour", "device"),
+    sqlite_with_rowid=False,
+)
+
+device_attribute = Table(
+    "device_attribute",
+    metadata,
+    key("tenant"),
+    key("device"),
+    key("name"),
+    col("value"),
+    Index("ix_device_attribute_value", "tenant", "name", "value", "device"),
+    sqlite_with_rowid=False,
+)
+
+device_tag = Table(
+    "device_tag",
+    metadata,
+    key("tenant"),
+    key("device"),
+    key("tag"),
+    Index("ix_device_tag_tag", "tenant", "tag", "device"),
+    sqlite_with_rowid=False,
+)
+
+device_component = Table(
+    "device_component",
+    metadata,
+    key("tenant"),
+    key("device"),
+    key("component"),
+    col("version"),
+    col("source"),
+    col("confirmed", Boolean),
+    col("at", Instant),
+    col("counter", Integer, server_default="0"),  # the security counter; it never falls
+    Index("ix_device_component_version", "tenant", "component", "version", "device"),
+    sqlite_with_rowid=False,
+)
+
+device_failed = Table("device_failed", metadata, key("tenant"), key("device"), sqlite_with_rowid=False)
+"""Devices whose last word on an update was a failure (`deployment`, as a device's page shows it)."""
+
+# Devices counted (`fleet`): in shards, as members of rollouts are.
+device_count = Table(
+    "device_count",
+    metadata,
+    key("tenant"),
+    key("lifecycle"),
+    key("shard", SmallInteger),
+    col("devices", BigInteger),
+)
+
+component_count = Table(
+    "component_count",
+    metadata,
+    key("tenant"),
+    # Hours since 1970 in which it changed; 0 counts all of them.
+    key("hour", Integer),
+    key("component"),
+    key("version"),
+    key("shard", SmallInteger),
+    col("devices", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+contact_count = Table(
+    "contact_count",
+    metadata,
+    key("tenant"),
+    key("hour", Integer),
+    key("shard", SmallInteger),
+    col("devices", BigInteger),
+    sqlite_with_rowid=False,
+)
+"""Devices by the hour, since 1970, of their last contact."""

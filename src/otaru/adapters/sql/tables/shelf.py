@@ -1,0 +1,75 @@
+"""Products, releases and the bytes that they are made of."""
+
+from sqlalchemy import BigInteger, Index, Integer, Table, Text
+
+from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
+
+product = Table(
+    "product",
+    metadata,
+    key("tenant"),
+    key("product"),
+    col("created_at", Instant),
+    col("version_order", server_default="auto"),
+)
+
+release = Table(
+    "release",
+    metadata,
+    key("tenant"),
+    key("product"),
+    key("version"),
+    col("state"),
+    col("notes", Text),
+    col("created_at", Instant),
+    col("published_at", Instant, nullable=True),
+    col("edition", Integer),
+    col("type", server_default="software"),
+    col("channel", server_default="stable"),
+    col("support_until", nullable=True),  # a date, ISO 8601
+    col("requires", Text, server_default="[]"),
+    col("floor", nullable=True),
+    col("security_floor", Integer, nullable=True),
+    col("counter", Integer, server_default="0"),
+    # `versions.key` in the product's order: bytewise, it sorts as versions do.
+    col("sort_key", server_default=""),
+    Index("ix_release_created", "tenant", "created_at"),
+    Index("ix_release_sorted", "tenant", "product", "sort_key", "version"),
+)
+
+artifact = Table(
+    "artifact",
+    metadata,
+    key("tenant"),
+    key("product"),
+    key("version"),
+    key("component"),
+    key("model"),
+    key("hardware_revision"),
+    col("filename", Text),
+    col("sha256"),
+    Index("ix_artifact_sha256", "tenant", "sha256"),
+)
+
+blob = Table(
+    "blob",
+    metadata,
+    key("tenant"),
+    key("sha256"),
+    col("sha1"),
+    col("md5"),
+    col("size", BigInteger),
+    col("created_at", Instant),
+    Index("ix_blob_sha256", "sha256"),
+)
+
+upload = Table(
+    "upload",
+    metadata,
+    key("tenant"),
+    key("upload"),
+    col("size_limit", BigInteger),
+    col("size", BigInteger, nullable=True),
+    col("filename", Text),
+    col("created_at", Instant),
+)

@@ -1,0 +1,95 @@
+"""What makes tampering visible: signed metadata and its keys, and transparency logs."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, SmallInteger, Table, Text
+
+from otaru.adapters.sql.tables.columns import Instant, Serial, col, key, metadata
+
+tuf_metadata = Table(
+    "tuf_metadata",
+    metadata,
+    key("tenant"),
+    key("repository"),
+    key("role"),
+    key("version", Integer),
+    col("content", LargeBinary),
+    col("expires_at", Instant),
+    col("signed_at", Instant),
+)
+
+tuf_key = Table(
+    "tuf_key",
+    metadata,
+    key("tenant"),
+    key("key"),
+    col("public", Text),
+    col("role"),
+    col("place"),
+    col("development", Boolean),
+    col("created_at", Instant),
+    col("revoked_at", Instant, nullable=True),
+)
+
+log_waiting = Table(
+    "log_waiting",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    col("tenant"),
+    col("log"),
+    col("at", Instant),
+    col("kind"),
+    col("subject"),
+    col("entry", LargeBinary),
+    col("salt", LargeBinary, nullable=True),
+    col("text", LargeBinary, nullable=True),
+    Index("ix_log_waiting", "tenant", "log", "number"),
+)
+"""Entries of committed actions that have no place in their log yet. A place given in the action's own transaction would have
+workers wait for one another."""
+
+log_entry = Table(
+    "log_entry",
+    metadata,
+    key("tenant"),
+    key("log"),
+    key("place", BigInteger),
+    col("at", Instant),
+    col("kind"),
+    col("subject"),
+    col("entry", LargeBinary),
+    col("salt", LargeBinary, nullable=True),
+    col("text", LargeBinary, nullable=True),
+    Index("ix_log_entry_subject", "tenant", "log", "subject", "place"),
+)
+
+log_tile = Table(
+    "log_tile",
+    metadata,
+    key("tenant"),
+    key("log"),
+    key("level", SmallInteger),
+    key("number", BigInteger),
+    col("hashes", LargeBinary),
+)
+
+log_tree = Table(
+    "log_tree",
+    metadata,
+    key("tenant"),
+    key("log"),
+    col("size", BigInteger),
+    col("signed", BigInteger),
+    col("verifier", Text, nullable=True),
+)
+"""How far each log has come: `size` entries have their place, the first `signed` of them have a checkpoint."""
+
+log_checkpoint = Table(
+    "log_checkpoint",
+    metadata,
+    key("tenant"),
+    key("log"),
+    key("size", BigInteger),
+    col("note", Text),
+    col("signed_at", Instant),
+    col("witnessed", Boolean),
+)
+"""The newest of each log, and the newest that a witness has signed too."""

@@ -1,0 +1,84 @@
+"""Devices, and how many of them are what."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from otaru.domain.deployment import State
+from otaru.domain.device import AutoConfirm, Device, Installed
+from otaru.domain.fleet import Counts, Move
+from otaru.domain.ids import DeviceId, TenantId, Version
+from otaru.domain.rollout import RolloutState
+from otaru.domain.targeting import Field, Query
+from otaru.ports.registry import Entry
+
+
+class Devices(Protocol):
+    """The inventory."""
+
+    def get(self, tenant: TenantId, device: DeviceId) -> Device | None: ...
+    def entry(self, tenant: TenantId, device: DeviceId) -> Entry | None:
+        """What a poll needs, by key, in as few statements as it takes."""
+        ...
+
+    def add(self, tenant: TenantId, devices: Sequence[tuple[Device, bytes]]) -> list[bool]:
+        """Add devices with their token hashes; False for each whose id is taken (nothing of it is changed)."""
+        ...
+
+    def save(self, tenant: TenantId, device: Device) -> None:
+        """Replace lifecycle, hardware, tags, attributes, auto_confirm, attributes_requested, edition, updated_at."""
+        ...
+
+    def set_token(self, tenant: TenantId, device: DeviceId, digest: bytes) -> None: ...
+    def install(self, tenant: TenantId, installed: Sequence[tuple[DeviceId, Installed]]) -> None:
+        """Set what runs in a component. Its security counter only rises: a lower one than is known changes nothing."""
+        ...
+
+    def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
+        """Have each asked for its attributes at its next poll."""
+        ...
+
+    def set_auto_confirm(self, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None: ...
+    def contacts(self, contacts: Sequence[tuple[TenantId, DeviceId, datetime, str]]) -> None:
+        """Set last contact times and addresses; an older time than the known one, or an unknown device, changes nothing."""
+        ...
+
+    def page(self, tenant: TenantId, query: Query | None, after: DeviceId | None, limit: int) -> list[Device]:
+        """Devices that match, by id, without a full scan where the query has an index."""
+        ...
+
+    def count(self, tenant: TenantId, query: Query | None) -> int: ...
+    def words(self, tenant: TenantId, field: Field, limit: int, name: str = "") -> list[str]:
+        """The first distinct values of hardware, revision or tag, sorted; what is read is as much as is returned.
+
+        Of attributes and components those of the one called `name`; without it, their names.
+        """
+        ...
+
+
+class Fleet(Protocol):
+    """All devices of a tenant, counted: from counters that move with the rows, whatever the number of devices."""
+
+    def counts(self, tenant: TenantId, before: datetime) -> Counts:
+        """How many are what; `silent` are those last heard of before the hour of `before`."""
+        ...
+
+    def recounted(self, tenant: TenantId, before: datetime) -> Counts:
+        """The same counted anew from the rows: what `counts` must equal in the same snapshot."""
+        ...
+
+    def running(self, tenant: TenantId, component: str, version: Version) -> int:
+        """How many devices in service run this version in this component."""
+        ...
+
+    def moves(self, tenant: TenantId, since: datetime) -> list[Move]:
+        """How the versions that run changed, by hour, from the hour of `since` on."""
+        ...
+
+    def members(self, tenant: TenantId) -> dict[tuple[RolloutState, State], int]:
+        """Members of active rollouts by the state of both."""
+        ...
+
+    def prune(self, before: datetime) -> None:
+        """Forget, of all tenants, how versions changed before, and hours before that nobody was last heard of in."""
+        ...

@@ -1,0 +1,179 @@
+"""Rollouts, each device's share in them, and what devices said of it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from otaru.domain.deployment import Deployment, Report, State
+from otaru.domain.evidence import Tally
+from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
+from otaru.domain.offer import Plan
+from otaru.domain.release import Release
+from otaru.domain.rollout import Rollout, Wave
+from otaru.domain.targeting import Query
+
+
+class Rollouts(Protocol):
+    """Rollouts, their waves, segments and members."""
+
+    def next_id(self, tenant: TenantId) -> RolloutId: ...
+    def add(self, tenant: TenantId, rollout: Rollout) -> None: ...
+    def get(self, tenant: TenantId, rollout: RolloutId) -> Rollout | None: ...
+    def plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
+        """As the poll needs it. A held segment's watermark is -1."""
+        ...
+
+    def save(self, tenant: TenantId, rollout: Rollout) -> None:
+        """Replace state, waves, reason, times, size and edition, and raise each open segment's watermark to the rollout's.
+
+        O(waves + segments), whatever the number of members.
+        """
+        ...
+
+    def page(
+        self,
+        tenant: TenantId,
+        states: Collection[str],
+        after: RolloutId | None,
+        limit: int,
+        release: tuple[ProductName, Version] | None = None,
+    ) -> list[Rollout]:
+        """Newest first; `states` empty means all, `release` None those of any."""
+        ...
+
+    def candidates(self, tenant: TenantId, query: Query, release: Release) -> tuple[int, Mapping[str, int]]:
+        """How many devices of the target would be members, and how many are left out for which reason.
+
+        Reasons, in this order: `inactive` (lifecycle), `misfit` (hardware), `installed` (this very version runs).
+        """
+        ...
+
+    def enlist(self, tenant: TenantId, rollout: Rollout, query: Query, release: Release) -> int:
+        """Make the candidates members, ranked by the rollout's `draw` and then device id, all in one segment.
+
+        Set-based: no row passes through Python. Returns how many. Their deployments are `scheduled`, attempt 1. Their
+        waves are those of `assign_waves`, which follows.
+        """
+        ...
+
+    def assign_waves(self, tenant: TenantId, rollout: RolloutId, waves: Sequence[Wave]) -> None:
+        """Give each member the wave of its rank, and count members anew."""
+        ...
+
+    def tallies(self, tenant: TenantId, rollout: RolloutId) -> dict[int, Tally]:
+        """By wave, from the counters that move with the rows."""
+        ...
+
+    def recounted(self, tenant: TenantId, rollout: RolloutId) -> dict[int, Tally]:
+        """By wave, counted anew from the rows: what `tallies` must equal in the same snapshot."""
+        ...
+
+    def move_all(
+        self,
+        tenant: TenantId,
+        rollout: RolloutId,
+        states: Collection[State],
+        target: State,
+        reason: str,
+        at: datetime,
+    ) -> int:
+        """Move every current member in `states` to `target`, with counters. Set-based. Returns how many.
+
+        The caller has looked `target` up in the deployment table for each of `states`.
+        """
+        ...
+
+    def retry(self, tenant: TenantId, rollout: RolloutId, states: Collection[State], at: datetime) -> dict[int, int]:
+        """Give each current member in `states` a new attempt, `scheduled`, same rank and wave; how many by wave.
+
+        The old attempt stays as history and is no longer counted. Decommissioned devices are left as they are.
+        """
+        ...
+
+    def every_due(self, now: datetime, limit: int) -> list[tuple[TenantId, RolloutId]]:
+        """Rollouts that a worker should step now: stopping ones, and where no halt holds them, running and due ones.
+
+        Nothing is claimed: a step is decided and taken in one serializable transaction, so two workers cannot both take it.
+        """
+        ...
+
+
+class Deployments(Protocol):
+    """Devices' shares in rollouts."""
+
+    def current(self, tenant: TenantId, keys: Sequence[tuple[RolloutId, DeviceId]]) -> list[Deployment | None]:
+        """The newest attempt of each."""
+        ...
+
+    def by_action(self, tenant: TenantId, keys: Sequence[tuple[DeviceId, ActionId]]) -> list[Deployment | None]: ...
+    def open_of(self, tenant: TenantId, device: DeviceId) -> Deployment | None:
+        """The deployment that the device has been told of and has not ended."""
+        ...
+
+    def unended_of(self, tenant: TenantId, device: DeviceId) -> list[Deployment]:
+        """All of the device's deployments that are not final, by rollout, whatever state the rollout is in."""
+        ...
+
+    def allot(self, tenant: TenantId, devices: Sequence[DeviceId]) -> list[ActionId]:
+        """The next action id of each device: 1, 2, 3 …, each given out once. `devices` are distinct."""
+        ...
+
+    def save(self, tenant: TenantId, changed: Sequence[tuple[Deployment, Deployment]]) -> None:
+        """Replace (before → after) state, action, times and reason, and move the counters by the differences.
+
+        `changed` holds a deployment once. At most one open deployment a device is held by the schema.
+        """
+        ...
+
+    def of_device(self, tenant: TenantId, device: DeviceId, limit: int) -> list[tuple[Deployment, Rollout]]:
+        """Newest first, every attempt (the rollouts come without waves)."""
+        ...
+
+    def standing(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, State]:
+        """The state of each device's open deployment, else of the one that ended last; without either it is left out."""
+        ...
+
+    def page(
+        self,
+        tenant: TenantId,
+        rollout: RolloutId,
+        states: Collection[State],
+        after: DeviceId | None,
+        limit: int,
+        wave: int | None = None,
+    ) -> list[Deployment]:
+        """Current attempts of a rollout, by device id. With `wave` only its members; those of others are read over."""
+        ...
+
+    def unheard(
+        self, tenant: TenantId, rollout: RolloutId, wave: int | None, before: datetime, limit: int, among: int
+    ) -> list[DeviceId]:
+        """Unended members of a wave (None: of all) not heard of since `before`: who never was first, then the longest.
+
+        `among` is how many members of each state, of whatever wave, are looked at, the first by device.
+        """
+        ...
+
+    def reasons(
+        self, tenant: TenantId, rollout: RolloutId, limit: int, among: int | None = None
+    ) -> list[tuple[State, str, int]]:
+        """Why members failed: state and last words, with how many, most frequent first.
+
+        `among` is how many members of each state are looked at, the first by device; None is all.
+        """
+        ...
+
+
+class Reports(Protocol):
+    """What devices said: append-only."""
+
+    def add(self, tenant: TenantId, reports: Sequence[Report]) -> list[bool]:
+        """Keep reports; False for each that is known already by (device, action, digest), also within `reports`.
+
+        Beyond MAX_REPORTS of an action, words are dropped: the report counts as new and is not kept.
+        """
+        ...
+
+    def of_action(self, tenant: TenantId, device: DeviceId, action: ActionId, limit: int) -> list[Report]:
+        """Newest first."""
+        ...

@@ -1,0 +1,121 @@
+"""Products, releases and the bytes that they are made of."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Protocol
+
+from otaru.domain.ids import ProductName, Sha256, TenantId, Version
+from otaru.domain.release import Blob, Release, ReleaseState
+from otaru.domain.terms import UpdateType
+from otaru.domain.versions import VersionOrder
+
+
+class Releases(Protocol):
+    """Products and their releases."""
+
+    def products(
+        self, tenant: TenantId, after: ProductName | None, limit: int
+    ) -> list[tuple[ProductName, datetime, int]]:
+        """Products by name: with time of making and number of releases."""
+        ...
+
+    def get(self, tenant: TenantId, product: ProductName, version: Version) -> Release | None: ...
+    def add(self, tenant: TenantId, release: Release) -> bool:
+        """Add a release, with its product on first use; False where this version exists (nothing is changed)."""
+        ...
+
+    def save(self, tenant: TenantId, release: Release) -> None:
+        """Replace state, published_at, notes and edition; artifacts and terms never change."""
+        ...
+
+    def page(
+        self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
+    ) -> list[Release]:
+        """Releases by product and version."""
+        ...
+
+    def newest(self, tenant: TenantId, states: Collection[ReleaseState], limit: int) -> list[Release]:
+        """Releases in one of `states`, those published (else made) last first."""
+        ...
+
+    def latest(
+        self, tenant: TenantId, product: ProductName | None, after: tuple[ProductName, Version] | None, limit: int
+    ) -> list[Release]:
+        """Releases by time of making, newest first; nothing after one that is not there."""
+        ...
+
+    def latest_of(self, tenant: TenantId, products: Collection[ProductName]) -> dict[ProductName, Release]:
+        """The release of each that was made last."""
+        ...
+
+    def ranked(
+        self,
+        tenant: TenantId,
+        product: ProductName | None,
+        after: tuple[ProductName, Version] | None,
+        limit: int,
+        channel: str | None = None,
+        type_: UpdateType | None = None,
+    ) -> list[Release]:
+        """Releases by product, newest version first in its order; nothing after one that is not there."""
+        ...
+
+    def orders(self, tenant: TenantId, products: Collection[str]) -> dict[str, VersionOrder]:
+        """The version order of each product that is there."""
+        ...
+
+    def versions(self, tenant: TenantId, product: ProductName) -> list[Version]:
+        """The versions of all of a product's releases."""
+        ...
+
+    def set_order(self, tenant: TenantId, name: ProductName, order: VersionOrder) -> None:
+        """Have a product follow an order, which all its versions are of the form of."""
+        ...
+
+    def burnt_before(self, tenant: TenantId, product: ProductName, component: str, place: str) -> int:
+        """The highest security floor of releases up to a place (`versions.key`), itself among them; 0 where none burns."""
+        ...
+
+
+class BlobRows(Protocol):
+    """Which tenant owns which bytes. The bytes themselves are in `ports/blobs`."""
+
+    def get(self, tenant: TenantId, sha256: Sha256) -> tuple[Blob, datetime] | None: ...
+    def add(self, tenant: TenantId, blob: Blob, at: datetime) -> bool:
+        """False where the tenant has these bytes already."""
+        ...
+
+    def used(self, tenant: TenantId) -> int:
+        """Bytes that count against the quota."""
+        ...
+
+    def page(self, tenant: TenantId, after: Sha256 | None, limit: int) -> list[tuple[Blob, datetime, int]]:
+        """By digest: with time of making and in how many releases they stand."""
+        ...
+
+    def remove(self, tenant: TenantId, sha256: Sha256) -> bool:
+        """False where they stand in a release, or are not there."""
+        ...
+
+    def every_known(self, digests: Collection[Sha256]) -> set[Sha256]:
+        """Those of `digests` that some tenant has a row for."""
+        ...
+
+    def begin_upload(
+        self, tenant: TenantId, upload: str, limit: int, filename: str, at: datetime, size: int | None = None
+    ) -> None:
+        """Keep that an upload has begun; `size` is what it has to hold in the end, where that was announced."""
+        ...
+
+    def upload(self, tenant: TenantId, upload: str) -> tuple[int, str, int | None] | None:
+        """Limit, file name and announced size of an upload of this tenant."""
+        ...
+
+    def end_upload(self, tenant: TenantId, upload: str) -> None: ...
+    def open_uploads(self, tenant: TenantId) -> int:
+        """How many uploads have begun and not ended."""
+        ...
+
+    def prune_uploads(self, before: datetime) -> int:
+        """Forget uploads, of all tenants, that were begun before; how many."""
+        ...

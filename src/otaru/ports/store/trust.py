@@ -1,0 +1,124 @@
+"""What makes tampering visible: transparency logs, signed metadata and its keys."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from otaru.domain.ids import TenantId
+from otaru.trust.log.entries import Draft, Log
+from otaru.trust.log.tiles import Tile
+from otaru.trust.tuf.kept import End, Kept, KnownKey
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """How far a log has come."""
+
+    size: int = 0
+    """Entries that have their place."""
+    signed: int = 0
+    """How many of them the newest checkpoint covers."""
+    verifier: str | None = None
+    """The public key of its checkpoints, once there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A checkpoint as it is kept."""
+
+    size: int
+    note: str
+    at: datetime
+    witnessed: bool = False
+
+
+class Logs(Protocol):
+    """Tenants' logs. Entries come to wait by `Events.add`; who integrates gives each its place, one after the other.
+
+    Two who integrate at once cannot both commit. What has a place never changes, but that text can be erased.
+    """
+
+    def every_unsettled(self) -> list[tuple[TenantId, Log]]:
+        """Logs, of all tenants, in which entries wait for their place or have one that no checkpoint covers."""
+        ...
+
+    def tree(self, tenant: TenantId, log: Log) -> Tree: ...
+    def place_waiting(self, tenant: TenantId, log: Log, limit: int) -> list[bytes]:
+        """Give the first `limit` that wait the next places; what is hashed of each. `put` must follow."""
+        ...
+
+    def put(self, tenant: TenantId, log: Log, tiles: Mapping[Tile, bytes]) -> None:
+        """Keep tiles; one that is there is replaced by the wider one."""
+        ...
+
+    def tile(self, tenant: TenantId, log: Log, tile: Tile) -> bytes:
+        """As many of its hashes as are there, up to its width."""
+        ...
+
+    def entries(self, tenant: TenantId, log: Log, start: int, end: int) -> list[bytes | None]:
+        """What is hashed of those at places `start` up to `end`; None for one that is not there."""
+        ...
+
+    def found(
+        self, tenant: TenantId, log: Log, subject: str | None, before: int | None, limit: int
+    ) -> list[tuple[int, Draft]]:
+        """Of a subject (None: of all), the newest first, below the place `before`."""
+        ...
+
+    def name(self, tenant: TenantId, log: Log, verifier: str) -> None:
+        """Say whose checkpoints the log has, where nobody has yet."""
+        ...
+
+    def publish(self, tenant: TenantId, log: Log, checkpoint: Signed) -> None:
+        """Keep a checkpoint, or what a witness made of it. Older ones go, but for the newest that is witnessed."""
+        ...
+
+    def checkpoints(self, tenant: TenantId, log: Log) -> list[Signed]:
+        """The newest first."""
+        ...
+
+    def erase(self, tenant: TenantId, place: int) -> bool:
+        """Erase salt and text of an audit entry; False where there are none."""
+        ...
+
+
+class Signatures(Protocol):
+    """TUF metadata and the public keys of tenants. What is signed never changes; versions of a role rise."""
+
+    def newest(self, tenant: TenantId, repository: str, roles: Collection[str] | None = None) -> dict[str, Kept]:
+        """The newest version of each role, or of those of `roles` that there are."""
+        ...
+
+    def get(self, tenant: TenantId, repository: str, role: str, version: int) -> Kept | None: ...
+    def ends(self, tenant: TenantId, repository: str) -> dict[str, End]:
+        """Of every role, the newest version's number and end, without its bytes."""
+        ...
+
+    def add(self, tenant: TenantId, repository: str, kept: Kept) -> bool:
+        """False where this version is there (nothing is changed)."""
+        ...
+
+    def forget(self, tenant: TenantId, repository: str, role: str, before: int | None = None) -> int:
+        """Forget a role's versions, with `before` only those below it; how many."""
+        ...
+
+    def every_ending(self, before: datetime) -> list[tuple[TenantId, str]]:
+        """Repositories of all tenants in which some role's newest version ends by then."""
+        ...
+
+    def add_key(self, tenant: TenantId, key: KnownKey) -> bool:
+        """False where it is known (nothing is changed)."""
+        ...
+
+    def keys(self, tenant: TenantId) -> list[KnownKey]:
+        """The oldest first."""
+        ...
+
+    def revoke_keys(self, tenant: TenantId, keys: Collection[str], at: datetime) -> int:
+        """Say of keys that no role has them any more; of how many it was not said before."""
+        ...
+
+    def every_development(self) -> list[TenantId]:
+        """Tenants with development keys that are not revoked."""
+        ...
