@@ -23,7 +23,7 @@ from otaru.apps.server.api.models.devices import (
     Why,
     page_of_devices,
 )
-from otaru.apps.server.api.models.fields import DeviceName, Target
+from otaru.apps.server.api.models.fields import DeviceName, Target, WholeNumber
 from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
 from otaru.domain import ids
@@ -136,8 +136,10 @@ async def explain_device(call: Reading, device: Id) -> Why:
 async def list_reports(
     call: Reading,
     device: Id,
-    action: Annotated[int, Path(ge=1, le=MAX_ACTION, description="The device's running number of the deployment.")],
-    limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.")] = 100,
+    action: Annotated[
+        WholeNumber, Path(ge=1, le=MAX_ACTION, description="The device's running number of the deployment.")
+    ],
+    limit: Annotated[WholeNumber, Query(ge=1, le=1000, description="How many at most.")] = 100,
 ) -> Items[ReportOut]:
     """List what a device said of an action, word for word, newest first."""
     found = await survey.reports(call.world, call.tenant, DeviceId(device), ActionId(action), limit)
