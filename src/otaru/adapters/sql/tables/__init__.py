@@ -13,6 +13,7 @@ from otaru.adapters.sql.tables.inventory import (
     device_contact,
     device_count,
     device_failed,
+    device_standing,
     device_tag,
 )
 from otaru.adapters.sql.tables.record import (
@@ -70,6 +71,7 @@ __all__ = [
     "device_contact",
     "device_count",
     "device_failed",
+    "device_standing",
     "device_tag",
     "event",
     "idempotency",

@@ -92,8 +92,19 @@ device_component = Table(
     sqlite_with_rowid=False,
 )
 
+device_standing = Table(
+    "device_standing",
+    metadata,
+    key("tenant"),
+    key("device"),
+    col("state"),
+    Index("ix_device_standing_state", "tenant", "state", "device"),
+    sqlite_with_rowid=False,
+)
+"""Where each device in service stands (`domain.standing`), kept by what moves deployments; who is idle has no row."""
+
 device_failed = Table("device_failed", metadata, key("tenant"), key("device"), sqlite_with_rowid=False)
-"""Devices whose last word on an update was a failure (`deployment`, as a device's page shows it)."""
+"""Of programs before revision 0014, which may still serve while it runs: nobody reads it, the next release drops it."""
 
 # Devices counted (`fleet`): in shards, as members of rollouts are.
 device_count = Table(
