@@ -39,6 +39,8 @@ class Kind(StrEnum):
     METADATA_SIGNED = "metadata.signed"
     KEY_ADDED = "key.added"
     KEY_REVOKED = "key.revoked"
+    AUTHORITY_ADDED = "authority.added"
+    AUTHORITY_RETIRED = "authority.retired"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ ActionId = NewType("ActionId", int)
 """A device's own running number of a deployment on the wire: 1, 2, 3 …, below 2^31 (PROTOCOLS: Zephyr reads an int32)."""
 Sha256 = NewType("Sha256", str)
 TokenId = NewType("TokenId", str)
+CredentialId = NewType("CredentialId", str)
 
 DEFAULT_TENANT = TenantId("DEFAULT")
 MAX_ACTION = 2**31 - 1

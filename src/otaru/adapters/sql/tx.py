@@ -2,7 +2,9 @@
 
 from sqlalchemy import Connection
 
+from otaru.adapters.sql.authorities import SqlAuthorities
 from otaru.adapters.sql.blob_rows import SqlBlobRows
+from otaru.adapters.sql.credentials import SqlCredentials
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.events import SqlEvents
@@ -17,7 +19,9 @@ from otaru.adapters.sql.signatures import SqlSignatures
 from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
 from otaru.ports.store import (
+    Authorities,
     BlobRows,
+    Credentials,
     Deployments,
     Devices,
     Events,
@@ -37,7 +41,9 @@ class SqlTx:
     """`ports.store.Tx`. Lives as long as its connection: what it holds between transactions is only the connection."""
 
     __slots__ = (
+        "authorities",
         "blobs",
+        "credentials",
         "deployments",
         "devices",
         "events",
@@ -58,6 +64,8 @@ class SqlTx:
         self.tenants: Tenants = SqlTenants(session)
         self.tokens: Tokens = SqlTokens(session)
         self.devices: Devices = SqlDevices(session)
+        self.credentials: Credentials = SqlCredentials(session)
+        self.authorities: Authorities = SqlAuthorities(session)
         self.fleet: Fleet = SqlFleet(session)
         self.releases: Releases = SqlReleases(session)
         self.blobs: BlobRows = SqlBlobRows(session)

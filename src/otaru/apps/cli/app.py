@@ -7,6 +7,7 @@ import typer
 from otaru import __version__
 from otaru.apps.cli import (
     artifacts,
+    authority,
     demo,
     devices,
     events,
@@ -64,6 +65,7 @@ for _name, _noun in (
     ("token", tokens.noun),
     ("fleet", fleet.noun),
     ("device", devices.noun),
+    ("ca", authority.noun),
     ("product", products.noun),
     ("artifact", artifacts.noun),
     ("release", releases.noun),

@@ -61,7 +61,7 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "updates": ("Updates of devices", (Kind.DEPLOYMENT_MOVED,)),
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
     "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.")))),
-    "keys": ("Keys and signatures", tuple(k for k in Kind if k.startswith(("metadata.", "key.")))),
+    "keys": ("Keys and signatures", tuple(k for k in Kind if k.startswith(("metadata.", "key.", "authority.")))),
     "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.", "log.")))),
 }
 """What a visitor may filter by: name in the address, words, and kinds. Every kind is in one group."""
@@ -144,6 +144,8 @@ def _subject(what: Happening) -> Thing:
             return Thing(f"Role {what.subject}")
         case "key":
             return Thing(f"Key {what.subject[:16]}")
+        case "authority":
+            return Thing(f"Authority {what.subject[:16]}")
         case _:
             return Thing("The tenant")
 
@@ -325,6 +327,28 @@ def _key_added(what: Happening) -> _Said:
     return _Said(Tone.IDLE, f"was added for {of}" if of else "was made", facts=tuple(filter(None, facts)))
 
 
+_CHANGED = {
+    "added": (Tone.IDLE, "got another credential"),
+    "issued": (Tone.IDLE, "was issued a certificate"),
+    "revoked": (Tone.HELD, "lost a credential: it was revoked"),
+}
+
+
+def _device_credential(what: Happening) -> _Said:
+    tone, words = _CHANGED.get(_text(what, "change"), (Tone.IDLE, "was given a new token"))
+    facts = (_text(what, "kind"), _text(what, "label"))
+    return _Said(tone, words, facts=tuple(filter(None, facts)))
+
+
+def _authority_added(what: Happening) -> _Said:
+    asks = what.data.get("certificate") is False
+    own = what.data.get("own") is True
+    words = (
+        "asks for its certificate" if asks else "signs for devices" if own else "is known as some devices' authority"
+    )
+    return _Said(Tone.IDLE, words)
+
+
 _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.TENANT_CREATED: _plain(Tone.IDLE, "was made"),
     Kind.TENANT_CHANGED: _listed("was changed", "settings"),
@@ -334,7 +358,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.TOKEN_REVOKED: _token_ended,
     Kind.DEVICE_ADDED: _device_added,
     Kind.DEVICE_CHANGED: _device_changed,
-    Kind.DEVICE_CREDENTIAL: _plain(Tone.IDLE, "was given a new token"),
+    Kind.DEVICE_CREDENTIAL: _device_credential,
     Kind.DEVICE_LIFECYCLE: _device_lifecycle,
     Kind.DEVICE_ATTRIBUTES: _listed("reported other attributes", "changed"),
     Kind.DEPLOYMENT_MOVED: _deployment_moved,
@@ -345,6 +369,8 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ROLLOUT_MOVED: _rollout_moved,
     Kind.ROLLOUT_WAVE: _rollout_wave,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
+    Kind.AUTHORITY_ADDED: _authority_added,
+    Kind.AUTHORITY_RETIRED: _plain(Tone.HELD, "was retired: it signs nothing new"),
     Kind.LOG_ERASED: _plain(Tone.IDLE, "lost its text: it was erased"),
     Kind.METADATA_SIGNED: _metadata_signed,
     Kind.KEY_ADDED: _key_added,

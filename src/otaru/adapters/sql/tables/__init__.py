@@ -5,8 +5,10 @@
 
 from otaru.adapters.sql.tables.columns import EPOCH, MICROSECOND, Bytewise, Instant, Serial, metadata, micros, moment
 from otaru.adapters.sql.tables.inventory import (
+    authority,
     component_count,
     contact_count,
+    credential,
     device,
     device_attribute,
     device_component,
@@ -59,9 +61,11 @@ __all__ = [
     "Instant",
     "Serial",
     "artifact",
+    "authority",
     "blob",
     "component_count",
     "contact_count",
+    "credential",
     "deployment",
     "deployment_count",
     "deployment_reason",
