@@ -15,6 +15,7 @@ from otaru.adapters.sql.tables.inventory import (
     device_contact,
     device_count,
     device_failed,
+    device_standing,
     device_tag,
 )
 from otaru.adapters.sql.tables.record import (
@@ -74,6 +75,7 @@ __all__ = [
     "device_contact",
     "device_count",
     "device_failed",
+    "device_standing",
     "device_tag",
     "event",
     "idempotency",
