@@ -120,7 +120,7 @@ def test_a_device_token_or_a_login_code_is_no_api_token(served: Apis, api: httpx
 
 def own_authority(api: httpx.Client) -> str:
     api.post("/authorities", json={})
-    return next(one["id"] for one in api.get("/authorities").json()["items"] if one["signs"])
+    return next(str(one["id"]) for one in api.get("/authorities").json()["items"] if one["signs"])
 
 
 def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: httpx.Client, other: httpx.Client) -> None:
