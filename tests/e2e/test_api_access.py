@@ -25,6 +25,8 @@ BODIES: dict[str, Any] = {
     "/api/v1/devices/batch": {"devices": []},
     "/api/v1/devices/{device}": {"tags": ["stolen"]},
     "/api/v1/devices/{device}/lifecycle": {"event": "decommission"},
+    "/api/v1/enrollments": {"label": "l", "quota": 1},
+    "/api/v1/enrollments/{enrollment}/serials": {"serials": []},
     "/api/v1/tenant": {"settings": {}},
     "/api/v1/uploads": {"filename": "a"},
     "/api/v1/log/{log}/cosignatures": {"note": "n", "witness": "w"},
@@ -36,6 +38,7 @@ BODIES: dict[str, Any] = {
 NOWHERE = {
     "token": "0123",
     "device": "nobody",
+    "enrollment": "0123",
     "action": 1,
     "sha256": "0" * 64,
     "upload": "0123",
@@ -127,6 +130,7 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
         "sha256": uploaded(api, b"ours alone"),
         "upload": api.post("/uploads", json={"filename": "a"}).json()["id"],
         "token": api.post("/tokens", json={"role": "viewer"}).json()["id"],
+        "enrollment": api.post("/enrollments", json={"label": "l", "quota": 1, "listed": True}).json()["id"],
         "action": 1,
     }
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}

@@ -14,6 +14,7 @@ from otaru.apps.cli.app import app
 from otaru.apps.server.api.routes import (
     artifacts,
     devices,
+    enrollments,
     events,
     fleet,
     keys,
@@ -61,7 +62,14 @@ device token d-2
 device quarantine d-2
 device release d-2
 device accept d-2 => 3
+device reject d-2 => 1
 device import FLEET
+enrollment create line --quota 2 --expires 30d --serials SERIALS --hardware default --tag may --approve manual
+enrollment create line-4 --quota 2
+enrollment list
+enrollment serials ENROLLMENT SERIALS => 1
+enrollment show ENROLLMENT
+enrollment revoke ENROLLMENT
 artifact add SMALL
 artifact list --limit 1
 artifact show DIGEST
@@ -132,15 +140,16 @@ def words(tmp_path: Path) -> dict[str, str]:
         file.write_bytes(os.urandom(9 * 1024 * 1024 if name == "LARGE" else 1000))
     many = tmp_path / "fleet.csv"
     many.write_text("id,hardware\nf-1,default\nf-2,default\n")
+    (tmp_path / "serials").write_text("sn-1\n# of May\n\nsn-2\n")
     made = {
         name: str(tmp_path / name.lower())
-        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS")
+        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS", "SERIALS")
     }
     return {name: str(file) for name, file in files.items()} | {"FLEET": str(many)} | made
 
 
 def operations() -> set[tuple[str, str]]:
-    nouns = (tokens, tenants, fleet, devices, artifacts, releases, keys, rollouts, events, logs)
+    nouns = (tokens, tenants, fleet, devices, enrollments, artifacts, releases, keys, rollouts, events, logs)
     routes = [route for noun in nouns for route in noun.router.routes]
     assert all(isinstance(route, APIRoute) for route in routes)
     return {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}
@@ -175,6 +184,8 @@ def told(server: Serving, line: str, words: dict[str, str], address: str) -> Non
     document = json.loads(answer.stdout)
     if line.startswith("token create"):
         words["TOKEN"] = document["id"]
+    if line.startswith("enrollment create"):
+        words["ENROLLMENT"] = document["id"]
     if line.startswith("artifact add"):
         words["DIGEST"] = document["sha256"]
 
