@@ -135,6 +135,8 @@ authority = Table(
 )
 """Certificate authorities of tenants. Without a certificate: its request is on its way to an offline root."""
 
+device_failed = Table("device_failed", metadata, key("tenant"), key("device"), sqlite_with_rowid=False)
+"""Of programs before revision 0014, which may still serve while it runs: nobody reads it, the next release drops it."""
 
 # Devices counted (`fleet`): in shards, as members of rollouts are.
 device_count = Table(

@@ -121,7 +121,7 @@ async def credential_of(world: World, tenant: TenantId, entry: Entry, certificat
     """The device's credential that a certificate is good by, now."""
     for known in entry.credentials:
         mine = known.kind is CredentialKind.CERTIFICATE and known.digest == certificate.key
-        if mine and known.good(world.clock.now()) and await _is_signed(world, tenant, certificate, known.issuer):
+        if mine and known.good(world.clock.now()) and await is_signed(world, tenant, certificate, known.issuer):
             return known
     return None
 
@@ -137,7 +137,7 @@ async def device_of(world: World, tenant: TenantId, certificate: Certificate) ->
     return DeviceId(certificate.device) if certificate.tenant == tenant else None
 
 
-async def _is_signed(world: World, tenant: TenantId, certificate: Certificate, issuer: bytes) -> bool:
+async def is_signed(world: World, tenant: TenantId, certificate: Certificate, issuer: bytes) -> bool:
     """Whether the authority with this key has signed a certificate: `client_ca`'s, the tenant's, or the key itself."""
     if issuer in {certificate.issuer, *certificate.signed}:
         return True
