@@ -13,6 +13,8 @@ from fastapi.routing import APIRoute
 from otaru.apps.cli.app import app
 from otaru.apps.server.api.routes import (
     artifacts,
+    authorities,
+    credentials,
     devices,
     enrollments,
     events,
@@ -59,6 +61,16 @@ device fields --values 5
 device show d-1
 device set d-1 --tag beta --untag lab --attr region=us --unset rack --installed app=0.95 --hardware default:b
 device token d-2
+device credential add d-2 --label spare --expires 30d
+device credential list d-2
+device credential revoke d-2 CREDENTIAL
+device credential revoke d-2 CREDENTIAL => 3
+ca init
+ca init => 1
+ca show
+ca retire AUTHORITY
+ca init --below
+ca import FLEET => 2
 device quarantine d-2
 device release d-2
 device accept d-2 => 3
@@ -149,7 +161,21 @@ def words(tmp_path: Path) -> dict[str, str]:
 
 
 def operations() -> set[tuple[str, str]]:
-    nouns = (tokens, tenants, fleet, devices, enrollments, artifacts, releases, keys, rollouts, events, logs)
+    nouns = (
+        tokens,
+        tenants,
+        fleet,
+        devices,
+        enrollments,
+        credentials,
+        authorities,
+        artifacts,
+        releases,
+        keys,
+        rollouts,
+        events,
+        logs,
+    )
     routes = [route for noun in nouns for route in noun.router.routes]
     assert all(isinstance(route, APIRoute) for route in routes)
     return {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}
@@ -186,6 +212,10 @@ def told(server: Serving, line: str, words: dict[str, str], address: str) -> Non
         words["TOKEN"] = document["id"]
     if line.startswith("enrollment create"):
         words["ENROLLMENT"] = document["id"]
+    if line.startswith("device credential add"):
+        words["CREDENTIAL"] = document["id"]
+    if line.startswith("ca init"):
+        words["AUTHORITY"] = document["id"]
     if line.startswith("artifact add"):
         words["DIGEST"] = document["sha256"]
 
@@ -216,7 +246,7 @@ def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: P
 
 def test_the_story_tells_of_every_command_that_talks_to_a_server() -> None:
     told_of = {" ".join(line.split()[:2]) for line in STORY if line != "POLL"}
-    local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign"}
+    local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign", "ca key"}
     tree = typer.main.get_command(app)
     every = {
         f"{noun} {verb}"

@@ -250,7 +250,8 @@ class StoreRegistry:
         def read(tx: Tx) -> bool:
             return tx.credentials.is_denied(tenant, digest)
 
-        return bool(await self._load(_Key(tenant, "denied", digest), read, keep))
+        found = await self._load(_Key(tenant, "denied", digest), read, keep)
+        return bool(found)
 
     def known_plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
         """See the port."""

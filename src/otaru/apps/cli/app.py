@@ -7,6 +7,7 @@ import typer
 from otaru import __version__
 from otaru.apps.cli import (
     artifacts,
+    authority,
     demo,
     devices,
     enrollments,
@@ -66,6 +67,7 @@ for _name, _noun in (
     ("fleet", fleet.noun),
     ("device", devices.noun),
     ("enrollment", enrollments.noun),
+    ("ca", authority.noun),
     ("product", products.noun),
     ("artifact", artifacts.noun),
     ("release", releases.noun),

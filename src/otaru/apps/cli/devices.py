@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from otaru.apps.cli import values
+from otaru.apps.cli import credentials, values
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
@@ -35,6 +35,8 @@ DeviceToken = Annotated[
     str | None, typer.Option(metavar="TOKEN", help="Its own token, instead of one made up.", show_default=False)
 ]
 EDITS = 5
+
+noun.add_typer(credentials.noun, name="credential")
 
 
 @command(noun, "add")

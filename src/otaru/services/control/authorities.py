@@ -63,8 +63,7 @@ async def create(world: World, tenant: TenantId, actor: Actor, *, key: str | Non
         serial = int(world.clock.unique(), 16)
         root = await asyncio.to_thread(pki.root_certificate, _name(tenant), public, signer.sign, serial, now)
         made = replace(made, certificate=pki.der(root), expires_at=root.not_valid_after_utc)
-    await world.store.write(_create, (tenant, actor, made))
-    return Made(made, request)
+    return await world.store.write(_create, (tenant, actor, Made(made, request)))
 
 
 async def certify(world: World, tenant: TenantId, actor: Actor, wanted: str, pem: str) -> Authority:
@@ -164,12 +163,14 @@ def _name(tenant: TenantId) -> str:
 
 
 @one
-def _create(tx: Tx, asked: tuple[TenantId, Actor, Authority]) -> None:
-    tenant, actor, made = asked
+def _create(tx: Tx, asked: tuple[TenantId, Actor, Made]) -> Made:
+    tenant, actor, whole = asked
+    made = whole.authority
     refuse_second(tx.authorities.of(tenant), made.created_at)
     if any(known.id == made.id for known in tx.authorities.of(tenant)):
         raise InvalidStateError("an authority of this key was retired", hint="Use another key.", allowed=[])
     know(tx, tenant, actor, made, made.created_at)
+    return whole
 
 
 @one

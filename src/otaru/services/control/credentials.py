@@ -5,7 +5,7 @@ before this answers, in other workers within the tail of the record. What was re
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -32,6 +32,14 @@ MAX_LABEL = 128
 MAX_LIFE = timedelta(days=3650)
 KEPT = timedelta(days=30)
 """So long after its end a credential is still shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A credential as it was made; of a token with its secret, which is shown once."""
+
+    credential: Credential
+    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ async def add_token(
     label: str = "",
     life: timedelta | None = None,
     token: str | None = None,
-) -> tuple[Credential, str]:
+) -> Given:
     """Give a device another token (`token`, or one of ours), beside those that it has: for a change without a gap.
 
     Raises:
@@ -82,9 +90,8 @@ async def add_token(
     """
     secret = checked_token(token) if token is not None else world.clock.token()
     digest = hashlib.sha256(secret.encode()).digest()
-    return await _add(
-        world, tenant, actor, device, _made(world, CredentialKind.TOKEN, digest, b"", label, life)
-    ), secret
+    made = _made(world, CredentialKind.TOKEN, digest, b"", label, life)
+    return await _add(world, Keeping(tenant, actor, device, made), secret)
 
 
 async def add_key(
@@ -95,19 +102,20 @@ async def add_key(
     pem: str,
     label: str = "",
     life: timedelta | None = None,
-) -> Credential:
+) -> Given:
     """Give a device a public key that it signs requests with.
 
     Raises:
         as `add_token`; InvalidInputError also where it is no public key that we take.
     """
     digest = pki.fingerprint(pki.read_key(pem))
-    return await _add(world, tenant, actor, device, _made(world, CredentialKind.KEY, digest, b"", label, life))
+    made = _made(world, CredentialKind.KEY, digest, b"", label, life)
+    return await _add(world, Keeping(tenant, actor, device, made))
 
 
 async def add_certificate(
     world: World, tenant: TenantId, actor: Actor, device: DeviceId, pem: str, label: str = ""
-) -> Credential:
+) -> Given:
     """Let a device in by a certificate that somebody else has issued, as long as that is good.
 
     It is named by its key and its authority's. `pem` holds the authority's certificate after the device's, unless the
@@ -125,12 +133,9 @@ async def add_certificate(
     if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
         raise InvalidInputError("the certificate has expired, or its time has not come yet")
     issuer, authority = await issuer_of(world, tenant, leaf, above, now)
-    credential = _made(world, CredentialKind.CERTIFICATE, pki.fingerprint(public), issuer, label, None)
-    end = leaf.not_valid_after_utc
-    made = Credential(
-        credential.id, credential.kind, credential.digest, issuer, credential.label, credential.created_at, end
-    )
-    return await _add(world, tenant, actor, device, made, authority)
+    made = _made(world, CredentialKind.CERTIFICATE, pki.fingerprint(public), issuer, label, None)
+    made = replace(made, expires_at=leaf.not_valid_after_utc)
+    return await _add(world, Keeping(tenant, actor, device, made, authority=authority))
 
 
 async def revoke(world: World, tenant: TenantId, actor: Actor, device: DeviceId, credential: CredentialId) -> None:
@@ -247,22 +252,17 @@ async def issuer_of(
     )
 
 
-async def _add(
-    world: World,
-    tenant: TenantId,
-    actor: Actor,
-    device: DeviceId,
-    credential: Credential,
-    authority: Authority | None = None,
-) -> Credential:
-    await world.store.write(_keep, Keeping(tenant, actor, device, credential, authority=authority))
-    world.registry.forget(tenant, device)
-    return credential
+async def _add(world: World, keeping: Keeping, token: str | None = None) -> Given:
+    given = await world.store.write(_keep, (keeping, token))
+    world.registry.forget(keeping.tenant, keeping.device)
+    return given
 
 
 @one
-def _keep(tx: Tx, keeping: Keeping) -> None:
+def _keep(tx: Tx, asked: tuple[Keeping, str | None]) -> Given:
+    keeping, token = asked
     keep(tx, keeping)
+    return Given(keeping.credential, token)
 
 
 @one

@@ -11,11 +11,12 @@ from otaru.apps.server.api.models.fields import DeviceName, span
 from otaru.apps.server.api.models.identity import AddedCredential, CredentialIn, CredentialOut
 from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items
-from otaru.domain.credential import Credential, CredentialKind
+from otaru.domain.credential import CredentialKind
 from otaru.domain.ids import CredentialId, DeviceId
 from otaru.errors import InvalidInputError
 from otaru.ports.store import Tx
 from otaru.services.control import credentials
+from otaru.services.control.credentials import Given
 from otaru.services.control.world import World
 
 router = noun("/devices/{device}/credentials", tag="devices")
@@ -35,11 +36,11 @@ async def list_credentials(call: Reading, device: Id) -> Items[CredentialOut]:
 async def add_credential(call: DeviceWork, once: Once, device: Id, body: CredentialIn) -> Response:
     """Give a device another token, a certificate that somebody else has issued, or a public key. The others stay good."""
 
-    def work(world: World) -> Awaitable[tuple[Credential, str | None]]:
+    def work(world: World) -> Awaitable[Given]:
         return _add(world, call, DeviceId(device), body)
 
-    def show(_: Tx, made: tuple[Credential, str | None]) -> AddedCredential:
-        return AddedCredential.added(*made)
+    def show(_: Tx, given: Given) -> AddedCredential:
+        return AddedCredential.added(given.credential, given.token)
 
     return await once(call, work, show, 201)
 
@@ -50,7 +51,7 @@ async def revoke_credential(call: DeviceWork, device: Id, credential: One) -> No
     await credentials.revoke(call.world, call.tenant, call.actor, DeviceId(device), CredentialId(credential))
 
 
-async def _add(world: World, call: DeviceWork, device: DeviceId, body: CredentialIn) -> tuple[Credential, str | None]:
+async def _add(world: World, call: DeviceWork, device: DeviceId, body: CredentialIn) -> Given:
     who, life = (call.tenant, call.actor, device), span(body.expires_in_s)
     foreign = "pem" if body.kind is CredentialKind.TOKEN else "token"
     if getattr(body, foreign) is not None:
@@ -60,7 +61,7 @@ async def _add(world: World, call: DeviceWork, device: DeviceId, body: Credentia
     if body.pem is None:
         raise InvalidInputError(f"the {body.kind} is missing", hint="Send it as pem.")
     if body.kind is CredentialKind.KEY:
-        return await credentials.add_key(world, *who, body.pem, body.label, life), None
+        return await credentials.add_key(world, *who, body.pem, body.label, life)
     if life is not None:
         raise InvalidInputError("a certificate says itself how long it is good", hint="Leave expires_in_s out.")
-    return await credentials.add_certificate(world, *who, body.pem, body.label), None
+    return await credentials.add_certificate(world, *who, body.pem, body.label)
