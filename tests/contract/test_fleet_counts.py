@@ -50,6 +50,7 @@ EXPECTED = Counts(
     versions={("app", Version("1.0")): 2, ("os", Version("7")): 2},
     failed=1,
     aside=0,
+    unheard_aside=1,
     heard=2,
     silent=1,
 )

@@ -73,7 +73,10 @@ def hear(whom: list[tuple[TenantId, DeviceId, int]]) -> Act:
 
 
 def tell(whom: set[tuple[RolloutId, DeviceId]], event: Event) -> Act:
+    """Who is told, or tells, has polled."""
+
     def act(shelf: Shelf, at: datetime) -> None:
+        shelf.devices.contacts([(HERE, device, at, "") for device in sorted({device for _, device in whom})])
         opened: set[DeviceId] = set()
         changed = []
         for before in shelf.deployments.current(HERE, sorted(whom)):

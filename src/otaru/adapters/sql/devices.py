@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import update
 
-from otaru.adapters.sql import fleet, targeting
+from otaru.adapters.sql import credentials, fleet, targeting
 from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each, run_keyed
 from otaru.adapters.sql.packed import pack, unpack_auto_confirm
 from otaru.adapters.sql.session import Session
@@ -23,7 +23,7 @@ from otaru.domain.offer import Membership, Subject
 from otaru.domain.rollout import ACTIVE
 from otaru.domain.targeting import Field, Query
 from otaru.errors import NotFoundError
-from otaru.ports.registry import Entry
+from otaru.ports.registry import Entry, KeyedEntry
 
 _IDS = (("device", "text"),)
 
@@ -162,13 +162,9 @@ class SqlDevices:
             ),
             counters=tuple((component, counter) for component, _, counter in runs if counter),
         )
-        return Entry(
-            subject=subject,
-            token_hash=bytes(token_hash),
-            attributes_requested=bool(attributes_requested),
-            auto_confirm=standing,
-            last_installed_action=last_installed,
-        )
+        told = (subject, bytes(token_hash), bool(attributes_requested), standing, last_installed)
+        keys = credentials.unrevoked(self._session, tenant, device)
+        return KeyedEntry(*told, keys) if keys else Entry(*told)
 
     def add(self, tenant: TenantId, devices: Sequence[tuple[Device, bytes]]) -> list[bool]:
         taken = self._known(tenant, {device.id for device, _ in devices})

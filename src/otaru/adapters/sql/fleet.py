@@ -86,9 +86,10 @@ GROUP BY hour, component, version HAVING sum(devices) <> 0 ORDER BY hour, compon
 _FAILED = f"SELECT count(*) FROM device_standing WHERE tenant = ? AND state IN ({_FAILURES})"
 # By the partial index of those that are not active, who are few.
 _ASIDE = f"""
-SELECT count(*) FROM device v WHERE v.tenant = ? AND v.lifecycle <> 'active' AND v.lifecycle IN ('pending', 'quarantined')
-AND EXISTS (SELECT 1 FROM device_standing s WHERE s.tenant = v.tenant AND s.device = v.device
-  AND s.state IN ({_FAILURES}, {_WAITING}))"""
+SELECT count(CASE WHEN EXISTS (SELECT 1 FROM device_standing s WHERE s.tenant = v.tenant AND s.device = v.device
+  AND s.state IN ({_FAILURES}, {_WAITING})) THEN 1 END),
+count(CASE WHEN NOT EXISTS (SELECT 1 FROM device_contact c WHERE c.tenant = v.tenant AND c.device = v.device) THEN 1 END)
+FROM device v WHERE v.tenant = ? AND v.lifecycle <> 'active' AND v.lifecycle IN ('pending', 'quarantined')"""
 _HEARD = """
 SELECT CAST(coalesce(sum(devices), 0) AS bigint),
 CAST(coalesce(sum(CASE WHEN hour < ? THEN devices ELSE 0 END), 0) AS bigint)
@@ -159,11 +160,13 @@ class SqlFleet:
         heard: tuple[str, tuple[object, ...]],
     ) -> Counts:
         (of_all, silent), *_ = fetch(self._session, heard[0], *heard[1])
+        (aside, unheard_aside), *_ = fetch(self._session, _ASIDE, tenant)
         return Counts(
             lifecycles={Lifecycle(name): n for name, n in fetch(self._session, lifecycles, tenant)},
             versions={(name, Version(v)): n for name, v, n in fetch(self._session, versions[0], *versions[1])},
             failed=fetch(self._session, failed, tenant)[0][0],
-            aside=fetch(self._session, _ASIDE, tenant)[0][0],
+            aside=aside,
+            unheard_aside=unheard_aside,
             heard=of_all,
             silent=silent,
         )

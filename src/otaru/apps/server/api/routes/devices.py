@@ -26,7 +26,7 @@ from otaru.apps.server.api.models.devices import (
     Why,
     page_of_devices,
 )
-from otaru.apps.server.api.models.fields import DeviceName, Target
+from otaru.apps.server.api.models.fields import DeviceName, Target, WholeNumber
 from otaru.apps.server.api.noun import PREFIX, noun
 from otaru.apps.server.api.paging import MAX_CURSOR, Items, Paging, Wanted, text
 from otaru.domain import ids
@@ -130,7 +130,7 @@ async def decommission_device(call: DeviceWork, device: Id) -> None:
 
 @router.post("/{device}/lifecycle", response_model=DeviceShown, responses=errors(404, 409, 412, 507))
 async def move_device(call: DeviceWork, once: Once, device: Id, edition: Edition, body: LifecycleIn) -> Response:
-    """Accept, quarantine, release or decommission a device."""
+    """Accept or reject a pending device, quarantine, release or decommission one."""
 
     def work(world: World) -> Awaitable[Device]:
         return devices.move(world, call.tenant, call.actor, DeviceId(device), body.event, edition)
@@ -165,8 +165,10 @@ async def explain_device(call: Reading, device: Id) -> Why:
 async def list_reports(
     call: Reading,
     device: Id,
-    action: Annotated[int, Path(ge=1, le=MAX_ACTION, description="The device's running number of the deployment.")],
-    limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.")] = 100,
+    action: Annotated[
+        WholeNumber, Path(ge=1, le=MAX_ACTION, description="The device's running number of the deployment.")
+    ],
+    limit: Annotated[WholeNumber, Query(ge=1, le=1000, description="How many at most.")] = 100,
 ) -> Items[ReportOut]:
     """List what a device said of an action, word for word, newest first."""
     found = await survey.reports(call.world, call.tenant, DeviceId(device), ActionId(action), limit)
