@@ -16,6 +16,7 @@ from otaru.apps.server.api.routes import (
     authorities,
     credentials,
     devices,
+    enrollments,
     events,
     fleet,
     keys,
@@ -73,7 +74,14 @@ ca import FLEET => 2
 device quarantine d-2
 device release d-2
 device accept d-2 => 3
+device reject d-2 => 1
 device import FLEET
+enrollment create line --quota 2 --expires 30d --serials SERIALS --hardware default --tag may --approve manual
+enrollment create line-4 --quota 2
+enrollment list
+enrollment serials ENROLLMENT SERIALS => 1
+enrollment show ENROLLMENT
+enrollment revoke ENROLLMENT
 artifact add SMALL
 artifact list --limit 1
 artifact show DIGEST
@@ -144,9 +152,10 @@ def words(tmp_path: Path) -> dict[str, str]:
         file.write_bytes(os.urandom(9 * 1024 * 1024 if name == "LARGE" else 1000))
     many = tmp_path / "fleet.csv"
     many.write_text("id,hardware\nf-1,default\nf-2,default\n")
+    (tmp_path / "serials").write_text("sn-1\n# of May\n\nsn-2\n")
     made = {
         name: str(tmp_path / name.lower())
-        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS")
+        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS", "SERIALS")
     }
     return {name: str(file) for name, file in files.items()} | {"FLEET": str(many)} | made
 
@@ -157,6 +166,7 @@ def operations() -> set[tuple[str, str]]:
         tenants,
         fleet,
         devices,
+        enrollments,
         credentials,
         authorities,
         artifacts,
@@ -204,6 +214,8 @@ def told(server: Serving, line: str, words: dict[str, str], address: str) -> Non
         words["CREDENTIAL"] = document["id"]
     if line.startswith("ca init"):
         words["AUTHORITY"] = document["id"]
+    if line.startswith("enrollment create"):
+        words["ENROLLMENT"] = document["id"]
     if line.startswith("artifact add"):
         words["DIGEST"] = document["sha256"]
 

@@ -180,7 +180,7 @@ def _unpacked(data: bytes) -> list[tuple[str, bytes]]:
         return [
             (member.name, found.read())
             for member in archive
-            if member.size <= len(data) and (found := archive.extractfile(member))
+            if member.isreg() and member.size <= len(data) and (found := archive.extractfile(member))
         ]
 
 

@@ -54,7 +54,14 @@ def clocked(database: str, folder: Path) -> Iterator[Clocked]:
             server = Server(
                 config(
                     Shell(
-                        ddi=road, api=rest, console=_nothing, ready=_nothing, tuf=_nothing, log=_nothing, est=_nothing
+                        ddi=road,
+                        api=rest,
+                        console=_nothing,
+                        ready=_nothing,
+                        tuf=_nothing,
+                        log=_nothing,
+                        est=_nothing,
+                        device=_nothing,
                     )
                 )
             )

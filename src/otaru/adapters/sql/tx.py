@@ -7,6 +7,7 @@ from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.adapters.sql.credentials import SqlCredentials
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
+from otaru.adapters.sql.enrollments import SqlEnrollments
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.idempotency import SqlIdempotency
@@ -24,6 +25,7 @@ from otaru.ports.store import (
     Credentials,
     Deployments,
     Devices,
+    Enrollments,
     Events,
     Fleet,
     Idempotency,
@@ -46,6 +48,7 @@ class SqlTx:
         "credentials",
         "deployments",
         "devices",
+        "enrollments",
         "events",
         "fleet",
         "idempotency",
@@ -77,3 +80,4 @@ class SqlTx:
         self.idempotency: Idempotency = SqlIdempotency(session)
         self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)
+        self.enrollments: Enrollments = SqlEnrollments(session)

@@ -171,6 +171,12 @@ def accept(api: Api, printer: Printer, device: Id) -> Exit | None:
     return _lifecycle(api, printer, device, "accept", "active")
 
 
+@command(noun, "reject")
+def reject(api: Api, printer: Printer, device: Id) -> Exit | None:
+    """Turn a pending device away for good."""
+    return _lifecycle(api, printer, device, "reject", "decommissioned")
+
+
 @command(noun, "quarantine")
 def quarantine(api: Api, printer: Printer, device: Id) -> Exit | None:
     """Offer it nothing until it is released."""
@@ -192,7 +198,7 @@ def _lifecycle(api: Api, printer: Printer, device: str, event: str, goal: str) -
             raise
         remark(f"otaru: {device} is {goal} already")
         return Exit.NOTHING_TO_DO
-    printer.result(moved, f"{device} is {moved['lifecycle']}.")
+    printer.result(moved, f"{device} is {'rejected' if event == 'reject' else moved['lifecycle']}.")
     return None
 
 

@@ -19,6 +19,7 @@ from otaru.apps.server import api, folder, wiring, worker
 from otaru.apps.server.body import App, Receive, Scope, Send
 from otaru.apps.server.http import Server, config, mutual_config
 from otaru.apps.server.roads.ddi import DdiRoad
+from otaru.apps.server.roads.device import DeviceRoad
 from otaru.apps.server.roads.est import EstRoad
 from otaru.apps.server.roads.log import LogRoad
 from otaru.apps.server.roads.tuf import TufRoad
@@ -82,8 +83,8 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
         await _check_keys(world)
         road, tuf, log = DdiRoad(world, settings), TufRoad(world, settings), LogRoad(world, settings)
         rest, pages = api.application(runtime), console(runtime)
-        est = EstRoad(world, settings)
-        shell = Shell(road, rest, pages, _ready(runtime), tuf, log, est, poll=road.at_once)
+        est, device = EstRoad(world, settings), DeviceRoad(world, settings)
+        shell = Shell(road, rest, pages, _ready(runtime), tuf, log, est, device, poll=road.at_once)
         servers = [(Server(config(shell, settings)), listener)]
         if devices is not None:
             roads = replace(shell, api=_nothing, console=_nothing)

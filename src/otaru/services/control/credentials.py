@@ -132,7 +132,7 @@ async def add_certificate(
         raise InvalidInputError("the certificate is not for clients", hint="Its extended key usages lack TLS client.")
     if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
         raise InvalidInputError("the certificate has expired, or its time has not come yet")
-    issuer, authority = await _issuer(world, tenant, leaf, above, now)
+    issuer, authority = await issuer_of(world, tenant, leaf, above, now)
     made = _made(world, CredentialKind.CERTIFICATE, pki.fingerprint(public), issuer, label, None)
     made = replace(made, expires_at=leaf.not_valid_after_utc)
     return await _add(world, Keeping(tenant, actor, device, made, authority=authority))
@@ -228,10 +228,14 @@ def _made(
     return Credential(CredentialId(world.clock.unique()), kind, digest, issuer, label, now, end)
 
 
-async def _issuer(
+async def issuer_of(
     world: World, tenant: TenantId, leaf: x509.Certificate, above: list[x509.Certificate], now: datetime
 ) -> tuple[bytes, Authority | None]:
-    """The hash of the key that has signed a certificate, and its authority, where the tenant may not know it yet."""
+    """The hash of the key that has signed a certificate, and its authority, where the tenant may not know it yet.
+
+    Raises:
+        InvalidInputError: the authority is missing.
+    """
     for authority in await world.store.glance(lambda tx: tx.authorities.of(tenant)):
         der = authority.certificate
         if der is not None and pki.signed_by(leaf, x509.load_der_x509_certificate(der)):

@@ -16,6 +16,7 @@ from otaru.domain.device import (
     MAX_ATTRIBUTES,
     MAX_COMPONENTS,
     MAX_TAGS,
+    UNKNOWN_HARDWARE,
     Device,
     Hardware,
     Installed,
@@ -39,8 +40,6 @@ from otaru.services.control import leaving
 from otaru.services.control.world import Actor, World
 
 MAX_BATCH = 1000
-UNKNOWN_HARDWARE = "unknown"
-"""The model of a device that registered itself: no release fits it until somebody says what it is."""
 _TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 
 

@@ -4,6 +4,14 @@
 """
 
 from otaru.adapters.sql.tables.columns import EPOCH, MICROSECOND, Bytewise, Instant, Serial, metadata, micros, moment
+from otaru.adapters.sql.tables.enrolling import (
+    device_dispute,
+    enrolled,
+    enrollment,
+    enrollment_serial,
+    grant_key,
+    spent_proof,
+)
 from otaru.adapters.sql.tables.inventory import (
     authority,
     component_count,
@@ -74,10 +82,15 @@ __all__ = [
     "device_component",
     "device_contact",
     "device_count",
+    "device_dispute",
     "device_failed",
     "device_standing",
     "device_tag",
+    "enrolled",
+    "enrollment",
+    "enrollment_serial",
     "event",
+    "grant_key",
     "idempotency",
     "log_checkpoint",
     "log_entry",
@@ -93,6 +106,7 @@ __all__ = [
     "rollout",
     "rollout_segment",
     "rollout_wave",
+    "spent_proof",
     "tenant",
     "token",
     "tuf_key",

@@ -134,14 +134,15 @@ def _needs(summary: Summary, tenant: Tenant, stalls: Sequence[Stall]) -> list[Ne
         (
             summary.of(Lifecycle.PENDING),
             "to be accepted",
-            "They registered themselves and are offered nothing yet.",
-            lists.TO_ACCEPT,
+            "They came by themselves and are offered nothing yet.",
+            "",
         ),
         (summary.awaiting, "awaiting consent", "Their owners have been asked.", lists.AWAITING),
     )
     for number, words, why, target in waiting:
         if number:
-            devices = Thing(f"{number:,} {'device' if number == 1 else 'devices'}", link("/devices", q=target))
+            address = link("/devices", q=target) if target else "/enrollments"
+            devices = Thing(f"{number:,} {'device' if number == 1 else 'devices'}", address)
             needs.append(Need(Tone.HELD, devices, words, why))
     return needs
 

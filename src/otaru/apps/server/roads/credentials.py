@@ -14,6 +14,7 @@ from hashlib import sha256
 from hmac import compare_digest
 
 from otaru.apps.server.roads.certificates import CHALLENGE, Certificate, signed_by_any
+from otaru.apps.server.roads.grants import Grants
 from otaru.domain.credential import Credential, CredentialKind
 from otaru.domain.device import Lifecycle
 from otaru.domain.ids import DeviceId, TenantId, device_id
@@ -35,9 +36,12 @@ async def admit(
     authorization: bytes | None,
     certificate: Certificate | None = None,
     *,
+    grants: Grants | None = None,
     anonymous: bool = False,
 ) -> tuple[Tenant, Entry]:
     """The tenant and the device that a request is from. `anonymous`: this resource may do without a credential.
+
+    `grants`: tokens for an hour are taken too.
 
     Raises:
         NotFoundError: no such tenant or device.
@@ -56,7 +60,10 @@ async def admit(
     else:
         tenant, entry = known
     if authorization is not None:
-        _check(tenant, entry, authorization, world.clock)
+        if not good(tenant, entry, authorization, world.clock) and not (
+            grants is not None and await grants.opens(tenant.id, entry, authorization)
+        ):
+            raise _wrong()
     elif certificate is not None:
         await _check_certificate(world, tenant, entry, certificate)
     elif not (anonymous and tenant.settings.download_anonymous):
@@ -75,11 +82,6 @@ async def _tenant(world: World, name: str) -> Tenant | None:
 def _plain(name: str) -> bool:
     """Whether a name may be looked up at all. What else a name has to be, its absence says."""
     return len(name) <= _LONGEST and name.isascii() and name.isprintable()
-
-
-def _check(tenant: Tenant, entry: Entry, authorization: bytes, clock: Clock) -> None:
-    if not good(tenant, entry, authorization, clock):
-        raise _wrong()
 
 
 def good(tenant: Tenant, entry: Entry, authorization: bytes, clock: Clock) -> bool:
@@ -121,7 +123,7 @@ async def credential_of(world: World, tenant: TenantId, entry: Entry, certificat
     """The device's credential that a certificate is good by, now."""
     for known in entry.credentials:
         mine = known.kind is CredentialKind.CERTIFICATE and known.digest == certificate.key
-        if mine and known.good(world.clock.now()) and await _is_signed(world, tenant, certificate, known.issuer):
+        if mine and known.good(world.clock.now()) and await is_signed(world, tenant, certificate, known.issuer):
             return known
     return None
 
@@ -137,7 +139,7 @@ async def device_of(world: World, tenant: TenantId, certificate: Certificate) ->
     return DeviceId(certificate.device) if certificate.tenant == tenant else None
 
 
-async def _is_signed(world: World, tenant: TenantId, certificate: Certificate, issuer: bytes) -> bool:
+async def is_signed(world: World, tenant: TenantId, certificate: Certificate, issuer: bytes) -> bool:
     """Whether the authority with this key has signed a certificate: `client_ca`'s, the tenant's, or the key itself."""
     if issuer in {certificate.issuer, *certificate.signed}:
         return True

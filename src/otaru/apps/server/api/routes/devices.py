@@ -130,7 +130,7 @@ async def decommission_device(call: DeviceWork, device: Id) -> None:
 
 @router.post("/{device}/lifecycle", response_model=DeviceShown, responses=errors(404, 409, 412, 507))
 async def move_device(call: DeviceWork, once: Once, device: Id, edition: Edition, body: LifecycleIn) -> Response:
-    """Accept, quarantine, release or decommission a device."""
+    """Accept or reject a pending device, quarantine, release or decommission one."""
 
     def work(world: World) -> Awaitable[Device]:
         return devices.move(world, call.tenant, call.actor, DeviceId(device), body.event, edition)

@@ -1,4 +1,4 @@
-"""Makes the seeds anew: `python -m tests.fuzz.seeds`. They are small, and none is from elsewhere."""
+"""Makes the seeds anew: `python -m tests.fuzz.makers`. They are small, and none is from elsewhere."""
 
 import gzip
 import hashlib
