@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from otaru.apps.cli.app import app
 from otaru.apps.server.api.routes import (
+    anchors,
     artifacts,
     devices,
     events,
@@ -24,6 +25,7 @@ from otaru.apps.server.api.routes import (
     tokens,
 )
 from tests.support.command import call
+from tests.support.images import anchor
 from tests.support.relay import Relay, relay
 from tests.support.server import Serving, serving
 
@@ -51,6 +53,9 @@ keys delegate product.app.stable --key ALICE.pub -o REQUEST
 keys sign REQUEST --key DIR/targets-1.pem
 keys import REQUEST
 keys status
+keys anchor add swu TRUSTED
+keys anchor list
+keys anchor remove swu TRUSTED
 device add d-1 --hardware default --tag lab --attr region=eu --installed app=0.9 --device-token 0123456789abcdef
 device add d-2 --hardware default:b
 device list --query tag==lab --count
@@ -130,17 +135,19 @@ def words(tmp_path: Path) -> dict[str, str]:
     files = {name: tmp_path / f"{name.lower()}.swu" for name in ("SMALL", "LARGE", "OTHER")}
     for name, file in files.items():
         file.write_bytes(os.urandom(9 * 1024 * 1024 if name == "LARGE" else 1000))
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_text(anchor())
     many = tmp_path / "fleet.csv"
     many.write_text("id,hardware\nf-1,default\nf-2,default\n")
     made = {
         name: str(tmp_path / name.lower())
         for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS")
     }
-    return {name: str(file) for name, file in files.items()} | {"FLEET": str(many)} | made
+    return {name: str(file) for name, file in files.items()} | {"FLEET": str(many), "TRUSTED": str(trusted)} | made
 
 
 def operations() -> set[tuple[str, str]]:
-    nouns = (tokens, tenants, fleet, devices, artifacts, releases, keys, rollouts, events, logs)
+    nouns = (tokens, tenants, fleet, devices, artifacts, releases, keys, anchors, rollouts, events, logs)
     routes = [route for noun in nouns for route in noun.router.routes]
     assert all(isinstance(route, APIRoute) for route in routes)
     return {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}

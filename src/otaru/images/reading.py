@@ -26,6 +26,10 @@ class BrokenImageError(ValueError):
     """The image is not what its format asks for: cut short, contradicting itself, or beyond the bounds."""
 
 
+class EndlessImageError(BrokenImageError):
+    """Reading it took too long, or ended the reader: another day, with more room, it may be read."""
+
+
 class Source(Protocol):
     """The bytes of one image. Reading has no side effects; the bytes do not change while they are read."""
 

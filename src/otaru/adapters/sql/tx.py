@@ -2,12 +2,14 @@
 
 from sqlalchemy import Connection
 
+from otaru.adapters.sql.anchors import SqlAnchors
 from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.idempotency import SqlIdempotency
+from otaru.adapters.sql.inspections import SqlInspections
 from otaru.adapters.sql.logs import SqlLogs
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.reports import SqlReports
@@ -17,12 +19,14 @@ from otaru.adapters.sql.signatures import SqlSignatures
 from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
 from otaru.ports.store import (
+    Anchors,
     BlobRows,
     Deployments,
     Devices,
     Events,
     Fleet,
     Idempotency,
+    Inspections,
     Logs,
     Releases,
     Reports,
@@ -37,12 +41,14 @@ class SqlTx:
     """`ports.store.Tx`. Lives as long as its connection: what it holds between transactions is only the connection."""
 
     __slots__ = (
+        "anchors",
         "blobs",
         "deployments",
         "devices",
         "events",
         "fleet",
         "idempotency",
+        "inspections",
         "logs",
         "record",
         "releases",
@@ -67,5 +73,7 @@ class SqlTx:
         self.record = SqlEvents(session)
         self.events: Events = self.record
         self.idempotency: Idempotency = SqlIdempotency(session)
+        self.inspections: Inspections = SqlInspections(session)
         self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)
+        self.anchors: Anchors = SqlAnchors(session)

@@ -61,7 +61,7 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "updates": ("Updates of devices", (Kind.DEPLOYMENT_MOVED,)),
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
     "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.")))),
-    "keys": ("Keys and signatures", tuple(k for k in Kind if k.startswith(("metadata.", "key.")))),
+    "keys": ("Keys and signatures", tuple(k for k in Kind if k.startswith(("metadata.", "key.", "anchor.")))),
     "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.", "log.")))),
 }
 """What a visitor may filter by: name in the address, words, and kinds. Every kind is in one group."""
@@ -144,6 +144,8 @@ def _subject(what: Happening) -> Thing:
             return Thing(f"Role {what.subject}")
         case "key":
             return Thing(f"Key {what.subject[:16]}")
+        case "anchor":
+            return Thing(f"Trust anchor {what.subject[:16]}")
         case _:
             return Thing("The tenant")
 
@@ -325,6 +327,10 @@ def _key_added(what: Happening) -> _Said:
     return _Said(Tone.IDLE, f"was added for {of}" if of else "was made", facts=tuple(filter(None, facts)))
 
 
+def _anchored(what: Happening) -> tuple[str, ...]:
+    return tuple(filter(None, (_text(what, "format"), _text(what, "name"))))
+
+
 _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.TENANT_CREATED: _plain(Tone.IDLE, "was made"),
     Kind.TENANT_CHANGED: _listed("was changed", "settings"),
@@ -349,4 +355,6 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.METADATA_SIGNED: _metadata_signed,
     Kind.KEY_ADDED: _key_added,
     Kind.KEY_REVOKED: _plain(Tone.HELD, "was revoked: no role has it any more"),
+    Kind.ANCHOR_ADDED: lambda what: _Said(Tone.IDLE, "was added", facts=_anchored(what)),
+    Kind.ANCHOR_REMOVED: lambda what: _Said(Tone.HELD, "was removed", facts=_anchored(what)),
 }

@@ -31,6 +31,7 @@ from otaru.adapters.sql.tables.rollouts import (
 from otaru.adapters.sql.tables.shelf import (
     artifact,
     blob,
+    inspection,
     product,
     release,
     upload,
@@ -46,6 +47,7 @@ from otaru.adapters.sql.tables.trust import (
     log_tile,
     log_tree,
     log_waiting,
+    trust_anchor,
     tuf_key,
     tuf_metadata,
 )
@@ -73,6 +75,7 @@ __all__ = [
     "device_tag",
     "event",
     "idempotency",
+    "inspection",
     "log_checkpoint",
     "log_entry",
     "log_tile",
@@ -89,6 +92,7 @@ __all__ = [
     "rollout_wave",
     "tenant",
     "token",
+    "trust_anchor",
     "tuf_key",
     "tuf_metadata",
     "upload",

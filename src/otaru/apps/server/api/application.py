@@ -20,6 +20,7 @@ from otaru.apps.server.api.caller import identify
 from otaru.apps.server.api.noun import PREFIX
 from otaru.apps.server.api.openapi import described
 from otaru.apps.server.api.routes import (
+    anchors,
     artifacts,
     devices,
     events,
@@ -98,7 +99,7 @@ def framework_of(runtime: Runtime) -> FastAPI:
         redirect_slashes=False,
         exception_handlers={RequestValidationError: _invalid, HTTPException: _refused},
     )
-    for noun in (tokens, tenants, fleet, devices, artifacts, releases, keys, rollouts, events, logs):
+    for noun in (tokens, tenants, fleet, devices, artifacts, releases, keys, anchors, rollouts, events, logs):
         # As if they were made here: `include_router` wraps them, and then nobody can list an address's methods.
         app.router.routes.extend(noun.router.routes)
     app.router.routes.extend(pages.router.routes)
