@@ -3,9 +3,12 @@
 from sqlalchemy import Connection
 
 from otaru.adapters.sql.anchors import SqlAnchors
+from otaru.adapters.sql.authorities import SqlAuthorities
 from otaru.adapters.sql.blob_rows import SqlBlobRows
+from otaru.adapters.sql.credentials import SqlCredentials
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
+from otaru.adapters.sql.enrollments import SqlEnrollments
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.idempotency import SqlIdempotency
@@ -20,9 +23,12 @@ from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
 from otaru.ports.store import (
     Anchors,
+    Authorities,
     BlobRows,
+    Credentials,
     Deployments,
     Devices,
+    Enrollments,
     Events,
     Fleet,
     Idempotency,
@@ -42,9 +48,12 @@ class SqlTx:
 
     __slots__ = (
         "anchors",
+        "authorities",
         "blobs",
+        "credentials",
         "deployments",
         "devices",
+        "enrollments",
         "events",
         "fleet",
         "idempotency",
@@ -64,6 +73,8 @@ class SqlTx:
         self.tenants: Tenants = SqlTenants(session)
         self.tokens: Tokens = SqlTokens(session)
         self.devices: Devices = SqlDevices(session)
+        self.credentials: Credentials = SqlCredentials(session)
+        self.authorities: Authorities = SqlAuthorities(session)
         self.fleet: Fleet = SqlFleet(session)
         self.releases: Releases = SqlReleases(session)
         self.blobs: BlobRows = SqlBlobRows(session)
@@ -77,3 +88,4 @@ class SqlTx:
         self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)
         self.anchors: Anchors = SqlAnchors(session)
+        self.enrollments: Enrollments = SqlEnrollments(session)

@@ -20,7 +20,8 @@ The methods of `Tx` are set-based where a hot path calls them. Times are aware U
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from otaru.ports.store.inventory import Devices, Fleet
+from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
+from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
 from otaru.ports.store.shelf import BlobRows, Inspection, Inspections, Releases
@@ -30,12 +31,18 @@ from otaru.ports.store.trust import Anchor, Anchors, Logs, Signatures, Signed, T
 __all__ = [
     "Anchor",
     "Anchors",
+    "Authorities",
     "BlobRows",
+    "Claim",
     "Committed",
+    "Credentials",
     "Deployments",
     "Devices",
+    "Dispute",
+    "Enrollments",
     "Events",
     "Fleet",
+    "GrantKey",
     "Idempotency",
     "Inspection",
     "Inspections",
@@ -65,6 +72,8 @@ class Tx(Protocol):
     tenants: Tenants
     tokens: Tokens
     devices: Devices
+    credentials: Credentials
+    authorities: Authorities
     releases: Releases
     blobs: BlobRows
     rollouts: Rollouts
@@ -77,6 +86,7 @@ class Tx(Protocol):
     logs: Logs
     signatures: Signatures
     anchors: Anchors
+    enrollments: Enrollments
 
 
 class Store(Protocol):
