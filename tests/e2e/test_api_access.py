@@ -25,10 +25,10 @@ BODIES: dict[str, Any] = {
     "/api/v1/devices/batch": {"devices": []},
     "/api/v1/devices/{device}": {"tags": ["stolen"]},
     "/api/v1/devices/{device}/lifecycle": {"event": "decommission"},
-    "/api/v1/enrollments": {"label": "l", "quota": 1},
-    "/api/v1/enrollments/{enrollment}/serials": {"serials": []},
     "/api/v1/devices/{device}/credentials": {"kind": "token"},
     "/api/v1/authorities/{authority}/certificate": {"pem": "x"},
+    "/api/v1/enrollments": {"label": "l", "quota": 1},
+    "/api/v1/enrollments/{enrollment}/serials": {"serials": []},
     "/api/v1/tenant": {"settings": {}},
     "/api/v1/uploads": {"filename": "a"},
     "/api/v1/log/{log}/cosignatures": {"note": "n", "witness": "w"},
@@ -123,7 +123,7 @@ def test_a_device_token_or_a_login_code_is_no_api_token(served: Apis, api: httpx
 
 def own_authority(api: httpx.Client) -> str:
     api.post("/authorities", json={})
-    return next(one["id"] for one in api.get("/authorities").json()["items"] if one["signs"])
+    return next(str(one["id"]) for one in api.get("/authorities").json()["items"] if one["signs"])
 
 
 def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: httpx.Client, other: httpx.Client) -> None:

@@ -210,12 +210,12 @@ def told(server: Serving, line: str, words: dict[str, str], address: str) -> Non
     document = json.loads(answer.stdout)
     if line.startswith("token create"):
         words["TOKEN"] = document["id"]
-    if line.startswith("enrollment create"):
-        words["ENROLLMENT"] = document["id"]
     if line.startswith("device credential add"):
         words["CREDENTIAL"] = document["id"]
     if line.startswith("ca init"):
         words["AUTHORITY"] = document["id"]
+    if line.startswith("enrollment create"):
+        words["ENROLLMENT"] = document["id"]
     if line.startswith("artifact add"):
         words["DIGEST"] = document["sha256"]
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import update
 
 from otaru.adapters.sql import credentials, fleet, targeting
 from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each, run_keyed
@@ -232,7 +232,7 @@ class SqlDevices:
         fleet.move_components(self._session, tenant, {(hour, (i.component, i.version)): -1 for i in before.installed})
         if before.last_contact is not None:
             fleet.count_contacts(self._session, {(tenant, fleet.hour_of(micros(before.last_contact))): -1})
-        fleet.list_failed(self._session, tenant, (), [after.id])
+        fleet.leave(self._session, tenant, after.id)
 
     def set_token(self, tenant: TenantId, device: DeviceId, digest: bytes) -> None:
         self._set(tenant, device, token_digest=digest)
@@ -279,14 +279,10 @@ class SqlDevices:
         run_keyed(self._session, _CONTACTS, rows, _CONTACT)
 
     def page(self, tenant: TenantId, query: Query | None, after: DeviceId | None, limit: int) -> list[Device]:
-        ids = targeting.page(self._session, tenant, query, after or "", limit)
-        return self._load(tenant, [row.device for row in self._session.connection.execute(ids)])
+        return self._load(tenant, targeting.page(self._session, tenant, query, after or "", limit))
 
     def count(self, tenant: TenantId, query: Query | None) -> int:
-        counted = select(func.count()).select_from(table).where(table.c.tenant == tenant)
-        if query is not None:
-            counted = counted.where(targeting.condition(self._session, tenant, query))
-        return self._session.connection.execute(counted).scalar_one()
+        return targeting.count(self._session, tenant, query)
 
     def words(self, tenant: TenantId, field: Field, limit: int, name: str = "") -> list[str]:
         asked, of = (_WORDS_OF_NAME[field], (tenant, name)) if name else (_WORDS_OF[field], (tenant,))

@@ -57,6 +57,7 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/devices/{device}/edit", DEVICES, device_form.save),
     ("POST", "/devices/{device}/lifecycle", DEVICES, device.move),
     ("POST", "/devices/{device}/token", DEVICES, device.renew_token),
+    ("POST", "/devices/{device}/credentials/{credential}/revoke", DEVICES, device.revoke_credential),
     ("POST", "/devices/{device}/cancel", ROLLOUTS, device.cancel),
     ("GET", "/devices/{device}/reports/{action}", READ, device.reports),
     ("GET", "/enrollments", READ, enrollments.index),

@@ -347,7 +347,7 @@ def _rollout_retried(what: Happening) -> _Said:
     number = f"{members:,} " if isinstance(members, int) else ""
     devices = "device" if members == 1 else "devices"
     which = f" that ended {' or '.join(states)}" if states else ""
-    return _Said(Tone.BUSY, f"tries {number}{devices} again{which}")
+    return _Said(Tone.BUSY, f"tries {number}{devices} again{which}", reason=_text(what, "reason"))
 
 
 def _metadata_signed(what: Happening) -> _Said:

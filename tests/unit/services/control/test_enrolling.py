@@ -98,7 +98,7 @@ async def test_a_device_comes_by_a_claim(world: World) -> None:
     welcome = await comes(world, claim, attributes={"mac": "00:11"})
     assert (welcome.device.lifecycle, welcome.again, welcome.waits) == (Lifecycle.ACTIVE, False, False)
     known = (await survey.device(world, ACME, DeviceId("sn-1"))).device
-    assert (known.hardware, known.tags, known.attributes) == (RPI4, {"may"}, {"mac": "00:11"})
+    assert (known.hardware, known.tags, known.attributes) == (RPI4, frozenset({"may"}), {"mac": "00:11"})
     assert not known.attributes_requested
     assert welcome.token is not None
     assert await opens(world, "sn-1", welcome.token)

@@ -23,6 +23,7 @@ from otaru.adapters.sql.tables.inventory import (
     device_contact,
     device_count,
     device_failed,
+    device_standing,
     device_tag,
 )
 from otaru.adapters.sql.tables.record import (
@@ -83,6 +84,7 @@ __all__ = [
     "device_count",
     "device_dispute",
     "device_failed",
+    "device_standing",
     "device_tag",
     "enrolled",
     "enrollment",

@@ -15,7 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from otaru.apps.console.session import SAFE
+from otaru.apps.server import http
 from otaru.apps.server.api import pages
+from otaru.apps.server.api.call import JSON
 from otaru.apps.server.api.caller import identify
 from otaru.apps.server.api.noun import PREFIX
 from otaru.apps.server.api.openapi import described
@@ -41,6 +43,7 @@ from otaru.services.control.once import Answers
 from otaru.services.control.world import World
 
 _FAILURE = "otaru.failure"
+_HEADERS = ((b"content-type", JSON.encode()), (b"cache-control", b"no-store"))
 MAX_ERRORS = 20
 
 
@@ -83,7 +86,13 @@ def application(runtime: Runtime) -> App:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith(f"{PREFIX}/"):
-            scope["otaru.caller"] = await identify(world, scope, runtime.settings.public_url)
+            scope["otaru.caller"] = caller = await identify(world, scope, runtime.settings.public_url)
+            if scope["path"] == devices.LIST and scope["method"] == "GET":
+                page = await devices.list_at_once(world, caller, scope["query_string"])
+                if page is not None:
+                    length = (b"content-length", b"%d" % len(page))
+                    await http.answer(scope, send, 200, [*_HEADERS, length], page)
+                    return
         await framework(scope, receive, _Settled(world, scope, send))
         if (failure := scope.pop(_FAILURE, None)) is not None:
             raise failure

@@ -6,6 +6,7 @@ key identifiers) devices' certificates often lack, and it is not asked.
 """
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -37,13 +38,17 @@ class Authorities:
             raise InvalidInputError(f"client_ca: {bundle} holds no certificates: {error}") from None
 
     def read(self, der: bytes, now: datetime) -> Certificate:
-        """A device's certificate, verified where the authority is one of these; else it says nothing by itself.
+        """A device's certificate. Its subject says whose it is where one of these has signed it; else it says nothing by itself.
+
+        Nor does one that names its device as our own authorities do, whoever has signed it: a tenant's authority that
+        somebody puts among these would speak for the devices of all tenants.
 
         Raises:
             UnauthenticatedError: it cannot be read, is not for clients, or not good now.
         """
         with suppress(UnauthenticatedError):
-            return self.verify(der, now)
+            found = self.verify(der, now)
+            return found if found.says is None else replace(found, tenant="", device="")
         if len(der) > MAX_DER:
             raise refused("it is too large")
         try:

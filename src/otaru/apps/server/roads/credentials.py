@@ -3,8 +3,11 @@
 A target token is the device's own, which may have several; a gateway token, off by default, acts for every device of its
 tenant. All are kept as SHA-256 and compared in constant time. A client certificate (`certificates.py`) counts where there is
 no such header: where a credential of the device names its key and its authority's, or, of authorities in `client_ca`,
-where its subject names the device. A key that was revoked is refused always. A device that we do not know is 404 (its
-operator sees a wrong id at once), a wrong credential 401.
+where its subject names the device. A key that was revoked is refused always.
+
+A wrong credential is 401, whether there is such a device or not: nobody finds out by asking which ids there are. Only who
+may know that there is none is told so, by 404: a good gateway token, a good certificate of that very name, and everybody
+for files that the tenant gives out to everybody.
 """
 
 from hashlib import sha256
@@ -52,20 +55,19 @@ async def admit(
             raise NotFoundError("there is no such tenant")
         entry = await admission.device(world, tenant.id, DeviceId(device_name)) if _plain(device_name) else None
         if entry is None:
-            return tenant, await _unknown(world, tenant, device_name, authorization)
+            may_know = anonymous and authorization is None and tenant.settings.download_anonymous
+            return tenant, await _unknown(world, tenant, device_name, authorization, certificate, may_know=may_know)
     else:
         tenant, entry = known
     if authorization is not None:
         if not good(tenant, entry, authorization, world.clock) and not (
             grants is not None and await grants.opens(tenant.id, entry, authorization)
         ):
-            raise UnauthenticatedError(f"the credential is not that of device {entry.subject.id}", challenge=CHALLENGE)
+            raise _wrong()
     elif certificate is not None:
         await _check_certificate(world, tenant, entry, certificate)
     elif not (anonymous and tenant.settings.download_anonymous):
-        raise UnauthenticatedError(
-            "the request has no credential", hint="Send Authorization: TargetToken TOKEN.", challenge=CHALLENGE
-        )
+        raise _missing()
     return tenant, entry
 
 
@@ -110,15 +112,11 @@ async def _check_certificate(world: World, tenant: Tenant, entry: Entry, certifi
         world, tenant.id, certificate.key
     ):
         # An authority of `client_ca` is one that the operator lets speak for whomever it names.
-        if certificate.tenant == tenant.id and certificate.device == entry.subject.id:
+        if _names(certificate, tenant, entry.subject.id):
             return
         if await credential_of(world, tenant.id, entry, certificate) is not None:
             return
-    raise UnauthenticatedError(
-        f"the client certificate is not that of device {entry.subject.id}",
-        hint="A credential of the device has to name its key and its authority, or it was revoked: docs/identity.md.",
-        challenge=CHALLENGE,
-    )
+    raise _another()
 
 
 async def credential_of(world: World, tenant: TenantId, entry: Entry, certificate: Certificate) -> Credential | None:
@@ -157,18 +155,54 @@ async def is_signed(world: World, tenant: TenantId, certificate: Certificate, is
     return False
 
 
+def _names(certificate: Certificate, tenant: Tenant, name: str) -> bool:
+    return certificate.tenant == tenant.id and certificate.device == name
+
+
+# What a device that is there is told when its credential is wrong, and one that is not there too, letter for letter.
+
+
+def _missing() -> UnauthenticatedError:
+    hint = "Send Authorization: TargetToken TOKEN."
+    return UnauthenticatedError("the request has no credential", hint=hint, challenge=CHALLENGE)
+
+
+def _wrong() -> UnauthenticatedError:
+    return UnauthenticatedError("the credential is not that of this device", challenge=CHALLENGE)
+
+
+def _another() -> UnauthenticatedError:
+    hint = (
+        "A credential of the device has to name its key and its authority, and must not be revoked: docs/identity.md."
+    )
+    return UnauthenticatedError("the client certificate is not that of this device", hint=hint, challenge=CHALLENGE)
+
+
 def _opens(tenant: Tenant, token: bytes) -> bool:
     digest = tenant.settings.gateway_token_hash
     return digest is not None and compare_digest(sha256(token.strip()).digest(), digest)
 
 
-async def _unknown(world: World, tenant: Tenant, name: str, authorization: bytes | None) -> Entry:
+async def _unknown(
+    world: World,
+    tenant: Tenant,
+    name: str,
+    authorization: bytes | None,
+    certificate: Certificate | None,
+    *,
+    may_know: bool,
+) -> Entry:
     """Register a device that a good gateway token speaks for, where the tenant lets devices register themselves."""
     scheme, _, token = (authorization or b"").partition(b" ")
-    if tenant.settings.self_registration and scheme.lower() == b"gatewaytoken" and _opens(tenant, token):
+    gateway = scheme.lower() == b"gatewaytoken" and _opens(tenant, token)
+    if gateway and tenant.settings.self_registration:
         try:
             wanted = device_id(name)
         except InvalidInputError as error:
             raise NotFoundError(error.message, hint=error.hint) from None
         return await devices.register(world, tenant.id, wanted)
-    raise NotFoundError("there is no such device", hint="Add it: otaru device add ID --hardware MODEL")
+    if gateway or may_know or (authorization is None and certificate and _names(certificate, tenant, name)):
+        raise NotFoundError("there is no such device", hint="Add it: otaru device add ID --hardware MODEL")
+    if authorization is not None:
+        raise _wrong()
+    raise _missing() if certificate is None else _another()
