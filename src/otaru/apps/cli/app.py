@@ -57,7 +57,7 @@ def root(
 
 
 app.command("demo")(demo.demo)
-app.command("serve")(serving.serve)
+command(app, "serve")(serving.serve)
 command(app, "simulate")(simulate.simulate)
 for _name, _noun in (
     ("db", serving.db),
