@@ -40,6 +40,8 @@ class Kind(StrEnum):
     METADATA_SIGNED = "metadata.signed"
     KEY_ADDED = "key.added"
     KEY_REVOKED = "key.revoked"
+    ANCHOR_ADDED = "anchor.added"
+    ANCHOR_REMOVED = "anchor.removed"
     AUTHORITY_ADDED = "authority.added"
     AUTHORITY_RETIRED = "authority.retired"
     ENROLLMENT_CREATED = "enrollment.created"

@@ -63,7 +63,10 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
     "enrollments": ("Enrollments", tuple(k for k in Kind if k.startswith("enrollment."))),
     "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.")))),
-    "keys": ("Keys and signatures", tuple(k for k in Kind if k.startswith(("metadata.", "key.", "authority.")))),
+    "keys": (
+        "Keys and signatures",
+        tuple(k for k in Kind if k.startswith(("metadata.", "key.", "anchor.", "authority."))),
+    ),
     "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.", "log.")))),
 }
 """What a visitor may filter by: name in the address, words, and kinds. Every kind is in one group."""
@@ -153,6 +156,8 @@ def _thing(kind: str, what: Happening) -> Thing:
             return Thing(f"Role {what.subject}")
         case "key":
             return Thing(f"Key {what.subject[:16]}")
+        case "anchor":
+            return Thing(f"Trust anchor {what.subject[:16]}")
         case "authority":
             return Thing(f"Authority {what.subject[:16]}")
         case "enrollment":
@@ -362,6 +367,10 @@ def _key_added(what: Happening) -> _Said:
     return _Said(Tone.IDLE, f"was added for {of}" if of else "was made", facts=tuple(filter(None, facts)))
 
 
+def _anchored(what: Happening) -> tuple[str, ...]:
+    return tuple(filter(None, (_text(what, "format"), _text(what, "name"))))
+
+
 _CHANGED = {
     "added": (Tone.IDLE, "got another credential"),
     "issued": (Tone.IDLE, "was issued a certificate"),
@@ -411,6 +420,8 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.METADATA_SIGNED: _metadata_signed,
     Kind.KEY_ADDED: _key_added,
     Kind.KEY_REVOKED: _plain(Tone.HELD, "was revoked: no role has it any more"),
+    Kind.ANCHOR_ADDED: lambda what: _Said(Tone.IDLE, "was added", facts=_anchored(what)),
+    Kind.ANCHOR_REMOVED: lambda what: _Said(Tone.HELD, "was removed", facts=_anchored(what)),
     Kind.ENROLLMENT_CREATED: _enrollment_created,
     Kind.ENROLLMENT_CHANGED: _enrollment_changed,
     Kind.ENROLLMENT_REVOKED: _plain(Tone.HELD, "was revoked: no device comes by it any more"),

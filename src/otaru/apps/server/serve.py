@@ -99,6 +99,7 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
         async with _admin_socket(settings) as admin, asyncio.TaskGroup() as tasks:
             work = tasks.create_task(worker.work(runtime.world, settings, runtime.closing))
             logs = tasks.create_task(worker.keep_logs(runtime.world, runtime.closing))
+            verdicts = tasks.create_task(worker.keep_judged(runtime.world))
             if devices is not None:
                 assert mutual.ssl is not None  # noqa: S101 - the listener has a certificate
                 tasks.create_task(worker.learn_authorities(world, mutual.ssl, runtime.closing))
@@ -109,6 +110,7 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
             gc.freeze()  # what start-up made stays: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLD)
             await runtime.closing.wait()
+            verdicts.cancel()  # it may be in the middle of a large image; the next process goes on
             await asyncio.gather(work, logs)
 
 

@@ -75,6 +75,8 @@ RULES: Mapping[Kind, Rule] = {
     Kind.METADATA_SIGNED: Rule(Audited.ALL, ("version", "keys", "sha256")),
     Kind.KEY_ADDED: Rule(Audited.ALL, ("role", "development")),
     Kind.KEY_REVOKED: Rule(Audited.ALL, ()),
+    Kind.ANCHOR_ADDED: Rule(Audited.ALL),
+    Kind.ANCHOR_REMOVED: Rule(Audited.ALL),
     Kind.AUTHORITY_ADDED: Rule(Audited.ALL),
     Kind.AUTHORITY_RETIRED: Rule(Audited.ALL),
     Kind.LOG_ERASED: Rule(Audited.ALL),

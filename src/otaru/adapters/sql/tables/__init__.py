@@ -42,6 +42,7 @@ from otaru.adapters.sql.tables.rollouts import (
 from otaru.adapters.sql.tables.shelf import (
     artifact,
     blob,
+    inspection,
     product,
     release,
     upload,
@@ -57,6 +58,7 @@ from otaru.adapters.sql.tables.trust import (
     log_tile,
     log_tree,
     log_waiting,
+    trust_anchor,
     tuf_key,
     tuf_metadata,
 )
@@ -92,6 +94,7 @@ __all__ = [
     "event",
     "grant_key",
     "idempotency",
+    "inspection",
     "log_checkpoint",
     "log_entry",
     "log_tile",
@@ -109,6 +112,7 @@ __all__ = [
     "spent_proof",
     "tenant",
     "token",
+    "trust_anchor",
     "tuf_key",
     "tuf_metadata",
     "upload",

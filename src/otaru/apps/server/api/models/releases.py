@@ -1,5 +1,6 @@
 """Products, releases, artifacts and uploads, as the API shows and takes them."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -17,15 +18,19 @@ from otaru.apps.server.api.models.fields import (
     RequirementText,
     VersionText,
 )
+from otaru.apps.server.api.models.images import ImageDetail, ImageOut
 from otaru.apps.server.api.models.keys import MissingOut
 from otaru.domain.device import hardware
 from otaru.domain.ids import ProductName, Sha256, Version
 from otaru.domain.release import MAX_ARTIFACTS, MAX_NOTES, Artifact, Release, ReleaseState
 from otaru.domain.terms import DEFAULT_CHANNEL, MAX_COUNTER, MAX_REQUIREMENTS, Terms, UpdateType, requirement
 from otaru.domain.versions import VersionOrder
+from otaru.images.admission import Aspect
+from otaru.ports.store import Inspection
 from otaru.services.control.artifacts import Stored, Upload
 from otaru.services.control.products import Product
 from otaru.services.control.releases import NewRelease, Part, allowed
+from otaru.trust.tuf.files import installer_by
 from otaru.trust.tuf.repository import Missing
 
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -39,6 +44,9 @@ _EXAMPLE: dict[str, Any] = {
     "floor": "1.0.0",
     "support_until": "2031-12-31",
 }
+
+
+Images = Mapping[Sha256, Inspection]
 
 
 class PartIn(Body):
@@ -78,6 +86,10 @@ class ReleaseIn(Body):
         int | None,
         Field(ge=1, le=MAX_COUNTER, description="The counter that it burns: nothing lower is offered afterwards."),
     ] = None
+    accept_mismatch: Annotated[
+        list[Aspect],
+        Field(max_length=len(Aspect), description="In what its images may say something else than is said here."),
+    ] = Field(default=[])
 
     def parsed(self) -> NewRelease:
         """As the service takes it."""
@@ -93,7 +105,8 @@ class ReleaseIn(Body):
             None if self.floor is None else Version(self.floor),
             self.security_floor,
         )
-        return NewRelease(ProductName(self.product), Version(self.version), parts, self.notes, self.publish, terms)
+        name, accept = (ProductName(self.product), Version(self.version)), frozenset(self.accept_mismatch)
+        return NewRelease(*name, parts, self.notes, self.publish, terms, accept)
 
 
 class PartOut(Out):
@@ -106,9 +119,11 @@ class PartOut(Out):
     sha1: str
     md5: str
     size: int
+    installer: Annotated[str, Field(description="What installs it on a device; signed metadata says the same.")]
+    image: Annotated[ImageOut | None, Field(description="What its bytes say. None: nobody has read them yet.")]
 
     @classmethod
-    def of(cls, artifact: Artifact) -> "PartOut":
+    def of(cls, artifact: Artifact, image: Inspection | None) -> "PartOut":
         """As it is stored."""
         blob = artifact.blob
         return cls(
@@ -119,6 +134,8 @@ class PartOut(Out):
             sha1=blob.sha1,
             md5=blob.md5,
             size=blob.size,
+            installer=artifact.installer or installer_by(artifact.filename),
+            image=None if image is None else ImageOut.of(image),
         )
 
 
@@ -143,7 +160,7 @@ class ReleaseOut(Out):
     artifacts: list[PartOut]
 
     @classmethod
-    def of(cls, release: Release) -> "ReleaseOut":
+    def of(cls, release: Release, images: Images) -> "ReleaseOut":
         """As it is stored."""
         return cls(
             product=release.product,
@@ -161,7 +178,7 @@ class ReleaseOut(Out):
             floor=release.terms.floor,
             security_floor=release.terms.security_floor,
             security_counter=release.counter,
-            artifacts=[PartOut.of(artifact) for artifact in release.artifacts],
+            artifacts=[PartOut.of(artifact, images.get(artifact.blob.sha256)) for artifact in release.artifacts],
         )
 
 
@@ -173,10 +190,10 @@ class ReleaseDetail(ReleaseOut):
     ]
 
     @classmethod
-    def detailed(cls, release: Release, missing: Missing | None) -> "ReleaseDetail":
+    def detailed(cls, release: Release, images: Images, missing: Missing | None) -> "ReleaseDetail":
         """As it is stored."""
         found = [] if missing is None else [MissingOut.of(missing)]
-        return cls(**ReleaseOut.of(release).model_dump(), missing=found)
+        return cls(**ReleaseOut.of(release, images).model_dump(), missing=found)
 
 
 class ProductOut(Out):
@@ -228,9 +245,21 @@ class ArtifactOut(Out):
 
 
 class ListedArtifact(ArtifactOut):
-    """Stored bytes, and in how many releases they stand."""
+    """Stored bytes, in how many releases they stand, and what they say of themselves."""
 
     releases: int
+    image: Annotated[ImageOut | None, Field(description="None: nobody has read them yet.")]
+
+
+class ArtifactDetail(ArtifactOut):
+    """Stored bytes, and what they say of themselves."""
+
+    image: Annotated[ImageDetail | None, Field(description="None: nobody has read them yet; a release does.")]
+
+    @classmethod
+    def detailed(cls, stored: Stored, image: Inspection | None) -> "ArtifactDetail":
+        """As it is stored."""
+        return cls(**ArtifactOut.of(stored).model_dump(), image=None if image is None else ImageDetail.detailed(image))
 
 
 class UploadIn(Body):
