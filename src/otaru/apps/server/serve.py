@@ -18,6 +18,7 @@ from otaru.apps.console.application import console
 from otaru.apps.server import api, folder, wiring, worker
 from otaru.apps.server.body import App, Receive, Scope, Send
 from otaru.apps.server.http import Server, config, mutual_config
+from otaru.apps.server.metrics import metrics
 from otaru.apps.server.roads.ddi import DdiRoad
 from otaru.apps.server.roads.log import LogRoad
 from otaru.apps.server.roads.tuf import TufRoad
@@ -81,10 +82,11 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
         await _check_keys(world)
         road, tuf, log = DdiRoad(world, settings), TufRoad(world, settings), LogRoad(world, settings)
         rest, pages = api.application(runtime), console(runtime)
-        shell = Shell(road, rest, pages, _ready(runtime), tuf, log, poll=road.at_once)
+        numbers = metrics(world, settings.public_url)
+        shell = Shell(road, rest, pages, _ready(runtime), tuf, log, numbers, poll=road.at_once)
         servers = [(Server(config(shell, settings)), listener)]
         if devices is not None:
-            roads = replace(shell, api=_nothing, console=_nothing)
+            roads = replace(shell, api=_nothing, console=_nothing, metrics=_nothing)
             servers.append((Server(mutual_config(roads, settings)), devices))
         local = Server(config(replace(shell, local_admin=True)))
         stop = _stopper(runtime, local, *(server for server, _ in servers))

@@ -1,7 +1,7 @@
 """The outermost ASGI application: routes device roads past the frameworks, bounds bodies, turns errors into answers.
 
-Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health → TUF (`/tuf/…`) → the logs
-(`/log/…`) → the REST API (`/api/…`) → the console, which is everything else. A device's poll thus costs no framework.
+Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health and metrics → TUF (`/tuf/…`)
+→ the logs (`/log/…`) → the REST API (`/api/…`) → the console, which is everything else. A device's poll thus costs no framework.
 Errors that anything below raises before it has begun to answer become problem+json here, and a page where a browser asked
 the console; what is not ours is logged with the request's id and answered with 500 and that id.
 """
@@ -33,6 +33,7 @@ class Shell:
     ready: App
     tuf: App
     log: App
+    metrics: App
     local_admin: bool = False
     poll: Callable[[Scope], Whole | None] | None = None
     """Answers GET and HEAD requests for which nobody has to be waited for."""
@@ -53,6 +54,9 @@ class Shell:
                 await self.ddi(scope, receive, answer)
             elif path in {"/healthz", "/readyz"}:
                 await self.ready(scope, receive, answer)
+            elif path == "/metrics":
+                scope.setdefault("state", {})["local_admin"] = self.local_admin
+                await self.metrics(scope, receive, answer)
             elif path.startswith("/log/"):
                 await self.log(scope, receive, answer)
             elif path.startswith("/tuf/"):

@@ -33,6 +33,7 @@ from otaru.adapters.sql.tables.shelf import (
     blob,
     product,
     release,
+    release_document,
     upload,
 )
 from otaru.adapters.sql.tables.tenancy import (
@@ -83,6 +84,7 @@ __all__ = [
     "moment",
     "product",
     "release",
+    "release_document",
     "report",
     "rollout",
     "rollout_segment",

@@ -24,6 +24,7 @@ from otaru.domain.release import Release, ReleaseEvent
 from otaru.domain.terms import UpdateType
 from otaru.ports.store import Tx
 from otaru.services.control import products, releases
+from otaru.services.control.release_record import record
 from otaru.services.control.world import World
 
 router = noun(tag="releases")
@@ -34,7 +35,8 @@ Number = Annotated[VersionText, Path(description="The release's version.")]
 
 def _shown(call: Call) -> Callable[[Tx, Release], ReleaseDetail]:
     def show(tx: Tx, release: Release) -> ReleaseDetail:
-        return ReleaseDetail.detailed(release, releases.lacking(call.world, tx, call.tenant, release))
+        missing = releases.lacking(call.world, tx, call.tenant, release)
+        return ReleaseDetail.detailed(release, missing, record(tx, call.tenant, release))
 
     return show
 
@@ -88,8 +90,8 @@ async def list_releases(
 @router.get("/releases/{product}/{version}", response_model=ReleaseDetail, responses=errors(404))
 async def show_release(call: Reading, product: Product, version: Number) -> Response:
     """Show a release and its artifacts."""
-    found, missing = await releases.detailed(call.world, call.tenant, ProductName(product), Version(version))
-    return answered(ReleaseDetail.detailed(found, missing))
+    found = await releases.detailed(call.world, call.tenant, ProductName(product), Version(version))
+    return answered(ReleaseDetail.detailed(*found))
 
 
 async def _move(
