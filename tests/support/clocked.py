@@ -60,6 +60,8 @@ def clocked(database: str, folder: Path) -> Iterator[Clocked]:
                         ready=_nothing,
                         tuf=_nothing,
                         log=_nothing,
+                        est=_nothing,
+                        device=_nothing,
                         metrics=_nothing,
                     )
                 )

@@ -111,7 +111,7 @@ def _images(reader: Reader, groups: Groups) -> tuple[Payload, ...]:
         if not name.startswith("image."):
             continue
         reader.count("images")
-        file = reader.name(group.get("filename", name).encode(), name)
+        file = reader.name(group.get("filename", name), name)
         size, sha256 = group.get("size", ""), group.get("sha256", "")
         if not re.fullmatch(r"\d{0,18}", size) or not (not sha256 or _HASH.fullmatch(sha256)):
             raise BrokenImageError(f"{file} has a size or a sha256 that is none")

@@ -16,7 +16,7 @@ from otaru.images.libconfig import Value
 from otaru.images.reading import BrokenImageError, Reader
 
 _DESCRIPTION, _SIGNATURE = "sw-description", "sw-description.sig"
-_LARGEST = 4 << 20
+_LARGEST = 1 << 20
 _SECTIONS = ("images", "files", "scripts", "partitions", "uboot", "bootenv")
 _HARDWARE = "hardware-compatibility"
 
@@ -111,7 +111,7 @@ def _payloads(
     digests: dict[str, str] = {}
     for section, entry in _entries(software, "", 0, reader.limits.depth):
         reader.count("parts")
-        name = reader.name(_required(entry, "filename").encode(), "a part")
+        name = reader.name(_required(entry, "filename"), "a part")
         member = found.get(name)
         if member is None:
             raise BrokenImageError(f"{_DESCRIPTION} names {name}, which is not in the archive")

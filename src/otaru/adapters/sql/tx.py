@@ -2,9 +2,12 @@
 
 from sqlalchemy import Connection
 
+from otaru.adapters.sql.authorities import SqlAuthorities
 from otaru.adapters.sql.blob_rows import SqlBlobRows
+from otaru.adapters.sql.credentials import SqlCredentials
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
+from otaru.adapters.sql.enrollments import SqlEnrollments
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.idempotency import SqlIdempotency
@@ -17,9 +20,12 @@ from otaru.adapters.sql.signatures import SqlSignatures
 from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
 from otaru.ports.store import (
+    Authorities,
     BlobRows,
+    Credentials,
     Deployments,
     Devices,
+    Enrollments,
     Events,
     Fleet,
     Idempotency,
@@ -37,9 +43,12 @@ class SqlTx:
     """`ports.store.Tx`. Lives as long as its connection: what it holds between transactions is only the connection."""
 
     __slots__ = (
+        "authorities",
         "blobs",
+        "credentials",
         "deployments",
         "devices",
+        "enrollments",
         "events",
         "fleet",
         "idempotency",
@@ -58,6 +67,8 @@ class SqlTx:
         self.tenants: Tenants = SqlTenants(session)
         self.tokens: Tokens = SqlTokens(session)
         self.devices: Devices = SqlDevices(session)
+        self.credentials: Credentials = SqlCredentials(session)
+        self.authorities: Authorities = SqlAuthorities(session)
         self.fleet: Fleet = SqlFleet(session)
         self.releases: Releases = SqlReleases(session)
         self.blobs: BlobRows = SqlBlobRows(session)
@@ -69,3 +80,4 @@ class SqlTx:
         self.idempotency: Idempotency = SqlIdempotency(session)
         self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)
+        self.enrollments: Enrollments = SqlEnrollments(session)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from otaru.apps.cli import ceremony, values
+from otaru.apps.cli import ceremony, files, values
 from otaru.apps.cli.client import Api
 from otaru.apps.cli.command import command, group
 from otaru.apps.cli.printer import Column, Printer, field, moment, plain, remark
@@ -269,10 +269,7 @@ def _public(where: str | Path) -> str:
     if isinstance(where, str) and where.startswith(ceremony.ELSEWHERE):
         return ceremony.public_at(where)
     path = Path(where)
-    try:
-        text = path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"the public key {path} cannot be read: {error}") from None
+    text = files.text(path)
     if "PRIVATE" in text:
         raise InvalidInputError(f"{path} is a private key: it stays where it is", hint="Give FILE.pub.")
     return text

@@ -1,5 +1,6 @@
 """What the server is made of, put together in one place."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -29,7 +30,10 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     store = open_store(settings.database_url, bus)
     try:
         registry = StoreRegistry(store, bus, clock)
-        keyring, notary = FolderKeyring(settings.data / "keys"), FolderNotary(settings.data / "log")
+        keyring, notary = (
+            FolderKeyring(settings.data / "keys", os.environ.get("OTARU_PIN")),
+            FolderNotary(settings.data / "log"),
+        )
         blobs = LocalBlobs(settings.artifacts)
         made = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary, settings.production)
         await registry.start()

@@ -20,7 +20,8 @@ The methods of `Tx` are set-based where a hot path calls them. Times are aware U
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from otaru.ports.store.inventory import Devices, Fleet
+from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
+from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
 from otaru.ports.store.shelf import BlobRows, Releases
@@ -28,12 +29,18 @@ from otaru.ports.store.tenancy import Idempotency, Tenants, Tokens
 from otaru.ports.store.trust import Logs, Signatures, Signed, Tree
 
 __all__ = [
+    "Authorities",
     "BlobRows",
+    "Claim",
     "Committed",
+    "Credentials",
     "Deployments",
     "Devices",
+    "Dispute",
+    "Enrollments",
     "Events",
     "Fleet",
+    "GrantKey",
     "Idempotency",
     "Logs",
     "Recorded",
@@ -61,6 +68,8 @@ class Tx(Protocol):
     tenants: Tenants
     tokens: Tokens
     devices: Devices
+    credentials: Credentials
+    authorities: Authorities
     releases: Releases
     blobs: BlobRows
     rollouts: Rollouts
@@ -71,6 +80,7 @@ class Tx(Protocol):
     idempotency: Idempotency
     logs: Logs
     signatures: Signatures
+    enrollments: Enrollments
 
 
 class Store(Protocol):

@@ -146,8 +146,8 @@ def admit(repository: Repository | None, offered: Mapping[str, AnyMetadata], now
         MetadataError: one of it may not; each reason is a class of its own.
     """
     after = offer(repository, offered)
-    _check_root(after.root.signed)
-    _check_delegations(after.targets.signed)
+    check_root(after.root.signed)
+    check_delegations(after.targets.signed)
     if ROOT in offered:
         check_fresh(ROOT, after.root, 0 if repository is None else repository.root.signed.version, now)
         if repository is not None:
@@ -159,8 +159,8 @@ def admit(repository: Repository | None, offered: Mapping[str, AnyMetadata], now
         if role in offered:
             check_fresh(role, newest, 0 if repository is None else repository.known(role), now)
         check_signatures(after.delegator(role), role, newest)
-        if role != TARGETS and newest.signed.delegations is not None:
-            raise MetadataFormError(f"{role} may not delegate further")
+        if role != TARGETS:
+            check_delegated(role, as_targets(newest).signed)
     return after
 
 
@@ -214,7 +214,12 @@ def _listed(version: int, file: bytes) -> MetaFile:
     return MetaFile(version, len(file), {"sha256": sha256(file).hexdigest()})
 
 
-def _check_root(root: Root) -> None:
+def check_root(root: Root) -> None:
+    """Check what a root of ours holds beyond TUF.
+
+    Raises:
+        MetadataFormError, MetadataThresholdError: it does not.
+    """
     check_keys(root.keys)
     if not root.consistent_snapshot:
         raise MetadataFormError("root does not ask for consistent snapshots")
@@ -222,7 +227,12 @@ def _check_root(root: Root) -> None:
         _check_role(role, root.roles[role], root.keys)
 
 
-def _check_delegations(targets: Targets) -> None:
+def check_delegations(targets: Targets) -> None:
+    """Check that top-level targets only delegates, to roles named for one product and channel, on paths of their own.
+
+    Raises:
+        MetadataFormError, MetadataThresholdError, RoleNameError: it does not.
+    """
     if targets.targets:
         raise MetadataFormError("top-level targets lists files: it may only delegate")
     if targets.delegations is None:
@@ -237,6 +247,16 @@ def _check_delegations(targets: Targets) -> None:
         _check_role(name, role, targets.delegations.keys)
         if role.paths != patterns(name) or role.path_hash_prefixes is not None or not role.terminating:
             raise MetadataFormError(f"{name} is delegated other paths than its own", role=name)
+
+
+def check_delegated(role: str, targets: Targets) -> None:
+    """Check that a delegated role does not delegate further.
+
+    Raises:
+        MetadataFormError: it does.
+    """
+    if targets.delegations is not None:
+        raise MetadataFormError(f"{role} may not delegate further", role=role)
 
 
 def _check_role(name: str, role: Role, keys: Mapping[str, object]) -> None:

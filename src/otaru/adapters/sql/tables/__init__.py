@@ -4,15 +4,26 @@
 """
 
 from otaru.adapters.sql.tables.columns import EPOCH, MICROSECOND, Bytewise, Instant, Serial, metadata, micros, moment
+from otaru.adapters.sql.tables.enrolling import (
+    device_dispute,
+    enrolled,
+    enrollment,
+    enrollment_serial,
+    grant_key,
+    spent_proof,
+)
 from otaru.adapters.sql.tables.inventory import (
+    authority,
     component_count,
     contact_count,
+    credential,
     device,
     device_attribute,
     device_component,
     device_contact,
     device_count,
     device_failed,
+    device_standing,
     device_tag,
 )
 from otaru.adapters.sql.tables.record import (
@@ -59,9 +70,11 @@ __all__ = [
     "Instant",
     "Serial",
     "artifact",
+    "authority",
     "blob",
     "component_count",
     "contact_count",
+    "credential",
     "deployment",
     "deployment_count",
     "deployment_reason",
@@ -70,9 +83,15 @@ __all__ = [
     "device_component",
     "device_contact",
     "device_count",
+    "device_dispute",
     "device_failed",
+    "device_standing",
     "device_tag",
+    "enrolled",
+    "enrollment",
+    "enrollment_serial",
     "event",
+    "grant_key",
     "idempotency",
     "log_checkpoint",
     "log_entry",
@@ -89,6 +108,7 @@ __all__ = [
     "rollout",
     "rollout_segment",
     "rollout_wave",
+    "spent_proof",
     "tenant",
     "token",
     "tuf_key",

@@ -1,17 +1,16 @@
 """A tenant's image repository, as any TUF client fetches it: `/tuf/{tenant}/image/metadata/…` and `…/targets/…`.
 
 Metadata is for everybody: it is signed, and who may read it must not depend on what it says. Targets are a tenant's
-firmware: they want the credential of a device (`Authorization: Basic`, its id and target token, or its certificate) or
-of a person (`Bearer` and an API token), unless the tenant lets artifacts be fetched anonymously.
+firmware: they want the credential of a device (`Authorization: Basic`, its id and target token, `Bearer` and its token for an
+hour, or its certificate) or of a person (`Bearer` and an API token), unless the tenant lets artifacts be fetched anonymously.
 """
-
-from base64 import b64decode
-from binascii import Error as Base64Error
 
 from otaru.apps.server.body import Receive, Scope, Send, header
 from otaru.apps.server.files import not_modified, serve_artifact
+from otaru.apps.server.roads.basic import basic
 from otaru.apps.server.roads.certificates import certificates
-from otaru.apps.server.roads.credentials import admit
+from otaru.apps.server.roads.credentials import admit, device_of
+from otaru.apps.server.roads.grants import Grants
 from otaru.apps.server.settings import Settings
 from otaru.domain.ids import tenant_id
 from otaru.domain.tenant import Tenant
@@ -30,6 +29,7 @@ class TufRoad:
         self._world = world
         self._settings = settings
         self._certificates = certificates(settings)
+        self._grants = Grants(world)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -77,24 +77,37 @@ class TufRoad:
         Raises:
             UnauthenticatedError: it is neither.
         """
-        scheme, _, shown = (header(scope, b"authorization") or b"").decode("latin-1").partition(" ")
-        if scheme.lower() == "bearer":
+        authorization = header(scope, b"authorization") or b""
+        scheme, _, shown = authorization.decode("latin-1").partition(" ")
+        if scheme.lower() == "bearer" and "." in shown:  # a JWT's parts; an API token has no dots
+            await self._device_for_an_hour(tenant, authorization)
+        elif scheme.lower() == "bearer":
             if (await tokens.check(self._world, shown.strip())).tenant != tenant.id:
                 raise _refused()
         elif scheme.lower() == "basic":
-            device, token = _basic(shown)
-            await self._device(tenant, device, b"TargetToken " + token)
+            await self._device(tenant, authorization)
         elif not scheme and self._certificates is not None:
             certificate = self._certificates.shown(scope, self._world.clock.now())
-            if certificate is None:
+            device = None if certificate is None else await device_of(self._world, tenant.id, certificate)
+            if device is None:
                 raise _refused()
-            await admit(self._world, tenant.id, certificate.device, None, certificate)
+            await admit(self._world, tenant.id, device, None, certificate)
         else:
             raise _refused()
 
-    async def _device(self, tenant: Tenant, device: str, authorization: bytes) -> None:
+    async def _device(self, tenant: Tenant, authorization: bytes) -> None:
         try:
-            await admit(self._world, tenant.id, device, authorization)
+            device, token = basic(authorization)
+            await admit(self._world, tenant.id, device, b"TargetToken " + token)
+        except (NotFoundError, UnauthenticatedError):
+            raise _refused() from None
+
+    async def _device_for_an_hour(self, tenant: Tenant, authorization: bytes) -> None:
+        grant = await self._grants.shown(tenant.id, authorization)
+        if grant is None:
+            raise _refused()
+        try:
+            await admit(self._world, tenant.id, grant.device, authorization, grants=self._grants)
         except (NotFoundError, UnauthenticatedError):
             raise _refused() from None
 
@@ -106,17 +119,6 @@ class TufRoad:
         if found is None:
             raise NotFoundError("there is no such tenant")
         return found
-
-
-def _basic(shown: str) -> tuple[str, bytes]:
-    """A device's id and token (RFC 7617)."""
-    try:
-        device, colon, token = b64decode(shown.strip(), validate=True).partition(b":")
-        if colon:
-            return device.decode("ascii"), token
-    except (Base64Error, ValueError):
-        pass
-    raise _refused()
 
 
 def _refused() -> UnauthenticatedError:
