@@ -8,6 +8,7 @@ import pytest
 from otaru.domain.access import Permission, Role, may
 from otaru.domain.ids import DEFAULT_TENANT
 from tests.support.api import MATRIX, OTHER, Apis, added, planned, problem, released, uploaded
+from tests.support.images import anchor
 
 
 class Operation(NamedTuple):
@@ -33,6 +34,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/uploads": {"filename": "a"},
     "/api/v1/log/{log}/cosignatures": {"note": "n", "witness": "w"},
     "/api/v1/products/{product}": {"order": "dotted"},
+    "/api/v1/trust-anchors": {"format": "swu", "pem": "none"},
     "/api/v1/keys/changes": {"change": {"order": "replace", "key": "0" * 64}},
     "/api/v1/keys/requests": {"role": "root"},
     "/api/v1/keys/metadata": {"metadata": {"root": {}}},
@@ -51,6 +53,8 @@ NOWHERE = {
     "index": 2**31 - 1,
     "credential": "0123",
     "authority": "0" * 64,
+    "format": "swu",
+    "anchor": "0" * 64,
 }
 
 
@@ -143,6 +147,8 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
         "action": 1,
         "credential": api.post(f"/devices/{device}/credentials", json={"kind": "token"}).json()["id"],
         "authority": own_authority(api),
+        "format": "swu",
+        "anchor": api.post("/trust-anchors", json={"format": "swu", "pem": anchor()}).json()["id"],
     }
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}
     tried = 0
@@ -162,7 +168,7 @@ def test_lists_hold_nothing_of_another_tenant(api: httpx.Client, other: httpx.Cl
     added(api)
     planned(api)
     released(api)
-    for path in ("/devices", "/devices?q=id==*", "/rollouts", "/releases", "/products", "/artifacts"):
+    for path in ("/devices", "/devices?q=id==*", "/rollouts", "/releases", "/products", "/artifacts", "/trust-anchors"):
         assert other.get(path, params={"limit": 1000} if "?" not in path else None).json()["items"] == [], path
     labels = {token["label"] for token in other.get("/tokens").json()["items"]}
     assert labels == {f"other {role}" for role in Role}

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.support.api import added, fresh, planned, problem, released, uploaded
+from tests.support.images import anchor, signer
 
 
 def walk(api: httpx.Client, path: str, limit: int, **params: Any) -> list[dict[str, Any]]:
@@ -44,6 +45,7 @@ def test_every_list_comes_in_pages(api: httpx.Client) -> None:
     for _ in range(2):
         planned(api)
         api.post("/tokens", json={"role": "viewer"})
+        api.post("/trust-anchors", json={"format": "suit", "pem": anchor(signer(fresh("signer")))})
     for path, params in (
         ("/devices", {}),
         ("/rollouts", {}),
@@ -51,6 +53,7 @@ def test_every_list_comes_in_pages(api: httpx.Client) -> None:
         ("/products", {}),
         ("/artifacts", {}),
         ("/tokens", {}),
+        ("/trust-anchors", {}),
         ("/events", {}),
         ("/events", {"newest": True}),
         ("/events", {"subject": str(rollout["id"])}),

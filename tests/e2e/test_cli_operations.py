@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from otaru.apps.cli.app import app
 from otaru.apps.server.api.routes import (
+    anchors,
     artifacts,
     authorities,
     credentials,
@@ -27,6 +28,7 @@ from otaru.apps.server.api.routes import (
     tokens,
 )
 from tests.support.command import call
+from tests.support.images import anchor
 from tests.support.relay import Relay, relay
 from tests.support.server import Serving, serving
 
@@ -54,6 +56,9 @@ keys delegate product.app.stable --key ALICE.pub -o REQUEST
 keys sign REQUEST --key DIR/targets-1.pem
 keys import REQUEST
 keys status
+keys anchor add swu TRUSTED
+keys anchor list
+keys anchor remove swu TRUSTED
 device add d-1 --hardware default --tag lab --attr region=eu --installed app=0.9 --device-token 0123456789abcdef
 device add d-2 --hardware default:b
 device list --query tag==lab --count
@@ -151,6 +156,8 @@ def words(tmp_path: Path) -> dict[str, str]:
     files = {name: tmp_path / f"{name.lower()}.swu" for name in ("SMALL", "LARGE", "OTHER")}
     for name, file in files.items():
         file.write_bytes(os.urandom(9 * 1024 * 1024 if name == "LARGE" else 1000))
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_text(anchor())
     many = tmp_path / "fleet.csv"
     many.write_text("id,hardware\nf-1,default\nf-2,default\n")
     (tmp_path / "serials").write_text("sn-1\n# of May\n\nsn-2\n")
@@ -158,7 +165,7 @@ def words(tmp_path: Path) -> dict[str, str]:
         name: str(tmp_path / name.lower())
         for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS", "SERIALS")
     }
-    return {name: str(file) for name, file in files.items()} | {"FLEET": str(many)} | made
+    return {name: str(file) for name, file in files.items()} | {"FLEET": str(many), "TRUSTED": str(trusted)} | made
 
 
 def operations() -> set[tuple[str, str]]:
@@ -173,6 +180,7 @@ def operations() -> set[tuple[str, str]]:
         artifacts,
         releases,
         keys,
+        anchors,
         rollouts,
         events,
         logs,

@@ -8,6 +8,7 @@ from pathlib import Path
 from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
+from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.classic import ClassicJudge
 from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import open_registry
@@ -41,7 +42,7 @@ async def a_world(url: str, folder: Path) -> AsyncIterator[tuple[World, Settable
                 FolderKeyring(folder / "keys"),
                 FolderNotary(folder / "log"),
             )
-            world = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary)
+            world = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary, ProcessInspector())
             for tenant in (ACME, RIVAL):
                 await tenants.ensure(world, tenant)
             yield world, clock

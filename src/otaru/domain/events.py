@@ -45,6 +45,8 @@ class Kind(StrEnum):
     ENROLLMENT_CREATED = "enrollment.created"
     ENROLLMENT_CHANGED = "enrollment.changed"
     ENROLLMENT_REVOKED = "enrollment.revoked"
+    ANCHOR_ADDED = "anchor.added"
+    ANCHOR_REMOVED = "anchor.removed"
 
 
 @dataclass(frozen=True, slots=True)

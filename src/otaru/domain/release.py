@@ -73,6 +73,8 @@ class Artifact:
     hardware: Hardware
     filename: str
     blob: Blob
+    installer: str = ""
+    """What installs it on a device, as signed metadata says; empty where nobody looked when it was made."""
 
 
 class DocumentKind(StrEnum):

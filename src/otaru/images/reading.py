@@ -36,6 +36,10 @@ class BrokenImageError(ValueError):
         super().__init__("".join(letter if letter.isprintable() else "�" for letter in shown))
 
 
+class EndlessImageError(BrokenImageError):
+    """Reading it took too long, or ended the reader: another day, with more room, it may be read."""
+
+
 class Source(Protocol):
     """The bytes of one image. Reading has no side effects; the bytes do not change while they are read."""
 

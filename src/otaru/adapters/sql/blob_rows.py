@@ -67,7 +67,13 @@ class SqlBlobRows:
                 ~exists(select(_D.sha256).where(*_SAYS)),
             )
         )
-        return removed.rowcount == 1
+        if removed.rowcount != 1:
+            return False
+        gone = delete(tables.inspection).where(
+            tables.inspection.c.tenant == tenant, tables.inspection.c.sha256 == sha256
+        )
+        self.session.connection.execute(gone)
+        return True
 
     def every_known(self, digests: Collection[Sha256]) -> set[Sha256]:
         known: set[Sha256] = set()

@@ -16,7 +16,19 @@ from otaru.domain import standing
 from otaru.domain.deployment import State
 from otaru.domain.device import Lifecycle
 from otaru.domain.ids import TenantId
-from otaru.domain.targeting import Field, Known, Query, Relation, Term, Timed, lifecycles_meant, states_meant
+from otaru.domain.targeting import (
+    And,
+    Field,
+    Known,
+    Not,
+    Or,
+    Query,
+    Relation,
+    Term,
+    Timed,
+    lifecycles_meant,
+    states_meant,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,21 @@ def counts(part: Part) -> bool:
             return True
         case _:
             return False
+
+
+def by_id(part: Part) -> bool:
+    """Whether the id is enough to ask it of a device: nothing of the device's own row is read."""
+    match part:
+        case And(parts) | Or(parts):
+            return all(map(by_id, parts))
+        case Not(one):
+            return by_id(one)
+        case Standing():
+            return True
+        case Term(Field.STATE):
+            return indexed(part)
+        case Term(field) | Timed(field) | Known(field):
+            return field in {Field.ID, Field.TAG, Field.ATTRIBUTE, Field.INSTALLED, Field.LAST_CONTACT}
 
 
 def of_row(part: Part) -> bool:

@@ -30,7 +30,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, pro
 # A device was told of what has an action; one that is only scheduled has not been.
 _RELEASES = (("product", "text"), ("version", "text"))
 _ARTIFACTS = """
-SELECT a.product, a.version, a.component, a.model, a.hardware_revision, a.filename, b.sha256, b.sha1, b.md5, b.size
+SELECT a.product, a.version, a.component, a.model, a.hardware_revision, a.filename, a.installer, b.sha256, b.sha1, b.md5, b.size
 FROM k CROSS JOIN artifact a CROSS JOIN blob b
 WHERE a.tenant = ? AND a.product = k.product AND a.version = k.version AND b.tenant = a.tenant AND b.sha256 = a.sha256
 ORDER BY a.component, a.model, a.hardware_revision"""
@@ -89,6 +89,7 @@ class SqlReleases:
                 "hardware_revision": a.hardware.revision,
                 "filename": a.filename,
                 "sha256": a.blob.sha256,
+                "installer": a.installer,
             }
             for a in release.artifacts
         ]
@@ -265,9 +266,9 @@ class SqlReleases:
     ) -> dict[tuple[str, str], list[Artifact]]:
         made_of: dict[tuple[str, str], list[Artifact]] = {}
         for row in fetch_keyed(self._session, _RELEASES, releases, _ARTIFACTS, tenant):
-            product, version, component, model, revision, filename, *digests = row
+            product, version, component, model, revision, filename, installer, *digests = row
             made_of.setdefault((product, version), []).append(
-                Artifact(component, Hardware(model, revision), filename, Blob(*digests))
+                Artifact(component, Hardware(model, revision), filename, Blob(*digests), installer)
             )
         return made_of
 

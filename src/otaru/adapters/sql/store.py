@@ -70,6 +70,10 @@ class SqlStore:
         result: R = await self._writer.submit(bulk, param)
         return result
 
+    def beside(self) -> "SqlStore":
+        """See the port: every write is by itself."""
+        return self
+
     async def read(self, reader: Callable[[Tx], T]) -> T:
         """See the port."""
         scanning = self._snapshot if self._scanning is None else self._scanning.run

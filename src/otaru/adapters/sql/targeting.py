@@ -20,11 +20,11 @@ from otaru.domain.ids import TenantId
 from otaru.domain.targeting import And, Field, Known, Not, Or, Query, Term, Timed, states_meant
 
 FEW = 10_000
-"""Up to so many devices, a set is fetched whole and sorted; above, only an index that is in the order of ids is read."""
+"""Up to so many devices, a set is fetched whole and sorted; above, the order of ids has to come from elsewhere."""
 UNEVEN = 10
 """… and up to so many times more where to look through all devices in the order of ids might take longest."""
-_SAMPLE = 100
-"""So many of a long list tell how dense it is."""
+SAMPLE = 1_000
+"""The next so many of a list that is in the order of ids tell how dense it is, and whether it ends there."""
 
 
 def condition(session: Session, tenant: TenantId, query: Query) -> TextClause:
@@ -56,6 +56,7 @@ class _Search:
         self._after = after
         self._limit = limit
         self._sizes: dict[Part, int] = {}
+        self._reaches: dict[Part, tuple[bool, str]] = {}
 
     def ids(self, query: Query) -> Piece:
         """The statement. Each alternative of an `or` brings its own first ones: the first of all are among them."""
@@ -87,6 +88,13 @@ class _Search:
             return _scan(self._tenant, all_of(few, *probes), self._limit)
         if not probes:
             return listed + self._first("l")
+        if all(part is leader or listing.by_id(part) for part in parts):
+            # Their names are enough for what else is asked: the list stands for the table.
+            return (
+                listed.within("SELECT device.device FROM (", ") AS device WHERE")
+                + all_of(*probes)
+                + self._first("device")
+            )
         joined = listed.within("SELECT asked.device FROM (", ") AS asked JOIN device ON device.device = asked.device")
         # Said of both sides, so that a merge of the two starts there on both.
         of_both = Piece("WHERE device.tenant = ? AND", (self._tenant,)) + all_of(above, *probes)
@@ -104,16 +112,16 @@ class _Search:
         yield from like(self._session, column, term.pieces)
 
     def _leader(self, parts: Sequence[Listed]) -> Listed | None:
-        """The part whose index lists the fewest devices, counted to FEW; none where all are many and in another order.
-
-        Of several that list many, it is the one that lists the fewest right behind `after`.
-        """
-        parts = [part for part in parts if listing.indexed(part)]
-        if len(parts) == 1 and listing.ordered(parts[0]):
-            return parts[0]
-        if few := [part for part in parts if self._size(part) < _few(part)]:
-            return min(few, key=self._size)
-        return max(filter(listing.ordered, parts), key=self._reach, default=None)
+        """The part whose index lists the fewest devices behind `after`; none where all are many and in another order."""
+        listed = [part for part in parts if listing.indexed(part)]
+        ordered = [part for part in listed if listing.ordered(part)]
+        others = [part for part in listed if not listing.ordered(part)]
+        if len(ordered) == 1 and not others:
+            return ordered[0]
+        sparsest = max(ordered, key=self._reach, default=None)
+        if sparsest is not None and self._reach(sparsest)[0]:
+            return sparsest
+        return min((part for part in others if self._size(part) < _few(part)), key=self._size, default=sparsest)
 
     def _size(self, part: Listed) -> int:
         if part not in self._sizes:
@@ -123,10 +131,12 @@ class _Search:
         return self._sizes[part]
 
     def _reach(self, part: Listed) -> tuple[bool, str]:
-        """How far the next _SAMPLE devices of a part go: whether to the end, and else to which id."""
-        listed = listing.behind(part, listing.listed(self._session, self._tenant, part), self._after)
-        found = rows(self._session, listed + Piece(f"ORDER BY l.device LIMIT 1 OFFSET {_SAMPLE - 1}"))
-        return not found, str(found[0][0]) if found else ""
+        """How far the next SAMPLE devices of a part go: whether to the end, and else to which id."""
+        if part not in self._reaches:
+            listed = listing.behind(part, listing.listed(self._session, self._tenant, part), self._after)
+            found = rows(self._session, listed + Piece("ORDER BY l.device LIMIT 1 OFFSET ?", (SAMPLE - 1,)))
+            self._reaches[part] = (not found, str(found[0][0]) if found else "")
+        return self._reaches[part]
 
 
 def _alternatives(query: Query) -> Iterator[tuple[Part, ...]]:
@@ -183,7 +193,10 @@ def _wanted(session: Session, tenant: TenantId, query: Query) -> Piece:
 def _asked(session: Session, tenant: TenantId, part: Part, *, sets: bool) -> Piece:
     match part:
         case And(parts):
-            return all_of(*(_asked(session, tenant, one, sets=sets) for one in parts))
+            # Most may stand at a state: where something else lists devices, each of those is asked.
+            led = any(listing.indexed(one) and not _of_states(one) for one in parts)
+            of = ((one, sets and not (led and _of_states(one))) for one in parts)
+            return all_of(*(_asked(session, tenant, one, sets=set_) for one, set_ in of))
         case Or(parts):
             return one_of(*(_asked(session, tenant, one, sets=sets) for one in parts))
         case Not(one):

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection
 
+from otaru.adapters.sql.anchors import SqlAnchors
 from otaru.adapters.sql.authorities import SqlAuthorities
 from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.adapters.sql.credentials import SqlCredentials
@@ -11,6 +12,7 @@ from otaru.adapters.sql.enrollments import SqlEnrollments
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.idempotency import SqlIdempotency
+from otaru.adapters.sql.inspections import SqlInspections
 from otaru.adapters.sql.logs import SqlLogs
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.reports import SqlReports
@@ -20,6 +22,7 @@ from otaru.adapters.sql.signatures import SqlSignatures
 from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
 from otaru.ports.store import (
+    Anchors,
     Authorities,
     BlobRows,
     Credentials,
@@ -29,6 +32,7 @@ from otaru.ports.store import (
     Events,
     Fleet,
     Idempotency,
+    Inspections,
     Logs,
     Releases,
     Reports,
@@ -43,6 +47,7 @@ class SqlTx:
     """`ports.store.Tx`. Lives as long as its connection: what it holds between transactions is only the connection."""
 
     __slots__ = (
+        "anchors",
         "authorities",
         "blobs",
         "credentials",
@@ -52,6 +57,7 @@ class SqlTx:
         "events",
         "fleet",
         "idempotency",
+        "inspections",
         "logs",
         "record",
         "releases",
@@ -78,6 +84,8 @@ class SqlTx:
         self.record = SqlEvents(session)
         self.events: Events = self.record
         self.idempotency: Idempotency = SqlIdempotency(session)
+        self.inspections: Inspections = SqlInspections(session)
         self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)
         self.enrollments: Enrollments = SqlEnrollments(session)
+        self.anchors: Anchors = SqlAnchors(session)

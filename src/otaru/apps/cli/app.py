@@ -6,6 +6,7 @@ import typer
 
 from otaru import __version__
 from otaru.apps.cli import (
+    anchors,
     artifacts,
     authority,
     demo,
@@ -59,6 +60,7 @@ def root(
 app.command("demo")(demo.demo)
 app.command("serve")(serving.serve)
 command(app, "simulate")(simulate.simulate)
+keys.noun.add_typer(anchors.noun, name="anchor")
 for _name, _noun in (
     ("db", serving.db),
     ("blobs", serving.blobs),

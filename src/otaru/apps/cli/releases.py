@@ -16,8 +16,12 @@ from otaru.apps.cli.printer import Printer, field, moment, plain, remark
 from otaru.apps.cli.uploads import LocalFile, read_file, upload
 from otaru.domain.terms import DEFAULT_CHANNEL, UpdateType, requirement
 from otaru.errors import InvalidInputError, InvalidStateError
+from otaru.images.admission import Aspect
 
 noun = group("Releases: versions of products, published to be rolled out.")
+
+READING_S = 900.0
+"""How long the server may take to read new images."""
 
 Which = Annotated[str, typer.Argument(metavar="PRODUCT:VERSION")]
 
@@ -71,6 +75,12 @@ def add(
     support_until: Annotated[
         str | None, typer.Option(metavar="DATE", help="The last day of its support: 2031-12-31.", show_default=False)
     ] = None,
+    accept_mismatch: Annotated[
+        list[Aspect] | None,
+        typer.Option(
+            help="In what an image may say something else than is said here; may be given twice.", show_default=False
+        ),
+    ] = None,
     sbom: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Its bill of materials: CycloneDX or SPDX, JSON.", show_default=False),
@@ -90,6 +100,9 @@ def add(
     output: Output = REQUEST,
 ) -> Exit | None:
     """Upload files and make a release of them. Run again after an interruption, it goes on where it was.
+
+    What the images say of themselves is read (docs/images.md): one that is broken, is signed wrongly, or says another
+    version or other hardware is refused (exit code 4).
 
     Where it needs signatures that the server cannot give, it stays a draft, and this says whose (exit code 5). With
     --sign-with the keys at hand give them, and the release is published; the request for those still missing is written.
@@ -119,7 +132,9 @@ def add(
         **terms,
         **said,
     }
-    made = api.post("/releases", body)
+    if accept_mismatch:
+        body["accept_mismatch"] = [str(aspect) for aspect in accept_mismatch]
+    made = api.post("/releases", body, read_s=READING_S)
     if hands is not None:
         made = _signed(api, hands, body, made, output)
     printer.result(made, f"{made['product']}:{made['version']} is {made['state']}.")
@@ -225,6 +240,9 @@ def show(api: Api, printer: Printer, release: Which) -> None:
         field("Hardware"),
         field("File", "filename"),
         ("Size", lambda a: values.shown_size(a["size"])),
+        ("Format", values.shown_format),
+        ("Says", values.shown_claims),
+        ("Signature", values.shown_verdict),
         field("SHA-256", "sha256"),
     )
     printer.section("Artifacts", artifacts, columns)
@@ -276,7 +294,7 @@ def withdraw(api: Api, printer: Printer, release: Which) -> Exit | None:
 def _move(api: Api, printer: Printer, release: str, order: str, goal: str) -> Exit | None:
     here = path("releases", *values.release(release))
     try:
-        moved: Mapping[str, Any] = api.post(f"{here}/{order}")
+        moved: Mapping[str, Any] = api.post(f"{here}/{order}", read_s=READING_S)
     except InvalidStateError:
         if api.get(here)["state"] != goal:
             raise

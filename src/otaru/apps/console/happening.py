@@ -63,7 +63,10 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
     "enrollments": ("Enrollments", tuple(k for k in Kind if k.startswith("enrollment."))),
     "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.")))),
-    "keys": ("Keys and signatures", tuple(k for k in Kind if k.startswith(("metadata.", "key.", "authority.")))),
+    "keys": (
+        "Keys and signatures",
+        tuple(k for k in Kind if k.startswith(("metadata.", "key.", "authority.", "anchor."))),
+    ),
     "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.", "log.")))),
 }
 """What a visitor may filter by: name in the address, words, and kinds. Every kind is in one group."""
@@ -162,6 +165,8 @@ def _thing(kind: str, what: Happening) -> Thing:
             return Thing(f"Authority {what.subject[:16]}")
         case "enrollment":
             return Thing(f"Claim{_quoted(_text(what, 'label'))}", f"/enrollments/{quote(what.subject, safe='')}")
+        case "anchor":
+            return Thing(f"Trust anchor {what.subject[:16]}")
         case _:
             return Thing("The tenant")
 
@@ -389,6 +394,10 @@ def _authority_added(what: Happening) -> _Said:
     return _Said(Tone.IDLE, words)
 
 
+def _anchored(what: Happening) -> tuple[str, ...]:
+    return tuple(filter(None, (_text(what, "format"), _text(what, "name"))))
+
+
 _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.TENANT_CREATED: _plain(Tone.IDLE, "was made"),
     Kind.TENANT_CHANGED: _listed("was changed", "settings"),
@@ -419,4 +428,6 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ENROLLMENT_CREATED: _enrollment_created,
     Kind.ENROLLMENT_CHANGED: _enrollment_changed,
     Kind.ENROLLMENT_REVOKED: _plain(Tone.HELD, "was revoked: no device comes by it any more"),
+    Kind.ANCHOR_ADDED: lambda what: _Said(Tone.IDLE, "was added", facts=_anchored(what)),
+    Kind.ANCHOR_REMOVED: lambda what: _Said(Tone.HELD, "was removed", facts=_anchored(what)),
 }

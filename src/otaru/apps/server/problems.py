@@ -28,6 +28,7 @@ _TABLE: dict[type[OtaruError], tuple[int, str]] = {
     errors.RangeNotSatisfiableError: (416, "Range not satisfiable"),
     errors.ChecksumMismatchError: (422, "Checksum mismatch"),
     errors.MetadataError: (422, "Metadata refused"),
+    errors.ImageError: (422, "Image refused"),
     errors.NothingToDoError: (422, "Nothing to do"),
     errors.OverloadedError: (503, "Overloaded"),
     errors.UnavailableError: (503, "Unavailable"),

@@ -107,6 +107,7 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
             if devices is not None:
                 assert mutual.ssl is not None  # noqa: S101 - the listener has a certificate
                 tasks.create_task(worker.learn_authorities(world, mutual.ssl, runtime.closing))
+            verdicts = tasks.create_task(worker.keep_judged(runtime.world))
             tasks.create_task(local.serve(sockets=[admin]))
             for server, bound in servers:
                 tasks.create_task(server.serve(sockets=[bound]))
@@ -114,6 +115,7 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
             gc.freeze()  # what start-up made stays: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLD)
             await runtime.closing.wait()
+            verdicts.cancel()  # it may be in the middle of a large image; the next process goes on
             await asyncio.gather(work, logs)
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
+from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.classic import ClassicJudge
 from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import StoreRegistry
@@ -35,7 +36,8 @@ async def world(settings: Settings) -> AsyncIterator[World]:
             FolderNotary(settings.data / "log"),
         )
         blobs = LocalBlobs(settings.artifacts)
-        made = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary, settings.production)
+        judge, inspector = ClassicJudge(), ProcessInspector()
+        made = World(store, registry, blobs, clock, judge, bus, keyring, notary, inspector, settings.production)
         await registry.start()
         try:
             await tenants.ensure_default(made, polling_s=settings.poll_interval_s)

@@ -7,8 +7,10 @@ import ssl
 from datetime import timedelta
 
 from otaru.apps.server.settings import Settings
+from otaru.domain.ids import Sha256, TenantId
 from otaru.errors import OtaruError
 from otaru.services.control.housekeeping import housekeep
+from otaru.services.control.inspection import renew
 from otaru.services.control.metadata import renew_due
 from otaru.services.control.stepping import step_due
 from otaru.services.control.transparency import integrate
@@ -25,6 +27,9 @@ AUTHORITIES_S = 1.0
 """A new authority is known to the devices' listener after this long, at most."""
 LOGS_S = 1.0
 """New entries of the logs wait this long for their checkpoint, at most."""
+
+JUDGED_S = 2.0
+"""After a change of trust anchors the verdicts of before stand this long, and as long as reading the images takes."""
 
 
 async def work(world: World, settings: Settings, closing: asyncio.Event) -> None:
@@ -81,6 +86,19 @@ async def learn_authorities(world: World, context: ssl.SSLContext, closing: asyn
             _log.warning("the authorities of tenants cannot all be used: %s", error)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(closing.wait(), AUTHORITIES_S)
+
+
+async def keep_judged(world: World) -> None:
+    """Judge images anew whose tenant's trust anchors have changed, for ever. One that cannot be read is left alone."""
+    given_up: set[tuple[TenantId, Sha256]] = set()
+    while True:
+        try:
+            await renew(world, given_up)
+        except OtaruError as error:
+            _log.warning("images could not be judged anew, which is tried again: %s", error)
+        except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
+            _log.exception("images could not be judged anew, which is tried again")
+        await asyncio.sleep(JUDGED_S)
 
 
 async def _keep_fresh(world: World) -> None:

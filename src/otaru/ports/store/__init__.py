@@ -24,11 +24,13 @@ from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
 from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
-from otaru.ports.store.shelf import BlobRows, Releases
+from otaru.ports.store.shelf import BlobRows, Inspection, Inspections, Releases
 from otaru.ports.store.tenancy import Idempotency, Tenants, Tokens
-from otaru.ports.store.trust import Logs, Signatures, Signed, Tree
+from otaru.ports.store.trust import Anchor, Anchors, Logs, Signatures, Signed, Tree
 
 __all__ = [
+    "Anchor",
+    "Anchors",
     "Authorities",
     "BlobRows",
     "Claim",
@@ -42,6 +44,8 @@ __all__ = [
     "Fleet",
     "GrantKey",
     "Idempotency",
+    "Inspection",
+    "Inspections",
     "Logs",
     "Recorded",
     "Releases",
@@ -78,9 +82,11 @@ class Tx(Protocol):
     reports: Reports
     events: Events
     idempotency: Idempotency
+    inspections: Inspections
     logs: Logs
     signatures: Signatures
     enrollments: Enrollments
+    anchors: Anchors
 
 
 class Store(Protocol):
@@ -91,6 +97,13 @@ class Store(Protocol):
 
         Raises `OverloadedError` when the queue is full, `StorageFullError` when the disk is, and what `bulk` raised.
         A caller that is cancelled does not take its job back.
+        """
+        ...
+
+    def beside(self) -> "Store":
+        """The store for what is kept whatever becomes of the use case.
+
+        Where a use case's first write keeps its answer too (`services.control.once`), a write through this is not that one.
         """
         ...
 

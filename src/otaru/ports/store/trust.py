@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from otaru.domain.ids import TenantId
+from otaru.images.facts import Format
 from otaru.trust.log.entries import Draft, Log
 from otaru.trust.log.tiles import Tile
 from otaru.trust.tuf.kept import End, Kept, KnownKey
@@ -84,6 +85,37 @@ class Logs(Protocol):
 
     def erase(self, tenant: TenantId, place: int) -> bool:
         """Erase salt and text of an audit entry; False where there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Somebody whom a tenant trusts to sign images of a format: certificates, or a public key."""
+
+    format: Format
+    id: str
+    """The SHA-256 of `pem`, in hex."""
+    pem: str
+    name: str
+    """Whom it names: a certificate's subject, or the kind of the key."""
+    ends_at: datetime | None
+    """When the first of its certificates ends; it is told, and judges nothing."""
+    created_at: datetime
+
+
+class Anchors(Protocol):
+    """Tenants' trust anchors for images."""
+
+    def of(self, tenant: TenantId, form: Format | None = None) -> list[Anchor]:
+        """By format, the oldest first."""
+        ...
+
+    def add(self, tenant: TenantId, anchor: Anchor) -> bool:
+        """False where it is there (nothing is changed)."""
+        ...
+
+    def remove(self, tenant: TenantId, form: Format, anchor: str) -> bool:
+        """False where it is not there."""
         ...
 
 

@@ -18,7 +18,7 @@ from otaru.domain.ids import ProductName, TenantId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
 from otaru.errors import InvalidInputError, MetadataContentError, NotFoundError, OtaruError
 from otaru.ports.store import Tx, one
-from otaru.services.control import signing
+from otaru.services.control import inspection, signing
 from otaru.services.control.signing import RELEASES, Pen
 from otaru.services.control.world import SYSTEM, Actor, World
 from otaru.trust.tuf import changes
@@ -111,7 +111,7 @@ class Status:
 async def pen(world: World, tenant: TenantId, actor: Actor) -> Pen:
     """Who signs, with development keys at hand where the tenant has no repository and may have such."""
     empty = await world.store.glance(lambda tx: tx.signatures.get(tenant, IMAGE, ROOT, 1) is None)
-    made = Pen(tenant, actor, world.keyring, world.clock.now())
+    made = Pen(tenant, actor, world.keyring, world.clock.now(), production=world.production)
     if not empty or world.production:
         return made
 
@@ -144,7 +144,7 @@ async def change(world: World, tenant: TenantId, actor: Actor, order: Order) -> 
     """
     if isinstance(order, Replace) and order.made:
         order = replace(order, by=(await asyncio.to_thread(world.keyring.make, tenant)).key)
-    asked = Pen(tenant, actor, world.keyring, world.clock.now())
+    asked = Pen(tenant, actor, world.keyring, world.clock.now(), production=world.production)
     return await world.store.write(_change, (asked, order))
 
 
@@ -155,7 +155,7 @@ async def accept(world: World, tenant: TenantId, actor: Actor, offered: Mapping[
         MetadataError: it is refused; nothing of it was kept.
         SignatureMissingError: the server does not hold the keys of snapshot and timestamp.
     """
-    asked = Pen(tenant, actor, world.keyring, world.clock.now())
+    asked = Pen(tenant, actor, world.keyring, world.clock.now(), production=world.production)
     return await world.store.write(_accept, (asked, offered))
 
 
@@ -335,6 +335,7 @@ def _checked(tx: Tx, pen: Pen, role: str, repository: Repository) -> list[Releas
 def _publish(tx: Tx, pen: Pen, drafts: Sequence[Release]) -> list[Release]:
     published = []
     for draft in drafts:
+        inspection.recheck(tx, pen, draft)
         after = replace(draft, state=ReleaseState.PUBLISHED, published_at=pen.now, edition=draft.edition + 1)
         tx.releases.save(pen.tenant, after)
         facts = {"from": str(draft.state), "to": str(after.state)}

@@ -20,8 +20,9 @@ from otaru.domain.release import (
 )
 from otaru.domain.terms import NO_TERMS, Terms, UpdateType
 from otaru.errors import AlreadyExistsError, InvalidStateError, NotFoundError, PreconditionFailedError, TooLargeError
+from otaru.images.admission import Aspect
 from otaru.ports.store import Tx, one
-from otaru.services.control import documents, metadata, products, rollouts, signing
+from otaru.services.control import documents, inspection, metadata, products, rollouts, signing
 from otaru.services.control.release_record import Record, record
 from otaru.services.control.signing import Pen
 from otaru.services.control.world import Actor, World
@@ -52,14 +53,17 @@ class NewRelease:
     notes: str = ""
     publish: bool = True
     terms: Terms = NO_TERMS
+    accept: frozenset[Aspect] = frozenset()
+    """In what an image may differ from what is typed."""
     documents: Mapping[DocumentKind, Sha256] = field(default_factory=dict)
 
 
 async def create(world: World, tenant: TenantId, actor: Actor, new: NewRelease) -> Release:
     """Make a release of stored bytes, and publish it where it says so. The product is made on its first use.
 
-    It is signed in the same transaction; where signatures are missing that the server cannot give, it stays a draft
-    (`lacking` says which). Asked again for the very same, it answers the release that is there.
+    Its images are read first, each once (`inspection`). It is signed in the same transaction; where signatures are missing
+    that the server cannot give, it stays a draft (`lacking` says which). Asked again for the very same, it answers the
+    release that is there.
 
     Raises:
         InvalidInputError: what `domain.release.admit` says, or a requirement names a product where a component is meant.
@@ -67,10 +71,13 @@ async def create(world: World, tenant: TenantId, actor: Actor, new: NewRelease) 
         NotFoundError: bytes have not been uploaded to this tenant.
         AlreadyExistsError: there is this version, made of something else or in another state.
         TooLargeError: the notes or a document are too long.
+        ImageError: what `inspection.look` and `inspection.refuse` say.
     """
     if len(new.notes) > MAX_NOTES:
         raise TooLargeError(f"the notes have more than {MAX_NOTES} characters", limit=MAX_NOTES)
-    read = await documents.read(world, tenant, new.documents, {part.sha256 for part in new.parts})
+    digests = [part.sha256 for part in new.parts]
+    read = await documents.read(world, tenant, new.documents, digests)
+    await inspection.look(world, tenant, digests)
     return await world.store.write(_create, (await metadata.pen(world, tenant, actor), new, read))
 
 
@@ -93,7 +100,11 @@ async def move(
         InvalidStateError: its state does not allow it; `allowed` says what it does.
         SignatureMissingError: publishing it needs signatures of keys that the server does not hold.
         PreconditionFailedError: it has changed since `edition`.
+        ImageError: it is to be published, and what `inspection.look` and `inspection.recheck` say.
     """
+    if event is ReleaseEvent.PUBLISH:
+        known = await world.store.glance(lambda tx: tx.releases.get(tenant, product, version))
+        await inspection.look(world, tenant, [a.blob.sha256 for a in known.artifacts] if known else [])
     asked = _Moving(await metadata.pen(world, tenant, actor), product, version, event, edition)
     return await world.store.write(_move, asked)
 
@@ -194,15 +205,19 @@ def allowed(release: Release) -> list[str]:
 def _create(tx: Tx, asked: tuple[Pen, NewRelease, tuple[Document, ...]]) -> Release:
     pen, new, read = asked
     tenant, now = pen.tenant, pen.now
-    artifacts = tuple(a for part in new.parts for a in _artifacts(tx, tenant, part))
+    stored = [a for part in new.parts for a in _artifacts(tx, tenant, part)]
+    artifacts = inspection.with_installers(tx, tenant, stored)
     release = products.drafted(tx, tenant, (new.product, new.version), artifacts, new.terms, new.notes, now)
     release = replace(release, documents=read)
     for document in read:
         _stored(tx, tenant, document.blob.sha256)
     if (known := tx.releases.get(tenant, new.product, new.version)) is not None:
         return _same(tx, pen, known, release, publish=new.publish)
+    accepted = inspection.refuse(tx, pen, release, new.accept)
     tx.releases.add(tenant, release)
-    data = {"artifacts": [a.blob.sha256 for a in artifacts]}
+    data: dict[str, list[str]] = {"artifacts": [a.blob.sha256 for a in artifacts]}
+    if accepted:
+        data["accepted"] = [mismatch.sentence for mismatch in accepted]
     tx.events.add([Happening(tenant, now, pen.actor.name, Kind.RELEASE_CREATED, _subject(release), data)])
     if not new.publish:
         return release
@@ -219,12 +234,17 @@ def _same(tx: Tx, pen: Pen, known: Release, wanted: Release, *, publish: bool) -
     # What was to be published and could not be is a draft: that is what the same order finds again.
     waits = publish and known.state is ReleaseState.DRAFT and signing.lacking(tx, pen.tenant, signing.role_for(known))
     said_of = (known.notes, known.terms, known.documents) == (wanted.notes, wanted.terms, wanted.documents)
-    if set(known.artifacts) == set(wanted.artifacts) and said_of and (as_asked or waits):
+    if _bytes_of(known) == _bytes_of(wanted) and said_of and (as_asked or waits):
         return known
     raise AlreadyExistsError(
         f"there is a release {known.product} {known.version} already, and it differs",
         hint="A version is for ever the same bytes: give the new ones a new version.",
     )
+
+
+def _bytes_of(release: Release) -> set[Artifact]:
+    """What it is made of; what installs it was kept when it was made, and may have been told otherwise then."""
+    return {replace(artifact, installer="") for artifact in release.artifacts}
 
 
 def _artifacts(tx: Tx, tenant: TenantId, part: Part) -> list[Artifact]:
@@ -258,6 +278,7 @@ def _move(tx: Tx, asked: _Moving) -> Release:
     tx.releases.save(pen.tenant, after)
     tx.events.add([_moved(pen, after, before.state)])
     if after.state is ReleaseState.PUBLISHED:
+        inspection.recheck(tx, pen, after)
         if (missing := signing.relist(tx, pen, signing.role_for(after))) is not None:
             raise signing.refuse([missing])
     elif after.state is ReleaseState.WITHDRAWN:

@@ -53,6 +53,8 @@ class Pen:
     fresh: Mapping[str, Key] | None = None
     retired: str = ""
     """A key that is to go, also where it only waits."""
+    production: bool = False
+    """Whether what may only stand in development is refused."""
 
 
 def load(tx: Tx, tenant: TenantId, roles: Collection[str] | None = None) -> Repository | None:

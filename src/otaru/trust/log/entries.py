@@ -77,6 +77,8 @@ RULES: Mapping[Kind, Rule] = {
     Kind.KEY_REVOKED: Rule(Audited.ALL, ()),
     Kind.AUTHORITY_ADDED: Rule(Audited.ALL),
     Kind.AUTHORITY_RETIRED: Rule(Audited.ALL),
+    Kind.ANCHOR_ADDED: Rule(Audited.ALL),
+    Kind.ANCHOR_REMOVED: Rule(Audited.ALL),
     Kind.LOG_ERASED: Rule(Audited.ALL),
     Kind.ENROLLMENT_CREATED: Rule(Audited.ALL),
     Kind.ENROLLMENT_CHANGED: Rule(Audited.ALL),

@@ -42,6 +42,7 @@ from otaru.adapters.sql.tables.rollouts import (
 from otaru.adapters.sql.tables.shelf import (
     artifact,
     blob,
+    inspection,
     product,
     release,
     release_document,
@@ -58,6 +59,7 @@ from otaru.adapters.sql.tables.trust import (
     log_tile,
     log_tree,
     log_waiting,
+    trust_anchor,
     tuf_key,
     tuf_metadata,
 )
@@ -93,6 +95,7 @@ __all__ = [
     "event",
     "grant_key",
     "idempotency",
+    "inspection",
     "log_checkpoint",
     "log_entry",
     "log_tile",
@@ -111,6 +114,7 @@ __all__ = [
     "spent_proof",
     "tenant",
     "token",
+    "trust_anchor",
     "tuf_key",
     "tuf_metadata",
     "upload",

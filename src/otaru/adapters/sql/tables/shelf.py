@@ -1,6 +1,6 @@
 """Products, releases and the bytes that they are made of."""
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, Table, Text, false
+from sqlalchemy import BigInteger, Boolean, Index, Integer, Table, Text, false, text
 
 from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
 
@@ -50,6 +50,8 @@ artifact = Table(
     key("hardware_revision"),
     col("filename", Text),
     col("sha256"),
+    # Kept as it was when it was first signed: what is published never says something else.
+    col("installer", server_default=""),
     Index("ix_artifact_sha256", "tenant", "sha256"),
 )
 
@@ -77,6 +79,21 @@ blob = Table(
     col("created_at", Instant),
     Index("ix_blob_sha256", "sha256"),
 )
+
+inspection = Table(
+    "inspection",
+    metadata,
+    key("tenant"),
+    key("sha256"),
+    col("format", nullable=True),
+    col("facts", Text, nullable=True),  # JSON
+    col("broken", Text, nullable=True),
+    col("reader", Integer),
+    col("stale", Boolean),
+    col("read_at", Instant),
+    Index("ix_inspection_stale", "tenant", "sha256", sqlite_where=text("stale"), postgresql_where=text("stale")),
+)
+"""What bytes say of themselves: facts, or why they are broken. Stale: judged by other trust anchors than there are now."""
 
 upload = Table(
     "upload",

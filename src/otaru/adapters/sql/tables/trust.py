@@ -29,6 +29,19 @@ tuf_key = Table(
     col("revoked_at", Instant, nullable=True),
 )
 
+trust_anchor = Table(
+    "trust_anchor",
+    metadata,
+    key("tenant"),
+    key("format"),
+    key("anchor"),
+    col("pem", Text),
+    col("name", Text),
+    col("ends_at", Instant, nullable=True),
+    col("created_at", Instant),
+)
+"""Whom a tenant trusts to sign images of a format."""
+
 log_waiting = Table(
     "log_waiting",
     metadata,

@@ -14,7 +14,8 @@ from otaru.domain.evidence import Tally
 from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import ReleaseEvent
 from otaru.errors import InvalidStateError, NotFoundError, SignatureMissingError
-from otaru.services.control import releases, survey
+from otaru.images.facts import SIGNED
+from otaru.services.control import inspection, releases, survey
 
 ROLLOUTS = 20
 
@@ -59,6 +60,8 @@ async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
         runs=f"installed.{component}=='{version}'",
         warnings=uses.release.warnings(call.now),
         files=files,
+        images=await inspection.images(call.world, call.tenant, [file.blob.sha256 for file in files]),
+        signed=SIGNED,
         total=sum({file.blob.sha256: file.blob.size for file in files}.values()),
         rollouts=[(rollout, tally, by_tone(tally)) for rollout, tally in uses.rollouts[:ROLLOUTS]],
         more=len(uses.rollouts) > ROLLOUTS,

@@ -22,6 +22,7 @@ from otaru.apps.server.api.caller import identify
 from otaru.apps.server.api.noun import PREFIX
 from otaru.apps.server.api.openapi import described
 from otaru.apps.server.api.routes import (
+    anchors,
     artifacts,
     authorities,
     credentials,
@@ -121,6 +122,7 @@ def framework_of(runtime: Runtime) -> FastAPI:
         artifacts,
         releases,
         keys,
+        anchors,
         rollouts,
         events,
         logs,
