@@ -46,6 +46,7 @@ _SHAPES = {
     "release": _Shape(1000, {"product": 20}),
     "blob": _Shape(10_000),
     "artifact": _Shape(3000, {"product": 20, "version": 50}),
+    "release_document": _Shape(2000, {"product": 20, "version": 50}),
     "tenant": _Shape(10, {"tenant": 10}),
     "token": _Shape(100),
     "log_waiting": _Shape(100, {"log": 2}),

@@ -110,15 +110,20 @@ def rollout_page(rollout: object) -> Thing:
 
 
 def _who(what: Happening) -> str:
-    kind, _, name = what.actor.partition(":")
+    return "the device" if what.actor == f"device:{what.subject}" else actor(what.actor)
+
+
+def actor(name: str) -> str:
+    """Who did something, in words, by the name that the record has of them."""
+    kind, _, rest = name.partition(":")
     if kind == "device":
-        return "the device" if name == what.subject else name
+        return rest
     if kind == "user":
-        return _short(name)
-    return {"judge": "the rollout's rule", "system": "Otaru"}.get(what.actor, what.actor)
+        return _short(rest)
+    return {"judge": "the rollout's rule", "system": "Otaru"}.get(name, name)
 
 
-_ID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+_ID = re.compile(r"\b([0-9a-f]{8})(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\Z")
 
 
 def _short(name: str) -> str:
