@@ -45,24 +45,29 @@ def test_the_page_works_as_written(server: Serving) -> None:
     assert "app/stable/1.1.0/app-1.1.0.swu" in signed
     found = json.loads(run(server, "keys status --json"))
     assert not found["development"]
+    assert {"root": 1}.items() <= {r["name"]: r["version"] for r in found["director"]}.items()
     assert {r["name"]: r["version"] for r in found["roles"] if r["name"] in {"root", "targets"}} == {
         "root": 2,
         "targets": 4,
     }
     pinned = httpx.get(f"{server.url}/tuf/DEFAULT/image/metadata/1.root.json").content
     assert Path("ceremony/1.root.json").read_bytes() == pinned
+    directing = httpx.get(f"{server.url}/tuf/DEFAULT/director/metadata/1.root.json").content
+    assert Path("ceremony/1.director-root.json").read_bytes() == directing
     for key in Path("ceremony").glob("*.pem"):
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert b"ENCRYPTED" in key.read_bytes()
     server.stop()
-    held = [path for path in (server.data / "keys").rglob("*") if path.is_file()]
-    assert len(held) == 1  # the server has never seen another
+    for folder in ("keys", "director"):
+        held = [path for path in (server.data / folder).rglob("*") if path.is_file()]
+        assert len(held) == 1  # the server has never seen another
 
 
 def test_in_production_a_release_waits_for_keys(server: Serving) -> None:
     told = run(server, "release add app-1.1.0.swu --name app --version 1.1.0 --hardware pi", 5)
     assert "otaru keys init" in told
-    run(server, "keys init --offline here --root 1 --root-threshold 1 --targets 1 --targets-threshold 1")
+    one = "--root 1 --root-threshold 1 --targets 1 --targets-threshold 1 --director 1 --director-threshold 1"
+    run(server, f"keys init --offline here {one}")
     told = run(server, "release add app-1.1.0.swu --name app --version 1.1.0 --hardware pi", 5)
     assert "otaru keys delegate product.app.stable" in told
     assert "has keys already" in run(server, "keys init --offline there", 1)
@@ -106,11 +111,12 @@ def test_a_server_with_development_keys_does_not_start_for_production(tmp_path: 
 
 def test_a_ceremony_with_a_hardware_token(server: Serving, tmp_path: Path) -> None:
     pytest.importorskip("pkcs11")
-    token = make_token(tmp_path / "hsm", "ceremony", "root-1", "root-2", "targets-1", "alice")
-    keys = {label: address(token, label) for label in ("root-1", "root-2", "targets-1")}
+    token = make_token(tmp_path / "hsm", "ceremony", "root-1", "root-2", "targets-1", "director-1", "alice")
+    keys = {label: address(token, label) for label in ("root-1", "root-2", "targets-1", "director-1")}
     own = f"--root-key {keys['root-1']} --root-key {keys['root-2']} --targets-key {keys['targets-1']}"
+    own += f" --director-key {keys['director-1']} --director-threshold 1"
     run(server, f"keys init --offline dir {own} --targets-threshold 1", OTARU_PIN=PIN)
-    assert [path.name for path in Path("dir").iterdir()] == ["1.root.json"]
+    assert sorted(path.name for path in Path("dir").iterdir()) == ["1.director-root.json", "1.root.json"]
     run(server, "keys make alice.pem")
     run(server, "keys delegate product.app.stable --key alice.pem.pub -o r.json")
     run(server, f"keys sign r.json --key {keys['targets-1']}", 2, OTARU_PIN="000000")

@@ -16,7 +16,7 @@ from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
 from otaru.adapters.sql.tables import device as table
 from otaru.domain.deployment import State
-from otaru.domain.device import AutoConfirm, Device, Hardware, Installed, Lifecycle, Source, lot
+from otaru.domain.device import Assurance, AutoConfirm, Device, Hardware, Installed, Lifecycle, Source, lot
 from otaru.domain.fleet import Component
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
 from otaru.domain.offer import Membership, Subject
@@ -49,7 +49,8 @@ ORDER BY rollout"""
 
 _ADD = """
 INSERT INTO device (tenant, device, lifecycle, model, hardware_revision, token_digest, lot, last_action,
-attributes_requested, auto_confirm, created_at, updated_at, edition) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"""
+attributes_requested, auto_confirm, created_at, updated_at, edition, assurance)
+VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)"""
 
 _TAG = "INSERT INTO device_tag (tenant, device, tag) VALUES (?, ?, ?)"
 _UNTAG = "DELETE FROM device_tag WHERE tenant = ? AND device = ? AND tag = ?"
@@ -100,8 +101,9 @@ SELECT c.device, c.component, c.version, c.source, c.at, c.confirmed, c.counter 
 WHERE c.tenant = ? AND c.device = k.device ORDER BY c.device, c.component"""
 _DEVICES_OF = """
 SELECT d.device, d.lifecycle, d.model, d.hardware_revision, d.created_at, d.updated_at, d.edition, d.auto_confirm,
-d.attributes_requested, c.last_contact, c.address
+d.attributes_requested, c.last_contact, c.address, d.assurance, x.asked_at
 FROM k CROSS JOIN device d LEFT JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
+LEFT JOIN direction x ON x.tenant = d.tenant AND x.device = d.device
 WHERE d.tenant = ? AND d.device = k.device ORDER BY d.device"""
 
 # From each word straight to the next one in the index, however many devices share it.
@@ -130,6 +132,7 @@ _WORDS_OF_NAME = {
 # A page makes hundreds of these, mostly of a few values: looked up they cost a third.
 _LIFECYCLES = {str(lifecycle): lifecycle for lifecycle in Lifecycle}
 _SOURCES = {str(source): source for source in Source}
+_ASSURANCES = {str(level): level for level in Assurance}
 _STATES = {str(state): state for state in State}
 _hardware = lru_cache(maxsize=1024)(Hardware)
 _moment = lru_cache(maxsize=1024)(moment)
@@ -213,6 +216,7 @@ class SqlDevices:
             attributes_requested=device.attributes_requested,
             edition=device.edition,
             updated_at=device.updated_at,
+            assurance=device.assurance.value,
         )
         if device.lifecycle is not known.lifecycle:
             self._count_lifecycle(tenant, known, device)
@@ -342,6 +346,7 @@ def _row(tenant: TenantId, device: Device, digest: bytes) -> tuple[object, ...]:
         micros(device.created_at),
         micros(device.updated_at),
         device.edition,
+        device.assurance.value,
     )
 
 
@@ -365,7 +370,8 @@ def _membership(row: AnyRow) -> Membership:
 
 
 def _device(row: AnyRow, tags: frozenset[str], attributes: dict[str, str], installed: tuple[Installed, ...]) -> Device:
-    id_, lifecycle, model, revision, created, updated, edition, standing, requested, last_contact, address = row
+    id_, lifecycle, model, revision, created, updated, edition, standing, requested, *seen = row
+    last_contact, address, assurance, directed_at = seen
     return Device(
         id=id_,
         lifecycle=_LIFECYCLES[lifecycle],
@@ -380,4 +386,6 @@ def _device(row: AnyRow, tags: frozenset[str], attributes: dict[str, str], insta
         attributes_requested=bool(requested),
         last_contact=None if last_contact is None else moment(last_contact),
         address=address,
+        assurance=_ASSURANCES[assurance],
+        directed_at=None if directed_at is None else moment(directed_at),
     )

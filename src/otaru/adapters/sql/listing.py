@@ -26,9 +26,19 @@ from otaru.adapters.sql.tables import (
 )
 from otaru.domain import standing
 from otaru.domain.deployment import FAILURES, OPEN, State
-from otaru.domain.device import Lifecycle
+from otaru.domain.device import Assurance, Lifecycle
 from otaru.domain.ids import TenantId
-from otaru.domain.targeting import Field, Known, Query, Relation, Term, Timed, lifecycles_meant, states_meant
+from otaru.domain.targeting import (
+    Field,
+    Known,
+    Query,
+    Relation,
+    Term,
+    Timed,
+    assurances_meant,
+    lifecycles_meant,
+    states_meant,
+)
 
 
 class _Nested(Join):
@@ -45,6 +55,7 @@ def _in_this_order(join: _Nested, compiler: SQLCompiler, **options: Any) -> str:
 
 
 _ANY = ("", "")
+_OF_ROW = frozenset({Field.HARDWARE, Field.REVISION, Field.LIFECYCLE, Field.ASSURANCE})
 _IS_OPEN = text(f"deployment.state IN ({OPEN_STATES})")
 """Word for word what the partial index of open deployments says."""
 _IN_SERVICE = device.c.lifecycle != literal_column(f"'{Lifecycle.DECOMMISSIONED}'")
@@ -58,6 +69,8 @@ def indexed(part: Query) -> bool:
             return field is Field.CREATED or relation in {Relation.BEFORE, Relation.UNTIL}
         case Term(Field.LIFECYCLE):
             return Lifecycle.ACTIVE not in lifecycles_meant(part)
+        case Term(Field.ASSURANCE):
+            return Assurance.L1 not in assurances_meant(part)
         case Term(Field.STATE):
             return None not in states_meant(part)
         case Term(_, pieces):
@@ -73,6 +86,8 @@ def ordered(part: Query) -> bool:
             return True
         case Term(Field.LIFECYCLE):
             return len(lifecycles_meant(part)) == 1
+        case Term(Field.ASSURANCE):
+            return len(assurances_meant(part)) == 1
         case Term(Field.STATE):
             return states_meant(part) == FAILURES
         case Term():
@@ -97,7 +112,7 @@ def ordered_when_many(part: Query) -> bool:
 
 def of_row(part: Query) -> bool:
     """Whether the index is one of the device's own rows, with one value of the column and then the id."""
-    return isinstance(part, Term) and part.field in {Field.HARDWARE, Field.REVISION, Field.LIFECYCLE} and ordered(part)
+    return isinstance(part, Term) and part.field in _OF_ROW and ordered(part)
 
 
 def whole(part: Query) -> bool:
@@ -151,6 +166,10 @@ def of_device(session: Session, part: Term | Known) -> ColumnElement[bool]:
             # Word for word what the partial index says.
             rare = device.c.lifecycle != literal_column(f"'{Lifecycle.ACTIVE}'")
             return and_(true() if Lifecycle.ACTIVE in meant else rare, _among(device.c.lifecycle, meant))
+        case Term(Field.ASSURANCE):
+            levels = assurances_meant(part)
+            more = device.c.assurance != literal_column(f"'{Assurance.L1}'")
+            return and_(true() if Assurance.L1 in levels else more, _among(device.c.assurance, levels))
         case _:
             return true()
 

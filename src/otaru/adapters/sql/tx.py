@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
+from otaru.adapters.sql.directions import SqlDirections
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.idempotency import SqlIdempotency
@@ -20,6 +21,7 @@ from otaru.ports.store import (
     BlobRows,
     Deployments,
     Devices,
+    Directions,
     Events,
     Fleet,
     Idempotency,
@@ -40,6 +42,7 @@ class SqlTx:
         "blobs",
         "deployments",
         "devices",
+        "directions",
         "events",
         "fleet",
         "idempotency",
@@ -69,3 +72,4 @@ class SqlTx:
         self.idempotency: Idempotency = SqlIdempotency(session)
         self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)
+        self.directions: Directions = SqlDirections(session)

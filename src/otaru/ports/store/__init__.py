@@ -25,13 +25,14 @@ from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
 from otaru.ports.store.shelf import BlobRows, Releases
 from otaru.ports.store.tenancy import Idempotency, Tenants, Tokens
-from otaru.ports.store.trust import Logs, Signatures, Signed, Tree
+from otaru.ports.store.trust import Directions, Logs, Signatures, Signed, Tree
 
 __all__ = [
     "BlobRows",
     "Committed",
     "Deployments",
     "Devices",
+    "Directions",
     "Events",
     "Fleet",
     "Idempotency",
@@ -71,6 +72,7 @@ class Tx(Protocol):
     idempotency: Idempotency
     logs: Logs
     signatures: Signatures
+    directions: Directions
 
 
 class Store(Protocol):

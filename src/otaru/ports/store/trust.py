@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from otaru.domain.ids import TenantId
+from otaru.domain.ids import DeviceId, TenantId
 from otaru.trust.log.entries import Draft, Log
 from otaru.trust.log.tiles import Tile
+from otaru.trust.tuf.director import Issued
 from otaru.trust.tuf.kept import End, Kept, KnownKey
 
 
@@ -121,4 +122,25 @@ class Signatures(Protocol):
 
     def every_development(self) -> list[TenantId]:
         """Tenants with development keys that are not revoked."""
+        ...
+
+
+class Directions(Protocol):
+    """What the director has signed for devices: of each the newest, of those that verify it."""
+
+    def get(self, tenant: TenantId, device: DeviceId) -> Issued | None: ...
+    def put(self, tenant: TenantId, device: DeviceId, issued: Issued) -> bool:
+        """Keep it in place of the version before it; False where that is not the one that is there."""
+        ...
+
+    def asked(self, tenant: TenantId, device: DeviceId, at: datetime) -> None:
+        """Note that a device has fetched it; nothing where there is none of it."""
+        ...
+
+    def asked_at(self, tenant: TenantId, device: DeviceId) -> datetime | None:
+        """When it last fetched it, as far as that was noted."""
+        ...
+
+    def verifies(self, tenant: TenantId, device: DeviceId) -> bool:
+        """Whether a device is one that verifies: it has something signed, or is said to (`Device.assurance`)."""
         ...

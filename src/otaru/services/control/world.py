@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from otaru.ports.blobs import Blobs
 from otaru.ports.bus import Bus
 from otaru.ports.clock import Clock
+from otaru.ports.director import Director
 from otaru.ports.judge import Judge
 from otaru.ports.notary import Notary
 from otaru.ports.registry import Registry
@@ -24,6 +25,7 @@ class World:
     bus: Bus
     keyring: Keyring
     notary: Notary
+    director: Director
     production: bool = False
     """Whether development keys are refused."""
 

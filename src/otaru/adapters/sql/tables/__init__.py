@@ -41,6 +41,7 @@ from otaru.adapters.sql.tables.tenancy import (
     token,
 )
 from otaru.adapters.sql.tables.trust import (
+    direction,
     log_checkpoint,
     log_entry,
     log_tile,
@@ -71,6 +72,7 @@ __all__ = [
     "device_count",
     "device_failed",
     "device_tag",
+    "direction",
     "event",
     "idempotency",
     "log_checkpoint",

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, ConfigDict, Field
 from securesystemslib.signer import Key
@@ -25,6 +25,10 @@ KeyId = Annotated[
 ]
 PublicPem = Annotated[str, Field(min_length=1, max_length=2000, description="A public key (PEM)."), by(read_public)]
 RoleName = Annotated[str, Field(min_length=1, max_length=200, pattern=LINE, examples=["product.app.stable"])]
+RepositoryName = Annotated[
+    Literal["image", "director"],
+    Field(description="`image` lists all releases; `director` says to each device what it is to run."),
+]
 Metadata = Annotated[
     dict[str, dict[str, Any]],
     Field(min_length=1, max_length=1000, description="TUF metadata (`signed` and `signatures`) by role."),
@@ -84,16 +88,18 @@ class RequestIn(Body):
         list[VersionText],
         Field(max_length=100, default_factory=list, description="Drafts of the role's product to list, too."),
     ]
+    repository: RepositoryName = "image"
 
     def parsed(self) -> Order:
         """As the service takes it."""
-        return Renew(self.role, [Version(version) for version in self.versions])
+        return Renew(self.role, [Version(version) for version in self.versions], self.repository)
 
 
 class MetadataIn(Body):
     """Metadata that was signed elsewhere."""
 
     metadata: Metadata
+    repository: RepositoryName = "image"
 
     def parsed(self) -> dict[str, AnyMetadata]:
         """As the service takes it."""
@@ -117,6 +123,7 @@ class OutcomeOut(Out):
     """What became of an order: applied, or metadata that others have to sign."""
 
     applied: bool
+    repository: RepositoryName
     missing: list[MissingOut]
     metadata: dict[str, Any]
 
@@ -125,6 +132,7 @@ class OutcomeOut(Out):
         """As it is."""
         return cls(
             applied=not outcome.missing,
+            repository=cast("RepositoryName", outcome.repository),
             missing=[MissingOut.of(found) for found in outcome.missing],
             metadata={role: found.to_dict() for role, found in outcome.offered.items()},
         )
@@ -143,10 +151,12 @@ class AcceptedOut(Out):
 
 
 class RoleOut(Out):
-    """A role of the image repository."""
+    """A role of a repository."""
 
     name: str
-    version: Annotated[int | None, Field(description="Null: nothing of it has been signed yet.")]
+    version: Annotated[
+        int | None, Field(description="Null: nothing of it has been signed yet, or it is made for each device.")
+    ]
     expires_at: datetime | None
     threshold: int
     keys: list[str]
@@ -184,6 +194,7 @@ class PublicKeyOut(Out):
 class KeyOut(PublicKeyOut):
     """A key that the tenant knows."""
 
+    repository: RepositoryName
     role: Annotated[Name, Field(description="What it was made or first named for.")]
     place: Place
     development: bool
@@ -196,6 +207,7 @@ class KeyOut(PublicKeyOut):
         return cls(
             id=known.id,
             public=as_pem(from_json(known.public)),
+            repository=cast("RepositoryName", known.repository),
             role=known.role,
             place=known.place,
             development=known.development,
@@ -205,10 +217,11 @@ class KeyOut(PublicKeyOut):
 
 
 class KeysOut(Out):
-    """The image repository: its roles, and the keys that the tenant knows."""
+    """The repositories: their roles, and the keys that the tenant knows."""
 
     development: Annotated[bool, Field(description="Whether keys made for development are in use.")]
-    roles: list[RoleOut]
+    roles: Annotated[list[RoleOut], Field(description="Those of the image repository.")]
+    director: Annotated[list[RoleOut], Field(description="Those of the director repository.")]
     keys: list[KeyOut]
 
     @classmethod
@@ -217,5 +230,6 @@ class KeysOut(Out):
         return cls(
             development=status.development,
             roles=[RoleOut.of(role) for role in status.roles],
+            director=[RoleOut.of(role) for role in status.director],
             keys=[KeyOut.of(key) for key in status.keys],
         )

@@ -13,6 +13,7 @@ from otaru.apps.server.api.models.keys import (
     MetadataIn,
     OutcomeOut,
     PublicKeyOut,
+    RepositoryName,
     RequestIn,
 )
 from otaru.apps.server.api.noun import noun
@@ -34,16 +35,16 @@ def _show(_: Tx, outcome: Outcome) -> OutcomeOut:
 
 @router.get("", response_model=KeysOut, responses=errors())
 async def show_keys(call: Reading) -> Response:
-    """Show the roles of the image repository, when they end, and the keys that may sign them."""
+    """Show the roles of both repositories, when they end, and the keys that may sign them."""
     return answered(KeysOut.of(await metadata.status(call.world, call.tenant)))
 
 
 @router.post("/online", status_code=201, response_model=PublicKeyOut, responses=errors(409, 507))
-async def make_online_key(call: TenantWork, once: Once) -> Response:
-    """Make a key that the server keeps, for a root to name for snapshot and timestamp."""
+async def make_online_key(call: TenantWork, once: Once, repository: RepositoryName = "image") -> Response:
+    """Make a key that the server keeps, for a root to name for what is signed all the time."""
     return await once(
         call,
-        lambda world: metadata.online_key(world, call.tenant, call.actor),
+        lambda world: metadata.online_key(world, call.tenant, call.actor, repository),
         lambda _, key: PublicKeyOut.of_key(key),
         201,
     )
@@ -70,7 +71,7 @@ async def import_metadata(call: ReleaseWork, once: Once, body: MetadataIn) -> Re
         raise ForbiddenError("root and targets are an admin's to bring", hint=f"It needs {needed}.", needs=needed)
 
     def work(world: World) -> Awaitable[list[Release]]:
-        return metadata.accept(world, call.tenant, call.actor, offered)
+        return metadata.accept(world, call.tenant, call.actor, offered, body.repository)
 
     return await once(call, work, lambda _, published: AcceptedOut.of(offered, published))
 
