@@ -199,6 +199,12 @@ class MetadataContentError(MetadataError):
     code = "metadata_content"
 
 
+class PermitError(MetadataError):
+    """A permission to downgrade that is signed well permits something else: another device, component or counter."""
+
+    code = "permit_other"
+
+
 class RoleNameError(InvalidInputError):
     """It is not the name of a role."""
 
