@@ -35,7 +35,8 @@ def run(server: Serving, line: str, code: int = 0, **env: str) -> str:
 def test_the_page_works_as_written(server: Serving) -> None:
     blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "docs/trust.md").read_text(), re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("otaru ")]
-    assert len(lines) == 27
+    assert len(lines) == 32
+    run(server, "device add dev-1 --hardware rpi4")
     said = {line: run(server, line.removeprefix("otaru "), 5 if "release add" in line else 0) for line in lines}
     (added,) = (words for line, words in said.items() if "release add" in line)
     assert "is draft" in added
@@ -43,6 +44,8 @@ def test_the_page_works_as_written(server: Serving) -> None:
     assert "published" in said["otaru release show app:1.1.0"]
     signed = said["otaru keys sign release.json --key alice.pem"]
     assert "app/stable/1.1.0/app-1.1.0.swu" in signed
+    assert "down to counter 0" in said["otaru keys sign permit.json --key ceremony/targets-2.pem"]
+    assert "2035-01-31" in said["otaru keys permits dev-1"]
     found = json.loads(run(server, "keys status --json"))
     assert not found["development"]
     assert {"root": 1}.items() <= {r["name"]: r["version"] for r in found["director"]}.items()

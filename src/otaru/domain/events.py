@@ -26,6 +26,7 @@ class Kind(StrEnum):
     DEVICE_CHANGED = "device.changed"
     DEVICE_CREDENTIAL = "device.credential"
     DEVICE_LIFECYCLE = "device.lifecycle"
+    DEVICE_PERMITTED = "device.permitted"
     DEVICE_ATTRIBUTES = "device.attributes"
     DEPLOYMENT_MOVED = "deployment.moved"
     PRODUCT_CHANGED = "product.changed"

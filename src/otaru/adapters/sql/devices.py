@@ -35,7 +35,9 @@ coalesce((SELECT d.action FROM deployment d
 FROM device WHERE tenant = ? AND device = ?"""
 
 _ENTRY_INSTALLED = """
-SELECT component, version, counter FROM device_component WHERE tenant = ? AND device = ? ORDER BY component"""
+SELECT c.component, c.version, c.counter, p.counter, p.expires_at FROM device_component c
+LEFT JOIN downgrade_permit p ON p.tenant = c.tenant AND p.device = c.device AND p.component = c.component
+WHERE c.tenant = ? AND c.device = ? ORDER BY c.component"""
 
 _ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
 _ENTRY_MEMBERSHIPS = f"""
@@ -158,12 +160,13 @@ class SqlDevices:
             id=device,
             lifecycle=_LIFECYCLES[lifecycle],
             hardware=_hardware(model, revision),
-            installed=tuple((component, version) for component, version, _ in runs),
+            installed=tuple((component, version) for component, version, *_ in runs),
             auto_confirm=standing is not None,
             memberships=tuple(
                 map(_membership, fetch(self._session, _ENTRY_MEMBERSHIPS, tenant, device, tenant, device))
             ),
-            counters=tuple((component, counter) for component, _, counter in runs if counter),
+            counters=tuple((component, counter) for component, _, counter, *_ in runs if counter),
+            permits=tuple((row[0], row[3], moment(row[4])) for row in runs if row[4] is not None),
         )
         return Entry(
             subject=subject,

@@ -7,7 +7,7 @@ from otaru.adapters.sql.lean import fetch, run
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import micros, moment
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
-from otaru.trust.tuf.director import Issued, Share
+from otaru.trust.tuf.director import Issued, KeptPermit, Share
 
 _GET = """
 SELECT version, root, rollout, attempt, action, permit, targets, snapshot, timestamp, signed_at, expires_at
@@ -24,6 +24,15 @@ _ASKED_AT = "SELECT asked_at FROM direction WHERE tenant = ? AND device = ?"
 _VERIFIES = """
 SELECT 1 FROM direction WHERE tenant = ? AND device = ?
 UNION ALL SELECT 1 FROM device WHERE tenant = ? AND device = ? AND assurance <> 'L1'"""
+
+_PERMIT = """
+INSERT INTO downgrade_permit (tenant, device, component, counter, expires_at, content, brought_at)
+VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, device, component) DO UPDATE
+SET counter = excluded.counter, expires_at = excluded.expires_at, content = excluded.content,
+brought_at = excluded.brought_at"""
+_PERMITS = """
+SELECT component, counter, expires_at, content FROM downgrade_permit WHERE tenant = ? AND device = ?
+ORDER BY component"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +67,11 @@ class SqlDirections:
 
     def verifies(self, tenant: TenantId, device: DeviceId) -> bool:
         return bool(fetch(self.session, _VERIFIES, tenant, device, tenant, device))
+
+    def permit(self, tenant: TenantId, device: DeviceId, kept: KeptPermit, at: datetime) -> None:
+        row = (kept.component, kept.counter, micros(kept.expires_at), kept.content, micros(at))
+        run(self.session, _PERMIT, tenant, device, *row)
+
+    def permits(self, tenant: TenantId, device: DeviceId) -> list[KeptPermit]:
+        rows = fetch(self.session, _PERMITS, tenant, device)
+        return [KeptPermit(name, counter, moment(ends), bytes(content)) for name, counter, ends, content in rows]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from otaru.ports.signing import Signer
 
 MAX_REQUEST = 16 * 1024 * 1024
+PERMIT = "downgrade"
+"""What a permission to downgrade is called among the roles that a request has signed."""
 _SHOWN = 20
 
 
@@ -197,6 +199,7 @@ def write_request(path: Path, told: Mapping[str, Any], *, over: bool = False) ->
         InvalidInputError: there is such a file, or it cannot be written.
     """
     kept = {"repository": told.get("repository", "image"), "metadata": told["metadata"], "missing": told["missing"]}
+    kept |= {"permit": told["permit"]} if "permit" in told else {}
     text = json.dumps(kept, indent=1) + "\n"
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -225,13 +228,46 @@ def sign_request(told: dict[str, Any], signer: "Signer") -> list[tuple[str, Any]
             found = signed(found, signer.key.keyid, signer.sign(found.signed_bytes))
             told["metadata"][role] = found.to_dict()
             done.append((role, found))
+    if "permit" in told and PERMIT in {one["role"] for one in told["missing"] if signer.key.keyid in one["keys"]}:
+        done += _sign_permit(told, signer)
     if not done:
         raise NothingToDoError("the request needs no signature of this key", hint="`missing` in it names keys by id.")
     return done
 
 
+def permission(tenant: str, device: str, component: str, counter: int, until: str) -> dict[str, Any]:
+    """A permission to downgrade, unsigned, as a request holds it; good to the end of the day `until`, in UTC.
+
+    Raises:
+        InvalidInputError, MetadataFormError: a name, the counter or the day is none.
+    """
+    with extra("keys"):
+        from datetime import datetime
+
+        from otaru.domain.ids import DeviceId, TenantId
+        from otaru.trust.permit import new_permit
+    ends = datetime.fromisoformat(f"{until}T23:59:59+00:00")
+    return new_permit(TenantId(tenant), DeviceId(device), component, counter, ends).to_dict()
+
+
+def _sign_permit(told: dict[str, Any], signer: "Signer") -> list[tuple[str, Any]]:
+    from otaru.trust.permit import read_permit
+
+    permit = read_permit(json.dumps(told["permit"]).encode())
+    if any(one["keyid"] == signer.key.keyid for one in told["permit"]["signatures"]):
+        return []
+    permit = permit.with_signature(signer.key.keyid, signer.sign(permit.signed_bytes))
+    told["permit"] = permit.to_dict()
+    return [(PERMIT, permit)]
+
+
 def in_words(role: str, found: Any) -> list[str]:
     """What somebody signs, for them to read before it leaves their hands."""
+    if role == PERMIT:
+        until = f"until {found.expires:%Y-%m-%d %H:%M} UTC"
+        return [
+            f"{found.component} of {found.device} in {found.tenant} may go down to counter {found.counter}, {until}"
+        ]
     content = found.signed
     lines = [f"{role} {content.version}, until {content.expires:%Y-%m-%d}, {len(found.signatures)} signatures:"]
     if content.type == "root":

@@ -197,6 +197,34 @@ def request(
     _ordered(printer, output, api.post("/keys/requests", order))
 
 
+@command(noun, "permit-downgrade")
+def permit_downgrade(
+    api: Api,
+    printer: Printer,
+    device: Annotated[str, typer.Argument(metavar="DEVICE")],
+    component: Annotated[str, typer.Option(metavar="COMPONENT", help="Of the device.")],
+    counter: Annotated[int, typer.Option(min=0, help="The lowest security counter that is allowed.")],
+    until: Annotated[str, typer.Option(metavar="DATE", help="The last day, in UTC.")],
+    output: Output = REQUEST,
+) -> None:
+    """Let one device go below its security counter, until a day: the keepers of targets sign it."""
+    targets = next((role for role in api.get("/keys")["roles"] if role["name"] == "targets"), None)
+    if targets is None:
+        raise InvalidInputError("the tenant has no keys yet", hint="Begin with otaru keys init, or publish a release.")
+    tenant = api.get("/tenant")["id"]
+    permit = ceremony.permission(tenant, device, component, counter, values.day(until))
+    missing = [{"role": ceremony.PERMIT, "needed": targets["threshold"], "keys": targets["keys"]}]
+    _ordered(printer, output, {"applied": False, "metadata": {}, "missing": missing, "permit": permit})
+
+
+@command(noun, "permits")
+def permits(api: Api, printer: Printer, device: Annotated[str, typer.Argument(metavar="DEVICE")]) -> None:
+    """List the permissions to downgrade that a device has or had."""
+    found = api.get("/keys/permits", device=device)
+    columns = (field("Component"), ("Down to", lambda p: p["counter"]), ("Until", lambda p: moment(p["expires_at"])))
+    printer.table(found, found["items"], columns)
+
+
 @command(noun, "sign")
 def sign(
     printer: Printer,
@@ -218,6 +246,10 @@ def sign(
 def bring(api: Api, printer: Printer, file: Request) -> None:
     """Bring a signed request to the server, which judges it anew: all of it holds, or nothing does."""
     told = ceremony.read_request(file)
+    if "permit" in told:
+        made = api.post("/keys/permits", {"permit": told["permit"]})
+        printer.result(made, f"{made['component']} of {made['device']} may go down to counter {made['counter']}.")
+        return
     of = told.get("repository", "image")
     accepted = api.post("/keys/metadata", {"metadata": told["metadata"], "repository": of})
     published = [f"{name} is published." for name in accepted["published"]]

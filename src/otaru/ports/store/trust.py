@@ -8,7 +8,7 @@ from typing import Protocol
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.trust.log.entries import Draft, Log
 from otaru.trust.log.tiles import Tile
-from otaru.trust.tuf.director import Issued
+from otaru.trust.tuf.director import Issued, KeptPermit
 from otaru.trust.tuf.kept import End, Kept, KnownKey
 
 
@@ -143,4 +143,12 @@ class Directions(Protocol):
 
     def verifies(self, tenant: TenantId, device: DeviceId) -> bool:
         """Whether a device is one that verifies: it has something signed, or is said to (`Device.assurance`)."""
+        ...
+
+    def permit(self, tenant: TenantId, device: DeviceId, kept: KeptPermit, at: datetime) -> None:
+        """Keep a permission to downgrade, in place of the one that the device's component had."""
+        ...
+
+    def permits(self, tenant: TenantId, device: DeviceId) -> list[KeptPermit]:
+        """Those of a device by component, also expired ones."""
         ...

@@ -7,7 +7,7 @@ Its policy, in this order, fails closed:
 3. the device is active, and told of this very share: rollout, attempt and number;
 4. the rollout runs (or pauses: what was told goes on), and the release log has it under a signed checkpoint;
 5. the release is out, and the product's role has signed this file, by the chain of the image repository, which the
-   release log has too.
+   release log has too; its counter is not below what the device has burnt, or a permission of the offline keys allows it.
 """
 
 import json
@@ -26,12 +26,13 @@ from otaru.domain.events import Kind
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.release import Artifact, Release, ReleaseState
 from otaru.domain.rollout import RolloutState
-from otaru.errors import AssignmentRefusedError, MetadataError
+from otaru.errors import AssignmentRefusedError, MetadataError, PermitError
 from otaru.ports.director import Assignment
 from otaru.ports.signing import Keyring
 from otaru.ports.store import Tx
 from otaru.trust.log.entries import Log
-from otaru.trust.tuf.director import Issued, Share, directed, issue
+from otaru.trust.permit import check_permit, read_permit
+from otaru.trust.tuf.director import Issued, KeptPermit, Share, directed, in_force, issue
 from otaru.trust.tuf.files import files_of
 from otaru.trust.tuf.kept import DIRECTOR, IMAGE, Kept
 from otaru.trust.tuf.metadata import AnyMetadata, as_root, as_targets, check_signatures, read, signed
@@ -75,7 +76,7 @@ class Desk:
                 done.append(self._signed(tx, assignment, now))
             except AssignmentRefusedError as error:
                 done.append(error)
-            except MetadataError as error:
+            except (MetadataError, PermitError) as error:
                 done.append(AssignmentRefusedError(error.message))
         return done
 
@@ -85,9 +86,12 @@ class Desk:
         root = self._root(tx, tenant, now)
         before = tx.directions.get(tenant, device)
         version = 1 if before is None else before.version + 1
-        files = {} if share is None else self._target(tx, tenant, device, share, now)
+        permits = tx.directions.permits(tenant, device)
+        files = {} if share is None else self._target(tx, asked, share, permits, now)
         targets, snapshot, timestamp, ends = issue(device, version, files, self._signer(tenant, root), now)
-        return Issued(version, root.signed.version, share, b"", targets, snapshot, timestamp, now, ends)
+        return Issued(
+            version, root.signed.version, share, in_force(permits, now), targets, snapshot, timestamp, now, ends
+        )
 
     def _hold_back(self, tenant: TenantId, device: DeviceId, now: datetime) -> None:
         """Count this one: each puts the moment at which all of the burst is free again further off."""
@@ -124,7 +128,10 @@ class Desk:
 
         return sign
 
-    def _target(self, tx: Tx, tenant: TenantId, device: DeviceId, share: Share, now: datetime) -> dict[str, TargetFile]:
+    def _target(
+        self, tx: Tx, asked: Assignment, share: Share, permits: Sequence[KeptPermit], now: datetime
+    ) -> dict[str, TargetFile]:
+        tenant, device = asked.tenant, asked.device
         entry = tx.devices.entry(tenant, device)
         if entry is None or entry.subject.lifecycle is not Lifecycle.ACTIVE:
             raise AssignmentRefusedError(f"the device {device} is not active")
@@ -140,7 +147,31 @@ class Desk:
         if artifact is None or release.state not in _OUT:
             raise AssignmentRefusedError(f"{release.product} {release.version} is not for {device} (any more)")
         path, file = self._listed(tx, tenant, release, artifact, now)
-        return {path: directed(file, share, None)}
+        component = artifact.component
+        permit = None
+        if release.counter < entry.subject.counter_of(component):
+            permit = self._permitted(tx, asked, component, release.counter, permits, now)
+        return {path: directed(file, share, permit)}
+
+    def _permitted(
+        self,
+        tx: Tx,
+        asked: Assignment,
+        component: str,
+        counter: int,
+        permits: Sequence[KeptPermit],
+        now: datetime,
+    ) -> Mapping[str, Any]:
+        """The permission by which a device may go below its counter."""
+        tenant, device = asked.tenant, asked.device
+        kept = next((one for one in permits if one.component == component), None)
+        if kept is None:
+            raise AssignmentRefusedError(f"{device} would go below its security counter in {component}")
+        permit = read_permit(kept.content)
+        root = as_root(read(ROOT, tx.signatures.newest(tenant, IMAGE, [ROOT])[ROOT].content))
+        _verify(root.signed, ROOT, root)
+        check_permit(permit, root.signed, tenant=tenant, device=device, component=component, counter=counter, now=now)
+        return permit.to_dict()
 
     def _listed(
         self, tx: Tx, tenant: TenantId, release: Release, artifact: Artifact, now: datetime

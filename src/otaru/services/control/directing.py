@@ -21,7 +21,7 @@ from otaru.ports.store import Tx, one
 from otaru.services.control import metadata
 from otaru.services.control.desk import TOLD
 from otaru.services.control.world import World
-from otaru.trust.tuf.director import Issued, Share
+from otaru.trust.tuf.director import Issued, Share, in_force
 from otaru.trust.tuf.kept import DIRECTOR
 from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP
 
@@ -91,10 +91,10 @@ async def fresh(world: World, tenant: TenantId, subject: Subject) -> Issued:
         UnavailableError: see `file`.
     """
     now = world.clock.now()
-    look = await world.store.glance(lambda tx: _look(tx, tenant, subject.id))
+    look = await world.store.glance(lambda tx: _look(tx, tenant, subject.id, now))
     if not look.root:
         await metadata.begin_directing(world, tenant)
-        look = await world.store.glance(lambda tx: _look(tx, tenant, subject.id))
+        look = await world.store.glance(lambda tx: _look(tx, tenant, subject.id, now))
         if not look.root:
             raise NotFoundError("the tenant has no director repository", hint="otaru keys init makes one.")
     if look.holds(now):
@@ -120,11 +120,14 @@ class _Look:
     root: int
     """The version of the director root; 0 where there is none."""
     share: Share | None
+    permit: bytes
+    """The digest of its permissions in force."""
 
     def holds(self, now: datetime) -> bool:
         """Whether what it has says what is due, by the keys of today, and does not end soon."""
         known = self.issued
-        return known is not None and known.share == self.share and known.root == self.root and not known.due(now)
+        same = known is not None and (known.share, known.root, known.permit) == (self.share, self.root, self.permit)
+        return same and known is not None and not known.due(now)
 
     def will_do(self, now: datetime) -> bool:
         """Whether what it has may be given out where nothing better can be made."""
@@ -132,13 +135,14 @@ class _Look:
         return known is not None and known.share in {None, self.share} and known.expires_at > now
 
 
-def _look(tx: Tx, tenant: TenantId, device: DeviceId) -> _Look:
+def _look(tx: Tx, tenant: TenantId, device: DeviceId, now: datetime) -> _Look:
     root = tx.signatures.ends(tenant, DIRECTOR).get(ROOT)
     open_ = tx.deployments.open_of(tenant, device)
     share = None
     if open_ is not None and open_.state in TOLD:
         share = Share(open_.rollout, open_.attempt, open_.action)
-    return _Look(tx.directions.get(tenant, device), 0 if root is None else root.version, share)
+    permit = in_force(tx.directions.permits(tenant, device), now)
+    return _Look(tx.directions.get(tenant, device), 0 if root is None else root.version, share, permit)
 
 
 @one

@@ -5,7 +5,7 @@ director root. Targets says whose it is (`deviceId`), also when it lists nothing
 to another. It lists what the image repository lists, word for word, and adds what only a director says (`ONLY`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -51,7 +51,7 @@ class Issued:
     share: Share | None
     """What it directs the device to; None: to nothing."""
     permit: bytes
-    """The digest of the downgrade permission in it; empty where there is none."""
+    """The digest of the downgrade permissions that were in force (`in_force`)."""
     targets: bytes
     snapshot: bytes
     timestamp: bytes
@@ -61,6 +61,22 @@ class Issued:
     def due(self, now: datetime) -> bool:
         """Whether it ends soon, or has ended."""
         return self.expires_at - TERM.renew <= now
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPermit:
+    """A permission to downgrade as it was brought, and what of it rules ask."""
+
+    component: str
+    counter: int
+    expires_at: datetime
+    content: bytes
+
+
+def in_force(permits: Iterable[KeptPermit], now: datetime) -> bytes:
+    """The digest of a device's permissions that have not expired; empty where there are none."""
+    held = [one.content for one in permits if one.expires_at > now]
+    return sha256(b"".join(sha256(content).digest() for content in held)).digest() if held else b""
 
 
 def directed(file: TargetFile, share: Share, permit: Mapping[str, Any] | None) -> TargetFile:

@@ -42,6 +42,7 @@ from otaru.adapters.sql.tables.tenancy import (
 )
 from otaru.adapters.sql.tables.trust import (
     direction,
+    downgrade_permit,
     log_checkpoint,
     log_entry,
     log_tile,
@@ -73,6 +74,7 @@ __all__ = [
     "device_failed",
     "device_tag",
     "direction",
+    "downgrade_permit",
     "event",
     "idempotency",
     "log_checkpoint",

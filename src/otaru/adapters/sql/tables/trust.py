@@ -51,6 +51,19 @@ direction = Table(
 )
 """What the director has signed for each device that verifies it, the newest. `asked_at`: when it was fetched, to the hour."""
 
+downgrade_permit = Table(
+    "downgrade_permit",
+    metadata,
+    key("tenant"),
+    key("device"),
+    key("component"),
+    col("counter", Integer),
+    col("expires_at", Instant),
+    col("content", LargeBinary),
+    col("brought_at", Instant),
+)
+"""The newest permission of each component of a device."""
+
 log_waiting = Table(
     "log_waiting",
     metadata,

@@ -26,6 +26,17 @@ def upgrade() -> None:
         sa.Column("asked_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("tenant", "device", name=op.f("pk_direction")),
     )
+    op.create_table(
+        "downgrade_permit",
+        sa.Column("tenant", Bytewise, autoincrement=False, nullable=False),
+        sa.Column("device", Bytewise, autoincrement=False, nullable=False),
+        sa.Column("component", Bytewise, autoincrement=False, nullable=False),
+        sa.Column("counter", sa.Integer(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("brought_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "device", "component", name=op.f("pk_downgrade_permit")),
+    )
     op.add_column("tuf_key", sa.Column("repository", Bytewise, nullable=False, server_default="image"))
     op.add_column("device", sa.Column("assurance", Bytewise, nullable=False, server_default="L1"))
     others = sa.text("assurance <> 'L1'")

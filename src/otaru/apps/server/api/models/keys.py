@@ -12,6 +12,8 @@ from otaru.apps.server.api.models.fields import LINE, Body, Name, Out, VersionTe
 from otaru.domain.ids import Version
 from otaru.domain.release import Release
 from otaru.services.control.metadata import Delegate, Order, Outcome, Renew, Replace, RoleState, Status
+from otaru.trust.permit import Permit, read_permit
+from otaru.trust.tuf.director import KeptPermit
 from otaru.trust.tuf.kept import KnownKey, Place
 from otaru.trust.tuf.keys import as_pem, from_json, read_public
 from otaru.trust.tuf.metadata import AnyMetadata, read
@@ -104,6 +106,38 @@ class MetadataIn(Body):
     def parsed(self) -> dict[str, AnyMetadata]:
         """As the service takes it."""
         return {role: read(role, json.dumps(told).encode()) for role, told in self.metadata.items()}
+
+
+class PermitIn(Body):
+    """A permission to downgrade that was signed elsewhere."""
+
+    permit: Annotated[
+        dict[str, Any], Field(description="`signed` and `signatures`, as otaru keys permit-downgrade has it.")
+    ]
+
+    def parsed(self) -> Permit:
+        """As the service takes it."""
+        return read_permit(json.dumps(self.permit).encode())
+
+
+class PermitOut(Out):
+    """A permission to downgrade."""
+
+    device: str
+    component: str
+    counter: Annotated[int, Field(description="The lowest security counter that it allows.")]
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, permit: Permit) -> "PermitOut":
+        """As it was brought."""
+        ends = permit.expires
+        return cls(device=permit.device, component=permit.component, counter=permit.counter, expires_at=ends)
+
+    @classmethod
+    def kept(cls, device: str, kept: KeptPermit) -> "PermitOut":
+        """As it is stored."""
+        return cls(device=device, component=kept.component, counter=kept.counter, expires_at=kept.expires_at)
 
 
 class MissingOut(Out):
