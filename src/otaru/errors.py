@@ -215,3 +215,81 @@ class SignatureMissingError(InvalidStateError):
     """It needs signatures of keys that the server does not hold; `missing` says of which."""
 
     code = "signature_missing"
+
+
+class EnrollmentError(RefusedError):
+    """A device may not enroll; each reason is a class of its own. No device was made."""
+
+    code = "enrollment_refused"
+
+
+class ClaimExpiredError(EnrollmentError):
+    """The claim's time is over."""
+
+    code = "claim_expired"
+
+
+class ClaimRevokedError(EnrollmentError):
+    """The claim was revoked."""
+
+    code = "claim_revoked"
+
+
+class ClaimUsedUpError(EnrollmentError):
+    """As many devices as it was made for have enrolled with the claim; `quota` says how many."""
+
+    code = "claim_used_up"
+
+
+class SerialNotListedError(EnrollmentError):
+    """The claim is for listed serials only, and this is none of them."""
+
+    code = "serial_not_listed"
+
+
+class SerialTakenError(EnrollmentError):
+    """There is a device of this id already, and who asks does not show its key."""
+
+    code = "serial_taken"
+
+
+class KeyTakenError(EnrollmentError):
+    """The key is another device's, or it was revoked."""
+
+    code = "key_taken"
+
+
+class HardwareMismatchError(EnrollmentError):
+    """The claim is for other hardware; `expected` and `reported` say which."""
+
+    code = "hardware_mismatch"
+
+
+class DeviceRejectedError(EnrollmentError):
+    """The device was rejected or decommissioned: it does not come back under this id."""
+
+    code = "device_rejected"
+
+
+class DevicePendingError(RefusedError):
+    """The device waits for somebody to accept it; `retry_after_s` says when to ask again."""
+
+    code = "device_pending"
+
+
+class ProofError(RefusedError):
+    """What a device signed does not show that it has the key."""
+
+    code = "proof_refused"
+
+
+class ProofTimeError(ProofError):
+    """What a device signed is too old, or from the future; `server_time` is ours, in seconds since 1970."""
+
+    code = "proof_time"
+
+
+class ProofSpentError(ProofError):
+    """What a device signed has been used: each signature is good once."""
+
+    code = "proof_spent"

@@ -25,6 +25,10 @@ BODIES: dict[str, Any] = {
     "/api/v1/devices/batch": {"devices": []},
     "/api/v1/devices/{device}": {"tags": ["stolen"]},
     "/api/v1/devices/{device}/lifecycle": {"event": "decommission"},
+    "/api/v1/devices/{device}/credentials": {"kind": "token"},
+    "/api/v1/authorities/{authority}/certificate": {"pem": "x"},
+    "/api/v1/enrollments": {"label": "l", "quota": 1},
+    "/api/v1/enrollments/{enrollment}/serials": {"serials": []},
     "/api/v1/tenant": {"settings": {}},
     "/api/v1/uploads": {"filename": "a"},
     "/api/v1/log/{log}/cosignatures": {"note": "n", "witness": "w"},
@@ -37,6 +41,7 @@ BODIES: dict[str, Any] = {
 NOWHERE = {
     "token": "0123",
     "device": "nobody",
+    "enrollment": "0123",
     "action": 1,
     "sha256": "0" * 64,
     "upload": "0123",
@@ -45,6 +50,8 @@ NOWHERE = {
     "rollout": 2**31 - 1,
     "log": "release",
     "index": 2**31 - 1,
+    "credential": "0123",
+    "authority": "0" * 64,
 }
 
 
@@ -115,6 +122,11 @@ def test_a_device_token_or_a_login_code_is_no_api_token(served: Apis, api: httpx
         problem(answer, 401, "unauthenticated")
 
 
+def own_authority(api: httpx.Client) -> str:
+    api.post("/authorities", json={})
+    return next(str(one["id"]) for one in api.get("/authorities").json()["items"] if one["signs"])
+
+
 def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: httpx.Client, other: httpx.Client) -> None:
     """Every operation on a thing of one tenant is, for another tenant's admin, about nothing at all."""
     rollout = planned(api)  # not started: nothing moves it by itself
@@ -128,7 +140,10 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
         "sha256": uploaded(api, b"ours alone"),
         "upload": api.post("/uploads", json={"filename": "a"}).json()["id"],
         "token": api.post("/tokens", json={"role": "viewer"}).json()["id"],
+        "enrollment": api.post("/enrollments", json={"label": "l", "quota": 1, "listed": True}).json()["id"],
         "action": 1,
+        "credential": api.post(f"/devices/{device}/credentials", json={"kind": "token"}).json()["id"],
+        "authority": own_authority(api),
     }
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}
     tried = 0

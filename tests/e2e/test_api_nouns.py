@@ -404,9 +404,16 @@ class TestRollouts:
         here = f"/rollouts/{rollout['id']}"
         (member,) = api.get(f"{here}/deployments").json()["items"]
         api.post(f"{here}/deployments/{member['device']}/cancel", json={"force": True})
-        again = api.post(f"{here}/retry", json={"states": ["cancelled"]}).json()
+        again = api.post(f"{here}/retry", json={"states": ["cancelled"], "reason": "the cable is mended"}).json()
         assert again["counts"] == {"scheduled": 1}
         assert api.get(f"{here}/deployments").json()["items"][0]["attempt"] == 2
+        (why,) = [
+            e["data"]["reason"]
+            for e in api.get("/events", params={"subject": str(rollout["id"]), "limit": 1000}).json()["items"]
+            if e["kind"] == "rollout.retried"
+        ]
+        assert why == "the cable is mended"
+        problem(api.post(f"{here}/retry", json={"reason": "two\nlines"}), 400, "invalid_input")
         problem(api.post(f"{here}/retry"), 422, "nothing_to_do")
         problem(api.post(f"{here}/retry", json={"states": ["scheduled"]}), 409, "invalid_state")
 

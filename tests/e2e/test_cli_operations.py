@@ -13,7 +13,10 @@ from fastapi.routing import APIRoute
 from otaru.apps.cli.app import app
 from otaru.apps.server.api.routes import (
     artifacts,
+    authorities,
+    credentials,
     devices,
+    enrollments,
     events,
     fleet,
     keys,
@@ -58,10 +61,27 @@ device fields --values 5
 device show d-1
 device set d-1 --tag beta --untag lab --attr region=us --unset rack --installed app=0.95 --hardware default:b
 device token d-2
+device credential add d-2 --label spare --expires 30d
+device credential list d-2
+device credential revoke d-2 CREDENTIAL
+device credential revoke d-2 CREDENTIAL => 3
+ca init
+ca init => 1
+ca show
+ca retire AUTHORITY
+ca init --below
+ca import FLEET => 2
 device quarantine d-2
 device release d-2
 device accept d-2 => 3
+device reject d-2 => 1
 device import FLEET
+enrollment create line --quota 2 --expires 30d --serials SERIALS --hardware default --tag may --approve manual
+enrollment create line-4 --quota 2
+enrollment list
+enrollment serials ENROLLMENT SERIALS => 1
+enrollment show ENROLLMENT
+enrollment revoke ENROLLMENT
 artifact add SMALL
 artifact list --limit 1
 artifact show DIGEST
@@ -136,15 +156,30 @@ def words(tmp_path: Path) -> dict[str, str]:
         file.write_bytes(os.urandom(9 * 1024 * 1024 if name == "LARGE" else 1000))
     many = tmp_path / "fleet.csv"
     many.write_text("id,hardware\nf-1,default\nf-2,default\n")
+    (tmp_path / "serials").write_text("sn-1\n# of May\n\nsn-2\n")
     made = {
         name: str(tmp_path / name.lower())
-        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS")
+        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS", "SERIALS")
     }
     return {name: str(file) for name, file in files.items()} | {"FLEET": str(many)} | made
 
 
 def operations() -> set[tuple[str, str]]:
-    nouns = (tokens, tenants, fleet, devices, artifacts, releases, keys, rollouts, events, logs)
+    nouns = (
+        tokens,
+        tenants,
+        fleet,
+        devices,
+        enrollments,
+        credentials,
+        authorities,
+        artifacts,
+        releases,
+        keys,
+        rollouts,
+        events,
+        logs,
+    )
     routes = [route for noun in nouns for route in noun.router.routes]
     assert all(isinstance(route, APIRoute) for route in routes)
     return {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}
@@ -179,6 +214,12 @@ def told(server: Serving, line: str, words: dict[str, str], address: str) -> Non
     document = json.loads(answer.stdout)
     if line.startswith("token create"):
         words["TOKEN"] = document["id"]
+    if line.startswith("device credential add"):
+        words["CREDENTIAL"] = document["id"]
+    if line.startswith("ca init"):
+        words["AUTHORITY"] = document["id"]
+    if line.startswith("enrollment create"):
+        words["ENROLLMENT"] = document["id"]
     if line.startswith("artifact add"):
         words["DIGEST"] = document["sha256"]
 
@@ -209,7 +250,7 @@ def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: P
 
 def test_the_story_tells_of_every_command_that_talks_to_a_server() -> None:
     told_of = {" ".join(line.split()[:2]) for line in STORY if line != "POLL"}
-    local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign"}
+    local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign", "ca key"}
     tree = typer.main.get_command(app)
     every = {
         f"{noun} {verb}"

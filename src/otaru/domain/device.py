@@ -23,6 +23,7 @@ class LifecycleEvent(StrEnum):
     """What moves a device's lifecycle."""
 
     ACCEPT = "accept"
+    REJECT = "reject"
     QUARANTINE = "quarantine"
     RELEASE = "release"
     DECOMMISSION = "decommission"
@@ -34,6 +35,7 @@ LIFECYCLE: Machine[Lifecycle, LifecycleEvent] = Machine(
     frozenset({Lifecycle.DECOMMISSIONED}),
     {
         (Lifecycle.PENDING, LifecycleEvent.ACCEPT): Lifecycle.ACTIVE,
+        (Lifecycle.PENDING, LifecycleEvent.REJECT): Lifecycle.DECOMMISSIONED,
         (Lifecycle.PENDING, LifecycleEvent.DECOMMISSION): Lifecycle.DECOMMISSIONED,
         (Lifecycle.ACTIVE, LifecycleEvent.QUARANTINE): Lifecycle.QUARANTINED,
         (Lifecycle.ACTIVE, LifecycleEvent.DECOMMISSION): Lifecycle.DECOMMISSIONED,
@@ -146,6 +148,8 @@ class Device:
         return next((i.version for i in self.installed if i.component == component), None)
 
 
+UNKNOWN_HARDWARE = "unknown"
+"""The model of a device that came by itself and did not say: no release fits it until somebody says what it is."""
 MAX_ATTRIBUTES = 200
 MAX_TAGS = 50
 MAX_ATTRIBUTE_VALUE = 2048

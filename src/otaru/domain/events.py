@@ -28,6 +28,7 @@ class Kind(StrEnum):
     DEVICE_LIFECYCLE = "device.lifecycle"
     DEVICE_PERMITTED = "device.permitted"
     DEVICE_ATTRIBUTES = "device.attributes"
+    DEVICE_DISPUTED = "device.disputed"
     DEPLOYMENT_MOVED = "deployment.moved"
     PRODUCT_CHANGED = "product.changed"
     RELEASE_CREATED = "release.created"
@@ -40,6 +41,11 @@ class Kind(StrEnum):
     METADATA_SIGNED = "metadata.signed"
     KEY_ADDED = "key.added"
     KEY_REVOKED = "key.revoked"
+    AUTHORITY_ADDED = "authority.added"
+    AUTHORITY_RETIRED = "authority.retired"
+    ENROLLMENT_CREATED = "enrollment.created"
+    ENROLLMENT_CHANGED = "enrollment.changed"
+    ENROLLMENT_REVOKED = "enrollment.revoked"
 
 
 @dataclass(frozen=True, slots=True)

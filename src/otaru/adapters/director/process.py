@@ -215,8 +215,12 @@ async def _exchange(process: asyncio.subprocess.Process, ask: wire.Ask) -> wire.
 
 
 def _environment() -> dict[str, str]:
-    """Where Python's modules are, and what PostgreSQL's library reads."""
-    passed = {name: value for name, value in os.environ.items() if name.startswith("PG") or name in {"HOME", "TZ"}}
+    """Where Python's modules are, what PostgreSQL's library reads, and the PIN of keys that lie in a token."""
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("PG") or name in {"HOME", "TZ", "OTARU_PIN"}
+    }
     return {**passed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 

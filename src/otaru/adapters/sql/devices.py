@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import update
 
-from otaru.adapters.sql import fleet, targeting
+from otaru.adapters.sql import credentials, fleet, targeting
 from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each, run_keyed
 from otaru.adapters.sql.packed import pack, unpack_auto_confirm
 from otaru.adapters.sql.session import Session
@@ -23,7 +23,7 @@ from otaru.domain.offer import Membership, Subject
 from otaru.domain.rollout import ACTIVE
 from otaru.domain.targeting import Field, Query
 from otaru.errors import NotFoundError
-from otaru.ports.registry import Entry
+from otaru.ports.registry import Entry, KeyedEntry
 
 _IDS = (("device", "text"),)
 
@@ -168,13 +168,9 @@ class SqlDevices:
             counters=tuple((component, counter) for component, _, counter, *_ in runs if counter),
             permits=tuple((row[0], row[3], moment(row[4])) for row in runs if row[4] is not None),
         )
-        return Entry(
-            subject=subject,
-            token_hash=bytes(token_hash),
-            attributes_requested=bool(attributes_requested),
-            auto_confirm=standing,
-            last_installed_action=last_installed,
-        )
+        told = (subject, bytes(token_hash), bool(attributes_requested), standing, last_installed)
+        keys = credentials.unrevoked(self._session, tenant, device)
+        return KeyedEntry(*told, keys) if keys else Entry(*told)
 
     def add(self, tenant: TenantId, devices: Sequence[tuple[Device, bytes]]) -> list[bool]:
         taken = self._known(tenant, {device.id for device, _ in devices})
@@ -243,7 +239,7 @@ class SqlDevices:
         fleet.move_components(self._session, tenant, {(hour, (i.component, i.version)): -1 for i in before.installed})
         if before.last_contact is not None:
             fleet.count_contacts(self._session, {(tenant, fleet.hour_of(micros(before.last_contact))): -1})
-        fleet.list_failed(self._session, tenant, (), [after.id])
+        fleet.leave(self._session, tenant, after.id)
 
     def set_token(self, tenant: TenantId, device: DeviceId, digest: bytes) -> None:
         self._set(tenant, device, token_digest=digest)
@@ -290,14 +286,10 @@ class SqlDevices:
         run_keyed(self._session, _CONTACTS, rows, _CONTACT)
 
     def page(self, tenant: TenantId, query: Query | None, after: DeviceId | None, limit: int) -> list[Device]:
-        ids = targeting.page(self._session, tenant, query, after or "", limit)
-        return self._load(tenant, [row.device for row in self._session.connection.execute(ids)])
+        return self._load(tenant, targeting.page(self._session, tenant, query, after or "", limit))
 
     def count(self, tenant: TenantId, query: Query | None) -> int:
-        counted = select(func.count()).select_from(table).where(table.c.tenant == tenant)
-        if query is not None:
-            counted = counted.where(targeting.condition(self._session, tenant, query))
-        return self._session.connection.execute(counted).scalar_one()
+        return targeting.count(self._session, tenant, query)
 
     def words(self, tenant: TenantId, field: Field, limit: int, name: str = "") -> list[str]:
         asked, of = (_WORDS_OF_NAME[field], (tenant, name)) if name else (_WORDS_OF[field], (tenant,))

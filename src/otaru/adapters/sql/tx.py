@@ -2,10 +2,13 @@
 
 from sqlalchemy import Connection
 
+from otaru.adapters.sql.authorities import SqlAuthorities
 from otaru.adapters.sql.blob_rows import SqlBlobRows
+from otaru.adapters.sql.credentials import SqlCredentials
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.directions import SqlDirections
+from otaru.adapters.sql.enrollments import SqlEnrollments
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.idempotency import SqlIdempotency
@@ -18,10 +21,13 @@ from otaru.adapters.sql.signatures import SqlSignatures
 from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
 from otaru.ports.store import (
+    Authorities,
     BlobRows,
+    Credentials,
     Deployments,
     Devices,
     Directions,
+    Enrollments,
     Events,
     Fleet,
     Idempotency,
@@ -39,10 +45,13 @@ class SqlTx:
     """`ports.store.Tx`. Lives as long as its connection: what it holds between transactions is only the connection."""
 
     __slots__ = (
+        "authorities",
         "blobs",
+        "credentials",
         "deployments",
         "devices",
         "directions",
+        "enrollments",
         "events",
         "fleet",
         "idempotency",
@@ -61,6 +70,8 @@ class SqlTx:
         self.tenants: Tenants = SqlTenants(session)
         self.tokens: Tokens = SqlTokens(session)
         self.devices: Devices = SqlDevices(session)
+        self.credentials: Credentials = SqlCredentials(session)
+        self.authorities: Authorities = SqlAuthorities(session)
         self.fleet: Fleet = SqlFleet(session)
         self.releases: Releases = SqlReleases(session)
         self.blobs: BlobRows = SqlBlobRows(session)
@@ -73,3 +84,4 @@ class SqlTx:
         self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)
         self.directions: Directions = SqlDirections(session)
+        self.enrollments: Enrollments = SqlEnrollments(session)

@@ -7,8 +7,10 @@ import typer
 from otaru import __version__
 from otaru.apps.cli import (
     artifacts,
+    authority,
     demo,
     devices,
+    enrollments,
     events,
     fleet,
     keys,
@@ -64,6 +66,8 @@ for _name, _noun in (
     ("token", tokens.noun),
     ("fleet", fleet.noun),
     ("device", devices.noun),
+    ("ca", authority.noun),
+    ("enrollment", enrollments.noun),
     ("product", products.noun),
     ("artifact", artifacts.noun),
     ("release", releases.noun),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from otaru.apps.cli import values
+from otaru.apps.cli import credentials, values
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
@@ -35,6 +35,8 @@ DeviceToken = Annotated[
     str | None, typer.Option(metavar="TOKEN", help="Its own token, instead of one made up.", show_default=False)
 ]
 EDITS = 5
+
+noun.add_typer(credentials.noun, name="credential")
 
 
 @command(noun, "add")
@@ -174,6 +176,12 @@ def accept(api: Api, printer: Printer, device: Id) -> Exit | None:
     return _lifecycle(api, printer, device, "accept", "active")
 
 
+@command(noun, "reject")
+def reject(api: Api, printer: Printer, device: Id) -> Exit | None:
+    """Turn a pending device away for good."""
+    return _lifecycle(api, printer, device, "reject", "decommissioned")
+
+
 @command(noun, "quarantine")
 def quarantine(api: Api, printer: Printer, device: Id) -> Exit | None:
     """Offer it nothing until it is released."""
@@ -195,7 +203,7 @@ def _lifecycle(api: Api, printer: Printer, device: str, event: str, goal: str) -
             raise
         remark(f"otaru: {device} is {goal} already")
         return Exit.NOTHING_TO_DO
-    printer.result(moved, f"{device} is {moved['lifecycle']}.")
+    printer.result(moved, f"{device} is {'rejected' if event == 'reject' else moved['lifecycle']}.")
     return None
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from otaru.apps.cli import ceremony, values
+from otaru.apps.cli import ceremony, files, values
 from otaru.apps.cli.client import Api
 from otaru.apps.cli.command import command, group
 from otaru.apps.cli.printer import Column, Printer, field, moment, plain, remark
@@ -286,10 +286,7 @@ def waits(release: dict[str, Any]) -> bool:
 
 
 def _public(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"the public key {path} cannot be read: {error}") from None
+    text = files.text(path)
     if "PRIVATE" in text:
         raise InvalidInputError(f"{path} is a private key: it stays where it is", hint="Give FILE.pub.")
     return text

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from otaru.apps.cli import values
+from otaru.apps.cli import files, values
 from otaru.apps.cli.bars import bar
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
@@ -98,10 +98,7 @@ def _notes(given: str) -> str:
     named = given.endswith(".md") and not any(map(str.isspace, given))
     if not (named or given.startswith("@")):
         return given
-    try:
-        return Path(given.removeprefix("@")).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"the notes cannot be read: {error}") from None
+    return files.text(Path(given.removeprefix("@")))
 
 
 def _extra(api: Api, given: str) -> dict[str, Any]:

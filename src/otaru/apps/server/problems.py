@@ -92,7 +92,7 @@ def _headers_of(error: OtaruError) -> Headers:
             return [(b"allow", ", ".join(error.facts.get("allowed", ())).encode("latin-1"))]
         case errors.RangeNotSatisfiableError():
             return [(b"content-range", f"bytes */{error.facts.get('size', '*')}".encode())]
-        case errors.OverloadedError() | errors.UnavailableError():
+        case errors.OverloadedError() | errors.UnavailableError() | errors.DevicePendingError():
             seconds = error.facts.get("retry_after_s", _RETRY_AFTER_S.get(type(error), 1))
             return [(b"retry-after", str(seconds).encode())]
         case _:

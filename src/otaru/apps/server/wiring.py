@@ -1,5 +1,6 @@
 """What the server is made of, put together in one place."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -31,7 +32,10 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     store = open_store(settings.database_url, bus)
     try:
         registry = StoreRegistry(store, bus, clock)
-        keyring, notary = FolderKeyring(settings.data / "keys"), FolderNotary(settings.data / "log")
+        keyring, notary = (
+            FolderKeyring(settings.data / "keys", os.environ.get("OTARU_PIN")),
+            FolderNotary(settings.data / "log"),
+        )
         director = ProcessDirector(
             Begin(settings.database_url, str(settings.data.absolute() / "director")), "otaru.apps.server.signer"
         )

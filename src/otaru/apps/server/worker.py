@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import ssl
 from datetime import timedelta
 
 from otaru.apps.server.settings import Settings
@@ -20,6 +21,8 @@ LOOK_S = 1.0
 SETTLE_S = 0.1
 """After an event, wait this long for others: one look serves many reports."""
 HOUSEKEEPING = timedelta(minutes=10)
+AUTHORITIES_S = 1.0
+"""A new authority is known to the devices' listener after this long, at most."""
 LOGS_S = 1.0
 """New entries of the logs wait this long for their checkpoint, at most."""
 
@@ -63,6 +66,21 @@ async def keep_logs(world: World, closing: asyncio.Event) -> None:
             _log.exception("a round over the logs failed and is tried again")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(closing.wait(), LOGS_S)
+
+
+async def learn_authorities(world: World, context: ssl.SSLContext, closing: asyncio.Event) -> None:
+    """Let devices with certificates of tenants' authorities come as far as the check of their credentials."""
+    known: set[bytes] = set()
+    while not closing.is_set():
+        try:
+            for der in await world.store.glance(lambda tx: tx.authorities.every_certificate()):
+                if der not in known:
+                    known.add(der)
+                    context.load_verify_locations(cadata=der)
+        except (OtaruError, ssl.SSLError) as error:
+            _log.warning("the authorities of tenants cannot all be used: %s", error)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(closing.wait(), AUTHORITIES_S)
 
 
 async def _keep_fresh(world: World) -> None:

@@ -20,7 +20,8 @@ The methods of `Tx` are set-based where a hot path calls them. Times are aware U
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from otaru.ports.store.inventory import Devices, Fleet
+from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
+from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
 from otaru.ports.store.shelf import BlobRows, Releases
@@ -28,13 +29,19 @@ from otaru.ports.store.tenancy import Idempotency, Tenants, Tokens
 from otaru.ports.store.trust import Directions, Logs, Signatures, Signed, Tree
 
 __all__ = [
+    "Authorities",
     "BlobRows",
+    "Claim",
     "Committed",
+    "Credentials",
     "Deployments",
     "Devices",
     "Directions",
+    "Dispute",
+    "Enrollments",
     "Events",
     "Fleet",
+    "GrantKey",
     "Idempotency",
     "Logs",
     "Recorded",
@@ -62,6 +69,8 @@ class Tx(Protocol):
     tenants: Tenants
     tokens: Tokens
     devices: Devices
+    credentials: Credentials
+    authorities: Authorities
     releases: Releases
     blobs: BlobRows
     rollouts: Rollouts
@@ -73,6 +82,7 @@ class Tx(Protocol):
     logs: Logs
     signatures: Signatures
     directions: Directions
+    enrollments: Enrollments
 
 
 class Store(Protocol):

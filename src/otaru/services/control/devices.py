@@ -16,6 +16,7 @@ from otaru.domain.device import (
     MAX_ATTRIBUTES,
     MAX_COMPONENTS,
     MAX_TAGS,
+    UNKNOWN_HARDWARE,
     Assurance,
     Device,
     Hardware,
@@ -42,8 +43,6 @@ from otaru.services.control.world import Actor, World
 MAX_BATCH = 1000
 _CHANGED = ("hardware", "tags", "attributes", "installed", "assurance")
 """What a person may change."""
-UNKNOWN_HARDWARE = "unknown"
-"""The model of a device that registered itself: no release fits it until somebody says what it is."""
 _TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 
 
@@ -149,7 +148,7 @@ async def move(
 ) -> Device:
     """Move a device along its lifecycle: a quarantined one is offered nothing, a decommissioned one is gone for good.
 
-    Decommissioning kills the credential at once and ends the device's deployments.
+    Decommissioning kills all credentials at once and ends the device's deployments.
 
     Raises:
         NotFoundError: there is no such device.
@@ -182,13 +181,18 @@ async def new_token(
         InvalidStateError: it is decommissioned.
         InvalidInputError: the given token is not 16 to 256 visible ASCII characters.
     """
-    secret = _checked_token(token) if token is not None else world.clock.token()
+    secret = checked_token(token) if token is not None else world.clock.token()
     renewed = await world.store.write(_new_token, (tenant, actor, device, secret, world.clock.now()))
     world.registry.forget(tenant, device)
     return renewed
 
 
-def _checked_token(token: str) -> str:
+def checked_token(token: str) -> str:
+    """A token that somebody gives a device.
+
+    Raises:
+        InvalidInputError: it is not 16 to 256 visible ASCII characters.
+    """
     if not _TOKEN.fullmatch(token):
         raise InvalidInputError("a device's token has 16 to 256 visible ASCII characters and no spaces")
     return token
@@ -211,7 +215,7 @@ def _adding(world: World, tenant: TenantId, actor: Actor, new: Sequence[NewDevic
 
 
 def _token_for(world: World, new: NewDevice) -> str:
-    return world.clock.token() if new.token is None else _checked_token(new.token)
+    return world.clock.token() if new.token is None else checked_token(new.token)
 
 
 def _device(new: NewDevice, now: datetime) -> Device:
@@ -372,6 +376,7 @@ def _moved(tx: Tx, asked: _Moving) -> Device:
     if lifecycle is Lifecycle.DECOMMISSIONED:
         # No secret has this digest, so nothing opens it any more.
         tx.devices.set_token(tenant, device_id, b"")
+        tx.credentials.revoke_all(tenant, device_id, now)
         events += leaving.end_all(tx, tenant, device_id, actor, now)
     tx.events.add(events)
     return after

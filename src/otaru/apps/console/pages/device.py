@@ -13,7 +13,7 @@ from otaru.apps.console.status import Tone
 from otaru.domain import ids
 from otaru.domain.deployment import DEPLOYMENT, FINAL, OPEN, RETRIABLE, Deployment, Report, State
 from otaru.domain.deployment import Event as DeploymentEvent
-from otaru.domain.device import LIFECYCLE, Lifecycle, LifecycleEvent
+from otaru.domain.device import LIFECYCLE, UNKNOWN_HARDWARE, Lifecycle, LifecycleEvent
 from otaru.domain.events import START
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId
 from otaru.domain.offer import Rule
@@ -112,7 +112,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         cancellable=busy is not None
         and (busy.state is State.CANCELLING or DEPLOYMENT.next(busy.state, DeploymentEvent.CANCEL) is not None),
         unended=sum(deployment.state not in FINAL for deployment in history),
-        unknown=devices.UNKNOWN_HARDWARE,
+        unknown=UNKNOWN_HARDWARE,
         late_after=survey.SILENT_POLLS,
         update=link("/rollouts/new", target=f"id=='{name}'"),
     )

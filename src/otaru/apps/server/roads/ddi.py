@@ -129,7 +129,7 @@ class DdiRoad:
                 authorization = value
             elif name in _CONDITIONS:
                 return None
-        if authorization is None or not good(tenant, entry, authorization):
+        if authorization is None or not good(tenant, entry, authorization, self._world.clock):
             return None
         client = scope["client"]
         self._world.registry.touch(tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else "")

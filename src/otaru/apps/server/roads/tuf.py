@@ -9,13 +9,11 @@ Targets are a tenant's firmware: they want the credential of a device (`Authoriz
 or its certificate) or of a person (`Bearer` and an API token), unless the tenant lets artifacts be fetched anonymously.
 """
 
-from base64 import b64decode
-from binascii import Error as Base64Error
-
 from otaru.apps.server.body import Receive, Scope, Send, header
 from otaru.apps.server.files import not_modified, serve_artifact
+from otaru.apps.server.roads.basic import basic
 from otaru.apps.server.roads.certificates import certificates
-from otaru.apps.server.roads.credentials import admit
+from otaru.apps.server.roads.credentials import admit, device_of
 from otaru.apps.server.settings import Settings
 from otaru.domain.ids import tenant_id
 from otaru.domain.tenant import Tenant
@@ -81,13 +79,10 @@ class TufRoad:
             UnauthenticatedError: it is somebody else.
         """
         authorization = header(scope, b"authorization")
-        scheme, _, shown = (authorization or b"").decode("latin-1").partition(" ")
+        scheme = (authorization or b"").decode("latin-1").partition(" ")[0]
         certificate = None
         if scheme.lower() == "basic":
-            named, token = _basic(shown)
-            if named != device:
-                raise _refused()
-            authorization = b"TargetToken " + token
+            authorization = _token_of(device, authorization or b"")
         elif authorization is None and self._certificates is not None:
             certificate = self._certificates.shown(scope, self._world.clock.now())
         if scheme.lower() == "gatewaytoken":
@@ -118,19 +113,20 @@ class TufRoad:
             if (await tokens.check(self._world, shown.strip())).tenant != tenant.id:
                 raise _refused()
         elif scheme.lower() == "basic":
-            device, token = _basic(shown)
-            await self._device(tenant, device, b"TargetToken " + token)
+            await self._device(tenant, header(scope, b"authorization") or b"")
         elif not scheme and self._certificates is not None:
             certificate = self._certificates.shown(scope, self._world.clock.now())
-            if certificate is None:
+            device = None if certificate is None else await device_of(self._world, tenant.id, certificate)
+            if device is None:
                 raise _refused()
-            await admit(self._world, tenant.id, certificate.device, None, certificate)
+            await admit(self._world, tenant.id, device, None, certificate)
         else:
             raise _refused()
 
-    async def _device(self, tenant: Tenant, device: str, authorization: bytes) -> None:
+    async def _device(self, tenant: Tenant, authorization: bytes) -> None:
         try:
-            await admit(self._world, tenant.id, device, authorization)
+            device, token = basic(authorization)
+            await admit(self._world, tenant.id, device, b"TargetToken " + token)
         except (NotFoundError, UnauthenticatedError):
             raise _refused() from None
 
@@ -155,15 +151,15 @@ async def _send(scope: Scope, send: Send, content: bytes, name: str) -> None:
     await send({"type": "http.response.body", "body": b"" if known or scope["method"] == "HEAD" else content})
 
 
-def _basic(shown: str) -> tuple[str, bytes]:
-    """A device's id and token (RFC 7617)."""
+def _token_of(device: str, authorization: bytes) -> bytes:
+    """A device's own target token, of Basic, as the scheme of that name has it."""
     try:
-        device, colon, token = b64decode(shown.strip(), validate=True).partition(b":")
-        if colon:
-            return device.decode("ascii"), token
-    except (Base64Error, ValueError):
-        pass
-    raise _refused()
+        named, token = basic(authorization)
+    except UnauthenticatedError:
+        raise _refused() from None
+    if named != device:
+        raise _refused()
+    return b"TargetToken " + token
 
 
 def _refused() -> UnauthenticatedError:

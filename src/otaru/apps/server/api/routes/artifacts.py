@@ -7,7 +7,7 @@ from fastapi import Header, Path, Query, Request, Response
 
 from otaru.apps.server.api.call import Call, Once, Reading, ReleaseWork, answered
 from otaru.apps.server.api.errors import errors
-from otaru.apps.server.api.models.fields import Digest, FileName
+from otaru.apps.server.api.models.fields import Digest, FileName, WholeNumber
 from otaru.apps.server.api.models.releases import ArtifactOut, FinishIn, ListedArtifact, UploadIn, UploadOut
 from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
@@ -133,7 +133,8 @@ async def append_to_upload(
     call: ReleaseWork,
     upload: Id,
     upload_offset: Annotated[
-        int, Header(alias="Upload-Offset", ge=0, le=2**53 - 1, description="Where these bytes begin: the upload's end.")
+        WholeNumber,
+        Header(alias="Upload-Offset", ge=0, le=2**53 - 1, description="Where these bytes begin: the upload's end."),
     ],
 ) -> Response:
     """Add raw bytes to an upload. What arrived before a break is kept."""
