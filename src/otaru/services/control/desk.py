@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root, TargetFile
@@ -37,6 +37,8 @@ from otaru.trust.tuf.files import files_of
 from otaru.trust.tuf.kept import DIRECTOR, IMAGE, Kept
 from otaru.trust.tuf.metadata import AnyMetadata, as_root, as_targets, check_signatures, read, signed
 from otaru.trust.tuf.names import ROOT, TARGETS, role_of
+
+T = TypeVar("T")
 
 BURST = 60
 """So many times a device's metadata is signed at once."""
@@ -71,23 +73,25 @@ class Desk:
     def sign(self, tx: Tx, assignments: Sequence[Assignment], now: datetime) -> list[Issued | AssignmentRefusedError]:
         """See the port."""
         done: list[Issued | AssignmentRefusedError] = []
+        seen = _Seen(tx)
         for assignment in assignments:
             try:
-                done.append(self._signed(tx, assignment, now))
+                done.append(self._signed(seen, assignment, now))
             except AssignmentRefusedError as error:
                 done.append(error)
             except (MetadataError, PermitError) as error:
                 done.append(AssignmentRefusedError(error.message))
         return done
 
-    def _signed(self, tx: Tx, asked: Assignment, now: datetime) -> Issued:
+    def _signed(self, seen: "_Seen", asked: Assignment, now: datetime) -> Issued:
+        tx = seen.tx
         tenant, device, share = asked.tenant, asked.device, asked.share
         self._hold_back(tenant, device, now)
-        root = self._root(tx, tenant, now)
+        root = seen.once(("root", tenant), lambda: self._root(tx, tenant, now))
         before = tx.directions.get(tenant, device)
         version = 1 if before is None else before.version + 1
         permits = tx.directions.permits(tenant, device)
-        files = {} if share is None else self._target(tx, asked, share, permits, now)
+        files = {} if share is None else self._target(seen, asked, share, permits, now)
         targets, snapshot, timestamp, ends = issue(device, version, files, self._signer(tenant, root), now)
         return Issued(
             version, root.signed.version, share, in_force(permits, now), targets, snapshot, timestamp, now, ends
@@ -129,16 +133,16 @@ class Desk:
         return sign
 
     def _target(
-        self, tx: Tx, asked: Assignment, share: Share, permits: Sequence[KeptPermit], now: datetime
+        self, seen: "_Seen", asked: Assignment, share: Share, permits: Sequence[KeptPermit], now: datetime
     ) -> dict[str, TargetFile]:
-        tenant, device = asked.tenant, asked.device
+        tx, tenant, device = seen.tx, asked.tenant, asked.device
         entry = tx.devices.entry(tenant, device)
         if entry is None or entry.subject.lifecycle is not Lifecycle.ACTIVE:
             raise AssignmentRefusedError(f"the device {device} is not active")
         (row,) = tx.deployments.current(tenant, [(share.rollout, device)])
         if row is None or (row.attempt, row.action) != (share.attempt, share.action) or row.state not in TOLD:
             raise AssignmentRefusedError(f"{device} has not been told of action {share.action}")
-        plan = tx.rollouts.plan(tenant, share.rollout)
+        plan = seen.once(("plan", tenant, share.rollout), lambda: tx.rollouts.plan(tenant, share.rollout))
         if plan is None or plan.rollout.state not in _GOES_ON:
             raise AssignmentRefusedError(f"rollout {share.rollout} does not run")
         self._check_logged(tx, tenant, Kind.ROLLOUT_MOVED, str(share.rollout), "to", str(RolloutState.RUNNING))
@@ -146,7 +150,10 @@ class Desk:
         artifact = release.artifact_for(entry.subject.hardware)
         if artifact is None or release.state not in _OUT:
             raise AssignmentRefusedError(f"{release.product} {release.version} is not for {device} (any more)")
-        path, file = self._listed(tx, tenant, release, artifact, now)
+        files = seen.once(
+            ("files", tenant, release.product), lambda: self._image(tx, tenant, role_of(release.product), now)
+        )
+        path, file = _listed(files, release, artifact)
         component = artifact.component
         permit = None
         if release.counter < entry.subject.counter_of(component):
@@ -172,20 +179,6 @@ class Desk:
         _verify(root.signed, ROOT, root)
         check_permit(permit, root.signed, tenant=tenant, device=device, component=component, counter=counter, now=now)
         return permit.to_dict()
-
-    def _listed(
-        self, tx: Tx, tenant: TenantId, release: Release, artifact: Artifact, now: datetime
-    ) -> tuple[str, TargetFile]:
-        """The artifact as the image repository lists it."""
-        role = role_of(release.product)
-        files = self._image(tx, tenant, role, now)
-        for path, wanted in files_of(role, release).items():
-            hardware = (wanted.custom or {}).get("hardwareIds", [])
-            if wanted.hashes["sha256"] == artifact.blob.sha256 and str(artifact.hardware) in hardware:
-                if files.get(path) != wanted:
-                    break
-                return path, wanted
-        raise AssignmentRefusedError(f"{role} does not list {release.product} {release.version} as it is")
 
     def _image(self, tx: Tx, tenant: TenantId, role: str, now: datetime) -> Mapping[str, TargetFile]:
         """What a product's role lists, by signatures from the image root down to it, and logged."""
@@ -218,6 +211,32 @@ class Desk:
                 break
             before = entries[-1][0]
         raise AssignmentRefusedError(f"the release log does not (yet) say it of {subject}: {kind}")
+
+
+class _Seen:
+    """What is looked up once for all devices of a frame: of one snapshot it cannot change."""
+
+    def __init__(self, tx: Tx) -> None:
+        self.tx = tx
+        self._kept: dict[tuple[object, ...], Any] = {}
+
+    def once(self, name: tuple[object, ...], look: Callable[[], T]) -> T:
+        if name not in self._kept:
+            self._kept[name] = look()
+        found: T = self._kept[name]
+        return found
+
+
+def _listed(files: Mapping[str, TargetFile], release: Release, artifact: Artifact) -> tuple[str, TargetFile]:
+    """The artifact as the image repository lists it."""
+    role = role_of(release.product)
+    for path, wanted in files_of(role, release).items():
+        hardware = (wanted.custom or {}).get("hardwareIds", [])
+        if wanted.hashes["sha256"] == artifact.blob.sha256 and str(artifact.hardware) in hardware:
+            if files.get(path) != wanted:
+                break
+            return path, wanted
+    raise AssignmentRefusedError(f"{role} does not list {release.product} {release.version} as it is")
 
 
 def _verified(kept: Mapping[str, Kept], role: str) -> Mapping[str, TargetFile]:
