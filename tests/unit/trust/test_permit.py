@@ -82,6 +82,7 @@ def test_it_is_read_as_it_is_written() -> None:
 def test_signatures_of_metadata_are_none_of_a_permission() -> None:
     """Whatever the same keys have signed for TUF, it has another type."""
     targets = begun().targets
+    assert targets is not None
     told = a_permit().to_dict() | {"signatures": [s.to_dict() for s in targets.signatures.values()]}
     assert code(read_permit(told)) == "metadata_signature"
     with pytest.raises(errors.MetadataFormError):

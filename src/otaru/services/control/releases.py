@@ -225,7 +225,7 @@ def _create(tx: Tx, asked: tuple[Pen, NewRelease, tuple[Document, ...]]) -> Rele
     if signing.relist(tx, pen, signing.role_for(release), [published]) is not None:
         return release
     tx.releases.save(tenant, published)
-    tx.events.add([_moved(pen, published, ReleaseState.DRAFT)])
+    tx.events.add([signing.moved(pen, published, ReleaseState.DRAFT)])
     return published
 
 
@@ -276,7 +276,7 @@ def _move(tx: Tx, asked: _Moving) -> Release:
         raise PreconditionFailedError(f"the release has changed: it is at edition {before.edition}")
     after = replace(_after(before, asked.event, pen.now), edition=before.edition + 1)
     tx.releases.save(pen.tenant, after)
-    tx.events.add([_moved(pen, after, before.state)])
+    tx.events.add([signing.moved(pen, after, before.state)])
     if after.state is ReleaseState.PUBLISHED:
         inspection.recheck(tx, pen, after)
         if (missing := signing.relist(tx, pen, signing.role_for(after))) is not None:
@@ -301,12 +301,6 @@ def _after(release: Release, event: ReleaseEvent, now: datetime) -> Release:
         )
     published = now if state is ReleaseState.PUBLISHED else release.published_at
     return replace(release, state=state, published_at=published)
-
-
-def _moved(pen: Pen, release: Release, before: ReleaseState) -> Happening:
-    digests = sorted({a.blob.sha256 for a in release.artifacts})
-    data = {"from": str(before), "to": str(release.state), "artifacts": digests}
-    return Happening(pen.tenant, pen.now, pen.actor.name, Kind.RELEASE_MOVED, _subject(release), data)
 
 
 def _subject(release: Release) -> str:
