@@ -10,11 +10,11 @@ from tuf.api.metadata import Metadata
 
 from otaru import errors
 from otaru.domain.device import Hardware
-from otaru.domain.events import START
+from otaru.domain.events import START, Kind
 from otaru.domain.ids import ProductName, Sha256, Version
 from otaru.domain.release import Release, ReleaseEvent, ReleaseState
 from otaru.domain.terms import NO_TERMS, Terms
-from otaru.services.control import alarms, artifacts, metadata, releases
+from otaru.services.control import alarms, artifacts, metadata, releases, survey
 from otaru.services.control.metadata import Delegate, Order, Rekey, Renew, Replace
 from otaru.services.control.release_record import Record
 from otaru.services.control.releases import NewRelease, Part
@@ -166,6 +166,8 @@ async def test_with_offline_keys_a_release_waits_for_its_signature(world: World)
     (published,) = await signed(world, Renew(APP, [Version("1")]), "alice")
     assert published.state is ReleaseState.PUBLISHED
     assert await releases.show(world, ACME, PRODUCT, Version("1")) == published
+    (moved,) = await survey.events(world, ACME, START, 10, "app:1", kinds=[Kind.RELEASE_MOVED])
+    assert moved.what.data["artifacts"] == [release.artifacts[0].blob.sha256]
     assert await listed(world) == ["app/stable/1/app-1.swu"]
 
 
