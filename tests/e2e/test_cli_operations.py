@@ -103,6 +103,7 @@ keys revoke ALICE.pub => 4
 keys sign REQUEST-3 --key DIR/targets-1.pem
 keys sign REQUEST-3 --key BOB
 keys import REQUEST-3
+keys rekey product.app.stable --threshold 2 => 4
 release add SMALL --name app --version 1.1 --artifact OTHER=other,third:c --hardware default --component os --notes @FLEET => 5
 keys request product.app.stable --release app:1.1 -o REQUEST-4
 keys sign REQUEST-4 --key BOB

@@ -62,6 +62,7 @@ def clocked(database: str, folder: Path) -> Iterator[Clocked]:
                         log=_nothing,
                         est=_nothing,
                         device=_nothing,
+                        metrics=_nothing,
                     )
                 )
             )

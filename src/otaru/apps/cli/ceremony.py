@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_REQUEST = 16 * 1024 * 1024
 _SHOWN = 20
+ELSEWHERE = ("pkcs11:", "awskms:")
+"""How the address of a key begins that lies in no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def secret(variable: str, what: str, *, again: bool = False) -> str:
 
 
 def signer_at(where: str) -> "Signer":
-    """The signer of a key that lies in a file or, as `pkcs11:…`, in a token.
+    """The signer of a key that lies in a file, as `pkcs11:…` in a token, or as `awskms:…` in the cloud.
 
     Raises:
         InvalidInputError: there is none, or its passphrase or PIN is wrong.
@@ -57,11 +59,23 @@ def signer_at(where: str) -> "Signer":
         with extra("pkcs11"):
             from otaru.adapters.signers.pkcs11 import Pkcs11Signer, place
         return Pkcs11Signer(place(where), secret("OTARU_PIN", "PIN of the token"))
+    if where.startswith("awskms:"):
+        with extra("kms"):
+            from otaru.adapters.signers.kms import KmsSigner
+        return KmsSigner(where)
     with extra("keys"):
         from otaru.adapters.signers.file import read_key
     path = Path(where)
     covered = path.is_file() and b"ENCRYPTED" in path.read_bytes()[:100]
     return read_key(path, secret("OTARU_PASSPHRASE", f"passphrase of {path.name}").encode() if covered else None)
+
+
+def public_at(where: str) -> str:
+    """The public part (PEM) of a key in a token or in the cloud."""
+    signer = signer_at(where)
+    with extra("keys"):
+        from otaru.trust.tuf.keys import as_pem
+    return as_pem(signer.key)
 
 
 def make_key(path: Path, kind: str, passphrase: str) -> "Signer":

@@ -14,8 +14,13 @@ from otaru.errors import AlreadyExistsError, InvalidInputError
 
 noun = group("Keys: who may sign releases, and what is signed (TUF).")
 
-Role = Annotated[str, typer.Argument(metavar="ROLE", help="root, targets or product.NAME.stable.")]
-KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, its beginning, or its public part in a file.")]
+Role = Annotated[str, typer.Argument(metavar="ROLE", help="root, targets or product.NAME.CHANNEL.")]
+KeyId = Annotated[
+    str,
+    typer.Argument(
+        metavar="KEY", help="The key's id, its beginning, its public part in a file, or a role that has one key."
+    ),
+]
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write what others have to sign.")
 ]
@@ -34,11 +39,13 @@ def init(
     targets_threshold: Annotated[int, typer.Option(min=1, max=32, help="How many of them have to sign.")] = 2,
     root_key: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="A root key that is there: a file or pkcs11:…", show_default=False),
+        typer.Option(metavar="KEY", help="A root key that is there: a file, pkcs11:… or awskms:…", show_default=False),
     ] = None,
     targets_key: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="A targets key that is there: a file or pkcs11:…", show_default=False),
+        typer.Option(
+            metavar="KEY", help="A targets key that is there: a file, pkcs11:… or awskms:…", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Begin the image repository with keys of your own: the ceremony.
@@ -120,7 +127,10 @@ def delegate(
     api: Api,
     printer: Printer,
     role: Role,
-    key: Annotated[list[Path], typer.Option(metavar="FILE", help="A public key (PEM); may be given several times.")],
+    key: Annotated[
+        list[str],
+        typer.Option(metavar="KEY", help="A public key (PEM), or pkcs11:… or awskms:…; may be given several times."),
+    ],
     threshold: Annotated[int, typer.Option(min=1, max=32, help="How many of them have to sign.")] = 1,
     output: Output = REQUEST,
 ) -> None:
@@ -135,8 +145,10 @@ def rotate(
     printer: Printer,
     key: KeyId,
     by: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The new public key (PEM); without it the server makes one."),
+        str | None,
+        typer.Option(
+            metavar="KEY", help="The new public key (PEM, pkcs11:… or awskms:…); without it the server makes one."
+        ),
     ] = None,
     output: Output = REQUEST,
 ) -> None:
@@ -152,6 +164,32 @@ def revoke(api: Api, printer: Printer, key: KeyId, output: Output = REQUEST) -> 
     _ordered(printer, output, api.post("/keys/changes", {"change": order}))
 
 
+@command(noun, "rekey")
+def rekey(
+    api: Api,
+    printer: Printer,
+    role: Role,
+    threshold: Annotated[
+        int | None, typer.Option(min=1, max=32, help="How many of its keys have to sign.", show_default=False)
+    ] = None,
+    add: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="A public key (PEM, pkcs11:… or awskms:…) to give it.", show_default=False),
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="A key to take from it, as in revoke.", show_default=False)
+    ] = None,
+    output: Output = REQUEST,
+) -> None:
+    """Change a role's threshold and keys at once: root's, targets' or a product's. What is not named stays.
+
+    A key that no role has afterwards is revoked, for ever.
+    """
+    keys = {"add": [_public(where) for where in add or ()], "remove": [_id(api, key) for key in remove or ()]}
+    order = {"order": "rekey", "role": role, "threshold": threshold, **keys}
+    _ordered(printer, output, api.post("/keys/changes", {"change": order}))
+
+
 @command(noun, "request")
 def request(
     api: Api,
@@ -164,8 +202,11 @@ def request(
     output: Output = REQUEST,
 ) -> None:
     """Have a role signed anew: to publish drafts, to drop what was withdrawn, or before it ends."""
-    versions = [values.release(one)[1] for one in release or ()]
-    _ordered(printer, output, api.post("/keys/requests", {"role": role, "versions": versions}))
+    named = [values.release(one) for one in release or ()]
+    if strange := next((product for product, _ in named if not role.startswith(f"product.{product}.")), None):
+        raise InvalidInputError(f"{role} does not sign releases of {strange}")
+    order = {"role": role, "versions": [version for _, version in named]}
+    _ordered(printer, output, api.post("/keys/requests", order))
 
 
 @command(noun, "sign")
@@ -173,7 +214,8 @@ def sign(
     printer: Printer,
     file: Request,
     key: Annotated[
-        str, typer.Option(metavar="KEY", help="A private key: a file or pkcs11:token=…;object=…?module-path=…")
+        str,
+        typer.Option(metavar="KEY", help="A private key: a file, pkcs11:token=…;object=…?module-path=… or awskms:KEY"),
     ],
 ) -> None:
     """Sign a request with a key of yours, on any machine: no server is asked. FILE gets the signature."""
@@ -222,7 +264,11 @@ def waits(release: dict[str, Any]) -> bool:
     return bool(release.get("missing"))
 
 
-def _public(path: Path) -> str:
+def _public(where: str | Path) -> str:
+    """A public key as PEM, from a file or from where its private part lies."""
+    if isinstance(where, str) and where.startswith(ceremony.ELSEWHERE):
+        return ceremony.public_at(where)
+    path = Path(where)
     text = files.text(path)
     if "PRIVATE" in text:
         raise InvalidInputError(f"{path} is a private key: it stays where it is", hint="Give FILE.pub.")
@@ -235,13 +281,17 @@ def _id(api: Api, beginning: str) -> str:
     Raises:
         InvalidInputError: there is none, or there are several.
     """
-    keys = api.get("/keys")["keys"]
+    status = api.get("/keys")
+    keys = status["keys"]
+    own = next((role["keys"] for role in status["roles"] if role["name"] == beginning), None)
+    if own is not None and len(own) == 1:
+        return str(own[0])
     if (path := Path(beginning)).is_file():
         wanted = _public(path).strip()
         found = [key["id"] for key in keys if key["public"].strip() == wanted]
     else:
         found = [key["id"] for key in keys if key["id"].startswith(beginning)]
     if len(found) != 1:
-        told = "several keys are" if found else "no key is"
+        told = "several keys are" if found or own else "no key is"
         raise InvalidInputError(f"{told} {beginning!r}", hint="otaru keys status lists them.")
     return str(found[0])

@@ -1,8 +1,8 @@
 """The outermost ASGI application: routes device roads past the frameworks, bounds bodies, turns errors into answers.
 
-Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health → the logs (`/log/…`) → devices that
-enroll (`/device/v1/…`) → TUF (`/tuf/…`) → EST (`/.well-known/est/…`) → the REST API (`/api/…`) → the console, which is
-everything else. A device's poll thus costs no framework.
+Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health → metrics → the logs (`/log/…`) →
+devices that enroll (`/device/v1/…`) → TUF (`/tuf/…`) → EST (`/.well-known/est/…`) → the REST API (`/api/…`) → the console,
+which is everything else. A device's poll thus costs no framework.
 Errors that anything below raises before it has begun to answer become problem+json here, and a page where a browser asked
 the console; what is not ours is logged with the request's id and answered with 500 and that id.
 """
@@ -36,6 +36,7 @@ class Shell:
     log: App
     est: App
     device: App
+    metrics: App
     local_admin: bool = False
     poll: Callable[[Scope], Whole | None] | None = None
     """Answers GET and HEAD requests for which nobody has to be waited for."""
@@ -56,6 +57,9 @@ class Shell:
                 await self.ddi(scope, receive, answer)
             elif path in {"/healthz", "/readyz"}:
                 await self.ready(scope, receive, answer)
+            elif path == "/metrics":
+                scope.setdefault("state", {})["local_admin"] = self.local_admin
+                await self.metrics(scope, receive, answer)
             else:
                 await self._road(path)(scope, receive, answer)
         except ClientGoneError:

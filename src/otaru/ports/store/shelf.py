@@ -66,6 +66,10 @@ class Releases(Protocol):
         """The version order of each product that is there."""
         ...
 
+    def states(self, tenant: TenantId) -> dict[ReleaseState, int]:
+        """How many releases are in each state; none where there are none."""
+        ...
+
     def versions(self, tenant: TenantId, product: ProductName) -> list[Version]:
         """The versions of all of a product's releases."""
         ...

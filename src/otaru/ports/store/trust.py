@@ -53,6 +53,10 @@ class Logs(Protocol):
         """Keep tiles; one that is there is replaced by the wider one."""
         ...
 
+    def behind(self, tenant: TenantId, log: Log) -> tuple[int, datetime | None]:
+        """How many entries no checkpoint covers, and from when the oldest of them is."""
+        ...
+
     def tile(self, tenant: TenantId, log: Log, tile: Tile) -> bytes:
         """As many of its hashes as are there, up to its width."""
         ...

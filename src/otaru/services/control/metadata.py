@@ -16,7 +16,7 @@ from securesystemslib.signer import Key
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ProductName, TenantId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
-from otaru.errors import InvalidInputError, MetadataContentError, NotFoundError, OtaruError, RoleNameError
+from otaru.errors import InvalidInputError, MetadataContentError, NotFoundError, OtaruError
 from otaru.ports.store import Tx, one
 from otaru.services.control import inspection, signing
 from otaru.services.control.signing import RELEASES, Pen
@@ -25,7 +25,7 @@ from otaru.trust.tuf import changes
 from otaru.trust.tuf.files import files_of, files_of_all
 from otaru.trust.tuf.kept import IMAGE, End, Kept, KnownKey, Place
 from otaru.trust.tuf.metadata import TERMS, AnyMetadata, as_targets
-from otaru.trust.tuf.names import ROOT, SNAPSHOT, STABLE, TARGETS, TIMESTAMP, TOP, product_of, role_of, target_at
+from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, product_of, target_at
 from otaru.trust.tuf.repository import Missing, Repository, missing, what_is_due
 
 _FILE = re.compile(r"([1-9][0-9]{0,8})\.([A-Za-z0-9._-]{1,200})\.json")
@@ -52,6 +52,16 @@ class Replace:
 
 
 @dataclass(frozen=True, slots=True)
+class Rekey:
+    """Give a role another threshold, more keys, or fewer. What is not named stays."""
+
+    role: str
+    threshold: int | None = None
+    add: Sequence[Key] = ()
+    remove: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Renew:
     """Sign a role anew, with a later end; a product's role with the files of its releases, and of these drafts."""
 
@@ -59,7 +69,7 @@ class Renew:
     releases: Sequence[Version] = ()
 
 
-Order = Delegate | Replace | Renew
+Order = Delegate | Replace | Rekey | Renew
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,7 @@ async def pen(world: World, tenant: TenantId, actor: Actor) -> Pen:
 async def status(world: World, tenant: TenantId) -> Status:
     """The roles and keys of a tenant; nothing where it has no repository."""
     now = world.clock.now()
-    return await world.store.read(lambda tx: _status(tx, tenant, now))
+    return await world.store.read(lambda tx: status_in(tx, tenant, now))
 
 
 async def online_key(world: World, tenant: TenantId, actor: Actor) -> Key:
@@ -176,12 +186,6 @@ async def development(world: World) -> list[TenantId]:
     return await world.store.read(lambda tx: tx.signatures.every_development())
 
 
-async def with_development_keys(world: World, tenant: TenantId) -> bool:
-    """Whether a tenant signs with development keys."""
-    keys = await world.store.glance(lambda tx: tx.signatures.keys(tenant))
-    return any(key.development and key.revoked_at is None for key in keys)
-
-
 async def file(world: World, tenant: TenantId, name: str) -> Kept:
     """The metadata file of this name, as clients ask for it: `timestamp.json`, or `VERSION.ROLE.json`.
 
@@ -213,7 +217,7 @@ async def target(world: World, tenant: TenantId, address: str) -> Artifact:
     product, _, version = path.split("/")[:3] if path.count("/") >= 3 else ("", "", "")
     release = await world.store.glance(lambda tx: tx.releases.get(tenant, ProductName(product), Version(version)))
     if release is not None and release.state in _SERVED:
-        listed = files_of(role_of(release.product), release).get(path)
+        listed = files_of(signing.role_for(release), release).get(path)
         if listed is not None and listed.hashes["sha256"] == sha256:
             return next(a for a in release.artifacts if a.blob.sha256 == sha256)
     raise NotFoundError("there is no such target")
@@ -235,16 +239,19 @@ def _change(tx: Tx, asked: tuple[Pen, Order]) -> Outcome:
     drafts: list[Release] = []
     match order:
         case Delegate():
-            if product_of(order.role)[1] != STABLE:
-                raise RoleNameError(f"releases have no channel but {STABLE} yet", hint="Write product.NAME.stable.")
+            product_of(order.role)
             offered = changes.delegate(repository, order.role, (order.keys, order.threshold), pen.now)
         case Replace():
             offered = changes.replace_key(repository, order.key, order.by, pen.now)
             pen = replace(pen, retired=order.key)
+        case Rekey():
+            offered = changes.rekey(repository, order.role, _rekeyed(tx, pen, repository, order), pen.now)
         case Renew():
             if order.role in {SNAPSHOT, TIMESTAMP}:
                 raise InvalidInputError(f"{order.role} is signed by the server itself, in time")
             offered, drafts = _renewed(tx, pen, repository, order)
+    for role in set(offered) - set(TOP):  # anew it lists what is out by now: what was withdrawn holds up no rotation
+        as_targets(offered[role]).signed.targets = files_of_all(role, signing.listed(tx, pen.tenant, role, drafts))
     offered = signing.sign(pen, repository, offered)
     lacking = missing(repository, offered)
     if not lacking:
@@ -266,9 +273,22 @@ def _renewed(tx: Tx, pen: Pen, repository: Repository, order: Renew) -> tuple[di
         draft = tx.releases.get(pen.tenant, product, version)
         if draft is None or draft.state not in _PENDING:
             raise NotFoundError(f"there is no draft {product} {version}")
+        if (signs := signing.role_for(draft)) != order.role:
+            told = f"{product} {version} is of the channel {draft.signing_channel}"
+            raise MetadataContentError(told, hint=f"Its role is {signs}.", role=signs)
         drafts.append(draft)
-    files = files_of_all(order.role, signing.listed(tx, pen.tenant, product, drafts))
+    files = files_of_all(order.role, signing.listed(tx, pen.tenant, order.role, drafts))
     return changes.with_files(repository, order.role, files, pen.now), drafts
+
+
+def _rekeyed(tx: Tx, pen: Pen, repository: Repository, order: Rekey) -> changes.Keys:
+    """A role's keys and threshold after an order."""
+    if order.role in {SNAPSHOT, TIMESTAMP}:
+        raise InvalidInputError(f"the keys of {order.role} are the server's", hint="Replace one: otaru keys rotate.")
+    gone = {key.id for key in tx.signatures.keys(pen.tenant) if key.revoked_at is not None}
+    if back := [key.keyid for key in order.add if key.keyid in gone]:  # said before anybody signs for it
+        raise MetadataContentError(f"key {back[0]} was revoked and does not come back", key=back[0])
+    return changes.regrouped(repository, order.role, order.add, order.remove, order.threshold)
 
 
 def _inherit(tx: Tx, pen: Pen, order: Replace) -> None:
@@ -299,8 +319,9 @@ def _checked(tx: Tx, pen: Pen, role: str, repository: Repository) -> list[Releas
     files = dict(repository.delegated[role].signed.targets)
     versions = {Version(path.split("/")[2]) for path in files if path.count("/") >= 3}
     found = [tx.releases.get(pen.tenant, product, version) for version in sorted(versions)]
-    drafts = [release for release in found if release is not None and release.state in _PENDING]
-    wanted = files_of_all(role, signing.listed(tx, pen.tenant, product, drafts))
+    pending = [release for release in found if release is not None and release.state in _PENDING]
+    drafts = [draft for draft in pending if signing.role_for(draft) == role]
+    wanted = files_of_all(role, signing.listed(tx, pen.tenant, role, drafts))
     stray, left_out = sorted(set(files) - set(wanted)), sorted(set(wanted) - set(files))
     for path in [*stray, *left_out]:
         told = "lists a file that no release has" if path in files else "does not list the published file"
@@ -345,7 +366,8 @@ def _renew_due(tx: Tx, pen: Pen) -> list[str]:
     return left
 
 
-def _status(tx: Tx, tenant: TenantId, now: datetime) -> Status:
+def status_in(tx: Tx, tenant: TenantId, now: datetime) -> Status:
+    """As `status`, within a transaction."""
     repository = signing.load(tx, tenant)
     if repository is None:
         return Status([], tx.signatures.keys(tenant))
@@ -362,7 +384,6 @@ def _status(tx: Tx, tenant: TenantId, now: datetime) -> Status:
 
 
 def _stale(tx: Tx, tenant: TenantId, role: str, repository: Repository) -> bool:
-    product, channel = product_of(role)
-    wanted = files_of_all(role, signing.listed(tx, tenant, product) if channel == STABLE else [])
+    wanted = files_of_all(role, signing.listed(tx, tenant, role))
     newest = repository.delegated.get(role)
     return (as_targets(newest).signed.targets if newest else {}) != wanted

@@ -12,7 +12,7 @@ from hashlib import sha256
 from securesystemslib.signer import Key
 
 from otaru.domain.events import Happening, Kind
-from otaru.domain.ids import ProductName, TenantId
+from otaru.domain.ids import TenantId
 from otaru.domain.release import Release, ReleaseState
 from otaru.errors import MetadataContentError, SignatureMissingError
 from otaru.ports.signing import Keyring
@@ -23,7 +23,7 @@ from otaru.trust.tuf.files import files_of_all
 from otaru.trust.tuf.kept import IMAGE, Kept, KnownKey, Place
 from otaru.trust.tuf.keys import from_json
 from otaru.trust.tuf.metadata import AnyMetadata, as_root, as_snapshot, as_targets, as_timestamp, read, signed
-from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, role_of
+from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, product_of, role_of
 from otaru.trust.tuf.repository import (
     Missing,
     Repository,
@@ -118,9 +118,8 @@ def freshen(tx: Tx, pen: Pen, repository: Repository, *, snapshot: bool) -> None
         _stamp(tx, pen, repository, kept.content)
 
 
-def lacking(tx: Tx, tenant: TenantId, product: ProductName) -> Missing | None:
-    """The signatures that the server cannot give for a product's releases; None where it holds enough keys."""
-    role = role_of(product)
+def lacking(tx: Tx, tenant: TenantId, role: str) -> Missing | None:
+    """The signatures of a product's role that the server cannot give; None where it holds enough keys."""
     repository = load(tx, tenant, [])
     held = {key.id: key for key in tx.signatures.keys(tenant) if key.place is Place.SERVER and not key.revoked_at}
     if repository is None:
@@ -133,28 +132,34 @@ def lacking(tx: Tx, tenant: TenantId, product: ProductName) -> Missing | None:
     return Missing(role, needed, tuple(sorted(own - set(held)))) if needed > 0 else None
 
 
-def relist(tx: Tx, pen: Pen, product: ProductName, also: Sequence[Release] = ()) -> Missing | None:
-    """Sign anew which files a product's releases have, `also` those of releases that are not out yet.
+def relist(tx: Tx, pen: Pen, role: str, also: Sequence[Release] = ()) -> Missing | None:
+    """Sign anew which files the releases of a product's role have, `also` those of releases that are not out yet.
 
     Nothing is signed where signatures are missing: they are returned.
     """
-    role = role_of(product)
     repository = load(tx, pen.tenant, [role])
     if repository is None and pen.fresh:
         repository = _begin(tx, pen)
-    found = lacking(tx, pen.tenant, product)
+    found = lacking(tx, pen.tenant, role)
     if repository is None or found is not None:
         return found
     if repository.keys_of(role) is None:
         repository = _delegate(tx, pen, repository, role)
-    offered = changes.with_files(repository, role, files_of_all(role, listed(tx, pen.tenant, product, also)), pen.now)
+    offered = changes.with_files(repository, role, files_of_all(role, listed(tx, pen.tenant, role, also)), pen.now)
     enter(tx, pen, repository, sign(pen, repository, offered))
     return None
 
 
-def listed(tx: Tx, tenant: TenantId, product: ProductName, also: Sequence[Release] = ()) -> list[Release]:
-    """The releases of a product that its metadata has to list, and `also` these."""
-    out = [r for r in tx.releases.page(tenant, product, None, _EVERYTHING) if r.state in _OUT]
+def role_for(release: Release) -> str:
+    """The role that signs a release."""
+    return role_of(release.product, release.signing_channel)
+
+
+def listed(tx: Tx, tenant: TenantId, role: str, also: Sequence[Release] = ()) -> list[Release]:
+    """The releases that the metadata of a product's role has to list, and `also` these."""
+    product, channel = product_of(role)
+    known = tx.releases.page(tenant, product, None, _EVERYTHING)
+    out = [r for r in known if r.state in _OUT and r.signing_channel == channel]
     new = {release.version for release in also}
     return [*(release for release in out if release.version not in new), *also]
 

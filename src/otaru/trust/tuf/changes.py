@@ -15,7 +15,7 @@ from tuf.api.metadata import (
     Targets,
 )
 
-from otaru.errors import MetadataContentError, MetadataFormError, MetadataThresholdError
+from otaru.errors import MetadataContentError, MetadataFormError, MetadataThresholdError, NothingToDoError
 from otaru.trust.tuf.metadata import AnyMetadata, expiry, following
 from otaru.trust.tuf.names import ROOT, TARGETS, TOP, patterns
 from otaru.trust.tuf.repository import Repository, delegations
@@ -71,6 +71,29 @@ def rekey(repository: Repository, role: str, keys: Keys, now: datetime) -> dict[
     known = after.signed.keys | {key.keyid: key for key in keys[0]}
     after.signed.keys = {name: key for name, key in known.items() if name in used}
     return _with_bereft(repository, {ROOT: after}, now)
+
+
+def regrouped(
+    repository: Repository, role: str, add: Sequence[Key], remove: Sequence[str], threshold: int | None
+) -> Keys:
+    """A role's keys and threshold with some keys more, some fewer, and another threshold where one is given.
+
+    Raises:
+        MetadataContentError: nobody delegates to it, or it has not a key that is to go.
+        NothingToDoError: it is so already.
+    """
+    keys = repository.keys_of(role)
+    if keys is None:
+        raise MetadataContentError(f"nobody delegates to {role}", role=role)
+    if strange := sorted(set(remove) - set(keys.keyids)):
+        raise MetadataContentError(f"{role} has no key {strange[0]}", key=strange[0])
+    known = repository.described(role)
+    left = [known[name] for name in keys.keyids if name not in remove]
+    added = [key for key in add if key.keyid not in keys.keyids]
+    wanted = keys.threshold if threshold is None else threshold
+    if not added and len(left) == len(keys.keyids) and wanted == keys.threshold:
+        raise NothingToDoError(f"{role} has these keys and this threshold already")
+    return [*left, *added], wanted
 
 
 def replace_key(repository: Repository, key_id: str, by: Key | None, now: datetime) -> dict[str, AnyMetadata]:

@@ -45,8 +45,8 @@ def _target(path: str, release: Release, artifacts: list[Artifact]) -> TargetFil
         "component": artifacts[0].component,
         "hardwareIds": sorted(str(artifact.hardware) for artifact in artifacts),
         "installer": artifacts[0].installer or installer_by(artifacts[0].filename),
-        # A floor, which rises only with a release that declares a burn; none can yet.
-        "releaseCounter": 0,
+        "releaseCounter": release.listed_counter,
         "version": release.version,
+        **{document.kind.value: document.blob.sha256 for document in release.documents},
     }
     return TargetFile(blob.size, {"sha256": blob.sha256}, path, {"custom": custom})

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 
+from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, MetaFile, Role, Root, Snapshot, Targets, Timestamp
 
 from otaru.errors import MetadataContentError, MetadataFormError, MetadataThresholdError
@@ -70,6 +71,13 @@ class Repository:
             return self.delegator(role).get_delegated_role(role)
         except ValueError:
             return None
+
+    def described(self, role: str) -> Mapping[str, Key]:
+        """The keys that a role's delegator describes, by id: its own among them."""
+        if role in TOP:
+            return self.root.signed.keys
+        told = self.targets.signed.delegations
+        return {} if told is None else told.keys
 
     @property
     def roles(self) -> list[str]:

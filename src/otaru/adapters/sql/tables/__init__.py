@@ -45,6 +45,7 @@ from otaru.adapters.sql.tables.shelf import (
     inspection,
     product,
     release,
+    release_document,
     upload,
 )
 from otaru.adapters.sql.tables.tenancy import (
@@ -105,6 +106,7 @@ __all__ = [
     "moment",
     "product",
     "release",
+    "release_document",
     "report",
     "rollout",
     "rollout_segment",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from otaru.apps.console.call import Call
+from otaru.apps.console.happening import actor
 from otaru.apps.console.pages.releases import files_of
 from otaru.apps.console.rendering import segment
 from otaru.apps.console.status import look
@@ -42,6 +43,7 @@ async def order(call: Call) -> Response:
 async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
     product, version = _named(call)
     uses = await survey.uses(call.world, call.tenant, product, version, ROLLOUTS + 1)
+    _, missing, record = await releases.detailed(call.world, call.tenant, product, version)
     files = files_of(uses.release)
     component = uses.release.artifacts[0].component
     return await call.show(
@@ -49,6 +51,10 @@ async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
         status,
         refused=refused,
         uses=uses,
+        record=record,
+        made_by=record.created_by and actor(record.created_by),
+        published_by=record.published_by and actor(record.published_by),
+        missing=missing,
         release=uses.release,
         component=component,
         runs=f"installed.{component}=='{version}'",

@@ -117,6 +117,11 @@ RequirementText = Annotated[
 Name = Annotated[
     str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["lab"]), by(ids.name)
 ]
+ChannelText = Annotated[
+    str,
+    Field(min_length=1, max_length=32, pattern=r"^[a-z0-9][a-z0-9-]*$", examples=["stable"]),
+    by(terms.channel),
+]
 Digest = Annotated[
     str,
     Field(pattern=r"^[0-9a-f]{64}$", examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]),

@@ -11,7 +11,7 @@ from securesystemslib.signer import Key
 from otaru.apps.server.api.models.fields import LINE, Body, Name, Out, VersionText, by
 from otaru.domain.ids import Version
 from otaru.domain.release import Release
-from otaru.services.control.metadata import Delegate, Order, Outcome, Renew, Replace, RoleState, Status
+from otaru.services.control.metadata import Delegate, Order, Outcome, Rekey, Renew, Replace, RoleState, Status
 from otaru.trust.tuf.kept import KnownKey, Place
 from otaru.trust.tuf.keys import as_pem, from_json, read_public
 from otaru.trust.tuf.metadata import AnyMetadata, read
@@ -62,6 +62,20 @@ class ReplaceIn(Body):
         return Replace(self.key, None if self.by is None else read_public(self.by), self.make and self.by is None)
 
 
+class RekeyIn(Body):
+    """Another threshold of a role, more keys, or fewer. What is not named stays."""
+
+    order: Literal["rekey"]
+    role: RoleName
+    threshold: Annotated[int | None, Field(ge=1, le=32, description="How many of its keys have to sign.")] = None
+    add: Annotated[list[PublicPem], Field(max_length=32, default_factory=list)]
+    remove: Annotated[list[KeyId], Field(max_length=32, default_factory=list)]
+
+    def parsed(self) -> Order:
+        """As the service takes it."""
+        return Rekey(self.role, self.threshold, [read_public(pem) for pem in self.add], self.remove)
+
+
 class ChangeIn(Body):
     """What is to change."""
 
@@ -71,7 +85,7 @@ class ChangeIn(Body):
         }
     )
 
-    change: Annotated[DelegateIn | ReplaceIn, Field(discriminator="order")]
+    change: Annotated[DelegateIn | ReplaceIn | RekeyIn, Field(discriminator="order")]
 
 
 class RequestIn(Body):

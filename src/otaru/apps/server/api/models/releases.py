@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from otaru.apps.server.api.models.fields import (
     LINES,
     Body,
+    ChannelText,
     Digest,
     FileName,
     HardwareName,
@@ -22,13 +23,22 @@ from otaru.apps.server.api.models.images import ImageDetail, ImageOut
 from otaru.apps.server.api.models.keys import MissingOut
 from otaru.domain.device import hardware
 from otaru.domain.ids import ProductName, Sha256, Version
-from otaru.domain.release import MAX_ARTIFACTS, MAX_NOTES, Artifact, Release, ReleaseState
+from otaru.domain.release import (
+    MAX_ARTIFACTS,
+    MAX_NOTES,
+    Artifact,
+    Document,
+    DocumentKind,
+    Release,
+    ReleaseState,
+)
 from otaru.domain.terms import DEFAULT_CHANNEL, MAX_COUNTER, MAX_REQUIREMENTS, Terms, UpdateType, requirement
 from otaru.domain.versions import VersionOrder
 from otaru.images.admission import Aspect
 from otaru.ports.store import Inspection
 from otaru.services.control.artifacts import Stored, Upload
 from otaru.services.control.products import Product
+from otaru.services.control.release_record import Record
 from otaru.services.control.releases import NewRelease, Part, allowed
 from otaru.trust.tuf.files import installer_by
 from otaru.trust.tuf.repository import Missing
@@ -71,7 +81,9 @@ class ReleaseIn(Body):
     notes: Annotated[str, Field(max_length=MAX_NOTES, pattern=LINES)] = ""
     publish: Annotated[bool, Field(description="Whether it is published at once; otherwise it is a draft.")] = True
     type: UpdateType = UpdateType.SOFTWARE
-    channel: Name = DEFAULT_CHANNEL
+    channel: Annotated[
+        ChannelText, Field(description="The stream that it belongs to; it names the role that signs it.")
+    ] = DEFAULT_CHANNEL
     support_until: Annotated[date | None, Field(description="The last day of its support.")] = None
     requires: Annotated[
         list[RequirementText],
@@ -90,6 +102,12 @@ class ReleaseIn(Body):
         list[Aspect],
         Field(max_length=len(Aspect), description="In what its images may say something else than is said here."),
     ] = Field(default=[])
+    sbom: Annotated[Digest | None, Field(description="An artifact: its bill of materials, CycloneDX or SPDX JSON.")] = (
+        None
+    )
+    provenance: Annotated[
+        Digest | None, Field(description="An artifact: how it was built, an in-toto statement, bare or in DSSE.")
+    ] = None
 
     def parsed(self) -> NewRelease:
         """As the service takes it."""
@@ -106,7 +124,9 @@ class ReleaseIn(Body):
             self.security_floor,
         )
         name, accept = (ProductName(self.product), Version(self.version)), frozenset(self.accept_mismatch)
-        return NewRelease(*name, parts, self.notes, self.publish, terms, accept)
+        named = {DocumentKind.SBOM: self.sbom, DocumentKind.PROVENANCE: self.provenance}
+        documents = {kind: Sha256(sha256) for kind, sha256 in named.items() if sha256 is not None}
+        return NewRelease(*name, parts, self.notes, self.publish, terms, accept, documents)
 
 
 class PartOut(Out):
@@ -139,6 +159,20 @@ class PartOut(Out):
         )
 
 
+class DocumentOut(Out):
+    """A document of a release: stored bytes that say something of it."""
+
+    kind: DocumentKind
+    form: Annotated[str, Field(description="What it was recognised as.", examples=["CycloneDX 1.6"])]
+    sha256: str
+    size: int
+
+    @classmethod
+    def of(cls, document: Document) -> "DocumentOut":
+        """As it is stored."""
+        return cls(kind=document.kind, form=document.form, sha256=document.blob.sha256, size=document.blob.size)
+
+
 class ReleaseOut(Out):
     """A release."""
 
@@ -158,6 +192,7 @@ class ReleaseOut(Out):
     security_floor: Annotated[int | None, Field(description="The counter that it burns.")]
     security_counter: Annotated[int, Field(description="What it burns, else what it inherits from those before it.")]
     artifacts: list[PartOut]
+    documents: Annotated[list[DocumentOut], Field(description="What there is to read of it, as artifacts.")]
 
     @classmethod
     def of(cls, release: Release, images: Images) -> "ReleaseOut":
@@ -179,21 +214,38 @@ class ReleaseOut(Out):
             security_floor=release.terms.security_floor,
             security_counter=release.counter,
             artifacts=[PartOut.of(artifact, images.get(artifact.blob.sha256)) for artifact in release.artifacts],
+            documents=[DocumentOut.of(document) for document in release.documents],
         )
 
 
 class ReleaseDetail(ReleaseOut):
-    """A release, and what its publication waits for."""
+    """A release, what its publication waits for, and who made it what it is."""
 
     missing: Annotated[
         list[MissingOut], Field(description="Signatures that publishing it needs and the server cannot give.")
     ]
 
+    role: Annotated[str, Field(description="The role that signs it.", examples=["product.app.stable"])]
+    created_by: Annotated[str | None, Field(description="Null where the record of events does not go back so far.")]
+    published_by: Annotated[str | None, Field(description="Who published it, or brought its signatures.")]
+    signed_version: Annotated[int | None, Field(description="The newest version of the role's metadata; it lists it.")]
+    signed_by: Annotated[list[str], Field(description="The ids of the keys that have signed that version.")]
+    log_index: Annotated[int | None, Field(description="The place of its publication in the release log.")]
+
     @classmethod
-    def detailed(cls, release: Release, images: Images, missing: Missing | None) -> "ReleaseDetail":
+    def detailed(cls, release: Release, images: Images, missing: Missing | None, record: Record) -> "ReleaseDetail":
         """As it is stored."""
         found = [] if missing is None else [MissingOut.of(missing)]
-        return cls(**ReleaseOut.of(release, images).model_dump(), missing=found)
+        return cls(
+            **ReleaseOut.of(release, images).model_dump(),
+            missing=found,
+            role=record.role,
+            created_by=record.created_by,
+            published_by=record.published_by,
+            signed_version=record.signed_version,
+            signed_by=list(record.signed_by),
+            log_index=record.log_index,
+        )
 
 
 class ProductOut(Out):

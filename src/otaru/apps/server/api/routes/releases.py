@@ -24,6 +24,7 @@ from otaru.domain.release import Release, ReleaseEvent
 from otaru.domain.terms import UpdateType
 from otaru.ports.store import Tx
 from otaru.services.control import inspection, products, releases
+from otaru.services.control.release_record import record
 from otaru.services.control.world import World
 
 router = noun(tag="releases")
@@ -35,7 +36,8 @@ Number = Annotated[VersionText, Path(description="The release's version.")]
 def _shown(call: Call) -> Callable[[Tx, Release], ReleaseDetail]:
     def show(tx: Tx, release: Release) -> ReleaseDetail:
         images = tx.inspections.of(call.tenant, {artifact.blob.sha256 for artifact in release.artifacts})
-        return ReleaseDetail.detailed(release, images, releases.lacking(call.world, tx, call.tenant, release))
+        missing = releases.lacking(call.world, tx, call.tenant, release)
+        return ReleaseDetail.detailed(release, images, missing, record(tx, call.tenant, release))
 
     return show
 
@@ -97,9 +99,9 @@ async def list_releases(
 @router.get("/releases/{product}/{version}", response_model=ReleaseDetail, responses=errors(404))
 async def show_release(call: Reading, product: Product, version: Number) -> Response:
     """Show a release and its artifacts."""
-    found, missing = await releases.detailed(call.world, call.tenant, ProductName(product), Version(version))
+    found, missing, made = await releases.detailed(call.world, call.tenant, ProductName(product), Version(version))
     images = await inspection.images(call.world, call.tenant, [artifact.blob.sha256 for artifact in found.artifacts])
-    return answered(ReleaseDetail.detailed(found, images, missing))
+    return answered(ReleaseDetail.detailed(found, images, missing, made))
 
 
 async def _move(
