@@ -211,6 +211,36 @@ class SignatureMissingError(InvalidStateError):
     code = "signature_missing"
 
 
+class ImageError(OtaruError):
+    """An uploaded image is refused; each reason is a class of its own. Nothing is kept of it but the uploaded bytes."""
+
+    code = "image_refused"
+
+
+class ImageBrokenError(ImageError):
+    """It begins like an image of a format and is none: cut short, contradicting itself, or beyond what may be read."""
+
+    code = "image_broken"
+
+
+class ImageMismatchError(ImageError):
+    """It says something else of itself than was typed; `mismatches` has both values of each."""
+
+    code = "image_mismatch"
+
+
+class ImageSignatureError(ImageError):
+    """Its signature does not hold, or in production no trust anchor answers for it; `verdict` says which."""
+
+    code = "image_signature"
+
+
+class ImageFormError(ImageError):
+    """It has a form of its format that production refuses."""
+
+    code = "image_form"
+
+
 class EnrollmentError(RefusedError):
     """A device may not enroll; each reason is a class of its own. No device was made."""
 
@@ -287,33 +317,3 @@ class ProofSpentError(ProofError):
     """What a device signed has been used: each signature is good once."""
 
     code = "proof_spent"
-
-
-class ImageError(OtaruError):
-    """An uploaded image is refused; each reason is a class of its own. Nothing is kept of it but the uploaded bytes."""
-
-    code = "image_refused"
-
-
-class ImageBrokenError(ImageError):
-    """It begins like an image of a format and is none: cut short, contradicting itself, or beyond what may be read."""
-
-    code = "image_broken"
-
-
-class ImageMismatchError(ImageError):
-    """It says something else of itself than was typed; `mismatches` has both values of each."""
-
-    code = "image_mismatch"
-
-
-class ImageSignatureError(ImageError):
-    """Its signature does not hold, or in production no trust anchor answers for it; `verdict` says which."""
-
-    code = "image_signature"
-
-
-class ImageFormError(ImageError):
-    """It has a form of its format that production refuses."""
-
-    code = "image_form"

@@ -73,6 +73,30 @@ def test_the_theme_is_kept(sit: Sit) -> None:
     expect(shown).to_have_attribute("data-theme", "auto")
 
 
+def colours(me: Seat) -> list[str]:
+    """Of text and ground."""
+    return [str(me.page.evaluate(f"getComputedStyle(document.body).{name}")) for name in ("color", "backgroundColor")]
+
+
+def test_each_theme_is_the_same_whoever_chose_it(sit: Sit) -> None:
+    """The system, the visitor, and the system without a script to ask it."""
+    told = {}
+    for scheme in ("light", "dark"):
+        me = sit(color_scheme=scheme)
+        me.go("/")
+        told[scheme] = colours(me)
+        plain = sit(color_scheme=scheme, java_script_enabled=False)
+        plain.go("/")
+        assert colours(plain) == told[scheme]
+    assert told["light"] != told["dark"]
+    for theme, scheme in (("light", "dark"), ("dark", "light")):
+        me = sit(color_scheme=scheme)
+        me.go("/")
+        me.page.evaluate("theme => localStorage.theme = theme", theme)
+        me.page.reload()
+        assert colours(me) == told[theme]
+
+
 @pytest.mark.parametrize("size", [(1440, 900), (768, 1024), PHONE])
 def test_every_list_is_one_step_away_at_every_width(at: Seat, size: tuple[int, int]) -> None:
     at.resize(size)

@@ -105,6 +105,17 @@ def test_all_of_a_device_are_revoked(shelf: Shelf, credentials: SqlCredentials) 
     assert len(entered(shelf, OTHER)) == 1
 
 
+def test_what_has_ended_is_forgotten_but_not_what_was_revoked(credentials: SqlCredentials) -> None:
+    for one in (KEY, TOKEN, CERTIFICATE):
+        credentials.add(HERE, DEV, one)
+    credentials.revoke(HERE, DEV, TOKEN.id, later(1))
+    credentials.prune(HERE, OTHER, later(1000))
+    credentials.prune(HERE, DEV, later(90))
+    assert len(credentials.of(HERE, DEV)) == 3
+    credentials.prune(HERE, DEV, later(1000))
+    assert credentials.of(HERE, DEV) == [replace(TOKEN, revoked_at=later(1)), KEY]
+
+
 def test_what_is_good() -> None:
     assert KEY.good(NOW)
     assert TOKEN.good(later(59))

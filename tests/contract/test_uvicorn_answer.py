@@ -1,16 +1,13 @@
 """`otaru.answer`: the whole answer in one message, as a client sees it."""
 
 import socket
-from pathlib import Path
 
 import pytest
 
 from otaru.apps.server.body import Receive, Scope, Send
 from otaru.apps.server.http import ANSWER, Whole
-from tests.support.blobs import content
 from tests.support.engine import LOOPS, running, until
 
-MIB = 1024 * 1024
 BODY = b'{"config":{}}'
 HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
 
@@ -73,29 +70,6 @@ def test_a_begun_answer_is_not_begun_again() -> None:
     with running(app) as engine, engine.connect() as client:
         heard = said(client, b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n", b"never")
         assert BODY not in heard
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize(("offset", "count"), [(0, 1), (7, 128 * 1024), (1, 6 * MIB - 1)])
-def test_a_file_is_answered_in_one_message(loop: str, offset: int, count: int, tmp_path: Path) -> None:
-    """What the kernel takes at once, and what it takes while the client takes it."""
-    data = content(3, 6 * MIB)
-    (tmp_path / "file").write_bytes(data)
-
-    async def files(scope: Scope, receive: Receive, send: Send) -> None:
-        del scope, receive
-        with (tmp_path / "file").open("rb") as file:
-            headers = [(b"content-length", b"%d" % count)]
-            whole = {"type": ANSWER, "status": 206, "headers": headers, "file": file, "offset": offset, "count": count}
-            await send(whole)
-
-    with running(files, loop) as engine, engine.connect() as client:
-        for more in ([], [], [b"Connection: close"]):
-            heard = said(client, _get(b"/", *more), data[offset : offset + count])
-            head, _, body = heard.partition(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 206 ")
-            assert body == data[offset : offset + count]
-        assert client.recv(1) == b"", "the last one closes"
 
 
 class Prompt:

@@ -51,10 +51,10 @@ NOWHERE = {
     "rollout": 2**31 - 1,
     "log": "release",
     "index": 2**31 - 1,
-    "credential": "0123",
-    "authority": "0" * 64,
     "format": "swu",
     "anchor": "0" * 64,
+    "credential": "0123",
+    "authority": "0" * 64,
 }
 
 
@@ -145,10 +145,10 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
         "token": api.post("/tokens", json={"role": "viewer"}).json()["id"],
         "enrollment": api.post("/enrollments", json={"label": "l", "quota": 1, "listed": True}).json()["id"],
         "action": 1,
-        "credential": api.post(f"/devices/{device}/credentials", json={"kind": "token"}).json()["id"],
-        "authority": own_authority(api),
         "format": "swu",
         "anchor": api.post("/trust-anchors", json={"format": "swu", "pem": anchor()}).json()["id"],
+        "credential": api.post(f"/devices/{device}/credentials", json={"kind": "token"}).json()["id"],
+        "authority": own_authority(api),
     }
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}
     tried = 0

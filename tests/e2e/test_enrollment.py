@@ -227,10 +227,10 @@ def test_a_key_buys_a_token_for_an_hour(served: Apis, keyed: Newborn, api: httpx
     claims = json.loads(base64.urlsafe_b64decode(bearer.split(".")[1] + "=="))
     assert base64.urlsafe_b64decode(claims["cnf"]["kid"] + "=").hex() == keyed.digest
     # It is this device's and this tenant's, and no API token.
-    assert poll(served, fresh("nobody"), bearer) == 404
+    assert poll(served, fresh("nobody"), bearer) == 401
     twin = api.post("/devices", json={"id": fresh("sn"), "hardware": "x"}).json()
     assert poll(served, twin["id"], bearer) == 401
-    assert poll(served, keyed.id, bearer, OTHER) == 404
+    assert poll(served, keyed.id, bearer, OTHER) == 401
     assert target(served, bearer, OTHER) == 401
     assert served.devices.get("/api/v1/devices", headers={"Authorization": bearer}).status_code == 401
     assert poll(served, keyed.id, bearer[:-4] + "AAAA") == 401

@@ -40,13 +40,13 @@ class Kind(StrEnum):
     METADATA_SIGNED = "metadata.signed"
     KEY_ADDED = "key.added"
     KEY_REVOKED = "key.revoked"
+    ANCHOR_ADDED = "anchor.added"
+    ANCHOR_REMOVED = "anchor.removed"
     AUTHORITY_ADDED = "authority.added"
     AUTHORITY_RETIRED = "authority.retired"
     ENROLLMENT_CREATED = "enrollment.created"
     ENROLLMENT_CHANGED = "enrollment.changed"
     ENROLLMENT_REVOKED = "enrollment.revoked"
-    ANCHOR_ADDED = "anchor.added"
-    ANCHOR_REMOVED = "anchor.removed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Row, delete, insert, select, update
 
-from otaru.adapters.sql.lean import fetch, fetch_keyed, run, run_keyed
+from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run, run_keyed
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import (
     device_dispute,
-    enrolled,
     enrollment,
     grant_key,
     micros,
@@ -32,6 +31,10 @@ _ADD = """
 INSERT INTO enrollment (tenant, enrollment, label, by_certificate, issuer, digest, quota, used, approval, hardware, tags,
 listed, serials, created_at, expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, 0, ?, ?, NULL)
 ON CONFLICT DO NOTHING"""
+_GET = """
+SELECT enrollment, label, quota, created_at, expires_at, approval, hardware, tags, by_certificate, listed, serials, used,
+revoked_at FROM enrollment WHERE tenant = ? AND enrollment = ?"""
+_ENROL = "INSERT INTO enrolled (tenant, device, enrollment, public_digest, at) VALUES (?, ?, ?, ?, ?)"
 _USE = "UPDATE enrollment SET used = used + 1 WHERE tenant = ? AND enrollment = ? AND used < quota"
 # `WHERE true` parts the ON CONFLICT from a join, for SQLite's parser.
 _LIST = """
@@ -76,7 +79,8 @@ class SqlEnrollments:
         return run(self.session, _ADD, tenant, enrollment.id, *row) == 1
 
     def get(self, tenant: TenantId, enrollment: EnrollmentId) -> Enrollment | None:
-        return self._one((_E.tenant == tenant) & (_E.enrollment == enrollment))
+        found = fetch(self.session, _GET, tenant, enrollment)
+        return _read(found[0]) if found else None
 
     def every_by_token(self, digest: bytes) -> tuple[TenantId, Enrollment] | None:
         query = select(enrollment).where(_E.digest == digest, ~_E.by_certificate)
@@ -129,16 +133,7 @@ class SqlEnrollments:
         return DeviceId(found[0][0]) if found else None
 
     def enrol(self, tenant: TenantId, new: Enrolled) -> None:
-        self.session.connection.execute(
-            insert(enrolled),
-            {
-                "tenant": tenant,
-                "device": new.device,
-                "enrollment": new.enrollment,
-                "public_digest": new.key,
-                "at": new.at,
-            },
-        )
+        run(self.session, _ENROL, tenant, new.device, new.enrollment, new.key, micros(new.at))
 
     def dispute(self, tenant: TenantId, dispute: Dispute, since: datetime) -> bool:
         row = (dispute.device, dispute.key, micros(dispute.at), micros(since))
@@ -187,4 +182,24 @@ def _enrollment(row: Row[*tuple[Any, ...]]) -> Enrollment:
         serials=row.serials,
         used=row.used,
         revoked_at=row.revoked_at,
+    )
+
+
+def _read(row: AnyRow) -> Enrollment:
+    """A row of `_GET`, which each device that comes asks for."""
+    name, label, quota, created, expires, approval, model, tags, by_certificate, listed, serials, used, revoked = row
+    return Enrollment(
+        id=EnrollmentId(name),
+        label=label,
+        quota=quota,
+        created_at=moment(created),
+        expires_at=moment(expires),
+        approval=Approval(approval),
+        hardware=None if model is None else hardware(model),
+        tags=frozenset(msgspec.json.decode(tags, type=list[str])),
+        by_certificate=bool(by_certificate),
+        listed=bool(listed),
+        serials=serials,
+        used=used,
+        revoked_at=None if revoked is None else moment(revoked),
     )

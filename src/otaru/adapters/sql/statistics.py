@@ -34,6 +34,7 @@ _SHAPES = {
     "deployment_count": _Shape(100_000, {"rollout": 1000, "segment": 1, "wave": 5}),
     "device_failed": _Shape(_MILLION // 100),
     "device_standing": _Shape(_MILLION, {"state": 10}),
+    "credential": _Shape(2 * _MILLION, {"device": _MILLION, "kind": 3, "issuer": 10}),
     "device_count": _Shape(16, {"lifecycle": 4}),
     "component_count": _Shape(100_000, {"hour": 5000, "component": 5, "version": 20}),
     "contact_count": _Shape(10_000, {"hour": 2000}),

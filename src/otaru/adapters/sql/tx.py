@@ -87,5 +87,5 @@ class SqlTx:
         self.inspections: Inspections = SqlInspections(session)
         self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)
-        self.enrollments: Enrollments = SqlEnrollments(session)
         self.anchors: Anchors = SqlAnchors(session)
+        self.enrollments: Enrollments = SqlEnrollments(session)

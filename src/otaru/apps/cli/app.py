@@ -58,7 +58,7 @@ def root(
 
 
 app.command("demo")(demo.demo)
-app.command("serve")(serving.serve)
+command(app, "serve")(serving.serve)
 command(app, "simulate")(simulate.simulate)
 keys.noun.add_typer(anchors.noun, name="anchor")
 for _name, _noun in (

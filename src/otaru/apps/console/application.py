@@ -65,6 +65,7 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("GET", "/enrollments/+new", DEVICES, enrollments.new),
     ("POST", "/enrollments/+new", DEVICES, enrollments.create),
     ("POST", "/enrollments/+decide", DEVICES, enrollments.decide),
+    ("GET", "/enrollments/+reject", DEVICES, enrollments.reject),
     ("GET", "/enrollments/{enrollment}", READ, enrollments.show),
     ("POST", "/enrollments/{enrollment}/revoke", DEVICES, enrollments.revoke),
     ("GET", "/keys", READ, keys.show),

@@ -65,7 +65,7 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.")))),
     "keys": (
         "Keys and signatures",
-        tuple(k for k in Kind if k.startswith(("metadata.", "key.", "authority.", "anchor."))),
+        tuple(k for k in Kind if k.startswith(("metadata.", "key.", "anchor.", "authority."))),
     ),
     "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.", "log.")))),
 }
@@ -161,12 +161,12 @@ def _thing(kind: str, what: Happening) -> Thing:
             return Thing(f"Role {what.subject}")
         case "key":
             return Thing(f"Key {what.subject[:16]}")
+        case "anchor":
+            return Thing(f"Trust anchor {what.subject[:16]}")
         case "authority":
             return Thing(f"Authority {what.subject[:16]}")
         case "enrollment":
             return Thing(f"Claim{_quoted(_text(what, 'label'))}", f"/enrollments/{quote(what.subject, safe='')}")
-        case "anchor":
-            return Thing(f"Trust anchor {what.subject[:16]}")
         case _:
             return Thing("The tenant")
 
@@ -372,6 +372,10 @@ def _key_added(what: Happening) -> _Said:
     return _Said(Tone.IDLE, f"was added for {of}" if of else "was made", facts=tuple(filter(None, facts)))
 
 
+def _anchored(what: Happening) -> tuple[str, ...]:
+    return tuple(filter(None, (_text(what, "format"), _text(what, "name"))))
+
+
 _CHANGED = {
     "added": (Tone.IDLE, "got another credential"),
     "issued": (Tone.IDLE, "was issued a certificate"),
@@ -392,10 +396,6 @@ def _authority_added(what: Happening) -> _Said:
         "asks for its certificate" if asks else "signs for devices" if own else "is known as some devices' authority"
     )
     return _Said(Tone.IDLE, words)
-
-
-def _anchored(what: Happening) -> tuple[str, ...]:
-    return tuple(filter(None, (_text(what, "format"), _text(what, "name"))))
 
 
 _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
@@ -425,9 +425,9 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.METADATA_SIGNED: _metadata_signed,
     Kind.KEY_ADDED: _key_added,
     Kind.KEY_REVOKED: _plain(Tone.HELD, "was revoked: no role has it any more"),
+    Kind.ANCHOR_ADDED: lambda what: _Said(Tone.IDLE, "was added", facts=_anchored(what)),
+    Kind.ANCHOR_REMOVED: lambda what: _Said(Tone.HELD, "was removed", facts=_anchored(what)),
     Kind.ENROLLMENT_CREATED: _enrollment_created,
     Kind.ENROLLMENT_CHANGED: _enrollment_changed,
     Kind.ENROLLMENT_REVOKED: _plain(Tone.HELD, "was revoked: no device comes by it any more"),
-    Kind.ANCHOR_ADDED: lambda what: _Said(Tone.IDLE, "was added", facts=_anchored(what)),
-    Kind.ANCHOR_REMOVED: lambda what: _Said(Tone.HELD, "was removed", facts=_anchored(what)),
 }

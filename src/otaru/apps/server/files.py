@@ -11,7 +11,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from otaru.apps.server.body import Receive, Scope, Send, header
-from otaru.apps.server.http import ANSWER, Headers, answer
+from otaru.apps.server.http import Headers, answer
 from otaru.domain.ids import Sha256
 from otaru.errors import PreconditionFailedError, RangeNotSatisfiableError
 from otaru.ports.blobs import Blobs, OpenBlob
@@ -83,12 +83,6 @@ async def serve_blob(scope: Scope, receive: Receive, send: Send, blob: OpenBlob,
         status = 206
         headers.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, blob.size)))
     headers.append((b"content-length", b"%d" % (end - start)))
-    by_kernel = ANSWER in scope.get("extensions", ()) and blob.fileno() is not None
-    if by_kernel and scope["method"] == "GET" and start < end:
-        count = end - start
-        whole = {"type": ANSWER, "status": status, "headers": headers, "file": blob, "offset": start, "count": count}
-        await send(whole)
-        return
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await _body(scope, receive, send, blob, start, end)
 

@@ -18,7 +18,6 @@ test_uvicorn.py` holds each of them (docs/adr/0003).
 
 import asyncio
 import contextlib
-import os
 import ssl
 from collections.abc import Callable, Coroutine, Generator
 from ipaddress import ip_network
@@ -30,7 +29,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from otaru.apps.server.body import App, Message, Scope, Send
 from otaru.apps.server.settings import Settings
-from otaru.apps.server.zerocopy import NOT_HERE, STALL_S, STEP, KernelCopy, in_memory, read_piece, send_head, unsent
+from otaru.apps.server.zerocopy import NOT_HERE, STALL_S, KernelCopy, read_piece, unsent
 
 # What runs for every request calls these by name: `super()` costs as much as the check it stands in.
 _send = impl.RequestResponseCycle.send
@@ -42,10 +41,7 @@ Whole = tuple[Headers, bytes]
 
 ZEROCOPY = "http.response.zerocopysend"
 ANSWER = "otaru.answer"
-"""`{"type": ANSWER, "status", "headers", "body"}`: names in lower case, Content-Length among them, nothing follows.
-
-To a GET, instead of `body`, `file`, `offset` and `count` (1 at least), as in ZEROCOPY.
-"""
+"""`{"type": ANSWER, "status", "headers", "body"}`: names in lower case, Content-Length among them, nothing follows."""
 PEER = "otaru.peer"
 """`scope["extensions"][PEER]["address"]`; empty on a Unix socket."""
 HEAD_S = 30.0
@@ -82,21 +78,11 @@ class Cycle(impl.RequestResponseCycle):
             return
         if self.response_started:
             raise RuntimeError(f"{ANSWER} is the whole answer, and one has begun")
-        if "file" in message:
-            await self._answer_file(message)
-        else:
-            self.answer(message["status"], message["headers"], message["body"])
+        self.answer(message["status"], message["headers"], message["body"])
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send the whole answer; nothing of it has been sent, and the client takes what we send."""
-        lines = self._head(status, headers)
-        if self.scope["method"] != "HEAD":
-            lines.append(body)
-        self.transport.write(b"".join(lines))
-        self._complete()
-
-    def _head(self, status: int, headers: Headers) -> list[bytes]:
-        self.response_started = True
+        self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         lines = [impl.STATUS_LINE[status]]
         for name, value in self.default_headers:
@@ -104,43 +90,13 @@ class Cycle(impl.RequestResponseCycle):
         for name, value in headers:
             lines += (name, b": ", value, b"\r\n")
         lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        return lines
-
-    def _complete(self) -> None:
-        self.response_complete = True
+        if self.scope["method"] != "HEAD":
+            lines.append(body)
+        self.transport.write(b"".join(lines))
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
-
-    async def _answer_file(self, message: Message) -> None:
-        """Head and file. Mostly the kernel takes both at once: then it is two system calls, and nobody was waited for."""
-        count: int = message["count"]
-        sent = self._begin(b"".join(self._head(message["status"], message["headers"])), message)
-        if sent == count:
-            self._complete()
-        else:
-            self.expected_content_length = count - sent
-            await self._send_file({**message, "offset": message["offset"] + sent, "count": count - sent})
-
-    def _begin(self, head: bytes, message: Message) -> int:
-        """Send a head, and of the file what the kernel takes now; how many bytes of it."""
-        socket = self.transport.get_extra_info("socket")
-        source: int = message["file"].fileno()
-        offset, count = message["offset"], min(message["count"], STEP)
-        free = socket is not None and not (self.transport.get_write_buffer_size() or self.transport.is_closing())
-        encrypted = self.transport.get_extra_info("ssl_object") is not None
-        if not free or encrypted or not in_memory(source, offset + count - 1):
-            self.transport.write(head)
-            return 0
-        taken = send_head(socket.fileno(), socket.family, head)
-        if taken < len(head):
-            self.transport.write(head[taken:])
-            return 0
-        try:
-            return os.sendfile(socket.fileno(), source, offset, count)
-        except OSError:  # no room yet; whatever else it is, who copies the rest will find
-            return 0
 
     async def _send_file(self, message: Message) -> None:
         if self.disconnected:

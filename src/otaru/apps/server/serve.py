@@ -104,10 +104,10 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
         async with _admin_socket(settings) as admin, asyncio.TaskGroup() as tasks:
             work = tasks.create_task(worker.work(runtime.world, settings, runtime.closing))
             logs = tasks.create_task(worker.keep_logs(runtime.world, runtime.closing))
+            verdicts = tasks.create_task(worker.keep_judged(runtime.world))
             if devices is not None:
                 assert mutual.ssl is not None  # noqa: S101 - the listener has a certificate
                 tasks.create_task(worker.learn_authorities(world, mutual.ssl, runtime.closing))
-            verdicts = tasks.create_task(worker.keep_judged(runtime.world))
             tasks.create_task(local.serve(sockets=[admin]))
             for server, bound in servers:
                 tasks.create_task(server.serve(sockets=[bound]))

@@ -73,6 +73,19 @@ async def keep_logs(world: World, closing: asyncio.Event) -> None:
             await asyncio.wait_for(closing.wait(), LOGS_S)
 
 
+async def keep_judged(world: World) -> None:
+    """Judge images anew whose tenant's trust anchors have changed, for ever. One that cannot be read is left alone."""
+    given_up: set[tuple[TenantId, Sha256]] = set()
+    while True:
+        try:
+            await renew(world, given_up)
+        except OtaruError as error:
+            _log.warning("images could not be judged anew, which is tried again: %s", error)
+        except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
+            _log.exception("images could not be judged anew, which is tried again")
+        await asyncio.sleep(JUDGED_S)
+
+
 async def learn_authorities(world: World, context: ssl.SSLContext, closing: asyncio.Event) -> None:
     """Let devices with certificates of tenants' authorities come as far as the check of their credentials."""
     known: set[bytes] = set()
@@ -86,19 +99,6 @@ async def learn_authorities(world: World, context: ssl.SSLContext, closing: asyn
             _log.warning("the authorities of tenants cannot all be used: %s", error)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(closing.wait(), AUTHORITIES_S)
-
-
-async def keep_judged(world: World) -> None:
-    """Judge images anew whose tenant's trust anchors have changed, for ever. One that cannot be read is left alone."""
-    given_up: set[tuple[TenantId, Sha256]] = set()
-    while True:
-        try:
-            await renew(world, given_up)
-        except OtaruError as error:
-            _log.warning("images could not be judged anew, which is tried again: %s", error)
-        except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
-            _log.exception("images could not be judged anew, which is tried again")
-        await asyncio.sleep(JUDGED_S)
 
 
 async def _keep_fresh(world: World) -> None:

@@ -12,7 +12,6 @@ import asyncio
 import errno
 import fcntl
 import os
-import socket
 import sys
 import termios
 
@@ -45,13 +44,13 @@ class KernelCopy:
         self.at = offset
         """Where in the file we are."""
 
-    async def run(self, descriptor: int) -> bool:
+    async def run(self, socket: int) -> bool:
         """Copy it all; False when the client went away or took nothing for `STALL_S`.
 
         Raises:
             OSError: the file cannot be read, ends too early, or (`NOT_HERE`) cannot be copied this way.
         """
-        self._target = os.dup(descriptor)
+        self._target = os.dup(socket)
         try:
             self._step()
             return await self._done
@@ -136,26 +135,14 @@ class KernelCopy:
             self._timer = self._loop.call_later(STALL_S, self._look, now)
 
 
-def unsent(descriptor: int) -> int:
+def unsent(socket: int) -> int:
     """Bytes that the kernel has taken and the client has not acknowledged.
 
     Room for more is announced in large lumps; at a few bytes a second only this number tells a slow client from one
     that takes nothing.
     """
-    answer = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+    answer = fcntl.ioctl(socket, termios.TIOCOUTQ, bytes(4))
     return int.from_bytes(answer, sys.byteorder)
-
-
-def send_head(descriptor: int, family: int, head: bytes) -> int:
-    """Give the kernel the head of an answer whose body follows at once, to be sent with it; how many bytes it took."""
-    # Event loops give no socket that sends; this one is a view of theirs and never closes it.
-    view = socket.socket(family, socket.SOCK_STREAM, 0, descriptor)
-    try:
-        return view.send(head, socket.MSG_MORE | socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-    except OSError:
-        return 0
-    finally:
-        view.detach()
 
 
 _probe = bytearray(1)

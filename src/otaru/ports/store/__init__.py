@@ -85,8 +85,8 @@ class Tx(Protocol):
     inspections: Inspections
     logs: Logs
     signatures: Signatures
-    enrollments: Enrollments
     anchors: Anchors
+    enrollments: Enrollments
 
 
 class Store(Protocol):

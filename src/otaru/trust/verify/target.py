@@ -32,6 +32,7 @@ _HASHES = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha512": re.compile(r"[0-9a-f
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SEGMENT = re.compile(r"[A-Za-z0-9._+~:-]{1,255}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_BUNDLE = re.compile(r"[!-~]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def read_order(given: TargetFile) -> Order:
     told = _custom(given)
     permit = read_permit(told["allowDowngradeTo"]) if "allowDowngradeTo" in told else None
     try:
-        bundle = None if "bundleId" not in told else _text(str(told["bundleId"]), _NAME)
+        bundle = None if "bundleId" not in told else _text(told["bundleId"], _BUNDLE)
         size = _number(told.get("bundleSize", 1), 1, MAX_TARGETS)
         not_before = read_time("target", told["notBefore"]) if "notBefore" in told else None
     except (ValueError, MetadataFormError):

@@ -1,4 +1,4 @@
-"""The device's decision: from two repositories and what it knows of itself to what it may install. Steps as in docs/trust.md.
+"""The device's decision: from two repositories and what it knows of itself to what it may install (docs/attacks.md).
 
 1. The time is known and has not gone backwards (`clock`).
 2. Director: root, timestamp, snapshot, targets; the targets are for this device.

@@ -10,7 +10,7 @@ from otaru.apps.console.call import Call, Fields
 from otaru.apps.console.happening import told
 from otaru.apps.console.status import Tone
 from otaru.domain import ids
-from otaru.domain.device import MAX_TAGS, LifecycleEvent, hardware
+from otaru.domain.device import MAX_TAGS, Lifecycle, LifecycleEvent, hardware
 from otaru.domain.duration import duration
 from otaru.domain.enrollment import MAX_QUOTA, Approval, Enrollment, EnrollmentId
 from otaru.domain.events import START
@@ -99,6 +99,12 @@ async def decide(call: Call) -> Response:
         found = await enrollments.page(call.world, call.tenant, None, CLAIMS + 1, newest=True)
         return await _index(call, found, "", _words(error), 409)
     return call.lead("/enrollments")
+
+
+async def reject(call: Call) -> Response:
+    """Ask once more before a device is turned away for good."""
+    known = (await survey.device(call.world, call.tenant, ids.device_id(call.asked("device")))).device
+    return await call.show("enrollment_reject.html", device=known, waits=known.lifecycle is Lifecycle.PENDING)
 
 
 async def show(call: Call) -> Response:

@@ -1,4 +1,5 @@
-// Buttons that open a dialog (data-opens="ID") or close theirs (data-closes); menus close when one looks elsewhere.
+// Buttons that open a dialog (data-opens="ID") or close theirs (data-closes), where the browser does not do it by their
+// `command` alone; menus close when one looks elsewhere.
 // One dialog asks for many things of a kind: its button says where it sends (data-action) and what it names (data-what).
 
 document.addEventListener("click", (event) => {
@@ -25,7 +26,7 @@ function copied(copier) {
 
 // A browser gives the focus back to the button that opened the dialog; one in a menu is gone by then.
 function show(dialog, menu) {
-  dialog?.showModal();
+  if (!dialog?.open) dialog?.showModal();
   dialog?.addEventListener("close", () => {
     const at = document.activeElement;
     if (at === document.body || dialog.contains(at)) menu?.querySelector("summary").focus();
