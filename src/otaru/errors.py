@@ -115,6 +115,12 @@ class RefusedError(OtaruError):
     code = "refused"
 
 
+class AssignmentRefusedError(RefusedError):
+    """The director's signer finds that a device is not to be told this; nothing was signed."""
+
+    code = "assignment_refused"
+
+
 class OverloadedError(OtaruError):
     """A queue is full; the same request may succeed in a moment."""
 

@@ -37,6 +37,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/trust-anchors": {"format": "swu", "pem": "none"},
     "/api/v1/keys/changes": {"change": {"order": "replace", "key": "0" * 64}},
     "/api/v1/keys/requests": {"role": "root"},
+    "/api/v1/keys/permits": {"permit": {}},
     "/api/v1/keys/metadata": {"metadata": {"root": {}}},
 }
 NOWHERE = {

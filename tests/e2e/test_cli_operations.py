@@ -97,6 +97,10 @@ release publish app:1.0 => 4
 keys request product.app.stable --release app:1.0 -o REQUEST-2
 keys sign REQUEST-2 --key ALICE
 keys import REQUEST-2
+keys permit-downgrade d-1 --component app --counter 0 --until 2035-01-31 -o REQUEST-9
+keys sign REQUEST-9 --key DIR/targets-1.pem
+keys import REQUEST-9
+keys permits d-1
 keys make BOB --kind p256
 keys rotate ALICE.pub --by BOB.pub -o REQUEST-3
 keys revoke ALICE.pub => 4

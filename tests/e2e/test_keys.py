@@ -35,7 +35,8 @@ def run(server: Serving, line: str, code: int = 0, **env: str) -> str:
 def test_the_page_works_as_written(server: Serving) -> None:
     blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "docs/trust.md").read_text(), re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("otaru ")]
-    assert len(lines) == 27
+    assert len(lines) == 32
+    run(server, "device add dev-1 --hardware rpi4")
     said = {line: run(server, line.removeprefix("otaru "), 5 if "release add" in line else 0) for line in lines}
     (added,) = (words for line, words in said.items() if "release add" in line)
     assert "is draft" in added
@@ -43,26 +44,33 @@ def test_the_page_works_as_written(server: Serving) -> None:
     assert "published" in said["otaru release show app:1.1.0"]
     signed = said["otaru keys sign release.json --key alice.pem"]
     assert "app/stable/1.1.0/app-1.1.0.swu" in signed
+    assert "down to counter 0" in said["otaru keys sign permit.json --key ceremony/targets-2.pem"]
+    assert "2035-01-31" in said["otaru keys permits dev-1"]
     found = json.loads(run(server, "keys status --json"))
     assert not found["development"]
+    assert {"root": 1}.items() <= {r["name"]: r["version"] for r in found["director"]}.items()
     assert {r["name"]: r["version"] for r in found["roles"] if r["name"] in {"root", "targets"}} == {
         "root": 2,
         "targets": 4,
     }
     pinned = httpx.get(f"{server.url}/tuf/DEFAULT/image/metadata/1.root.json").content
     assert Path("ceremony/1.root.json").read_bytes() == pinned
+    directing = httpx.get(f"{server.url}/tuf/DEFAULT/director/metadata/1.root.json").content
+    assert Path("ceremony/1.director-root.json").read_bytes() == directing
     for key in Path("ceremony").glob("*.pem"):
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert b"ENCRYPTED" in key.read_bytes()
     server.stop()
-    held = [path for path in (server.data / "keys").rglob("*") if path.is_file()]
-    assert len(held) == 1  # the server has never seen another
+    for folder in ("keys", "director"):
+        held = [path for path in (server.data / folder).rglob("*") if path.is_file()]
+        assert len(held) == 1  # the server has never seen another
 
 
 def test_in_production_a_release_waits_for_keys(server: Serving) -> None:
     told = run(server, "release add app-1.1.0.swu --name app --version 1.1.0 --hardware pi", 5)
     assert "otaru keys init" in told
-    run(server, "keys init --offline here --root 1 --root-threshold 1 --targets 1 --targets-threshold 1")
+    one = "--root 1 --root-threshold 1 --targets 1 --targets-threshold 1 --director 1 --director-threshold 1"
+    run(server, f"keys init --offline here {one}")
     told = run(server, "release add app-1.1.0.swu --name app --version 1.1.0 --hardware pi", 5)
     assert "otaru keys delegate product.app.stable" in told
     assert "has keys already" in run(server, "keys init --offline there", 1)
@@ -106,11 +114,12 @@ def test_a_server_with_development_keys_does_not_start_for_production(tmp_path: 
 
 def test_a_ceremony_with_a_hardware_token(server: Serving, tmp_path: Path) -> None:
     pytest.importorskip("pkcs11")
-    token = make_token(tmp_path / "hsm", "ceremony", "root-1", "root-2", "targets-1", "alice")
-    keys = {label: address(token, label) for label in ("root-1", "root-2", "targets-1")}
+    token = make_token(tmp_path / "hsm", "ceremony", "root-1", "root-2", "targets-1", "director-1", "alice")
+    keys = {label: address(token, label) for label in ("root-1", "root-2", "targets-1", "director-1")}
     own = f"--root-key {keys['root-1']} --root-key {keys['root-2']} --targets-key {keys['targets-1']}"
+    own += f" --director-key {keys['director-1']} --director-threshold 1"
     run(server, f"keys init --offline dir {own} --targets-threshold 1", OTARU_PIN=PIN)
-    assert [path.name for path in Path("dir").iterdir()] == ["1.root.json"]
+    assert sorted(path.name for path in Path("dir").iterdir()) == ["1.director-root.json", "1.root.json"]
     run(server, "keys make alice.pem")
     run(server, "keys delegate product.app.stable --key alice.pem.pub -o r.json")
     run(server, f"keys sign r.json --key {keys['targets-1']}", 2, OTARU_PIN="000000")

@@ -68,6 +68,7 @@ class Packed:
             known.auto_confirm,
             memberships,
             known.counters,
+            known.permits,
         )
         return Entry(
             subject,

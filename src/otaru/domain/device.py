@@ -45,6 +45,17 @@ LIFECYCLE: Machine[Lifecycle, LifecycleEvent] = Machine(
 )
 
 
+class Assurance(StrEnum):
+    """How far a device is said to verify what it installs. Declared by people: nobody can see from here that it does."""
+
+    L1 = "L1"
+    """Its installer's signature only."""
+    L2 = "L2"
+    """Both repositories, in full: director and image."""
+    L3 = "L3"
+    """That, and that the release log has it."""
+
+
 class Source(StrEnum):
     """Who says that a component has this version."""
 
@@ -128,6 +139,9 @@ class Device:
     """The next poll asks the device for its attributes."""
     last_contact: datetime | None = None
     address: str | None = None
+    assurance: Assurance = Assurance.L1
+    directed_at: datetime | None = None
+    """When it last fetched what the director tells it, to the hour. None: it never did, whatever it is said to verify."""
 
     def version_of(self, component: str) -> Version | None:
         """The installed version of `component`, or None where nothing is known."""

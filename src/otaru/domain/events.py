@@ -26,6 +26,7 @@ class Kind(StrEnum):
     DEVICE_CHANGED = "device.changed"
     DEVICE_CREDENTIAL = "device.credential"
     DEVICE_LIFECYCLE = "device.lifecycle"
+    DEVICE_PERMITTED = "device.permitted"
     DEVICE_ATTRIBUTES = "device.attributes"
     DEVICE_DISPUTED = "device.disputed"
     DEPLOYMENT_MOVED = "deployment.moved"

@@ -16,7 +16,7 @@ from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
 from otaru.adapters.sql.tables import device as table
 from otaru.domain.deployment import State
-from otaru.domain.device import AutoConfirm, Device, Hardware, Installed, Lifecycle, Source, lot
+from otaru.domain.device import Assurance, AutoConfirm, Device, Hardware, Installed, Lifecycle, Source, lot
 from otaru.domain.fleet import Component
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
 from otaru.domain.offer import Membership, Subject
@@ -35,7 +35,9 @@ coalesce((SELECT d.action FROM deployment d
 FROM device WHERE tenant = ? AND device = ?"""
 
 _ENTRY_INSTALLED = """
-SELECT component, version, counter FROM device_component WHERE tenant = ? AND device = ? ORDER BY component"""
+SELECT c.component, c.version, c.counter, p.counter, p.expires_at FROM device_component c
+LEFT JOIN downgrade_permit p ON p.tenant = c.tenant AND p.device = c.device AND p.component = c.component
+WHERE c.tenant = ? AND c.device = ? ORDER BY c.component"""
 
 _ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
 _ENTRY_MEMBERSHIPS = f"""
@@ -49,7 +51,8 @@ ORDER BY rollout"""
 
 _ADD = """
 INSERT INTO device (tenant, device, lifecycle, model, hardware_revision, token_digest, lot, last_action,
-attributes_requested, auto_confirm, created_at, updated_at, edition) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"""
+attributes_requested, auto_confirm, created_at, updated_at, edition, assurance)
+VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)"""
 
 _TAG = "INSERT INTO device_tag (tenant, device, tag) VALUES (?, ?, ?)"
 _UNTAG = "DELETE FROM device_tag WHERE tenant = ? AND device = ? AND tag = ?"
@@ -100,8 +103,9 @@ SELECT c.device, c.component, c.version, c.source, c.at, c.confirmed, c.counter 
 WHERE c.tenant = ? AND c.device = k.device ORDER BY c.device, c.component"""
 _DEVICES_OF = """
 SELECT d.device, d.lifecycle, d.model, d.hardware_revision, d.created_at, d.updated_at, d.edition, d.auto_confirm,
-d.attributes_requested, c.last_contact, c.address
+d.attributes_requested, c.last_contact, c.address, d.assurance, x.asked_at
 FROM k CROSS JOIN device d LEFT JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
+LEFT JOIN direction x ON x.tenant = d.tenant AND x.device = d.device
 WHERE d.tenant = ? AND d.device = k.device ORDER BY d.device"""
 
 # From each word straight to the next one in the index, however many devices share it.
@@ -130,6 +134,7 @@ _WORDS_OF_NAME = {
 # A page makes hundreds of these, mostly of a few values: looked up they cost a third.
 _LIFECYCLES = {str(lifecycle): lifecycle for lifecycle in Lifecycle}
 _SOURCES = {str(source): source for source in Source}
+_ASSURANCES = {str(level): level for level in Assurance}
 _STATES = {str(state): state for state in State}
 _hardware = lru_cache(maxsize=1024)(Hardware)
 _moment = lru_cache(maxsize=1024)(moment)
@@ -155,12 +160,13 @@ class SqlDevices:
             id=device,
             lifecycle=_LIFECYCLES[lifecycle],
             hardware=_hardware(model, revision),
-            installed=tuple((component, version) for component, version, _ in runs),
+            installed=tuple((component, version) for component, version, *_ in runs),
             auto_confirm=standing is not None,
             memberships=tuple(
                 map(_membership, fetch(self._session, _ENTRY_MEMBERSHIPS, tenant, device, tenant, device))
             ),
-            counters=tuple((component, counter) for component, _, counter in runs if counter),
+            counters=tuple((component, counter) for component, _, counter, *_ in runs if counter),
+            permits=tuple((row[0], row[3], moment(row[4])) for row in runs if row[4] is not None),
         )
         told = (subject, bytes(token_hash), bool(attributes_requested), standing, last_installed)
         keys = credentials.unrevoked(self._session, tenant, device)
@@ -209,6 +215,7 @@ class SqlDevices:
             attributes_requested=device.attributes_requested,
             edition=device.edition,
             updated_at=device.updated_at,
+            assurance=device.assurance.value,
         )
         if device.lifecycle is not known.lifecycle:
             self._count_lifecycle(tenant, known, device)
@@ -334,6 +341,7 @@ def _row(tenant: TenantId, device: Device, digest: bytes) -> tuple[object, ...]:
         micros(device.created_at),
         micros(device.updated_at),
         device.edition,
+        device.assurance.value,
     )
 
 
@@ -357,7 +365,8 @@ def _membership(row: AnyRow) -> Membership:
 
 
 def _device(row: AnyRow, tags: frozenset[str], attributes: dict[str, str], installed: tuple[Installed, ...]) -> Device:
-    id_, lifecycle, model, revision, created, updated, edition, standing, requested, last_contact, address = row
+    id_, lifecycle, model, revision, created, updated, edition, standing, requested, *seen = row
+    last_contact, address, assurance, directed_at = seen
     return Device(
         id=id_,
         lifecycle=_LIFECYCLES[lifecycle],
@@ -372,4 +381,6 @@ def _device(row: AnyRow, tags: frozenset[str], attributes: dict[str, str], insta
         attributes_requested=bool(requested),
         last_contact=None if last_contact is None else moment(last_contact),
         address=address,
+        assurance=_ASSURANCES[assurance],
+        directed_at=None if directed_at is None else moment(directed_at),
     )

@@ -14,7 +14,7 @@ from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import micros
 from otaru.domain import standing
 from otaru.domain.deployment import State
-from otaru.domain.device import Lifecycle
+from otaru.domain.device import Assurance, Lifecycle
 from otaru.domain.ids import TenantId
 from otaru.domain.targeting import (
     And,
@@ -26,6 +26,7 @@ from otaru.domain.targeting import (
     Relation,
     Term,
     Timed,
+    assurances_meant,
     lifecycles_meant,
     states_meant,
 )
@@ -42,6 +43,7 @@ Part: TypeAlias = Query | Standing
 Listed: TypeAlias = Term | Timed | Known | Standing
 
 _ANY = ("", "")
+_OF_ROW = frozenset({Field.HARDWARE, Field.REVISION, Field.LIFECYCLE, Field.ASSURANCE})
 _IN_SERVICE = Piece(f"device.lifecycle <> '{Lifecycle.DECOMMISSIONED}'")
 _RELATIONS = {Relation.BEFORE: "<", Relation.UNTIL: "<=", Relation.AFTER: ">", Relation.SINCE: ">="}
 
@@ -56,6 +58,8 @@ def indexed(part: Part) -> bool:
             return field is Field.CREATED or relation in {Relation.BEFORE, Relation.UNTIL}
         case Term(Field.LIFECYCLE):
             return Lifecycle.ACTIVE not in lifecycles_meant(part)
+        case Term(Field.ASSURANCE):
+            return Assurance.L1 not in assurances_meant(part)
         case Term(Field.STATE):
             return None not in states_meant(part)
         case Term(_, pieces):
@@ -71,6 +75,8 @@ def ordered(part: Part) -> bool:
             return True
         case Term(Field.LIFECYCLE):
             return len(lifecycles_meant(part)) == 1
+        case Term(Field.ASSURANCE):
+            return len(assurances_meant(part)) == 1
         case Term(Field.STATE):
             return len(states_meant(part)) == 1
         case Term():
@@ -87,7 +93,7 @@ def uneven(part: Part) -> bool:
 def counts(part: Part) -> bool:
     """Whether as many devices are listed as are meant: each once, and no other."""
     match part:
-        case Term(Field.ID | Field.HARDWARE | Field.REVISION | Field.LIFECYCLE):
+        case Term(Field.ID | Field.HARDWARE | Field.REVISION | Field.LIFECYCLE | Field.ASSURANCE):
             return False
         case Term(Field.STATE):
             return indexed(part)
@@ -116,7 +122,7 @@ def by_id(part: Part) -> bool:
 
 def of_row(part: Part) -> bool:
     """Whether the index is one of the device's own rows, with one value of the column and then the id."""
-    return isinstance(part, Term) and part.field in {Field.HARDWARE, Field.REVISION, Field.LIFECYCLE} and ordered(part)
+    return isinstance(part, Term) and part.field in _OF_ROW and ordered(part)
 
 
 def listed(session: Session, tenant: TenantId, part: Listed) -> Piece:
@@ -162,6 +168,10 @@ def of_device(session: Session, part: Term | Known, row: str = "device") -> Piec
             # Word for word what the partial index says.
             rare = Piece(f"{row}.lifecycle <> '{Lifecycle.ACTIVE}'")
             return all_of(TRUE if Lifecycle.ACTIVE in meant else rare, among(f"{row}.lifecycle", meant))
+        case Term(Field.ASSURANCE):
+            levels = assurances_meant(part)
+            more = Piece(f"{row}.assurance <> '{Assurance.L1}'")
+            return all_of(TRUE if Assurance.L1 in levels else more, among(f"{row}.assurance", levels))
         case _:
             return TRUE
 

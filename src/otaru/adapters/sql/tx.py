@@ -8,6 +8,7 @@ from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.adapters.sql.credentials import SqlCredentials
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
+from otaru.adapters.sql.directions import SqlDirections
 from otaru.adapters.sql.enrollments import SqlEnrollments
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
@@ -28,6 +29,7 @@ from otaru.ports.store import (
     Credentials,
     Deployments,
     Devices,
+    Directions,
     Enrollments,
     Events,
     Fleet,
@@ -53,6 +55,7 @@ class SqlTx:
         "credentials",
         "deployments",
         "devices",
+        "directions",
         "enrollments",
         "events",
         "fleet",
@@ -87,5 +90,6 @@ class SqlTx:
         self.inspections: Inspections = SqlInspections(session)
         self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)
+        self.directions: Directions = SqlDirections(session)
         self.anchors: Anchors = SqlAnchors(session)
         self.enrollments: Enrollments = SqlEnrollments(session)

@@ -40,30 +40,55 @@ def init(
         list[str] | None,
         typer.Option(metavar="KEY", help="A targets key that is there: a file or pkcs11:…", show_default=False),
     ] = None,
+    director: Annotated[int, typer.Option(min=1, max=32, help="How many root keys of the director to make.")] = 3,
+    director_threshold: Annotated[int, typer.Option(min=1, max=32, help="How many of them have to sign.")] = 2,
+    director_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY", help="A root key of the director that is there: a file or pkcs11:…", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Begin the image repository with keys of your own: the ceremony.
+    """Begin both repositories with keys of your own: the ceremony.
 
     Root and targets keys are made here, as files under a passphrase (OTARU_PASSPHRASE, else asked for), or are those
-    you name. The server never sees them. It makes a key of its own for what is signed all the time.
+    you name. The server never sees them. It makes keys of its own for what is signed all the time. Where there is an
+    image repository already, only the director's begins.
     """
-    if api.get("/keys")["roles"]:
+    known = api.get("/keys")
+    if known["director"]:
         raise AlreadyExistsError("the tenant has keys already", hint="Replace them: otaru keys rotate.")
-    online = api.post("/keys/online")
-    own = (
-        ceremony.Own(root, root_threshold, root_key or ()),
-        ceremony.Own(targets, targets_threshold, targets_key or ()),
+    ceremony.empty_folder(offline)
+    made: list[Path] = []
+    document: dict[str, Any] = {"roles": [], "published": []}
+    if not known["roles"]:
+        online = api.post("/keys/online")
+        own = (
+            ceremony.Own(root, root_threshold, root_key or ()),
+            ceremony.Own(targets, targets_threshold, targets_key or ()),
+        )
+        metadata, made = ceremony.begin(offline, online["public"], *own)
+        document |= api.post("/keys/metadata", {"metadata": metadata}) | {"online": online["id"]}
+        document["root"] = str(offline / "1.root.json")
+    directing = api.post("/keys/online", repository="director")
+    metadata, more = ceremony.begin_director(
+        offline, directing["public"], ceremony.Own(director, director_threshold, director_key or ())
     )
-    metadata, made = ceremony.begin(offline, online["public"], *own)
-    accepted = api.post("/keys/metadata", {"metadata": metadata})
-    pinned = offline / "1.root.json"
-    told = [f"{path}: give it to its keeper, keep no copy here." for path in made]
-    told += [
-        f"{pinned}: build it into devices.",
-        f"The server keeps the key {online['id'][:16]} for snapshot and timestamp.",
-        "Next: otaru keys delegate product.NAME.stable --key FILE.pub",
-    ]
-    document = accepted | {"keys": [str(path) for path in made], "root": str(pinned), "online": online["id"]}
-    printer.result(document, "\n".join(told))
+    made += more
+    api.post("/keys/metadata", {"metadata": metadata, "repository": "director"})
+    document |= {"director_root": str(offline / "1.director-root.json"), "director_online": directing["id"]}
+    document["keys"] = [str(path) for path in made]
+    printer.result(document, "\n".join(_begun(document)))
+
+
+def _begun(document: Mapping[str, Any]) -> list[str]:
+    """What to do with what a ceremony has made."""
+    told = [f"{path}: give it to its keeper, keep no copy here." for path in document["keys"]]
+    told += [f"{document[name]}: build it into devices." for name in ("root", "director_root") if name in document]
+    if "online" in document:
+        told.append(f"The server keeps the key {document['online'][:16]} for snapshot and timestamp.")
+    told.append(f"The director's signer keeps the key {document['director_online'][:16]}.")
+    return [*told, "Next: otaru keys delegate product.NAME.stable --key FILE.pub"]
 
 
 @command(noun, "make")
@@ -97,9 +122,11 @@ def status(api: Api, printer: Printer) -> None:
         ("To do", _to_do),
     )
     printer.section("Roles", found["roles"], roles)
+    made = [role | {"version": role["version"] or "per device"} for role in found["director"]]
+    printer.section("Roles of the director", made, roles)
     keys: tuple[Column, ...] = (
         ("Key", lambda k: k["id"][:16]),
-        field("For", "role"),
+        ("For", lambda k: k["role"] if k["repository"] == "image" else f"{k['repository']}:{k['role']}"),
         ("Where", lambda k: f"{k['place']}, development" if k["development"] else k["place"]),
         ("Made", lambda k: moment(k["created_at"])),
         ("Revoked", lambda k: moment(k["revoked_at"])),
@@ -161,11 +188,41 @@ def request(
         list[str] | None,
         typer.Option(metavar="PRODUCT:VERSION", help="A draft to publish by it; may be given several times."),
     ] = None,
+    repository: Annotated[Literal["image", "director"], typer.Option(help="Of which repository.")] = "image",
     output: Output = REQUEST,
 ) -> None:
     """Have a role signed anew: to publish drafts, to drop what was withdrawn, or before it ends."""
     versions = [values.release(one)[1] for one in release or ()]
-    _ordered(printer, output, api.post("/keys/requests", {"role": role, "versions": versions}))
+    order = {"role": role, "versions": versions, "repository": repository}
+    _ordered(printer, output, api.post("/keys/requests", order))
+
+
+@command(noun, "permit-downgrade")
+def permit_downgrade(
+    api: Api,
+    printer: Printer,
+    device: Annotated[str, typer.Argument(metavar="DEVICE")],
+    component: Annotated[str, typer.Option(metavar="COMPONENT", help="Of the device.")],
+    counter: Annotated[int, typer.Option(min=0, help="The lowest security counter that is allowed.")],
+    until: Annotated[str, typer.Option(metavar="DATE", help="The last day, in UTC.")],
+    output: Output = REQUEST,
+) -> None:
+    """Let one device go below its security counter, until a day: the keepers of targets sign it."""
+    targets = next((role for role in api.get("/keys")["roles"] if role["name"] == "targets"), None)
+    if targets is None:
+        raise InvalidInputError("the tenant has no keys yet", hint="Begin with otaru keys init, or publish a release.")
+    tenant = api.get("/tenant")["id"]
+    permit = ceremony.permission(tenant, device, component, counter, values.day(until))
+    missing = [{"role": ceremony.PERMIT, "needed": targets["threshold"], "keys": targets["keys"]}]
+    _ordered(printer, output, {"applied": False, "metadata": {}, "missing": missing, "permit": permit})
+
+
+@command(noun, "permits")
+def permits(api: Api, printer: Printer, device: Annotated[str, typer.Argument(metavar="DEVICE")]) -> None:
+    """List the permissions to downgrade that a device has or had."""
+    found = api.get("/keys/permits", device=device)
+    columns = (field("Component"), ("Down to", lambda p: p["counter"]), ("Until", lambda p: moment(p["expires_at"])))
+    printer.table(found, found["items"], columns)
 
 
 @command(noun, "sign")
@@ -188,7 +245,13 @@ def sign(
 @command(noun, "import")
 def bring(api: Api, printer: Printer, file: Request) -> None:
     """Bring a signed request to the server, which judges it anew: all of it holds, or nothing does."""
-    accepted = api.post("/keys/metadata", {"metadata": ceremony.read_request(file)["metadata"]})
+    told = ceremony.read_request(file)
+    if "permit" in told:
+        made = api.post("/keys/permits", {"permit": told["permit"]})
+        printer.result(made, f"{made['component']} of {made['device']} may go down to counter {made['counter']}.")
+        return
+    of = told.get("repository", "image")
+    accepted = api.post("/keys/metadata", {"metadata": told["metadata"], "repository": of})
     published = [f"{name} is published." for name in accepted["published"]]
     printer.result(accepted, "\n".join([f"Signed anew: {', '.join(accepted['roles'])}.", *published]))
 

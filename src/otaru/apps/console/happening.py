@@ -261,6 +261,11 @@ def _device_lifecycle(what: Happening) -> _Said:
     return _Said(tone, _LIFECYCLE.get(_text(what, "event"), f"is {after} now"))
 
 
+def _device_permitted(what: Happening) -> _Said:
+    facts = (f"counter {what.data.get('counter')}", f"until {_text(what, 'until')}")
+    return _Said(Tone.HELD, f"may go below its security counter in {_text(what, 'component')}", facts=facts)
+
+
 _STEPS: Mapping[State, str] = {
     State.SCHEDULED: "was put in line in",
     State.OFFERED: "was offered the release of",
@@ -404,6 +409,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.DEVICE_CHANGED: _device_changed,
     Kind.DEVICE_CREDENTIAL: _device_credential,
     Kind.DEVICE_LIFECYCLE: _device_lifecycle,
+    Kind.DEVICE_PERMITTED: _device_permitted,
     Kind.DEVICE_ATTRIBUTES: _listed("reported other attributes", "changed"),
     Kind.DEVICE_DISPUTED: _device_disputed,
     Kind.DEPLOYMENT_MOVED: _deployment_moved,

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
+from otaru.adapters.director.process import ProcessDirector
+from otaru.adapters.director.wire import Begin
 from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.classic import ClassicJudge
 from otaru.adapters.notary import FolderNotary
@@ -35,14 +37,20 @@ async def world(settings: Settings) -> AsyncIterator[World]:
             FolderKeyring(settings.data / "keys", os.environ.get("OTARU_PIN")),
             FolderNotary(settings.data / "log"),
         )
+        director = ProcessDirector(
+            Begin(settings.database_url, str(settings.data.absolute() / "director")), "otaru.apps.server.signer"
+        )
         blobs = LocalBlobs(settings.artifacts)
         judge, inspector = ClassicJudge(), ProcessInspector()
-        made = World(store, registry, blobs, clock, judge, bus, keyring, notary, inspector, settings.production)
+        made = World(
+            store, registry, blobs, clock, judge, bus, keyring, notary, inspector, director, settings.production
+        )
         await registry.start()
         try:
             await tenants.ensure_default(made, polling_s=settings.poll_interval_s)
             yield made
         finally:
+            await director.close()
             await registry.close()
     finally:
         await store.close()

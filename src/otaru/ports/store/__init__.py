@@ -26,7 +26,7 @@ from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
 from otaru.ports.store.shelf import BlobRows, Inspection, Inspections, Releases
 from otaru.ports.store.tenancy import Idempotency, Tenants, Tokens
-from otaru.ports.store.trust import Anchor, Anchors, Logs, Signatures, Signed, Tree
+from otaru.ports.store.trust import Anchor, Anchors, Directions, Logs, Signatures, Signed, Tree
 
 __all__ = [
     "Anchor",
@@ -38,6 +38,7 @@ __all__ = [
     "Credentials",
     "Deployments",
     "Devices",
+    "Directions",
     "Dispute",
     "Enrollments",
     "Events",
@@ -85,6 +86,7 @@ class Tx(Protocol):
     inspections: Inspections
     logs: Logs
     signatures: Signatures
+    directions: Directions
     anchors: Anchors
     enrollments: Enrollments
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from otaru.domain.ids import TenantId
+from otaru.domain.ids import DeviceId, TenantId
 from otaru.images.facts import Format
 from otaru.trust.log.entries import Draft, Log
 from otaru.trust.log.tiles import Tile
+from otaru.trust.tuf.director import Issued, KeptPermit
 from otaru.trust.tuf.kept import End, Kept, KnownKey
 
 
@@ -153,4 +154,33 @@ class Signatures(Protocol):
 
     def every_development(self) -> list[TenantId]:
         """Tenants with development keys that are not revoked."""
+        ...
+
+
+class Directions(Protocol):
+    """What the director has signed for devices: of each the newest, of those that verify it."""
+
+    def get(self, tenant: TenantId, device: DeviceId) -> Issued | None: ...
+    def put(self, tenant: TenantId, device: DeviceId, issued: Issued) -> bool:
+        """Keep it in place of the version before it; False where that is not the one that is there."""
+        ...
+
+    def asked(self, tenant: TenantId, device: DeviceId, at: datetime) -> None:
+        """Note that a device has fetched it; nothing where there is none of it."""
+        ...
+
+    def asked_at(self, tenant: TenantId, device: DeviceId) -> datetime | None:
+        """When it last fetched it, as far as that was noted."""
+        ...
+
+    def verifies(self, tenant: TenantId, device: DeviceId) -> bool:
+        """Whether a device is one that verifies: it has something signed, or is said to (`Device.assurance`)."""
+        ...
+
+    def permit(self, tenant: TenantId, device: DeviceId, kept: KeptPermit, at: datetime) -> None:
+        """Keep a permission to downgrade, in place of the one that the device's component had."""
+        ...
+
+    def permits(self, tenant: TenantId, device: DeviceId) -> list[KeptPermit]:
+        """Those of a device by component, also expired ones."""
         ...

@@ -17,6 +17,7 @@ from otaru.domain.device import (
     MAX_COMPONENTS,
     MAX_TAGS,
     UNKNOWN_HARDWARE,
+    Assurance,
     Device,
     Hardware,
     Installed,
@@ -40,6 +41,8 @@ from otaru.services.control import leaving
 from otaru.services.control.world import Actor, World
 
 MAX_BATCH = 1000
+_CHANGED = ("hardware", "tags", "attributes", "installed", "assurance")
+"""What a person may change."""
 _TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 
 
@@ -79,6 +82,7 @@ class Change:
     tags: frozenset[str] | None = None
     attributes: Mapping[str, str | None] | None = None
     installed: Mapping[str, Version] | None = None
+    assurance: Assurance | None = None
 
 
 async def add(world: World, tenant: TenantId, actor: Actor, new: NewDevice) -> Added:
@@ -299,7 +303,7 @@ def _change(tx: Tx, asked: _Changing) -> Device:
     _refuse_decommissioned(before)
     after = _changed(before, asked.wanted, asked.at)
     _check(after)
-    names = [n for n in ("hardware", "tags", "attributes", "installed") if getattr(after, n) != getattr(before, n)]
+    names = [n for n in _CHANGED if getattr(after, n) != getattr(before, n)]
     if not names:
         return before
     after = replace(after, edition=before.edition + 1, updated_at=asked.at)
@@ -328,6 +332,7 @@ def _changed(before: Device, wanted: Change, at: datetime) -> Device:
         tags=before.tags if wanted.tags is None else wanted.tags,
         attributes={name: value for name, value in attributes.items() if value is not None},
         installed=tuple(sorted(running.values(), key=lambda i: i.component)),
+        assurance=before.assurance if wanted.assurance is None else wanted.assurance,
     )
 
 

@@ -1,4 +1,4 @@
-"""The tenant's image repository and its keys: what people order, what they bring signed, what clients fetch.
+"""The tenant's repositories and their keys: what people order, what they bring signed, what clients fetch.
 
 An order (`change`) becomes the metadata that has to be signed for it. The server signs with the keys it holds; where
 that is enough the order is done, otherwise nothing is kept and the answer is what others have to sign. What comes back
@@ -7,7 +7,7 @@ signed (`accept`) is judged anew against what holds then: a request that was ove
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,14 +16,21 @@ from securesystemslib.signer import Key
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ProductName, TenantId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
-from otaru.errors import InvalidInputError, MetadataContentError, NotFoundError, OtaruError, RoleNameError
+from otaru.errors import (
+    InvalidInputError,
+    MetadataContentError,
+    NotFoundError,
+    OtaruError,
+    RoleNameError,
+    UnavailableError,
+)
 from otaru.ports.store import Tx, one
 from otaru.services.control import inspection, signing
 from otaru.services.control.signing import RELEASES, Pen
 from otaru.services.control.world import SYSTEM, Actor, World
 from otaru.trust.tuf import changes
 from otaru.trust.tuf.files import files_of, files_of_all
-from otaru.trust.tuf.kept import IMAGE, End, Kept, KnownKey, Place
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE, End, Kept, KnownKey, Place
 from otaru.trust.tuf.metadata import TERMS, AnyMetadata, as_targets
 from otaru.trust.tuf.names import ROOT, SNAPSHOT, STABLE, TARGETS, TIMESTAMP, TOP, product_of, role_of, target_at
 from otaru.trust.tuf.repository import Missing, Repository, missing, what_is_due
@@ -57,6 +64,7 @@ class Renew:
 
     role: str
     releases: Sequence[Version] = ()
+    repository: str = IMAGE
 
 
 Order = Delegate | Replace | Renew
@@ -68,6 +76,7 @@ class Outcome:
 
     offered: Mapping[str, AnyMetadata]
     missing: Sequence[Missing]
+    repository: str = IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +96,13 @@ class RoleState:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A repository and the keys that the tenant knows."""
+    """The repositories and the keys that the tenant knows."""
 
     roles: Sequence[RoleState]
+    """Those of the image repository."""
     keys: Sequence[KnownKey]
+    director: Sequence[RoleState] = ()
+    """Those of the director repository. But for root they end with what is made for each device."""
 
     @property
     def development(self) -> bool:
@@ -109,7 +121,32 @@ async def pen(world: World, tenant: TenantId, actor: Actor) -> Pen:
         root, targets, online, releases = (world.keyring.make(tenant).key for _ in range(4))
         return {ROOT: root, TARGETS: targets, SNAPSHOT: online, TIMESTAMP: online, RELEASES: releases}
 
-    return replace(made, fresh=await asyncio.to_thread(keys))
+    return replace(made, fresh=await asyncio.to_thread(keys), fresh_director=await _directing(world, tenant))
+
+
+async def begin_directing(world: World, tenant: TenantId) -> None:
+    """Begin the director repository of a tenant that works with development keys and has none yet.
+
+    Raises:
+        UnavailableError: the director's signer does not answer.
+    """
+    if world.production or not await with_development_keys(world, tenant):
+        return
+    fresh = await _directing(world, tenant)
+    if fresh is None:
+        raise UnavailableError("the director's signer does not answer")
+    made = Pen(tenant, SYSTEM, world.keyring, world.clock.now(), fresh_director=fresh)
+    await world.store.write(_begin_directing, made)
+
+
+async def _directing(world: World, tenant: TenantId) -> dict[str, Key] | None:
+    """Development keys of the director repository; None where its signer does not answer: it begins when it does."""
+    try:
+        online = await world.director.make(tenant)
+    except UnavailableError:
+        return None
+    root = (await asyncio.to_thread(world.keyring.make, tenant)).key
+    return {ROOT: root, TARGETS: online, SNAPSHOT: online, TIMESTAMP: online}
 
 
 async def status(world: World, tenant: TenantId) -> Status:
@@ -118,9 +155,13 @@ async def status(world: World, tenant: TenantId) -> Status:
     return await world.store.read(lambda tx: _status(tx, tenant, now))
 
 
-async def online_key(world: World, tenant: TenantId, actor: Actor) -> Key:
-    """Make a key that the server keeps, for snapshot and timestamp. Nothing uses it until root names it."""
-    made = (await asyncio.to_thread(world.keyring.make, tenant)).key
+async def online_key(world: World, tenant: TenantId, actor: Actor, of: str = IMAGE) -> Key:
+    """Make a key that the server keeps, for what is signed all the time. Nothing uses it until root names it.
+
+    Raises:
+        UnavailableError: it would be the director's, and its signer does not answer.
+    """
+    made = await _server_key(world, tenant, of)
     return await world.store.write(_made, (tenant, actor, made, world.clock.now()))
 
 
@@ -132,20 +173,48 @@ async def change(world: World, tenant: TenantId, actor: Actor, order: Order) -> 
         MetadataError: it cannot be done.
         RoleNameError: it names no role.
     """
-    if isinstance(order, Replace) and order.made:
-        order = replace(order, by=(await asyncio.to_thread(world.keyring.make, tenant)).key)
-    asked = Pen(tenant, actor, world.keyring, world.clock.now(), production=world.production)
+    of = order.repository if isinstance(order, Renew) else IMAGE
+    if isinstance(order, Replace):
+        known = await world.store.glance(lambda tx: tx.signatures.keys(tenant))
+        old = next((key for key in known if key.id == order.key), None)
+        of = IMAGE if old is None else old.repository
+        if order.made:
+            online = of == IMAGE or (old is not None and old.role != ROOT)
+            order = replace(order, by=await _server_key(world, tenant, of if online else IMAGE))
+    named = [order.by.keyid] if isinstance(order, Replace) and order.by is not None else []
+    asked = await _pen(world, tenant, actor, of, named)
     return await world.store.write(_change, (asked, order))
 
 
-async def accept(world: World, tenant: TenantId, actor: Actor, offered: Mapping[str, AnyMetadata]) -> list[Release]:
+async def _server_key(world: World, tenant: TenantId, of: str) -> Key:
+    """A new key of the server, or of the director's signer."""
+    if of == DIRECTOR:
+        return await world.director.make(tenant)
+    return (await asyncio.to_thread(world.keyring.make, tenant)).key
+
+
+async def _pen(world: World, tenant: TenantId, actor: Actor, of: str, named: Collection[str] = ()) -> Pen:
+    """Who signs in a repository; for the director's, with what its signer holds of the keys that are or come to be."""
+    made = Pen(tenant, actor, world.keyring, world.clock.now(), repository=of, production=world.production)
+    if of != DIRECTOR:
+        return made
+    known = await world.store.glance(lambda tx: tx.signatures.keys(tenant))
+    asked = {*named, *(key.id for key in known if key.repository == DIRECTOR and key.revoked_at is None)}
+    return replace(made, directing=await world.director.held(tenant, sorted(asked)))
+
+
+async def accept(
+    world: World, tenant: TenantId, actor: Actor, offered: Mapping[str, AnyMetadata], of: str = IMAGE
+) -> list[Release]:
     """Take in metadata that was signed elsewhere; the drafts that it publishes.
 
     Raises:
         MetadataError: it is refused; nothing of it was kept.
         SignatureMissingError: the server does not hold the keys of snapshot and timestamp.
+        UnavailableError: it is the director's, and its signer does not answer.
     """
-    asked = Pen(tenant, actor, world.keyring, world.clock.now(), production=world.production)
+    named = {name for found in offered.values() if found.signed.type == ROOT for name in found.signed.keys}
+    asked = await _pen(world, tenant, actor, of, named)
     return await world.store.write(_accept, (asked, offered))
 
 
@@ -160,9 +229,9 @@ async def renew_due(world: World) -> list[tuple[TenantId, str]]:
     ending = await world.store.read(lambda tx: tx.signatures.every_ending(horizon))
     left: list[tuple[TenantId, str]] = []
     failed: OtaruError | None = None
-    for tenant, _ in ending:
-        asked = Pen(tenant, SYSTEM, world.keyring, world.clock.now())
+    for tenant, of in ending:
         try:
+            asked = await _pen(world, tenant, SYSTEM, of)
             left += [(tenant, role) for role in await world.store.write(_renew_due, asked)]
         except OtaruError as error:
             failed = error
@@ -182,17 +251,17 @@ async def with_development_keys(world: World, tenant: TenantId) -> bool:
     return any(key.development and key.revoked_at is None for key in keys)
 
 
-async def file(world: World, tenant: TenantId, name: str) -> Kept:
+async def file(world: World, tenant: TenantId, name: str, of: str = IMAGE) -> Kept:
     """The metadata file of this name, as clients ask for it: `timestamp.json`, or `VERSION.ROLE.json`.
 
     Raises:
         NotFoundError: there is none.
     """
     if name == f"{TIMESTAMP}.json":
-        newest = await world.store.glance(lambda tx: tx.signatures.newest(tenant, IMAGE, [TIMESTAMP]))
+        newest = await world.store.glance(lambda tx: tx.signatures.newest(tenant, of, [TIMESTAMP]))
         found = newest.get(TIMESTAMP)
     elif (asked := _FILE.fullmatch(name)) is not None and asked[2] != TIMESTAMP:
-        found = await world.store.glance(lambda tx: tx.signatures.get(tenant, IMAGE, asked[2], int(asked[1])))
+        found = await world.store.glance(lambda tx: tx.signatures.get(tenant, of, asked[2], int(asked[1])))
     else:
         found = None
     if found is None:
@@ -227,9 +296,14 @@ def _made(tx: Tx, asked: tuple[TenantId, Actor, Key, datetime]) -> Key:
 
 
 @one
+def _begin_directing(tx: Tx, pen: Pen) -> None:
+    signing.begin_directing(tx, pen)
+
+
+@one
 def _change(tx: Tx, asked: tuple[Pen, Order]) -> Outcome:
     pen, order = asked
-    repository = signing.load(tx, pen.tenant)
+    repository = signing.load(tx, pen.tenant, of=pen.repository)
     if repository is None:
         raise NotFoundError("the tenant has no keys yet", hint="Begin with otaru keys init, or publish a release.")
     drafts: list[Release] = []
@@ -246,13 +320,13 @@ def _change(tx: Tx, asked: tuple[Pen, Order]) -> Outcome:
                 raise InvalidInputError(f"{order.role} is signed by the server itself, in time")
             offered, drafts = _renewed(tx, pen, repository, order)
     offered = signing.sign(pen, repository, offered)
-    lacking = missing(repository, offered)
+    lacking = missing(repository, offered, pen.repository)
     if not lacking:
         if isinstance(order, Replace) and order.made:
             _inherit(tx, pen, order)
         signing.enter(tx, pen, repository, offered)
         _publish(tx, pen, drafts)
-    return Outcome(offered, lacking)
+    return Outcome(offered, lacking, pen.repository)
 
 
 def _renewed(tx: Tx, pen: Pen, repository: Repository, order: Renew) -> tuple[dict[str, AnyMetadata], list[Release]]:
@@ -275,7 +349,15 @@ def _inherit(tx: Tx, pen: Pen, order: Replace) -> None:
     """Note the server's new key as what the old one was."""
     old = next((key for key in tx.signatures.keys(pen.tenant) if key.id == order.key), None)
     if old is not None and order.by is not None:
-        heir = KnownKey(order.by.keyid, order.by.to_dict(), old.role, Place.SERVER, old.development, pen.now)
+        heir = KnownKey(
+            order.by.keyid,
+            order.by.to_dict(),
+            old.role,
+            Place.SERVER,
+            old.development,
+            pen.now,
+            repository=old.repository,
+        )
         signing.note(tx, pen, heir)
 
 
@@ -283,7 +365,7 @@ def _inherit(tx: Tx, pen: Pen, order: Replace) -> None:
 def _accept(tx: Tx, asked: tuple[Pen, Mapping[str, AnyMetadata]]) -> list[Release]:
     pen, offered = asked
     wide = {ROOT, TARGETS} & set(offered)
-    repository = signing.load(tx, pen.tenant, None if wide else offered)
+    repository = signing.load(tx, pen.tenant, None if wide else offered, pen.repository)
     after = signing.enter(tx, pen, repository, signing.sign(pen, repository, offered))
     drafts = [draft for role in offered if role not in TOP for draft in _checked(tx, pen, role, after)]
     return _publish(tx, pen, drafts)
@@ -327,15 +409,15 @@ def _publish(tx: Tx, pen: Pen, drafts: Sequence[Release]) -> list[Release]:
 @one
 def _renew_due(tx: Tx, pen: Pen) -> list[str]:
     """The roles that are due and cannot be signed here."""
-    ends = {role: end.expires_at for role, end in tx.signatures.ends(pen.tenant, IMAGE).items()}
+    ends = {role: end.expires_at for role, end in tx.signatures.ends(pen.tenant, pen.repository).items()}
     due = {found.role for found in what_is_due(ends, pen.now)}
     left = []
     for role in sorted(due - {SNAPSHOT, TIMESTAMP}):
-        repository = signing.load(tx, pen.tenant, None if role in TOP else [role])
+        repository = signing.load(tx, pen.tenant, None if role in TOP else [role], pen.repository)
         assert repository is not None  # noqa: S101 - it has roles
         offered = signing.sign(pen, repository, changes.renew(repository, role, pen.now))
-        if missing(repository, offered):
-            left.append(role)
+        if missing(repository, offered, pen.repository):
+            left.append(role if pen.repository == IMAGE else f"{pen.repository}:{role}")
         else:
             signing.enter(tx, pen, repository, offered)
     if due & {SNAPSHOT, TIMESTAMP} and due - set(left) <= {SNAPSHOT, TIMESTAMP}:
@@ -346,10 +428,14 @@ def _renew_due(tx: Tx, pen: Pen) -> list[str]:
 
 
 def _status(tx: Tx, tenant: TenantId, now: datetime) -> Status:
-    repository = signing.load(tx, tenant)
+    return Status(_roles(tx, tenant, IMAGE, now), tx.signatures.keys(tenant), _roles(tx, tenant, DIRECTOR, now))
+
+
+def _roles(tx: Tx, tenant: TenantId, of: str, now: datetime) -> list[RoleState]:
+    repository = signing.load(tx, tenant, of=of)
     if repository is None:
-        return Status([], tx.signatures.keys(tenant))
-    ends = tx.signatures.ends(tenant, IMAGE)
+        return []
+    ends = tx.signatures.ends(tenant, of)
     due = {found.role: found for found in what_is_due({role: end.expires_at for role, end in ends.items()}, now)}
     roles = []
     for role in repository.roles:
@@ -358,7 +444,7 @@ def _status(tx: Tx, tenant: TenantId, now: datetime) -> Status:
         expired = role in due and due[role].expired
         stale = role not in TOP and _stale(tx, tenant, role, repository)
         roles.append(RoleState(role, ends.get(role), keys.keyids, keys.threshold, role in due, expired, stale))
-    return Status(roles, tx.signatures.keys(tenant))
+    return roles
 
 
 def _stale(tx: Tx, tenant: TenantId, role: str, repository: Repository) -> bool:

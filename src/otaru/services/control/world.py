@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from otaru.ports.blobs import Blobs
 from otaru.ports.bus import Bus
 from otaru.ports.clock import Clock
+from otaru.ports.director import Director
 from otaru.ports.inspector import Inspector
 from otaru.ports.judge import Judge
 from otaru.ports.notary import Notary
@@ -26,6 +27,7 @@ class World:
     keyring: Keyring
     notary: Notary
     inspector: Inspector
+    director: Director
     production: bool = False
     """Whether development keys are refused."""
 

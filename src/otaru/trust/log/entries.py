@@ -62,6 +62,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.DEVICE_CHANGED: Rule(Audited.PEOPLE),
     Kind.DEVICE_CREDENTIAL: Rule(Audited.PEOPLE),
     Kind.DEVICE_LIFECYCLE: Rule(Audited.PEOPLE),
+    Kind.DEVICE_PERMITTED: Rule(Audited.ALL),
     Kind.DEVICE_ATTRIBUTES: Rule(Audited.NONE),
     Kind.DEVICE_DISPUTED: Rule(Audited.NONE),
     Kind.DEPLOYMENT_MOVED: Rule(Audited.PEOPLE),

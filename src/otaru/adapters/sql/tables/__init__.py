@@ -53,6 +53,8 @@ from otaru.adapters.sql.tables.tenancy import (
     token,
 )
 from otaru.adapters.sql.tables.trust import (
+    direction,
+    downgrade_permit,
     log_checkpoint,
     log_entry,
     log_tile,
@@ -88,6 +90,8 @@ __all__ = [
     "device_failed",
     "device_standing",
     "device_tag",
+    "direction",
+    "downgrade_permit",
     "enrolled",
     "enrollment",
     "enrollment_serial",

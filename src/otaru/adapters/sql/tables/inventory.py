@@ -20,6 +20,7 @@ device = Table(
     col("created_at", Instant),
     col("updated_at", Instant),
     col("edition", Integer),
+    col("assurance", server_default="L1"),
     Index("ix_device_model", "tenant", "model", "device"),
     Index("ix_device_created", "tenant", "created_at", "device"),
     # Nearly all devices are active, and most have no revision: these list the others.
@@ -38,6 +39,14 @@ device = Table(
         "device",
         sqlite_where=text("hardware_revision <> ''"),
         postgresql_where=text("hardware_revision <> ''"),
+    ),
+    Index(
+        "ix_device_assurance",
+        "tenant",
+        "assurance",
+        "device",
+        sqlite_where=text("assurance <> 'L1'"),
+        postgresql_where=text("assurance <> 'L1'"),
     ),
     sqlite_with_rowid=False,
 )
