@@ -23,6 +23,7 @@ from otaru.services.control.world import SYSTEM, World
 from otaru.trust.log.entries import Log
 from otaru.trust.tuf import changes
 from otaru.trust.tuf.files import files_of_all
+from otaru.trust.tuf.kept import DIRECTOR
 from otaru.trust.tuf.metadata import AnyMetadata, read
 from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, address, role_of
 from tests.support.blobs import content, in_pieces
@@ -281,9 +282,17 @@ async def test_from_development_keys_to_one_s_own(world: World) -> None:
         signers = ["root-1", "targets-1", "alice"]
         await signed(world, Replace(old, public(person)), *signers)
     status = await metadata.status(world, ACME)
-    assert [key.role for key in status.keys if key.development and key.revoked_at is None] == [SNAPSHOT]
+    left = {(key.repository, key.role) for key in status.keys if key.development and key.revoked_at is None}
+    assert left == {("image", SNAPSHOT), (DIRECTOR, ROOT), (DIRECTOR, TARGETS)}
     (old,) = next(r.keys for r in status.roles if r.name == SNAPSHOT)
     await signed(world, Replace(old, await metadata.online_key(world, ACME, SYSTEM)), "root-1")
+    for name, heir in (
+        (ROOT, public("director-1")),
+        (TARGETS, await metadata.online_key(world, ACME, SYSTEM, DIRECTOR)),
+    ):
+        (old,) = next(r.keys for r in status.director if r.name == name)
+        outcome = await metadata.change(world, ACME, SYSTEM, Replace(old, heir))
+        await metadata.accept(world, ACME, SYSTEM, all_by(outcome.offered, "director-1"), outcome.repository)
     assert not (await metadata.status(world, ACME)).development
     assert await listed(world) == ["app/stable/1/app-1.swu"]
     assert (await publish(world, "2")).state is ReleaseState.DRAFT
@@ -471,10 +480,11 @@ async def test_events_tell_what_was_signed(world: World) -> None:
     assert kinds == [
         ("metadata.signed", "root"),
         ("metadata.signed", "targets"),
+        ("metadata.signed", "director:root"),
         ("metadata.signed", "targets"),
         ("metadata.signed", APP),
     ]
-    assert sum(one.what.kind == "key.added" for one in found) == 4
+    assert sum(one.what.kind == "key.added" for one in found) == 6
 
 
 async def test_what_waits_for_people_in_numbers(world: World, clock: SettableClock) -> None:
