@@ -30,13 +30,14 @@ from otaru.errors import AssignmentRefusedError, MetadataError, PermitError
 from otaru.ports.director import Assignment
 from otaru.ports.signing import Keyring
 from otaru.ports.store import Tx
+from otaru.services.control.signing import role_for
 from otaru.trust.log.entries import Log
 from otaru.trust.permit import check_permit, read_permit
 from otaru.trust.tuf.director import Issued, KeptPermit, Share, directed, in_force, issue
 from otaru.trust.tuf.files import files_of
 from otaru.trust.tuf.kept import DIRECTOR, IMAGE, Kept
 from otaru.trust.tuf.metadata import AnyMetadata, as_root, as_targets, check_signatures, read, signed
-from otaru.trust.tuf.names import ROOT, TARGETS, role_of
+from otaru.trust.tuf.names import ROOT, TARGETS
 
 T = TypeVar("T")
 
@@ -150,9 +151,8 @@ class Desk:
         artifact = release.artifact_for(entry.subject.hardware)
         if artifact is None or release.state not in _OUT:
             raise AssignmentRefusedError(f"{release.product} {release.version} is not for {device} (any more)")
-        files = seen.once(
-            ("files", tenant, release.product), lambda: self._image(tx, tenant, role_of(release.product), now)
-        )
+        role = role_for(release)
+        files = seen.once(("files", tenant, role), lambda: self._image(tx, tenant, role, now))
         path, file = _listed(files, release, artifact)
         component = artifact.component
         permit = None
@@ -229,7 +229,7 @@ class _Seen:
 
 def _listed(files: Mapping[str, TargetFile], release: Release, artifact: Artifact) -> tuple[str, TargetFile]:
     """The artifact as the image repository lists it."""
-    role = role_of(release.product)
+    role = role_for(release)
     for path, wanted in files_of(role, release).items():
         hardware = (wanted.custom or {}).get("hardwareIds", [])
         if wanted.hashes["sha256"] == artifact.blob.sha256 and str(artifact.hardware) in hardware:

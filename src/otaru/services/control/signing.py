@@ -212,8 +212,9 @@ def _begin(tx: Tx, pen: Pen) -> Repository:
         ROOT: changes.new_root(keys, pen.now),
         TARGETS: changes.new_targets(TARGETS, pen.now),
     }
+    begun = enter(tx, pen, None, sign(pen, None, offered))
     begin_directing(tx, pen)
-    return enter(tx, pen, None, sign(pen, None, offered))
+    return begun
 
 
 def begin_directing(tx: Tx, pen: Pen) -> None:

@@ -131,7 +131,9 @@ def read_request(body: bytes) -> Request:
     der = _request_bytes(body)
     try:
         csr = x509.load_der_x509_csr(der)
-        public, proved = csr.public_key(), csr.is_signature_valid
+        # A bit string may leave bits of its last byte unused; a signature is whole bytes, and has one form only.
+        whole = der[: -len(csr.signature)].endswith(b"\0")
+        public, proved = csr.public_key(), whole and csr.is_signature_valid
     except Exception:  # noqa: BLE001 - as above
         raise InvalidInputError(
             "the body is no request for a certificate", hint="Send PKCS#10 as base64 of its DER, or as PEM."

@@ -528,4 +528,4 @@ async def test_development_keys_are_told_of(world: World) -> None:
     assert not (await alarms.brief(world, ACME)).development
     await publish(world, "1")
     assert (await alarms.brief(world, ACME)).development
-    assert (await alarms.of_tenant(world, ACME)).development == 4
+    assert (await alarms.of_tenant(world, ACME)).development == 6

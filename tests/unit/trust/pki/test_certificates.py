@@ -149,6 +149,16 @@ def test_a_request_with_any_bit_turned_is_refused(at: int, bit: int) -> None:
         pki.read_request(bytes(turned))
 
 
+def test_a_signature_is_whole_bytes() -> None:
+    """Else a signature whose last bit is 0 could be written in two ways."""
+    private = KINDS["p256"]()
+    even = next(made for made in (csr(private) for _ in range(200)) if made[-1] & 1 == 0)
+    at = len(even) - len(x509.load_der_x509_csr(even).signature) - 1
+    pki.read_request(even)
+    with pytest.raises(InvalidInputError):
+        pki.read_request(even[:at] + b"\1" + even[at + 1 :])
+
+
 @given(
     st.binary(max_size=400)
     | st.text(max_size=200).map(str.encode)
