@@ -1,4 +1,4 @@
-"""The device's own verification against a running server: its image repository over HTTP, and a director beside it."""
+"""The device's own verification against a running server: both its repositories over HTTP, or a director of the test's."""
 
 import base64
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from otaru.trust.verify.proof import LogPolicy
 from otaru.trust.verify.state import State, provisioned
 from otaru.trust.verify.steps import Keep, Source, Want, run
 from otaru.trust.verify.update import IMAGE_RULES, Verdict, committed, verify
-from tests.support.ddi import DdiDevice, Operator
+from tests.support.ddi import DdiDevice, Operator, eventually
 from tests.support.site import TENANT, Director, ordered
 
 PAYLOAD = bytes(range(256)) * 40
@@ -32,13 +32,17 @@ class Client:
 
     operator: Operator
     device: DdiDevice
-    director: Director
+    director: Director | None
+    """None: the server's own."""
     me: Me
     state: State
     now: datetime
 
     def fetch(self, want: Want) -> bytes | None:
+        if want.source is Source.DIRECTOR and self.director is None:
+            return self.directed(want.name)
         if want.source is Source.DIRECTOR:
+            assert self.director is not None
             return {**self.director.roots, **self.director.files[self.device.id]}.get(want.name)
         if want.source is Source.LOG:
             shown = self.operator.server.otaru("log", "prove", want.role, "--json")  # type: ignore[attr-defined]
@@ -46,6 +50,22 @@ class Client:
             return proof.encode()
         answer = self.operator.devices.get(f"/tuf/DEFAULT/image/metadata/{want.name}")
         return None if answer.status_code == 404 else answer.content
+
+    def directed(self, name: str) -> bytes | None:
+        """A file of the server's director. One that cannot tell yet is asked again."""
+        url = f"/tuf/DEFAULT/director/{self.device.id}/metadata/{name}"
+
+        def answer() -> httpx.Response | None:
+            found = self.operator.devices.get(url, headers=self.credential)
+            return None if found.status_code == 503 else found
+
+        found = eventually(answer)
+        return found.content if found.status_code == 200 else None
+
+    @property
+    def credential(self) -> dict[str, str]:
+        shown = base64.b64encode(f"{self.device.id}:{self.device.token}".encode()).decode()
+        return {"Authorization": f"Basic {shown}"}
 
     def keep(self, what: Keep) -> None:
         self.state = self.state.keeping(what)
@@ -56,6 +76,7 @@ class Client:
         return run(find(chain, path), self.fetch, lambda _: None)[1].target
 
     def order(self, path: str, **custom: object) -> None:
+        assert self.director is not None
         self.director.order(self.device.id, ordered(self.target(path), **custom))
 
     def poll(self) -> Verdict:
@@ -66,9 +87,8 @@ class Client:
     def download(self, verdict: Verdict) -> bytes:
         (update,) = verdict.updates
         payload, data = Payload(update.target), b""
-        shown = base64.b64encode(f"{self.device.id}:{self.device.token}".encode()).decode()
         url = f"/tuf/DEFAULT/image/targets/{address(update.target.path, update.target.sha256)}"
-        with self.operator.devices.stream("GET", url, headers={"Authorization": f"Basic {shown}"}) as answer:
+        with self.operator.devices.stream("GET", url, headers=self.credential) as answer:
             for piece in answer.iter_bytes(1000):
                 payload.feed(piece)
                 data += piece
@@ -106,6 +126,26 @@ def test_an_update(operator: Operator, client: Client) -> None:
     verdict = client.poll()
     assert client.download(verdict) == PAYLOAD
     client.state = committed(client.state, verdict.updates, [verdict.updates[0].target.component])
+
+
+def test_an_update_that_the_server_directs(operator: Operator, client: Client) -> None:
+    """Nothing of it is the test's: the server's director tells, the device verifies, fetches, runs it and says so."""
+    client.director = None
+    roots = [
+        operator.devices.get(f"/tuf/DEFAULT/{name}/metadata/1.root.json").content for name in ("director", "image")
+    ]
+    client.state = provisioned(roots[0], roots[1], client.now - timedelta(days=1))
+    assert client.poll().updates == ()
+    release = operator.release(PAYLOAD, filename="fw.bin")
+    rollout = operator.rollout(client.device, release)
+    action = client.device.action()
+    verdict = eventually(lambda: found if (found := client.poll()).updates else None)
+    assert client.download(verdict) == PAYLOAD
+    (update,) = verdict.updates
+    assert update.order.facts == {"rolloutId": rollout, "action": int(action)}
+    client.state = committed(client.state, verdict.updates, [update.target.component])
+    assert client.device.say(action, "closed", "success").is_success
+    assert client.poll().updates == ()
 
 
 def test_what_is_made_for_others_or_withdrawn(operator: Operator, client: Client) -> None:
