@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from tests.support.browser import PHONE, Seat, Sit
 from tests.support.server import Serving
+from tests.support.staged import Stage
 
 OVERVIEW = re.compile(r"^http://[^/]+/$")
 
@@ -95,6 +96,18 @@ def test_each_theme_is_the_same_whoever_chose_it(sit: Sit) -> None:
         me.page.evaluate("theme => localStorage.theme = theme", theme)
         me.page.reload()
         assert colours(me) == told[theme]
+
+
+@pytest.mark.parametrize("path", ["/devices", "/"])
+def test_how_long_ago_something_was_grows_with_the_time(sit: Sit, stage: Stage, path: str) -> None:
+    me = sit(server=stage.server)
+    me.page.clock.install()
+    me.go(path)
+    times = me.page.locator("#page time[datetime]")
+    assert "d ago" not in times.first.inner_text()
+    me.page.clock.fast_forward(49 * 3600 * 1000)
+    expect(times.first).to_have_text("2 d ago")
+    assert {words.split(" ", 1)[1] for words in times.all_inner_texts()} == {"d ago"}
 
 
 @pytest.mark.parametrize("size", [(1440, 900), (768, 1024), PHONE])

@@ -312,7 +312,7 @@ def test_who_registered_itself_waits_to_be_accepted(matrix: httpx.Client, served
     with _browsing(served, Role.ADMIN, MATRIX) as browser:
         assert name in _rows(shown(browser.get("/devices?q=lifecycle==pending")))
         page = shown(browser.get(f"/devices/{name}"))
-        assert "registered itself" in page
+        assert "came by itself" in page
         assert "say it</a>" in page
         assert browser.post(f"/devices/{name}/lifecycle", data={"event": "accept"}).status_code == 303
         page = shown(browser.get(f"/devices/{name}"))

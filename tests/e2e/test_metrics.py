@@ -76,7 +76,7 @@ def test_numbers_of_one_tenant(fresh_one: Apis) -> None:
         "timestamp": 3,
         f"product.{product}.stable": 180,
     }
-    assert of(after, "otaru_development_keys") == {"DEFAULT": 4}
+    assert of(after, "otaru_development_keys") == {"DEFAULT": 6}
     assert of(after, "otaru_release_drafts") == {"DEFAULT": 1}
     assert of(after, "otaru_registry_fresh") == {"": 1}
     eventually(lambda: set(of(scrape(fresh_one), "otaru_log_behind_entries").values()) == {0})

@@ -31,7 +31,9 @@ _ENTRY = """
 SELECT lifecycle, model, hardware_revision, token_digest, attributes_requested, auto_confirm,
 coalesce((SELECT d.action FROM deployment d
   WHERE d.tenant = device.tenant AND d.device = device.device AND d.action > 0 AND d.state = 'succeeded'
-  ORDER BY d.action DESC LIMIT 1), 0)
+  ORDER BY d.action DESC LIMIT 1), 0),
+EXISTS (SELECT 1 FROM credential c
+  WHERE c.tenant = device.tenant AND c.device = device.device AND c.revoked_at IS NULL)
 FROM device WHERE tenant = ? AND device = ?"""
 
 _ENTRY_INSTALLED = """
@@ -153,7 +155,7 @@ class SqlDevices:
         found = fetch(self._session, _ENTRY, tenant, device)
         if not found:
             return None
-        lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed = found[0]
+        lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed, keyed = found[0]
         standing = unpack_auto_confirm(packed)
         runs = fetch(self._session, _ENTRY_INSTALLED, tenant, device)
         subject = Subject(
@@ -169,7 +171,7 @@ class SqlDevices:
             permits=tuple((row[0], row[3], moment(row[4])) for row in runs if row[4] is not None),
         )
         told = (subject, bytes(token_hash), bool(attributes_requested), standing, last_installed)
-        keys = credentials.unrevoked(self._session, tenant, device)
+        keys = credentials.unrevoked(self._session, tenant, device) if keyed else ()
         return KeyedEntry(*told, keys) if keys else Entry(*told)
 
     def add(self, tenant: TenantId, devices: Sequence[tuple[Device, bytes]]) -> list[bool]:

@@ -59,10 +59,12 @@ GROUP BY d.tenant, c.last_contact / {HOUR}, k.at / {HOUR}"""
 _NEWEST = """(SELECT p.state FROM deployment p
   WHERE p.tenant = v.tenant AND p.device = v.device AND p.state <> 'scheduled'
   ORDER BY CASE WHEN p.ended_at IS NULL THEN 0 ELSE 1 END, p.ended_at DESC, p.rollout DESC, p.attempt DESC LIMIT 1)"""
+# Who has been told of nothing yet stands nowhere.
 _STAND = f"""
-INSERT INTO device_standing (tenant, device, state) SELECT v.tenant, v.device, {_NEWEST} FROM {{of}}
-AND v.lifecycle <> '{_GONE}' ON CONFLICT (tenant, device) DO UPDATE SET state = excluded.state
-WHERE device_standing.state <> excluded.state"""
+INSERT INTO device_standing (tenant, device, state) SELECT * FROM (
+  SELECT v.tenant, v.device, {_NEWEST} AS state FROM {{of}} AND v.lifecycle <> '{_GONE}') AS newest
+WHERE state IS NOT NULL
+ON CONFLICT (tenant, device) DO UPDATE SET state = excluded.state WHERE device_standing.state <> excluded.state"""
 _STAND_ONE = _STAND.format(of="k CROSS JOIN device v WHERE v.tenant = ? AND v.device = k.device")
 _STAND_MANY = _STAND.format(
     of="""deployment d CROSS JOIN device v

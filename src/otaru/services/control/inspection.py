@@ -123,7 +123,7 @@ def with_installers(tx: Tx, tenant: TenantId, artifacts: Collection[Artifact]) -
 
 def _broken(name: str, sha256: Sha256, reason: str) -> ImageBrokenError:
     return ImageBrokenError(
-        f"{name} is no whole image: {reason}",
+        f"the file {name} is no whole image: {reason}",
         hint="Build or copy it again, and upload that.",
         sha256=sha256,
         reason=reason,

@@ -55,7 +55,7 @@ async def certify_authority(call: TenantWork, once: Once, authority: Id, body: C
     return await once(call, work, show)
 
 
-@router.post("/{authority}/retire", response_model=AuthorityOut, responses=errors(404, 507))
+@router.post("/{authority}/retire", response_model=AuthorityOut, responses=errors(404, 409, 507))
 async def retire_authority(call: TenantWork, once: Once, authority: Id) -> Response:
     """Have an authority sign nothing new; what it has signed stays good."""
 
