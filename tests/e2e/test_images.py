@@ -107,8 +107,8 @@ def bundle(
 def gzip_bomb(size: int) -> bytes:
     """A gzip stream of zeros that holds a tar member of `size` bytes and is a thousandth of it."""
     head = images.tar(("rootfs.ext4", b""))[:512]
-    length = f"{size:011o}".encode()
-    head = head[:124] + length + head[135:]
+    length = f"{size:012o}".encode()
+    head = head[:124] + length + head[136:]
     total = sum(head[:148]) + 8 * 32 + sum(head[156:])
     head = head[:148] + f"{total:06o}\0 ".encode() + head[156:]
     stream = zlib.compressobj(9, zlib.DEFLATED, -15)
