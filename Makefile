@@ -36,6 +36,14 @@ test: setup  ## every test but the slow ones
 test-slow: setup  ## the tests that take minutes
 	$(PY) -m pytest -m slow
 
+.venv/.fuzz/.stamp: requirements-fuzz.txt
+	python3 -m venv .venv/.fuzz
+	.venv/.fuzz/bin/pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-fuzz.txt
+	@touch $@
+
+fuzz: .venv/.fuzz/.stamp  ## the readers of images under libFuzzer, FUZZ_SECONDS=60 each
+	PYTHONPATH=src:. .venv/.fuzz/bin/python -m tests.fuzz
+
 bench: setup  ## benchmarks, each beside its baseline of the same run
 	$(PY) -m benchmarks
 
@@ -63,12 +71,13 @@ requirements: .venv/.uv  ## pin requirements*.txt anew from requirements*.in
 	.venv/.uv/bin/uv pip compile requirements-build.in $(PIN) -o requirements-build.txt
 	.venv/.uv/bin/uv pip compile requirements-node.in $(PIN) -o requirements-node.txt
 	.venv/.uv/bin/uv pip compile requirements-tools.in $(PIN) -o requirements-tools.txt
+	.venv/.uv/bin/uv pip compile requirements-fuzz.in -c requirements.txt $(PIN) -o requirements-fuzz.txt
 PIN := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q
 
 .venv/.uv:
 	python3 -m venv .venv/.uv && .venv/.uv/bin/pip install -q uv
 
 clean:  ## remove what make made
-	rm -rf .venv node_modules src/otaru/apps/console/static/vendor dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .fuzz node_modules src/otaru/apps/console/static/vendor dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo check test test-slow bench bench-quick docs pictures dist format requirements clean
+.PHONY: help setup demo check test test-slow fuzz bench bench-quick docs pictures dist format requirements clean

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import files, growth, machine, measure, report
+from benchmarks import directing, files, growth, machine, measure, report
 from benchmarks.chart import svg
 from benchmarks.growth import Extent
 from benchmarks.load import LoadError
@@ -36,6 +36,7 @@ class Plan:
         self.seconds = 1 if quick else 5
         self.race_s = 30.0 if quick else 150.0
         self.file_rounds, self.file_seconds = (2, 1) if quick else (6, 2)
+        self.directing = (50, 5) if quick else (256, 21)
         self.growth = Extent(
             sizes=(1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000),
             searches=5 if quick else 40,
@@ -45,7 +46,7 @@ class Plan:
         )
 
 
-PARTS = ("polls", "files", "growth")
+PARTS = ("polls", "files", "growth", "director")
 
 
 def main() -> int:
@@ -86,6 +87,9 @@ def _all(run: Run, plan: Plan, parts: list[str], only: list[str]) -> None:
             run.missing["files"] = str(error)
     if "growth" in parts:
         run.sections += growth.sections(growth.measure(plan.growth))
+    if "director" in parts:
+        print("director: refreshes of devices' metadata", flush=True)
+        run.sections.append(directing.section(directing.measure(*plan.directing)))
 
 
 def _write(run: Run, out: Path) -> str:

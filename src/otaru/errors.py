@@ -115,6 +115,12 @@ class RefusedError(OtaruError):
     code = "refused"
 
 
+class AssignmentRefusedError(RefusedError):
+    """The director's signer finds that a device is not to be told this; nothing was signed."""
+
+    code = "assignment_refused"
+
+
 class OverloadedError(OtaruError):
     """A queue is full; the same request may succeed in a moment."""
 
@@ -193,6 +199,12 @@ class MetadataContentError(MetadataError):
     code = "metadata_content"
 
 
+class PermitError(MetadataError):
+    """A permission to downgrade that is signed well permits something else: another device, component or counter."""
+
+    code = "permit_other"
+
+
 class RoleNameError(InvalidInputError):
     """It is not the name of a role."""
 
@@ -203,3 +215,111 @@ class SignatureMissingError(InvalidStateError):
     """It needs signatures of keys that the server does not hold; `missing` says of which."""
 
     code = "signature_missing"
+
+
+class ImageError(OtaruError):
+    """An uploaded image is refused; each reason is a class of its own. Nothing is kept of it but the uploaded bytes."""
+
+    code = "image_refused"
+
+
+class ImageBrokenError(ImageError):
+    """It begins like an image of a format and is none: cut short, contradicting itself, or beyond what may be read."""
+
+    code = "image_broken"
+
+
+class ImageMismatchError(ImageError):
+    """It says something else of itself than was typed; `mismatches` has both values of each."""
+
+    code = "image_mismatch"
+
+
+class ImageSignatureError(ImageError):
+    """Its signature does not hold, or in production no trust anchor answers for it; `verdict` says which."""
+
+    code = "image_signature"
+
+
+class ImageFormError(ImageError):
+    """It has a form of its format that production refuses."""
+
+    code = "image_form"
+
+
+class EnrollmentError(RefusedError):
+    """A device may not enroll; each reason is a class of its own. No device was made."""
+
+    code = "enrollment_refused"
+
+
+class ClaimExpiredError(EnrollmentError):
+    """The claim's time is over."""
+
+    code = "claim_expired"
+
+
+class ClaimRevokedError(EnrollmentError):
+    """The claim was revoked."""
+
+    code = "claim_revoked"
+
+
+class ClaimUsedUpError(EnrollmentError):
+    """As many devices as it was made for have enrolled with the claim; `quota` says how many."""
+
+    code = "claim_used_up"
+
+
+class SerialNotListedError(EnrollmentError):
+    """The claim is for listed serials only, and this is none of them."""
+
+    code = "serial_not_listed"
+
+
+class SerialTakenError(EnrollmentError):
+    """There is a device of this id already, and who asks does not show its key."""
+
+    code = "serial_taken"
+
+
+class KeyTakenError(EnrollmentError):
+    """The key is another device's, or it was revoked."""
+
+    code = "key_taken"
+
+
+class HardwareMismatchError(EnrollmentError):
+    """The claim is for other hardware; `expected` and `reported` say which."""
+
+    code = "hardware_mismatch"
+
+
+class DeviceRejectedError(EnrollmentError):
+    """The device was rejected or decommissioned: it does not come back under this id."""
+
+    code = "device_rejected"
+
+
+class DevicePendingError(RefusedError):
+    """The device waits for somebody to accept it; `retry_after_s` says when to ask again."""
+
+    code = "device_pending"
+
+
+class ProofError(RefusedError):
+    """What a device signed does not show that it has the key."""
+
+    code = "proof_refused"
+
+
+class ProofTimeError(ProofError):
+    """What a device signed is too old, or from the future; `server_time` is ours, in seconds since 1970."""
+
+    code = "proof_time"
+
+
+class ProofSpentError(ProofError):
+    """What a device signed has been used: each signature is good once."""
+
+    code = "proof_spent"

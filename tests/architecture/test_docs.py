@@ -11,6 +11,7 @@ from otaru import errors
 from otaru.apps.server.settings import Settings
 from otaru.domain.events import Kind
 from otaru.domain.offer import Rule
+from otaru.trust.verify.refusals import REFUSALS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -36,6 +37,10 @@ def test_every_setting_is_documented_and_no_other() -> None:
 def test_every_error_code_is_documented_and_no_other() -> None:
     codes = {c.code for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.OtaruError)}
     assert first_column("errors.md") == codes
+
+
+def test_every_refusal_of_a_device_is_documented_and_no_other() -> None:
+    assert first_column("attacks.md") == set(REFUSALS)
 
 
 def test_every_event_is_documented_and_no_other() -> None:

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from tests.support.browser import PHONE, Seat, Sit
 from tests.support.server import Serving
+from tests.support.staged import Stage
 
 OVERVIEW = re.compile(r"^http://[^/]+/$")
 
@@ -71,6 +72,41 @@ def test_the_theme_is_kept(sit: Sit) -> None:
     expect(shown).to_have_attribute("data-shown", "dark")
     switch.click()
     expect(shown).to_have_attribute("data-theme", "auto")
+
+
+def colours(me: Seat) -> list[str]:
+    """Of text and ground."""
+    return [str(me.page.evaluate(f"getComputedStyle(document.body).{name}")) for name in ("color", "backgroundColor")]
+
+
+def test_each_theme_is_the_same_whoever_chose_it(sit: Sit) -> None:
+    """The system, the visitor, and the system without a script to ask it."""
+    told = {}
+    for scheme in ("light", "dark"):
+        me = sit(color_scheme=scheme)
+        me.go("/")
+        told[scheme] = colours(me)
+        plain = sit(color_scheme=scheme, java_script_enabled=False)
+        plain.go("/")
+        assert colours(plain) == told[scheme]
+    assert told["light"] != told["dark"]
+    for theme, scheme in (("light", "dark"), ("dark", "light")):
+        me = sit(color_scheme=scheme)
+        me.go("/")
+        me.page.evaluate("theme => localStorage.theme = theme", theme)
+        me.page.reload()
+        assert colours(me) == told[theme]
+
+
+def test_how_long_ago_something_was_grows_with_the_time(sit: Sit, stage: Stage) -> None:
+    me = sit(server=stage.server)
+    me.page.clock.install()
+    me.go("/devices")
+    times = me.page.locator("#page time[datetime]")
+    assert "d ago" not in times.first.inner_text()
+    me.page.clock.fast_forward(49 * 3600 * 1000)
+    expect(times.first).to_have_text("2 d ago")
+    assert {words.split(" ", 1)[1] for words in times.all_inner_texts()} == {"d ago"}
 
 
 @pytest.mark.parametrize("size", [(1440, 900), (768, 1024), PHONE])

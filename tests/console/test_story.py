@@ -12,7 +12,7 @@ from tests.support.simulated import simulated
 
 DEVICES = 12
 PART = 4 * 1024 * 1024  # what static/js/transfer.js sends at once
-SMALL = b"\x7fELF" + bytes(range(256)) * 1200
+SMALL = b"plain" + bytes(range(256)) * 1200
 LARGE = bytes(range(251)) * 40_000  # three parts
 FLEET = (
     *("--devices", str(DEVICES), "--hardware", "board:r0,board:r1", "--speed", "120", "--seed", "7"),

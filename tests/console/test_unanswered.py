@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.support.browser import Seat
+from tests.support.browser import Sit
+from tests.support.staged import Stage
 
 PREVIEW = "**/rollouts/new/preview"
 NOT_KNOWN = "The server does not answer; what will happen is not known."
@@ -26,8 +27,9 @@ def soon(page: Page) -> None:
 
 @pytest.mark.parametrize(("answer", "prepare"), [(refused, None), (silent, soon)])
 def test_what_will_happen_is_not_known(
-    at: Seat, answer: Callable[[Route], None], prepare: Callable[[Page], None] | None
+    sit: Sit, stage: Stage, answer: Callable[[Route], None], prepare: Callable[[Page], None] | None
 ) -> None:
+    at = sit(server=stage.server)
     at.forgive("ERR_CONNECTION_REFUSED|^console error: htmx:(afterRequest|sendError|timeout)|/rollouts/new/preview")
     page = at.go("/rollouts/new")
     if prepare:
@@ -38,6 +40,8 @@ def test_what_will_happen_is_not_known(
     summary = page.locator("#said-summary")
     expect(summary).to_have_text(NOT_KNOWN)
     expect(page.locator("#toasts")).to_have_text("The server does not answer.")
+    start = page.get_by_role("button", name="Start rollout")
+    expect(start).to_be_enabled()
 
     at.context.unroute(PREVIEW, answer)
     if prepare:
@@ -45,3 +49,4 @@ def test_what_will_happen_is_not_known(
     target.fill("id==b*")
     expect(summary).not_to_contain_text("does not answer")
     expect(summary).not_to_be_empty()
+    expect(start).to_be_enabled()

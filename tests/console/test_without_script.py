@@ -56,6 +56,24 @@ def test_one_adds_a_device_and_rolls_out_to_it(plain: Seat, stage: Stage) -> Non
     expect(page.locator(".title .state")).to_have_text("running")
     expect(page.get_by_text("by hand", exact=True)).to_be_visible()
 
+    plain.forgive("status of 412")
+    for order, verb, state in (("Pause rollout", "Pause rollout", "paused"), ("Stop…", "Stop rollout", "stopp")):
+        plain.click(order)
+        asked = page.get_by_role("dialog")
+        expect(asked).to_be_visible()
+        asked.get_by_role("button", name="Keep it as it is").click()
+        expect(asked).to_be_hidden()
+        for _ in range(5):
+            plain.click(order)
+            asked.get_by_label("Reason").fill("without script")
+            asked.get_by_role("button", name=verb, exact=True).click()
+            expect(asked).to_be_hidden()
+            if not (again := page.get_by_role("link", name="Look again")).is_visible():
+                break
+            again.click()  # the rollout took a step after the page was made, which no script told it
+        expect(page.locator(".title .state")).to_have_text(re.compile(state))
+        expect(page.locator(".why")).to_contain_text("without script")
+
 
 def test_a_release_says_how_to_do_without_script(plain: Seat) -> None:
     plain.log_in()

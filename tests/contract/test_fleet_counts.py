@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
@@ -49,6 +50,7 @@ EXPECTED = Counts(
     versions={("app", Version("1.0")): 2, ("os", Version("7")): 2},
     failed=1,
     aside=0,
+    unheard_aside=1,
     heard=2,
     silent=1,
 )
@@ -73,18 +75,24 @@ def test_devices_are_counted_by_what_they_are(shelf: Shelf) -> None:
     }
 
 
+def _revision(number: str) -> Any:
+    script = ScriptDirectory.from_config(config()).get_revision(number)
+    assert script is not None
+    return script.module
+
+
 def test_a_database_of_before_is_counted_by_its_migration(shelf: Shelf) -> None:
     fleet = a_fleet(shelf)
-    tables = ("device_failed", "device_count", "component_count", "contact_count")
+    tables = ("device_standing", "device_count", "component_count", "contact_count")
+    standing = shelf.session.connection.execute(text("SELECT * FROM device_standing ORDER BY 1, 2")).all()
     for table in tables:
         shelf.session.connection.execute(text(f"DELETE FROM {table}"))
     assert fleet.counts(HERE, week_ago()) != EXPECTED
-    script = ScriptDirectory.from_config(config()).get_revision("0003")
-    assert script is not None
-    module = script.module
+    module, later = (_revision(number) for number in ("0003", "0014"))
     hours = [module.COMPONENTS.format(hour=hour) for hour in ("0", "c.at / 3600000000")]
-    for statement in (module.LIFECYCLES, *hours, module.CONTACTS, module.FAILED):
+    for statement in (module.LIFECYCLES, *hours, module.CONTACTS, later.STANDING):
         shelf.session.connection.execute(text(statement))
+    assert shelf.session.connection.execute(text("SELECT * FROM device_standing ORDER BY 1, 2")).all() == standing != []
     assert fleet.counts(HERE, week_ago()) == EXPECTED
     assert fleet.counts(THERE, week_ago()) == fleet.recounted(THERE, week_ago())
 

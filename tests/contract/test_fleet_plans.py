@@ -143,6 +143,7 @@ def installed(shelf: Shelf) -> None:
         ),
         lambda s: s.devices.count(HERE, parse("tag==lab;attr.a==b*", NOW)),
         lambda s: s.devices.count(HERE, parse("state==waiting", NOW)),
+        lambda s: s.devices.count(HERE, parse("state==succeeded", NOW)),
         lambda s: s.devices.count(HERE, parse("state==succeeded;tag==lab", NOW)),
         lambda s: s.devices.count(HERE, parse("last_contact<-P7D;lifecycle==active", NOW)),
         lambda s: s.releases.get(HERE, "app", "1.1.0"),
@@ -151,6 +152,7 @@ def installed(shelf: Shelf) -> None:
         lambda s: s.rollouts.save(HERE, a_rollout()),
         lambda s: s.rollouts.tallies(HERE, ONE),
         lambda s: s.rollouts.move_all(HERE, ONE, (State.INSTALLING,), State.FAILED, "x", NOW),
+        lambda s: s.rollouts.move_all(HERE, ONE, (State.SCHEDULED,), State.SKIPPED, "x", NOW),
         lambda s: s.rollouts.every_due(NOW, 9),
         lambda s: s.deployments.current(HERE, [(ONE, DEV)]),
         lambda s: s.deployments.by_action(HERE, [(DEV, ActionId(1))]),
@@ -220,10 +222,9 @@ def test_what_the_planner_is_told_comes_back_after_it_was_lost(sqlite_databases:
 @pytest.mark.parametrize(
     ("text", "index"),
     [
-        ("state==failed", "SEARCH device_failed USING PRIMARY KEY (tenant=? AND device>?)"),
-        (
-            "state==waiting",
-            "SEARCH deployment USING COVERING INDEX ix_deployment_state (tenant=? AND rollout=? AND state=?",
+        *(
+            (text, "ix_device_standing_state (tenant=? AND state=? AND device>?)")
+            for text in ("state==failed", "state==waiting", "state==succeeded", "state==under_way;tag==lab")
         ),
         ("lifecycle==pending", "ix_device_lifecycle (tenant=? AND lifecycle=? AND device>?)"),
         ("revision==C", "ix_device_revision (tenant=? AND hardware_revision=? AND device>?)"),

@@ -6,9 +6,10 @@ from datetime import date
 
 import pytest
 
+from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.domain.device import Hardware
 from otaru.domain.ids import ProductName, TenantId, Version
-from otaru.domain.release import Artifact, Release, ReleaseState
+from otaru.domain.release import Artifact, Document, DocumentKind, Release, ReleaseState
 from otaru.domain.terms import Terms, UpdateType, requirement
 from otaru.domain.versions import VersionOrder, key
 from otaru.errors import NotFoundError
@@ -183,6 +184,27 @@ def test_terms_come_back_with_the_orders_of_what_they_name(shelf: Shelf) -> None
     assert [r.order for r in known.terms.requires] == [VersionOrder.AUTO, VersionOrder.CALENDAR]
     assert shelf.releases.orders(HERE, [APP, OS, "bootloader"]) == {APP: "semantic", OS: "calendar"}
     assert shelf.releases.orders(THERE, [APP, OS]) == {}
+
+
+def test_documents_come_back_and_their_bytes_stay(shelf: Shelf) -> None:
+    sbom = Document(DocumentKind.SBOM, "SPDX 2.3", a_blob("c"))
+    release = replace(TWO_PARTS, documents=(Document(DocumentKind.PROVENANCE, "in-toto: ü", a_blob("b")), sbom))
+    assert shelf.releases.add(HERE, release)
+    assert shelf.releases.get(HERE, APP, Version("2.0.0")) == release
+    shelf.releases.add(HERE, replace(a_release("3.0.0"), documents=(sbom,)))
+    assert [len(r.documents) for r in shelf.releases.page(HERE, None, None, 9)] == [2, 1]
+    blobs = SqlBlobRows(shelf.session)
+    assert {blob.sha256[0]: releases for blob, _, releases in blobs.page(HERE, None, 9)} == {"a": 2, "b": 2, "c": 2}
+    assert not blobs.remove(HERE, sbom.blob.sha256)
+    assert blobs.remove(THERE, sbom.blob.sha256)
+
+
+def test_releases_are_counted_by_state(shelf: Shelf) -> None:
+    assert shelf.releases.states(HERE) == {}
+    shelf.releases.add(HERE, TWO_PARTS)
+    shelf.releases.add(HERE, a_release("3.0.0"))
+    shelf.releases.add(THERE, a_release("3.0.0"))
+    assert shelf.releases.states(HERE) == {ReleaseState.DRAFT: 1, ReleaseState.PUBLISHED: 1}
 
 
 def test_the_newest_version_comes_first_in_the_products_order(shelf: Shelf) -> None:

@@ -11,10 +11,12 @@ from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.registry import StoreRegistry, open_registry
 from otaru.adapters.sql.store import SqlStore
+from otaru.domain.authority import Authority
+from otaru.domain.credential import Credential, CredentialKind
 from otaru.domain.deployment import State
 from otaru.domain.device import Device, Hardware, Lifecycle
 from otaru.domain.events import Kind
-from otaru.domain.ids import DeviceId, ProductName, RolloutId, Sha256, TenantId, Version
+from otaru.domain.ids import CredentialId, DeviceId, ProductName, RolloutId, Sha256, TenantId, Version
 from otaru.domain.release import Artifact, Blob, Release, ReleaseState
 from otaru.domain.rollout import Policy, Rollout, RolloutState, Wave, WaveState
 from otaru.domain.targeting import parse
@@ -424,6 +426,74 @@ async def test_where_it_lost_track_it_forgets_everything(
     await other.store.write(many, 10)
     await worker.registry.caught_up()
     assert await lifecycle(worker) is Lifecycle.QUARANTINED
+
+
+CREDENTIAL = Credential(CredentialId("c1"), CredentialKind.CERTIFICATE, b"k" * 32, b"i" * 32, "", NOW)
+AUTHORITY = Authority("a" * 64, "key", b"der", "", NOW, later(60))
+
+
+def add_credential(tx: Tx, params: Sequence[Credential]) -> list[None]:
+    for credential in params:
+        tx.credentials.add(ACME, DEV, credential)
+        tx.events.add([happening(DEV, Kind.DEVICE_CREDENTIAL, change="added")])
+    return [None] * len(params)
+
+
+def revoke_credential(tx: Tx, params: Sequence[Credential]) -> list[None]:
+    for credential in params:
+        tx.credentials.revoke(ACME, DEV, credential.id, later(1))
+        tx.events.add([happening(DEV, Kind.DEVICE_CREDENTIAL, change="revoked")])
+    return [None] * len(params)
+
+
+def decommission(tx: Tx, params: Sequence[Credential]) -> list[None]:
+    for _ in params:
+        tx.credentials.revoke_all(ACME, DEV, later(1))
+        tx.events.add([happening(DEV, Kind.DEVICE_LIFECYCLE, to="decommissioned")])
+    return [None] * len(params)
+
+
+@pytest.mark.parametrize("by", ["self", "other"])
+@pytest.mark.parametrize("end", [revoke_credential, decommission])
+async def test_a_revoked_credential_opens_nothing_any_more(
+    worker: Worker, other: Worker, by: str, end: Callable[[Tx, Sequence[Credential]], list[None]]
+) -> None:
+    changing = worker if by == "self" else other
+    await changing.store.write(add_devices, (ACME, [device(DEV)]))
+    await changing.store.write(add_credential, CREDENTIAL)
+    await worker.registry.caught_up()
+    entry = await worker.registry.device(ACME, DEV)
+    assert entry is not None
+    assert entry.credentials == (CREDENTIAL,)
+    assert not await worker.registry.is_denied(ACME, CREDENTIAL.digest)
+    await changing.store.write(end, CREDENTIAL)
+    if by == "other":
+        await worker.registry.caught_up()
+    entry = await worker.registry.device(ACME, DEV)
+    assert entry is not None
+    assert entry.credentials == ()
+    assert await worker.registry.is_denied(ACME, CREDENTIAL.digest)
+    assert not await worker.registry.is_denied(RIVAL, CREDENTIAL.digest)
+
+
+def add_authority(tx: Tx, params: Sequence[Authority]) -> list[None]:
+    for authority in params:
+        tx.authorities.add(ACME, authority)
+        tx.events.add([happening(authority.id, Kind.AUTHORITY_ADDED)])
+    return [None] * len(params)
+
+
+async def test_authorities_are_known_when_they_are_made(worker: Worker, other: Worker) -> None:
+    await worker.store.write(add_devices, (ACME, [device(DEV)]))
+    assert await lifecycle(worker) is Lifecycle.ACTIVE
+    assert await worker.registry.authorities(ACME) == ()
+    await other.store.write(add_authority, AUTHORITY)
+    await worker.registry.caught_up()
+    assert await worker.registry.authorities(ACME) == (AUTHORITY,)
+    second = replace(AUTHORITY, id="b" * 64)
+    await worker.store.write(add_authority, second)
+    assert await worker.registry.authorities(ACME) == (AUTHORITY, second)
+    assert await worker.registry.authorities(RIVAL) == ()
 
 
 async def test_it_keeps_no_more_than_it_may(database: str) -> None:

@@ -2,8 +2,9 @@
 
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,8 @@ from otaru.trust.tuf import changes
 from otaru.trust.tuf.keys import as_pem, check_keys, from_json, read_public
 from otaru.trust.tuf.metadata import check_signatures, signed
 from tests.support.keys import NOW
+from tests.support.kms import kms
+from tests.support.kms import make as new_kms_key
 from tests.support.softhsm import MODULE, PIN, address, make_token
 from tests.support.stores import ACME, RIVAL
 
@@ -27,6 +30,12 @@ def in_a_file(folder: Path, kind: str) -> Signer:
     return read_key(folder / "key.pem", b"correct horse")
 
 
+def in_the_cloud(cloud: Any, kind: str) -> Signer:
+    from otaru.adapters.signers.kms import KmsSigner
+
+    return KmsSigner(f"awskms:{new_kms_key(cloud, kind)}")
+
+
 def in_a_token(folder: Path, _: str) -> Signer:
     pytest.importorskip("pkcs11")
     from otaru.adapters.signers.pkcs11 import Pkcs11Signer, place
@@ -34,15 +43,29 @@ def in_a_token(folder: Path, _: str) -> Signer:
     return Pkcs11Signer(place(address(make_token(folder, "otaru", "root-1"), "root-1")), PIN)
 
 
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Any]:
+    with kms() as (client, _):
+        yield client
+
+
 @pytest.fixture(
     scope="module",
-    params=[(in_a_file, "ed25519"), (in_a_file, "p256"), (in_a_token, "")],
-    ids=["file-ed25519", "file-p256", "pkcs11"],
+    params=[
+        (in_a_file, "ed25519"),
+        (in_a_file, "p256"),
+        (in_a_token, ""),
+        (None, "ECC_NIST_P256"),
+        (None, "ECC_NIST_P384"),
+    ],
+    ids=["file-ed25519", "file-p256", "pkcs11", "kms-p256", "kms-p384"],
 )
 def signer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Signer:
-    make: Callable[[Path, str], Signer]
+    make: Callable[[Path, str], Signer] | None
     make, kind = request.param
-    return make(tmp_path_factory.mktemp("signer"), kind)
+    return (
+        make(tmp_path_factory.mktemp("signer"), kind) if make else in_the_cloud(request.getfixturevalue("cloud"), kind)
+    )
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -139,6 +162,25 @@ def test_a_token_says_what_is_wrong(tmp_path: Path) -> None:
     for uri in ("", "pkcs11:", "file:x", "pkcs11:token=a;object=b"):
         with pytest.raises(InvalidInputError):
             place(uri)
+
+
+def test_the_cloud_says_what_is_wrong(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from otaru.adapters.signers.kms import KmsSigner
+
+    signer = KmsSigner(f"awskms:alias/{new_kms_key(cloud, alias='release') and 'release'}")
+    for where in ("awskms:", "x", "awskms:alias/nothing", "awskms:11111111-2222-3333-4444-555555555555"):
+        with pytest.raises(InvalidInputError):
+            KmsSigner(where)
+    for kind in ("RSA_2048", "SYMMETRIC_DEFAULT"):
+        with pytest.raises(InvalidInputError):
+            KmsSigner(f"awskms:{new_kms_key(cloud, kind)}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
+    with pytest.raises(UnavailableError):
+        KmsSigner("awskms:alias/release")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with pytest.raises(InvalidInputError, match="AWS cannot be asked"):
+        KmsSigner("awskms:alias/release")
+    signer.key.verify_signature(Signature(signer.key.keyid, signer.sign(b"x").hex()), b"x")
 
 
 def test_an_unknown_kind_of_key() -> None:

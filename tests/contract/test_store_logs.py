@@ -113,6 +113,21 @@ def test_what_no_checkpoint_covers_is_unsettled(tx: Tx) -> None:
     assert tx.logs.checkpoints(ACME, Log.AUDIT) == [HEAD]
 
 
+def test_how_far_a_log_is_behind(tx: Tx) -> None:
+    assert tx.logs.behind(ACME, Log.AUDIT) == (0, None)
+    tx.events.add([replace(happening("a", LOGGED), at=later(0))])
+    tx.logs.place_waiting(ACME, Log.AUDIT, 10)
+    tx.events.add([replace(happening("b", LOGGED), at=later(5))])
+    tx.events.add([replace(happening("c", LOGGED, RIVAL), at=later(-5))])
+    assert tx.logs.behind(ACME, Log.AUDIT) == (2, later(0))
+    tx.logs.publish(ACME, Log.AUDIT, HEAD)
+    assert tx.logs.behind(ACME, Log.AUDIT) == (1, later(5))
+    tx.logs.place_waiting(ACME, Log.AUDIT, 10)
+    tx.logs.publish(ACME, Log.AUDIT, replace(HEAD, size=2))
+    assert tx.logs.behind(ACME, Log.AUDIT) == (0, None)
+    assert tx.logs.behind(RIVAL, Log.RELEASE) == (0, None)
+
+
 def test_the_first_to_say_it_names_the_verifier(tx: Tx) -> None:
     log(tx, "a")
     tx.logs.place_waiting(ACME, Log.AUDIT, 10)

@@ -19,9 +19,11 @@ from otaru.adapters.sql.migrate import check, config, upgrade
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.session import Session
 from otaru.domain.ids import TenantId
+from otaru.domain.release import ReleaseState
 from otaru.domain.terms import Terms
 from otaru.domain.versions import VersionOrder
 from otaru.errors import DataFolderError, InvalidInputError
+from otaru.trust.tuf.files import files_of_all
 from tests.conftest import Databases
 
 
@@ -94,6 +96,55 @@ def test_releases_of_before_are_given_their_places(empty: str, engine: Engine) -
         found = SqlReleases(Session(connection)).ranked(TenantId("t"), None, None, 9)
     assert [r.version for r in found] == ["1.10", "1.9"]
     assert {(r.terms, r.counter, r.order) for r in found} == {(Terms(), 0, VersionOrder.AUTO)}
+
+
+def test_what_is_signed_is_listed_as_before(empty: str, engine: Engine) -> None:
+    """Published before roles knew channels and counters: the very targets that 0008 signed. Drafts go to their channel."""
+    with engine.connect() as connection:
+        before = config(connection)
+        before.attributes["applied"] = []
+        command.upgrade(before, "0008")
+    added = (
+        "INSERT INTO release (tenant, product, version, state, notes, created_at, published_at, edition, channel, counter)"
+        " VALUES ('t', 'app', :version, :state, '', 0, :published, 1, :channel, :counter)"
+    )
+    there = (
+        ("1", "published", 5, "stable", 0),
+        ("2", "deprecated", 5, "lts", 7),
+        ("3", "withdrawn", 5, "lts", 7),
+        ("4", "draft", None, "lts", 7),
+        ("5", "draft", None, "LTS_2", 7),
+        ("6", "published", 5, "Old One", 7),
+    )
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO product (tenant, product, created_at) VALUES ('t', 'app', 0)"))
+        connection.execute(text("INSERT INTO blob VALUES ('t', :sha256, 's', 'm', 3, 0)"), {"sha256": "a" * 64})
+        for version, state, published, channel, counter in there:
+            row = {"version": version, "state": state, "published": published, "channel": channel, "counter": counter}
+            connection.execute(text(added), row)
+            part = "INSERT INTO artifact VALUES ('t', 'app', :version, 'app', 'pi', '', 'fw', :sha256)"
+            connection.execute(text(part), {"version": version, "sha256": "a" * 64})
+    upgrade(empty)
+    with engine.connect() as connection:
+        found = SqlReleases(Session(connection)).page(TenantId("t"), None, None, 9)
+    out = [release for release in found if release.state in {ReleaseState.PUBLISHED, ReleaseState.DEPRECATED}]
+    assert {release.signing_channel for release in out} == {"stable"}
+    assert {path: file.to_dict() for path, file in files_of_all("product.app.stable", out).items()} == {
+        f"app/stable/{version}/fw": {
+            "length": 3,
+            "hashes": {"sha256": "a" * 64},
+            "custom": {
+                "component": "app",
+                "hardwareIds": ["pi"],
+                "installer": "file",
+                "releaseCounter": 0,
+                "version": version,
+            },
+        }
+        for version in ("1", "2", "6")
+    }
+    drafts = {release.version: release for release in found if release.state is ReleaseState.DRAFT}
+    assert [(r.signing_channel, r.listed_counter) for r in drafts.values()] == [("lts", 7), ("stable", 0)]
 
 
 def test_a_second_upgrade_does_nothing(empty: str) -> None:

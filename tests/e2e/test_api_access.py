@@ -8,6 +8,7 @@ import pytest
 from otaru.domain.access import Permission, Role, may
 from otaru.domain.ids import DEFAULT_TENANT
 from tests.support.api import MATRIX, OTHER, Apis, added, planned, problem, released, uploaded
+from tests.support.images import anchor
 
 
 class Operation(NamedTuple):
@@ -25,17 +26,24 @@ BODIES: dict[str, Any] = {
     "/api/v1/devices/batch": {"devices": []},
     "/api/v1/devices/{device}": {"tags": ["stolen"]},
     "/api/v1/devices/{device}/lifecycle": {"event": "decommission"},
+    "/api/v1/devices/{device}/credentials": {"kind": "token"},
+    "/api/v1/authorities/{authority}/certificate": {"pem": "x"},
+    "/api/v1/enrollments": {"label": "l", "quota": 1},
+    "/api/v1/enrollments/{enrollment}/serials": {"serials": []},
     "/api/v1/tenant": {"settings": {}},
     "/api/v1/uploads": {"filename": "a"},
     "/api/v1/log/{log}/cosignatures": {"note": "n", "witness": "w"},
     "/api/v1/products/{product}": {"order": "dotted"},
+    "/api/v1/trust-anchors": {"format": "swu", "pem": "none"},
     "/api/v1/keys/changes": {"change": {"order": "replace", "key": "0" * 64}},
     "/api/v1/keys/requests": {"role": "root"},
+    "/api/v1/keys/permits": {"permit": {}},
     "/api/v1/keys/metadata": {"metadata": {"root": {}}},
 }
 NOWHERE = {
     "token": "0123",
     "device": "nobody",
+    "enrollment": "0123",
     "action": 1,
     "sha256": "0" * 64,
     "upload": "0123",
@@ -44,6 +52,10 @@ NOWHERE = {
     "rollout": 2**31 - 1,
     "log": "release",
     "index": 2**31 - 1,
+    "format": "swu",
+    "anchor": "0" * 64,
+    "credential": "0123",
+    "authority": "0" * 64,
 }
 
 
@@ -114,6 +126,11 @@ def test_a_device_token_or_a_login_code_is_no_api_token(served: Apis, api: httpx
         problem(answer, 401, "unauthenticated")
 
 
+def own_authority(api: httpx.Client) -> str:
+    api.post("/authorities", json={})
+    return next(str(one["id"]) for one in api.get("/authorities").json()["items"] if one["signs"])
+
+
 def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: httpx.Client, other: httpx.Client) -> None:
     """Every operation on a thing of one tenant is, for another tenant's admin, about nothing at all."""
     rollout = planned(api)  # not started: nothing moves it by itself
@@ -127,7 +144,12 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
         "sha256": uploaded(api, b"ours alone"),
         "upload": api.post("/uploads", json={"filename": "a"}).json()["id"],
         "token": api.post("/tokens", json={"role": "viewer"}).json()["id"],
+        "enrollment": api.post("/enrollments", json={"label": "l", "quota": 1, "listed": True}).json()["id"],
         "action": 1,
+        "format": "swu",
+        "anchor": api.post("/trust-anchors", json={"format": "swu", "pem": anchor()}).json()["id"],
+        "credential": api.post(f"/devices/{device}/credentials", json={"kind": "token"}).json()["id"],
+        "authority": own_authority(api),
     }
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}
     tried = 0
@@ -147,7 +169,7 @@ def test_lists_hold_nothing_of_another_tenant(api: httpx.Client, other: httpx.Cl
     added(api)
     planned(api)
     released(api)
-    for path in ("/devices", "/devices?q=id==*", "/rollouts", "/releases", "/products", "/artifacts"):
+    for path in ("/devices", "/devices?q=id==*", "/rollouts", "/releases", "/products", "/artifacts", "/trust-anchors"):
         assert other.get(path, params={"limit": 1000} if "?" not in path else None).json()["items"] == [], path
     labels = {token["label"] for token in other.get("/tokens").json()["items"]}
     assert labels == {f"other {role}" for role in Role}

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.support.api import added, fresh, planned, problem, released, uploaded
+from tests.support.images import anchor, signer
 
 
 def walk(api: httpx.Client, path: str, limit: int, **params: Any) -> list[dict[str, Any]]:
@@ -44,6 +45,7 @@ def test_every_list_comes_in_pages(api: httpx.Client) -> None:
     for _ in range(2):
         planned(api)
         api.post("/tokens", json={"role": "viewer"})
+        api.post("/trust-anchors", json={"format": "suit", "pem": anchor(signer(fresh("signer")))})
     for path, params in (
         ("/devices", {}),
         ("/rollouts", {}),
@@ -51,6 +53,7 @@ def test_every_list_comes_in_pages(api: httpx.Client) -> None:
         ("/products", {}),
         ("/artifacts", {}),
         ("/tokens", {}),
+        ("/trust-anchors", {}),
         ("/events", {}),
         ("/events", {"newest": True}),
         ("/events", {"subject": str(rollout["id"])}),
@@ -128,3 +131,38 @@ def test_single_things_carry_their_edition(api: httpx.Client) -> None:
         assert answer.headers["etag"] == f'"{answer.json()["edition"]}"'
         assert answer.headers["cache-control"] == "no-store"
     assert uploaded(api, b"x")
+
+
+PAGES: list[dict[str, str]] = [
+    {},
+    {"limit": "2"},
+    {"limit": "1000"},
+    {"q": "id==*"},
+    {"q": "id==* and tag!=none", "limit": "3"},
+    # Refused, each by whoever notices.
+    *({"limit": text} for text in ("0", "1001", "01", "two", "", "٢")),
+    *({"q": text} for text in ("", "id==", "tag==\u0085", "tag==\n", "x" * 4097)),
+    *({"cursor": text} for text in ("", "none", "A" * 2000, forged(b"[1]"), forged(b'[".."]'))),
+]
+
+
+@pytest.mark.parametrize("params", PAGES, ids=repr)
+def test_a_page_beside_the_framework_is_the_frameworks(api: httpx.Client, params: dict[str, str]) -> None:
+    """Whatever names `count` goes through it."""
+    added(api)
+    found, through = api.get("/devices", params=params), api.get("/devices", params={**params, "count": "false"})
+    assert found.status_code == through.status_code
+    for name in ("content-type", "cache-control"):
+        assert found.headers.get(name) == through.headers.get(name), name
+    assert steady(found.json()) == steady(through.json())
+
+
+def steady(page: dict[str, Any]) -> dict[str, Any]:
+    """Without what may be written behind meanwhile."""
+    items = [{**item, "last_contact": None, "address": None} for item in page.get("items", ())]
+    return {**page, "items": items}
+
+
+def test_a_page_is_asked_for_once_and_in_known_words(api: httpx.Client) -> None:
+    problem(api.get("/devices?limit=1&limti=2"), 400, "invalid_input")
+    assert len(api.get("/devices?limit=1&limit=2").json()["items"]) <= 2

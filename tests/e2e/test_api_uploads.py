@@ -38,7 +38,7 @@ def test_an_artifact_has_its_digests(api: httpx.Client) -> None:
     assert told["size"] == len(content)
     again = api.post("/artifacts", content=content)
     assert (again.status_code, again.json()) == (200, told)
-    assert api.get(f"/artifacts/{told['sha256']}").json() == told
+    assert api.get(f"/artifacts/{told['sha256']}").json() == told | {"image": None}
 
 
 def test_an_empty_artifact_is_one(api: httpx.Client) -> None:

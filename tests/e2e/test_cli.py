@@ -121,7 +121,9 @@ def test_watching_ends_with_5_when_devices_failed(server: Serving, image: Path) 
     assert "\x1b" not in shown
     reports = tell(server, "device", "reports", "bad-1", "1")
     assert reports["items"][0]["messages"] == ["no \x1b[31mspace\x1b[0m left"]
-    assert tell(server, "rollout", "retry", number)["state"] == "running"
+    assert tell(server, "rollout", "retry", number, "--reason", "the disk is larger")["state"] == "running"
+    record = tell(server, "event", "list", "--subject", number)["items"]
+    assert [e["data"]["reason"] for e in record if e["kind"] == "rollout.retried"] == ["the disk is larger"]
     dev.end("success")
     assert tell(server, "rollout", "watch", number, "--timeout", "60")["counts"] == {"succeeded": 1}
 

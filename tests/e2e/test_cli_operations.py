@@ -12,8 +12,12 @@ from fastapi.routing import APIRoute
 
 from otaru.apps.cli.app import app
 from otaru.apps.server.api.routes import (
+    anchors,
     artifacts,
+    authorities,
+    credentials,
     devices,
+    enrollments,
     events,
     fleet,
     keys,
@@ -24,6 +28,7 @@ from otaru.apps.server.api.routes import (
     tokens,
 )
 from tests.support.command import call
+from tests.support.images import anchor
 from tests.support.relay import Relay, relay
 from tests.support.server import Serving, serving
 
@@ -51,6 +56,9 @@ keys delegate product.app.stable --key ALICE.pub -o REQUEST
 keys sign REQUEST --key DIR/targets-1.pem
 keys import REQUEST
 keys status
+keys anchor add swu TRUSTED
+keys anchor list
+keys anchor remove swu TRUSTED
 device add d-1 --hardware default --tag lab --attr region=eu --installed app=0.9 --device-token 0123456789abcdef
 device add d-2 --hardware default:b
 device list --query tag==lab --count
@@ -58,10 +66,27 @@ device fields --values 5
 device show d-1
 device set d-1 --tag beta --untag lab --attr region=us --unset rack --installed app=0.95 --hardware default:b
 device token d-2
+device credential add d-2 --label spare --expires 30d
+device credential list d-2
+device credential revoke d-2 CREDENTIAL
+device credential revoke d-2 CREDENTIAL => 3
+ca init
+ca init => 1
+ca show
+ca retire AUTHORITY
+ca init --below
+ca import FLEET => 2
 device quarantine d-2
 device release d-2
 device accept d-2 => 3
+device reject d-2 => 1
 device import FLEET
+enrollment create line --quota 2 --expires 30d --serials SERIALS --hardware default --tag may --approve manual
+enrollment create line-4 --quota 2
+enrollment list
+enrollment serials ENROLLMENT SERIALS => 1
+enrollment show ENROLLMENT
+enrollment revoke ENROLLMENT
 artifact add SMALL
 artifact list --limit 1
 artifact show DIGEST
@@ -72,12 +97,17 @@ release publish app:1.0 => 4
 keys request product.app.stable --release app:1.0 -o REQUEST-2
 keys sign REQUEST-2 --key ALICE
 keys import REQUEST-2
+keys permit-downgrade d-1 --component app --counter 0 --until 2035-01-31 -o REQUEST-9
+keys sign REQUEST-9 --key DIR/targets-1.pem
+keys import REQUEST-9
+keys permits d-1
 keys make BOB --kind p256
 keys rotate ALICE.pub --by BOB.pub -o REQUEST-3
 keys revoke ALICE.pub => 4
 keys sign REQUEST-3 --key DIR/targets-1.pem
 keys sign REQUEST-3 --key BOB
 keys import REQUEST-3
+keys rekey product.app.stable --threshold 2 => 4
 release add SMALL --name app --version 1.1 --artifact OTHER=other,third:c --hardware default --component os --notes @FLEET => 5
 keys request product.app.stable --release app:1.1 -o REQUEST-4
 keys sign REQUEST-4 --key BOB
@@ -130,17 +160,35 @@ def words(tmp_path: Path) -> dict[str, str]:
     files = {name: tmp_path / f"{name.lower()}.swu" for name in ("SMALL", "LARGE", "OTHER")}
     for name, file in files.items():
         file.write_bytes(os.urandom(9 * 1024 * 1024 if name == "LARGE" else 1000))
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_text(anchor())
     many = tmp_path / "fleet.csv"
     many.write_text("id,hardware\nf-1,default\nf-2,default\n")
+    (tmp_path / "serials").write_text("sn-1\n# of May\n\nsn-2\n")
     made = {
         name: str(tmp_path / name.lower())
-        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS")
+        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS", "SERIALS")
     }
-    return {name: str(file) for name, file in files.items()} | {"FLEET": str(many)} | made
+    return {name: str(file) for name, file in files.items()} | {"FLEET": str(many), "TRUSTED": str(trusted)} | made
 
 
 def operations() -> set[tuple[str, str]]:
-    nouns = (tokens, tenants, fleet, devices, artifacts, releases, keys, rollouts, events, logs)
+    nouns = (
+        tokens,
+        tenants,
+        fleet,
+        devices,
+        enrollments,
+        credentials,
+        authorities,
+        artifacts,
+        releases,
+        keys,
+        anchors,
+        rollouts,
+        events,
+        logs,
+    )
     routes = [route for noun in nouns for route in noun.router.routes]
     assert all(isinstance(route, APIRoute) for route in routes)
     return {(method, route.path) for route in routes if isinstance(route, APIRoute) for method in route.methods or ()}
@@ -175,6 +223,12 @@ def told(server: Serving, line: str, words: dict[str, str], address: str) -> Non
     document = json.loads(answer.stdout)
     if line.startswith("token create"):
         words["TOKEN"] = document["id"]
+    if line.startswith("device credential add"):
+        words["CREDENTIAL"] = document["id"]
+    if line.startswith("ca init"):
+        words["AUTHORITY"] = document["id"]
+    if line.startswith("enrollment create"):
+        words["ENROLLMENT"] = document["id"]
     if line.startswith("artifact add"):
         words["DIGEST"] = document["sha256"]
 
@@ -205,7 +259,7 @@ def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: P
 
 def test_the_story_tells_of_every_command_that_talks_to_a_server() -> None:
     told_of = {" ".join(line.split()[:2]) for line in STORY if line != "POLL"}
-    local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign"}
+    local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign", "ca key"}
     tree = typer.main.get_command(app)
     every = {
         f"{noun} {verb}"

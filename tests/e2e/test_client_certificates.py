@@ -274,6 +274,99 @@ def test_the_pages_recipe_makes_a_good_certificate(tmp_path: Path) -> None:
     assert (certificate.tenant, certificate.device) == ("DEFAULT", "dev-1")
 
 
+@contextmanager
+def _operating(plant: Plant, name: str) -> Iterator[httpx.Client]:
+    """The API, and a new device."""
+    with plant.server.api(verify=plant.context()) as api:
+        api.post("/devices", json={"id": name, "hardware": "default"}).raise_for_status()
+        yield api
+
+
+def _forwarded(plant: Plant, shown: Issued, path: str) -> int:
+    with plant.client(None, plant.server.url, PROXY) as client:
+        return client.get(path, headers={"Client-Cert": shown.rfc9440}).status_code
+
+
+def test_a_certificate_is_let_in_by_its_credential_alone(plant: Plant) -> None:
+    """Of an authority that may speak for nobody: not its subject says whose it is, but the credential."""
+    strange = authority("Strange devices")
+    mine, alike = issue(strange, "whoever"), issue(strange, "pinned")
+    here = "/DEFAULT/controller/v1/pinned"
+    with _operating(plant, "pinned") as api:
+        missing = api.post("/devices/pinned/credentials", json={"kind": "certificate", "pem": mine.pem.decode()})
+        assert (missing.status_code, missing.json()["code"]) == (400, "invalid_input")
+        pem = (mine.pem + strange.pem).decode()
+        made = api.post("/devices/pinned/credentials", json={"kind": "certificate", "pem": pem})
+        assert made.status_code == 201, made.text
+        assert _forwarded(plant, mine, here) == 200
+        assert _forwarded(plant, alike, here) == 401
+        assert _forwarded(plant, mine, "/DEFAULT/controller/v1/dev-1") == 401
+        assert _forwarded(plant, mine, "/other/controller/v1/dev-1") == 401
+        # The same name and the same key, but signed by somebody else.
+        impostor = authority("Strange devices")
+        assert _forwarded(plant, issue(impostor, "whoever"), here) == 401
+
+        def connected() -> bool:
+            try:
+                return plant.poll(mine, here).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        eventually(connected)  # the listener has learnt of the authority
+        with plant.client(mine) as client:
+            assert client.get(here).status_code == 200
+            api.delete(f"/devices/pinned/credentials/{made.json()['id']}").raise_for_status()
+            assert client.get(here).status_code == 401
+        again = api.post("/devices/pinned/credentials", json={"kind": "certificate", "pem": pem})
+        assert (again.status_code, again.json()["code"]) == (403, "refused")
+
+
+def test_a_certificate_may_be_signed_with_its_own_key(plant: Plant) -> None:
+    own = authority("self")
+    with _operating(plant, "alone") as api:
+        body = {"kind": "certificate", "pem": own.pem.decode()}
+        api.post("/devices/alone/credentials", json=body).raise_for_status()
+        assert _forwarded(plant, own, "/DEFAULT/controller/v1/alone") == 200
+        assert _forwarded(plant, authority("self"), "/DEFAULT/controller/v1/alone") == 401
+
+
+def test_a_revoked_key_is_refused_whoever_names_it(plant: Plant) -> None:
+    """An authority in `client_ca` may speak for a device, but not with a key that was revoked."""
+    shown, here = plant.issue("stolen"), "/DEFAULT/controller/v1/stolen"
+    with _operating(plant, "stolen") as api:
+        assert plant.poll(shown, here).status_code == 200
+        body = {"kind": "certificate", "pem": shown.pem.decode() + plant.root.pem.decode()}
+        made = api.post("/devices/stolen/credentials", json=body).json()
+        assert plant.poll(shown, here).status_code == 200
+        api.delete(f"/devices/stolen/credentials/{made['id']}").raise_for_status()
+        assert plant.poll(shown, here).status_code == 401
+        assert plant.poll(plant.issue("stolen"), here).status_code == 200  # with another key
+
+
+def test_tokens_beside_the_first(plant: Plant) -> None:
+    here = "/DEFAULT/controller/v1/rotating"
+    with (
+        _operating(plant, "rotating") as api,
+        httpx.Client(base_url=plant.server.url, verify=plant.context()) as device,
+    ):
+
+        def status(token: str) -> int:
+            return device.get(here, headers={"Authorization": f"TargetToken {token}"}).status_code
+
+        first = api.post("/devices/rotating/token", json={}).json()["token"]
+        made = [api.post("/devices/rotating/credentials", json={"kind": "token"}).json() for _ in range(2)]
+        assert [status(token) for token in (first, made[0]["token"], made[1]["token"], "wrong")] == [200, 200, 200, 401]
+        api.delete(f"/devices/rotating/credentials/{made[0]['id']}").raise_for_status()
+        assert [status(token) for token in (first, made[0]["token"], made[1]["token"])] == [200, 401, 200]
+        targets = device.get("/tuf/DEFAULT/image/targets/nothing", auth=("rotating", made[1]["token"]))
+        assert targets.status_code == 404
+        assert device.get("/tuf/DEFAULT/image/targets/nothing", auth=("rotating", made[0]["token"])).status_code == 401
+        api.post("/devices/rotating/token", json={}).raise_for_status()
+        assert [status(token) for token in (first, made[1]["token"])] == [401, 200]
+        api.delete("/devices/rotating").raise_for_status()
+        assert status(made[1]["token"]) == 401
+
+
 def test_nothing_of_a_certificate_is_logged(plant: Plant) -> None:
     stranger = issue(authority("Our devices"), "dev-secret")
     assert plant.forwarded(stranger.rfc9440).status_code == 401

@@ -312,9 +312,32 @@ def test_who_registered_itself_waits_to_be_accepted(matrix: httpx.Client, served
     with _browsing(served, Role.ADMIN, MATRIX) as browser:
         assert name in _rows(shown(browser.get("/devices?q=lifecycle==pending")))
         page = shown(browser.get(f"/devices/{name}"))
-        assert "registered itself" in page
+        assert "came by itself" in page
         assert "say it</a>" in page
         assert browser.post(f"/devices/{name}/lifecycle", data={"event": "accept"}).status_code == 303
         page = shown(browser.get(f"/devices/{name}"))
         assert "say it</a>" not in page
         assert name not in _rows(shown(browser.get("/devices?q=lifecycle==pending")))
+
+
+def test_credentials_are_listed_and_revoked(api: httpx.Client, browser: httpx.Client, viewer: httpx.Client) -> None:
+    device = added(api)
+    here = f"/devices/{device}"
+    assert "Target token" in shown(browser.get(here))
+    body = {"kind": "token", "label": "<script>alert(1)</script>", "expires_in_s": 86_400}
+    made = api.post(f"{here}/credentials", json=body).json()
+    page = shown(browser.get(here))
+    assert made["id"] in page
+    assert made["token"] not in page
+    assert made["expires_at"][:10] in page
+    revoke = f"{here}/credentials/{made['id']}/revoke"
+    assert f'action="{revoke}"' in page
+    assert revoke not in shown(viewer.get(here))
+    assert viewer.post(revoke).status_code == 403
+    answer = browser.post(revoke)
+    assert (answer.status_code, answer.headers["location"]) == (303, here)
+    page = shown(browser.get(here))
+    assert f'action="{revoke}"' not in page
+    assert "1 more was revoked or has ended." in page
+    assert "lost a credential" in page.lower()
+    assert browser.post(f"{here}/credentials/nothing/revoke").status_code == 404

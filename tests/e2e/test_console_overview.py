@@ -123,7 +123,7 @@ def test_versions_are_counted_and_drawn(login: Login, api: httpx.Client) -> None
     assert drawn["devices"][0] == 0
     assert drawn["devices"][-1] == 2
     text = words(page(login(), f"/?component={component}"))
-    assert "1.0 67 % 2" in text.replace("\u00a0", " ")
+    assert "1.0 67% 2" in text.replace("\u00a0", " ")
     assert api.get("/fleet/versions?days=366").status_code == 400
 
 

@@ -169,7 +169,10 @@ def test_failures_are_told_with_their_last_words_and_tried_again(
     assert members.count('id="member-') == 1
     assert "failed: no boot" in browser.get(f"/devices/{device}").text
     assert give(browser, rollout, "retry", state="succeeded").status_code == 409
-    assert give(browser, rollout, "retry", state=["failed", "silent"]).status_code == 303
+    assert give(browser, rollout, "retry", state=["failed", "silent"], reason=f"mended {HOSTILE}").status_code == 303
+    page = browser.get(f"/rollouts/{rollout}").text
+    assert "Tries 1 device again that ended failed or silent: mended" in page
+    assert HOSTILE not in page
     assert api.get(f"/rollouts/{rollout}").json()["counts"] == {"scheduled": 2}
 
 

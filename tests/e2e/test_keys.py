@@ -3,8 +3,9 @@
 import json
 import os
 import re
+import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 from tests.support.command import call
 from tests.support.server import Serving, otaru, serving
 from tests.support.softhsm import PIN, address, make_token
+from tests.support.tuf import Client
 
 ROOT = Path(__file__).parents[2]
 PASSPHRASE = "correct horse"
@@ -21,48 +23,94 @@ PASSPHRASE = "correct horse"
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "app-1.1.0.swu").write_bytes(os.urandom(10_000))
+    for version in ("1.0.1", "1.1.0", "1.2.0", "1.3.0"):
+        (tmp_path / f"app-{version}.swu").write_bytes(os.urandom(10_000))
+    (tmp_path / "bom.json").write_text(json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6"}))
     with serving(tmp_path / "data", "--production") as server:
         yield server
 
 
 def run(server: Serving, line: str, code: int = 0, **env: str) -> str:
-    done = call(server, *line.split(), **{"OTARU_PASSPHRASE": PASSPHRASE, **env})
+    done = call(server, *shlex.split(line), **{"OTARU_PASSPHRASE": PASSPHRASE, **env})
     assert done.returncode == code, f"{line}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
 
-def test_the_page_works_as_written(server: Serving) -> None:
+RELEASED = {
+    "otaru keys import release.json": "app/stable/1.1.0/app-1.1.0.swu",
+    "--version 1.2.0": "app/stable/1.2.0/app-1.2.0.swu",
+    "--version 1.0.1": "app/lts/1.0.1/app-1.0.1.swu",
+    "--version 1.3.0": "app/stable/1.3.0/app-1.3.0.swu",
+}
+"""What is listed from a command on."""
+
+
+def followed(client: Client, said: Mapping[str, str]) -> None:
+    """The stranger who knows nothing but the first root: it goes along with everything that is signed."""
+    if not client.root:
+        return
+    done = "\n".join(said)
+    updater = client.updater()
+    updater.refresh()
+    for path in (path for command, path in RELEASED.items() if command in done):
+        info = updater.get_targetinfo(path)
+        withdrawn = "1.2.0" in path and "release withdraw" in done
+        unlisted = withdrawn and "keys import drill.json" in done
+        assert (info is None) == unlisted, f"{path} after {list(said)[-1]}"
+        if info is not None and not withdrawn and updater.find_cached_target(info) is None:
+            name = path.rpartition("/")[2]
+            assert Path(updater.download_target(info)).read_bytes() == Path(name).read_bytes()
+
+
+def test_the_page_works_as_written(server: Serving, tmp_path: Path) -> None:
     blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "docs/trust.md").read_text(), re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("otaru ")]
-    assert len(lines) == 27
-    said = {line: run(server, line.removeprefix("otaru "), 5 if "release add" in line else 0) for line in lines}
-    (added,) = (words for line, words in said.items() if "release add" in line)
+    assert len(lines) == 65
+    run(server, "device add dev-1 --hardware rpi4")
+    said: dict[str, str] = {}
+    client = Client(tmp_path, server.url, b"", f"Bearer {server.token}")
+    for line in lines:
+        alone = "release add" in line and "--sign-with" not in line
+        said[line] = run(server, line.removeprefix("otaru "), 5 if alone else 0)
+        if "keys init" in line:
+            client.root = Path("ceremony/1.root.json").read_bytes()
+        followed(client, said)
+    (added,) = (words for line, words in said.items() if "release add" in line and "--sign-with" not in line)
     assert "is draft" in added
     assert "otaru keys request product.app.stable --release app:1.1.0" in added
     assert "published" in said["otaru release show app:1.1.0"]
     signed = said["otaru keys sign release.json --key alice.pem"]
     assert "app/stable/1.1.0/app-1.1.0.swu" in signed
+    assert "down to counter 0" in said["otaru keys sign permit.json --key ceremony/targets-2.pem"]
+    assert "2035-01-31" in said["otaru keys permits dev-1"]
     found = json.loads(run(server, "keys status --json"))
     assert not found["development"]
+    assert {"root": 1}.items() <= {r["name"]: r["version"] for r in found["director"]}.items()
     assert {r["name"]: r["version"] for r in found["roles"] if r["name"] in {"root", "targets"}} == {
-        "root": 2,
-        "targets": 4,
+        "root": 5,
+        "targets": 6,
     }
     pinned = httpx.get(f"{server.url}/tuf/DEFAULT/image/metadata/1.root.json").content
     assert Path("ceremony/1.root.json").read_bytes() == pinned
+    directing = httpx.get(f"{server.url}/tuf/DEFAULT/director/metadata/1.root.json").content
+    assert Path("ceremony/1.director-root.json").read_bytes() == directing
     for key in Path("ceremony").glob("*.pem"):
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert b"ENCRYPTED" in key.read_bytes()
     server.stop()
-    held = [path for path in (server.data / "keys").rglob("*") if path.is_file()]
-    assert len(held) == 1  # the server has never seen another
+    for folder, repository, many in (("keys", "image", 2), ("director", "director", 1)):
+        held = {path.stem for path in (server.data / folder).rglob("*") if path.is_file()}
+        # Its own, and the one that took its place: the server has never seen another.
+        own = [key["id"] for key in found["keys"] if key["place"] == "server" and key["repository"] == repository]
+        assert held == set(own)
+        assert len(held) == many
 
 
 def test_in_production_a_release_waits_for_keys(server: Serving) -> None:
     told = run(server, "release add app-1.1.0.swu --name app --version 1.1.0 --hardware pi", 5)
     assert "otaru keys init" in told
-    run(server, "keys init --offline here --root 1 --root-threshold 1 --targets 1 --targets-threshold 1")
+    one = "--root 1 --root-threshold 1 --targets 1 --targets-threshold 1 --director 1 --director-threshold 1"
+    run(server, f"keys init --offline here {one}")
     told = run(server, "release add app-1.1.0.swu --name app --version 1.1.0 --hardware pi", 5)
     assert "otaru keys delegate product.app.stable" in told
     assert "has keys already" in run(server, "keys init --offline there", 1)
@@ -106,11 +154,12 @@ def test_a_server_with_development_keys_does_not_start_for_production(tmp_path: 
 
 def test_a_ceremony_with_a_hardware_token(server: Serving, tmp_path: Path) -> None:
     pytest.importorskip("pkcs11")
-    token = make_token(tmp_path / "hsm", "ceremony", "root-1", "root-2", "targets-1", "alice")
-    keys = {label: address(token, label) for label in ("root-1", "root-2", "targets-1")}
+    token = make_token(tmp_path / "hsm", "ceremony", "root-1", "root-2", "targets-1", "director-1", "alice")
+    keys = {label: address(token, label) for label in ("root-1", "root-2", "targets-1", "director-1")}
     own = f"--root-key {keys['root-1']} --root-key {keys['root-2']} --targets-key {keys['targets-1']}"
+    own += f" --director-key {keys['director-1']} --director-threshold 1"
     run(server, f"keys init --offline dir {own} --targets-threshold 1", OTARU_PIN=PIN)
-    assert [path.name for path in Path("dir").iterdir()] == ["1.root.json"]
+    assert sorted(path.name for path in Path("dir").iterdir()) == ["1.director-root.json", "1.root.json"]
     run(server, "keys make alice.pem")
     run(server, "keys delegate product.app.stable --key alice.pem.pub -o r.json")
     run(server, f"keys sign r.json --key {keys['targets-1']}", 2, OTARU_PIN="000000")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from otaru.adapters.sql.engine import open_writer
 from otaru.adapters.sql.fleet import SqlFleet
+from otaru.adapters.sql.lean import fetch
 from otaru.adapters.sql.session import Session
 from otaru.domain import fleet as lists
 from otaru.domain.deployment import DEPLOYMENT, FINAL, OPEN, RETRIABLE, Event, State
@@ -72,7 +73,10 @@ def hear(whom: list[tuple[TenantId, DeviceId, int]]) -> Act:
 
 
 def tell(whom: set[tuple[RolloutId, DeviceId]], event: Event) -> Act:
+    """Who is told, or tells, has polled."""
+
     def act(shelf: Shelf, at: datetime) -> None:
+        shelf.devices.contacts([(HERE, device, at, "") for device in sorted({device for _, device in whom})])
         opened: set[DeviceId] = set()
         changed = []
         for before in shelf.deployments.current(HERE, sorted(whom)):
@@ -150,6 +154,7 @@ def test_counts_are_what_a_recount_finds(made: Shelf, story: list[tuple[Act, int
             fleet.prune(NOW - HOUR)
             assert fleet.counts(HERE, at) == fleet.recounted(HERE, at)
         assert_lists(made, NOW + (len(story) + 1) * timedelta(minutes=25))
+        assert_standings(made)
         now = fleet_now(made)
         moves = SqlFleet(made.session).moves(HERE, NOW - timedelta(days=1))
         assert all(not any(before) for before in history(now, moves, [NOW - HOUR]).values()), "nothing ran before"
@@ -177,6 +182,15 @@ def assert_lists(shelf: Shelf, at: datetime) -> None:
         assert on(lists.running(component, version)) == number
         others = [n for (c, v), n in counts.versions.items() if c == component and v != version]
         assert on(lists.running_others(component, [version])) == sum(others)
+
+
+def assert_standings(shelf: Shelf) -> None:
+    """Each device in service is listed where its deployments say that it stands, and nobody else is."""
+    for tenant in (HERE, THERE):
+        known = shelf.devices.page(tenant, None, None, 99)
+        served = [device.id for device in known if device.lifecycle is not Lifecycle.DECOMMISSIONED]
+        listed = "SELECT device, state FROM device_standing WHERE tenant = ?"
+        assert dict(fetch(shelf.session, listed, tenant)) == shelf.deployments.standing(tenant, served)
 
 
 def fleet_now(shelf: Shelf) -> dict[tuple[str, Version], int]:

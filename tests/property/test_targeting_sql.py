@@ -70,6 +70,7 @@ def test_a_query_means_the_same_everywhere(
 ) -> None:
     fleet, asked = case
     monkeypatch.setattr(targeting, "UNEVEN", 1)
+    monkeypatch.setattr(targeting, "SAMPLE", few)
     monkeypatch.setattr(targeting, "FEW", few)  # so that small fleets go all ways that large ones do
     for name, connection in connections.items():
         with connection.begin() as transaction:

@@ -4,13 +4,18 @@ Where we differ from hawkBit on purpose, a comment says so.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.ddi import DdiDevice, Operator, eventually
+
+
+def stable(said: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer's fields but those that differ each time."""
+    return {name: value for name, value in said.items() if name not in {"date", "request_id", "x-request-id"}}
 
 
 class TestRoot:
@@ -114,10 +119,27 @@ class TestCredentials:
         assert device.get(headers={"Authorization": f"Bearer {operator.server.token}"}).status_code == 401
 
     @pytest.mark.parametrize("name", ["nobody", "x" * 129, "x" * 5000, "a%00b", "%D0%B9", "a%20b", "%FF"])
-    def test_unknown_device(self, operator: Operator, name: str) -> None:
-        answer = operator.devices.get(f"/DEFAULT/controller/v1/{name}", headers={"Authorization": "TargetToken x"})
-        assert answer.status_code == 404
-        assert answer.json()["code"] == "not_found"
+    @pytest.mark.parametrize("path", ["", "/deploymentBase/1", "/softwaremodules/1/artifacts/app.swu"])
+    @pytest.mark.parametrize("value", [b"TargetToken x", b"GatewayToken x", b"Basic Zm9v", b"\xff", None])
+    def test_who_asks_for_ids_learns_nothing(
+        self, operator: Operator, device: DdiDevice, name: str, path: str, value: bytes | None
+    ) -> None:
+        headers = [] if value is None else [(b"Authorization", value)]
+        known, unknown = (
+            operator.devices.get(f"/DEFAULT/controller/v1/{id_}{path}", headers=headers) for id_ in (device.id, name)
+        )
+        assert known.status_code == 401
+        told = [(answer.status_code, stable(answer.headers), stable(answer.json())) for answer in (known, unknown)]
+        assert told[0] == told[1]
+
+    def test_files_for_everybody_tell_everybody_that_there_is_no_such_device(
+        self, operator: Operator, device: DdiDevice, settings: Callable[..., None]
+    ) -> None:
+        settings(download_anonymous=True)
+        for id_ in (device.id, "nobody"):
+            file = f"/DEFAULT/controller/v1/{id_}/softwaremodules/1/artifacts/app.swu"
+            assert operator.devices.get(file).status_code == 404
+            assert operator.devices.get(file, headers={"Authorization": "TargetToken x"}).status_code == 401
 
     @pytest.mark.parametrize("tenant", ["NOBODY", "defaults", "x" * 500, "%00"])
     def test_unknown_tenant(self, device: DdiDevice, tenant: str) -> None:
@@ -156,7 +178,7 @@ class TestCredentials:
             bad: list[dict[str, str]] = [
                 {}, {"Authorization": "GatewayToken wrong"}, {"Authorization": f"TargetToken {token}"}
             ]  # fmt: skip
-            assert [operator.devices.get(address, headers=h).status_code for h in bad] == [404, 404, 404]
+            assert [operator.devices.get(address, headers=h).status_code for h in bad] == [401, 401, 401]
             gateway = {"Authorization": f"GatewayToken {token}"}
             assert operator.devices.get("/DEFAULT/controller/v1/bad%20name", headers=gateway).status_code == 404
             answer = operator.devices.get(address, headers=gateway)

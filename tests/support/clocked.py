@@ -52,7 +52,19 @@ def clocked(database: str, folder: Path) -> Iterator[Clocked]:
             runtime = Runtime(world, load(data=folder))
             road, rest = DdiRoad(world, runtime.settings), api.application(runtime)
             server = Server(
-                config(Shell(ddi=road, api=rest, console=_nothing, ready=_nothing, tuf=_nothing, log=_nothing))
+                config(
+                    Shell(
+                        ddi=road,
+                        api=rest,
+                        console=_nothing,
+                        ready=_nothing,
+                        tuf=_nothing,
+                        log=_nothing,
+                        est=_nothing,
+                        device=_nothing,
+                        metrics=_nothing,
+                    )
+                )
             )
 
             def stop() -> None:

@@ -108,6 +108,11 @@ def signer(name: str = "release manager") -> Signer:
     return certify(ec.generate_private_key(ec.SECP256R1()), name)
 
 
+def anchor(by: Signer | None = None) -> str:
+    """A signer's certificate, in PEM."""
+    return (by or signer()).certificate.public_bytes(Encoding.PEM).decode()
+
+
 def public(key: PrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from otaru.domain import standing
 from otaru.domain.deployment import FINAL, OPEN, State
-from otaru.domain.device import Device, Hardware, Lifecycle
+from otaru.domain.device import Assurance, Device, Hardware, Lifecycle
 from otaru.domain.targeting import And, Facts, Field, Known, Not, Or, Query, Relation, Term, Timed
 from otaru.domain.targeting.tree import fits
 from tests.support.fleet import NOW, a_device
@@ -74,6 +74,7 @@ def _terms(
         st.builds(Term, st.just(Field.HARDWARE), _pieces(models)),
         st.builds(Term, st.just(Field.REVISION), _pieces(revisions)),
         st.builds(Term, st.just(Field.LIFECYCLE), _word(tuple(Lifecycle))),
+        st.builds(Term, st.just(Field.ASSURANCE), _word(tuple(Assurance))),
         st.builds(Term, st.just(Field.STATE), _word(standing.WORDS)),
         st.builds(Term, st.just(Field.TAG), _pieces(tags)),
         st.builds(Term, st.just(Field.ATTRIBUTE), _pieces(values), attribute_names),
@@ -121,15 +122,17 @@ def _selector(field: Field, name: str) -> str:
 
 
 devices = st.builds(
-    lambda name, lifecycle, model, revision, created_at, last_contact, tags, attributes, runs: replace(
+    lambda name, lifecycle, assurance, model, revision, created_at, last_contact, tags, attributes, runs: replace(
         a_device(name, lifecycle=lifecycle, tags=tags, attributes=attributes, runs=dict(sorted(runs.items()))),
         hardware=Hardware(model, revision),
+        assurance=assurance,
         created_at=created_at,
         last_contact=last_contact,
         address=None if last_contact is None else "",
     ),
     ids,
     lifecycles,
+    st.sampled_from(list(Assurance)),
     models,
     revisions,
     times,

@@ -8,12 +8,15 @@ from pathlib import Path
 from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
+from otaru.adapters.director.local import LocalDirector
+from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.classic import ClassicJudge
 from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import open_registry
 from otaru.adapters.signers.file import FolderKeyring
 from otaru.adapters.sql.store import open_store
 from otaru.services.control import tenants
+from otaru.services.control.desk import Desk
 from otaru.services.control.world import World
 from tests.support.stores import ACME, RIVAL
 
@@ -41,7 +44,9 @@ async def a_world(url: str, folder: Path) -> AsyncIterator[tuple[World, Settable
                 FolderKeyring(folder / "keys"),
                 FolderNotary(folder / "log"),
             )
-            world = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary)
+            director = LocalDirector(store, Desk(FolderKeyring(folder / "director")), clock)
+            inspector = ProcessInspector()
+            world = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary, inspector, director)
             for tenant in (ACME, RIVAL):
                 await tenants.ensure(world, tenant)
             yield world, clock

@@ -12,7 +12,7 @@ from typing import Any
 from otaru.domain.deployment import State
 from otaru.domain.ids import ActionId, DeviceId, RolloutId
 from otaru.domain.offer import Membership, Subject
-from otaru.ports.registry import Entry
+from otaru.ports.registry import Entry, KeyedEntry
 
 _STATES = tuple(State)
 _NUMBERS = {state: number for number, state in enumerate(_STATES)}
@@ -24,6 +24,18 @@ _NOBODY = DeviceId("")
 @dataclass(frozen=True, slots=True)
 class Plain(Entry):
     """An entry that knows its age; one object, since there are millions."""
+
+    tick: int
+
+    def entry(self, device: DeviceId) -> Entry:
+        """The entry."""
+        del device
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed(KeyedEntry):
+    """As `Plain`, of a device that has credentials beside its token."""
 
     tick: int
 
@@ -56,6 +68,7 @@ class Packed:
             known.auto_confirm,
             memberships,
             known.counters,
+            known.permits,
         )
         return Entry(
             subject,
@@ -66,22 +79,25 @@ class Packed:
         )
 
 
-Kept = Plain | Packed
+Kept = Plain | Keyed | Packed
 
 
 def keep(entry: Entry, tick: int, shared: Callable[[Any], Any]) -> Kept:
     """An entry as it is kept from `tick` on; `shared` gives the first object that equals its argument."""
     subject = entry.subject
-    if not subject.memberships:
-        same = replace(subject, hardware=shared(subject.hardware), installed=shared(subject.installed))
-        return Plain(
-            same,
+    if not subject.memberships or entry.credentials:
+        told = (
+            replace(subject, hardware=shared(subject.hardware), installed=shared(subject.installed)),
             entry.token_hash,
             entry.attributes_requested,
             entry.auto_confirm,
             entry.last_installed_action,
-            tick,
         )
+        if not entry.credentials:
+            return Plain(*told, tick)
+        # Devices share few issuers and labels.
+        keys = (replace(one, issuer=shared(one.issuer), label=shared(one.label)) for one in entry.credentials)
+        return Keyed(*told, tuple(keys), tick)
     alike = shared(replace(entry, subject=replace(subject, id=_NOBODY, memberships=()), token_hash=b""))
     shares = (_SHARE.pack(*_numbers(membership)) for membership in subject.memberships)
     return Packed(alike, b"".join((bytes([len(entry.token_hash)]), entry.token_hash, *shares)), tick)

@@ -28,6 +28,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from otaru.adapters.contacts import ContactBook
 from otaru.adapters.kept import Kept, keep
+from otaru.domain.authority import Authority
+from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Plan
@@ -53,6 +55,7 @@ _ROUND_LIMIT = 20_000
 _MAX_KNOWN = 200_000
 _MAX_PLANS = 10_000
 _MAX_INTERNED = 10_000
+_MAX_DENIED = 100_000
 
 _ABANDONED: Any = object()
 
@@ -62,7 +65,7 @@ _log = logging.getLogger(__name__)
 class _Key(NamedTuple):
     tenant: TenantId
     kind: str
-    name: DeviceId | RolloutId | None
+    name: DeviceId | RolloutId | bytes | None
 
 
 @dataclass(eq=False, slots=True)
@@ -72,6 +75,9 @@ class _Shelf:
     tenant: Tenant | None = None
     devices: dict[DeviceId, Kept] = field(default_factory=dict)
     plans: dict[RolloutId, Plan] = field(default_factory=dict)
+    authorities: tuple[Authority, ...] | None = None
+    denied: dict[bytes, bool] = field(default_factory=dict)
+    """What `is_denied` has said."""
     tick: int = 0
     """Entries kept before it are stale."""
     moved: dict[RolloutId, int] = field(default_factory=dict)
@@ -98,6 +104,13 @@ class _Concern(Enum):
     """Those that name the rollout."""
     TENANT = auto()
     """Any of the tenant."""
+
+
+def _revokes(what: Happening) -> bool:
+    """Whether credentials may have been revoked."""
+    if what.kind is Kind.DEVICE_CREDENTIAL:
+        return what.data.get("change") == "revoked"
+    return what.kind is Kind.DEVICE_LIFECYCLE and what.data.get("to") == Lifecycle.DECOMMISSIONED
 
 
 def _concerns(what: Happening) -> _Concern:
@@ -209,6 +222,37 @@ class StoreRegistry:
 
         return await self._load(_Key(tenant, "plan", rollout), lambda tx: tx.rollouts.plan(tenant, rollout), keep)
 
+    async def authorities(self, tenant: TenantId) -> tuple[Authority, ...]:
+        """See the port."""
+        shelf = self._shelves.get(tenant)
+        if shelf is not None and shelf.authorities is not None:
+            return shelf.authorities
+
+        def keep(found: tuple[Authority, ...]) -> None:
+            if (shelf := self._shelves.get(tenant)) is not None:
+                shelf.authorities = found
+
+        key = _Key(tenant, "authorities", None)
+        return await self._load(key, lambda tx: tuple(tx.authorities.of(tenant)), keep) or ()
+
+    async def is_denied(self, tenant: TenantId, digest: bytes) -> bool:
+        """See the port."""
+        shelf = self._shelves.get(tenant)
+        if shelf is not None and (known := shelf.denied.get(digest)) is not None:
+            return known
+
+        def keep(found: bool) -> None:
+            if (shelf := self._shelves.get(tenant)) is not None:
+                if len(shelf.denied) >= _MAX_DENIED:
+                    shelf.denied.clear()
+                shelf.denied[digest] = found
+
+        def read(tx: Tx) -> bool:
+            return tx.credentials.is_denied(tenant, digest)
+
+        found = await self._load(_Key(tenant, "denied", digest), read, keep)
+        return bool(found)
+
     def known_plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
         """See the port."""
         shelf = self._shelves.get(tenant)
@@ -307,6 +351,10 @@ class StoreRegistry:
         topic = what.kind.partition(".")[0]
         if topic in {"device", "deployment"}:
             self.forget(what.tenant, DeviceId(what.subject))
+            if _revokes(what):
+                self._forget_identity(what.tenant)
+        elif topic == "authority":
+            self._forget_identity(what.tenant)
         elif topic == "tenant":
             if (shelf := self._shelves.get(what.tenant)) is not None:
                 shelf.tenant = None
@@ -317,6 +365,13 @@ class StoreRegistry:
             self._disown(what.tenant, "plan")
         elif topic == "rollout":
             self._forget_rollout(what)
+
+    def _forget_identity(self, tenant: TenantId) -> None:
+        if (shelf := self._shelves.get(tenant)) is not None:
+            shelf.authorities = None
+            shelf.denied.clear()
+        for kind in ("authorities", "denied"):
+            self._disown(tenant, kind)
 
     def _forget_rollout(self, what: Happening) -> None:
         rollout = RolloutId(int(what.subject))

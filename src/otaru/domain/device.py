@@ -23,6 +23,7 @@ class LifecycleEvent(StrEnum):
     """What moves a device's lifecycle."""
 
     ACCEPT = "accept"
+    REJECT = "reject"
     QUARANTINE = "quarantine"
     RELEASE = "release"
     DECOMMISSION = "decommission"
@@ -34,6 +35,7 @@ LIFECYCLE: Machine[Lifecycle, LifecycleEvent] = Machine(
     frozenset({Lifecycle.DECOMMISSIONED}),
     {
         (Lifecycle.PENDING, LifecycleEvent.ACCEPT): Lifecycle.ACTIVE,
+        (Lifecycle.PENDING, LifecycleEvent.REJECT): Lifecycle.DECOMMISSIONED,
         (Lifecycle.PENDING, LifecycleEvent.DECOMMISSION): Lifecycle.DECOMMISSIONED,
         (Lifecycle.ACTIVE, LifecycleEvent.QUARANTINE): Lifecycle.QUARANTINED,
         (Lifecycle.ACTIVE, LifecycleEvent.DECOMMISSION): Lifecycle.DECOMMISSIONED,
@@ -41,6 +43,17 @@ LIFECYCLE: Machine[Lifecycle, LifecycleEvent] = Machine(
         (Lifecycle.QUARANTINED, LifecycleEvent.DECOMMISSION): Lifecycle.DECOMMISSIONED,
     },
 )
+
+
+class Assurance(StrEnum):
+    """How far a device is said to verify what it installs. Declared by people: nobody can see from here that it does."""
+
+    L1 = "L1"
+    """Its installer's signature only."""
+    L2 = "L2"
+    """Both repositories, in full: director and image."""
+    L3 = "L3"
+    """That, and that the release log has it."""
 
 
 class Source(StrEnum):
@@ -126,12 +139,17 @@ class Device:
     """The next poll asks the device for its attributes."""
     last_contact: datetime | None = None
     address: str | None = None
+    assurance: Assurance = Assurance.L1
+    directed_at: datetime | None = None
+    """When it last fetched what the director tells it, to the hour. None: it never did, whatever it is said to verify."""
 
     def version_of(self, component: str) -> Version | None:
         """The installed version of `component`, or None where nothing is known."""
         return next((i.version for i in self.installed if i.component == component), None)
 
 
+UNKNOWN_HARDWARE = "unknown"
+"""The model of a device that came by itself and did not say: no release fits it until somebody says what it is."""
 MAX_ATTRIBUTES = 200
 MAX_TAGS = 50
 MAX_ATTRIBUTE_VALUE = 2048

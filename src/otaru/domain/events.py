@@ -26,7 +26,9 @@ class Kind(StrEnum):
     DEVICE_CHANGED = "device.changed"
     DEVICE_CREDENTIAL = "device.credential"
     DEVICE_LIFECYCLE = "device.lifecycle"
+    DEVICE_PERMITTED = "device.permitted"
     DEVICE_ATTRIBUTES = "device.attributes"
+    DEVICE_DISPUTED = "device.disputed"
     DEPLOYMENT_MOVED = "deployment.moved"
     PRODUCT_CHANGED = "product.changed"
     RELEASE_CREATED = "release.created"
@@ -39,6 +41,13 @@ class Kind(StrEnum):
     METADATA_SIGNED = "metadata.signed"
     KEY_ADDED = "key.added"
     KEY_REVOKED = "key.revoked"
+    ANCHOR_ADDED = "anchor.added"
+    ANCHOR_REMOVED = "anchor.removed"
+    AUTHORITY_ADDED = "authority.added"
+    AUTHORITY_RETIRED = "authority.retired"
+    ENROLLMENT_CREATED = "enrollment.created"
+    ENROLLMENT_CHANGED = "enrollment.changed"
+    ENROLLMENT_REVOKED = "enrollment.revoked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ class Counts:
     """Devices whose last word on an update was a failure: no newer deployment of theirs is open or ended better."""
     aside: int
     """Devices that are pending or quarantined, and failed or wait for their owner besides."""
+    unheard_aside: int
+    """Devices that are pending or quarantined, and have never been heard of."""
     heard: int
     """Devices that have been heard of at all."""
     silent: int
@@ -43,7 +45,7 @@ IN_SERVICE = f"lifecycle!={Lifecycle.DECOMMISSIONED}"
 FAILED = "state==failed"
 AWAITING = "state==waiting"
 WAITING = f"{TO_ACCEPT},{AWAITING}"
-HEALTHY = f"lifecycle=={Lifecycle.ACTIVE};state=out=(failed,waiting)"
+HEALTHY = f"lifecycle=={Lifecycle.ACTIVE};state=out=(failed,waiting);last_contact=null=false"
 UNHEARD = f"last_contact=null=true;{IN_SERVICE}"
 
 

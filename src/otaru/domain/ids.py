@@ -14,13 +14,14 @@ ActionId = NewType("ActionId", int)
 """A device's own running number of a deployment on the wire: 1, 2, 3 …, below 2^31 (PROTOCOLS: Zephyr reads an int32)."""
 Sha256 = NewType("Sha256", str)
 TokenId = NewType("TokenId", str)
+CredentialId = NewType("CredentialId", str)
 
 DEFAULT_TENANT = TenantId("DEFAULT")
 MAX_ACTION = 2**31 - 1
 
 RESERVED_TENANTS = frozenset(
     {"api", "device", "tuf", "log", "static", "healthz", "readyz", "metrics", "login", "logout", ".well-known"}
-    | {"console", "devices", "releases", "rollouts", "events", "settings", "help"}
+    | {"console", "devices", "enrollments", "releases", "rollouts", "events", "settings", "help", "keys"}
 )
 
 _DEVICE = re.compile(r"[A-Za-z0-9._:~-]{1,128}")

@@ -64,6 +64,8 @@ class Subject:
     """Open and scheduled ones, oldest rollout first: the older rollout has priority."""
     counters: tuple[tuple[str, int], ...] = ()
     """Security counters by component, those above 0."""
+    permits: tuple[tuple[str, int, datetime], ...] = ()
+    """Down to which counter a component may go, by a permission signed offline, and until when."""
 
     @property
     def open(self) -> Membership | None:
@@ -73,6 +75,16 @@ class Subject:
     def version_of(self, component: str) -> Version | None:
         """What runs in a component, or None where nothing is known."""
         return next((version for name, version in self.installed if name == component), None)
+
+    def counter_of(self, component: str) -> int:
+        """The security counter that was burnt in a component."""
+        return next((value for name, value in self.counters if name == component), 0)
+
+    def may_go_to(self, component: str, counter: int, now: datetime) -> bool:
+        """Whether a release with this counter may come to a component: it is not below what was burnt, or is permitted."""
+        return counter >= self.counter_of(component) or any(
+            name == component and lowest <= counter and now < until for name, lowest, until in self.permits
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +143,7 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, now: datetime) ->
         return Answer(Rule.FITS, f"The release is for {made_for}; the device is {subject.hardware}.", membership)
     terms = release.terms
     if terms.requires or terms.floor is not None or subject.counters:  # else nothing to ask: polls pay for no rule
-        held = _forbidden(subject, release, artifact.component, membership)
+        held = _forbidden(subject, release, artifact.component, membership, now)
         if held is not None:
             return held
     if (artifact.component, release.version) in subject.installed:
@@ -145,7 +157,9 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, now: datetime) ->
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
 
 
-def _forbidden(subject: Subject, release: Release, component: str, membership: Membership) -> Answer | None:
+def _forbidden(
+    subject: Subject, release: Release, component: str, membership: Membership, now: datetime
+) -> Answer | None:
     """The rules of the release's own terms: requirements, floor, security floor."""
     for wanted in release.terms.requires:
         runs = subject.version_of(wanted.component)
@@ -155,12 +169,12 @@ def _forbidden(subject: Subject, release: Release, component: str, membership: M
     if not release.above_floor(runs):
         floor = f"{component} {release.terms.floor}"
         return Answer(Rule.FLOOR, f"{release.version} is reached from {floor} or newer; {_runs(component, runs)}.")
-    counter = next((value for name, value in subject.counters if name == component), 0)
-    if release.counter < counter:
+    if not subject.may_go_to(component, release.counter, now):
+        counter = subject.counter_of(component)
         return Answer(
             Rule.SECURITY_FLOOR,
             f"The device's security counter for {component} is {counter}, that of {release.version} is {release.counter}: "
-            "going below needs a permission signed by an offline role, and permissions are not supported yet.",
+            "going below needs a permission signed by an offline role (otaru keys permit-downgrade).",
             membership,
         )
     return None

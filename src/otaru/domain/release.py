@@ -12,7 +12,7 @@ from otaru.domain.device import Hardware
 from otaru.domain.ids import ProductName, Sha256, Version, product_name
 from otaru.domain.ids import version as parse_version
 from otaru.domain.machine import Machine
-from otaru.domain.terms import NO_TERMS, Terms, check_terms
+from otaru.domain.terms import DEFAULT_CHANNEL, NO_TERMS, Terms, check_terms
 from otaru.domain.versions import VersionOrder, compare, reads
 from otaru.errors import InvalidInputError
 
@@ -73,6 +73,27 @@ class Artifact:
     hardware: Hardware
     filename: str
     blob: Blob
+    installer: str = ""
+    """What installs it on a device, as signed metadata says; empty where nobody looked when it was made."""
+
+
+class DocumentKind(StrEnum):
+    """What a document says of a release."""
+
+    SBOM = "sbom"
+    """What it is made of: a software bill of materials."""
+    PROVENANCE = "provenance"
+    """How it was built: an in-toto statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file that says something of a release; devices know it by its digest in the signed metadata."""
+
+    kind: DocumentKind
+    form: str
+    """What it was recognised as: `CycloneDX 1.6`."""
+    blob: Blob
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +113,20 @@ class Release:
     """Its security counter: what it burns itself, else what the newest release before it that burns one does."""
     order: VersionOrder = VersionOrder.AUTO
     """That of its product."""
+    documents: tuple[Document, ...] = ()
+    """By kind, one of each at most."""
+    listed_plainly: bool = False
+    """It was published when every release was listed in `stable` with the counter 0: what is signed stays as it is."""
+
+    @property
+    def signing_channel(self) -> str:
+        """The channel whose role signs it."""
+        return DEFAULT_CHANNEL if self.listed_plainly else self.terms.channel
+
+    @property
+    def listed_counter(self) -> int:
+        """The security counter that its signed metadata says."""
+        return 0 if self.listed_plainly else self.counter
 
     def above_floor(self, installed: Version | None) -> bool:
         """Whether a device that runs this version may come to this release; without a floor, every one."""

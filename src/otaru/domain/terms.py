@@ -98,6 +98,7 @@ class Terms:
 NO_TERMS = Terms()
 """Those of a release that says nothing."""
 
+CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _REQUIREMENT = re.compile(rf"\s*([^\s<>=!]+)\s*({'|'.join(Relation)})\s*([^\s<>=!]+)\s*")
 
 
@@ -117,8 +118,16 @@ def requirement(text: str) -> Requirement:
 
 
 def channel(text: str) -> str:
-    """Parse a channel's name."""
-    return ids.name(text)
+    """Parse a channel's name. It stands in the name of the role that signs the channel's releases, so it has no dot.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    if not CHANNEL.fullmatch(text):
+        raise InvalidInputError(
+            f"{text[:64]!r} is not a channel", hint="A channel is 1 to 32 characters of a-z 0-9 and -."
+        )
+    return text
 
 
 def check_terms(terms: Terms, version: Version, order: VersionOrder, inherited: int) -> None:
@@ -129,7 +138,7 @@ def check_terms(terms: Terms, version: Version, order: VersionOrder, inherited: 
             stands twice, or the counter is out of range or lower than one that was burnt before.
     """
     key(order, version)
-    ids.name(terms.channel)
+    channel(terms.channel)
     if terms.floor is not None and compare(order, terms.floor, version) >= 0:
         raise InvalidInputError(
             f"the floor {terms.floor} is not older than {version}",

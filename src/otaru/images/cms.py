@@ -192,21 +192,26 @@ def _vouched(
             return Verdict.VALID, owner, None
     if not _may_sign(certificate):
         return Verdict.UNKNOWN, None, "the signer's certificate is not for signing"
-    if _leads(certificate, data.certificates, trust, 0):
+    if _leads(certificate, data.certificates, trust):
         return Verdict.VALID, None, None
     return Verdict.UNKNOWN, None, "no trusted certificate leads to its signer"
 
 
-def _leads(certificate: x509.Certificate, pool: tuple[x509.Certificate, ...], trust: Anchors, below: int) -> bool:
-    if below > _MOST_LINKS:
-        return False
-    if any(_issued(certificate, anchor, below) and keys.in_time(anchor, trust.at) for anchor in trust.certificates):
-        return True
-    for index, issuer in enumerate(pool):
-        rest = pool[:index] + pool[index + 1 :]  # each certificate stands in a chain once
-        usable = keys.in_time(issuer, trust.at) and _issued(certificate, issuer, below)
-        if usable and _leads(issuer, rest, trust, below + 1):
+def _leads(certificate: x509.Certificate, pool: tuple[x509.Certificate, ...], trust: Anchors) -> bool:
+    """Whether certificates of `pool` lead to an anchor.
+
+    Level by level, each certificate once and as near to the signer as it can stand, where the bounds on the length of the
+    path are widest: trying every path takes for ever where authorities vouch for one another.
+    """
+    level, left = [certificate], list(pool)
+    anchors = [anchor for anchor in trust.certificates if keys.in_time(anchor, trust.at)]
+    for below in range(_MOST_LINKS + 1):
+        if any(_issued(one, anchor, below) for anchor in anchors for one in level):
             return True
+        above = [
+            one for one in left if keys.in_time(one, trust.at) and any(_issued(known, one, below) for known in level)
+        ]
+        level, left = above, [one for one in left if one not in above]
     return False
 
 

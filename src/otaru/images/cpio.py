@@ -25,6 +25,11 @@ class Member:
     sum: int | None
 
 
+def first_name(start: bytes) -> bytes:
+    """The first member's name, by an archive's first bytes."""
+    return start[_HEADER:].partition(b"\0")[0].removeprefix(b"./")
+
+
 def members(reader: Reader) -> Iterator[Member]:
     """The files of an archive, in their order.
 

@@ -1,6 +1,6 @@
 """What every reader returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -18,6 +18,10 @@ class Format(StrEnum):
     ELF = "elf"
     OCI = "oci"
     PLAIN = "plain"
+
+
+SIGNED = frozenset({Format.SWU, Format.RAUC, Format.MENDER, Format.MCUBOOT, Format.ESP_IDF, Format.SUIT})
+"""The formats that know signatures."""
 
 
 class Verdict(StrEnum):
@@ -102,3 +106,29 @@ class Facts:
             order = order[::-1]
         found = {signature.verdict for signature in self.signatures}
         return next((one for one in order if one in found), Verdict.NONE)
+
+
+MOST = 64
+"""Parts, signatures, names and warnings of an image that are kept, of each."""
+
+
+def bounded(facts: Facts) -> Facts:
+    """Facts that are short enough to be kept; what is left out is counted in a warning. The verdict stays the same."""
+    verdict = facts.verdict
+    telling = sorted(facts.signatures, key=lambda signature: signature.verdict is not verdict)
+    short = replace(
+        facts,
+        hardware=facts.hardware[:MOST],
+        payloads=facts.payloads[:MOST],
+        signatures=facts.signatures if len(facts.signatures) <= MOST else tuple(telling[:MOST]),
+        provides=facts.provides[:MOST],
+        requires=facts.requires[:MOST],
+        warnings=facts.warnings[: MOST - 1],
+    )
+    lists = ("hardware", "payloads", "signatures", "provides", "requires", "warnings")
+    left = sum(len(getattr(facts, name)) - len(getattr(short, name)) for name in lists)
+    return (
+        replace(short, warnings=(*short.warnings, f"{left} more of its parts and names are not shown"))
+        if left
+        else short
+    )

@@ -82,6 +82,20 @@ def anchors(texts: Iterable[bytes], at: datetime | None = None) -> Anchors:
     return Anchors(tuple(certificates), tuple(keys), at)
 
 
+def described(found: Anchors) -> tuple[str, datetime | None]:
+    """Whom anchors name, in words, and when the first of their certificates ends.
+
+    Raises:
+        ValueError: a certificate's key verifies nothing.
+    """
+    for certificate in found.certificates:
+        if certified(certificate) is None:
+            raise ValueError(f"the key of {subject(certificate)} verifies nothing here")
+    names = [*(subject(certificate) or "a certificate" for certificate in found.certificates), *map(kind, found.keys)]
+    ends = [certificate.not_valid_after_utc for certificate in found.certificates]
+    return "; ".join(names)[:512], min(ends, default=None)
+
+
 def weakness(key: object) -> str | None:
     """Why a key verifies nothing; None if it does."""
     match key:

@@ -23,6 +23,7 @@ _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "a": "\a", "b": "\b", '"': '"', "\\": "\\"}
 _CLOSING = {"(": ")", "[": "]"}
 _DIGITS = 64  # of a number
+_MOST = 100_000  # names, values and signs
 
 Token = tuple[str, str]
 
@@ -100,8 +101,10 @@ class _Reading:
 
 
 def _tokens(text: str) -> Iterator[Token]:
-    at = 0
+    at, read = 0, 0
     while at < len(text):
+        if (read := read + 1) > _MOST:
+            raise BrokenImageError(f"sw-description holds more than {_MOST} words and signs")
         found = _TOKEN.match(text, at)
         if found is None or found.lastgroup is None:
             raise BrokenImageError(f"sw-description is not libconfig at {text[at : at + 20]!r}")

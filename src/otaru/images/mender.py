@@ -203,7 +203,7 @@ def _manifest(reader: Reader, raw: bytes) -> dict[str, str]:
         parts = _LINE.fullmatch(line)
         if parts is None:
             raise BrokenImageError(f"the manifest has the line {line[:80]!r}")
-        name = reader.name(parts.group(2).encode(), "the manifest")
+        name = reader.name(parts.group(2), "the manifest")
         if name in found or (name.startswith("data/") and not re.match(r"data/\d{4}/.", name)):
             raise BrokenImageError(f"the manifest names {name[:80]} twice or wrongly")
         found[name] = parts.group(1)

@@ -80,7 +80,7 @@ def _manifests(reader: Reader, members: dict[str, Entry], index: Json, depth: in
     for descriptor in _list(index.get("manifests")):
         reader.count("manifests")
         kind = descriptor.get("mediaType")
-        if kind not in _INDEXES | _MANIFESTS:
+        if not isinstance(kind, str) or kind not in _INDEXES | _MANIFESTS:
             continue
         found = _json(reader, members, _blob(members, descriptor).name)
         if kind in _INDEXES:

@@ -31,6 +31,11 @@ def is_bundle(reader: Reader) -> bool:
     return bool(size) and bool(_CMS_HEAD.match(reader.peek(reader.size - 8 - size, 18)))
 
 
+def may_end(size: int, end: bytes) -> bool:
+    """Whether a file of this size may be a bundle, by its last 8 bytes: the length of the signature before them."""
+    return 0 < int.from_bytes(end) <= min(_LARGEST_SIGNATURE, size - 8 - _BLOCK)
+
+
 def read(reader: Reader, anchors: Anchors) -> Facts:
     """Read a bundle.
 
@@ -111,7 +116,7 @@ def _images(reader: Reader, groups: Groups) -> tuple[Payload, ...]:
         if not name.startswith("image."):
             continue
         reader.count("images")
-        file = reader.name(group.get("filename", name).encode(), name)
+        file = reader.name(group.get("filename", name), name)
         size, sha256 = group.get("size", ""), group.get("sha256", "")
         if not re.fullmatch(r"\d{0,18}", size) or not (not sha256 or _HASH.fullmatch(sha256)):
             raise BrokenImageError(f"{file} has a size or a sha256 that is none")
@@ -173,5 +178,5 @@ def _root(reader: Reader, size: int, salt: bytes) -> bytes:
 
 def _signature_size(reader: Reader) -> int:
     """How long the signature is by the last 8 bytes; 0 where that cannot be."""
-    size = int.from_bytes(reader.peek(reader.size - 8, 8))
-    return size if 0 < size <= min(_LARGEST_SIGNATURE, reader.size - 8 - _BLOCK) else 0
+    end = reader.peek(reader.size - 8, 8)
+    return int.from_bytes(end) if may_end(reader.size, end) else 0

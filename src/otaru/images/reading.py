@@ -1,8 +1,8 @@
 """How readers ask for bytes, and the bounds on what they may ask for.
 
-A reader parses only what `Reader.head` gave it, and `head` counts; what it digests goes through `Reader.blocks`, in pieces
-of at most BLOCK bytes and never more than a few times the file. So memory is bounded by the limits and time by the size of
-the file, whatever the file says.
+A reader parses only what it told `Reader.head` or `Reader.parsed` of, and both count; what it digests goes through
+`Reader.blocks`, in pieces of at most BLOCK bytes and never more than a few times the file. So memory is bounded by the
+limits and time by the size of the file, whatever the file says.
 """
 
 import hashlib
@@ -22,8 +22,22 @@ _LZMA_MEMORY = 80 << 20  # the dictionary of xz -9 is 64 MiB
 _UNSAFE = re.compile(r"(^/)|(^|/)\.\.(/|$)|[\\\x00-\x1f\x7f]")
 
 
+_LONGEST_ERROR = 500
+
+
 class BrokenImageError(ValueError):
-    """The image is not what its format asks for: cut short, contradicting itself, or beyond the bounds."""
+    """The image is not what its format asks for: cut short, contradicting itself, or beyond the bounds.
+
+    What it says quotes the image, so it is made short and printable.
+    """
+
+    def __init__(self, words: str) -> None:
+        shown = words if len(words) <= _LONGEST_ERROR else f"{words[:_LONGEST_ERROR]}…"
+        super().__init__("".join(letter if letter.isprintable() else "�" for letter in shown))
+
+
+class EndlessImageError(BrokenImageError):
+    """Reading it took too long, or ended the reader: another day, with more room, it may be read."""
 
 
 class Source(Protocol):
@@ -74,10 +88,18 @@ class Reader:
             BrokenImageError: the file ends before, or too much has been parsed already.
         """
         self._inside(offset, n, what)
+        self.parsed(n, what)
+        return self._exactly(offset, n, what)
+
+    def parsed(self, n: int, what: str) -> None:
+        """`n` bytes are about to be parsed.
+
+        Raises:
+            BrokenImageError: that is too much.
+        """
         self._head += n
         if self._head > self.limits.head:
             raise BrokenImageError(f"its headers are larger than {self.limits.head} bytes ({what})")
-        return self._exactly(offset, n, what)
 
     def peek(self, offset: int, n: int) -> bytes:
         """Up to `n` bytes from `offset` on; fewer where the file ends."""
@@ -122,7 +144,7 @@ class Reader:
         if self._expanded > self.limits.expanded:
             raise BrokenImageError(f"{what} grows beyond {self.limits.expanded} bytes")
 
-    def name(self, raw: bytes, what: str) -> str:
+    def name(self, raw: bytes | str, what: str) -> str:
         """A member's name: relative, staying inside, printable.
 
         Raises:

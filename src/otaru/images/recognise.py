@@ -29,7 +29,8 @@ _READERS: Mapping[Format, Callable[[Reader, Anchors], Facts]] = {
 
 # What a format's files begin with. The surest come first: ESP-IDF's magic is a single byte.
 _BEGINNINGS: tuple[tuple[Format, Callable[[bytes], object]], ...] = (
-    (Format.SWU, lambda start: start[:6] in cpio.MAGICS),
+    # An initramfs is cpio too.
+    (Format.SWU, lambda start: start[:6] in cpio.MAGICS and cpio.first_name(start) == swu.DESCRIPTION.encode()),
     (Format.MCUBOOT, lambda start: start[:4] == mcuboot.MAGIC),
     (Format.UF2, lambda start: start[:8] == uf2.MAGIC),
     (Format.ELF, lambda start: start[:4] == elf.MAGIC),
@@ -38,13 +39,16 @@ _BEGINNINGS: tuple[tuple[Format, Callable[[bytes], object]], ...] = (
     (Format.INTEL_HEX, intelhex.FIRST_LINE.match),
     (Format.ESP_IDF, esp.is_image),
 )
-_START = 1024
+START, END = 1024, 8
+"""How many bytes at a file's beginning and end tell most files that nothing claims."""
+EDITION = 1
+"""Counted up when a reader comes to find something else in the same bytes: what an older one found is read anew."""
 
 
 def recognise(source: Source) -> Format:
     """Find a file's format. What nothing claims is PLAIN."""
     reader = Reader(source)
-    start = reader.peek(0, _START)
+    start = reader.peek(0, START)
     for found, begins in _BEGINNINGS:
         if begins(start):
             return found
@@ -54,6 +58,12 @@ def recognise(source: Source) -> Format:
         return Format.OCI if oci.is_archive(reader) else Format.PLAIN
     except BrokenImageError:
         return Format.PLAIN  # a tar of more files than we go through
+
+
+def is_plain(size: int, start: bytes, end: bytes) -> bool:
+    """Whether a file is surely PLAIN, by its first START and last END bytes; else somebody has to look at it."""
+    claimed = any(begins(start) for _, begins in _BEGINNINGS)
+    return not (claimed or rauc.may_end(size, end) or start[257:262] == b"ustar")
 
 
 def read(source: Source, trust: Trust | None = None, limits: Limits | None = None) -> Facts:

@@ -160,6 +160,8 @@ class _Tables:
                 break
             out += grown
             at += 2 + size
+            if len(grown) < _METADATA:  # only the last block of a table is
+                break
         return out[offset : offset + most]
 
     def _maybe(self, raw: bytes) -> bytes:

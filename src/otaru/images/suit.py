@@ -6,6 +6,7 @@ that may be cut off (`severable`) and payloads that came along count when the ma
 
 import hashlib
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -157,15 +158,18 @@ def _keep(reader: Reader, parameters: dict[Value, Value], current: tuple[int, ..
 
 
 def _payloads(reader: Reader, envelope: dict[Value, Value], heard: _Heard) -> Iterator[Payload]:
+    alternatives = Counter(component for component, _, _ in heard.digests)
+    digests: dict[tuple[str, str], str] = {}
     for component, algorithm, told in heard.digests:
-        inside = envelope.get(heard.sources.get(component))
+        source = heard.sources.get(component)
+        inside = envelope.get(source)
         verified = False
-        if isinstance(inside, bytes):
-            found = hashlib.new(algorithm, inside).hexdigest()
+        if source is not None and isinstance(inside, bytes):
+            found = digests.get((algorithm, source)) or hashlib.new(algorithm, inside).hexdigest()
+            digests[algorithm, source] = found
             # A component may have several digests, for devices that differ; one of them is what came along.
             verified = found == told
-            mine = [digest for one, _, digest in heard.digests if one == component]
-            if not verified and len(mine) == 1:
+            if not verified and alternatives[component] == 1:
                 raise BrokenImageError(f"a payload has the {algorithm} {found}, the manifest says {told}")
         name = reader.text(heard.components[component], "a component")
         sha256 = told if algorithm == "sha256" else None

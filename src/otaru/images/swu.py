@@ -8,15 +8,15 @@ import hashlib
 import json
 from collections.abc import Iterator
 
-from otaru.images import cms, cpio, keys, libconfig
+from otaru.images import cms, cpio, keys, libconfig, sums
 from otaru.images.cpio import Member
 from otaru.images.facts import Facts, Format, Payload, Signature
 from otaru.images.keys import Anchors
 from otaru.images.libconfig import Value
 from otaru.images.reading import BrokenImageError, Reader
 
-_DESCRIPTION, _SIGNATURE = "sw-description", "sw-description.sig"
-_LARGEST = 4 << 20
+DESCRIPTION, _SIGNATURE = "sw-description", "sw-description.sig"
+_LARGEST = 1 << 20
 _SECTIONS = ("images", "files", "scripts", "partitions", "uboot", "bootenv")
 _HARDWARE = "hardware-compatibility"
 
@@ -29,14 +29,14 @@ def read(reader: Reader, anchors: Anchors) -> Facts:
     """
     found: dict[str, Member] = {}
     for member in cpio.members(reader):
-        if not found and member.name != _DESCRIPTION:
-            raise BrokenImageError(f"a .swu begins with {_DESCRIPTION}, this one with {member.name[:80]}")
+        if not found and member.name != DESCRIPTION:
+            raise BrokenImageError(f"a .swu begins with {DESCRIPTION}, this one with {member.name[:80]}")
         if member.name in found:
             raise BrokenImageError(f"it holds {member.name[:80]} twice")
         found[member.name] = member
     if not found:
-        raise BrokenImageError(f"it holds no {_DESCRIPTION}")
-    text = _small(reader, found.pop(_DESCRIPTION))
+        raise BrokenImageError(f"it holds no {DESCRIPTION}")
+    text = _small(reader, found.pop(DESCRIPTION))
     proof = found.pop(_SIGNATURE, None)
     signatures = _signatures(text, _small(reader, proof), anchors) if proof else ()
     software = _software(text, reader)
@@ -62,7 +62,7 @@ def _small(reader: Reader, member: Member) -> bytes:
     if member.size > _LARGEST:
         raise BrokenImageError(f"{member.name} is larger than {_LARGEST} bytes")
     data = reader.head(member.offset, member.size, member.name)
-    _same_sum(member, sum(data))
+    _same_sum(member, sums.total(data))
     return data
 
 
@@ -72,8 +72,8 @@ def _signatures(text: bytes, proof: bytes, anchors: Anchors) -> tuple[Signature,
         data = cms.parse(proof)
         if data.content is not None and data.content != text:
             raise BrokenImageError("the signature brings another sw-description along")
-        return cms.judge(data, cms.over(text), _DESCRIPTION, anchors)
-    return (keys.raw("bare", _DESCRIPTION, text, proof, anchors),)
+        return cms.judge(data, cms.over(text), DESCRIPTION, anchors)
+    return (keys.raw("bare", DESCRIPTION, text, proof, anchors),)
 
 
 def _software(text: bytes, reader: Reader) -> dict[str, Value]:
@@ -86,22 +86,22 @@ def _software(text: bytes, reader: Reader) -> dict[str, Value]:
     except BrokenImageError:
         raise
     except (ValueError, RecursionError):
-        raise BrokenImageError(f"{_DESCRIPTION} is neither libconfig nor JSON") from None
+        raise BrokenImageError(f"{DESCRIPTION} is neither libconfig nor JSON") from None
     software = found.get("software") if isinstance(found, dict) else None
     if not isinstance(software, dict):
-        raise BrokenImageError(f"{_DESCRIPTION} describes no software")
+        raise BrokenImageError(f"{DESCRIPTION} describes no software")
     return software
 
 
 def _once(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise BrokenImageError(f"{_DESCRIPTION} says a name twice")
+        raise BrokenImageError(f"{DESCRIPTION} says a name twice")
     return found
 
 
 def _no_constant(name: str) -> float:
-    raise BrokenImageError(f"{_DESCRIPTION} holds {name}, which JSON does not know")
+    raise BrokenImageError(f"{DESCRIPTION} holds {name}, which JSON does not know")
 
 
 def _payloads(
@@ -111,14 +111,14 @@ def _payloads(
     digests: dict[str, str] = {}
     for section, entry in _entries(software, "", 0, reader.limits.depth):
         reader.count("parts")
-        name = reader.name(_required(entry, "filename").encode(), "a part")
+        name = reader.name(_required(entry, "filename"), "a part")
         member = found.get(name)
         if member is None:
-            raise BrokenImageError(f"{_DESCRIPTION} names {name}, which is not in the archive")
+            raise BrokenImageError(f"{DESCRIPTION} names {name}, which is not in the archive")
         told = _text(reader, entry, "sha256")
         digest = digests.get(name) or digests.setdefault(name, _digest(reader, member))
         if told is not None and told.lower() != digest:
-            raise BrokenImageError(f"{name} has the sha256 {digest}, {_DESCRIPTION} says {told}")
+            raise BrokenImageError(f"{name} has the sha256 {digest}, {DESCRIPTION} says {told}")
         version = _text(reader, entry, "version")
         part = Payload(name, member.size, digest, section, version, verified=told is not None)
         before = payloads.get((name, section))
@@ -127,7 +127,7 @@ def _payloads(
     unused = tuple(name for name in found if name not in digests)
     for name in unused:
         _digest(reader, found[name])
-    return tuple(payloads.values()), tuple(f"{name} is in the archive, but not in {_DESCRIPTION}" for name in unused)
+    return tuple(payloads.values()), tuple(f"{name} is in the archive, but not in {DESCRIPTION}" for name in unused)
 
 
 def _digest(reader: Reader, member: Member) -> str:
@@ -136,7 +136,7 @@ def _digest(reader: Reader, member: Member) -> str:
     for block in reader.blocks(member.offset, member.size, member.name):
         running.update(block)
         if member.sum is not None:
-            total += sum(block)
+            total += sums.total(block)
     _same_sum(member, total)
     return running.hexdigest()
 
@@ -149,7 +149,7 @@ def _same_sum(member: Member, total: int) -> None:
 def _entries(value: Value, section: str, depth: int, deepest: int) -> Iterator[tuple[str, dict[str, Value]]]:
     """Every group that names a file, with the section it stands in."""
     if depth > deepest:
-        raise BrokenImageError(f"{_DESCRIPTION} nests deeper than {deepest}")
+        raise BrokenImageError(f"{DESCRIPTION} nests deeper than {deepest}")
     if isinstance(value, dict):
         if "filename" in value:
             yield section, value
@@ -180,12 +180,12 @@ def _text(reader: Reader, group: dict[str, Value], name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise BrokenImageError(f"{name} in {_DESCRIPTION} is not text")
+        raise BrokenImageError(f"{name} in {DESCRIPTION} is not text")
     return reader.text(value, name) or None
 
 
 def _required(group: dict[str, Value], name: str) -> str:
     value = group[name]
     if not isinstance(value, str):
-        raise BrokenImageError(f"{name} in {_DESCRIPTION} is not text")
+        raise BrokenImageError(f"{name} in {DESCRIPTION} is not text")
     return value

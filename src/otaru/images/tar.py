@@ -55,7 +55,7 @@ class Archive:
                     pax = self._records(raw)
                 continue
             if long or "path" in pax:
-                name = self._reader.name((long or pax["path"]).encode(), self._what)
+                name = self._reader.name(long or pax["path"], self._what)
             if "size" in pax:
                 size = self._number(pax["size"])
             if kind not in _FILES and kind != _FOLDER:
@@ -89,6 +89,7 @@ class Archive:
         """
         if self._left > largest:
             raise BrokenImageError(f"a file in {self._what} is larger than {largest} bytes")
+        self._reader.parsed(self._left, self._what)
         return b"".join(self.data())
 
     def _header(self, header: bytes) -> tuple[bytes, str, int]:

@@ -1,8 +1,10 @@
 """Who reads what an upload says of itself."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from otaru.domain.ids import Sha256
 from otaru.images.facts import Facts, Format
 from otaru.ports.blobs import OpenBlob
 
@@ -22,7 +24,13 @@ class Inspector(Protocol):
         Raises:
             BrokenImageError: it is broken, or reading it took more memory or time than an image may take, or ended the
                 reader. The server goes on in each case.
+            EndlessImageError: reading it took too long or ended the reader, which may be another time's fault than its own.
             ValueError: a trust anchor is none.
             UnavailableError: no reader could be started.
+            OverloadedError: too many images wait already.
         """
+        ...
+
+    def turn(self, sha256: Sha256) -> AbstractAsyncContextManager[None]:
+        """Hold what this process does about one image to one at a time: who comes second finds what the first has kept."""
         ...

@@ -1,9 +1,11 @@
 """What polls are answered from: devices, active rollouts and settings in memory, kept true to the store."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from otaru.domain.authority import Authority
+from otaru.domain.credential import Credential
 from otaru.domain.device import AutoConfirm
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Plan, Subject
@@ -20,6 +22,18 @@ class Entry:
     auto_confirm: AutoConfirm | None
     last_installed_action: int
     """The device's newest deployment that succeeded, 0 for none: what DDI's installedBase points at."""
+
+    @property
+    def credentials(self) -> tuple[Credential, ...]:
+        """Those beside the target token, by id, without revoked ones: ask each whether it is `good` now."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedEntry(Entry):
+    """The entry of a device that has credentials beside its target token: the million without pay no byte for them."""
+
+    credentials: tuple[Credential, ...] = field()
 
 
 class Registry(Protocol):
@@ -45,6 +59,14 @@ class Registry(Protocol):
 
     async def plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
         """A rollout with its release and watermarks."""
+        ...
+
+    async def authorities(self, tenant: TenantId) -> tuple[Authority, ...]:
+        """The certificate authorities of a tenant."""
+        ...
+
+    async def is_denied(self, tenant: TenantId, digest: bytes) -> bool:
+        """Whether a credential with this digest was revoked (`Credentials.is_denied`)."""
         ...
 
     def known_plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:

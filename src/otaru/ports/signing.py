@@ -31,8 +31,8 @@ class Signer(Protocol):
 class Keyring(Protocol):
     """The private keys that this server holds, by tenant. Keys of one tenant never sign for another."""
 
-    def make(self, tenant: TenantId) -> Signer:
-        """A new key, durable when this returns."""
+    def make(self, tenant: TenantId, kind: str = "ed25519") -> Signer:
+        """A new key, `ed25519` or `p256`, durable when this returns."""
         ...
 
     def of(self, tenant: TenantId, keys: Collection[str]) -> Mapping[str, Signer]:

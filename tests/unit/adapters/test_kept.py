@@ -3,12 +3,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otaru.adapters.kept import Packed, Plain, keep
+from otaru.adapters.kept import Keyed, Packed, Plain, keep
+from otaru.domain.credential import Credential, CredentialKind
 from otaru.domain.deployment import State
 from otaru.domain.device import AutoConfirm, Hardware, Lifecycle
-from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId, Version
+from otaru.domain.ids import MAX_ACTION, ActionId, CredentialId, DeviceId, RolloutId, Version
 from otaru.domain.offer import Membership, Subject
-from otaru.ports.registry import Entry
+from otaru.ports.registry import Entry, KeyedEntry
 from tests.support.fleet import NOW
 
 INTEGER = st.integers(0, 2**31 - 1)
@@ -35,13 +36,25 @@ subjects = st.builds(
     memberships=st.lists(memberships, max_size=5).map(tuple),
     counters=st.lists(st.tuples(st.text(), INTEGER), max_size=2).map(tuple),
 )
-entries = st.builds(
-    Entry,
-    subject=subjects,
-    token_hash=st.binary(max_size=64),
-    attributes_requested=st.booleans(),
-    auto_confirm=st.none() | st.builds(AutoConfirm, st.none() | st.text(), st.none(), st.just(NOW)),
-    last_installed_action=INTEGER,
+FACTS: dict[str, st.SearchStrategy[Any]] = {
+    "subject": subjects,
+    "token_hash": st.binary(max_size=64),
+    "attributes_requested": st.booleans(),
+    "auto_confirm": st.none() | st.builds(AutoConfirm, st.none() | st.text(), st.none(), st.just(NOW)),
+    "last_installed_action": INTEGER,
+}
+credentials = st.builds(
+    Credential,
+    id=st.text().map(CredentialId),
+    kind=st.sampled_from(CredentialKind),
+    digest=st.binary(),
+    issuer=st.binary(),
+    label=st.text(),
+    created_at=st.just(NOW),
+    expires_at=st.none() | st.just(NOW),
+)
+entries: st.SearchStrategy[Entry] = st.builds(Entry, **FACTS) | st.builds(
+    KeyedEntry, **FACTS, credentials=st.lists(credentials, min_size=1, max_size=3).map(tuple)
 )
 
 
@@ -52,6 +65,7 @@ def _facts(entry: Entry) -> tuple[Any, ...]:
         entry.attributes_requested,
         entry.auto_confirm,
         entry.last_installed_action,
+        entry.credentials,
     )
 
 
@@ -60,7 +74,11 @@ def test_what_is_kept_comes_back(entry: Entry, tick: int) -> None:
     kept = keep(entry, tick, lambda value: value)
     assert kept.tick == tick
     assert _facts(kept.entry(entry.subject.id)) == _facts(entry)
-    assert isinstance(kept, Packed if entry.subject.memberships else Plain)
+    assert type(kept) is (Keyed if entry.credentials else Packed if entry.subject.memberships else Plain)
+
+
+def test_who_has_no_credentials_pays_nothing_for_them() -> None:
+    assert "credentials" not in {name for kind in Plain.__mro__ for name in getattr(kind, "__slots__", ())}
 
 
 def _member(number: int) -> Entry:

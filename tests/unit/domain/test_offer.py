@@ -158,3 +158,21 @@ def test_a_device_never_goes_below_its_security_counter() -> None:
     assert rule is Rule.SECURITY_FLOOR
     assert because.startswith("The device's security counter for app is 3, that of 1.1.0 is 2: going below needs")
     assert answer(subject, counter=3)[0] is Rule.OFFER, "an ordinary rollback above the last burn"
+
+
+@pytest.mark.parametrize(
+    ("permit", "allowed"),
+    [
+        (("app", 2, 1), True),
+        (("app", 0, 1), True),
+        (("app", 3, 1), False),
+        (("app", 2, 0), False),
+        (("app", 2, -1), False),
+        (("os", 0, 1), False),
+    ],
+)
+def test_below_its_security_counter_with_a_permission_that_holds(permit: tuple[str, int, int], allowed: bool) -> None:
+    component, lowest, seconds = permit
+    until = NOON + timedelta(seconds=seconds)
+    subject = replace(runs(app="2.0"), counters=(("app", 3), ("os", 9)), permits=((component, lowest, until),))
+    assert (answer(subject, counter=2)[0] is Rule.OFFER) == allowed

@@ -13,9 +13,10 @@ from typing import IO
 import msgspec
 
 from otaru.adapters.inspector.worker import Answer, Request
-from otaru.errors import UnavailableError
+from otaru.domain.ids import Sha256
+from otaru.errors import OverloadedError, UnavailableError
 from otaru.images.facts import Facts
-from otaru.images.reading import BLOCK, BrokenImageError
+from otaru.images.reading import BLOCK, BrokenImageError, EndlessImageError
 from otaru.ports.blobs import OpenBlob
 from otaru.ports.inspector import TrustTexts
 
@@ -31,6 +32,8 @@ class Bounds:
     cpu_s: int = 120
     deadline_s: float = 300
     workers: int = 2
+    waiting: int = 256
+    """How many more may wait for their turn."""
 
 
 class ProcessInspector:
@@ -40,9 +43,35 @@ class ProcessInspector:
         self._bounds = bounds or Bounds()
         self._module = module
         self._turns = asyncio.Semaphore(self._bounds.workers)
+        self._asked = 0
+        self._images: dict[Sha256, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def turn(self, sha256: Sha256) -> AsyncIterator[None]:
+        """Hold what is done about one image to one at a time."""
+        lock, holders = self._images.get(sha256) or (asyncio.Lock(), 0)
+        self._images[sha256] = lock, holders + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            _, holders = self._images[sha256]
+            if holders == 1:
+                del self._images[sha256]
+            else:
+                self._images[sha256] = lock, holders - 1
 
     async def inspect(self, blob: OpenBlob, trust: TrustTexts) -> Facts:
         """Read what an image says of itself."""
+        if self._asked >= self._bounds.workers + self._bounds.waiting:
+            raise OverloadedError(f"{self._asked} images wait to be read", retry_after_s=10)
+        self._asked += 1
+        try:
+            return await self._inspected(blob, trust)
+        finally:
+            self._asked -= 1
+
+    async def _inspected(self, blob: OpenBlob, trust: TrustTexts) -> Facts:
         async with self._turns, _descriptor(blob) as descriptor:
             bounds = self._bounds
             texts = {kind: list(anchors) for kind, anchors in trust.items()}
@@ -51,11 +80,11 @@ class ProcessInspector:
         try:
             answer = msgspec.json.decode(raw, type=Answer)
         except msgspec.DecodeError:
-            raise BrokenImageError("reading it ended the reader") from None
+            raise EndlessImageError("reading it ended the reader") from None
         if answer.invalid is not None:
             raise ValueError(answer.invalid)
         if answer.facts is None:
-            raise BrokenImageError(answer.broken or "reading it ended the reader")
+            raise BrokenImageError(answer.broken) if answer.broken else EndlessImageError("reading it ended the reader")
         return answer.facts
 
     async def _ask(self, request: Request) -> bytes:
@@ -71,7 +100,7 @@ class ProcessInspector:
             async with asyncio.timeout(self._bounds.deadline_s):
                 return await _talk(process, msgspec.json.encode(request))
         except TimeoutError:
-            raise BrokenImageError(f"reading it takes longer than {self._bounds.deadline_s:g} s") from None
+            raise EndlessImageError(f"reading it takes longer than {self._bounds.deadline_s:g} s") from None
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
@@ -93,11 +122,11 @@ async def _talk(process: asyncio.subprocess.Process, request: bytes) -> bytes:
             raise BrokenImageError("what it says of itself is too long")
     status = await process.wait()
     if status == -signal.SIGXCPU:
-        raise BrokenImageError("reading it takes too much processor time")
+        raise EndlessImageError("reading it takes too much processor time")
     if status < 0:
-        raise BrokenImageError(f"reading it ended the reader ({signal.Signals(-status).name})")
+        raise EndlessImageError(f"reading it ended the reader ({signal.Signals(-status).name})")
     if status:
-        raise BrokenImageError("reading it ended the reader")
+        raise EndlessImageError("reading it ended the reader")
     return bytes(answer)
 
 

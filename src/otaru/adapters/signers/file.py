@@ -23,7 +23,7 @@ from securesystemslib.signer import Key
 
 from otaru.adapters.signers.pkcs8 import covered
 from otaru.domain.ids import TenantId
-from otaru.errors import DataFolderError, InvalidInputError
+from otaru.errors import DataFolderError, InvalidInputError, UnavailableError
 from otaru.ports.signing import Signer
 from otaru.trust.tuf.keys import key_of
 
@@ -110,13 +110,15 @@ def read_key(path: Path, passphrase: bytes | None) -> FileSigner:
 class FolderKeyring:
     """Implements `ports.signing.Keyring` by a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pin: str | None = None) -> None:
+        """Take the folder, and the PIN of the tokens that some of its keys lie in."""
         self._folder = folder
+        self._pin = pin
         self._held: dict[tuple[TenantId, str], Signer] = {}
 
-    def make(self, tenant: TenantId) -> Signer:
+    def make(self, tenant: TenantId, kind: str = "ed25519") -> Signer:
         """See the port."""
-        private = generate()
+        private = generate(kind)
         signer = FileSigner(private)
         path = self._path(tenant, signer.key.keyid)
         try:
@@ -129,6 +131,24 @@ class FolderKeyring:
         self._held[tenant, signer.key.keyid] = signer
         return signer
 
+    def adopt(self, tenant: TenantId, uri: str) -> str:
+        """Note that a key in a token (PKCS#11) is the tenant's; its id. Adopting it again changes nothing.
+
+        Raises:
+            InvalidInputError: the URI names no key, or the PIN is wrong.
+            UnavailableError: the token cannot be used.
+            DataFolderError: it cannot be noted.
+        """
+        name = self._token(uri).key.keyid
+        path = self._path(tenant, name).with_suffix(".uri")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_text(uri, encoding="utf-8")
+            _sync(path.parent)
+        except OSError as error:
+            raise DataFolderError(f"the key {path} cannot be noted: {error.strerror}") from None
+        return name
+
     def of(self, tenant: TenantId, keys: Collection[str]) -> Mapping[str, Signer]:
         """See the port."""
         found = {}
@@ -140,15 +160,25 @@ class FolderKeyring:
 
     def _read(self, tenant: TenantId, name: str) -> Signer | None:
         path = self._path(tenant, name)
-        if not path.exists():
+        token = path.with_suffix(".uri")
+        if not path.exists() and not token.exists():
             return None
         try:
-            signer = read_key(path, None)
+            signer = read_key(path, None) if path.exists() else self._token(token.read_text(encoding="utf-8"))
         except InvalidInputError as error:
             raise DataFolderError(error.message) from None
         if signer.key.keyid != name:
             raise DataFolderError(f"the key in {path} is another")
         return signer
+
+    def _token(self, uri: str) -> Signer:
+        try:
+            from otaru.adapters.signers.pkcs11 import Pkcs11Signer, place  # noqa: PLC0415 - where there are tokens
+        except ImportError:
+            raise UnavailableError("keys in tokens need a library", hint="Install otaru[pkcs11].") from None
+        if self._pin is None:
+            raise UnavailableError("the PIN of the token is missing", hint="Start the server with OTARU_PIN set.")
+        return Pkcs11Signer(place(uri), self._pin)
 
     def _path(self, tenant: TenantId, name: str) -> Path:
         return self._folder / tenant / f"{name}.pem"

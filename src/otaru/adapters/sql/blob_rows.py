@@ -17,14 +17,16 @@ from otaru.domain.release import Blob
 _B = tables.blob.c
 _U = tables.upload.c
 _A = tables.artifact.c
+_D = tables.release_document.c
 _SELECT = select(_B.sha256, _B.sha1, _B.md5, _B.size, _B.created_at)
 _ADD = """
 INSERT INTO blob (tenant, sha256, sha1, md5, size, created_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 _HOLDS = (_A.tenant == _B.tenant, _A.sha256 == _B.sha256)
-# No product's name holds a slash.
-_RELEASES = (
-    select(func.count(distinct(_A.product.concat("/").concat(_A.version)))).where(*_HOLDS).scalar_subquery().label("n")
-)
+_SAYS = (_D.tenant == _B.tenant, _D.sha256 == _B.sha256)
+# No product's name holds a slash. A release counts twice that has the same bytes as a file and as a document.
+_MADE_OF = select(func.count(distinct(_A.product.concat("/").concat(_A.version)))).where(*_HOLDS).scalar_subquery()
+_TOLD_BY = select(func.count(distinct(_D.product.concat("/").concat(_D.version)))).where(*_SAYS).scalar_subquery()
+_RELEASES = (_MADE_OF + _TOLD_BY).label("n")
 _CHUNK = 500
 
 
@@ -59,10 +61,19 @@ class SqlBlobRows:
     def remove(self, tenant: TenantId, sha256: Sha256) -> bool:
         removed = self.session.connection.execute(
             delete(tables.blob).where(
-                _B.tenant == tenant, _B.sha256 == sha256, ~exists(select(_A.sha256).where(*_HOLDS))
+                _B.tenant == tenant,
+                _B.sha256 == sha256,
+                ~exists(select(_A.sha256).where(*_HOLDS)),
+                ~exists(select(_D.sha256).where(*_SAYS)),
             )
         )
-        return removed.rowcount == 1
+        if removed.rowcount != 1:
+            return False
+        gone = delete(tables.inspection).where(
+            tables.inspection.c.tenant == tenant, tables.inspection.c.sha256 == sha256
+        )
+        self.session.connection.execute(gone)
+        return True
 
     def every_known(self, digests: Collection[Sha256]) -> set[Sha256]:
         known: set[Sha256] = set()

@@ -148,10 +148,14 @@ class SqlDeployments:
     def save(self, tenant: TenantId, changed: Sequence[tuple[Deployment, Deployment]]) -> None:
         after = [deployment for _, deployment in changed]
         moves: Counter[Cell] = Counter()
+        moved: set[DeviceId] = set()
         stored = self._stored(tenant, after)
         for deployment in after:
             state, segment, wave, current = stored[_key(deployment)]
-            if current and state != deployment.state:
+            if state == deployment.state:
+                continue
+            moved.add(deployment.device)
+            if current:
                 moves[deployment.rollout, segment, wave, state] -= 1
                 moves[deployment.rollout, segment, wave, deployment.state] += 1
         # What closes a device's deployment comes before what opens its next one: the schema allows one open at any time.
@@ -162,15 +166,7 @@ class SqlDeployments:
         )
         run_each(self._session, _UNSAY, [(tenant, *_key(d)) for b, d in changed if b.reason and not d.reason])
         move(self._session, tenant, moves)
-        self._list_failed(tenant, after)
-
-    def _list_failed(self, tenant: TenantId, moved: Sequence[Deployment]) -> None:
-        """Keep the list of failed devices true: who failed may have something newer open, who was on it has moved on."""
-        listed = fleet.failed_of(self._session, tenant, {d.device for d in moved})
-        if doubtful := listed | {d.device for d in moved if d.state in FAILURES}:
-            standing = self.standing(tenant, doubtful)
-            failed = {device for device in doubtful if standing.get(device) in FAILURES}
-            fleet.list_failed(self._session, tenant, failed - listed, listed - failed)
+        fleet.stand(self._session, tenant, moved)
 
     def _stored(
         self, tenant: TenantId, deployments: Sequence[Deployment]

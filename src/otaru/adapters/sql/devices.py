@@ -7,23 +7,23 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import update
 
-from otaru.adapters.sql import fleet, targeting
+from otaru.adapters.sql import credentials, fleet, targeting
 from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each, run_keyed
 from otaru.adapters.sql.packed import pack, unpack_auto_confirm
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
 from otaru.adapters.sql.tables import device as table
 from otaru.domain.deployment import State
-from otaru.domain.device import AutoConfirm, Device, Hardware, Installed, Lifecycle, Source, lot
+from otaru.domain.device import Assurance, AutoConfirm, Device, Hardware, Installed, Lifecycle, Source, lot
 from otaru.domain.fleet import Component
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
 from otaru.domain.offer import Membership, Subject
 from otaru.domain.rollout import ACTIVE
 from otaru.domain.targeting import Field, Query
 from otaru.errors import NotFoundError
-from otaru.ports.registry import Entry
+from otaru.ports.registry import Entry, KeyedEntry
 
 _IDS = (("device", "text"),)
 
@@ -31,11 +31,15 @@ _ENTRY = """
 SELECT lifecycle, model, hardware_revision, token_digest, attributes_requested, auto_confirm,
 coalesce((SELECT d.action FROM deployment d
   WHERE d.tenant = device.tenant AND d.device = device.device AND d.action > 0 AND d.state = 'succeeded'
-  ORDER BY d.action DESC LIMIT 1), 0)
+  ORDER BY d.action DESC LIMIT 1), 0),
+EXISTS (SELECT 1 FROM credential c
+  WHERE c.tenant = device.tenant AND c.device = device.device AND c.revoked_at IS NULL)
 FROM device WHERE tenant = ? AND device = ?"""
 
 _ENTRY_INSTALLED = """
-SELECT component, version, counter FROM device_component WHERE tenant = ? AND device = ? ORDER BY component"""
+SELECT c.component, c.version, c.counter, p.counter, p.expires_at FROM device_component c
+LEFT JOIN downgrade_permit p ON p.tenant = c.tenant AND p.device = c.device AND p.component = c.component
+WHERE c.tenant = ? AND c.device = ? ORDER BY c.component"""
 
 _ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
 _ENTRY_MEMBERSHIPS = f"""
@@ -49,7 +53,8 @@ ORDER BY rollout"""
 
 _ADD = """
 INSERT INTO device (tenant, device, lifecycle, model, hardware_revision, token_digest, lot, last_action,
-attributes_requested, auto_confirm, created_at, updated_at, edition) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"""
+attributes_requested, auto_confirm, created_at, updated_at, edition, assurance)
+VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)"""
 
 _TAG = "INSERT INTO device_tag (tenant, device, tag) VALUES (?, ?, ?)"
 _UNTAG = "DELETE FROM device_tag WHERE tenant = ? AND device = ? AND tag = ?"
@@ -100,8 +105,9 @@ SELECT c.device, c.component, c.version, c.source, c.at, c.confirmed, c.counter 
 WHERE c.tenant = ? AND c.device = k.device ORDER BY c.device, c.component"""
 _DEVICES_OF = """
 SELECT d.device, d.lifecycle, d.model, d.hardware_revision, d.created_at, d.updated_at, d.edition, d.auto_confirm,
-d.attributes_requested, c.last_contact, c.address
+d.attributes_requested, c.last_contact, c.address, d.assurance, x.asked_at
 FROM k CROSS JOIN device d LEFT JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
+LEFT JOIN direction x ON x.tenant = d.tenant AND x.device = d.device
 WHERE d.tenant = ? AND d.device = k.device ORDER BY d.device"""
 
 # From each word straight to the next one in the index, however many devices share it.
@@ -130,6 +136,7 @@ _WORDS_OF_NAME = {
 # A page makes hundreds of these, mostly of a few values: looked up they cost a third.
 _LIFECYCLES = {str(lifecycle): lifecycle for lifecycle in Lifecycle}
 _SOURCES = {str(source): source for source in Source}
+_ASSURANCES = {str(level): level for level in Assurance}
 _STATES = {str(state): state for state in State}
 _hardware = lru_cache(maxsize=1024)(Hardware)
 _moment = lru_cache(maxsize=1024)(moment)
@@ -148,27 +155,24 @@ class SqlDevices:
         found = fetch(self._session, _ENTRY, tenant, device)
         if not found:
             return None
-        lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed = found[0]
+        lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed, keyed = found[0]
         standing = unpack_auto_confirm(packed)
         runs = fetch(self._session, _ENTRY_INSTALLED, tenant, device)
         subject = Subject(
             id=device,
             lifecycle=_LIFECYCLES[lifecycle],
             hardware=_hardware(model, revision),
-            installed=tuple((component, version) for component, version, _ in runs),
+            installed=tuple((component, version) for component, version, *_ in runs),
             auto_confirm=standing is not None,
             memberships=tuple(
                 map(_membership, fetch(self._session, _ENTRY_MEMBERSHIPS, tenant, device, tenant, device))
             ),
-            counters=tuple((component, counter) for component, _, counter in runs if counter),
+            counters=tuple((component, counter) for component, _, counter, *_ in runs if counter),
+            permits=tuple((row[0], row[3], moment(row[4])) for row in runs if row[4] is not None),
         )
-        return Entry(
-            subject=subject,
-            token_hash=bytes(token_hash),
-            attributes_requested=bool(attributes_requested),
-            auto_confirm=standing,
-            last_installed_action=last_installed,
-        )
+        told = (subject, bytes(token_hash), bool(attributes_requested), standing, last_installed)
+        keys = credentials.unrevoked(self._session, tenant, device) if keyed else ()
+        return KeyedEntry(*told, keys) if keys else Entry(*told)
 
     def add(self, tenant: TenantId, devices: Sequence[tuple[Device, bytes]]) -> list[bool]:
         taken = self._known(tenant, {device.id for device, _ in devices})
@@ -213,6 +217,7 @@ class SqlDevices:
             attributes_requested=device.attributes_requested,
             edition=device.edition,
             updated_at=device.updated_at,
+            assurance=device.assurance.value,
         )
         if device.lifecycle is not known.lifecycle:
             self._count_lifecycle(tenant, known, device)
@@ -236,7 +241,7 @@ class SqlDevices:
         fleet.move_components(self._session, tenant, {(hour, (i.component, i.version)): -1 for i in before.installed})
         if before.last_contact is not None:
             fleet.count_contacts(self._session, {(tenant, fleet.hour_of(micros(before.last_contact))): -1})
-        fleet.list_failed(self._session, tenant, (), [after.id])
+        fleet.leave(self._session, tenant, after.id)
 
     def set_token(self, tenant: TenantId, device: DeviceId, digest: bytes) -> None:
         self._set(tenant, device, token_digest=digest)
@@ -283,14 +288,10 @@ class SqlDevices:
         run_keyed(self._session, _CONTACTS, rows, _CONTACT)
 
     def page(self, tenant: TenantId, query: Query | None, after: DeviceId | None, limit: int) -> list[Device]:
-        ids = targeting.page(self._session, tenant, query, after or "", limit)
-        return self._load(tenant, [row.device for row in self._session.connection.execute(ids)])
+        return self._load(tenant, targeting.page(self._session, tenant, query, after or "", limit))
 
     def count(self, tenant: TenantId, query: Query | None) -> int:
-        counted = select(func.count()).select_from(table).where(table.c.tenant == tenant)
-        if query is not None:
-            counted = counted.where(targeting.condition(self._session, tenant, query))
-        return self._session.connection.execute(counted).scalar_one()
+        return targeting.count(self._session, tenant, query)
 
     def words(self, tenant: TenantId, field: Field, limit: int, name: str = "") -> list[str]:
         asked, of = (_WORDS_OF_NAME[field], (tenant, name)) if name else (_WORDS_OF[field], (tenant,))
@@ -342,6 +343,7 @@ def _row(tenant: TenantId, device: Device, digest: bytes) -> tuple[object, ...]:
         micros(device.created_at),
         micros(device.updated_at),
         device.edition,
+        device.assurance.value,
     )
 
 
@@ -365,7 +367,8 @@ def _membership(row: AnyRow) -> Membership:
 
 
 def _device(row: AnyRow, tags: frozenset[str], attributes: dict[str, str], installed: tuple[Installed, ...]) -> Device:
-    id_, lifecycle, model, revision, created, updated, edition, standing, requested, last_contact, address = row
+    id_, lifecycle, model, revision, created, updated, edition, standing, requested, *seen = row
+    last_contact, address, assurance, directed_at = seen
     return Device(
         id=id_,
         lifecycle=_LIFECYCLES[lifecycle],
@@ -380,4 +383,6 @@ def _device(row: AnyRow, tags: frozenset[str], attributes: dict[str, str], insta
         attributes_requested=bool(requested),
         last_contact=None if last_contact is None else moment(last_contact),
         address=address,
+        assurance=_ASSURANCES[assurance],
+        directed_at=None if directed_at is None else moment(directed_at),
     )

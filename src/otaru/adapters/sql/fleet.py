@@ -3,16 +3,16 @@
 The counters move in the transaction that moves the rows, as those of rollouts do (`counters`): each worker adds to its
 own shard, the sum over shards is what is true. `component_count` counts the devices that run a version, once of all
 times (hour 0) and once for each hour in which that changed: what ran when is told backwards from now.
-`device_failed` is a list, not a number: devices enter and leave it one by one, and those on it are few.
+`device_standing` lists devices by where they stand: it is counted, and read in the order of ids, by its index.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from otaru.adapters.sql.lean import fetch, fetch_keyed, run, run_each, run_keyed
 from otaru.adapters.sql.session import Session
-from otaru.adapters.sql.tables import EPOCH, OPEN_STATES, micros
+from otaru.adapters.sql.tables import EPOCH, micros
 from otaru.domain.deployment import FAILURES, WAITING, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.fleet import Component, Counts, Move
@@ -55,23 +55,23 @@ WHERE (c.last_contact IS NULL OR c.last_contact / {HOUR} < k.at / {HOUR})
 AND d.tenant = k.tenant AND d.device = k.device AND d.lifecycle <> '{_GONE}'
 GROUP BY d.tenant, c.last_contact / {HOUR}, k.at / {HOUR}"""
 
-_FAIL = f"""
-INSERT INTO device_failed (tenant, device)
-SELECT d.tenant, d.device FROM k CROSS JOIN device d
-WHERE d.tenant = ? AND d.device = k.device AND d.lifecycle <> '{_GONE}' ON CONFLICT (tenant, device) DO NOTHING"""
-_RECOVER = "DELETE FROM device_failed WHERE tenant = ? AND device = ?"
-_FAILED_OF = "SELECT f.device FROM k CROSS JOIN device_failed f WHERE f.tenant = ? AND f.device = k.device"
-
-_OF_MOVED = "d.tenant = ? AND d.rollout = ? AND d.state IN ({states}) AND d.current"
-_FAIL_MANY = f"""
-INSERT INTO device_failed (tenant, device)
-SELECT d.tenant, d.device FROM deployment d WHERE {_OF_MOVED} AND EXISTS (SELECT 1 FROM device v
-  WHERE v.tenant = d.tenant AND v.device = d.device AND v.lifecycle <> '{_GONE}')
-ON CONFLICT (tenant, device) DO NOTHING"""
-# A member that was merely scheduled may have another deployment open, and is then not on the list.
-_RECOVER_MANY = f"""
-DELETE FROM device_failed WHERE tenant = ? AND EXISTS (SELECT 1 FROM deployment d
-  WHERE {_OF_MOVED} AND d.device = device_failed.device)"""
+# The open one has not ended; of those that have, the last one. Each device has few.
+_NEWEST = """(SELECT p.state FROM deployment p
+  WHERE p.tenant = v.tenant AND p.device = v.device AND p.state <> 'scheduled'
+  ORDER BY CASE WHEN p.ended_at IS NULL THEN 0 ELSE 1 END, p.ended_at DESC, p.rollout DESC, p.attempt DESC LIMIT 1)"""
+# Who has been told of nothing yet stands nowhere.
+_STAND = f"""
+INSERT INTO device_standing (tenant, device, state) SELECT * FROM (
+  SELECT v.tenant, v.device, {_NEWEST} AS state FROM {{of}} AND v.lifecycle <> '{_GONE}') AS newest
+WHERE state IS NOT NULL
+ON CONFLICT (tenant, device) DO UPDATE SET state = excluded.state WHERE device_standing.state <> excluded.state"""
+_STAND_ONE = _STAND.format(of="k CROSS JOIN device v WHERE v.tenant = ? AND v.device = k.device")
+_STAND_MANY = _STAND.format(
+    of="""deployment d CROSS JOIN device v
+WHERE d.tenant = ? AND d.rollout = ? AND d.state = ? AND d.changed_at = ? AND d.current
+AND v.tenant = d.tenant AND v.device = d.device"""
+)
+_LEAVE = "DELETE FROM device_standing WHERE tenant = ? AND device = ?"
 
 _LIFECYCLES = """
 SELECT lifecycle, CAST(sum(devices) AS bigint) FROM device_count WHERE tenant = ?
@@ -85,13 +85,13 @@ WHERE tenant = ? AND hour = ? AND component = ? AND version = ?"""
 _MOVES = """
 SELECT hour, component, version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour >= ?
 GROUP BY hour, component, version HAVING sum(devices) <> 0 ORDER BY hour, component, version"""
-_FAILED = "SELECT count(*) FROM device_failed WHERE tenant = ?"
+_FAILED = f"SELECT count(*) FROM device_standing WHERE tenant = ? AND state IN ({_FAILURES})"
 # By the partial index of those that are not active, who are few.
 _ASIDE = f"""
-SELECT count(*) FROM device v WHERE v.tenant = ? AND v.lifecycle <> 'active' AND v.lifecycle IN ('pending', 'quarantined')
-AND (EXISTS (SELECT 1 FROM device_failed f WHERE f.tenant = v.tenant AND f.device = v.device)
-  OR EXISTS (SELECT 1 FROM deployment d WHERE d.tenant = v.tenant AND d.device = v.device
-    AND d.state IN ({OPEN_STATES}) AND d.state IN ({_WAITING})))"""
+SELECT count(CASE WHEN EXISTS (SELECT 1 FROM device_standing s WHERE s.tenant = v.tenant AND s.device = v.device
+  AND s.state IN ({_FAILURES}, {_WAITING})) THEN 1 END),
+count(CASE WHEN NOT EXISTS (SELECT 1 FROM device_contact c WHERE c.tenant = v.tenant AND c.device = v.device) THEN 1 END)
+FROM device v WHERE v.tenant = ? AND v.lifecycle <> 'active' AND v.lifecycle IN ('pending', 'quarantined')"""
 _HEARD = """
 SELECT CAST(coalesce(sum(devices), 0) AS bigint),
 CAST(coalesce(sum(CASE WHEN hour < ? THEN devices ELSE 0 END), 0) AS bigint)
@@ -120,10 +120,7 @@ _RECOUNT_HEARD = f"""
 SELECT count(*), coalesce(sum(CASE WHEN c.last_contact < ? THEN 1 ELSE 0 END), 0) FROM device d
 JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device WHERE {_IN_SERVICE}"""
 _RECOUNT_FAILED = f"""
-SELECT count(*) FROM device d WHERE {_IN_SERVICE} AND (SELECT p.state FROM deployment p
-  WHERE p.tenant = d.tenant AND p.device = d.device AND p.state <> 'scheduled'
-  ORDER BY CASE WHEN p.ended_at IS NULL THEN 1 ELSE 0 END DESC, p.ended_at DESC, p.rollout DESC, p.attempt DESC LIMIT 1
-) IN ({_FAILURES})"""
+SELECT count(*) FROM device v WHERE v.tenant = ? AND v.lifecycle <> '{_GONE}' AND {_NEWEST} IN ({_FAILURES})"""
 
 
 def hour_of(stored: int) -> int:
@@ -165,11 +162,13 @@ class SqlFleet:
         heard: tuple[str, tuple[object, ...]],
     ) -> Counts:
         (of_all, silent), *_ = fetch(self._session, heard[0], *heard[1])
+        (aside, unheard_aside), *_ = fetch(self._session, _ASIDE, tenant)
         return Counts(
             lifecycles={Lifecycle(name): n for name, n in fetch(self._session, lifecycles, tenant)},
             versions={(name, Version(v)): n for name, v, n in fetch(self._session, versions[0], *versions[1])},
             failed=fetch(self._session, failed, tenant)[0][0],
-            aside=fetch(self._session, _ASIDE, tenant)[0][0],
+            aside=aside,
+            unheard_aside=unheard_aside,
             heard=of_all,
             silent=silent,
         )
@@ -236,21 +235,16 @@ def count_contacts(session: Session, moves: Mapping[tuple[TenantId, int], int]) 
     run_each(session, _ADD_CONTACT, [(*key, session.shard, n) for key, n in sorted(moves.items()) if n])
 
 
-def failed_of(session: Session, tenant: TenantId, devices: Iterable[DeviceId]) -> set[DeviceId]:
-    """Those of `devices` that are on the list of failed ones."""
-    keys = [(device,) for device in devices]
-    return {DeviceId(id_) for (id_,) in fetch_keyed(session, _DEVICES, keys, _FAILED_OF, tenant)}
+def stand(session: Session, tenant: TenantId, devices: Collection[DeviceId]) -> None:
+    """List devices in service anew by where they stand, after deployments of theirs were moved."""
+    run_keyed(session, _DEVICES, [(device,) for device in sorted(devices)], _STAND_ONE, tenant)
 
 
-def list_failed(session: Session, tenant: TenantId, failed: Collection[DeviceId], others: Collection[DeviceId]) -> None:
-    """Put devices in service on the list of failed ones, and take others off it."""
-    run_keyed(session, _DEVICES, [(device,) for device in sorted(failed)], _FAIL, tenant)
-    run_each(session, _RECOVER, [(tenant, device) for device in sorted(others)])
+def stand_many(session: Session, tenant: TenantId, rollout: int, state: str, at: int) -> None:
+    """The same for all members of a rollout who were moved to `state` at a (stored) time."""
+    run(session, _STAND_MANY, tenant, rollout, state, at)
 
 
-def list_many(session: Session, tenant: TenantId, rollout: int, states: str, *, failed: bool) -> None:
-    """The same for all members of a rollout who are about to be moved out of `states` (SQL text)."""
-    if failed:
-        run(session, _FAIL_MANY.format(states=states), tenant, rollout)
-    else:
-        run(session, _RECOVER_MANY.format(states=states), tenant, tenant, rollout)
+def leave(session: Session, tenant: TenantId, device: DeviceId) -> None:
+    """Take a device off that list: who is decommissioned stands nowhere."""
+    run(session, _LEAVE, tenant, device)

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, or_, select, union, update
+from sqlalchemy import Row, Select, delete, func, or_, select, union, update
 
 from otaru.adapters.sql import tables
 from otaru.adapters.sql.lean import fetch, run, run_each
@@ -82,6 +83,15 @@ class SqlLogs:
 
     def put(self, tenant: TenantId, log: Log, tiles: Mapping[Tile, bytes]) -> None:
         run_each(self.session, _PUT, [(tenant, log.value, t.level, t.number, hashes) for t, hashes in tiles.items()])
+
+    def behind(self, tenant: TenantId, log: Log) -> tuple[int, datetime | None]:
+        waiting = select(func.count(), func.min(_W.at)).where(_W.tenant == tenant, _W.log == log)
+        number, oldest = self.session.connection.execute(waiting).one()
+        tree = self.tree(tenant, log)
+        if tree.size > tree.signed:  # what has its place came before what waits for one
+            placed = select(_E.at).where(_E.tenant == tenant, _E.log == log, _E.place == tree.signed)
+            oldest = self.session.connection.execute(placed).scalar()
+        return number + tree.size - tree.signed, oldest
 
     def tile(self, tenant: TenantId, log: Log, tile: Tile) -> bytes:
         rows = fetch(self.session, _TILE, tenant, log.value, tile.level, tile.number)

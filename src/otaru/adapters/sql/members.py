@@ -32,7 +32,7 @@ from otaru.adapters.sql.counters import Cell
 from otaru.adapters.sql.lean import fetch, run
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import deployment, device, device_component, micros, rollout_segment
-from otaru.domain.deployment import FAILURES, FINAL, State
+from otaru.domain.deployment import FINAL, State
 from otaru.domain.device import LOT_PRIME, Hardware, Lifecycle
 from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.release import Release
@@ -210,12 +210,12 @@ def move_all(
         return 0
     if reason:
         run(session, _SAY.format(states=of_states), reason, tenant, rollout)
-    fleet.list_many(session, tenant, rollout, of_states, failed=target in FAILURES)
     now = micros(at)
     if target in FINAL:
         run(session, _END.format(states=of_states), target.value, now, now, tenant, rollout)
     else:
         run(session, _MOVE.format(states=of_states), target.value, now, tenant, rollout)
+    fleet.stand_many(session, tenant, rollout, target.value, now)
     moves: Counter[Cell] = Counter()
     for segment, wave, state, number in cells:
         moves[rollout, segment, wave, state] -= number

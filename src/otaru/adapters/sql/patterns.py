@@ -2,39 +2,37 @@
 
 import sys
 from collections.abc import Iterator
-from typing import Any
 
-from sqlalchemy import ColumnElement, and_, true
-
+from otaru.adapters.sql.piece import Piece, all_of
 from otaru.adapters.sql.session import Session
 
 
-def fits(session: Session, column: ColumnElement[Any], pieces: tuple[str, ...]) -> ColumnElement[bool]:
+def fits(session: Session, column: str, pieces: tuple[str, ...]) -> Piece:
     """Whether a column's text is one that literal runs with wildcards between them describe."""
     if len(pieces) == 1:
-        return column == pieces[0]
+        return Piece(f"{column} = ?", pieces)
     first = pieces[0]
-    above = [column >= first] if first else []
-    return and_(true(), *above, *beneath(column, first), *like(session, column, pieces))
+    above = [Piece(f"{column} >= ?", (first,))] if first else []
+    return all_of(*above, *beneath(column, first), *like(session, column, pieces))
 
 
-def beneath(column: ColumnElement[Any], first: str) -> Iterator[ColumnElement[bool]]:
+def beneath(column: str, first: str) -> Iterator[Piece]:
     """The upper bound of all that starts with `first`, where it has one."""
     if first and (end := _behind(first)) is not None:
-        yield column < end
+        yield Piece(f"{column} < ?", (end,))
 
 
-def like(session: Session, column: ColumnElement[Any], pieces: tuple[str, ...]) -> Iterator[ColumnElement[bool]]:
+def like(session: Session, column: str, pieces: tuple[str, ...]) -> Iterator[Piece]:
     """The pattern, where it says more than how the text starts."""
     if not any(pieces[1:]):
         return
     if session.postgres:
         literal_runs = (p.replace("!", "!!").replace("%", "!%").replace("_", "!_") for p in pieces)
-        yield column.like("%".join(literal_runs), escape="!")
+        yield Piece(f"{column} LIKE ? ESCAPE '!'", ("%".join(literal_runs),))
     else:
         # In GLOB a class of one sign is that sign; a closing bracket outside a class is itself.
         signs = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]"})
-        yield column.op("GLOB", is_comparison=True)("*".join(p.translate(signs) for p in pieces))
+        yield Piece(f"{column} GLOB ?", ("*".join(p.translate(signs) for p in pieces),))
 
 
 def _behind(prefix: str) -> str | None:

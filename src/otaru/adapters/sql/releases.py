@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, insert, or_, select, tuple_, update
 
-from otaru.adapters.sql.lean import fetch_keyed, run
+from otaru.adapters.sql.lean import fetch_keyed, run, run_each
 from otaru.adapters.sql.packed import pack, unpack_texts
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import artifact, micros, product, release
 from otaru.domain.device import Hardware
 from otaru.domain.ids import ProductName, TenantId, Version
-from otaru.domain.release import Artifact, Blob, Release, ReleaseState
+from otaru.domain.release import Artifact, Blob, Document, DocumentKind, Release, ReleaseState
 from otaru.domain.terms import Requirement, Terms, UpdateType, requirement
 from otaru.domain.versions import VersionOrder, key
 from otaru.errors import NotFoundError
@@ -30,10 +30,17 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, pro
 # A device was told of what has an action; one that is only scheduled has not been.
 _RELEASES = (("product", "text"), ("version", "text"))
 _ARTIFACTS = """
-SELECT a.product, a.version, a.component, a.model, a.hardware_revision, a.filename, b.sha256, b.sha1, b.md5, b.size
+SELECT a.product, a.version, a.component, a.model, a.hardware_revision, a.filename, a.installer, b.sha256, b.sha1, b.md5, b.size
 FROM k CROSS JOIN artifact a CROSS JOIN blob b
 WHERE a.tenant = ? AND a.product = k.product AND a.version = k.version AND b.tenant = a.tenant AND b.sha256 = a.sha256
 ORDER BY a.component, a.model, a.hardware_revision"""
+_DOCUMENTS = """
+SELECT d.product, d.version, d.kind, d.form, b.sha256, b.sha1, b.md5, b.size
+FROM k CROSS JOIN release_document d CROSS JOIN blob b
+WHERE d.tenant = ? AND d.product = k.product AND d.version = k.version AND b.tenant = d.tenant AND b.sha256 = d.sha256
+ORDER BY d.kind"""
+_ADD_DOCUMENT = """
+INSERT INTO release_document (tenant, product, version, kind, form, sha256) VALUES (?, ?, ?, ?, ?, ?)"""
 
 _Row = Row[*tuple[Any, ...]]
 
@@ -82,11 +89,14 @@ class SqlReleases:
                 "hardware_revision": a.hardware.revision,
                 "filename": a.filename,
                 "sha256": a.blob.sha256,
+                "installer": a.installer,
             }
             for a in release.artifacts
         ]
         if made_of:
             self._session.connection.execute(insert(artifact), made_of)
+        said = [(d.kind.value, d.form, d.blob.sha256) for d in release.documents]
+        run_each(self._session, _ADD_DOCUMENT, [(tenant, release.product, release.version, *row) for row in said])
         return True
 
     def save(self, tenant: TenantId, release: Release) -> None:
@@ -160,6 +170,10 @@ class SqlReleases:
         found = select(product.c.product, product.c.version_order).where(*of_them)
         return {name: VersionOrder(order) for name, order in self._session.connection.execute(found)}
 
+    def states(self, tenant: TenantId) -> dict[ReleaseState, int]:
+        counted = select(release.c.state, func.count()).where(release.c.tenant == tenant).group_by(release.c.state)
+        return {ReleaseState(state): number for state, number in self._session.connection.execute(counted)}
+
     def versions(self, tenant: TenantId, product: ProductName) -> list[Version]:
         of_it = (release.c.tenant == tenant, release.c.product == product)
         return [*self._session.connection.execute(select(release.c.version).where(*of_it)).scalars()]
@@ -214,6 +228,7 @@ class SqlReleases:
         found = found.where(release.c.tenant == tenant, where).order_by(*order).limit(limit)
         rows = self._session.connection.execute(found).all()
         made_of = self._artifacts(tenant, [(row.product, row.version) for row in rows])
+        documents = self._documents(tenant, [(row.product, row.version) for row in rows])
         requires = self._requirements(tenant, rows)
         return [
             Release(
@@ -228,6 +243,8 @@ class SqlReleases:
                 terms=_terms(row, requires[row.requires]),
                 counter=row.counter,
                 order=VersionOrder(row.version_order),
+                documents=tuple(documents.get((row.product, row.version), ())),
+                listed_plainly=row.listed_plainly,
             )
             for row in rows
         ]
@@ -249,11 +266,20 @@ class SqlReleases:
     ) -> dict[tuple[str, str], list[Artifact]]:
         made_of: dict[tuple[str, str], list[Artifact]] = {}
         for row in fetch_keyed(self._session, _RELEASES, releases, _ARTIFACTS, tenant):
-            product, version, component, model, revision, filename, *digests = row
+            product, version, component, model, revision, filename, installer, *digests = row
             made_of.setdefault((product, version), []).append(
-                Artifact(component, Hardware(model, revision), filename, Blob(*digests))
+                Artifact(component, Hardware(model, revision), filename, Blob(*digests), installer)
             )
         return made_of
+
+    def _documents(
+        self, tenant: TenantId, releases: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], list[Document]]:
+        found: dict[tuple[str, str], list[Document]] = {}
+        for row in fetch_keyed(self._session, _RELEASES, releases, _DOCUMENTS, tenant):
+            product, version, kind, form, *digests = row
+            found.setdefault((product, version), []).append(Document(DocumentKind(kind), form, Blob(*digests)))
+        return found
 
 
 def _terms_row(release: Release) -> tuple[object, ...]:

@@ -18,8 +18,8 @@ _ADD = """
 INSERT INTO tuf_metadata (tenant, repository, role, version, content, expires_at, signed_at)
 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, repository, role, version) DO NOTHING"""
 _ADD_KEY = """
-INSERT INTO tuf_key (tenant, "key", public, role, place, development, created_at, revoked_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (tenant, "key") DO NOTHING"""
+INSERT INTO tuf_key (tenant, "key", public, role, place, development, created_at, revoked_at, repository)
+VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?) ON CONFLICT (tenant, "key") DO NOTHING"""
 
 _newer = tuf_metadata.alias("newer")
 _NEWEST: ColumnElement[bool] = ~(
@@ -80,7 +80,7 @@ class SqlSignatures:
 
     def add_key(self, tenant: TenantId, key: KnownKey) -> bool:
         public = msgspec.json.encode(key.public).decode()
-        row = (key.id, public, key.role, key.place.value, key.development, micros(key.created_at))
+        row = (key.id, public, key.role, key.place.value, key.development, micros(key.created_at), key.repository)
         return run(self.session, _ADD_KEY, tenant, *row) == 1
 
     def keys(self, tenant: TenantId) -> list[KnownKey]:
@@ -94,6 +94,7 @@ class SqlSignatures:
                 row.development,
                 row.created_at,
                 row.revoked_at,
+                row.repository,
             )
             for row in self.session.connection.execute(query)
         ]

@@ -7,6 +7,7 @@ several times what such a read does. On PostgreSQL they have threads of their ow
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -60,6 +61,7 @@ class SqlStore:
         inline = readers.dialect.name == "sqlite"
         self._glances = None if inline else _Threads("otaru-glance", _READER_THREADS)
         self._inline = _Inline(readers, shard) if inline else None
+        self._scanning = _InlineEach(readers, shard) if inline else None
         self._writer = GroupWriter(writers, shard, capacity, self._committed, self._recorded)
         self._closed = False
 
@@ -68,9 +70,14 @@ class SqlStore:
         result: R = await self._writer.submit(bulk, param)
         return result
 
+    def beside(self) -> "SqlStore":
+        """See the port: every write is by itself."""
+        return self
+
     async def read(self, reader: Callable[[Tx], T]) -> T:
         """See the port."""
-        return await self._scans.run(lambda: self._snapshot(reader))
+        scanning = self._snapshot if self._scanning is None else self._scanning.run
+        return await self._scans.run(lambda: scanning(reader))
 
     async def glance(self, reader: Callable[[Tx], T]) -> T:
         """See the port."""
@@ -97,8 +104,9 @@ class SqlStore:
         for threads in (self._scans, self._glances):
             if threads is not None:
                 await threads.close()
-        if self._inline is not None:
-            self._inline.close()
+        for lines in (self._inline, self._scanning):
+            if lines is not None:
+                lines.close()
         self._writers.dispose()
         self._readers.dispose()
 
@@ -153,7 +161,7 @@ class _Threads:
 
 
 class _Inline:
-    """The connection of the event loop's thread (SQLite).
+    """The connection of one thread (SQLite): the event loop's, or one of those that scan.
 
     Its snapshots are begun and ended by hand: for SQLAlchemy it is in one transaction all its life. Beginning one there
     costs more than reading a row.
@@ -199,3 +207,25 @@ class _Inline:
         assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - the engine is SQLite's
         self._line = connection, SqlTx(connection, self._shard), driver
         return self._line
+
+
+class _InlineEach:
+    """Such a connection for each thread that asks."""
+
+    def __init__(self, engine: Engine, shard: int) -> None:
+        self._engine = engine
+        self._shard = shard
+        self._own = threading.local()
+        self._all: list[_Inline] = []
+
+    def run(self, reader: Callable[[Tx], T]) -> T:
+        line: _Inline | None = getattr(self._own, "line", None)
+        if line is None:
+            line = self._own.line = _Inline(self._engine, self._shard)
+            self._all.append(line)
+        return line.run(reader)
+
+    def close(self) -> None:
+        """After the threads have ended."""
+        for line in self._all:
+            line.close()

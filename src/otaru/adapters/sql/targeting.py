@@ -7,176 +7,216 @@ What each field has an index for is in `listing`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import Enum
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, not_, or_, select, true, union
+from sqlalchemy import TextClause
 
 from otaru.adapters.sql import listing
+from otaru.adapters.sql.listing import Listed, Part, Standing
 from otaru.adapters.sql.patterns import beneath, like
+from otaru.adapters.sql.piece import Piece, all_of, one_of, rows
 from otaru.adapters.sql.session import Session
-from otaru.adapters.sql.tables import device
+from otaru.domain.deployment import State
 from otaru.domain.ids import TenantId
 from otaru.domain.targeting import And, Field, Known, Not, Or, Query, Term, Timed, states_meant
 
 FEW = 10_000
-"""Up to so many devices, a set is fetched whole and sorted; above, only an index that is in the order of ids is read."""
+"""Up to so many devices, a set is fetched whole and sorted; above, the order of ids has to come from elsewhere."""
 UNEVEN = 10
 """… and up to so many times more where to look through all devices in the order of ids might take longest."""
-_SAMPLE = 100
-"""So many of a long list tell how dense it is."""
+SAMPLE = 1_000
+"""The next so many of a list that is in the order of ids tell how dense it is, and whether it ends there."""
 
 
-class _Form(Enum):
-    SET = "set"
-    PROBE = "probe"
-    JOIN = "join"
-    """A probe that PostgreSQL's planner makes a join of."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Leader:
-    """The part of an `and` whose index is read; `many` where it lists too many devices to sort them."""
-
-    part: Term | Timed
-    many: bool = False
-
-
-def condition(session: Session, tenant: TenantId, query: Query) -> ColumnElement[bool]:
+def condition(session: Session, tenant: TenantId, query: Query) -> TextClause:
     """Which rows of `device` match, for statements that want all of them."""
-    # Under an `or` PostgreSQL has no good way to keep a large set.
-    return _condition(session, tenant, query, _Form.JOIN if session.postgres else _Form.SET)
+    return _wanted(session, tenant, query).clause()
 
 
-def page(session: Session, tenant: TenantId, query: Query | None, after: str, limit: int) -> Select[tuple[str]]:
-    """The first ids above `after` that match, in order.
+def count(session: Session, tenant: TenantId, query: Query | None) -> int:
+    """How many devices match."""
+    devices: int = rows(session, _counted(session, tenant, query))[0][0]
+    return devices
 
-    Each alternative of an `or` brings its own first ones: the first of all are among them.
-    """
+
+def page(session: Session, tenant: TenantId, query: Query | None, after: str, limit: int) -> list[str]:
+    """The first ids above `after` that match, in order."""
     if query is None:
-        return _scan(tenant, device.c.device > after, limit)
-    arms = [_arm(session, tenant, part, after, limit).subquery() for part in _alternatives(query)]
-    if len(arms) == 1:
-        return select(arms[0].c.device).order_by(arms[0].c.device)
-    every = union(*(select(arm.c.device) for arm in arms)).subquery()
-    return select(every.c.device).order_by(every.c.device).limit(limit)
-
-
-def _alternatives(query: Query) -> Iterator[Query]:
-    if isinstance(query, Or):
-        for part in query.parts:
-            yield from _alternatives(part)
+        asked = _scan(tenant, Piece("device.device > ?", (after,)), limit)
     else:
-        yield query
+        asked = _Search(session, tenant, after, limit).ids(query)
+    return [device for (device,) in rows(session, asked)]
 
 
-def _arm(session: Session, tenant: TenantId, query: Query, after: str, limit: int) -> Select[tuple[str]]:
-    """One alternative, led by the part whose index leaves the fewest devices to look at."""
-    parts = query.parts if isinstance(query, And) else (query,)
-    leader = _leader(session, tenant, [part for part in parts if isinstance(part, Term | Timed)], after)
-    asked = [part for part in parts if leader is None or part is not leader.part or not listing.whole(part)]
-    rest = and_(true(), *(_condition(session, tenant, part, _Form.PROBE) for part in asked))
-    above = device.c.device > after
-    if leader is None:
-        return _scan(tenant, and_(above, rest), limit)
-    if isinstance(leader.part, Term) and leader.part.field is Field.ID:
-        return _scan(tenant, and_(_ids_from(session, leader.part, after), rest), limit)
-    if listing.of_row(leader.part):
-        return _scan(tenant, and_(above, _condition(session, tenant, leader.part, _Form.PROBE), rest), limit)
-    listed = listing.listed(session, tenant, leader.part, many=leader.many)
-    if not listing.ordered(leader.part) and not leader.many:
-        return _scan(tenant, and_(device.c.device.in_(listing.behind(leader.part, listed, after)), rest), limit)
-    found = listed.subquery()
-    return (
-        select(found.c.device)
-        .join(device, and_(device.c.tenant == tenant, device.c.device == found.c.device))
+class _Search:
+    """A page of devices is looked for: the first ids above `after`."""
+
+    def __init__(self, session: Session, tenant: TenantId, after: str, limit: int) -> None:
+        self._session = session
+        self._tenant = tenant
+        self._after = after
+        self._limit = limit
+        self._sizes: dict[Part, int] = {}
+        self._reaches: dict[Part, tuple[bool, str]] = {}
+
+    def ids(self, query: Query) -> Piece:
+        """The statement. Each alternative of an `or` brings its own first ones: the first of all are among them."""
+        arms = [self._arm(parts) for parts in _alternatives(query)]
+        if len(arms) == 1:
+            return arms[0]
+        first, *others = (arm.within("SELECT asked.device FROM (", ") AS asked") for arm in arms)
+        every = sum((other.within("UNION ", "") for other in others), start=first)
+        return every.within("SELECT asked.device FROM (", ") AS asked") + self._first("asked")
+
+    def _first(self, table: str) -> Piece:
+        return Piece(f"ORDER BY {table}.device LIMIT ?", (self._limit,))
+
+    def _arm(self, parts: Sequence[Part]) -> Piece:
+        """One alternative, led by the part whose index leaves the fewest devices to look at."""
+        leader = self._leader([part for part in parts if isinstance(part, Listed)])
+        probes = [_asked(self._session, self._tenant, part, sets=False) for part in parts if part is not leader]
+        above = Piece("device.device > ?", (self._after,))
+        if leader is None:
+            return _scan(self._tenant, all_of(above, *probes), self._limit)
+        if isinstance(leader, Term) and leader.field is Field.ID:
+            return _scan(self._tenant, all_of(*self._ids_of(leader), *probes), self._limit)
+        if isinstance(leader, Term) and listing.of_row(leader):
+            of_row = listing.of_device(self._session, leader)
+            return _scan(self._tenant, all_of(above, of_row, *probes), self._limit)
+        listed = listing.behind(leader, listing.listed(self._session, self._tenant, leader), self._after)
+        if not listing.ordered(leader):
+            few = listed.within("device.device IN (", ")")
+            return _scan(self._tenant, all_of(few, *probes), self._limit)
+        if not probes:
+            return listed + self._first("l")
+        if all(part is leader or listing.by_id(part) for part in parts):
+            # Their names are enough for what else is asked: the list stands for the table.
+            return (
+                listed.within("SELECT device.device FROM (", ") AS device WHERE")
+                + all_of(*probes)
+                + self._first("device")
+            )
+        joined = listed.within("SELECT asked.device FROM (", ") AS asked JOIN device ON device.device = asked.device")
         # Said of both sides, so that a merge of the two starts there on both.
-        .where(found.c.device > after, above, rest)
-        .order_by(found.c.device)
-        .limit(limit)
-    )
+        of_both = Piece("WHERE device.tenant = ? AND", (self._tenant,)) + all_of(above, *probes)
+        return joined + of_both + self._first("asked")
+
+    def _ids_of(self, term: Term) -> Iterator[Piece]:
+        """Ids above `after` that a term means. Of two lower bounds SQLite would take either one: it is given the higher."""
+        column, after = "device.device", self._after
+        if term.exact is not None:
+            yield from (Piece(f"{column} = ?", (term.exact,)), Piece(f"{column} > ?", (after,)))
+            return
+        first = term.pieces[0]
+        yield Piece(f"{column} > ?", (after,)) if after >= first else Piece(f"{column} >= ?", (first,))
+        yield from beneath(column, first)
+        yield from like(self._session, column, term.pieces)
+
+    def _leader(self, parts: Sequence[Listed]) -> Listed | None:
+        """The part whose index lists the fewest devices behind `after`; none where all are many and in another order."""
+        listed = [part for part in parts if listing.indexed(part)]
+        ordered = [part for part in listed if listing.ordered(part)]
+        others = [part for part in listed if not listing.ordered(part)]
+        if len(ordered) == 1 and not others:
+            return ordered[0]
+        sparsest = max(ordered, key=self._reach, default=None)
+        if sparsest is not None and self._reach(sparsest)[0]:
+            return sparsest
+        return min((part for part in others if self._size(part) < _few(part)), key=self._size, default=sparsest)
+
+    def _size(self, part: Listed) -> int:
+        if part not in self._sizes:
+            listed = listing.listed(self._session, self._tenant, part) + Piece("LIMIT ?", (_few(part),))
+            counted = listed.within("SELECT count(*) FROM (", ") AS asked")
+            self._sizes[part] = rows(self._session, counted)[0][0]
+        return self._sizes[part]
+
+    def _reach(self, part: Listed) -> tuple[bool, str]:
+        """How far the next SAMPLE devices of a part go: whether to the end, and else to which id."""
+        if part not in self._reaches:
+            listed = listing.behind(part, listing.listed(self._session, self._tenant, part), self._after)
+            found = rows(self._session, listed + Piece("ORDER BY l.device LIMIT 1 OFFSET ?", (SAMPLE - 1,)))
+            self._reaches[part] = (not found, str(found[0][0]) if found else "")
+        return self._reaches[part]
 
 
-def _scan(tenant: TenantId, where: ColumnElement[bool], limit: int) -> Select[tuple[str]]:
-    ids = select(device.c.device).where(device.c.tenant == tenant, where)
-    return ids.order_by(device.c.device).limit(limit)
+def _alternatives(query: Query) -> Iterator[tuple[Part, ...]]:
+    """What is listed one by one: each has parts that all hold. A state is one of those that its word means."""
+    match query:
+        case Or(parts):
+            for part in parts:
+                yield from _alternatives(part)
+        case And(parts):
+            stated = next((part for part in parts if _of_states(part)), None)
+            others = tuple(part for part in parts if part is not stated)
+            yield from ((state, *others) for state in _states(stated)) if stated else (parts,)
+        case _ if _of_states(query):
+            yield from ((state,) for state in _states(query))
+        case _:
+            yield (query,)
 
 
-def _ids_from(session: Session, term: Term, after: str) -> ColumnElement[bool]:
-    """Ids above `after` that a term means. Of two lower bounds SQLite would take either one: it is given the higher."""
-    if term.exact is not None:
-        return and_(device.c.device == term.exact, device.c.device > after)
-    first = term.pieces[0]
-    bound = device.c.device > after if after >= first else device.c.device >= first
-    return and_(bound, *beneath(device.c.device, first), *like(session, device.c.device, term.pieces))
+def _of_states(part: Query) -> bool:
+    return isinstance(part, Term) and part.field is Field.STATE and listing.indexed(part)
 
 
-def _leader(session: Session, tenant: TenantId, parts: Sequence[Term | Timed], after: str) -> _Leader | None:
-    """The part whose index lists the fewest devices, counted to FEW; none where all are many and in another order.
-
-    Of several that list many, it is the one that lists the fewest right behind `after`.
-    """
-    parts = [part for part in parts if listing.indexed(part)]
-    if len(parts) == 1 and listing.ordered(parts[0]):
-        return _Leader(parts[0])
-    sized = [(_size(session, tenant, part, _few(part)), part) for part in parts]
-    if few := [(size, part) for size, part in sized if size < _few(part)]:
-        return _Leader(min(few, key=lambda pair: pair[0])[1])
-    many = [_Leader(part, many=True) for part in parts if listing.ordered(part) or listing.ordered_when_many(part)]
-    return max(many, key=lambda leader: _reach(session, tenant, leader, after), default=None)
+def _states(part: Query) -> Iterator[Standing]:
+    assert isinstance(part, Term)  # noqa: S101 - of states
+    return (Standing(state) for state in State if state in states_meant(part))
 
 
-def _reach(session: Session, tenant: TenantId, leader: _Leader, after: str) -> tuple[bool, str]:
-    """How far the next _SAMPLE devices of a part go: whether to the end, and else to which id."""
-    listed = listing.listed(session, tenant, leader.part, many=True)
-    (key,) = listed.selected_columns
-    last = listed.where(key > after).order_by(key).offset(_SAMPLE - 1).limit(1)
-    found = session.connection.execute(last).scalar_one_or_none()
-    return found is None, "" if found is None else str(found)
-
-
-def _few(part: Term | Timed) -> int:
+def _few(part: Part) -> int:
     return FEW * UNEVEN if listing.uneven(part) else FEW
 
 
-def _size(session: Session, tenant: TenantId, part: Term | Timed, most: int) -> int:
-    few = listing.listed(session, tenant, part).limit(most).subquery()
-    return session.connection.execute(select(func.count()).select_from(few)).scalar_one()
+def _scan(tenant: TenantId, where: Piece, limit: int) -> Piece:
+    scanned = Piece("SELECT device.device FROM device WHERE device.tenant = ? AND", (tenant,)) + where
+    return scanned + Piece("ORDER BY device.device LIMIT ?", (limit,))
 
 
-def _condition(session: Session, tenant: TenantId, query: Query, form: _Form) -> ColumnElement[bool]:
-    match query:
+def _counted(session: Session, tenant: TenantId, query: Query | None) -> Piece:
+    if query is None:
+        return Piece("SELECT count(*) FROM device WHERE tenant = ?", (tenant,))
+    if isinstance(query, Listed) and listing.counts(query):
+        return listing.listed(session, tenant, query).within("SELECT count(*) FROM (", ") AS asked")
+    if isinstance(query, Not) and isinstance(query.part, Listed) and listing.counts(query.part):
+        all_, others = _counted(session, tenant, None), _counted(session, tenant, query.part)
+        return all_.within("SELECT (", ")") + others.within("- (", ")")
+    asked = Piece("SELECT count(*) FROM device WHERE device.tenant = ? AND", (tenant,))
+    return asked + _wanted(session, tenant, query)
+
+
+def _wanted(session: Session, tenant: TenantId, query: Query) -> Piece:
+    # Under an `or` PostgreSQL has no good way to keep a large set; of a probe its planner makes a join.
+    return _asked(session, tenant, query, sets=not session.postgres)
+
+
+def _asked(session: Session, tenant: TenantId, part: Part, *, sets: bool) -> Piece:
+    match part:
         case And(parts):
-            return and_(*(_condition(session, tenant, part, form) for part in parts))
+            # Most may stand at a state: where something else lists devices, each of those is asked.
+            led = any(listing.indexed(one) and not _of_states(one) for one in parts)
+            of = ((one, sets and not (led and _of_states(one))) for one in parts)
+            return all_of(*(_asked(session, tenant, one, sets=set_) for one, set_ in of))
         case Or(parts):
-            return or_(*(_condition(session, tenant, part, form) for part in parts))
-        case Not(part):
-            return not_(_condition(session, tenant, part, form))
-        case Term(Field.STATE):
-            return _stands(session, tenant, query, form)
+            return one_of(*(_asked(session, tenant, one, sets=sets) for one in parts))
+        case Not(one):
+            return _asked(session, tenant, one, sets=sets).within("NOT (", ")")
+        case Standing(state):
+            return listing.stands(tenant, [state])
+        case Term(Field.STATE) if not sets or not listing.indexed(part):
+            return listing.stands(tenant, states_meant(part))
         case Timed(Field.CREATED):
-            return listing.compared(device.c.created_at, query)
-        case Term(Field.TAG | Field.ATTRIBUTE | Field.INSTALLED) | Timed():
-            return _listed(session, tenant, query, form)
+            return listing.compared("device.created_at", part)
+        case Term(Field.TAG | Field.ATTRIBUTE | Field.INSTALLED | Field.STATE) | Timed():
+            return _listed(session, tenant, part, sets=sets)
         case Known(Field.TAG | Field.ATTRIBUTE | Field.INSTALLED | Field.LAST_CONTACT):
-            return _listed(session, tenant, query, form)
+            return _listed(session, tenant, part, sets=sets)
         case Term() | Known():
-            return listing.of_device(session, query)
+            return listing.of_device(session, part)
 
 
-def _stands(session: Session, tenant: TenantId, term: Term, form: _Form) -> ColumnElement[bool]:
-    if form is _Form.SET and listing.whole(term):
-        return _listed(session, tenant, term, form)
-    probe = listing.stands(tenant, states_meant(term))
-    if form is _Form.PROBE or listing.whole(term) or not listing.indexed(term):
-        return probe
-    # More are listed than are meant: only they are asked.
-    return and_(_listed(session, tenant, term, _Form.SET), probe)
-
-
-def _listed(session: Session, tenant: TenantId, part: Term | Timed | Known, form: _Form) -> ColumnElement[bool]:
+def _listed(session: Session, tenant: TenantId, part: Listed, *, sets: bool) -> Piece:
     listed = listing.listed(session, tenant, part)
-    if form is _Form.SET:
-        return device.c.device.in_(listed)
-    (key,) = listed.selected_columns
-    return exists(listed.with_only_columns(literal(1)).where(key == device.c.device).correlate(device))
+    if sets:
+        return listed.within("device.device IN (", ")")
+    return listed.within("EXISTS (", " AND l.device = device.device)")

@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import Row, insert, select, update
 
 from otaru.adapters.sql import tables
+from otaru.adapters.sql.lean import fetch
 from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import moment
 from otaru.domain.access import Role
 from otaru.domain.ids import TenantId, TokenId
 from otaru.domain.token import Token, TokenKind
@@ -16,6 +18,15 @@ _T = tables.token.c
 _SELECT = select(
     _T.tenant, _T.token, _T.kind, _T.role, _T.label, _T.created_at, _T.expires_at, _T.revoked_at, _T.parent
 )
+
+
+# Asked in every call of the REST API.
+_BY_HASH = """
+SELECT tenant, token, kind, role, label, created_at, expires_at, revoked_at, parent FROM token WHERE digest = ?"""
+
+
+def _at(micros: int | None) -> datetime | None:
+    return None if micros is None else moment(micros)
 
 
 def _token(row: Row[*tuple[Any, ...]]) -> Token:
@@ -30,8 +41,13 @@ class SqlTokens:
     session: Session
 
     def every_by_hash(self, digest: bytes) -> Token | None:
-        row = self.session.connection.execute(_SELECT.where(_T.digest == digest)).one_or_none()
-        return None if row is None else _token(row)
+        for tenant, token, kind, role, label, created, expires, revoked, parent in fetch(
+            self.session, _BY_HASH, digest
+        ):
+            return Token(
+                tenant, token, TokenKind(kind), Role(role), label, moment(created), _at(expires), _at(revoked), parent
+            )
+        return None
 
     def add(self, token: Token, digest: bytes) -> None:
         self.session.connection.execute(

@@ -2,12 +2,18 @@
 
 from sqlalchemy import Connection
 
+from otaru.adapters.sql.anchors import SqlAnchors
+from otaru.adapters.sql.authorities import SqlAuthorities
 from otaru.adapters.sql.blob_rows import SqlBlobRows
+from otaru.adapters.sql.credentials import SqlCredentials
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
+from otaru.adapters.sql.directions import SqlDirections
+from otaru.adapters.sql.enrollments import SqlEnrollments
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.idempotency import SqlIdempotency
+from otaru.adapters.sql.inspections import SqlInspections
 from otaru.adapters.sql.logs import SqlLogs
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.reports import SqlReports
@@ -17,12 +23,18 @@ from otaru.adapters.sql.signatures import SqlSignatures
 from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
 from otaru.ports.store import (
+    Anchors,
+    Authorities,
     BlobRows,
+    Credentials,
     Deployments,
     Devices,
+    Directions,
+    Enrollments,
     Events,
     Fleet,
     Idempotency,
+    Inspections,
     Logs,
     Releases,
     Reports,
@@ -37,12 +49,18 @@ class SqlTx:
     """`ports.store.Tx`. Lives as long as its connection: what it holds between transactions is only the connection."""
 
     __slots__ = (
+        "anchors",
+        "authorities",
         "blobs",
+        "credentials",
         "deployments",
         "devices",
+        "directions",
+        "enrollments",
         "events",
         "fleet",
         "idempotency",
+        "inspections",
         "logs",
         "record",
         "releases",
@@ -58,6 +76,8 @@ class SqlTx:
         self.tenants: Tenants = SqlTenants(session)
         self.tokens: Tokens = SqlTokens(session)
         self.devices: Devices = SqlDevices(session)
+        self.credentials: Credentials = SqlCredentials(session)
+        self.authorities: Authorities = SqlAuthorities(session)
         self.fleet: Fleet = SqlFleet(session)
         self.releases: Releases = SqlReleases(session)
         self.blobs: BlobRows = SqlBlobRows(session)
@@ -67,5 +87,9 @@ class SqlTx:
         self.record = SqlEvents(session)
         self.events: Events = self.record
         self.idempotency: Idempotency = SqlIdempotency(session)
+        self.inspections: Inspections = SqlInspections(session)
         self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)
+        self.anchors: Anchors = SqlAnchors(session)
+        self.directions: Directions = SqlDirections(session)
+        self.enrollments: Enrollments = SqlEnrollments(session)

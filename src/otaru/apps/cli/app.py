@@ -6,9 +6,12 @@ import typer
 
 from otaru import __version__
 from otaru.apps.cli import (
+    anchors,
     artifacts,
+    authority,
     demo,
     devices,
+    enrollments,
     events,
     fleet,
     keys,
@@ -55,8 +58,9 @@ def root(
 
 
 app.command("demo")(demo.demo)
-app.command("serve")(serving.serve)
+command(app, "serve")(serving.serve)
 command(app, "simulate")(simulate.simulate)
+keys.noun.add_typer(anchors.noun, name="anchor")
 for _name, _noun in (
     ("db", serving.db),
     ("blobs", serving.blobs),
@@ -64,6 +68,8 @@ for _name, _noun in (
     ("token", tokens.noun),
     ("fleet", fleet.noun),
     ("device", devices.noun),
+    ("ca", authority.noun),
+    ("enrollment", enrollments.noun),
     ("product", products.noun),
     ("artifact", artifacts.noun),
     ("release", releases.noun),

@@ -1,6 +1,7 @@
 """`otaru artifact`: the bytes that releases are made of."""
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +28,9 @@ def artifacts(api: Api, printer: Printer, limit: Limit = 100, cursor: Cursor = N
     columns = (
         field("SHA-256", "sha256"),
         ("Size", lambda a: values.shown_size(a["size"])),
+        ("Format", values.shown_format),
+        ("Says", values.shown_claims),
+        ("Signature", values.shown_verdict),
         field("Releases"),
         ("Created", lambda a: moment(a.get("created_at"))),
     )
@@ -52,7 +56,7 @@ def add(
 
 @command(noun, "show")
 def show(api: Api, printer: Printer, sha256: Digest) -> None:
-    """Show an artifact's digests and size."""
+    """Show an artifact's digests and size, and what it says of itself."""
     found = api.get(path("artifacts", sha256))
     rows = (
         ("sha256", found["sha256"]),
@@ -60,8 +64,33 @@ def show(api: Api, printer: Printer, sha256: Digest) -> None:
         ("md5", found["md5"]),
         ("size", f"{found['size']} bytes ({values.shown_size(found['size'])})"),
         ("created", moment(found.get("created_at"))),
+        *_image(found.get("image")),
     )
     printer.details(found, rows)
+    image = found.get("image") or {}
+    signatures = (field("Kind"), field("Verdict"), field("Signer"), field("Covers"), field("Reason"))
+    printer.section("Signatures", image.get("signatures", ()), signatures)
+    size = ("Size", lambda p: "" if p["size"] is None else values.shown_size(p["size"]))
+    parts = (field("Name"), field("Kind"), size, field("Version"), field("Verified"))
+    printer.section("Parts", image.get("payloads", ()), parts)
+
+
+def _image(image: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
+    """What an artifact says of itself."""
+    if image is None:
+        yield "format", "not read yet: the release that it is made part of has it read"
+        return
+    found = {"image": image}
+    yield "format", " ".join(filter(None, (values.shown_format(found), image["format_version"])))
+    yield "broken", image["broken"]
+    yield "product", image["product"]
+    yield "version", image["version"]
+    yield "hardware", ", ".join(image["hardware"])
+    yield "signature", values.shown_verdict(found)
+    yield "digest", image["digest"]
+    yield "counter", image["security_counter"]
+    yield "requires", ", ".join(image["requires"])
+    yield "beware", "; ".join(image["warnings"])
 
 
 @command(noun, "remove")

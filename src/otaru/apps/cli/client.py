@@ -132,12 +132,21 @@ class Api:
         """Whether it has a token."""
         return self._token is not None
 
-    def post(self, path: str, body: Any = None, *, key: str | None = None, **params: Any) -> Any:
-        """The JSON of a POST, which happens once however often it is sent; None where the answer is empty."""
+    def post(
+        self, path: str, body: Any = None, *, key: str | None = None, read_s: float | None = None, **params: Any
+    ) -> Any:
+        """The JSON of a POST, which happens once however often it is sent; None where the answer is empty.
+
+        `read_s` is how long it waits for the answer, where that takes longer than answers do.
+        """
         import secrets
 
-        headers = {"Idempotency-Key": key or secrets.token_hex(16)}
-        return self._json(self._exchange("POST", path, json=body, params=params, headers=headers))
+        import httpx
+
+        request: dict[str, Any] = {"headers": {"Idempotency-Key": key or secrets.token_hex(16)}}
+        if read_s is not None:
+            request["timeout"] = httpx.Timeout(READ_S, connect=CONNECT_S, read=read_s)
+        return self._json(self._exchange("POST", path, json=body, params=params, **request))
 
     def patch(self, path: str, body: Any, *, edition: int | None = None) -> Any:
         """The JSON of a PATCH; with `edition`, only where the thing is still of that edition.

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from otaru.apps.cli import values
+from otaru.apps.cli import credentials, values
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
@@ -35,6 +35,8 @@ DeviceToken = Annotated[
     str | None, typer.Option(metavar="TOKEN", help="Its own token, instead of one made up.", show_default=False)
 ]
 EDITS = 5
+
+noun.add_typer(credentials.noun, name="credential")
 
 
 @command(noun, "add")
@@ -120,12 +122,17 @@ def change(
         list[str] | None, typer.Option("--unset", metavar="NAME", help="Remove an attribute.", show_default=False)
     ] = None,
     installed: InstalledVersions = None,
+    assurance: Annotated[
+        Literal["L1", "L2", "L3"] | None,
+        typer.Option(help="How far it verifies what it installs: docs/trust.md.", show_default=False),
+    ] = None,
 ) -> Exit | None:
     """Change what is known of a device; what is not named stays."""
     body: dict[str, Any] = {"hardware": hardware} if hardware else {}
     attributes: dict[str, Any] = {**dict.fromkeys(unset or ()), **values.pairs(attr or (), what="an attribute")}
     body |= {"attributes": attributes} if attributes else {}
     body |= {"installed": values.pairs(installed, what="a component and its version")} if installed else {}
+    body |= {"assurance": assurance} if assurance else {}
     if not (body or tag or untag):
         raise InvalidInputError("nothing to change is named", hint="See otaru device set --help.")
     _print(printer, _changed(api, path("devices", device), body, set(tag or ()), set(untag or ())))
@@ -169,6 +176,12 @@ def accept(api: Api, printer: Printer, device: Id) -> Exit | None:
     return _lifecycle(api, printer, device, "accept", "active")
 
 
+@command(noun, "reject")
+def reject(api: Api, printer: Printer, device: Id) -> Exit | None:
+    """Turn a pending device away for good."""
+    return _lifecycle(api, printer, device, "reject", "decommissioned")
+
+
 @command(noun, "quarantine")
 def quarantine(api: Api, printer: Printer, device: Id) -> Exit | None:
     """Offer it nothing until it is released."""
@@ -190,7 +203,7 @@ def _lifecycle(api: Api, printer: Printer, device: str, event: str, goal: str) -
             raise
         remark(f"otaru: {device} is {goal} already")
         return Exit.NOTHING_TO_DO
-    printer.result(moved, f"{device} is {moved['lifecycle']}.")
+    printer.result(moved, f"{device} is {'rejected' if event == 'reject' else moved['lifecycle']}.")
     return None
 
 
@@ -288,6 +301,14 @@ _HISTORY = (
 )
 
 
+def _assurance(device: Any) -> str:
+    """What is said of it, and what was seen."""
+    said, at = device.get("assurance", "L1"), device.get("directed_at")
+    if at:
+        return f"{said}, fetched the director's metadata {moment(at)}"
+    return said if said == "L1" else f"{said} declared, has not fetched the director's metadata yet"
+
+
 def _print(printer: Printer, device: Any) -> None:
     facts = (
         ("device", device["id"]),
@@ -298,6 +319,7 @@ def _print(printer: Printer, device: Any) -> None:
         ("attributes", device.get("attributes")),
         ("last contact", moment(device.get("last_contact"))),
         ("address", device.get("address")),
+        ("assurance", _assurance(device)),
         ("added", moment(device.get("created_at"))),
     )
     printer.details(device, facts)

@@ -22,6 +22,7 @@ EXITS: dict[type[errors.OtaruError], Exit] = {
     errors.ForbiddenError: Exit.REFUSED,
     errors.RefusedError: Exit.REFUSED,
     errors.MetadataError: Exit.REFUSED,
+    errors.ImageError: Exit.REFUSED,
     errors.NothingToDoError: Exit.NOTHING_TO_DO,
     errors.SignatureMissingError: Exit.REFUSED,
 }

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from otaru.apps.cli import ceremony, values
+from otaru.apps.cli import ceremony, files, values
 from otaru.apps.cli.client import Api
 from otaru.apps.cli.command import command, group
 from otaru.apps.cli.printer import Column, Printer, field, moment, plain, remark
@@ -14,8 +14,13 @@ from otaru.errors import AlreadyExistsError, InvalidInputError
 
 noun = group("Keys: who may sign releases, and what is signed (TUF).")
 
-Role = Annotated[str, typer.Argument(metavar="ROLE", help="root, targets or product.NAME.stable.")]
-KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, its beginning, or its public part in a file.")]
+Role = Annotated[str, typer.Argument(metavar="ROLE", help="root, targets or product.NAME.CHANNEL.")]
+KeyId = Annotated[
+    str,
+    typer.Argument(
+        metavar="KEY", help="The key's id, its beginning, its public part in a file, or a role that has one key."
+    ),
+]
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write what others have to sign.")
 ]
@@ -34,36 +39,63 @@ def init(
     targets_threshold: Annotated[int, typer.Option(min=1, max=32, help="How many of them have to sign.")] = 2,
     root_key: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="A root key that is there: a file or pkcs11:…", show_default=False),
+        typer.Option(metavar="KEY", help="A root key that is there: a file, pkcs11:… or awskms:…", show_default=False),
     ] = None,
     targets_key: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="A targets key that is there: a file or pkcs11:…", show_default=False),
+        typer.Option(
+            metavar="KEY", help="A targets key that is there: a file, pkcs11:… or awskms:…", show_default=False
+        ),
+    ] = None,
+    director: Annotated[int, typer.Option(min=1, max=32, help="How many root keys of the director to make.")] = 3,
+    director_threshold: Annotated[int, typer.Option(min=1, max=32, help="How many of them have to sign.")] = 2,
+    director_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY", help="A root key of the director that is there: a file or pkcs11:…", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Begin the image repository with keys of your own: the ceremony.
+    """Begin both repositories with keys of your own: the ceremony.
 
     Root and targets keys are made here, as files under a passphrase (OTARU_PASSPHRASE, else asked for), or are those
-    you name. The server never sees them. It makes a key of its own for what is signed all the time.
+    you name. The server never sees them. It makes keys of its own for what is signed all the time. Where there is an
+    image repository already, only the director's begins.
     """
-    if api.get("/keys")["roles"]:
+    known = api.get("/keys")
+    if known["director"]:
         raise AlreadyExistsError("the tenant has keys already", hint="Replace them: otaru keys rotate.")
-    online = api.post("/keys/online")
-    own = (
-        ceremony.Own(root, root_threshold, root_key or ()),
-        ceremony.Own(targets, targets_threshold, targets_key or ()),
+    ceremony.empty_folder(offline)
+    made: list[Path] = []
+    document: dict[str, Any] = {"roles": [], "published": []}
+    if not known["roles"]:
+        online = api.post("/keys/online")
+        own = (
+            ceremony.Own(root, root_threshold, root_key or ()),
+            ceremony.Own(targets, targets_threshold, targets_key or ()),
+        )
+        metadata, made = ceremony.begin(offline, online["public"], *own)
+        document |= api.post("/keys/metadata", {"metadata": metadata}) | {"online": online["id"]}
+        document["root"] = str(offline / "1.root.json")
+    directing = api.post("/keys/online", repository="director")
+    metadata, more = ceremony.begin_director(
+        offline, directing["public"], ceremony.Own(director, director_threshold, director_key or ())
     )
-    metadata, made = ceremony.begin(offline, online["public"], *own)
-    accepted = api.post("/keys/metadata", {"metadata": metadata})
-    pinned = offline / "1.root.json"
-    told = [f"{path}: give it to its keeper, keep no copy here." for path in made]
-    told += [
-        f"{pinned}: build it into devices.",
-        f"The server keeps the key {online['id'][:16]} for snapshot and timestamp.",
-        "Next: otaru keys delegate product.NAME.stable --key FILE.pub",
-    ]
-    document = accepted | {"keys": [str(path) for path in made], "root": str(pinned), "online": online["id"]}
-    printer.result(document, "\n".join(told))
+    made += more
+    api.post("/keys/metadata", {"metadata": metadata, "repository": "director"})
+    document |= {"director_root": str(offline / "1.director-root.json"), "director_online": directing["id"]}
+    document["keys"] = [str(path) for path in made]
+    printer.result(document, "\n".join(_begun(document)))
+
+
+def _begun(document: Mapping[str, Any]) -> list[str]:
+    """What to do with what a ceremony has made."""
+    told = [f"{path}: give it to its keeper, keep no copy here." for path in document["keys"]]
+    told += [f"{document[name]}: build it into devices." for name in ("root", "director_root") if name in document]
+    if "online" in document:
+        told.append(f"The server keeps the key {document['online'][:16]} for snapshot and timestamp.")
+    told.append(f"The director's signer keeps the key {document['director_online'][:16]}.")
+    return [*told, "Next: otaru keys delegate product.NAME.stable --key FILE.pub"]
 
 
 @command(noun, "make")
@@ -97,9 +129,11 @@ def status(api: Api, printer: Printer) -> None:
         ("To do", _to_do),
     )
     printer.section("Roles", found["roles"], roles)
+    made = [role | {"version": role["version"] or "per device"} for role in found["director"]]
+    printer.section("Roles of the director", made, roles)
     keys: tuple[Column, ...] = (
         ("Key", lambda k: k["id"][:16]),
-        field("For", "role"),
+        ("For", lambda k: k["role"] if k["repository"] == "image" else f"{k['repository']}:{k['role']}"),
         ("Where", lambda k: f"{k['place']}, development" if k["development"] else k["place"]),
         ("Made", lambda k: moment(k["created_at"])),
         ("Revoked", lambda k: moment(k["revoked_at"])),
@@ -120,7 +154,10 @@ def delegate(
     api: Api,
     printer: Printer,
     role: Role,
-    key: Annotated[list[Path], typer.Option(metavar="FILE", help="A public key (PEM); may be given several times.")],
+    key: Annotated[
+        list[str],
+        typer.Option(metavar="KEY", help="A public key (PEM), or pkcs11:… or awskms:…; may be given several times."),
+    ],
     threshold: Annotated[int, typer.Option(min=1, max=32, help="How many of them have to sign.")] = 1,
     output: Output = REQUEST,
 ) -> None:
@@ -135,8 +172,10 @@ def rotate(
     printer: Printer,
     key: KeyId,
     by: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The new public key (PEM); without it the server makes one."),
+        str | None,
+        typer.Option(
+            metavar="KEY", help="The new public key (PEM, pkcs11:… or awskms:…); without it the server makes one."
+        ),
     ] = None,
     output: Output = REQUEST,
 ) -> None:
@@ -152,6 +191,32 @@ def revoke(api: Api, printer: Printer, key: KeyId, output: Output = REQUEST) -> 
     _ordered(printer, output, api.post("/keys/changes", {"change": order}))
 
 
+@command(noun, "rekey")
+def rekey(
+    api: Api,
+    printer: Printer,
+    role: Role,
+    threshold: Annotated[
+        int | None, typer.Option(min=1, max=32, help="How many of its keys have to sign.", show_default=False)
+    ] = None,
+    add: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="A public key (PEM, pkcs11:… or awskms:…) to give it.", show_default=False),
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="A key to take from it, as in revoke.", show_default=False)
+    ] = None,
+    output: Output = REQUEST,
+) -> None:
+    """Change a role's threshold and keys at once: root's, targets' or a product's. What is not named stays.
+
+    A key that no role has afterwards is revoked, for ever.
+    """
+    keys = {"add": [_public(where) for where in add or ()], "remove": [_id(api, key) for key in remove or ()]}
+    order = {"order": "rekey", "role": role, "threshold": threshold, **keys}
+    _ordered(printer, output, api.post("/keys/changes", {"change": order}))
+
+
 @command(noun, "request")
 def request(
     api: Api,
@@ -161,11 +226,43 @@ def request(
         list[str] | None,
         typer.Option(metavar="PRODUCT:VERSION", help="A draft to publish by it; may be given several times."),
     ] = None,
+    repository: Annotated[Literal["image", "director"], typer.Option(help="Of which repository.")] = "image",
     output: Output = REQUEST,
 ) -> None:
     """Have a role signed anew: to publish drafts, to drop what was withdrawn, or before it ends."""
-    versions = [values.release(one)[1] for one in release or ()]
-    _ordered(printer, output, api.post("/keys/requests", {"role": role, "versions": versions}))
+    named = [values.release(one) for one in release or ()]
+    if strange := next((product for product, _ in named if not role.startswith(f"product.{product}.")), None):
+        raise InvalidInputError(f"{role} does not sign releases of {strange}")
+    order = {"role": role, "versions": [version for _, version in named], "repository": repository}
+    _ordered(printer, output, api.post("/keys/requests", order))
+
+
+@command(noun, "permit-downgrade")
+def permit_downgrade(
+    api: Api,
+    printer: Printer,
+    device: Annotated[str, typer.Argument(metavar="DEVICE")],
+    component: Annotated[str, typer.Option(metavar="COMPONENT", help="Of the device.")],
+    counter: Annotated[int, typer.Option(min=0, help="The lowest security counter that is allowed.")],
+    until: Annotated[str, typer.Option(metavar="DATE", help="The last day, in UTC.")],
+    output: Output = REQUEST,
+) -> None:
+    """Let one device go below its security counter, until a day: the keepers of targets sign it."""
+    targets = next((role for role in api.get("/keys")["roles"] if role["name"] == "targets"), None)
+    if targets is None:
+        raise InvalidInputError("the tenant has no keys yet", hint="Begin with otaru keys init, or publish a release.")
+    tenant = api.get("/tenant")["id"]
+    permit = ceremony.permission(tenant, device, component, counter, values.day(until))
+    missing = [{"role": ceremony.PERMIT, "needed": targets["threshold"], "keys": targets["keys"]}]
+    _ordered(printer, output, {"applied": False, "metadata": {}, "missing": missing, "permit": permit})
+
+
+@command(noun, "permits")
+def permits(api: Api, printer: Printer, device: Annotated[str, typer.Argument(metavar="DEVICE")]) -> None:
+    """List the permissions to downgrade that a device has or had."""
+    found = api.get("/keys/permits", device=device)
+    columns = (field("Component"), ("Down to", lambda p: p["counter"]), ("Until", lambda p: moment(p["expires_at"])))
+    printer.table(found, found["items"], columns)
 
 
 @command(noun, "sign")
@@ -173,7 +270,8 @@ def sign(
     printer: Printer,
     file: Request,
     key: Annotated[
-        str, typer.Option(metavar="KEY", help="A private key: a file or pkcs11:token=…;object=…?module-path=…")
+        str,
+        typer.Option(metavar="KEY", help="A private key: a file, pkcs11:token=…;object=…?module-path=… or awskms:KEY"),
     ],
 ) -> None:
     """Sign a request with a key of yours, on any machine: no server is asked. FILE gets the signature."""
@@ -188,7 +286,13 @@ def sign(
 @command(noun, "import")
 def bring(api: Api, printer: Printer, file: Request) -> None:
     """Bring a signed request to the server, which judges it anew: all of it holds, or nothing does."""
-    accepted = api.post("/keys/metadata", {"metadata": ceremony.read_request(file)["metadata"]})
+    told = ceremony.read_request(file)
+    if "permit" in told:
+        made = api.post("/keys/permits", {"permit": told["permit"]})
+        printer.result(made, f"{made['component']} of {made['device']} may go down to counter {made['counter']}.")
+        return
+    of = told.get("repository", "image")
+    accepted = api.post("/keys/metadata", {"metadata": told["metadata"], "repository": of})
     published = [f"{name} is published." for name in accepted["published"]]
     printer.result(accepted, "\n".join([f"Signed anew: {', '.join(accepted['roles'])}.", *published]))
 
@@ -222,11 +326,12 @@ def waits(release: dict[str, Any]) -> bool:
     return bool(release.get("missing"))
 
 
-def _public(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"the public key {path} cannot be read: {error}") from None
+def _public(where: str | Path) -> str:
+    """A public key as PEM, from a file or from where its private part lies."""
+    if isinstance(where, str) and where.startswith(ceremony.ELSEWHERE):
+        return ceremony.public_at(where)
+    path = Path(where)
+    text = files.text(path)
     if "PRIVATE" in text:
         raise InvalidInputError(f"{path} is a private key: it stays where it is", hint="Give FILE.pub.")
     return text
@@ -238,13 +343,17 @@ def _id(api: Api, beginning: str) -> str:
     Raises:
         InvalidInputError: there is none, or there are several.
     """
-    keys = api.get("/keys")["keys"]
+    status = api.get("/keys")
+    keys = status["keys"]
+    own = next((role["keys"] for role in status["roles"] if role["name"] == beginning), None)
+    if own is not None and len(own) == 1:
+        return str(own[0])
     if (path := Path(beginning)).is_file():
         wanted = _public(path).strip()
         found = [key["id"] for key in keys if key["public"].strip() == wanted]
     else:
         found = [key["id"] for key in keys if key["id"].startswith(beginning)]
     if len(found) != 1:
-        told = "several keys are" if found else "no key is"
+        told = "several keys are" if found or own else "no key is"
         raise InvalidInputError(f"{told} {beginning!r}", hint="otaru keys status lists them.")
     return str(found[0])

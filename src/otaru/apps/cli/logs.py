@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from otaru.apps.cli import files
 from otaru.apps.cli.client import Api
 from otaru.apps.cli.client import path as segments
 from otaru.apps.cli.command import Cursor, Limit, Visitor, command, group, more
@@ -197,7 +198,7 @@ def check(
     if key is None and saved is None:
         raise InvalidInputError("whose log is it?", hint="Name its key with --key, or --from FILE of otaru log verify.")
     log = _key(key) if key is not None else _kept(saved)[0] if saved is not None else None
-    text = _text(proof)
+    text = files.text(proof)
     try:
         witnesses = [verifier(one) for one in witness or ()]
         entry = proven(text)
@@ -309,7 +310,7 @@ def _kept(saved: Path) -> "tuple[Verifier, Checkpoint]":
     """The key and the checkpoint that a file keeps."""
     from otaru.trust.log.notes import NoteError, opened
 
-    first, _, note = _text(saved).partition("\n\n")
+    first, _, note = files.text(saved).partition("\n\n")
     key = _key(first)
     try:
         return key, opened(note, key)
@@ -324,16 +325,6 @@ def _key(text: str) -> "Verifier":
         return verifier(text)
     except NoteError as error:
         raise InvalidInputError(f"it is no log's public key: {error}") from None
-
-
-def _text(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(1024 * 1024).decode()
-    except OSError as error:
-        raise InvalidInputError(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InvalidInputError(f"{file} is no text") from None
 
 
 def _keep(file: Path, text: str) -> None:

@@ -6,18 +6,22 @@ from typing import Annotated, Any
 
 import typer
 
-from otaru.apps.cli import values
+from otaru.apps.cli import at_once, files, values
 from otaru.apps.cli.bars import bar
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
-from otaru.apps.cli.keys import waits
+from otaru.apps.cli.keys import REQUEST, Output, waits
 from otaru.apps.cli.printer import Printer, field, moment, plain, remark
-from otaru.apps.cli.uploads import read_file, upload
+from otaru.apps.cli.uploads import LocalFile, read_file, upload
 from otaru.domain.terms import DEFAULT_CHANNEL, UpdateType, requirement
 from otaru.errors import InvalidInputError, InvalidStateError
+from otaru.images.admission import Aspect
 
 noun = group("Releases: versions of products, published to be rolled out.")
+
+READING_S = 900.0
+"""How long the server may take to read new images."""
 
 Which = Annotated[str, typer.Argument(metavar="PRODUCT:VERSION")]
 
@@ -71,11 +75,41 @@ def add(
     support_until: Annotated[
         str | None, typer.Option(metavar="DATE", help="The last day of its support: 2031-12-31.", show_default=False)
     ] = None,
+    accept_mismatch: Annotated[
+        list[Aspect] | None,
+        typer.Option(
+            help="In what an image may say something else than is said here; may be given twice.", show_default=False
+        ),
+    ] = None,
+    sbom: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its bill of materials: CycloneDX or SPDX, JSON.", show_default=False),
+    ] = None,
+    provenance: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="How it was built: an in-toto statement, JSON.", show_default=False),
+    ] = None,
+    sign_with: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY",
+            help="Sign and publish it at once with this key: a file, pkcs11:… or awskms:…; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Output = REQUEST,
 ) -> Exit | None:
     """Upload files and make a release of them. Run again after an interruption, it goes on where it was.
 
-    Where it needs signatures that the server cannot give, it stays a draft, and this says whose (exit code 5).
+    What the images say of themselves is read (docs/images.md): one that is broken, is signed wrongly, or says another
+    version or other hardware is refused (exit code 4).
+
+    Where it needs signatures that the server cannot give, it stays a draft, and this says whose (exit code 5). With
+    --sign-with the keys at hand give them, and the release is published; the request for those still missing is written.
     """
+    if draft and sign_with:
+        raise InvalidInputError("a draft is not signed yet", hint="Leave out --draft or --sign-with.")
+    hands = at_once.ready(api, name, channel, sign_with) if sign_with else None
     text = _notes(notes)
     terms = {
         "type": str(type_),
@@ -88,20 +122,43 @@ def add(
     parts = [_uploaded(api, file, hardware, filename), *(_extra(api, more) for more in artifact or ())]
     if component is not None:
         parts = [part | {"component": component} for part in parts]
-    body = {"product": name, "version": version, "artifacts": parts, "notes": text, "publish": not draft, **terms}
-    made = api.post("/releases", body)
+    said = {"sbom": sbom and _stored(api, sbom).sha256, "provenance": provenance and _stored(api, provenance).sha256}
+    body = {
+        "product": name,
+        "version": version,
+        "artifacts": parts,
+        "notes": text,
+        "publish": not draft,
+        **terms,
+        **said,
+    }
+    if accept_mismatch:
+        body["accept_mismatch"] = [str(aspect) for aspect in accept_mismatch]
+    made = api.post("/releases", body, read_s=READING_S)
+    if hands is not None:
+        made = _signed(api, hands, body, made, output)
     printer.result(made, f"{made['product']}:{made['version']} is {made['state']}.")
-    return Exit.PARTLY if not draft and waits(made) else None
+    return Exit.PARTLY if not draft and made["missing"] and (hands is not None or waits(made)) else None
+
+
+def _signed(
+    api: Api, hands: at_once.Hands, body: Mapping[str, Any], made: dict[str, Any], output: Path
+) -> dict[str, Any]:
+    """The release after the keys at hand have signed it."""
+    if not made["missing"]:
+        remark(f"otaru: the server holds the keys of {hands.role} and has signed by itself")
+        return made
+    if not at_once.publish(api, hands, body, output):
+        remark(f"otaru: {hands.role} needs more signatures: otaru keys sign {output}, then otaru keys import {output}")
+    found: dict[str, Any] = api.get(path("releases", made["product"], made["version"]))
+    return found
 
 
 def _notes(given: str) -> str:
     named = given.endswith(".md") and not any(map(str.isspace, given))
     if not (named or given.startswith("@")):
         return given
-    try:
-        return Path(given.removeprefix("@")).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"the notes cannot be read: {error}") from None
+    return files.text(Path(given.removeprefix("@")))
 
 
 def _extra(api: Api, given: str) -> dict[str, Any]:
@@ -114,10 +171,15 @@ def _extra(api: Api, given: str) -> dict[str, Any]:
 
 
 def _uploaded(api: Api, file: Path, hardware: list[str], filename: str | None) -> dict[str, Any]:
+    local = _stored(api, file, filename)
+    return {"sha256": local.sha256, "filename": local.name, "hardware": [model.strip() for model in hardware]}
+
+
+def _stored(api: Api, file: Path, filename: str | None = None) -> LocalFile:
     with bar(file.name) as progress:
         local = read_file(file, name=filename, progress=progress)
         upload(api, local, progress=progress)
-    return {"sha256": local.sha256, "filename": local.name, "hardware": [model.strip() for model in hardware]}
+    return local
 
 
 @command(noun, "list")
@@ -158,8 +220,10 @@ def show(api: Api, printer: Printer, release: Which) -> None:
     rows = (
         ("release", f"{found['product']}:{found['version']}"),
         ("state", found["state"]),
-        ("created", moment(found.get("created_at"))),
-        ("published", moment(found.get("published_at"))),
+        ("created", _when(found, "created")),
+        ("published", _when(found, "published")),
+        ("signed", _signature(found)),
+        ("log", _log(found)),
         ("type", found.get("type")),
         ("channel", found.get("channel")),
         ("requires", ", ".join(found.get("requires", ()))),
@@ -167,6 +231,7 @@ def show(api: Api, printer: Printer, release: Which) -> None:
         ("security", _security(found)),
         ("support until", found.get("support_until")),
         ("runs on", f'{on} {"device" if on == 1 else "devices"}: otaru device list -q "{runs}"' if on else ""),
+        *((d["kind"], f"{d['form']}: otaru artifact fetch {d['sha256']} -o FILE") for d in found.get("documents", ())),
         ("notes", plain(found.get("notes") or "")),
     )
     printer.details(found, rows)
@@ -175,9 +240,31 @@ def show(api: Api, printer: Printer, release: Which) -> None:
         field("Hardware"),
         field("File", "filename"),
         ("Size", lambda a: values.shown_size(a["size"])),
+        ("Format", values.shown_format),
+        ("Says", values.shown_claims),
+        ("Signature", values.shown_verdict),
         field("SHA-256", "sha256"),
     )
     printer.section("Artifacts", artifacts, columns)
+
+
+def _when(release: Mapping[str, Any], what: str) -> str:
+    """When something was done, and by whom, as far as that is known."""
+    at, who = moment(release.get(f"{what}_at")), release.get(f"{what}_by")
+    return f"{at} by {who}" if at and who else at
+
+
+def _signature(release: Mapping[str, Any]) -> str:
+    """The role that signs it, and whose keys have."""
+    keys = ", ".join(key[:16] for key in release.get("signed_by", ()))
+    return f"as {release['role']} {release['signed_version']} by {keys}" if keys else f"not yet, as {release['role']}"
+
+
+def _log(release: Mapping[str, Any]) -> str:
+    """Where the release log has its publication."""
+    index = release.get("log_index")
+    name = f"{release['product']}:{release['version']}"
+    return "" if index is None else f"entry {index} of the release log: otaru log prove {name}"
 
 
 def _security(release: Mapping[str, Any]) -> str:
@@ -207,7 +294,7 @@ def withdraw(api: Api, printer: Printer, release: Which) -> Exit | None:
 def _move(api: Api, printer: Printer, release: str, order: str, goal: str) -> Exit | None:
     here = path("releases", *values.release(release))
     try:
-        moved: Mapping[str, Any] = api.post(f"{here}/{order}")
+        moved: Mapping[str, Any] = api.post(f"{here}/{order}", read_s=READING_S)
     except InvalidStateError:
         if api.get(here)["state"] != goal:
             raise

@@ -286,11 +286,12 @@ def retry(
         list[str] | None,
         typer.Option(help="Only members in this state; may be given several times.", show_default=False),
     ] = None,
+    reason: Reason = "",
 ) -> Exit | None:
     """Give members that failed another attempt."""
     here = path("rollouts", rollout)
     before = api.get(here)["edition"]
-    after = api.post(f"{here}/retry", {"states": state} if state else {})
+    after = api.post(f"{here}/retry", {"reason": reason} | ({"states": state} if state else {}))
     printer.result(after, f"Rollout {rollout}: {summary(after)}.")
     return Exit.NOTHING_TO_DO if after["edition"] == before else None
 

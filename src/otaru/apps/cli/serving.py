@@ -1,5 +1,6 @@
 """`otaru serve`, `otaru db`, `otaru blobs`: what runs on the server's own machine."""
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,80 +28,68 @@ Blobs = Annotated[
 ]
 
 
-def serve(
-    data: Data = None,
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The settings that the command line may overrule; None leaves one as it is."""
+
+    data: Data = None
     listen: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="127.0.0.1:8080; port 0 takes a free one.", show_default=False),
-    ] = None,
+    ] = None
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificate chain (PEM): serve HTTPS only.", show_default=False)
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).", show_default=False)
-    ] = None,
+    ] = None
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).", show_default=False)] = (
+        None
+    )
     public_url: Annotated[
         str | None, typer.Option(metavar="URL", help="The address under which devices reach it.", show_default=False)
-    ] = None,
+    ] = None
     trusted_proxies: Annotated[
         str | None,
         typer.Option(
             metavar="NETWORKS", help="Whose X-Forwarded-… are believed, with commas between.", show_default=False
         ),
-    ] = None,
+    ] = None
     client_ca: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Who signs devices' client certificates (PEM).", show_default=False),
-    ] = None,
+    ] = None
     device_listen: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where devices show a client certificate.", show_default=False),
-    ] = None,
+    ] = None
     client_cert_header: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Where trusted proxies hand on client certificates.", show_default=False),
-    ] = None,
+    ] = None
     x_accel: Annotated[
         str | None,
         typer.Option(metavar="PREFIX", help="nginx serves the artifacts (X-Accel-Redirect).", show_default=False),
-    ] = None,
-    database: Database = None,
-    blobs: Blobs = None,
+    ] = None
+    database: Database = None
+    blobs: Blobs = None
     poll_interval: Annotated[
         str | None, typer.Option(metavar="TIME", help="Between polls, for devices of a new tenant.", show_default=False)
-    ] = None,
+    ] = None
     events_retention: Annotated[
         int | None, typer.Option(metavar="DAYS", help="How long events are kept.", show_default=False)
-    ] = None,
+    ] = None
     production: Annotated[
         bool | None, typer.Option("--production", help="Refuse development keys.", show_default=False)
-    ] = None,
+    ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None, typer.Option(help="What is logged.", show_default=False)
-    ] = None,
-    config: Config = None,
-) -> None:
+    ] = None
+
+
+def serve(flags: Flags, config: Config = None) -> None:
     """Run the server. On an empty data folder it makes what is missing and prints a one-time admin link."""
-    interval = None if poll_interval is None else values.duration_s(poll_interval)
-    settings = _settings(
-        config,
-        data=data,
-        listen=listen,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
-        public_url=public_url,
-        trusted_proxies=trusted_proxies,
-        client_ca=client_ca,
-        device_listen=device_listen,
-        client_cert_header=client_cert_header,
-        x_accel=x_accel,
-        database=database,
-        blobs=blobs,
-        poll_interval_s=interval,
-        events_retention_days=events_retention,
-        production=production,
-        log_level=log_level,
-    )
+    given = asdict(flags)
+    interval, retention = given.pop("poll_interval"), given.pop("events_retention")
+    given["poll_interval_s"] = None if interval is None else values.duration_s(interval)
+    settings = _settings(config, events_retention_days=retention, **given)
     with extra("server"):
         from otaru.apps.server.serve import run
     if code := run(settings):

@@ -4,8 +4,9 @@ Everything here raises `InvalidInputError` with the form that was expected.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
+from typing import Any
 
 from otaru.domain.duration import duration, written
 from otaru.errors import InvalidInputError
@@ -122,3 +123,27 @@ def shown_size(count: int) -> str:
     while value >= 1024 and len(units) > 1:
         value, units = value / 1024, units[1:]
     return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def shown_format(artifact: Mapping[str, Any]) -> str:
+    """The format of an artifact's image; empty where nobody has read it, or it has none that is known."""
+    image = artifact.get("image") or {}
+    if image.get("broken"):
+        return "broken"
+    return "" if image.get("format") in {None, "plain"} else str(image["format"])
+
+
+def shown_claims(artifact: Mapping[str, Any]) -> str:
+    """The version and the hardware that an artifact's image says it is of."""
+    image = artifact.get("image") or {}
+    return ", ".join(filter(None, (image.get("version"), *image.get("hardware", ()))))
+
+
+def shown_verdict(artifact: Mapping[str, Any]) -> str:
+    """What the signatures of an artifact's image are worth; nothing for what has no format."""
+    image = artifact.get("image") or {}
+    verdict = image.get("verdict")
+    if verdict is None or image.get("format") == "plain":
+        return ""
+    told = "unsigned" if verdict == "none" else str(verdict)
+    return f"{told} (being judged anew)" if image.get("pending") else told

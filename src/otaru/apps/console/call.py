@@ -14,7 +14,7 @@ from otaru.apps.console.session import Visitor
 from otaru.domain.events import Position
 from otaru.domain.ids import TenantId
 from otaru.errors import InvalidInputError
-from otaru.services.control import metadata, tenants
+from otaru.services.control import alarms, tenants
 from otaru.services.control.world import Actor, World
 
 MAX_FIELDS = 1000
@@ -104,7 +104,7 @@ class Call:
             visitor=self.visitor,
             since=str(self.since),
             tenant=tenant,
-            development=await metadata.with_development_keys(self.world, self.tenant),
+            alarm=await alarms.brief(self.world, self.tenant),
             now=self.now,
             path=self.request.url.path,
             address=here,

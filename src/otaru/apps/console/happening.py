@@ -14,6 +14,7 @@ from urllib.parse import quote
 from otaru.apps.console.status import Tone, look
 from otaru.domain.deployment import State
 from otaru.domain.device import Lifecycle
+from otaru.domain.enrollment import Approval
 from otaru.domain.events import Happening, Kind
 from otaru.domain.release import ReleaseState
 from otaru.domain.rollout import Order, RolloutState
@@ -60,8 +61,12 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "rollouts": ("Rollouts", tuple(k for k in Kind if k.startswith("rollout."))),
     "updates": ("Updates of devices", (Kind.DEPLOYMENT_MOVED,)),
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
+    "enrollments": ("Enrollments", tuple(k for k in Kind if k.startswith("enrollment."))),
     "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.")))),
-    "keys": ("Keys and signatures", tuple(k for k in Kind if k.startswith(("metadata.", "key.")))),
+    "keys": (
+        "Keys and signatures",
+        tuple(k for k in Kind if k.startswith(("metadata.", "key.", "anchor.", "authority."))),
+    ),
     "access": ("Settings and access", tuple(k for k in Kind if k.startswith(("tenant.", "token.", "log.")))),
 }
 """What a visitor may filter by: name in the address, words, and kinds. Every kind is in one group."""
@@ -105,15 +110,20 @@ def rollout_page(rollout: object) -> Thing:
 
 
 def _who(what: Happening) -> str:
-    kind, _, name = what.actor.partition(":")
+    return "the device" if what.actor == f"device:{what.subject}" else actor(what.actor)
+
+
+def actor(name: str) -> str:
+    """Who did something, in words, by the name that the record has of them."""
+    kind, _, rest = name.partition(":")
     if kind == "device":
-        return "the device" if name == what.subject else name
+        return rest
     if kind == "user":
-        return _short(name)
-    return {"judge": "the rollout's rule", "system": "Otaru"}.get(what.actor, what.actor)
+        return _short(rest)
+    return {"judge": "the rollout's rule", "system": "Otaru"}.get(name, name)
 
 
-_ID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+_ID = re.compile(r"\b([0-9a-f]{8})(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\Z")
 
 
 def _short(name: str) -> str:
@@ -140,10 +150,23 @@ def _subject(what: Happening) -> Thing:
             return Thing(_TOKENS.get(_text(what, "kind"), "Token") + name)
         case "log":
             return Thing(f"Entry {what.subject} of the audit log")
+        case kind:
+            return _thing(kind, what)
+
+
+def _thing(kind: str, what: Happening) -> Thing:
+    """What has no page, or stands beside the fleet."""
+    match kind:
         case "metadata":
             return Thing(f"Role {what.subject}")
         case "key":
             return Thing(f"Key {what.subject[:16]}")
+        case "anchor":
+            return Thing(f"Trust anchor {what.subject[:16]}")
+        case "authority":
+            return Thing(f"Authority {what.subject[:16]}")
+        case "enrollment":
+            return Thing(f"Claim{_quoted(_text(what, 'label'))}", f"/enrollments/{quote(what.subject, safe='')}")
         case _:
             return Thing("The tenant")
 
@@ -193,7 +216,9 @@ def _token_ended(what: Happening) -> _Said:
 def _device_added(what: Happening) -> _Said:
     itself = what.actor == f"device:{what.subject}"
     waits = _text(what, "lifecycle") == Lifecycle.PENDING
-    words = ("registered itself" if itself else "was added") + (" and waits to be accepted" if waits else "")
+    claim = _text(what, "claim")
+    words = f"enrolled by claim{_quoted(claim)}" if claim else "registered itself" if itself else "was added"
+    words += " and waits to be accepted" if waits else ""
     hardware = _text(what, "hardware")
     return _Said(Tone.HELD if waits else Tone.IDLE, words, facts=(hardware,) * bool(hardware))
 
@@ -205,8 +230,30 @@ def _device_changed(what: Happening) -> _Said:
     return _Said(Tone.IDLE, "was changed", facts=tuple(_texts(what, "changed")))
 
 
+def _device_disputed(what: Happening) -> _Said:
+    key = _text(what, "key")
+    words = "was asked for with another key" if key else "was asked for again without a key"
+    facts = (f"key {key[:16]}",) if key else ()
+    return _Said(Tone.FAILED, f"{words}, which was refused", facts=facts)
+
+
+def _enrollment_created(what: Happening) -> _Said:
+    quota = what.data.get("quota")
+    facts = [f"{quota:,} {'device' if quota == 1 else 'devices'}"] if isinstance(quota, int) else []
+    facts += ["to be accepted by hand"] if _text(what, "approval") == Approval.MANUAL else []
+    facts += ["listed serials only"] if what.data.get("listed") is True else []
+    return _Said(Tone.IDLE, "was made", facts=tuple(facts))
+
+
+def _enrollment_changed(what: Happening) -> _Said:
+    added, serials = what.data.get("added"), what.data.get("serials")
+    words = f"lists {added:,} more serials" if isinstance(added, int) else "was changed"
+    return _Said(Tone.IDLE, words, facts=(f"{serials:,} in all",) if isinstance(serials, int) else ())
+
+
 _LIFECYCLE = {
     "accept": "was accepted",
+    "reject": "was rejected",
     "quarantine": "was quarantined",
     "release": "was released from quarantine",
     "decommission": "was decommissioned",
@@ -217,6 +264,11 @@ def _device_lifecycle(what: Happening) -> _Said:
     after = _text(what, "to")
     tone = look(Lifecycle(after)).tone if after in set(Lifecycle) else Tone.IDLE
     return _Said(tone, _LIFECYCLE.get(_text(what, "event"), f"is {after} now"))
+
+
+def _device_permitted(what: Happening) -> _Said:
+    facts = (f"counter {what.data.get('counter')}", f"until {_text(what, 'until')}")
+    return _Said(Tone.HELD, f"may go below its security counter in {_text(what, 'component')}", facts=facts)
 
 
 _STEPS: Mapping[State, str] = {
@@ -310,7 +362,7 @@ def _rollout_retried(what: Happening) -> _Said:
     number = f"{members:,} " if isinstance(members, int) else ""
     devices = "device" if members == 1 else "devices"
     which = f" that ended {' or '.join(states)}" if states else ""
-    return _Said(Tone.BUSY, f"tries {number}{devices} again{which}")
+    return _Said(Tone.BUSY, f"tries {number}{devices} again{which}", reason=_text(what, "reason"))
 
 
 def _metadata_signed(what: Happening) -> _Said:
@@ -325,6 +377,32 @@ def _key_added(what: Happening) -> _Said:
     return _Said(Tone.IDLE, f"was added for {of}" if of else "was made", facts=tuple(filter(None, facts)))
 
 
+def _anchored(what: Happening) -> tuple[str, ...]:
+    return tuple(filter(None, (_text(what, "format"), _text(what, "name"))))
+
+
+_CHANGED = {
+    "added": (Tone.IDLE, "got another credential"),
+    "issued": (Tone.IDLE, "was issued a certificate"),
+    "revoked": (Tone.HELD, "lost a credential: it was revoked"),
+}
+
+
+def _device_credential(what: Happening) -> _Said:
+    tone, words = _CHANGED.get(_text(what, "change"), (Tone.IDLE, "was given a new token"))
+    facts = (_text(what, "kind"), _text(what, "label"))
+    return _Said(tone, words, facts=tuple(filter(None, facts)))
+
+
+def _authority_added(what: Happening) -> _Said:
+    asks = what.data.get("certificate") is False
+    own = what.data.get("own") is True
+    words = (
+        "asks for its certificate" if asks else "signs for devices" if own else "is known as some devices' authority"
+    )
+    return _Said(Tone.IDLE, words)
+
+
 _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.TENANT_CREATED: _plain(Tone.IDLE, "was made"),
     Kind.TENANT_CHANGED: _listed("was changed", "settings"),
@@ -334,9 +412,11 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.TOKEN_REVOKED: _token_ended,
     Kind.DEVICE_ADDED: _device_added,
     Kind.DEVICE_CHANGED: _device_changed,
-    Kind.DEVICE_CREDENTIAL: _plain(Tone.IDLE, "was given a new token"),
+    Kind.DEVICE_CREDENTIAL: _device_credential,
     Kind.DEVICE_LIFECYCLE: _device_lifecycle,
+    Kind.DEVICE_PERMITTED: _device_permitted,
     Kind.DEVICE_ATTRIBUTES: _listed("reported other attributes", "changed"),
+    Kind.DEVICE_DISPUTED: _device_disputed,
     Kind.DEPLOYMENT_MOVED: _deployment_moved,
     Kind.PRODUCT_CHANGED: lambda what: _Said(Tone.IDLE, f"follows the {_text(what, 'order')} order"),
     Kind.RELEASE_CREATED: _release_created,
@@ -345,8 +425,15 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ROLLOUT_MOVED: _rollout_moved,
     Kind.ROLLOUT_WAVE: _rollout_wave,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
+    Kind.AUTHORITY_ADDED: _authority_added,
+    Kind.AUTHORITY_RETIRED: _plain(Tone.HELD, "was retired: it signs nothing new"),
     Kind.LOG_ERASED: _plain(Tone.IDLE, "lost its text: it was erased"),
     Kind.METADATA_SIGNED: _metadata_signed,
     Kind.KEY_ADDED: _key_added,
     Kind.KEY_REVOKED: _plain(Tone.HELD, "was revoked: no role has it any more"),
+    Kind.ANCHOR_ADDED: lambda what: _Said(Tone.IDLE, "was added", facts=_anchored(what)),
+    Kind.ANCHOR_REMOVED: lambda what: _Said(Tone.HELD, "was removed", facts=_anchored(what)),
+    Kind.ENROLLMENT_CREATED: _enrollment_created,
+    Kind.ENROLLMENT_CHANGED: _enrollment_changed,
+    Kind.ENROLLMENT_REVOKED: _plain(Tone.HELD, "was revoked: no device comes by it any more"),
 }

@@ -59,7 +59,6 @@ def environment() -> Environment:
     made.filters |= {
         "number": number,
         "share": share,
-        "spaced": spaced,
         "size": size,
         "ago": ago,
         "span": span,
@@ -88,29 +87,24 @@ def number(value: float) -> str:
 
 
 def share(value: float, digits: int = 0) -> str:
-    """0.614 as 61 %. What is not all is never rounded up to it; what is not nothing and rounds to it is `< 1 %`."""
+    """0.614 as 61%. What is not all is never rounded up to it; what is not nothing and rounds to it is `< 1%`."""
     percent = round(value * 100, digits)
     step: float = 10**-digits
     if value < 1 <= percent / 100:
         percent = 100 - step
     if value > 0 >= percent:
-        return f"< {step:.{digits}f} %"
-    return f"{percent:.{digits}f} %"
+        return f"< {step:.{digits}f}%"
+    return f"{percent:.{digits}f}%"
 
 
 def shares(numbers: Sequence[int]) -> list[str]:
-    """Each number's share of their sum, rounded so that all together are 100 % (largest remainders)."""
+    """Each number's share of their sum, rounded so that all together are 100% (largest remainders)."""
     total = sum(numbers) or 1
     percents = [100 * n // total for n in numbers]
     most = sorted(range(len(numbers)), key=lambda at: (-(100 * numbers[at] % total), at))
     for at in most[: 100 - sum(percents)]:
         percents[at] = min(percents[at] + 1, 99)  # all of it needs no rounding
-    return [f"{percent} %" if percent or not n else "< 1 %" for percent, n in zip(percents, numbers, strict=True)]
-
-
-def spaced(text: str) -> str:
-    """A rule's reason with its percentages as all others on the page: 90 %."""
-    return re.sub(r"(?<=\d)%", " %", text)
+    return [f"{percent}%" if percent or not n else "< 1%" for percent, n in zip(percents, numbers, strict=True)]
 
 
 def size(octets: float) -> str:

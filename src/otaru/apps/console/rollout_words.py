@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from otaru.apps.console.rendering import number, share, spaced
+from otaru.apps.console.rendering import number, share
 from otaru.apps.console.rendering import span as told_span
 from otaru.apps.console.status import Tone, look
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, State
@@ -149,7 +149,7 @@ def _standing(rollout: Rollout, wave: Wave, tally: Tally, judge: Judge) -> Stand
 
 
 def percent(value: float) -> str:
-    """A threshold as it was written: 90 %, 99.5 %."""
+    """A threshold as it was written: 90%, 99.5%."""
     return share(value, _digits(value))
 
 
@@ -206,7 +206,7 @@ def _running(progress: Progress, judge: Judge) -> Why:
         return Why(Tone.TRIAL, f"{name} is complete and watched; that ends", wave.complete_at + rollout.policy.observe)
     if rollout.policy.rule is None:
         return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
-    return Why(Tone.BUSY, f"{name} is open: {spaced(judge.verdict(rollout, wave, tally).reason)}")
+    return Why(Tone.BUSY, f"{name} is open: {judge.verdict(rollout, wave, tally).reason}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from otaru.domain.deployment import State
 from otaru.domain.device import Lifecycle
 from otaru.domain.release import ReleaseState
 from otaru.domain.rollout import RolloutState, WaveState
+from otaru.images.facts import Verdict
 
 
 class Tone(StrEnum):
@@ -87,11 +88,23 @@ _TONES: Mapping[type[StrEnum], Mapping[StrEnum, Tone]] = {
         ReleaseState.DEPRECATED: Tone.HELD,
         ReleaseState.WITHDRAWN: Tone.FAILED,
     },
+    Verdict: {
+        Verdict.NONE: Tone.IDLE,
+        Verdict.VALID: Tone.DONE,
+        Verdict.UNKNOWN: Tone.HELD,
+        Verdict.BROKEN: Tone.FAILED,
+    },
 }
+_WORDS: Mapping[StrEnum, str] = {
+    Verdict.NONE: "unsigned",
+    Verdict.VALID: "signature valid",
+    Verdict.BROKEN: "signature broken",
+}
+"""What the state's own word does not say alone."""
 
 
 def look(state: StrEnum | None) -> Look:
     """How a state looks; None is a device that nothing was ever asked of."""
     if state is None:
         return Look(Tone.IDLE, "idle")
-    return Look(_TONES[type(state)][state], state.replace("_", " "))
+    return Look(_TONES[type(state)][state], _WORDS.get(state, state.replace("_", " ")))

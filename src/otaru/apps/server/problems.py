@@ -28,6 +28,7 @@ _TABLE: dict[type[OtaruError], tuple[int, str]] = {
     errors.RangeNotSatisfiableError: (416, "Range not satisfiable"),
     errors.ChecksumMismatchError: (422, "Checksum mismatch"),
     errors.MetadataError: (422, "Metadata refused"),
+    errors.ImageError: (422, "Image refused"),
     errors.NothingToDoError: (422, "Nothing to do"),
     errors.OverloadedError: (503, "Overloaded"),
     errors.UnavailableError: (503, "Unavailable"),
@@ -92,7 +93,7 @@ def _headers_of(error: OtaruError) -> Headers:
             return [(b"allow", ", ".join(error.facts.get("allowed", ())).encode("latin-1"))]
         case errors.RangeNotSatisfiableError():
             return [(b"content-range", f"bytes */{error.facts.get('size', '*')}".encode())]
-        case errors.OverloadedError() | errors.UnavailableError():
+        case errors.OverloadedError() | errors.UnavailableError() | errors.DevicePendingError():
             seconds = error.facts.get("retry_after_s", _RETRY_AFTER_S.get(type(error), 1))
             return [(b"retry-after", str(seconds).encode())]
         case _:

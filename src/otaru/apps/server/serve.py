@@ -18,7 +18,10 @@ from otaru.apps.console.application import console
 from otaru.apps.server import api, folder, wiring, worker
 from otaru.apps.server.body import App, Receive, Scope, Send
 from otaru.apps.server.http import Server, config, mutual_config
+from otaru.apps.server.metrics import metrics
 from otaru.apps.server.roads.ddi import DdiRoad
+from otaru.apps.server.roads.device import DeviceRoad
+from otaru.apps.server.roads.est import EstRoad
 from otaru.apps.server.roads.log import LogRoad
 from otaru.apps.server.roads.tuf import TufRoad
 from otaru.apps.server.settings import Settings
@@ -81,11 +84,18 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
         await _check_keys(world)
         road, tuf, log = DdiRoad(world, settings), TufRoad(world, settings), LogRoad(world, settings)
         rest, pages = api.application(runtime), console(runtime)
-        shell = Shell(road, rest, pages, _ready(runtime), tuf, log, poll=road.at_once)
+        est, device, numbers = (
+            EstRoad(world, settings),
+            DeviceRoad(world, settings),
+            metrics(world, settings.public_url),
+        )
+        shell = Shell(road, rest, pages, _ready(runtime), tuf, log, est, device, numbers, poll=road.at_once)
         servers = [(Server(config(shell, settings)), listener)]
         if devices is not None:
-            roads = replace(shell, api=_nothing, console=_nothing)
-            servers.append((Server(mutual_config(roads, settings)), devices))
+            roads = replace(shell, api=_nothing, console=_nothing, metrics=_nothing)
+            mutual = mutual_config(roads, settings)
+            mutual.load()
+            servers.append((Server(mutual), devices))
         local = Server(config(replace(shell, local_admin=True)))
         stop = _stopper(runtime, local, *(server for server, _ in servers))
         loop = asyncio.get_running_loop()
@@ -94,6 +104,10 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
         async with _admin_socket(settings) as admin, asyncio.TaskGroup() as tasks:
             work = tasks.create_task(worker.work(runtime.world, settings, runtime.closing))
             logs = tasks.create_task(worker.keep_logs(runtime.world, runtime.closing))
+            verdicts = tasks.create_task(worker.keep_judged(runtime.world))
+            if devices is not None:
+                assert mutual.ssl is not None  # noqa: S101 - the listener has a certificate
+                tasks.create_task(worker.learn_authorities(world, mutual.ssl, runtime.closing))
             tasks.create_task(local.serve(sockets=[admin]))
             for server, bound in servers:
                 tasks.create_task(server.serve(sockets=[bound]))
@@ -101,6 +115,7 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
             gc.freeze()  # what start-up made stays: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLD)
             await runtime.closing.wait()
+            verdicts.cancel()  # it may be in the middle of a large image; the next process goes on
             await asyncio.gather(work, logs)
 
 

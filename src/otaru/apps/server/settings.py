@@ -29,7 +29,8 @@ class Settings(BaseSettings):
         (), description="Addresses or networks whose X-Forwarded-For and -Proto are believed."
     )
     client_ca: Path | None = Field(
-        None, description="Certificates (PEM) of the authorities that sign devices' client certificates."
+        None,
+        description="Certificates (PEM) of authorities that may speak for every device, whom their certificates' subjects name.",
     )
     device_listen: str = Field(
         "", description="HOST:PORT of a second listener, for devices that show a client certificate (mutual TLS)."
@@ -121,10 +122,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _client_certificates(self) -> "Settings":
-        if self.device_listen and (self.tls_cert is None or self.client_ca is None):
-            raise ValueError("device_listen needs tls_cert, tls_key and client_ca")
-        if self.client_cert_header and not (self.trusted_proxies and self.client_ca):
-            raise ValueError("client_cert_header needs trusted_proxies and client_ca")
+        if self.device_listen and self.tls_cert is None:
+            raise ValueError("device_listen needs tls_cert and tls_key")
+        if self.client_cert_header and not self.trusted_proxies:
+            raise ValueError("client_cert_header needs trusted_proxies")
         if self.client_ca is not None and not (self.device_listen or self.client_cert_header):
             raise ValueError("client_ca needs device_listen, or client_cert_header where a proxy ends TLS")
         return self

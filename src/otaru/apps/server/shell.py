@@ -1,7 +1,8 @@
 """The outermost ASGI application: routes device roads past the frameworks, bounds bodies, turns errors into answers.
 
-Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health → TUF (`/tuf/…`) → the logs
-(`/log/…`) → the REST API (`/api/…`) → the console, which is everything else. A device's poll thus costs no framework.
+Order of questions for a request: a device road (`/{tenant}/controller/v1/…`) → health → metrics → the logs (`/log/…`) →
+devices that enroll (`/device/v1/…`) → TUF (`/tuf/…`) → EST (`/.well-known/est/…`) → the REST API (`/api/…`) → the console,
+which is everything else. A device's poll thus costs no framework.
 Errors that anything below raises before it has begun to answer become problem+json here, and a page where a browser asked
 the console; what is not ours is logged with the request's id and answered with 500 and that id.
 """
@@ -33,6 +34,9 @@ class Shell:
     ready: App
     tuf: App
     log: App
+    est: App
+    device: App
+    metrics: App
     local_admin: bool = False
     poll: Callable[[Scope], Whole | None] | None = None
     """Answers GET and HEAD requests for which nobody has to be waited for."""
@@ -53,12 +57,11 @@ class Shell:
                 await self.ddi(scope, receive, answer)
             elif path in {"/healthz", "/readyz"}:
                 await self.ready(scope, receive, answer)
-            elif path.startswith("/log/"):
-                await self.log(scope, receive, answer)
-            elif path.startswith("/tuf/"):
-                await self.tuf(scope, receive, answer)
+            elif path == "/metrics":
+                scope.setdefault("state", {})["local_admin"] = self.local_admin
+                await self.metrics(scope, receive, answer)
             else:
-                await self._web(scope, receive, answer)
+                await self._road(path)(scope, receive, answer)
         except ClientGoneError:
             return
         except OtaruError as error:
@@ -67,6 +70,16 @@ class Shell:
             request = f"{_RUN}-{next(_ids)}"
             _log.exception("request %s failed: %s %s", request, scope["method"], scope["path"])
             await answer.problem(OtaruError("Something went wrong on our side."), request)
+
+    def _road(self, path: str) -> App:
+        """Who answers at an address that is no device's own."""
+        roads = (
+            ("/log/", self.log),
+            ("/device/v1/", self.device),
+            ("/tuf/", self.tuf),
+            ("/.well-known/est/", self.est),
+        )
+        return next((road for prefix, road in roads if path.startswith(prefix)), self._web)
 
     async def _web(self, scope: Scope, receive: Receive, send: Send) -> None:
         if "\x00" in scope["path"]:

@@ -1,11 +1,15 @@
 """What the server is made of, put together in one place."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
+from otaru.adapters.director.process import ProcessDirector
+from otaru.adapters.director.wire import Begin
+from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.classic import ClassicJudge
 from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import StoreRegistry
@@ -29,14 +33,24 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     store = open_store(settings.database_url, bus)
     try:
         registry = StoreRegistry(store, bus, clock)
-        keyring, notary = FolderKeyring(settings.data / "keys"), FolderNotary(settings.data / "log")
+        keyring, notary = (
+            FolderKeyring(settings.data / "keys", os.environ.get("OTARU_PIN")),
+            FolderNotary(settings.data / "log"),
+        )
+        director = ProcessDirector(
+            Begin(settings.database_url, str(settings.data.absolute() / "director")), "otaru.apps.server.signer"
+        )
         blobs = LocalBlobs(settings.artifacts)
-        made = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary, settings.production)
+        judge, inspector = ClassicJudge(), ProcessInspector()
+        made = World(
+            store, registry, blobs, clock, judge, bus, keyring, notary, inspector, director, settings.production
+        )
         await registry.start()
         try:
             await tenants.ensure_default(made, polling_s=settings.poll_interval_s)
             yield made
         finally:
+            await director.close()
             await registry.close()
     finally:
         await store.close()

@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import ssl
 from datetime import timedelta
 
 from otaru.apps.server.settings import Settings
+from otaru.domain.ids import Sha256, TenantId
 from otaru.errors import OtaruError
 from otaru.services.control.housekeeping import housekeep
+from otaru.services.control.inspection import renew
 from otaru.services.control.metadata import renew_due
 from otaru.services.control.stepping import step_due
 from otaru.services.control.transparency import integrate
@@ -20,8 +23,13 @@ LOOK_S = 1.0
 SETTLE_S = 0.1
 """After an event, wait this long for others: one look serves many reports."""
 HOUSEKEEPING = timedelta(minutes=10)
+AUTHORITIES_S = 1.0
+"""A new authority is known to the devices' listener after this long, at most."""
 LOGS_S = 1.0
 """New entries of the logs wait this long for their checkpoint, at most."""
+
+JUDGED_S = 2.0
+"""After a change of trust anchors the verdicts of before stand this long, and as long as reading the images takes."""
 
 
 async def work(world: World, settings: Settings, closing: asyncio.Event) -> None:
@@ -63,6 +71,34 @@ async def keep_logs(world: World, closing: asyncio.Event) -> None:
             _log.exception("a round over the logs failed and is tried again")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(closing.wait(), LOGS_S)
+
+
+async def keep_judged(world: World) -> None:
+    """Judge images anew whose tenant's trust anchors have changed, for ever. One that cannot be read is left alone."""
+    given_up: set[tuple[TenantId, Sha256]] = set()
+    while True:
+        try:
+            await renew(world, given_up)
+        except OtaruError as error:
+            _log.warning("images could not be judged anew, which is tried again: %s", error)
+        except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
+            _log.exception("images could not be judged anew, which is tried again")
+        await asyncio.sleep(JUDGED_S)
+
+
+async def learn_authorities(world: World, context: ssl.SSLContext, closing: asyncio.Event) -> None:
+    """Let devices with certificates of tenants' authorities come as far as the check of their credentials."""
+    known: set[bytes] = set()
+    while not closing.is_set():
+        try:
+            for der in await world.store.glance(lambda tx: tx.authorities.every_certificate()):
+                if der not in known:
+                    known.add(der)
+                    context.load_verify_locations(cadata=der)
+        except (OtaruError, ssl.SSLError) as error:
+            _log.warning("the authorities of tenants cannot all be used: %s", error)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(closing.wait(), AUTHORITIES_S)
 
 
 async def _keep_fresh(world: World) -> None:

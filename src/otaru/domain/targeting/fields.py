@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from otaru.domain import standing
-from otaru.domain.device import Lifecycle
+from otaru.domain.device import Assurance, Lifecycle
 from otaru.domain.targeting.tree import Field, Relation
 
 TIMES = frozenset({Field.CREATED, Field.LAST_CONTACT})
@@ -13,6 +13,7 @@ NAMED: Mapping[Field, str] = {Field.ATTRIBUTE: "an attribute", Field.INSTALLED: 
 """Fields that are asked by a name of their own: `attr.NAME`."""
 WORDS: Mapping[Field, tuple[str, ...]] = {
     Field.LIFECYCLE: tuple(Lifecycle),
+    Field.ASSURANCE: tuple(Assurance),
     Field.STATE: standing.WORDS,
 }
 """Fields that have one of a few words."""
@@ -61,6 +62,7 @@ _HELP: Mapping[Field, str] = {
     Field.REVISION: "its hardware's revision",
     Field.TAG: "a tag that it has",
     Field.LIFECYCLE: "whether it is served",
+    Field.ASSURANCE: "how far it is said to verify what it installs",
     Field.STATE: "where it stands on updates; failed, waiting and under_way stand for several states",
     Field.LAST_CONTACT: "when it was last heard of: a time, or how long ago (-P7D)",
     Field.CREATED: "when it was added",

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from otaru.domain import standing
 from otaru.domain.deployment import State
-from otaru.domain.device import Device, Lifecycle
+from otaru.domain.device import Assurance, Device, Lifecycle
 
 
 class Field(StrEnum):
@@ -20,6 +20,7 @@ class Field(StrEnum):
     REVISION = "revision"
     TAG = "tag"
     LIFECYCLE = "lifecycle"
+    ASSURANCE = "assurance"
     STATE = "state"
     LAST_CONTACT = "last_contact"
     CREATED = "created"
@@ -139,6 +140,11 @@ def lifecycles_meant(term: Term) -> frozenset[Lifecycle]:
     return frozenset(lifecycle for lifecycle in Lifecycle if fits(term.pieces, lifecycle))
 
 
+def assurances_meant(term: Term) -> frozenset[Assurance]:
+    """The levels that a term on `assurance` means."""
+    return frozenset(level for level in Assurance if fits(term.pieces, level))
+
+
 def _moment(field: Field, device: Device) -> datetime | None:
     if field is Field.CREATED:
         return device.created_at
@@ -154,8 +160,8 @@ def _values(field: Field, name: str, facts: Facts) -> tuple[str, ...]:
             return (device.hardware.model,)
         case Field.REVISION:
             return (device.hardware.revision,) if device.hardware.revision else ()
-        case Field.LIFECYCLE:
-            return (device.lifecycle,)
+        case Field.LIFECYCLE | Field.ASSURANCE:
+            return (device.lifecycle if field is Field.LIFECYCLE else device.assurance,)
         case Field.STATE:
             return () if device.lifecycle is Lifecycle.DECOMMISSIONED else tuple(standing.words(facts.state))
         case Field.TAG:

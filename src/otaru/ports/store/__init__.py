@@ -20,21 +20,33 @@ The methods of `Tx` are set-based where a hot path calls them. Times are aware U
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from otaru.ports.store.inventory import Devices, Fleet
+from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
+from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
-from otaru.ports.store.shelf import BlobRows, Releases
+from otaru.ports.store.shelf import BlobRows, Inspection, Inspections, Releases
 from otaru.ports.store.tenancy import Idempotency, Tenants, Tokens
-from otaru.ports.store.trust import Logs, Signatures, Signed, Tree
+from otaru.ports.store.trust import Anchor, Anchors, Directions, Logs, Signatures, Signed, Tree
 
 __all__ = [
+    "Anchor",
+    "Anchors",
+    "Authorities",
     "BlobRows",
+    "Claim",
     "Committed",
+    "Credentials",
     "Deployments",
     "Devices",
+    "Directions",
+    "Dispute",
+    "Enrollments",
     "Events",
     "Fleet",
+    "GrantKey",
     "Idempotency",
+    "Inspection",
+    "Inspections",
     "Logs",
     "Recorded",
     "Releases",
@@ -61,6 +73,8 @@ class Tx(Protocol):
     tenants: Tenants
     tokens: Tokens
     devices: Devices
+    credentials: Credentials
+    authorities: Authorities
     releases: Releases
     blobs: BlobRows
     rollouts: Rollouts
@@ -69,8 +83,12 @@ class Tx(Protocol):
     reports: Reports
     events: Events
     idempotency: Idempotency
+    inspections: Inspections
     logs: Logs
     signatures: Signatures
+    anchors: Anchors
+    directions: Directions
+    enrollments: Enrollments
 
 
 class Store(Protocol):
@@ -81,6 +99,13 @@ class Store(Protocol):
 
         Raises `OverloadedError` when the queue is full, `StorageFullError` when the disk is, and what `bulk` raised.
         A caller that is cancelled does not take its job back.
+        """
+        ...
+
+    def beside(self) -> "Store":
+        """The store for what is kept whatever becomes of the use case.
+
+        Where a use case's first write keeps its answer too (`services.control.once`), a write through this is not that one.
         """
         ...
 

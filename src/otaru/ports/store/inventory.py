@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from otaru.domain.authority import Authority
+from otaru.domain.credential import Credential, CredentialKind
 from otaru.domain.deployment import State
 from otaru.domain.device import AutoConfirm, Device, Installed
 from otaru.domain.fleet import Counts, Move
-from otaru.domain.ids import DeviceId, TenantId, Version
+from otaru.domain.ids import CredentialId, DeviceId, TenantId, Version
 from otaru.domain.rollout import RolloutState
 from otaru.domain.targeting import Field, Query
 from otaru.ports.registry import Entry
@@ -26,7 +28,7 @@ class Devices(Protocol):
         ...
 
     def save(self, tenant: TenantId, device: Device) -> None:
-        """Replace lifecycle, hardware, tags, attributes, auto_confirm, attributes_requested, edition, updated_at."""
+        """Replace lifecycle, hardware, tags, attributes, auto_confirm, attributes_requested, assurance, edition, updated_at."""
         ...
 
     def set_token(self, tenant: TenantId, device: DeviceId, digest: bytes) -> None: ...
@@ -53,6 +55,67 @@ class Devices(Protocol):
 
         Of attributes and components those of the one called `name`; without it, their names.
         """
+        ...
+
+
+class Credentials(Protocol):
+    """What opens the door for devices beside their target tokens. What was revoked is never forgotten: it stays refused.
+
+    Of one tenant there is one row of a kind, an issuer and a digest, whoever's it is.
+    """
+
+    def add(self, tenant: TenantId, device: DeviceId, credential: Credential) -> bool:
+        """False where somebody has it already, also where it is revoked (nothing is changed)."""
+        ...
+
+    def of(self, tenant: TenantId, device: DeviceId) -> list[Credential]:
+        """All of a device, by id, with those that are revoked or have expired."""
+        ...
+
+    def prolong(self, tenant: TenantId, device: DeviceId, credential: CredentialId, end: datetime | None) -> bool:
+        """Set another end (None: without one). False where it is unknown or revoked."""
+        ...
+
+    def revoke(self, tenant: TenantId, device: DeviceId, credential: CredentialId, at: datetime) -> bool:
+        """False where it is unknown or revoked already: of two who try, one gets True."""
+        ...
+
+    def revoke_all(self, tenant: TenantId, device: DeviceId, at: datetime) -> int:
+        """Revoke all of a device that are not revoked; how many there were."""
+        ...
+
+    def prune(self, tenant: TenantId, device: DeviceId, before: datetime) -> None:
+        """Forget those of a device that have ended before, but were not revoked."""
+        ...
+
+    def holder(
+        self, tenant: TenantId, kind: CredentialKind, issuer: bytes, digest: bytes
+    ) -> tuple[DeviceId, Credential] | None:
+        """Whose it is, be it good or not."""
+        ...
+
+    def is_denied(self, tenant: TenantId, digest: bytes) -> bool:
+        """Whether any credential with this digest is revoked, of whatever kind and issuer: that key is refused always."""
+        ...
+
+
+class Authorities(Protocol):
+    """Certificate authorities of tenants."""
+
+    def add(self, tenant: TenantId, authority: Authority) -> bool:
+        """False where it is known (nothing is changed)."""
+        ...
+
+    def of(self, tenant: TenantId) -> list[Authority]:
+        """All of a tenant, in the order of their making, with those that are retired or have no certificate yet."""
+        ...
+
+    def save(self, tenant: TenantId, authority: Authority) -> None:
+        """Replace certificate, chain, end and retirement."""
+        ...
+
+    def every_certificate(self) -> list[bytes]:
+        """All certificates of authorities of all tenants: whom a TLS listener lets come as far as the credentials' check."""
         ...
 
 

@@ -1,6 +1,7 @@
 """Products, releases and the bytes that they are made of."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -8,6 +9,7 @@ from otaru.domain.ids import ProductName, Sha256, TenantId, Version
 from otaru.domain.release import Blob, Release, ReleaseState
 from otaru.domain.terms import UpdateType
 from otaru.domain.versions import VersionOrder
+from otaru.images.facts import Facts, Format
 
 
 class Releases(Protocol):
@@ -64,6 +66,10 @@ class Releases(Protocol):
         """The version order of each product that is there."""
         ...
 
+    def states(self, tenant: TenantId) -> dict[ReleaseState, int]:
+        """How many releases are in each state; none where there are none."""
+        ...
+
     def versions(self, tenant: TenantId, product: ProductName) -> list[Version]:
         """The versions of all of a product's releases."""
         ...
@@ -74,6 +80,39 @@ class Releases(Protocol):
 
     def burnt_before(self, tenant: TenantId, product: ProductName, component: str, place: str) -> int:
         """The highest security floor of releases up to a place (`versions.key`), itself among them; 0 where none burns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What bytes were found to say of themselves: `facts`, or why they are `broken`."""
+
+    facts: Facts | None
+    broken: str | None
+    reader: int
+    """The edition of the readers (`images.recognise.EDITION`)."""
+    at: datetime
+    stale: bool = False
+    """Whether its signatures were judged by other trust anchors than the tenant has now."""
+
+
+class Inspections(Protocol):
+    """What was found in tenants' bytes. It goes with the bytes' row."""
+
+    def of(self, tenant: TenantId, digests: Collection[Sha256]) -> dict[Sha256, Inspection]:
+        """What is known of those of `digests` that somebody has read."""
+        ...
+
+    def put(self, tenant: TenantId, sha256: Sha256, found: Inspection) -> None:
+        """Keep what was found, in place of what was found before; nothing where the tenant has no such bytes."""
+        ...
+
+    def expire(self, tenant: TenantId, form: Format) -> None:
+        """Say of all images of a format that their signatures have to be judged anew."""
+        ...
+
+    def every_stale(self, limit: int) -> list[tuple[TenantId, Sha256]]:
+        """Images, of all tenants, whose signatures have to be judged anew."""
         ...
 
 

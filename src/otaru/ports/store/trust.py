@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from otaru.domain.ids import TenantId
+from otaru.domain.ids import DeviceId, TenantId
+from otaru.images.facts import Format
 from otaru.trust.log.entries import Draft, Log
 from otaru.trust.log.tiles import Tile
+from otaru.trust.tuf.director import Issued, KeptPermit
 from otaru.trust.tuf.kept import End, Kept, KnownKey
 
 
@@ -52,6 +54,10 @@ class Logs(Protocol):
         """Keep tiles; one that is there is replaced by the wider one."""
         ...
 
+    def behind(self, tenant: TenantId, log: Log) -> tuple[int, datetime | None]:
+        """How many entries no checkpoint covers, and from when the oldest of them is."""
+        ...
+
     def tile(self, tenant: TenantId, log: Log, tile: Tile) -> bytes:
         """As many of its hashes as are there, up to its width."""
         ...
@@ -80,6 +86,37 @@ class Logs(Protocol):
 
     def erase(self, tenant: TenantId, place: int) -> bool:
         """Erase salt and text of an audit entry; False where there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Somebody whom a tenant trusts to sign images of a format: certificates, or a public key."""
+
+    format: Format
+    id: str
+    """The SHA-256 of `pem`, in hex."""
+    pem: str
+    name: str
+    """Whom it names: a certificate's subject, or the kind of the key."""
+    ends_at: datetime | None
+    """When the first of its certificates ends; it is told, and judges nothing."""
+    created_at: datetime
+
+
+class Anchors(Protocol):
+    """Tenants' trust anchors for images."""
+
+    def of(self, tenant: TenantId, form: Format | None = None) -> list[Anchor]:
+        """By format, the oldest first."""
+        ...
+
+    def add(self, tenant: TenantId, anchor: Anchor) -> bool:
+        """False where it is there (nothing is changed)."""
+        ...
+
+    def remove(self, tenant: TenantId, form: Format, anchor: str) -> bool:
+        """False where it is not there."""
         ...
 
 
@@ -121,4 +158,33 @@ class Signatures(Protocol):
 
     def every_development(self) -> list[TenantId]:
         """Tenants with development keys that are not revoked."""
+        ...
+
+
+class Directions(Protocol):
+    """What the director has signed for devices: of each the newest, of those that verify it."""
+
+    def get(self, tenant: TenantId, device: DeviceId) -> Issued | None: ...
+    def put(self, tenant: TenantId, device: DeviceId, issued: Issued) -> bool:
+        """Keep it in place of the version before it; False where that is not the one that is there."""
+        ...
+
+    def asked(self, tenant: TenantId, device: DeviceId, at: datetime) -> None:
+        """Note that a device has fetched it; nothing where there is none of it."""
+        ...
+
+    def asked_at(self, tenant: TenantId, device: DeviceId) -> datetime | None:
+        """When it last fetched it, as far as that was noted."""
+        ...
+
+    def verifies(self, tenant: TenantId, device: DeviceId) -> bool:
+        """Whether a device is one that verifies: it has something signed, or is said to (`Device.assurance`)."""
+        ...
+
+    def permit(self, tenant: TenantId, device: DeviceId, kept: KeptPermit, at: datetime) -> None:
+        """Keep a permission to downgrade, in place of the one that the device's component had."""
+        ...
+
+    def permits(self, tenant: TenantId, device: DeviceId) -> list[KeptPermit]:
+        """Those of a device by component, also expired ones."""
         ...

@@ -1,5 +1,7 @@
 """Who knocks: the tenant and the device that a request names, with the digests of their credentials."""
 
+from otaru.domain.authority import Authority
+from otaru.domain.credential import CredentialKind
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.tenant import Tenant
 from otaru.ports.registry import Entry
@@ -21,3 +23,23 @@ async def device(world: World, name: TenantId, device: DeviceId) -> Entry | None
     if world.registry.fresh:
         return await world.registry.device(name, device)
     return await world.store.glance(lambda tx: tx.devices.entry(name, device))
+
+
+async def authorities(world: World, name: TenantId) -> tuple[Authority, ...]:
+    """The tenant's certificate authorities."""
+    if world.registry.fresh:
+        return await world.registry.authorities(name)
+    return await world.store.glance(lambda tx: tuple(tx.authorities.of(name)))
+
+
+async def is_denied(world: World, name: TenantId, digest: bytes) -> bool:
+    """Whether a key was revoked, whosever and under whichever authority: it is refused always."""
+    if world.registry.fresh:
+        return await world.registry.is_denied(name, digest)
+    return await world.store.glance(lambda tx: tx.credentials.is_denied(name, digest))
+
+
+async def holder(world: World, name: TenantId, issuer: bytes, digest: bytes) -> DeviceId | None:
+    """Whose a certificate is, by its authority's key and its own."""
+    found = await world.store.glance(lambda tx: tx.credentials.holder(name, CredentialKind.CERTIFICATE, issuer, digest))
+    return None if found is None else found[0]

@@ -1,5 +1,6 @@
 """A device says what it is: its attributes, and whether it says yes to every update."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -27,7 +28,7 @@ async def merge(world: World, tenant: TenantId, device: DeviceId, reported: dict
         TooLargeError: too many attributes, or a name or value is too long.
         NotFoundError: no such device.
     """
-    _check(reported)
+    check(reported)
     await world.store.write(_merge, _Reported(tenant, device, reported, mode, world.clock.now()))
     world.registry.forget(tenant, device)
 
@@ -42,7 +43,13 @@ async def auto_confirm(world: World, tenant: TenantId, device: DeviceId, standin
     world.registry.forget(tenant, device)
 
 
-def _check(reported: dict[str, str]) -> None:
+def check(reported: Mapping[str, str]) -> None:
+    """Check what a device says of itself.
+
+    Raises:
+        InvalidInputError: a name is empty or holds control characters.
+        TooLargeError: too many attributes, or a name or value is too long.
+    """
     if len(reported) > MAX_ATTRIBUTES:
         raise TooLargeError(f"{len(reported)} attributes, {MAX_ATTRIBUTES} are allowed", limit=MAX_ATTRIBUTES)
     for name, value in reported.items():

@@ -16,6 +16,8 @@ from otaru.domain.device import (
     MAX_ATTRIBUTES,
     MAX_COMPONENTS,
     MAX_TAGS,
+    UNKNOWN_HARDWARE,
+    Assurance,
     Device,
     Hardware,
     Installed,
@@ -39,8 +41,8 @@ from otaru.services.control import leaving
 from otaru.services.control.world import Actor, World
 
 MAX_BATCH = 1000
-UNKNOWN_HARDWARE = "unknown"
-"""The model of a device that registered itself: no release fits it until somebody says what it is."""
+_CHANGED = ("hardware", "tags", "attributes", "installed", "assurance")
+"""What a person may change."""
 _TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 
 
@@ -80,6 +82,7 @@ class Change:
     tags: frozenset[str] | None = None
     attributes: Mapping[str, str | None] | None = None
     installed: Mapping[str, Version] | None = None
+    assurance: Assurance | None = None
 
 
 async def add(world: World, tenant: TenantId, actor: Actor, new: NewDevice) -> Added:
@@ -145,7 +148,7 @@ async def move(
 ) -> Device:
     """Move a device along its lifecycle: a quarantined one is offered nothing, a decommissioned one is gone for good.
 
-    Decommissioning kills the credential at once and ends the device's deployments.
+    Decommissioning kills all credentials at once and ends the device's deployments.
 
     Raises:
         NotFoundError: there is no such device.
@@ -178,13 +181,18 @@ async def new_token(
         InvalidStateError: it is decommissioned.
         InvalidInputError: the given token is not 16 to 256 visible ASCII characters.
     """
-    secret = _checked_token(token) if token is not None else world.clock.token()
+    secret = checked_token(token) if token is not None else world.clock.token()
     renewed = await world.store.write(_new_token, (tenant, actor, device, secret, world.clock.now()))
     world.registry.forget(tenant, device)
     return renewed
 
 
-def _checked_token(token: str) -> str:
+def checked_token(token: str) -> str:
+    """A token that somebody gives a device.
+
+    Raises:
+        InvalidInputError: it is not 16 to 256 visible ASCII characters.
+    """
     if not _TOKEN.fullmatch(token):
         raise InvalidInputError("a device's token has 16 to 256 visible ASCII characters and no spaces")
     return token
@@ -207,7 +215,7 @@ def _adding(world: World, tenant: TenantId, actor: Actor, new: Sequence[NewDevic
 
 
 def _token_for(world: World, new: NewDevice) -> str:
-    return world.clock.token() if new.token is None else _checked_token(new.token)
+    return world.clock.token() if new.token is None else checked_token(new.token)
 
 
 def _device(new: NewDevice, now: datetime) -> Device:
@@ -295,7 +303,7 @@ def _change(tx: Tx, asked: _Changing) -> Device:
     _refuse_decommissioned(before)
     after = _changed(before, asked.wanted, asked.at)
     _check(after)
-    names = [n for n in ("hardware", "tags", "attributes", "installed") if getattr(after, n) != getattr(before, n)]
+    names = [n for n in _CHANGED if getattr(after, n) != getattr(before, n)]
     if not names:
         return before
     after = replace(after, edition=before.edition + 1, updated_at=asked.at)
@@ -324,6 +332,7 @@ def _changed(before: Device, wanted: Change, at: datetime) -> Device:
         tags=before.tags if wanted.tags is None else wanted.tags,
         attributes={name: value for name, value in attributes.items() if value is not None},
         installed=tuple(sorted(running.values(), key=lambda i: i.component)),
+        assurance=before.assurance if wanted.assurance is None else wanted.assurance,
     )
 
 
@@ -367,6 +376,7 @@ def _moved(tx: Tx, asked: _Moving) -> Device:
     if lifecycle is Lifecycle.DECOMMISSIONED:
         # No secret has this digest, so nothing opens it any more.
         tx.devices.set_token(tenant, device_id, b"")
+        tx.credentials.revoke_all(tenant, device_id, now)
         events += leaving.end_all(tx, tenant, device_id, actor, now)
     tx.events.add(events)
     return after

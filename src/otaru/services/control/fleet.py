@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from otaru.domain.deployment import WAITING, State
+from otaru.domain.deployment import OPEN, WAITING, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.evidence import Tally
 from otaru.domain.fleet import SILENCE, Component, Counts, history
-from otaru.domain.ids import TenantId
-from otaru.domain.rollout import ACTIVE, OnError, Rollout, RolloutState, WaveState
+from otaru.domain.ids import DeviceId, TenantId
+from otaru.domain.rollout import ACTIVE, OnError, Rollout, RolloutState, Wave, WaveState
 from otaru.errors import InvalidInputError
 from otaru.ports.store import Tx
 from otaru.services.control.world import World
@@ -17,6 +17,11 @@ from otaru.services.control.world import World
 MAX_ROLLOUTS = 50
 """Active rollouts that a summary holds."""
 STOPPED_SHOWN = timedelta(days=7)
+STUCK_POLLS = 10
+"""Polls within which devices of an open wave do something, if they poll at all."""
+MAX_AWAITED = 500
+"""Members of a wave that are asked for when they last polled."""
+_AMONG = 2000
 MAX_DAYS = 365
 MAX_TIMES = 120
 """Points of a history."""
@@ -59,8 +64,13 @@ class Summary:
 
     @property
     def healthy(self) -> int:
-        """Active devices whose last update did not fail and that wait for nobody; silent ones among them."""
-        return max(0, self.of(Lifecycle.ACTIVE) - self.counts.failed - self.awaiting + self.counts.aside)
+        """Active devices that have been heard of, did not fail their last update and wait for nobody; or are silent.
+
+        Who was told of an update, and so may have failed or wait, has been heard of.
+        """
+        counts = self.counts
+        never = self.unheard - counts.unheard_aside
+        return max(0, self.of(Lifecycle.ACTIVE) - counts.failed - self.awaiting + counts.aside - never)
 
     @property
     def unheard(self) -> int:
@@ -79,6 +89,15 @@ class Summary:
         return sum(
             n for (rollout, state), n in self.members.items() if rollout is RolloutState.RUNNING and state in held
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A wave that some of its members moved on, and that waits for the others: none of those polls any more."""
+
+    rollout: Rollout
+    wave: Wave
+    awaited: Sequence[DeviceId]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +134,40 @@ def summary_in(tx: Tx, tenant: TenantId, now: datetime) -> Summary:
         active=[Standing(rollout, tx.rollouts.tallies(tenant, rollout.id)) for rollout in active],
         stopped=[r for r in ended if _by_rule(r) and r.ended_at is not None and r.ended_at > now - STOPPED_SHOWN],
     )
+
+
+async def stalled(world: World, tenant: TenantId, seen: Summary, polling: timedelta) -> list[Stall]:
+    """Which of a summary's rollouts wait for nobody but devices that do not poll. At most MAX_AWAITED are asked for each."""
+    before = seen.at - polling * STUCK_POLLS
+
+    def look(tx: Tx) -> list[Stall]:
+        found = []
+        for standing in seen.active:
+            if (waiting := awaited(standing, before)) is None:
+                continue
+            wave, number = waiting
+            of_wave = (tenant, standing.rollout.id, wave.index)
+            if len(silent := tx.deployments.unheard(*of_wave, before, number, _AMONG)) == number:
+                found.append(Stall(standing.rollout, wave, silent))
+        return found
+
+    return await world.store.read(look)
+
+
+def awaited(standing: Standing, before: datetime) -> tuple[Wave, int] | None:
+    """The wave whose members keep the next one, or a verdict, waiting since before `before`, and how many they are.
+
+    None where nothing waits for them, where nobody has been told yet, or where they are too many to be asked for.
+    """
+    rollout, wave = standing.rollout, standing.rollout.wave
+    plain = len(rollout.waves) == 1 and rollout.policy.rule is None
+    if rollout.state is not RolloutState.RUNNING or rollout.policy.window is not None or plain or wave is None:
+        return None
+    tally = standing.tallies.get(wave.index)
+    if tally is None or wave.state is not WaveState.OPEN or wave.opened_at is None or wave.opened_at > before:
+        return None
+    waiting = tally.of(State.SCHEDULED, *OPEN)
+    return (wave, waiting) if 0 < waiting <= MAX_AWAITED and tally.of(State.SCHEDULED) < tally.members else None
 
 
 async def versions(world: World, tenant: TenantId, days: int) -> History:

@@ -1,4 +1,4 @@
-"""Forgetting what has had its time: old events, old idempotency keys, abandoned uploads, bytes that nobody has, old counts."""
+"""Forgetting what has had its time: old events, idempotency keys, abandoned uploads, bytes that nobody has, old counts, proofs."""
 
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ UPLOAD_ROWS_KEPT = timedelta(days=30)
 """Since it began: the row without its bytes is small, and an upload may take long."""
 VERSIONS_KEPT = timedelta(days=400)
 """How the versions of the fleet changed, hour by hour."""
+DISPUTES_KEPT = timedelta(days=90)
 _EVENTS_AT_ONCE = 5_000
 
 
@@ -35,3 +36,4 @@ def _prune_rest(tx: Tx, now: datetime) -> None:
     tx.idempotency.prune(now - IDEMPOTENCY_KEPT)
     tx.blobs.prune_uploads(now - UPLOAD_ROWS_KEPT)
     tx.fleet.prune(now - VERSIONS_KEPT)
+    tx.enrollments.prune(now, now - DISPUTES_KEPT)

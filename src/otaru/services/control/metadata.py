@@ -1,4 +1,4 @@
-"""The tenant's image repository and its keys: what people order, what they bring signed, what clients fetch.
+"""The tenant's repositories and their keys: what people order, what they bring signed, what clients fetch.
 
 An order (`change`) becomes the metadata that has to be signed for it. The server signs with the keys it holds; where
 that is enough the order is done, otherwise nothing is kept and the answer is what others have to sign. What comes back
@@ -7,7 +7,7 @@ signed (`accept`) is judged anew against what holds then: a request that was ove
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,16 +16,22 @@ from securesystemslib.signer import Key
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ProductName, TenantId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
-from otaru.errors import InvalidInputError, MetadataContentError, NotFoundError, OtaruError, RoleNameError
+from otaru.errors import (
+    InvalidInputError,
+    MetadataContentError,
+    NotFoundError,
+    OtaruError,
+    UnavailableError,
+)
 from otaru.ports.store import Tx, one
-from otaru.services.control import signing
+from otaru.services.control import inspection, signing
 from otaru.services.control.signing import RELEASES, Pen
 from otaru.services.control.world import SYSTEM, Actor, World
 from otaru.trust.tuf import changes
 from otaru.trust.tuf.files import files_of, files_of_all
-from otaru.trust.tuf.kept import IMAGE, End, Kept, KnownKey, Place
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE, End, Kept, KnownKey, Place
 from otaru.trust.tuf.metadata import TERMS, AnyMetadata, as_targets
-from otaru.trust.tuf.names import ROOT, SNAPSHOT, STABLE, TARGETS, TIMESTAMP, TOP, product_of, role_of, target_at
+from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, product_of, target_at
 from otaru.trust.tuf.repository import Missing, Repository, missing, what_is_due
 
 _FILE = re.compile(r"([1-9][0-9]{0,8})\.([A-Za-z0-9._-]{1,200})\.json")
@@ -52,14 +58,25 @@ class Replace:
 
 
 @dataclass(frozen=True, slots=True)
+class Rekey:
+    """Give a role another threshold, more keys, or fewer. What is not named stays."""
+
+    role: str
+    threshold: int | None = None
+    add: Sequence[Key] = ()
+    remove: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Renew:
     """Sign a role anew, with a later end; a product's role with the files of its releases, and of these drafts."""
 
     role: str
     releases: Sequence[Version] = ()
+    repository: str = IMAGE
 
 
-Order = Delegate | Replace | Renew
+Order = Delegate | Replace | Rekey | Renew
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,7 @@ class Outcome:
 
     offered: Mapping[str, AnyMetadata]
     missing: Sequence[Missing]
+    repository: str = IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +105,13 @@ class RoleState:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A repository and the keys that the tenant knows."""
+    """The repositories and the keys that the tenant knows."""
 
     roles: Sequence[RoleState]
+    """Those of the image repository."""
     keys: Sequence[KnownKey]
+    director: Sequence[RoleState] = ()
+    """Those of the director repository. But for root they end with what is made for each device."""
 
     @property
     def development(self) -> bool:
@@ -101,7 +122,7 @@ class Status:
 async def pen(world: World, tenant: TenantId, actor: Actor) -> Pen:
     """Who signs, with development keys at hand where the tenant has no repository and may have such."""
     empty = await world.store.glance(lambda tx: tx.signatures.get(tenant, IMAGE, ROOT, 1) is None)
-    made = Pen(tenant, actor, world.keyring, world.clock.now())
+    made = Pen(tenant, actor, world.keyring, world.clock.now(), production=world.production)
     if not empty or world.production:
         return made
 
@@ -109,18 +130,47 @@ async def pen(world: World, tenant: TenantId, actor: Actor) -> Pen:
         root, targets, online, releases = (world.keyring.make(tenant).key for _ in range(4))
         return {ROOT: root, TARGETS: targets, SNAPSHOT: online, TIMESTAMP: online, RELEASES: releases}
 
-    return replace(made, fresh=await asyncio.to_thread(keys))
+    return replace(made, fresh=await asyncio.to_thread(keys), fresh_director=await _directing(world, tenant))
+
+
+async def begin_directing(world: World, tenant: TenantId) -> None:
+    """Begin the director repository of a tenant that works with development keys and has none yet.
+
+    Raises:
+        UnavailableError: the director's signer does not answer.
+    """
+    if world.production or not await with_development_keys(world, tenant):
+        return
+    fresh = await _directing(world, tenant)
+    if fresh is None:
+        raise UnavailableError("the director's signer does not answer")
+    made = Pen(tenant, SYSTEM, world.keyring, world.clock.now(), fresh_director=fresh)
+    await world.store.write(_begin_directing, made)
+
+
+async def _directing(world: World, tenant: TenantId) -> dict[str, Key] | None:
+    """Development keys of the director repository; None where its signer does not answer: it begins when it does."""
+    try:
+        online = await world.director.make(tenant)
+    except UnavailableError:
+        return None
+    root = (await asyncio.to_thread(world.keyring.make, tenant)).key
+    return {ROOT: root, TARGETS: online, SNAPSHOT: online, TIMESTAMP: online}
 
 
 async def status(world: World, tenant: TenantId) -> Status:
     """The roles and keys of a tenant; nothing where it has no repository."""
     now = world.clock.now()
-    return await world.store.read(lambda tx: _status(tx, tenant, now))
+    return await world.store.read(lambda tx: status_in(tx, tenant, now))
 
 
-async def online_key(world: World, tenant: TenantId, actor: Actor) -> Key:
-    """Make a key that the server keeps, for snapshot and timestamp. Nothing uses it until root names it."""
-    made = (await asyncio.to_thread(world.keyring.make, tenant)).key
+async def online_key(world: World, tenant: TenantId, actor: Actor, of: str = IMAGE) -> Key:
+    """Make a key that the server keeps, for what is signed all the time. Nothing uses it until root names it.
+
+    Raises:
+        UnavailableError: it would be the director's, and its signer does not answer.
+    """
+    made = await _server_key(world, tenant, of)
     return await world.store.write(_made, (tenant, actor, made, world.clock.now()))
 
 
@@ -132,20 +182,48 @@ async def change(world: World, tenant: TenantId, actor: Actor, order: Order) -> 
         MetadataError: it cannot be done.
         RoleNameError: it names no role.
     """
-    if isinstance(order, Replace) and order.made:
-        order = replace(order, by=(await asyncio.to_thread(world.keyring.make, tenant)).key)
-    asked = Pen(tenant, actor, world.keyring, world.clock.now())
+    of = order.repository if isinstance(order, Renew) else IMAGE
+    if isinstance(order, Replace):
+        known = await world.store.glance(lambda tx: tx.signatures.keys(tenant))
+        old = next((key for key in known if key.id == order.key), None)
+        of = IMAGE if old is None else old.repository
+        if order.made:
+            online = of == IMAGE or (old is not None and old.role != ROOT)
+            order = replace(order, by=await _server_key(world, tenant, of if online else IMAGE))
+    named = [order.by.keyid] if isinstance(order, Replace) and order.by is not None else []
+    asked = await _pen(world, tenant, actor, of, named)
     return await world.store.write(_change, (asked, order))
 
 
-async def accept(world: World, tenant: TenantId, actor: Actor, offered: Mapping[str, AnyMetadata]) -> list[Release]:
+async def _server_key(world: World, tenant: TenantId, of: str) -> Key:
+    """A new key of the server, or of the director's signer."""
+    if of == DIRECTOR:
+        return await world.director.make(tenant)
+    return (await asyncio.to_thread(world.keyring.make, tenant)).key
+
+
+async def _pen(world: World, tenant: TenantId, actor: Actor, of: str, named: Collection[str] = ()) -> Pen:
+    """Who signs in a repository; for the director's, with what its signer holds of the keys that are or come to be."""
+    made = Pen(tenant, actor, world.keyring, world.clock.now(), repository=of, production=world.production)
+    if of != DIRECTOR:
+        return made
+    known = await world.store.glance(lambda tx: tx.signatures.keys(tenant))
+    asked = {*named, *(key.id for key in known if key.repository == DIRECTOR and key.revoked_at is None)}
+    return replace(made, directing=await world.director.held(tenant, sorted(asked)))
+
+
+async def accept(
+    world: World, tenant: TenantId, actor: Actor, offered: Mapping[str, AnyMetadata], of: str = IMAGE
+) -> list[Release]:
     """Take in metadata that was signed elsewhere; the drafts that it publishes.
 
     Raises:
         MetadataError: it is refused; nothing of it was kept.
         SignatureMissingError: the server does not hold the keys of snapshot and timestamp.
+        UnavailableError: it is the director's, and its signer does not answer.
     """
-    asked = Pen(tenant, actor, world.keyring, world.clock.now())
+    named = {name for found in offered.values() if found.signed.type == ROOT for name in found.signed.keys}
+    asked = await _pen(world, tenant, actor, of, named)
     return await world.store.write(_accept, (asked, offered))
 
 
@@ -160,9 +238,9 @@ async def renew_due(world: World) -> list[tuple[TenantId, str]]:
     ending = await world.store.read(lambda tx: tx.signatures.every_ending(horizon))
     left: list[tuple[TenantId, str]] = []
     failed: OtaruError | None = None
-    for tenant, _ in ending:
-        asked = Pen(tenant, SYSTEM, world.keyring, world.clock.now())
+    for tenant, of in ending:
         try:
+            asked = await _pen(world, tenant, SYSTEM, of)
             left += [(tenant, role) for role in await world.store.write(_renew_due, asked)]
         except OtaruError as error:
             failed = error
@@ -182,17 +260,17 @@ async def with_development_keys(world: World, tenant: TenantId) -> bool:
     return any(key.development and key.revoked_at is None for key in keys)
 
 
-async def file(world: World, tenant: TenantId, name: str) -> Kept:
+async def file(world: World, tenant: TenantId, name: str, of: str = IMAGE) -> Kept:
     """The metadata file of this name, as clients ask for it: `timestamp.json`, or `VERSION.ROLE.json`.
 
     Raises:
         NotFoundError: there is none.
     """
     if name == f"{TIMESTAMP}.json":
-        newest = await world.store.glance(lambda tx: tx.signatures.newest(tenant, IMAGE, [TIMESTAMP]))
+        newest = await world.store.glance(lambda tx: tx.signatures.newest(tenant, of, [TIMESTAMP]))
         found = newest.get(TIMESTAMP)
     elif (asked := _FILE.fullmatch(name)) is not None and asked[2] != TIMESTAMP:
-        found = await world.store.glance(lambda tx: tx.signatures.get(tenant, IMAGE, asked[2], int(asked[1])))
+        found = await world.store.glance(lambda tx: tx.signatures.get(tenant, of, asked[2], int(asked[1])))
     else:
         found = None
     if found is None:
@@ -213,7 +291,7 @@ async def target(world: World, tenant: TenantId, address: str) -> Artifact:
     product, _, version = path.split("/")[:3] if path.count("/") >= 3 else ("", "", "")
     release = await world.store.glance(lambda tx: tx.releases.get(tenant, ProductName(product), Version(version)))
     if release is not None and release.state in _SERVED:
-        listed = files_of(role_of(release.product), release).get(path)
+        listed = files_of(signing.role_for(release), release).get(path)
         if listed is not None and listed.hashes["sha256"] == sha256:
             return next(a for a in release.artifacts if a.blob.sha256 == sha256)
     raise NotFoundError("there is no such target")
@@ -227,32 +305,40 @@ def _made(tx: Tx, asked: tuple[TenantId, Actor, Key, datetime]) -> Key:
 
 
 @one
+def _begin_directing(tx: Tx, pen: Pen) -> None:
+    signing.begin_directing(tx, pen)
+
+
+@one
 def _change(tx: Tx, asked: tuple[Pen, Order]) -> Outcome:
     pen, order = asked
-    repository = signing.load(tx, pen.tenant)
+    repository = signing.load(tx, pen.tenant, of=pen.repository)
     if repository is None:
         raise NotFoundError("the tenant has no keys yet", hint="Begin with otaru keys init, or publish a release.")
     drafts: list[Release] = []
     match order:
         case Delegate():
-            if product_of(order.role)[1] != STABLE:
-                raise RoleNameError(f"releases have no channel but {STABLE} yet", hint="Write product.NAME.stable.")
+            product_of(order.role)
             offered = changes.delegate(repository, order.role, (order.keys, order.threshold), pen.now)
         case Replace():
             offered = changes.replace_key(repository, order.key, order.by, pen.now)
             pen = replace(pen, retired=order.key)
+        case Rekey():
+            offered = changes.rekey(repository, order.role, _rekeyed(tx, pen, repository, order), pen.now)
         case Renew():
             if order.role in {SNAPSHOT, TIMESTAMP}:
                 raise InvalidInputError(f"{order.role} is signed by the server itself, in time")
             offered, drafts = _renewed(tx, pen, repository, order)
+    for role in set(offered) - set(TOP):  # anew it lists what is out by now: what was withdrawn holds up no rotation
+        as_targets(offered[role]).signed.targets = files_of_all(role, signing.listed(tx, pen.tenant, role, drafts))
     offered = signing.sign(pen, repository, offered)
-    lacking = missing(repository, offered)
+    lacking = missing(repository, offered, pen.repository)
     if not lacking:
         if isinstance(order, Replace) and order.made:
             _inherit(tx, pen, order)
         signing.enter(tx, pen, repository, offered)
         _publish(tx, pen, drafts)
-    return Outcome(offered, lacking)
+    return Outcome(offered, lacking, pen.repository)
 
 
 def _renewed(tx: Tx, pen: Pen, repository: Repository, order: Renew) -> tuple[dict[str, AnyMetadata], list[Release]]:
@@ -266,16 +352,37 @@ def _renewed(tx: Tx, pen: Pen, repository: Repository, order: Renew) -> tuple[di
         draft = tx.releases.get(pen.tenant, product, version)
         if draft is None or draft.state not in _PENDING:
             raise NotFoundError(f"there is no draft {product} {version}")
+        if (signs := signing.role_for(draft)) != order.role:
+            told = f"{product} {version} is of the channel {draft.signing_channel}"
+            raise MetadataContentError(told, hint=f"Its role is {signs}.", role=signs)
         drafts.append(draft)
-    files = files_of_all(order.role, signing.listed(tx, pen.tenant, product, drafts))
+    files = files_of_all(order.role, signing.listed(tx, pen.tenant, order.role, drafts))
     return changes.with_files(repository, order.role, files, pen.now), drafts
+
+
+def _rekeyed(tx: Tx, pen: Pen, repository: Repository, order: Rekey) -> changes.Keys:
+    """A role's keys and threshold after an order."""
+    if order.role in {SNAPSHOT, TIMESTAMP}:
+        raise InvalidInputError(f"the keys of {order.role} are the server's", hint="Replace one: otaru keys rotate.")
+    gone = {key.id for key in tx.signatures.keys(pen.tenant) if key.revoked_at is not None}
+    if back := [key.keyid for key in order.add if key.keyid in gone]:  # said before anybody signs for it
+        raise MetadataContentError(f"key {back[0]} was revoked and does not come back", key=back[0])
+    return changes.regrouped(repository, order.role, order.add, order.remove, order.threshold)
 
 
 def _inherit(tx: Tx, pen: Pen, order: Replace) -> None:
     """Note the server's new key as what the old one was."""
     old = next((key for key in tx.signatures.keys(pen.tenant) if key.id == order.key), None)
     if old is not None and order.by is not None:
-        heir = KnownKey(order.by.keyid, order.by.to_dict(), old.role, Place.SERVER, old.development, pen.now)
+        heir = KnownKey(
+            order.by.keyid,
+            order.by.to_dict(),
+            old.role,
+            Place.SERVER,
+            old.development,
+            pen.now,
+            repository=old.repository,
+        )
         signing.note(tx, pen, heir)
 
 
@@ -283,7 +390,7 @@ def _inherit(tx: Tx, pen: Pen, order: Replace) -> None:
 def _accept(tx: Tx, asked: tuple[Pen, Mapping[str, AnyMetadata]]) -> list[Release]:
     pen, offered = asked
     wide = {ROOT, TARGETS} & set(offered)
-    repository = signing.load(tx, pen.tenant, None if wide else offered)
+    repository = signing.load(tx, pen.tenant, None if wide else offered, pen.repository)
     after = signing.enter(tx, pen, repository, signing.sign(pen, repository, offered))
     drafts = [draft for role in offered if role not in TOP for draft in _checked(tx, pen, role, after)]
     return _publish(tx, pen, drafts)
@@ -299,8 +406,9 @@ def _checked(tx: Tx, pen: Pen, role: str, repository: Repository) -> list[Releas
     files = dict(repository.delegated[role].signed.targets)
     versions = {Version(path.split("/")[2]) for path in files if path.count("/") >= 3}
     found = [tx.releases.get(pen.tenant, product, version) for version in sorted(versions)]
-    drafts = [release for release in found if release is not None and release.state in _PENDING]
-    wanted = files_of_all(role, signing.listed(tx, pen.tenant, product, drafts))
+    pending = [release for release in found if release is not None and release.state in _PENDING]
+    drafts = [draft for draft in pending if signing.role_for(draft) == role]
+    wanted = files_of_all(role, signing.listed(tx, pen.tenant, role, drafts))
     stray, left_out = sorted(set(files) - set(wanted)), sorted(set(wanted) - set(files))
     for path in [*stray, *left_out]:
         told = "lists a file that no release has" if path in files else "does not list the published file"
@@ -314,11 +422,10 @@ def _checked(tx: Tx, pen: Pen, role: str, repository: Repository) -> list[Releas
 def _publish(tx: Tx, pen: Pen, drafts: Sequence[Release]) -> list[Release]:
     published = []
     for draft in drafts:
+        inspection.recheck(tx, pen, draft)
         after = replace(draft, state=ReleaseState.PUBLISHED, published_at=pen.now, edition=draft.edition + 1)
         tx.releases.save(pen.tenant, after)
-        facts = {"from": str(draft.state), "to": str(after.state)}
-        subject = f"{draft.product}:{draft.version}"
-        tx.events.add([Happening(pen.tenant, pen.now, pen.actor.name, Kind.RELEASE_MOVED, subject, facts)])
+        tx.events.add([signing.moved(pen, after, draft.state)])
         published.append(after)
     return published
 
@@ -326,15 +433,15 @@ def _publish(tx: Tx, pen: Pen, drafts: Sequence[Release]) -> list[Release]:
 @one
 def _renew_due(tx: Tx, pen: Pen) -> list[str]:
     """The roles that are due and cannot be signed here."""
-    ends = {role: end.expires_at for role, end in tx.signatures.ends(pen.tenant, IMAGE).items()}
+    ends = {role: end.expires_at for role, end in tx.signatures.ends(pen.tenant, pen.repository).items()}
     due = {found.role for found in what_is_due(ends, pen.now)}
     left = []
     for role in sorted(due - {SNAPSHOT, TIMESTAMP}):
-        repository = signing.load(tx, pen.tenant, None if role in TOP else [role])
+        repository = signing.load(tx, pen.tenant, None if role in TOP else [role], pen.repository)
         assert repository is not None  # noqa: S101 - it has roles
         offered = signing.sign(pen, repository, changes.renew(repository, role, pen.now))
-        if missing(repository, offered):
-            left.append(role)
+        if missing(repository, offered, pen.repository):
+            left.append(role if pen.repository == IMAGE else f"{pen.repository}:{role}")
         else:
             signing.enter(tx, pen, repository, offered)
     if due & {SNAPSHOT, TIMESTAMP} and due - set(left) <= {SNAPSHOT, TIMESTAMP}:
@@ -344,11 +451,16 @@ def _renew_due(tx: Tx, pen: Pen) -> list[str]:
     return left
 
 
-def _status(tx: Tx, tenant: TenantId, now: datetime) -> Status:
-    repository = signing.load(tx, tenant)
+def status_in(tx: Tx, tenant: TenantId, now: datetime) -> Status:
+    """As `status`, within a transaction."""
+    return Status(_roles(tx, tenant, IMAGE, now), tx.signatures.keys(tenant), _roles(tx, tenant, DIRECTOR, now))
+
+
+def _roles(tx: Tx, tenant: TenantId, of: str, now: datetime) -> list[RoleState]:
+    repository = signing.load(tx, tenant, of=of)
     if repository is None:
-        return Status([], tx.signatures.keys(tenant))
-    ends = tx.signatures.ends(tenant, IMAGE)
+        return []
+    ends = tx.signatures.ends(tenant, of)
     due = {found.role: found for found in what_is_due({role: end.expires_at for role, end in ends.items()}, now)}
     roles = []
     for role in repository.roles:
@@ -357,11 +469,10 @@ def _status(tx: Tx, tenant: TenantId, now: datetime) -> Status:
         expired = role in due and due[role].expired
         stale = role not in TOP and _stale(tx, tenant, role, repository)
         roles.append(RoleState(role, ends.get(role), keys.keyids, keys.threshold, role in due, expired, stale))
-    return Status(roles, tx.signatures.keys(tenant))
+    return roles
 
 
 def _stale(tx: Tx, tenant: TenantId, role: str, repository: Repository) -> bool:
-    product, channel = product_of(role)
-    wanted = files_of_all(role, signing.listed(tx, tenant, product) if channel == STABLE else [])
+    wanted = files_of_all(role, signing.listed(tx, tenant, role))
     newest = repository.delegated.get(role)
     return (as_targets(newest).signed.targets if newest else {}) != wanted

@@ -147,6 +147,10 @@ class _Remembering:
         tx.idempotency.add(named.tenant, named.token, _place(named), named.request, answer.status, sealed, self._at)
         return result, answer
 
+    def beside(self) -> Store:
+        """The store itself."""
+        return self._store
+
     async def read(self, reader: Callable[[Tx], T]) -> T:
         """As the store does."""
         return await self._store.read(reader)

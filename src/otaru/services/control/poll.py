@@ -17,6 +17,7 @@ from otaru.domain.release import Artifact
 from otaru.domain.tenant import Tenant
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx
+from otaru.services.control import directing
 from otaru.services.control.world import World
 
 _MOVES = {
@@ -71,6 +72,8 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
         if again is None or again.subject.memberships == subject.memberships:
             return again or entry, None, None  # the rules in the store said no: this worker has not heard of it yet
         entry = again
+        if entry.subject.open is not None:
+            await directing.told(world, tenant.id, entry.subject)
     return entry, None, None
 
 

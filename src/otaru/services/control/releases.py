@@ -1,17 +1,29 @@
 """Releases are made of stored bytes, and moved along their table."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from otaru.domain.device import Hardware
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ProductName, Sha256, TenantId, Version
-from otaru.domain.release import MAX_NOTES, RELEASE, Artifact, Release, ReleaseEvent, ReleaseState
+from otaru.domain.release import (
+    MAX_NOTES,
+    RELEASE,
+    Artifact,
+    Blob,
+    Document,
+    DocumentKind,
+    Release,
+    ReleaseEvent,
+    ReleaseState,
+)
 from otaru.domain.terms import NO_TERMS, Terms, UpdateType
 from otaru.errors import AlreadyExistsError, InvalidStateError, NotFoundError, PreconditionFailedError, TooLargeError
+from otaru.images.admission import Aspect
 from otaru.ports.store import Tx, one
-from otaru.services.control import metadata, products, rollouts, signing
+from otaru.services.control import documents, inspection, metadata, products, rollouts, signing
+from otaru.services.control.release_record import Record, record
 from otaru.services.control.signing import Pen
 from otaru.services.control.world import Actor, World
 from otaru.trust.tuf.names import ROOT
@@ -41,23 +53,32 @@ class NewRelease:
     notes: str = ""
     publish: bool = True
     terms: Terms = NO_TERMS
+    accept: frozenset[Aspect] = frozenset()
+    """In what an image may differ from what is typed."""
+    documents: Mapping[DocumentKind, Sha256] = field(default_factory=dict)
 
 
 async def create(world: World, tenant: TenantId, actor: Actor, new: NewRelease) -> Release:
     """Make a release of stored bytes, and publish it where it says so. The product is made on its first use.
 
-    It is signed in the same transaction; where signatures are missing that the server cannot give, it stays a draft
-    (`lacking` says which). Asked again for the very same, it answers the release that is there.
+    Its images are read first, each once (`inspection`). It is signed in the same transaction; where signatures are missing
+    that the server cannot give, it stays a draft (`lacking` says which). Asked again for the very same, it answers the
+    release that is there.
 
     Raises:
         InvalidInputError: what `domain.release.admit` says, or a requirement names a product where a component is meant.
+        InvalidInputError: a document is none, or is about other files.
         NotFoundError: bytes have not been uploaded to this tenant.
         AlreadyExistsError: there is this version, made of something else or in another state.
-        TooLargeError: the notes are too long.
+        TooLargeError: the notes or a document are too long.
+        ImageError: what `inspection.look` and `inspection.refuse` say.
     """
     if len(new.notes) > MAX_NOTES:
         raise TooLargeError(f"the notes have more than {MAX_NOTES} characters", limit=MAX_NOTES)
-    return await world.store.write(_create, (await metadata.pen(world, tenant, actor), new))
+    digests = [part.sha256 for part in new.parts]
+    read = await documents.read(world, tenant, new.documents, digests)
+    await inspection.look(world, tenant, digests)
+    return await world.store.write(_create, (await metadata.pen(world, tenant, actor), new, read))
 
 
 async def move(
@@ -79,7 +100,11 @@ async def move(
         InvalidStateError: its state does not allow it; `allowed` says what it does.
         SignatureMissingError: publishing it needs signatures of keys that the server does not hold.
         PreconditionFailedError: it has changed since `edition`.
+        ImageError: it is to be published, and what `inspection.look` and `inspection.recheck` say.
     """
+    if event is ReleaseEvent.PUBLISH:
+        known = await world.store.glance(lambda tx: tx.releases.get(tenant, product, version))
+        await inspection.look(world, tenant, [a.blob.sha256 for a in known.artifacts] if known else [])
     asked = _Moving(await metadata.pen(world, tenant, actor), product, version, event, edition)
     return await world.store.write(_move, asked)
 
@@ -95,16 +120,16 @@ async def show(world: World, tenant: TenantId, product: ProductName, version: Ve
 
 async def detailed(
     world: World, tenant: TenantId, product: ProductName, version: Version
-) -> tuple[Release, Missing | None]:
-    """A release, and the signatures that it waits for.
+) -> tuple[Release, Missing | None, Record]:
+    """A release, the signatures that it waits for, and who made it what it is.
 
     Raises:
         NotFoundError: there is none.
     """
 
-    def look(tx: Tx) -> tuple[Release, Missing | None]:
+    def look(tx: Tx) -> tuple[Release, Missing | None, Record]:
         release = _found(tx, tenant, product, version)
-        return release, lacking(world, tx, tenant, release)
+        return release, lacking(world, tx, tenant, release), record(tx, tenant, release)
 
     return await world.store.glance(look)
 
@@ -166,7 +191,7 @@ def lacking(world: World, tx: Tx, tenant: TenantId, release: Release) -> Missing
     """The signatures that a draft waits for and the server cannot give, within a transaction."""
     if release.state is not ReleaseState.DRAFT:
         return None
-    found = signing.lacking(tx, tenant, release.product)
+    found = signing.lacking(tx, tenant, signing.role_for(release))
     # Where there is no repository yet, its publication begins one of development keys.
     return None if found is not None and found.role == ROOT and not world.production else found
 
@@ -177,32 +202,39 @@ def allowed(release: Release) -> list[str]:
 
 
 @one
-def _create(tx: Tx, asked: tuple[Pen, NewRelease]) -> Release:
-    pen, new = asked
+def _create(tx: Tx, asked: tuple[Pen, NewRelease, tuple[Document, ...]]) -> Release:
+    pen, new, read = asked
     tenant, now = pen.tenant, pen.now
-    artifacts = tuple(a for part in new.parts for a in _artifacts(tx, tenant, part))
+    stored = [a for part in new.parts for a in _artifacts(tx, tenant, part)]
+    artifacts = inspection.with_installers(tx, tenant, stored)
     release = products.drafted(tx, tenant, (new.product, new.version), artifacts, new.terms, new.notes, now)
+    release = replace(release, documents=read)
+    for document in read:
+        _stored(tx, tenant, document.blob.sha256)
     if (known := tx.releases.get(tenant, new.product, new.version)) is not None:
         return _same(tx, pen, known, release, publish=new.publish)
+    accepted = inspection.refuse(tx, pen, release, new.accept)
     tx.releases.add(tenant, release)
-    data = {"artifacts": [a.blob.sha256 for a in artifacts]}
+    data: dict[str, list[str]] = {"artifacts": [a.blob.sha256 for a in artifacts]}
+    if accepted:
+        data["accepted"] = [mismatch.sentence for mismatch in accepted]
     tx.events.add([Happening(tenant, now, pen.actor.name, Kind.RELEASE_CREATED, _subject(release), data)])
     if not new.publish:
         return release
     published = _after(release, ReleaseEvent.PUBLISH, now)
-    if signing.relist(tx, pen, release.product, [published]) is not None:
+    if signing.relist(tx, pen, signing.role_for(release), [published]) is not None:
         return release
     tx.releases.save(tenant, published)
-    tx.events.add([_moved(pen, published, ReleaseState.DRAFT)])
+    tx.events.add([signing.moved(pen, published, ReleaseState.DRAFT)])
     return published
 
 
 def _same(tx: Tx, pen: Pen, known: Release, wanted: Release, *, publish: bool) -> Release:
     as_asked = known.state is (ReleaseState.PUBLISHED if publish else ReleaseState.DRAFT)
     # What was to be published and could not be is a draft: that is what the same order finds again.
-    waits = publish and known.state is ReleaseState.DRAFT and signing.lacking(tx, pen.tenant, known.product)
-    said_of = (known.notes, known.terms) == (wanted.notes, wanted.terms)
-    if set(known.artifacts) == set(wanted.artifacts) and said_of and (as_asked or waits):
+    waits = publish and known.state is ReleaseState.DRAFT and signing.lacking(tx, pen.tenant, signing.role_for(known))
+    said_of = (known.notes, known.terms, known.documents) == (wanted.notes, wanted.terms, wanted.documents)
+    if _bytes_of(known) == _bytes_of(wanted) and said_of and (as_asked or waits):
         return known
     raise AlreadyExistsError(
         f"there is a release {known.product} {known.version} already, and it differs",
@@ -210,11 +242,21 @@ def _same(tx: Tx, pen: Pen, known: Release, wanted: Release, *, publish: bool) -
     )
 
 
+def _bytes_of(release: Release) -> set[Artifact]:
+    """What it is made of; what installs it was kept when it was made, and may have been told otherwise then."""
+    return {replace(artifact, installer="") for artifact in release.artifacts}
+
+
 def _artifacts(tx: Tx, tenant: TenantId, part: Part) -> list[Artifact]:
-    known = tx.blobs.get(tenant, part.sha256)
+    blob = _stored(tx, tenant, part.sha256)
+    return [Artifact(part.component, hardware, part.filename, blob) for hardware in part.hardware]
+
+
+def _stored(tx: Tx, tenant: TenantId, sha256: Sha256) -> Blob:
+    known = tx.blobs.get(tenant, sha256)
     if known is None:
-        raise NotFoundError(f"there is no artifact {part.sha256}", hint="Upload it first: POST /api/v1/artifacts.")
-    return [Artifact(part.component, hardware, part.filename, known[0]) for hardware in part.hardware]
+        raise NotFoundError(f"there is no artifact {sha256}", hint="Upload it first: POST /api/v1/artifacts.")
+    return known[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,16 +276,17 @@ def _move(tx: Tx, asked: _Moving) -> Release:
         raise PreconditionFailedError(f"the release has changed: it is at edition {before.edition}")
     after = replace(_after(before, asked.event, pen.now), edition=before.edition + 1)
     tx.releases.save(pen.tenant, after)
-    tx.events.add([_moved(pen, after, before.state)])
+    tx.events.add([signing.moved(pen, after, before.state)])
     if after.state is ReleaseState.PUBLISHED:
-        if (missing := signing.relist(tx, pen, after.product)) is not None:
+        inspection.recheck(tx, pen, after)
+        if (missing := signing.relist(tx, pen, signing.role_for(after))) is not None:
             raise signing.refuse([missing])
     elif after.state is ReleaseState.WITHDRAWN:
         reason = f"release {_subject(after)} is withdrawn"
         rollouts.stop_all(tx, pen.tenant, pen.actor, after.product, after.version, reason, pen.now)
         if before.published_at is not None:
             # Without the keys its metadata goes on listing it, but the bytes are served to nobody.
-            signing.relist(tx, pen, after.product)
+            signing.relist(tx, pen, signing.role_for(after))
     return after
 
 
@@ -258,12 +301,6 @@ def _after(release: Release, event: ReleaseEvent, now: datetime) -> Release:
         )
     published = now if state is ReleaseState.PUBLISHED else release.published_at
     return replace(release, state=state, published_at=published)
-
-
-def _moved(pen: Pen, release: Release, before: ReleaseState) -> Happening:
-    digests = sorted({a.blob.sha256 for a in release.artifacts})
-    data = {"from": str(before), "to": str(release.state), "artifacts": digests}
-    return Happening(pen.tenant, pen.now, pen.actor.name, Kind.RELEASE_MOVED, _subject(release), data)
 
 
 def _subject(release: Release) -> str:

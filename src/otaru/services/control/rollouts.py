@@ -152,6 +152,7 @@ async def retry(
     rollout: RolloutId,
     states: Collection[State] = FAILURES,
     *,
+    reason: str = "",
     edition: int | None = None,
 ) -> Rollout:
     """Give members that ended in `states` another attempt; their waves are judged again.
@@ -167,7 +168,7 @@ async def retry(
         allowed = sorted(map(str, RETRIABLE))
         raise InvalidStateError(f"{', '.join(sorted(not_retriable))} cannot be retried", allowed=allowed)
     return await world.store.write(
-        _retry, _Retrying(tenant, actor, rollout, frozenset(states), edition, world.clock.now())
+        _retry, _Retrying(tenant, actor, rollout, frozenset(states), reason, edition, world.clock.now())
     )
 
 
@@ -319,6 +320,7 @@ class _Retrying:
     actor: Actor
     rollout: RolloutId
     states: frozenset[State]
+    reason: str
     edition: int | None
     at: datetime
 
@@ -347,7 +349,7 @@ def _retry(tx: Tx, asked: _Retrying) -> Rollout:
         )
     after = reopened(before, list(by_wave), now)
     tx.rollouts.save(tenant, after)
-    data = {"states": sorted(states), "members": sum(by_wave.values())}
+    data = {"states": sorted(states), "members": sum(by_wave.values()), "reason": asked.reason}
     tx.events.add([Happening(tenant, now, asked.actor.name, Kind.ROLLOUT_RETRIED, str(before.id), data)])
     return after
 

@@ -1,7 +1,8 @@
-"""What happens to a tenant's image repository inside a transaction: read, sign with the keys at hand, admit, keep.
+"""What happens to a tenant's repositories inside a transaction: read, sign with the keys at hand, admit, keep.
 
 Everything that is signed enters by `enter`: the rules of `trust.tuf.repository.admit` hold for what the server signs as
 for what people bring. Snapshot and timestamp are signed in the same transaction, so clients see all of a change or none.
+The director repository is a root alone, whose online keys another process holds (`ports.director`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +13,7 @@ from hashlib import sha256
 from securesystemslib.signer import Key
 
 from otaru.domain.events import Happening, Kind
-from otaru.domain.ids import ProductName, TenantId
+from otaru.domain.ids import TenantId
 from otaru.domain.release import Release, ReleaseState
 from otaru.errors import MetadataContentError, SignatureMissingError
 from otaru.ports.signing import Keyring
@@ -20,10 +21,10 @@ from otaru.ports.store import Tx
 from otaru.services.control.world import Actor
 from otaru.trust.tuf import changes
 from otaru.trust.tuf.files import files_of_all
-from otaru.trust.tuf.kept import IMAGE, Kept, KnownKey, Place
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE, Kept, KnownKey, Place
 from otaru.trust.tuf.keys import from_json
 from otaru.trust.tuf.metadata import AnyMetadata, as_root, as_snapshot, as_targets, as_timestamp, read, signed
-from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, role_of
+from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, product_of, role_of
 from otaru.trust.tuf.repository import (
     Missing,
     Repository,
@@ -40,11 +41,17 @@ RELEASES = "releases"
 """The role that a development key for all products is noted under."""
 _OUT = frozenset({ReleaseState.PUBLISHED, ReleaseState.DEPRECATED})
 _EVERYTHING = 100_000
+DIRECTED = (TARGETS, SNAPSHOT, TIMESTAMP)
+"""What of the director repository is made for each device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pen:
-    """Who has something signed, when, with which keys. `fresh` are development keys to begin with, by role."""
+    """Who has something signed, when, in which repository, with which keys.
+
+    `fresh` and `fresh_director` are development keys to begin with, by role; `directing` the ids of keys that the
+    director's signer holds.
+    """
 
     tenant: TenantId
     actor: Actor
@@ -53,16 +60,21 @@ class Pen:
     fresh: Mapping[str, Key] | None = None
     retired: str = ""
     """A key that is to go, also where it only waits."""
+    production: bool = False
+    """Whether what may only stand in development is refused."""
+    repository: str = IMAGE
+    directing: Collection[str] = ()
+    fresh_director: Mapping[str, Key] | None = None
 
 
-def load(tx: Tx, tenant: TenantId, roles: Collection[str] | None = None) -> Repository | None:
+def load(tx: Tx, tenant: TenantId, roles: Collection[str] | None = None, of: str = IMAGE) -> Repository | None:
     """The repository, with all delegated roles or those of `roles`; None where there is none."""
-    kept = tx.signatures.newest(tenant, IMAGE, None if roles is None else {*TOP, *roles})
+    kept = tx.signatures.newest(tenant, of, None if roles is None else {*TOP, *roles})
     if ROOT not in kept:
         return None
     found = {role: read(role, one.content) for role, one in kept.items()}
-    targets = as_targets(found[TARGETS])
-    named = delegations(targets.signed)
+    targets = as_targets(found[TARGETS]) if TARGETS in found else None
+    named = delegations(targets)
     return Repository(
         as_root(found[ROOT]),
         targets,
@@ -74,7 +86,7 @@ def load(tx: Tx, tenant: TenantId, roles: Collection[str] | None = None) -> Repo
 
 def sign(pen: Pen, repository: Repository | None, offered: Mapping[str, AnyMetadata]) -> dict[str, AnyMetadata]:
     """What is offered, with the signatures that the keys at hand can give."""
-    after = offer(repository, offered)
+    after = offer(repository, offered, pen.repository)
     made = {}
     for role, found in offered.items():
         names = set(keys.keyids) if (keys := after.keys_of(role)) else set()
@@ -93,18 +105,31 @@ def enter(tx: Tx, pen: Pen, repository: Repository | None, offered: Mapping[str,
         MetadataError: it may not enter.
         SignatureMissingError: the server does not hold the keys of snapshot and timestamp.
     """
-    after = admit(repository, offered, pen.now)
+    after = admit(repository, offered, pen.now, pen.repository)
     files = {role: found.to_bytes() for role, found in offered.items()}
     for role, found in offered.items():
         _keep(tx, pen, role, found, files[role])
         digest = sha256(files[role]).hexdigest()
         facts = {"version": found.signed.version, "keys": sorted(found.signatures), "sha256": digest}
-        tx.events.add([Happening(pen.tenant, pen.now, pen.actor.name, Kind.METADATA_SIGNED, role, facts)])
-    for role in set(tx.signatures.ends(pen.tenant, IMAGE)) - set(after.roles):
-        tx.signatures.forget(pen.tenant, IMAGE, role)
+        subject = role if pen.repository == IMAGE else f"{pen.repository}:{role}"
+        tx.events.add([Happening(pen.tenant, pen.now, pen.actor.name, Kind.METADATA_SIGNED, subject, facts)])
+    for role in set(tx.signatures.ends(pen.tenant, pen.repository)) - set(after.roles):
+        tx.signatures.forget(pen.tenant, pen.repository, role)
     _note_keys(tx, pen, after)
+    if pen.repository == DIRECTOR:
+        _check_directing(pen, after)
+        return after
     files.pop(ROOT, None)
     return _online(tx, pen, after, files)
+
+
+def _check_directing(pen: Pen, repository: Repository) -> None:
+    """Refuse a root by which nobody could direct a device."""
+    for role in DIRECTED:
+        keys = repository.root.signed.roles[role]
+        lacks = keys.threshold - len(set(keys.keyids) & set(pen.directing))
+        if lacks > 0:
+            raise refuse([Missing(role, lacks, tuple(sorted(set(keys.keyids) - set(pen.directing))))])
 
 
 def freshen(tx: Tx, pen: Pen, repository: Repository, *, snapshot: bool) -> None:
@@ -116,9 +141,8 @@ def freshen(tx: Tx, pen: Pen, repository: Repository, *, snapshot: bool) -> None
         _stamp(tx, pen, repository, kept.content)
 
 
-def lacking(tx: Tx, tenant: TenantId, product: ProductName) -> Missing | None:
-    """The signatures that the server cannot give for a product's releases; None where it holds enough keys."""
-    role = role_of(product)
+def lacking(tx: Tx, tenant: TenantId, role: str) -> Missing | None:
+    """The signatures of a product's role that the server cannot give; None where it holds enough keys."""
     repository = load(tx, tenant, [])
     held = {key.id: key for key in tx.signatures.keys(tenant) if key.place is Place.SERVER and not key.revoked_at}
     if repository is None:
@@ -131,28 +155,34 @@ def lacking(tx: Tx, tenant: TenantId, product: ProductName) -> Missing | None:
     return Missing(role, needed, tuple(sorted(own - set(held)))) if needed > 0 else None
 
 
-def relist(tx: Tx, pen: Pen, product: ProductName, also: Sequence[Release] = ()) -> Missing | None:
-    """Sign anew which files a product's releases have, `also` those of releases that are not out yet.
+def relist(tx: Tx, pen: Pen, role: str, also: Sequence[Release] = ()) -> Missing | None:
+    """Sign anew which files the releases of a product's role have, `also` those of releases that are not out yet.
 
     Nothing is signed where signatures are missing: they are returned.
     """
-    role = role_of(product)
     repository = load(tx, pen.tenant, [role])
     if repository is None and pen.fresh:
         repository = _begin(tx, pen)
-    found = lacking(tx, pen.tenant, product)
+    found = lacking(tx, pen.tenant, role)
     if repository is None or found is not None:
         return found
     if repository.keys_of(role) is None:
         repository = _delegate(tx, pen, repository, role)
-    offered = changes.with_files(repository, role, files_of_all(role, listed(tx, pen.tenant, product, also)), pen.now)
+    offered = changes.with_files(repository, role, files_of_all(role, listed(tx, pen.tenant, role, also)), pen.now)
     enter(tx, pen, repository, sign(pen, repository, offered))
     return None
 
 
-def listed(tx: Tx, tenant: TenantId, product: ProductName, also: Sequence[Release] = ()) -> list[Release]:
-    """The releases of a product that its metadata has to list, and `also` these."""
-    out = [r for r in tx.releases.page(tenant, product, None, _EVERYTHING) if r.state in _OUT]
+def role_for(release: Release) -> str:
+    """The role that signs a release."""
+    return role_of(release.product, release.signing_channel)
+
+
+def listed(tx: Tx, tenant: TenantId, role: str, also: Sequence[Release] = ()) -> list[Release]:
+    """The releases that the metadata of a product's role has to list, and `also` these."""
+    product, channel = product_of(role)
+    known = tx.releases.page(tenant, product, None, _EVERYTHING)
+    out = [r for r in known if r.state in _OUT and r.signing_channel == channel]
     new = {release.version for release in also}
     return [*(release for release in out if release.version not in new), *also]
 
@@ -182,7 +212,22 @@ def _begin(tx: Tx, pen: Pen) -> Repository:
         ROOT: changes.new_root(keys, pen.now),
         TARGETS: changes.new_targets(TARGETS, pen.now),
     }
-    return enter(tx, pen, None, sign(pen, None, offered))
+    begun = enter(tx, pen, None, sign(pen, None, offered))
+    begin_directing(tx, pen)
+    return begun
+
+
+def begin_directing(tx: Tx, pen: Pen) -> None:
+    """A director repository of development keys, where there are such and it has none."""
+    pen = replace(pen, repository=DIRECTOR)
+    if not pen.fresh_director or tx.signatures.get(pen.tenant, DIRECTOR, ROOT, 1) is not None:
+        return
+    for role, key in pen.fresh_director.items():
+        known = KnownKey(key.keyid, key.to_dict(), role, Place.SERVER, True, pen.now, repository=DIRECTOR)
+        note(tx, pen, known)
+    keys: dict[str, changes.Keys] = {role: ([pen.fresh_director[role]], 1) for role in TOP}
+    pen = replace(pen, directing=[pen.fresh_director[role].keyid for role in DIRECTED])
+    enter(tx, pen, None, sign(pen, None, {ROOT: changes.new_root(keys, pen.now)}))
 
 
 def _delegate(tx: Tx, pen: Pen, repository: Repository, role: str) -> Repository:
@@ -218,22 +263,27 @@ def _signed_online(pen: Pen, repository: Repository, role: str, found: AnyMetada
 
 def _keep(tx: Tx, pen: Pen, role: str, found: AnyMetadata, content: bytes) -> None:
     version = found.signed.version
-    tx.signatures.add(pen.tenant, IMAGE, Kept(role, version, content, found.signed.expires, pen.now))
+    tx.signatures.add(pen.tenant, pen.repository, Kept(role, version, content, found.signed.expires, pen.now))
     if role not in {ROOT, TARGETS}:
-        tx.signatures.forget(pen.tenant, IMAGE, role, version + 1 - KEPT_VERSIONS.get(role, 16))
+        tx.signatures.forget(pen.tenant, pen.repository, role, version + 1 - KEPT_VERSIONS.get(role, 16))
 
 
 def _note_keys(tx: Tx, pen: Pen, repository: Repository) -> None:
     """Note keys that roles have got, and say of those that none has any more that they are revoked: for ever."""
-    told = repository.targets.signed.delegations
+    told = None if repository.targets is None else repository.targets.signed.delegations
     named = repository.root.signed.keys | (told.keys if told else {})
-    known = {key.id: key for key in tx.signatures.keys(pen.tenant)}
-    held = pen.keyring.of(pen.tenant, named)
+    every = {key.id: key for key in tx.signatures.keys(pen.tenant)}
+    known = {name: key for name, key in every.items() if key.repository == pen.repository}
+    if other := min(set(named) & (set(every) - set(known)), default=""):
+        told_of = every[other].repository
+        raise MetadataContentError(f"key {other} is one of the {told_of} repository: each has its own", key=other)
+    held = {*pen.keyring.of(pen.tenant, named), *pen.directing}
     roles = {name: role for role in reversed(repository.roles) for name in _keyids(repository, role)}
     for name, key in named.items():
         if name not in known:
             place = Place.SERVER if name in held else Place.OFFLINE
-            note(tx, pen, KnownKey(name, key.to_dict(), roles[name], place, development=False, created_at=pen.now))
+            made = KnownKey(name, key.to_dict(), roles[name], place, False, pen.now, repository=pen.repository)
+            note(tx, pen, made)
         elif known[name].revoked_at is not None:
             raise MetadataContentError(f"key {name} was revoked and does not come back", key=name)
     # The development key for releases waits for its first product, as long as root is of development too.
@@ -255,5 +305,14 @@ def _keyids(repository: Repository, role: str) -> Sequence[str]:
 def note(tx: Tx, pen: Pen, key: KnownKey) -> None:
     """Note a key of the tenant."""
     if tx.signatures.add_key(pen.tenant, key):
-        facts = {"role": key.role, "place": str(key.place), "development": key.development}
+        role = key.role if key.repository == IMAGE else f"{key.repository}:{key.role}"
+        facts = {"role": role, "place": str(key.place), "development": key.development}
         tx.events.add([Happening(pen.tenant, pen.now, pen.actor.name, Kind.KEY_ADDED, key.id, facts)])
+
+
+def moved(pen: Pen, release: Release, before: ReleaseState) -> Happening:
+    """That a release has another state now, with what it is made of: who proves it by the log needs the digests."""
+    digests = sorted({a.blob.sha256 for a in release.artifacts})
+    data = {"from": str(before), "to": str(release.state), "artifacts": digests}
+    subject = f"{release.product}:{release.version}"
+    return Happening(pen.tenant, pen.now, pen.actor.name, Kind.RELEASE_MOVED, subject, data)

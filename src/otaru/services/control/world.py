@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from otaru.ports.blobs import Blobs
 from otaru.ports.bus import Bus
 from otaru.ports.clock import Clock
+from otaru.ports.director import Director
+from otaru.ports.inspector import Inspector
 from otaru.ports.judge import Judge
 from otaru.ports.notary import Notary
 from otaru.ports.registry import Registry
@@ -24,6 +26,8 @@ class World:
     bus: Bus
     keyring: Keyring
     notary: Notary
+    inspector: Inspector
+    director: Director
     production: bool = False
     """Whether development keys are refused."""
 

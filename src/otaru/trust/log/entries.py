@@ -62,7 +62,9 @@ RULES: Mapping[Kind, Rule] = {
     Kind.DEVICE_CHANGED: Rule(Audited.PEOPLE),
     Kind.DEVICE_CREDENTIAL: Rule(Audited.PEOPLE),
     Kind.DEVICE_LIFECYCLE: Rule(Audited.PEOPLE),
+    Kind.DEVICE_PERMITTED: Rule(Audited.ALL),
     Kind.DEVICE_ATTRIBUTES: Rule(Audited.NONE),
+    Kind.DEVICE_DISPUTED: Rule(Audited.NONE),
     Kind.DEPLOYMENT_MOVED: Rule(Audited.PEOPLE),
     Kind.PRODUCT_CHANGED: Rule(Audited.PEOPLE, ("order",)),
     Kind.RELEASE_CREATED: Rule(Audited.PEOPLE),
@@ -74,7 +76,14 @@ RULES: Mapping[Kind, Rule] = {
     Kind.METADATA_SIGNED: Rule(Audited.ALL, ("version", "keys", "sha256")),
     Kind.KEY_ADDED: Rule(Audited.ALL, ("role", "development")),
     Kind.KEY_REVOKED: Rule(Audited.ALL, ()),
+    Kind.ANCHOR_ADDED: Rule(Audited.ALL),
+    Kind.ANCHOR_REMOVED: Rule(Audited.ALL),
+    Kind.AUTHORITY_ADDED: Rule(Audited.ALL),
+    Kind.AUTHORITY_RETIRED: Rule(Audited.ALL),
     Kind.LOG_ERASED: Rule(Audited.ALL),
+    Kind.ENROLLMENT_CREATED: Rule(Audited.ALL),
+    Kind.ENROLLMENT_CHANGED: Rule(Audited.ALL),
+    Kind.ENROLLMENT_REVOKED: Rule(Audited.ALL),
 }
 
 

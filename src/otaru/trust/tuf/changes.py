@@ -15,7 +15,7 @@ from tuf.api.metadata import (
     Targets,
 )
 
-from otaru.errors import MetadataContentError, MetadataFormError, MetadataThresholdError
+from otaru.errors import MetadataContentError, MetadataFormError, MetadataThresholdError, NothingToDoError
 from otaru.trust.tuf.metadata import AnyMetadata, expiry, following
 from otaru.trust.tuf.names import ROOT, TARGETS, TOP, patterns
 from otaru.trust.tuf.repository import Repository, delegations
@@ -46,7 +46,7 @@ def delegate(repository: Repository, role: str, keys: Keys, now: datetime) -> di
         MetadataThresholdError: more have to sign than there are.
     """
     paths, threshold = patterns(role), _threshold(role, keys)
-    after = following(TARGETS, repository.targets, now)
+    after = following(TARGETS, _targets(repository), now)
     roles: dict[str, DelegatedRole] = dict(_delegated(after.signed))
     roles[role] = DelegatedRole(role, [k.keyid for k in keys[0]], threshold, terminating=True, paths=paths)
     known = after.signed.delegations.keys if after.signed.delegations else {}
@@ -73,6 +73,29 @@ def rekey(repository: Repository, role: str, keys: Keys, now: datetime) -> dict[
     return _with_bereft(repository, {ROOT: after}, now)
 
 
+def regrouped(
+    repository: Repository, role: str, add: Sequence[Key], remove: Sequence[str], threshold: int | None
+) -> Keys:
+    """A role's keys and threshold with some keys more, some fewer, and another threshold where one is given.
+
+    Raises:
+        MetadataContentError: nobody delegates to it, or it has not a key that is to go.
+        NothingToDoError: it is so already.
+    """
+    keys = repository.keys_of(role)
+    if keys is None:
+        raise MetadataContentError(f"nobody delegates to {role}", role=role)
+    if strange := sorted(set(remove) - set(keys.keyids)):
+        raise MetadataContentError(f"{role} has no key {strange[0]}", key=strange[0])
+    known = repository.described(role)
+    left = [known[name] for name in keys.keyids if name not in remove]
+    added = [key for key in add if key.keyid not in keys.keyids]
+    wanted = keys.threshold if threshold is None else threshold
+    if not added and len(left) == len(keys.keyids) and wanted == keys.threshold:
+        raise NothingToDoError(f"{role} has these keys and this threshold already")
+    return [*left, *added], wanted
+
+
 def replace_key(repository: Repository, key_id: str, by: Key | None, now: datetime) -> dict[str, AnyMetadata]:
     """Take a key from every role that has it, putting `by` in its place where there is one.
 
@@ -89,7 +112,7 @@ def replace_key(repository: Repository, key_id: str, by: Key | None, now: dateti
         _swap(root.signed.roles, root.signed.keys, key_id, by)
         offered[ROOT] = root
     if any(role not in TOP for role in holders):
-        targets = following(TARGETS, repository.targets, now)
+        targets = following(TARGETS, _targets(repository), now)
         roles = _delegated(targets.signed)
         keys = targets.signed.delegations.keys if targets.signed.delegations else {}
         _swap(roles, keys, key_id, by)
@@ -126,11 +149,12 @@ def with_files(
 def _with_bereft(repository: Repository, offered: dict[str, AnyMetadata], now: datetime) -> dict[str, AnyMetadata]:
     """What is offered, and anew what loses its signatures by it."""
     root, targets = offered.get(ROOT), offered.get(TARGETS)
-    if root is not None and targets is None and _lost(root.signed, TARGETS, repository.targets):
-        offered[TARGETS] = targets = following(TARGETS, repository.targets, now)
+    known = repository.targets
+    if root is not None and targets is None and known is not None and _lost(root.signed, TARGETS, known):
+        offered[TARGETS] = targets = following(TARGETS, known, now)
     if targets is not None:
         for role, newest in repository.delegated.items():
-            if role in delegations(targets.signed) and _lost(targets.signed, role, newest):
+            if role in delegations(targets) and _lost(targets.signed, role, newest):
                 offered[role] = following(role, newest, now)
     return offered
 
@@ -160,6 +184,12 @@ def _swap(roles: Mapping[str, Role], keys: dict[str, Key], key_id: str, by: Key 
 
 def _role(repository: Repository, name: str) -> Role:
     return repository.delegator(name).get_delegated_role(name)
+
+
+def _targets(repository: Repository) -> Metadata[Targets]:
+    if repository.targets is None:
+        raise MetadataContentError("the director repository delegates nothing")
+    return repository.targets
 
 
 def _delegated(targets: Targets) -> dict[str, DelegatedRole]:

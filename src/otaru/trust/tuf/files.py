@@ -13,6 +13,11 @@ from otaru.trust.tuf.names import path_of
 _INSTALLERS = {".swu": "swupdate", ".raucb": "rauc"}
 
 
+def installer_by(filename: str) -> str:
+    """What installs a file by the end of its name, where nothing better is known of it."""
+    return next((installer for end, installer in _INSTALLERS.items() if filename.endswith(end)), "file")
+
+
 def files_of(role: str, release: Release) -> dict[str, TargetFile]:
     """A release's files by target path. Bytes for several kinds of hardware are one target."""
     by_file: dict[tuple[str, str], list[Artifact]] = {}
@@ -39,9 +44,9 @@ def _target(path: str, release: Release, artifacts: list[Artifact]) -> TargetFil
     custom = {
         "component": artifacts[0].component,
         "hardwareIds": sorted(str(artifact.hardware) for artifact in artifacts),
-        "installer": next((i for end, i in _INSTALLERS.items() if artifacts[0].filename.endswith(end)), "file"),
-        # A floor, which rises only with a release that declares a burn; none can yet.
-        "releaseCounter": 0,
+        "installer": artifacts[0].installer or installer_by(artifacts[0].filename),
+        "releaseCounter": release.listed_counter,
         "version": release.version,
+        **{document.kind.value: document.blob.sha256 for document in release.documents},
     }
     return TargetFile(blob.size, {"sha256": blob.sha256}, path, {"custom": custom})

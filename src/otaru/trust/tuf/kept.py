@@ -8,6 +8,8 @@ from typing import Any
 
 IMAGE = "image"
 """The repository that says what releases there are, and who made them."""
+DIRECTOR = "director"
+"""The repository that says what each device is to run. Of it only root is stored here: the rest is made for each device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +53,5 @@ class KnownKey:
     """Made by the server so that work can begin; not for production."""
     created_at: datetime
     revoked_at: datetime | None = None
+    repository: str = IMAGE
+    """No key is of both repositories: who has one of them has not the other."""

@@ -128,11 +128,7 @@ def signers_of(delegator: Root | Targets, role: str, found: AnyMetadata) -> tupl
     Raises:
         MetadataFormError: the delegator does not know the role.
     """
-    try:
-        result = delegator.get_verification_result(role, found.signed_bytes, found.signatures)
-    except ValueError:
-        raise MetadataFormError(f"nobody delegates to {role}") from None
-    return set(result.signed), set(result.unsigned), result.threshold
+    return _signers(delegator, role, found.signed_bytes, found.signatures)
 
 
 def check_signatures(delegator: Root | Targets, role: str, found: AnyMetadata) -> None:
@@ -141,15 +137,36 @@ def check_signatures(delegator: Root | Targets, role: str, found: AnyMetadata) -
     Raises:
         MetadataUnsignedError, MetadataSignatureError, MetadataThresholdError: they have not.
     """
-    if not found.signatures:
-        raise MetadataUnsignedError(f"{role} has no signature", role=role)
-    good, _, threshold = signers_of(delegator, role, found)
+    check_signed(delegator, role, role, found.signed_bytes, found.signatures)
+
+
+def check_signed(
+    delegator: Root | Targets, role: str, what: str, data: bytes, signatures: dict[str, Signature]
+) -> None:
+    """Check that enough different keys of a role have signed data; `what` it is called in the refusal.
+
+    Raises:
+        MetadataUnsignedError, MetadataSignatureError, MetadataThresholdError: they have not.
+    """
+    if not signatures:
+        raise MetadataUnsignedError(f"{what} has no signature", role=what)
+    good, _, threshold = _signers(delegator, role, data, signatures)
     if not good:
-        raise MetadataSignatureError(f"{role} is signed by none of its keys", role=role)
+        raise MetadataSignatureError(f"{what} is signed by none of its keys", role=what)
     if len(good) < threshold:
         raise MetadataThresholdError(
-            f"{role} is signed by {len(good)} of {threshold} keys", role=role, signed=len(good), threshold=threshold
+            f"{what} is signed by {len(good)} of {threshold} keys", role=what, signed=len(good), threshold=threshold
         )
+
+
+def _signers(
+    delegator: Root | Targets, role: str, data: bytes, signatures: dict[str, Signature]
+) -> tuple[set[str], set[str], int]:
+    try:
+        result = delegator.get_verification_result(role, data, signatures)
+    except ValueError:
+        raise MetadataFormError(f"nobody delegates to {role}") from None
+    return set(result.signed), set(result.unsigned), result.threshold
 
 
 def check_fresh(role: str, found: AnyMetadata, known: int, now: datetime) -> None:

@@ -8,24 +8,22 @@ the top-level targets role. Its targets are `<product>/<channel>/<version>/<file
 import re
 
 from otaru.domain.ids import ProductName, Version, product_name
+from otaru.domain.terms import CHANNEL, DEFAULT_CHANNEL
 from otaru.errors import InvalidInputError, RoleNameError
 
 ROOT, TARGETS, SNAPSHOT, TIMESTAMP = TOP = ("root", "targets", "snapshot", "timestamp")
-STABLE = "stable"
-"""The channel of every release, until releases know channels."""
 _PREFIX = "product."
-_CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+~-]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def role_of(product: ProductName, channel: str = STABLE) -> str:
+def role_of(product: ProductName, channel: str = DEFAULT_CHANNEL) -> str:
     """The role that signs a product's releases in a channel.
 
     Raises:
         RoleNameError: the channel is none.
     """
-    if not _CHANNEL.fullmatch(channel):
+    if not CHANNEL.fullmatch(channel):
         raise RoleNameError(
             f"{channel[:64]!r} is not a channel", hint="A channel is 1 to 32 characters of a-z 0-9 and -."
         )

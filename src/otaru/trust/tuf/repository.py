@@ -9,6 +9,8 @@ with it unnoticed: what it had signed has to come along, signed by another. Inva
 - top-level targets only delegates: to roles named for one product and channel each, on paths that never meet.
 
 The online roles, snapshot and timestamp, are made from it (`snapshot_of`, `timestamp_of`) and not offered.
+
+The director repository is a root alone: its other roles are the server's and made for each device (`trust.tuf.director`).
 """
 
 from collections.abc import Mapping
@@ -16,9 +18,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 
+from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, MetaFile, Role, Root, Snapshot, Targets, Timestamp
 
 from otaru.errors import MetadataContentError, MetadataFormError, MetadataThresholdError
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE
 from otaru.trust.tuf.keys import check_keys
 from otaru.trust.tuf.metadata import (
     AnyMetadata,
@@ -41,7 +45,8 @@ class Repository:
     """The newest of every role; of delegated ones, those that were read: what nothing changes for need not be."""
 
     root: Metadata[Root]
-    targets: Metadata[Targets]
+    targets: Metadata[Targets] | None
+    """None in the director repository."""
     delegated: Mapping[str, Metadata[Targets]] = field(default_factory=dict)
     snapshot: Metadata[Snapshot] | None = None
     timestamp: Metadata[Timestamp] | None = None
@@ -62,19 +67,30 @@ class Repository:
 
     def delegator(self, role: str) -> Root | Targets:
         """Who says which keys a role has."""
-        return self.root.signed if role in TOP else self.targets.signed
+        if role in TOP:
+            return self.root.signed
+        if self.targets is None:
+            raise MetadataContentError("the director repository delegates nothing", role=role)
+        return self.targets.signed
 
     def keys_of(self, role: str) -> Role | None:
         """A role's keys and threshold; None where nobody delegates to it."""
         try:
             return self.delegator(role).get_delegated_role(role)
-        except ValueError:
+        except (ValueError, MetadataContentError):
             return None
+
+    def described(self, role: str) -> Mapping[str, Key]:
+        """The keys that a role's delegator describes, by id: its own among them."""
+        by = self.delegator(role)
+        if isinstance(by, Root):
+            return by.keys
+        return {} if by.delegations is None else by.delegations.keys
 
     @property
     def roles(self) -> list[str]:
         """Every role that has keys: the top ones, then the delegated."""
-        return [*TOP, *delegations(self.targets.signed)]
+        return [*TOP, *delegations(self.targets)]
 
     def known(self, role: str) -> int:
         """The newest version that clients may have seen of a role; 0 where there is none."""
@@ -101,66 +117,71 @@ class Due:
     expired: bool
 
 
-def delegations(targets: Targets) -> dict[str, Role]:
+def delegations(targets: Metadata[Targets] | None) -> dict[str, Role]:
     """Delegated roles by name, in the order in which clients ask them."""
-    found = targets.delegations
+    found = None if targets is None else targets.signed.delegations
     return {} if found is None or found.roles is None else dict(found.roles)
 
 
-def offer(repository: Repository | None, offered: Mapping[str, AnyMetadata]) -> Repository:
-    """The repository with what is offered in it, not checked at all.
+def offer(repository: Repository | None, offered: Mapping[str, AnyMetadata], of: str = IMAGE) -> Repository:
+    """The repository with what is offered in it, not checked at all. `of` says which of the two it is.
 
     Raises:
         MetadataFormError: a first offer lacks root or targets.
         MetadataContentError: an online role is offered, or one that nobody delegates to.
     """
     root, targets = offered.get(ROOT), offered.get(TARGETS)
+    if of == DIRECTOR and set(offered) != {ROOT}:
+        raise MetadataContentError("of the director repository only root is brought: the rest is made for each device")
     if repository is None:
-        if root is None or targets is None:
+        if root is None or (targets is None and of != DIRECTOR):
             raise MetadataFormError("a repository begins with root and targets, together")
-        repository = Repository(as_root(root), as_targets(targets))
+        repository = Repository(as_root(root), None if targets is None else as_targets(targets))
     after = replace(
         repository,
         root=repository.root if root is None else as_root(root),
         targets=repository.targets if targets is None else as_targets(targets),
     )
-    named = delegations(after.targets.signed)
+    named = delegations(after.targets)
     if stray := set(offered) - {ROOT, TARGETS} - set(named):
         raise MetadataContentError(f"{min(stray)} is not a role that anybody delegates to", role=min(stray))
     given = dict(repository.delegated) | {role: as_targets(m) for role, m in offered.items() if role in named}
     return replace(after, delegated={role: given[role] for role in named if role in given})
 
 
-def admit(repository: Repository | None, offered: Mapping[str, AnyMetadata], now: datetime) -> Repository:
+def admit(
+    repository: Repository | None, offered: Mapping[str, AnyMetadata], now: datetime, of: str = IMAGE
+) -> Repository:
     """The repository that follows when all that is offered enters it.
 
     Raises:
         MetadataError: one of it may not; each reason is a class of its own.
     """
-    after = offer(repository, offered)
-    _check_root(after.root.signed)
-    _check_delegations(after.targets.signed)
+    after = offer(repository, offered, of)
+    check_root(after.root.signed)
+    if after.targets is not None:
+        check_delegations(after.targets.signed)
     if ROOT in offered:
         check_fresh(ROOT, after.root, 0 if repository is None else repository.root.signed.version, now)
         if repository is not None:
             check_signatures(repository.root.signed, ROOT, after.root)
         check_signatures(after.root.signed, ROOT, after.root)
-    for role in (TARGETS, *after.delegated):
+    for role in _signed_by_people(after):
         newest = after.of(role)
         assert newest is not None  # noqa: S101 - both are there
         if role in offered:
             check_fresh(role, newest, 0 if repository is None else repository.known(role), now)
         check_signatures(after.delegator(role), role, newest)
-        if role != TARGETS and newest.signed.delegations is not None:
-            raise MetadataFormError(f"{role} may not delegate further")
+        if role != TARGETS:
+            check_delegated(role, as_targets(newest).signed)
     return after
 
 
-def missing(repository: Repository | None, offered: Mapping[str, AnyMetadata]) -> list[Missing]:
+def missing(repository: Repository | None, offered: Mapping[str, AnyMetadata], of: str = IMAGE) -> list[Missing]:
     """What signatures an offer still needs, of roles that are offered or lose keys by it."""
-    after = offer(repository, offered)
+    after = offer(repository, offered, of)
     found = []
-    asked = [(after.delegator(role), role) for role in (ROOT, TARGETS, *after.delegated)]
+    asked = [(after.delegator(role), role) for role in (ROOT, *_signed_by_people(after))]
     if repository is not None and ROOT in offered:
         asked.insert(0, (repository.root.signed, ROOT))
     for delegator, role in asked:
@@ -202,11 +223,21 @@ def what_is_due(ends: Mapping[str, datetime], now: datetime) -> list[Due]:
     return sorted(found, key=lambda due: (due.expires, due.role))
 
 
+def _signed_by_people(repository: Repository) -> list[str]:
+    """The roles below root that are kept as they were signed."""
+    return [] if repository.targets is None else [TARGETS, *repository.delegated]
+
+
 def _listed(version: int, file: bytes) -> MetaFile:
     return MetaFile(version, len(file), {"sha256": sha256(file).hexdigest()})
 
 
-def _check_root(root: Root) -> None:
+def check_root(root: Root) -> None:
+    """Check what a root of ours holds beyond TUF.
+
+    Raises:
+        MetadataFormError, MetadataThresholdError: it does not.
+    """
     check_keys(root.keys)
     if not root.consistent_snapshot:
         raise MetadataFormError("root does not ask for consistent snapshots")
@@ -214,7 +245,12 @@ def _check_root(root: Root) -> None:
         _check_role(role, root.roles[role], root.keys)
 
 
-def _check_delegations(targets: Targets) -> None:
+def check_delegations(targets: Targets) -> None:
+    """Check that top-level targets only delegates, to roles named for one product and channel, on paths of their own.
+
+    Raises:
+        MetadataFormError, MetadataThresholdError, RoleNameError: it does not.
+    """
     if targets.targets:
         raise MetadataFormError("top-level targets lists files: it may only delegate")
     if targets.delegations is None:
@@ -229,6 +265,16 @@ def _check_delegations(targets: Targets) -> None:
         _check_role(name, role, targets.delegations.keys)
         if role.paths != patterns(name) or role.path_hash_prefixes is not None or not role.terminating:
             raise MetadataFormError(f"{name} is delegated other paths than its own", role=name)
+
+
+def check_delegated(role: str, targets: Targets) -> None:
+    """Check that a delegated role does not delegate further.
+
+    Raises:
+        MetadataFormError: it does.
+    """
+    if targets.delegations is not None:
+        raise MetadataFormError(f"{role} may not delegate further", role=role)
 
 
 def _check_role(name: str, role: Role, keys: Mapping[str, object]) -> None:

@@ -49,10 +49,10 @@ def test_red_in_a_bar_is_what_the_list_counts_as_failed() -> None:
 def test_a_wave_stands_against_its_thresholds() -> None:
     counts = {0: {State.SUCCEEDED: 2}, 1: {State.SUCCEEDED: 5, State.FAILED: 1, State.SKIPPED: 1, State.OFFERED: 1}}
     first, second, third = rollout_words.standings(progress(rollout(), counts), Classic())
-    assert (first.success, first.success_tone) == ("2 of 2 succeeded (needs 80 %)", Tone.DONE)
-    assert (first.error, first.error_tone) == ("0 of 2 failed (at most 10 %)", Tone.IDLE)
-    assert (second.success, second.success_tone) == ("5 of 7 succeeded (needs 80 %)", Tone.IDLE)
-    assert (second.error, second.error_tone) == ("1 of 7 failed (at most 10 %)", Tone.FAILED)
+    assert (first.success, first.success_tone) == ("2 of 2 succeeded (needs 80%)", Tone.DONE)
+    assert (first.error, first.error_tone) == ("0 of 2 failed (at most 10%)", Tone.IDLE)
+    assert (second.success, second.success_tone) == ("5 of 7 succeeded (needs 80%)", Tone.IDLE)
+    assert (second.error, second.error_tone) == ("1 of 7 failed (at most 10%)", Tone.FAILED)
     assert third.success_tone is third.error_tone is Tone.IDLE
 
 
@@ -99,8 +99,8 @@ def test_what_will_happen_in_sentences() -> None:
     wanted = Intention(ProductName("greatfet-usb"), Version("2026.0.0"), "id==*", policy, start=True)
     assert rollout_words.summary(wanted, Preview(48, {}, layout(policy, 48))) == [
         "Brings greatfet-usb 2026.0.0 to 48 devices in 3 waves: 2, then 10, then all 48.",
-        "A wave passes when 80 % of its devices succeeded.",
-        "When more than 10 % failed, the rollout stops for good.",
+        "A wave passes when 80% of its devices succeeded.",
+        "When more than 10% failed, the rollout stops for good.",
         "Each device or its owner is asked first.",
         "Who is not reached 30 d after the start is skipped.",
         "It starts at once.",
@@ -114,9 +114,9 @@ def test_what_will_happen_in_sentences() -> None:
 
 def test_thresholds_are_told_as_they_were_written() -> None:
     assert [rollout_words.percent(value) for value in (0.9, 0.995, 0.005, 1.0, 0.0)] == [
-        "90 %",
-        "99.5 %",
-        "0.5 %",
-        "100 %",
-        "0 %",
+        "90%",
+        "99.5%",
+        "0.5%",
+        "100%",
+        "0%",
     ]

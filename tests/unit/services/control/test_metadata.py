@@ -10,16 +10,22 @@ from tuf.api.metadata import Metadata
 
 from otaru import errors
 from otaru.domain.device import Hardware
-from otaru.domain.events import START
+from otaru.domain.events import START, Kind
 from otaru.domain.ids import ProductName, Sha256, Version
 from otaru.domain.release import Release, ReleaseEvent, ReleaseState
-from otaru.services.control import artifacts, metadata, releases
-from otaru.services.control.metadata import Delegate, Order, Renew, Replace
+from otaru.domain.terms import NO_TERMS, Terms
+from otaru.services.control import alarms, artifacts, metadata, releases, survey
+from otaru.services.control.metadata import Delegate, Order, Rekey, Renew, Replace
+from otaru.services.control.release_record import Record
 from otaru.services.control.releases import NewRelease, Part
+from otaru.services.control.transparency import entries, integrate
 from otaru.services.control.world import SYSTEM, World
+from otaru.trust.log.entries import Log
 from otaru.trust.tuf import changes
+from otaru.trust.tuf.files import files_of_all
+from otaru.trust.tuf.kept import DIRECTOR
 from otaru.trust.tuf.metadata import AnyMetadata, read
-from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, address
+from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, address, role_of
 from tests.support.blobs import content, in_pieces
 from tests.support.keys import APP, NOW, ROOTS, TARGETERS, a_file, all_by, by, public, some
 from tests.support.stores import ACME, RIVAL
@@ -36,10 +42,11 @@ def production(world: World) -> World:
     return replace(world, production=True)
 
 
-async def publish(world: World, version: str, *, publish: bool = True) -> Release:
+async def publish(world: World, version: str, *, publish: bool = True, terms: Terms = NO_TERMS) -> Release:
     stored = await artifacts.store(world, ACME, in_pieces(content(int(version), 1000)))
     part = Part(stored.blob.sha256, f"app-{version}.swu", "app", [Hardware("pi")])
-    return await releases.create(world, ACME, SYSTEM, NewRelease(PRODUCT, Version(version), (part,), publish=publish))
+    new = NewRelease(PRODUCT, Version(version), (part,), publish=publish, terms=terms)
+    return await releases.create(world, ACME, SYSTEM, new)
 
 
 async def role(world: World, name: str) -> AnyMetadata:
@@ -55,8 +62,8 @@ async def role(world: World, name: str) -> AnyMetadata:
     return read(name, (await metadata.file(world, ACME, f"{version}.{name}.json")).content)
 
 
-async def listed(world: World) -> list[str]:
-    return list((await role(world, APP)).signed.targets)
+async def listed(world: World, name: str = APP) -> list[str]:
+    return list((await role(world, name)).signed.targets)
 
 
 async def ceremony(world: World) -> None:
@@ -160,6 +167,8 @@ async def test_with_offline_keys_a_release_waits_for_its_signature(world: World)
     (published,) = await signed(world, Renew(APP, [Version("1")]), "alice")
     assert published.state is ReleaseState.PUBLISHED
     assert await releases.show(world, ACME, PRODUCT, Version("1")) == published
+    (moved,) = await survey.events(world, ACME, START, 10, "app:1", kinds=[Kind.RELEASE_MOVED])
+    assert moved.what.data["artifacts"] == [release.artifacts[0].blob.sha256]
     assert await listed(world) == ["app/stable/1/app-1.swu"]
 
 
@@ -273,9 +282,17 @@ async def test_from_development_keys_to_one_s_own(world: World) -> None:
         signers = ["root-1", "targets-1", "alice"]
         await signed(world, Replace(old, public(person)), *signers)
     status = await metadata.status(world, ACME)
-    assert [key.role for key in status.keys if key.development and key.revoked_at is None] == [SNAPSHOT]
+    left = {(key.repository, key.role) for key in status.keys if key.development and key.revoked_at is None}
+    assert left == {("image", SNAPSHOT), (DIRECTOR, ROOT), (DIRECTOR, TARGETS)}
     (old,) = next(r.keys for r in status.roles if r.name == SNAPSHOT)
     await signed(world, Replace(old, await metadata.online_key(world, ACME, SYSTEM)), "root-1")
+    for name, heir in (
+        (ROOT, public("director-1")),
+        (TARGETS, await metadata.online_key(world, ACME, SYSTEM, DIRECTOR)),
+    ):
+        (old,) = next(r.keys for r in status.director if r.name == name)
+        outcome = await metadata.change(world, ACME, SYSTEM, Replace(old, heir))
+        await metadata.accept(world, ACME, SYSTEM, all_by(outcome.offered, "director-1"), outcome.repository)
     assert not (await metadata.status(world, ACME)).development
     assert await listed(world) == ["app/stable/1/app-1.swu"]
     assert (await publish(world, "2")).state is ReleaseState.DRAFT
@@ -317,7 +334,7 @@ async def test_what_people_have_to_sign_is_an_alarm(world: World, clock: Settabl
 
 async def test_a_role_s_name_and_channel(world: World) -> None:
     await ceremony(world)
-    for name in ("product.app.beta", "product.a/b.stable", "targets", "x"):
+    for name in ("product.app.Beta", "product.a/b.stable", "targets", "x"):
         with pytest.raises(errors.RoleNameError):
             await metadata.change(world, ACME, SYSTEM, Delegate(name, [public("alice")], 1))
     for order in (Renew(TIMESTAMP), Renew(ROOT, [Version("1")])):
@@ -325,6 +342,126 @@ async def test_a_role_s_name_and_channel(world: World) -> None:
             await metadata.change(world, ACME, SYSTEM, order)
     with pytest.raises(errors.NotFoundError):
         await metadata.change(world, RIVAL, SYSTEM, Renew(ROOT))
+
+
+LTS = role_of(PRODUCT, "lts")
+
+
+async def test_a_channel_has_a_role_of_its_own(world: World) -> None:
+    """Signed by development keys: each role lists its own, and counters rise with those that burn them."""
+    await publish(world, "1")
+    await publish(world, "2", terms=Terms(channel="lts", security_floor=4))
+    await publish(world, "3")
+    assert await listed(world) == ["app/stable/1/app-1.swu", "app/stable/3/app-3.swu"]
+    assert await listed(world, LTS) == ["app/lts/2/app-2.swu"]
+    counters = {
+        path: file.custom["releaseCounter"]
+        for name in (APP, LTS)
+        for path, file in (await role(world, name)).signed.targets.items()
+    }
+    assert counters == {"app/stable/1/app-1.swu": 0, "app/lts/2/app-2.swu": 4, "app/stable/3/app-3.swu": 4}
+    release = await releases.show(world, ACME, PRODUCT, Version("2"))
+    there = address("app/lts/2/app-2.swu", release.artifacts[0].blob.sha256)
+    assert await metadata.target(world, ACME, there) == release.artifacts[0]
+    with pytest.raises(errors.NotFoundError):
+        await metadata.target(world, ACME, there.replace("lts", "stable"))
+    await releases.move(world, ACME, SYSTEM, PRODUCT, Version("2"), ReleaseEvent.WITHDRAW)
+    assert await listed(world, LTS) == []
+    assert len(await listed(world)) == 2
+    assert not any(r.stale for r in (await metadata.status(world, ACME)).roles)
+
+
+async def test_who_signs_one_channel_signs_no_other(world: World) -> None:
+    await delegated(world)
+    draft = await publish(world, "1", terms=Terms(channel="lts"))
+    missing = await world.store.read(lambda tx: releases.lacking(world, tx, ACME, draft))
+    assert missing is not None
+    assert (missing.role, missing.keys) == (LTS, ())
+    with pytest.raises(errors.MetadataContentError, match="channel lts"):
+        await metadata.change(world, ACME, SYSTEM, Renew(APP, [draft.version]))
+    data = {path.replace("lts", "stable"): file for path, file in files_of_all(LTS, [draft]).items()}
+    with pytest.raises(errors.MetadataContentError, match="no release has"):
+        await metadata.accept(world, ACME, SYSTEM, {APP: by(changes.new_targets(APP, NOW, 1, data), "alice")})
+    await signed(world, Delegate(LTS, [public("bob")], 1), *TARGETERS)
+    (published,) = await signed(world, Renew(LTS, [draft.version]), "bob")
+    assert published.state is ReleaseState.PUBLISHED
+    assert await listed(world, LTS) == ["app/lts/1/app-1.swu"]
+
+
+async def test_what_was_withdrawn_holds_up_no_rotation(world: World) -> None:
+    """A thief's release is withdrawn before the stolen key goes: its successor signs what is left, in the same step."""
+    await delegated(world)
+    for version in "12":
+        await publish(world, version)
+        await signed(world, Renew(APP, [Version(version)]), "alice")
+    await releases.move(world, ACME, SYSTEM, PRODUCT, Version("2"), ReleaseEvent.WITHDRAW)
+    await signed(world, Replace(public("alice").keyid, public("bob")), *TARGETERS, "bob")
+    assert await listed(world) == ["app/stable/1/app-1.swu"]
+    assert not any(r.stale for r in (await metadata.status(world, ACME)).roles)
+
+
+async def test_a_role_s_threshold_and_keys(world: World) -> None:
+    """Root from 2 of 3 to 3 of 4, targets to 1 of 1, the product's to 2 of 2: each keeps what is published."""
+    await delegated(world)
+    await publish(world, "1")
+    await signed(world, Renew(APP, [Version("1")]), "alice")
+    await signed(world, Rekey(ROOT, 3, [public("root-4")]), *ROOTS, "root-4")
+    with pytest.raises(errors.MetadataThresholdError):
+        await signed(world, Renew(ROOT), *ROOTS[:2])
+    await signed(world, Rekey(TARGETS, 1, remove=[public("targets-2").keyid]), *ROOTS, "targets-1")
+    await signed(world, Rekey(APP, 2, [public("bob")]), "targets-1", "alice", "bob")
+    status = await metadata.status(world, ACME)
+    assert {r.name: (r.threshold, len(r.keys)) for r in status.roles if r.name not in {SNAPSHOT, TIMESTAMP}} == {
+        ROOT: (3, 4),
+        TARGETS: (1, 1),
+        APP: (2, 2),
+    }
+    assert [key.id for key in status.keys if key.revoked_at] == [public("targets-2").keyid]
+    assert await listed(world) == ["app/stable/1/app-1.swu"]
+    await publish(world, "2")
+    with pytest.raises(errors.MetadataThresholdError):
+        await signed(world, Renew(APP, [Version("2")]), "alice")
+    await signed(world, Renew(APP, [Version("2")]), "alice", "bob")
+
+
+@pytest.mark.parametrize(
+    ("order", "error"),
+    [
+        (Rekey(TIMESTAMP, 2), errors.InvalidInputError),
+        (Rekey(LTS, 1), errors.MetadataContentError),
+        (Rekey(APP, remove=["0" * 64]), errors.MetadataContentError),
+        (Rekey(APP, 2), errors.MetadataThresholdError),
+        (Rekey(APP, 1), errors.NothingToDoError),
+        (Rekey(APP, add=[public("alice")]), errors.NothingToDoError),
+        (Rekey(APP, remove=[public("alice").keyid]), errors.MetadataThresholdError),
+        (Rekey(APP, add=[public("bob"), public("bob")]), errors.MetadataFormError),
+        (Rekey(APP, add=[public("gone")]), errors.MetadataContentError),
+    ],
+)
+async def test_what_a_role_cannot_become(world: World, order: Rekey, error: type[Exception]) -> None:
+    await delegated(world)
+    await signed(world, Rekey(APP, add=[public("gone")]), *TARGETERS)
+    await signed(world, Rekey(APP, remove=[public("gone").keyid]), *TARGETERS)
+    with pytest.raises(error):
+        await metadata.change(world, ACME, SYSTEM, order)
+
+
+async def test_who_made_a_release_what_it_is(world: World) -> None:
+    await delegated(world)
+    draft = await publish(world, "1")
+    before = (await releases.detailed(world, ACME, PRODUCT, draft.version))[2]
+    assert before == Record(APP, "system", None, None, [], None)
+    await signed(world, Renew(APP, [draft.version]), "alice")
+    await integrate(world)
+    after = (await releases.detailed(world, ACME, PRODUCT, draft.version))[2]
+    assert (after.published_by, after.signed_version, after.signed_by) == ("system", 1, [public("alice").keyid])
+    assert after.log_index is not None
+    ((place, entry),) = [
+        (place, one)
+        for place, one in await entries(world, ACME, Log.RELEASE, "app:1", None, 9)
+        if b"published" in one.entry
+    ]
+    assert (place, entry.subject) == (after.log_index, "app:1")
 
 
 async def test_a_ceremony_needs_a_key_that_the_server_holds(world: World) -> None:
@@ -343,7 +480,52 @@ async def test_events_tell_what_was_signed(world: World) -> None:
     assert kinds == [
         ("metadata.signed", "root"),
         ("metadata.signed", "targets"),
+        ("metadata.signed", "director:root"),
         ("metadata.signed", "targets"),
         ("metadata.signed", APP),
     ]
-    assert sum(one.what.kind == "key.added" for one in found) == 4
+    assert sum(one.what.kind == "key.added" for one in found) == 6
+
+
+async def test_what_waits_for_people_in_numbers(world: World, clock: SettableClock) -> None:
+    await delegated(world)
+    await publish(world, "1")
+    found = await alarms.of_tenant(world, ACME)
+    assert (found.development, found.drafts) == (0, 1)
+    assert {end.role: end.people for end in found.endings} == {
+        ROOT: True,
+        TARGETS: True,
+        SNAPSHOT: False,
+        TIMESTAMP: False,
+    }
+    clock.ahead = timedelta(seconds=90)
+    found = await alarms.of_tenant(world, ACME)
+    assert all(lag.entries > 0 and lag.age >= clock.ahead for lag in found.lags.values())
+    await integrate(world)
+    found = await alarms.of_tenant(world, ACME)
+    assert set(found.lags.values()) == {alarms.Lag(0, timedelta(0))}
+    every, left_out = await alarms.of_all(world)
+    assert ([one.tenant for one in every], left_out) == ([ACME, RIVAL], 0)
+
+
+async def test_a_banner_says_what_ends(world: World, clock: SettableClock) -> None:
+    await delegated(world)
+    assert await alarms.brief(world, ACME) == alarms.Brief(development=False, due=[])
+    clock.ahead = 270 * DAY + timedelta(minutes=30)
+    await metadata.renew_due(world)
+    assert not (await alarms.brief(world, ACME)).due
+    clock.ahead = 270 * DAY + timedelta(minutes=61)
+    assert [(due.role, due.expired) for due in (await alarms.brief(world, ACME)).due] == [
+        (ROOT, False),
+        (TARGETS, False),
+    ]
+    clock.ahead = 366 * DAY
+    await metadata.renew_due(world)
+    assert all(due.expired for due in (await alarms.brief(world, ACME)).due)
+
+
+async def test_development_keys_are_told_of(world: World) -> None:
+    assert not (await alarms.brief(world, ACME)).development
+    await publish(world, "1")
+    assert (await alarms.brief(world, ACME)).development
+    assert (await alarms.of_tenant(world, ACME)).development == 6

@@ -1,6 +1,7 @@
 """Names of roles and targets."""
 
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -10,7 +11,8 @@ from tuf.api.metadata import DelegatedRole
 
 from otaru.domain.device import Hardware
 from otaru.domain.ids import ProductName, Version
-from otaru.domain.release import Artifact, Blob, Release, ReleaseState
+from otaru.domain.release import Artifact, Blob, Document, DocumentKind, Release, ReleaseState
+from otaru.domain.terms import Terms
 from otaru.errors import InvalidInputError, RoleNameError
 from otaru.trust.tuf.files import files_of, files_of_all
 from otaru.trust.tuf.names import address, path_of, patterns, product_of, role_of, target_at
@@ -99,6 +101,33 @@ def test_files_of_one_name_stand_apart() -> None:
     assert list(files_of(APP, release(*parts))) == [f"app/stable/1.0/{s * 16}/fw" for s in "ab"]
     other = replace(release(parts[0]), version=Version("0.9"))
     assert list(files_of_all(APP, [release(parts[0]), other])) == ["app/stable/0.9/fw", "app/stable/1.0/fw"]
+
+
+def of_lts(**facts: Any) -> Release:
+    artifact = Artifact("os", Hardware("a"), "fw", blob("a"))
+    return replace(release(artifact), terms=Terms(channel="lts"), counter=7, **facts)
+
+
+def test_a_target_says_its_release_s_counter_and_stands_in_its_channel() -> None:
+    assert of_lts().signing_channel == "lts"
+    ((path, file),) = files_of(role_of(ProductName("app"), "lts"), of_lts()).items()
+    assert path == "app/lts/1.0/fw"
+    assert file.custom["releaseCounter"] == 7
+
+
+def test_what_was_published_before_channels_is_listed_as_it_was() -> None:
+    assert of_lts(listed_plainly=True).signing_channel == "stable"
+    before = files_of(APP, release(*of_lts().artifacts))
+    assert files_of(APP, of_lts(listed_plainly=True)) == before
+
+
+def test_a_target_names_the_documents_of_its_release() -> None:
+    documents = (
+        Document(DocumentKind.PROVENANCE, "in-toto: x", blob("b")),
+        Document(DocumentKind.SBOM, "SPDX 2.3", blob("c")),
+    )
+    (file,) = files_of(APP, of_lts(documents=documents)).values()
+    assert (file.custom["provenance"], file.custom["sbom"]) == ("b" * 64, "c" * 64)
 
 
 def test_a_product_s_name_is_checked() -> None:

@@ -57,10 +57,11 @@ def online(repository: Repository) -> Repository:
 def test_a_ceremony_begins_a_repository() -> None:
     repository = released()
     assert repository.root.signed.version == 1
+    assert repository.targets is not None
     assert repository.targets.signed.version == 2
     assert repository.roles == ["root", "targets", "snapshot", "timestamp", APP]
     assert list(repository.delegated[APP].signed.targets) == [FW]
-    assert delegations(repository.targets.signed)[APP].threshold == 1
+    assert delegations(repository.targets)[APP].threshold == 1
 
 
 def test_a_repository_begins_with_root_and_targets() -> None:
@@ -166,7 +167,9 @@ def test_a_role_nobody_delegates_to() -> None:
 
 
 def _sub(t: Targets) -> None:
-    t.delegations = begun().targets.signed.delegations
+    top = begun().targets
+    assert top is not None
+    t.delegations = top.signed.delegations
 
 
 def test_a_delegated_role_may_not_delegate() -> None:
@@ -238,7 +241,7 @@ def test_what_a_lost_key_had_signed_comes_along() -> None:
     assert refused(alone, known).code == "metadata_signature"
     after = admit(known, {**alone, APP: by(offered[APP], "bob")}, NOW)
     assert list(after.delegated[APP].signed.targets) == [FW]
-    assert delegations(after.targets.signed)[APP].keyids == [public("carol").keyid, public("bob").keyid]
+    assert delegations(after.targets)[APP].keyids == [public("carol").keyid, public("bob").keyid]
 
 
 def test_a_key_of_root_and_targets_goes_from_both() -> None:

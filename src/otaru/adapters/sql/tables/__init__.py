@@ -4,15 +4,26 @@
 """
 
 from otaru.adapters.sql.tables.columns import EPOCH, MICROSECOND, Bytewise, Instant, Serial, metadata, micros, moment
+from otaru.adapters.sql.tables.enrolling import (
+    device_dispute,
+    enrolled,
+    enrollment,
+    enrollment_serial,
+    grant_key,
+    spent_proof,
+)
 from otaru.adapters.sql.tables.inventory import (
+    authority,
     component_count,
     contact_count,
+    credential,
     device,
     device_attribute,
     device_component,
     device_contact,
     device_count,
     device_failed,
+    device_standing,
     device_tag,
 )
 from otaru.adapters.sql.tables.record import (
@@ -31,8 +42,10 @@ from otaru.adapters.sql.tables.rollouts import (
 from otaru.adapters.sql.tables.shelf import (
     artifact,
     blob,
+    inspection,
     product,
     release,
+    release_document,
     upload,
 )
 from otaru.adapters.sql.tables.tenancy import (
@@ -41,11 +54,14 @@ from otaru.adapters.sql.tables.tenancy import (
     token,
 )
 from otaru.adapters.sql.tables.trust import (
+    direction,
+    downgrade_permit,
     log_checkpoint,
     log_entry,
     log_tile,
     log_tree,
     log_waiting,
+    trust_anchor,
     tuf_key,
     tuf_metadata,
 )
@@ -58,9 +74,11 @@ __all__ = [
     "Instant",
     "Serial",
     "artifact",
+    "authority",
     "blob",
     "component_count",
     "contact_count",
+    "credential",
     "deployment",
     "deployment_count",
     "deployment_reason",
@@ -69,10 +87,19 @@ __all__ = [
     "device_component",
     "device_contact",
     "device_count",
+    "device_dispute",
     "device_failed",
+    "device_standing",
     "device_tag",
+    "direction",
+    "downgrade_permit",
+    "enrolled",
+    "enrollment",
+    "enrollment_serial",
     "event",
+    "grant_key",
     "idempotency",
+    "inspection",
     "log_checkpoint",
     "log_entry",
     "log_tile",
@@ -83,12 +110,15 @@ __all__ = [
     "moment",
     "product",
     "release",
+    "release_document",
     "report",
     "rollout",
     "rollout_segment",
     "rollout_wave",
+    "spent_proof",
     "tenant",
     "token",
+    "trust_anchor",
     "tuf_key",
     "tuf_metadata",
     "upload",

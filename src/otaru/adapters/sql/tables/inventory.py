@@ -20,6 +20,7 @@ device = Table(
     col("created_at", Instant),
     col("updated_at", Instant),
     col("edition", Integer),
+    col("assurance", server_default="L1"),
     Index("ix_device_model", "tenant", "model", "device"),
     Index("ix_device_created", "tenant", "created_at", "device"),
     # Nearly all devices are active, and most have no revision: these list the others.
@@ -38,6 +39,14 @@ device = Table(
         "device",
         sqlite_where=text("hardware_revision <> ''"),
         postgresql_where=text("hardware_revision <> ''"),
+    ),
+    Index(
+        "ix_device_assurance",
+        "tenant",
+        "assurance",
+        "device",
+        sqlite_where=text("assurance <> 'L1'"),
+        postgresql_where=text("assurance <> 'L1'"),
     ),
     sqlite_with_rowid=False,
 )
@@ -92,8 +101,51 @@ device_component = Table(
     sqlite_with_rowid=False,
 )
 
+device_standing = Table(
+    "device_standing",
+    metadata,
+    key("tenant"),
+    key("device"),
+    col("state"),
+    Index("ix_device_standing_state", "tenant", "state", "device"),
+    sqlite_with_rowid=False,
+)
+"""Where each device in service stands (`domain.standing`), kept by what moves deployments; who is idle has no row."""
+
+credential = Table(
+    "credential",
+    metadata,
+    key("tenant"),
+    key("device"),
+    key("credential"),
+    col("kind"),
+    col("digest", LargeBinary),
+    col("issuer", LargeBinary),
+    col("label", Text),
+    col("created_at", Instant),
+    col("expires_at", Instant, nullable=True),
+    col("revoked_at", Instant, nullable=True),
+    Index("ix_credential_digest", "tenant", "digest", "kind", "issuer", unique=True),
+    sqlite_with_rowid=False,
+)
+"""What opens the door for a device, beside its target token."""
+
+authority = Table(
+    "authority",
+    metadata,
+    key("tenant"),
+    key("authority"),  # SHA-256 of its public key (SPKI), in hexadecimal
+    col("key"),  # of the keyring; empty where it is not ours and signs nothing here
+    col("certificate", LargeBinary, nullable=True),
+    col("chain", Text),
+    col("created_at", Instant),
+    col("expires_at", Instant, nullable=True),
+    col("retired_at", Instant, nullable=True),
+)
+"""Certificate authorities of tenants. Without a certificate: its request is on its way to an offline root."""
+
 device_failed = Table("device_failed", metadata, key("tenant"), key("device"), sqlite_with_rowid=False)
-"""Devices whose last word on an update was a failure (`deployment`, as a device's page shows it)."""
+"""Of programs before revision 0014, which may still serve while it runs: nobody reads it, the next release drops it."""
 
 # Devices counted (`fleet`): in shards, as members of rollouts are.
 device_count = Table(

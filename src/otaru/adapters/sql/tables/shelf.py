@@ -1,6 +1,6 @@
 """Products, releases and the bytes that they are made of."""
 
-from sqlalchemy import BigInteger, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Boolean, Index, Integer, Table, Text, false, text
 
 from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
 
@@ -33,6 +33,8 @@ release = Table(
     col("counter", Integer, server_default="0"),
     # `versions.key` in the product's order: bytewise, it sorts as versions do.
     col("sort_key", server_default=""),
+    # Published before roles knew channels: stays listed in `stable` with the counter 0, as it was signed.
+    col("listed_plainly", Boolean, server_default=false()),
     Index("ix_release_created", "tenant", "created_at"),
     Index("ix_release_sorted", "tenant", "product", "sort_key", "version"),
 )
@@ -48,8 +50,23 @@ artifact = Table(
     key("hardware_revision"),
     col("filename", Text),
     col("sha256"),
+    # Kept as it was when it was first signed: what is published never says something else.
+    col("installer", server_default=""),
     Index("ix_artifact_sha256", "tenant", "sha256"),
 )
+
+release_document = Table(
+    "release_document",
+    metadata,
+    key("tenant"),
+    key("product"),
+    key("version"),
+    key("kind"),
+    col("form", Text),
+    col("sha256"),
+    Index("ix_release_document_sha256", "tenant", "sha256"),
+)
+"""Bills of materials and the like: stored bytes that say something of a release."""
 
 blob = Table(
     "blob",
@@ -62,6 +79,21 @@ blob = Table(
     col("created_at", Instant),
     Index("ix_blob_sha256", "sha256"),
 )
+
+inspection = Table(
+    "inspection",
+    metadata,
+    key("tenant"),
+    key("sha256"),
+    col("format", nullable=True),
+    col("facts", Text, nullable=True),  # JSON
+    col("broken", Text, nullable=True),
+    col("reader", Integer),
+    col("stale", Boolean),
+    col("read_at", Instant),
+    Index("ix_inspection_stale", "tenant", "sha256", sqlite_where=text("stale"), postgresql_where=text("stale")),
+)
+"""What bytes say of themselves: facts, or why they are broken. Stale: judged by other trust anchors than there are now."""
 
 upload = Table(
     "upload",

@@ -27,7 +27,55 @@ tuf_key = Table(
     col("development", Boolean),
     col("created_at", Instant),
     col("revoked_at", Instant, nullable=True),
+    col("repository", server_default="image"),
 )
+
+trust_anchor = Table(
+    "trust_anchor",
+    metadata,
+    key("tenant"),
+    key("format"),
+    key("anchor"),
+    col("pem", Text),
+    col("name", Text),
+    col("ends_at", Instant, nullable=True),
+    col("created_at", Instant),
+)
+"""Whom a tenant trusts to sign images of a format."""
+
+direction = Table(
+    "direction",
+    metadata,
+    key("tenant"),
+    key("device"),
+    col("version", Integer),
+    col("root", Integer),
+    # The share that it directs to; all 0 where to nothing.
+    col("rollout", Integer),
+    col("attempt", Integer),
+    col("action", Integer),
+    col("permit", LargeBinary),
+    col("targets", LargeBinary),
+    col("snapshot", LargeBinary),
+    col("timestamp", LargeBinary),
+    col("signed_at", Instant),
+    col("expires_at", Instant),
+    col("asked_at", Instant, nullable=True),
+)
+"""What the director has signed for each device that verifies it, the newest. `asked_at`: when it was fetched, to the hour."""
+
+downgrade_permit = Table(
+    "downgrade_permit",
+    metadata,
+    key("tenant"),
+    key("device"),
+    key("component"),
+    col("counter", Integer),
+    col("expires_at", Instant),
+    col("content", LargeBinary),
+    col("brought_at", Instant),
+)
+"""The newest permission of each component of a device."""
 
 log_waiting = Table(
     "log_waiting",

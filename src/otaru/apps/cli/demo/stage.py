@@ -16,7 +16,7 @@ POLLING_S = 60
 """In virtual time, as all that the devices do."""
 WAVES = ("2", "10", "100%")
 SUCCESS, ERROR = 0.8, 0.2
-"""A wave passes when 80 % of it succeeded, and fails when more than 20 % of it failed."""
+"""A wave passes when 80% of it succeeded, and fails when more than 20% of it failed."""
 EXPIRES_S = 3600
 GOING_ON = frozenset({"planned", "scheduled", "running", "paused", "stopping"})
 

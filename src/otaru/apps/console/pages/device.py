@@ -13,13 +13,13 @@ from otaru.apps.console.status import Tone
 from otaru.domain import ids
 from otaru.domain.deployment import DEPLOYMENT, FINAL, OPEN, RETRIABLE, Deployment, Report, State
 from otaru.domain.deployment import Event as DeploymentEvent
-from otaru.domain.device import LIFECYCLE, Lifecycle, LifecycleEvent
+from otaru.domain.device import LIFECYCLE, UNKNOWN_HARDWARE, Lifecycle, LifecycleEvent
 from otaru.domain.events import START
-from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId
+from otaru.domain.ids import MAX_ACTION, ActionId, CredentialId, DeviceId, RolloutId
 from otaru.domain.offer import Rule
 from otaru.domain.rollout import RolloutState
 from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, OtaruError
-from otaru.services.control import devices, rollouts, survey
+from otaru.services.control import credentials, devices, rollouts, survey
 
 MAX_LINES = 60
 MAX_SAID = 30
@@ -92,6 +92,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
     answers = await survey.why(call.world, call.tenant, name)
     history = [deployment for deployment, _ in shown.history]
     turn = next((r for d, r in shown.history if d.state is State.SCHEDULED and r.state is RolloutState.RUNNING), None)
+    known, now = await credentials.page(call.world, call.tenant, name), call.world.clock.now()
     busy = next((deployment for deployment in history if deployment.state in OPEN), None)
     return await call.show(
         "device.html",
@@ -101,6 +102,8 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         here=page_of(name),
         standing=shown.state if shown.device.lifecycle is Lifecycle.ACTIVE else shown.device.lifecycle,
         attributes=sorted(shown.device.attributes.items()),
+        credentials=[one for one in known if one.good(now)],
+        dead=sum(not one.good(now) for one in known),
         reasons=[_reason(answer) for answer in answers],
         history=shown.history,
         retriable=RETRIABLE,
@@ -112,7 +115,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         cancellable=busy is not None
         and (busy.state is State.CANCELLING or DEPLOYMENT.next(busy.state, DeploymentEvent.CANCEL) is not None),
         unended=sum(deployment.state not in FINAL for deployment in history),
-        unknown=devices.UNKNOWN_HARDWARE,
+        unknown=UNKNOWN_HARDWARE,
         late_after=survey.SILENT_POLLS,
         update=link("/rollouts/new", target=f"id=='{name}'"),
     )
@@ -152,6 +155,13 @@ async def renew_token(call: Call) -> Response:
     except InvalidStateError as error:
         return await _show(call, name, error)
     return await show_token(call, name, token, fresh=False)
+
+
+async def revoke_credential(call: Call) -> Response:
+    """Revoke one of a device's credentials."""
+    name, credential = device_of(call), call.step("credential")
+    await credentials.revoke(call.world, call.tenant, call.actor, name, CredentialId(credential[:64]))
+    return call.lead(page_of(name))
 
 
 async def show_token(call: Call, name: DeviceId, token: str, *, fresh: bool) -> Response:

@@ -20,7 +20,7 @@ from otaru.domain.device import Lifecycle
 from otaru.domain.rollout import Rollout, RolloutState, WaveState
 from otaru.domain.tenant import Tenant
 from otaru.services.control import fleet, tenants
-from otaru.services.control.fleet import History, Standing, Summary
+from otaru.services.control.fleet import History, Stall, Standing, Summary
 
 DAYS = 30
 YOUNG_DAYS = 2
@@ -29,8 +29,7 @@ MIN_TIMES = 3
 MAX_SERIES = 6
 """Versions drawn in colours of their own; the others are one."""
 REST = "other versions"
-STUCK_POLLS = 10
-"""Polls within which somebody of an open wave is told, if its devices poll at all."""
+AWAITED_NAMED = 3
 UNREACHED = "No device of its open wave has been told yet: do they poll?"
 
 
@@ -74,6 +73,7 @@ async def show(call: Call) -> Response:
     summary = await fleet.summary(call.world, call.tenant)
     begun = await fleet.begun(call.world, call.tenant)
     tenant = await tenants.get(call.world, call.tenant)
+    stalls = [] if tenant.halted else await fleet.stalled(call.world, call.tenant, summary, tenant.settings.polling)
     components = _components(summary)
     component = call.asked("component")
     if component not in components:
@@ -85,7 +85,7 @@ async def show(call: Call) -> Response:
         summary=summary,
         lists=lists,
         begun=begun,
-        needs=_needs(summary, tenant),
+        needs=_needs(summary, tenant, stalls),
         lines=[_line(standing) for standing in summary.active],
         components=components,
         component=component,
@@ -109,7 +109,7 @@ async def lift(call: Call) -> Response:
     return call.lead(back)
 
 
-def _needs(summary: Summary, tenant: Tenant) -> list[Need]:
+def _needs(summary: Summary, tenant: Tenant, stalls: Sequence[Stall]) -> list[Need]:
     """What waits for a person, the worst first."""
     needs = []
     if tenant.halted:
@@ -119,8 +119,11 @@ def _needs(summary: Summary, tenant: Tenant) -> list[Need]:
     for standing in summary.active:
         if standing.rollout.state is RolloutState.PAUSED:
             needs.append(_paused(standing.rollout))
-        elif not tenant.halted and (since := _unmoved(standing, summary.at - tenant.settings.polling * STUCK_POLLS)):
+        elif not tenant.halted and (
+            since := _unmoved(standing, summary.at - tenant.settings.polling * fleet.STUCK_POLLS)
+        ):
             needs.append(Need(Tone.HELD, _named(standing.rollout), "reaches nobody", UNREACHED, since))
+    needs += [_stalled(stall) for stall in stalls]
     waiting = (
         (
             summary.of(Lifecycle.QUARANTINED),
@@ -131,14 +134,15 @@ def _needs(summary: Summary, tenant: Tenant) -> list[Need]:
         (
             summary.of(Lifecycle.PENDING),
             "to be accepted",
-            "They registered themselves and are offered nothing yet.",
-            lists.TO_ACCEPT,
+            "They came by themselves and are offered nothing yet.",
+            "",
         ),
         (summary.awaiting, "awaiting consent", "Their owners have been asked.", lists.AWAITING),
     )
     for number, words, why, target in waiting:
         if number:
-            devices = Thing(f"{number:,} {'device' if number == 1 else 'devices'}", link("/devices", q=target))
+            address = link("/devices", q=target) if target else "/enrollments"
+            devices = Thing(f"{number:,} {'device' if number == 1 else 'devices'}", address)
             needs.append(Need(Tone.HELD, devices, words, why))
     return needs
 
@@ -153,6 +157,13 @@ def _unmoved(standing: Standing, before: datetime) -> datetime | None:
     if tally is None or last.opened_at is None or last.opened_at > before:
         return None
     return last.opened_at if tally.members == tally.of(State.SCHEDULED) > 0 else None
+
+
+def _stalled(stall: Stall) -> Need:
+    number, named = len(stall.awaited), ", ".join(stall.awaited[:AWAITED_NAMED])
+    which = f"{number:,} devices, none of which polls" if number > 1 else "a device that does not poll"
+    why = f"Wave {stall.wave.index + 1} waits for {which}: {named}{' …' if number > AWAITED_NAMED else ''}"
+    return Need(Tone.HELD, _named(stall.rollout), "stands still", why, stall.wave.opened_at)
 
 
 def _paused(rollout: Rollout) -> Need:

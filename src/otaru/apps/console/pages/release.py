@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from otaru.apps.console.call import Call
+from otaru.apps.console.happening import actor
 from otaru.apps.console.pages.releases import files_of
 from otaru.apps.console.rendering import segment
 from otaru.apps.console.status import look
@@ -13,7 +14,8 @@ from otaru.domain.evidence import Tally
 from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import ReleaseEvent
 from otaru.errors import InvalidStateError, NotFoundError, SignatureMissingError
-from otaru.services.control import releases, survey
+from otaru.images.facts import SIGNED
+from otaru.services.control import inspection, releases, survey
 
 ROLLOUTS = 20
 
@@ -41,6 +43,7 @@ async def order(call: Call) -> Response:
 async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
     product, version = _named(call)
     uses = await survey.uses(call.world, call.tenant, product, version, ROLLOUTS + 1)
+    _, missing, record = await releases.detailed(call.world, call.tenant, product, version)
     files = files_of(uses.release)
     component = uses.release.artifacts[0].component
     return await call.show(
@@ -48,11 +51,17 @@ async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
         status,
         refused=refused,
         uses=uses,
+        record=record,
+        made_by=record.created_by and actor(record.created_by),
+        published_by=record.published_by and actor(record.published_by),
+        missing=missing,
         release=uses.release,
         component=component,
         runs=f"installed.{component}=='{version}'",
         warnings=uses.release.warnings(call.now),
         files=files,
+        images=await inspection.images(call.world, call.tenant, [file.blob.sha256 for file in files]),
+        signed=SIGNED,
         total=sum({file.blob.sha256: file.blob.size for file in files}.values()),
         rollouts=[(rollout, tally, by_tone(tally)) for rollout, tally in uses.rollouts[:ROLLOUTS]],
         more=len(uses.rollouts) > ROLLOUTS,

@@ -241,7 +241,7 @@ async def _obey(call: Call, rollout: RolloutId, fields: Mapping[str, list[str]])
         states = {State(name) for name in fields.get("state", []) if name in known}
         if not states:
             raise NothingToDoError("no state was chosen")
-        await rollouts.retry(call.world, call.tenant, call.actor, rollout, states, edition=int(edition))
+        await rollouts.retry(call.world, call.tenant, call.actor, rollout, states, reason=reason, edition=int(edition))
     elif wanted in PERSONS:
         event = RolloutEvent(wanted)
         await rollouts.order(call.world, call.tenant, call.actor, rollout, event, reason=reason, edition=int(edition))

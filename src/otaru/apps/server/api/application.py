@@ -15,13 +15,19 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from otaru.apps.console.session import SAFE
+from otaru.apps.server import http
 from otaru.apps.server.api import pages
+from otaru.apps.server.api.call import JSON
 from otaru.apps.server.api.caller import identify
 from otaru.apps.server.api.noun import PREFIX
 from otaru.apps.server.api.openapi import described
 from otaru.apps.server.api.routes import (
+    anchors,
     artifacts,
+    authorities,
+    credentials,
     devices,
+    enrollments,
     events,
     fleet,
     keys,
@@ -38,6 +44,7 @@ from otaru.services.control.once import Answers
 from otaru.services.control.world import World
 
 _FAILURE = "otaru.failure"
+_HEADERS = ((b"content-type", JSON.encode()), (b"cache-control", b"no-store"))
 MAX_ERRORS = 20
 
 
@@ -80,7 +87,13 @@ def application(runtime: Runtime) -> App:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith(f"{PREFIX}/"):
-            scope["otaru.caller"] = await identify(world, scope, runtime.settings.public_url)
+            scope["otaru.caller"] = caller = await identify(world, scope, runtime.settings.public_url)
+            if scope["path"] == devices.LIST and scope["method"] == "GET":
+                page = await devices.list_at_once(world, caller, scope["query_string"])
+                if page is not None:
+                    length = (b"content-length", b"%d" % len(page))
+                    await http.answer(scope, send, 200, [*_HEADERS, length], page)
+                    return
         await framework(scope, receive, _Settled(world, scope, send))
         if (failure := scope.pop(_FAILURE, None)) is not None:
             raise failure
@@ -98,7 +111,22 @@ def framework_of(runtime: Runtime) -> FastAPI:
         redirect_slashes=False,
         exception_handlers={RequestValidationError: _invalid, HTTPException: _refused},
     )
-    for noun in (tokens, tenants, fleet, devices, artifacts, releases, keys, rollouts, events, logs):
+    for noun in (
+        tokens,
+        tenants,
+        fleet,
+        devices,
+        enrollments,
+        credentials,
+        authorities,
+        artifacts,
+        releases,
+        keys,
+        anchors,
+        rollouts,
+        events,
+        logs,
+    ):
         # As if they were made here: `include_router` wraps them, and then nobody can list an address's methods.
         app.router.routes.extend(noun.router.routes)
     app.router.routes.extend(pages.router.routes)

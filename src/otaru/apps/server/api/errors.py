@@ -14,7 +14,7 @@ _WORDS = {
     412: "It has changed since the edition that If-Match names.",
     413: "A body, a field or a file is over its limit, or the quota is used up.",
     416: "The range lies outside the file.",
-    422: "It would concern nothing at all, the bytes are not those that were announced, or metadata is refused.",
+    422: "It would concern nothing at all, the bytes are not those that were announced, or metadata or an image is refused.",
     500: "Our fault; `request_id` finds it in the server's log.",
     503: "Too much is waiting, or a part does not answer: the same request may succeed after Retry-After.",
     507: "The disk is full; nothing of the request was kept.",

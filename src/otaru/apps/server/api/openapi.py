@@ -26,6 +26,8 @@ _TAGS = [
     {"name": "tenant", "description": "Settings, and the halt that holds every rollout."},
     {"name": "fleet", "description": "All devices, counted."},
     {"name": "devices", "description": "The units that are updated."},
+    {"name": "authorities", "description": "Who signs certificates for devices."},
+    {"name": "enrollments", "description": "Claims: how devices come by themselves."},
     {"name": "artifacts", "description": "Bytes, known by their SHA-256."},
     {"name": "uploads", "description": "Artifacts in parts, going on after a break."},
     {"name": "releases", "description": "Versions of products, made of artifacts."},

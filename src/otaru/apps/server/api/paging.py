@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 from fastapi import Depends, Query
 
-from otaru.apps.server.api.models.fields import Out
+from otaru.apps.server.api.models.fields import Out, WholeNumber
 from otaru.errors import InvalidInputError
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 MAX_CURSOR = 1024
 
-Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most.")]
+Limit = Annotated[WholeNumber, Query(ge=1, le=1000, description="How many items at most.")]
 
 
 class Items(Out, Generic[T]):

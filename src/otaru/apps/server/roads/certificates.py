@@ -3,10 +3,11 @@
 A certificate comes from the TLS connection itself (on the listener `device_listen`), or from a proxy that ended it, in
 the header `client_cert_header`: RFC 9440's `:base64 of the DER:` or nginx's `$ssl_client_escaped_cert`, a PEM in
 percent encoding. The header is read of `trusted_proxies` only, from all others it is as if it were not there. Either
-way the certificate is verified here, against `client_ca`: a proxy is believed that the client has its key, no more.
+way the certificate is verified here: a proxy is believed that the client has its key, no more.
 
-Its subject says whose it is: CN is the device's id, O its tenant (`DEFAULT` where there is none). Nothing of a
-certificate is logged.
+Whose it is, a credential of the device says, which names its key and its authority's (`credentials.py`). Only where an
+authority in `client_ca` has signed it, its subject may say so too: CN is the device's id, O its tenant (`DEFAULT` where there
+is none). Nothing of a certificate is logged.
 """
 
 import binascii
@@ -14,7 +15,7 @@ import ssl
 from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
@@ -40,12 +41,22 @@ _PEM = b"-----BEGIN%20CERTIFICATE-----"
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A verified certificate: whom it speaks for, and in which time (its own and its authority's)."""
+    """A certificate that a client has shown, and has the key of; in its time, which ends with that of its authority."""
 
     tenant: str
+    """What its subject says, where an authority in `client_ca` has signed it; else empty."""
     device: str
     not_before: datetime
     not_after: datetime
+    key: bytes = field(default=b"", compare=False)
+    """SHA-256 of its public key (SubjectPublicKeyInfo)."""
+    issuer: bytes = field(default=b"", compare=False)
+    """The same of its authority's, where that is in `client_ca`; else empty."""
+    says: tuple[str, str] | None = field(default=None, compare=False)
+    """Tenant and device by its alternative names, whoever has signed them."""
+    der: bytes = field(default=b"", compare=False)
+    signed: set[bytes] = field(default_factory=set, compare=False)
+    """Keys of tenants' authorities (SHA-256) that are known to have signed it."""
 
 
 Verify = Callable[[bytes, datetime], Certificate]
@@ -105,12 +116,22 @@ def certificates(settings: Settings) -> Certificates | None:
     Raises:
         InvalidInputError: `client_ca` holds no certificates.
     """
-    if settings.client_ca is None:
+    if not (settings.device_listen or settings.client_cert_header):
         return None
     # 20 MB and 65 ms for those who use it.
     from otaru.apps.server.roads.authorities import Authorities  # noqa: PLC0415
 
-    return Certificates(Authorities(settings.client_ca).verify, settings.client_cert_header, settings.trusted_proxies)
+    return Certificates(Authorities(settings.client_ca).read, settings.client_cert_header, settings.trusted_proxies)
+
+
+def signed_by_any(der: bytes, authorities: list[bytes]) -> bool:
+    """Whether one of some authorities has signed a certificate; all in DER."""
+    from cryptography.x509 import load_der_x509_certificate  # noqa: PLC0415 - as above
+
+    from otaru.trust.pki.certificates import signed_by  # noqa: PLC0415
+
+    leaf = load_der_x509_certificate(der)
+    return any(signed_by(leaf, load_der_x509_certificate(one)) for one in authorities)
 
 
 def decoded(value: bytes) -> bytes:

@@ -18,6 +18,7 @@ from otaru.apps.server.http import Whole
 from otaru.apps.server.roads.certificates import certificates
 from otaru.apps.server.roads.credentials import admit, good
 from otaru.apps.server.roads.ddi_call import NO_ACTION, Call, idle, may_install
+from otaru.apps.server.roads.grants import Grants
 from otaru.apps.server.settings import Settings
 from otaru.domain.deployment import FINAL, OPEN, WAITING, Event, Report, State
 from otaru.domain.device import AutoConfirm
@@ -71,6 +72,7 @@ class DdiRoad:
         self._world = world
         self._settings = settings
         self._certificates = certificates(settings)
+        self._grants = Grants(world)
         self._prompt = {_POLL, _DOWNLOAD} if settings.x_accel else {_POLL}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +98,13 @@ class DdiRoad:
         if authorization is None and self._certificates is not None:
             certificate = self._certificates.shown(scope, self._world.clock.now())
         tenant, entry = await admit(
-            self._world, parts[1], parts[4], authorization, certificate, anonymous=handler in _ANONYMOUS
+            self._world,
+            parts[1],
+            parts[4],
+            authorization,
+            certificate,
+            grants=self._grants,
+            anonymous=handler in _ANONYMOUS,
         )
         # With neither, somebody fetches a file that is for everybody: no word of the device.
         if authorization is not None or certificate is not None:
@@ -129,7 +137,7 @@ class DdiRoad:
                 authorization = value
             elif name in _CONDITIONS:
                 return None
-        if authorization is None or not good(tenant, entry, authorization):
+        if authorization is None or not good(tenant, entry, authorization, self._world.clock):
             return None
         client = scope["client"]
         self._world.registry.touch(tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else "")

@@ -135,6 +135,31 @@ def test_only_authorities_of_the_bundle_sign(
         assert Authorities(bundle(tmp_path, signer)).verify(signed.der, NOW).device == "dev-2"
 
 
+URN = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:ota:DEFAULT:dev-1")])
+
+
+def test_what_nobody_here_has_signed_says_nothing_by_itself(known: Authorities) -> None:
+    stranger = authority("Our devices").device("dev-1", "DEFAULT")
+    for nobody in (known, Authorities(None)):
+        read = nobody.read(stranger.der, NOW)
+        assert (read.tenant, read.device, read.issuer) == ("", "", b"")
+        assert read.key
+    assert known.read(GOOD.der, NOW) == known.verify(GOOD.der, NOW)
+    for bad, at in (
+        (authority("x").device("dev-1", days=1), NOW + 2 * DAY),
+        (authority("x").device("dev-1", usages=(SERVER,)), NOW),
+    ):
+        with pytest.raises(UnauthenticatedError):
+            known.read(bad.der, at)
+
+
+def test_a_tenants_authority_among_these_speaks_for_nobody(known: Authorities) -> None:
+    """Its devices' certificates have no tenant in their subjects: they would be those of `DEFAULT`."""
+    read = known.read(ROOT.device("dev-1", also=(URN,)).der, NOW)
+    assert (read.tenant, read.device) == ("", "")
+    assert read.says == ("DEFAULT", "dev-1")
+
+
 @pytest.mark.parametrize("content", [b"", b"junk", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_a_bundle_of_nothing(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "ca.pem"

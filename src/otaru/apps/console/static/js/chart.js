@@ -67,7 +67,13 @@ class Chart extends HTMLElement {
 
   get height() { return Number(this.dataset.height) || 180; }
 
-  colour(name) { return getComputedStyle(this).getPropertyValue(name).trim(); }
+  // A token may be a pair of colours, light and dark: which of them it is shows where something has it.
+  colour(name) {
+    this.place.style.color = `var(${name})`;
+    const found = getComputedStyle(this.place).color;
+    this.place.style.color = "";
+    return found;
+  }
 
   draw() {
     const times = JSON.parse(this.dataset.times || "[]");
@@ -81,7 +87,7 @@ class Chart extends HTMLElement {
     this.plot?.destroy();
     this.place.replaceChildren();
     if (times.length < 2) return;
-    const axis = { stroke: this.colour("--muted"), font: `11px ${this.colour("--sans")}`, ticks: { show: false }, border: { show: false } };
+    const axis = { stroke: this.colour("--muted"), font: `11px ${getComputedStyle(this).getPropertyValue("--sans")}`, ticks: { show: false }, border: { show: false } };
     const top = Number(this.dataset.top) || 1;
     this.plot = new uPlot(
       {

@@ -1,10 +1,11 @@
-// Buttons that open a dialog (data-opens="ID") or close theirs (data-closes); menus close when one looks elsewhere.
+// Buttons that open a dialog (data-opens="ID") or close theirs (data-closes), where the browser does not do it by their
+// `command` alone; menus close when one looks elsewhere.
 // One dialog asks for many things of a kind: its button says where it sends (data-action) and what it names (data-what).
 
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-opens]");
   if (opener?.dataset.action) fill(document.getElementById(opener.dataset.opens), opener.dataset);
-  if (opener) show(document.getElementById(opener.dataset.opens), opener.closest("details.menu"));
+  if (opener) show(document.getElementById(opener.dataset.opens), opener);
   if (event.target.closest("[data-closes]")) event.target.closest("dialog")?.close();
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target) || opener) menu.open = false;
@@ -24,8 +25,9 @@ function copied(copier) {
 }
 
 // A browser gives the focus back to the button that opened the dialog; one in a menu is gone by then.
-function show(dialog, menu) {
-  dialog?.showModal();
+function show(dialog, opener) {
+  const menu = opener.closest("details.menu");
+  if (!dialog?.open && !opener.commandForElement) dialog?.showModal(); // by its command the browser opens it after us
   dialog?.addEventListener("close", () => {
     const at = document.activeElement;
     if (at === document.body || dialog.contains(at)) menu?.querySelector("summary").focus();

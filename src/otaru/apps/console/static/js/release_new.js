@@ -13,13 +13,20 @@ const rows = new Map();
 const page = { kept, template: document.getElementById("file-row"), choose: () => picker.click(), changed, remove };
 let sent = { text: "", key: "" };
 let creating = false;
+let mismatches = []; // in what the images were told to say something else than is typed
+
+function forgetMismatches() {
+  mismatches = [];
+  form.elements.accept.checked = false;
+  at("accept").hidden = true;
+}
 
 function changed(row) {
   const waiting = [...rows.values()].filter((one) => one.waits).length;
   const draft = form.elements.publish.value !== "true";
   at("create").disabled = creating || waiting > 0 || rows.size === 0;
   at("verb").textContent = draft ? "Create draft" : "Publish release";
-  at("why").textContent = rows.size === 0 ? "Choose a file first." : waiting === 0 ? ""
+  at("why").textContent = creating ? "The server reads the files." : rows.size === 0 ? "Choose a file first." : waiting === 0 ? ""
     : rows.size === 1 ? "Waits for the file to be on the server." : `Waits for ${waiting} of ${rows.size} files to be on the server.`;
   at("drop").classList.toggle("drop-small", rows.size > 0);
   const news = { done: "is on the server", failed: "could not be uploaded", lost: "has lost its connection", paused: "is paused" };
@@ -30,6 +37,7 @@ function remove(row) {
   rows.delete(row.key);
   kept.forget(row.key);
   row.element.remove();
+  forgetMismatches();
   changed();
 }
 
@@ -37,6 +45,7 @@ function add(record) {
   const row = new Row(record, page);
   rows.set(row.key, row);
   list.append(row.element);
+  forgetMismatches();
   changed();
   return row;
 }
@@ -123,6 +132,10 @@ function tell(answer) {
     told += 1;
   }
   if (!told) say("release", words(answer));
+  if (body.code === "image_mismatch") {
+    mismatches = [...new Set(body.mismatches.map((one) => one.aspect))];
+    at("accept").hidden = false;
+  }
 }
 
 async function create() {
@@ -131,6 +144,7 @@ async function create() {
   const artifacts = [...rows.values()].map((row) => row.artifact)
     .map((one) => (component.trim() ? { ...one, component: component.trim() } : one));
   const release = { product: product.trim(), version: version.trim(), artifacts, notes, publish: publish === "true", ...terms(rest) };
+  if (form.elements.accept.checked) release.accept_mismatch = mismatches;
   const text = JSON.stringify(release);
   if (sent.text !== text) sent = { text, key: fresh() };
   creating = true;
@@ -169,6 +183,7 @@ async function recall() {
 
 form.addEventListener("submit", (event) => { event.preventDefault(); create(); });
 form.addEventListener("input", (event) => {
+  if (event.target !== form.elements.accept && event.target !== form.elements.notes) forgetMismatches();
   if (FIELDS.includes(event.target.name)) say(event.target.name, "");
   kept.typed = typed();
   changed();

@@ -23,6 +23,7 @@ from otaru.domain.device import (
     MAX_ATTRIBUTES,
     MAX_COMPONENTS,
     MAX_TAGS,
+    Assurance,
     Installed,
     Lifecycle,
     LifecycleEvent,
@@ -44,6 +45,9 @@ InstalledVersions = Annotated[
     dict[Name, VersionText], Field(max_length=MAX_COMPONENTS, description="Versions by component.")
 ]
 
+_ASSURANCE = (
+    "How far it is said to verify what it installs: L1 its installer's signature, L2 both repositories, L3 the log too."
+)
 _EXAMPLE: dict[str, Any] = {
     "id": "dev-1",
     "hardware": "rpi4:b",
@@ -127,6 +131,7 @@ class DeviceChange(Body):
     tags: Tags | None = None
     attributes: Annotated[dict[Name, Value | None] | None, Field(max_length=MAX_ATTRIBUTES)] = None
     installed: InstalledVersions | None = None
+    assurance: Annotated[Assurance | None, Field(description=_ASSURANCE)] = None
 
     def parsed(self) -> Change:
         """As the service takes it."""
@@ -135,6 +140,7 @@ class DeviceChange(Body):
             tags=None if self.tags is None else frozenset(self.tags),
             attributes=self.attributes,
             installed=None if self.installed is None else _versions(self.installed),
+            assurance=self.assurance,
         )
 
 
@@ -222,6 +228,11 @@ class DeviceOut(Out):
     installed: list[InstalledOut]
     last_contact: datetime | None
     address: str | None
+    assurance: Annotated[Assurance, Field(description=_ASSURANCE)]
+    directed_at: Annotated[
+        datetime | None,
+        Field(description="When it last fetched what the director tells it, to the hour. Null: it never did."),
+    ]
     auto_confirm: AutoConfirmOut | None
     created_at: datetime
     updated_at: datetime
@@ -268,6 +279,8 @@ def _device(shown: Shown) -> dict[str, Any]:
         "installed": [_runs(one) for one in sorted(device.installed, key=_component)],
         "last_contact": device.last_contact,
         "address": device.address,
+        "assurance": device.assurance,
+        "directed_at": device.directed_at,
         "auto_confirm": device.auto_confirm,
         "created_at": device.created_at,
         "updated_at": device.updated_at,

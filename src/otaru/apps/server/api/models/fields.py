@@ -4,11 +4,12 @@ Every text is bounded and free of control characters, and pydantic refuses lone 
 database nor terminal ever meets them.
 """
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from otaru.domain import ids, release, terms
@@ -45,6 +46,20 @@ def by(parse: Callable[[str], Any]) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+_DIGITS = re.compile(r"-?[0-9]+")
+
+
+def _plain(text: Any) -> Any:
+    """What Python reads as a number besides is none in an address: `1_0`, `+5`, ` 5`, digits of other scripts."""
+    if isinstance(text, str) and not _DIGITS.fullmatch(text):
+        raise PydanticCustomError("int_parsing", "Input should be a whole number in the digits 0 to 9")
+    return text
+
+
+WholeNumber = Annotated[int, BeforeValidator(_plain)]
+"""A number in an address or a header."""
 
 
 def span(seconds: float | None) -> timedelta | None:
@@ -101,6 +116,11 @@ RequirementText = Annotated[
 ]
 Name = Annotated[
     str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["lab"]), by(ids.name)
+]
+ChannelText = Annotated[
+    str,
+    Field(min_length=1, max_length=32, pattern=r"^[a-z0-9][a-z0-9-]*$", examples=["stable"]),
+    by(terms.channel),
 ]
 Digest = Annotated[
     str,

@@ -23,7 +23,9 @@ class FleetOut(Out):
 
     devices: int
     lifecycles: Annotated[dict[str, int], Field(examples=[{"active": 12101, "pending": 12}])]
-    healthy: Annotated[int, Field(description="Active, last update not failed, waiting for nobody; or silent.")]
+    healthy: Annotated[
+        int, Field(description="Active and heard of, last update not failed, waiting for nobody; or silent.")
+    ]
     waiting: Annotated[int, Field(description="To be accepted, or for their owner's consent.")]
     awaiting_consent: int
     failed: Annotated[int, Field(description="Their last word on an update was a failure.")]

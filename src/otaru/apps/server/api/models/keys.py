@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, ConfigDict, Field
 from securesystemslib.signer import Key
@@ -11,7 +11,9 @@ from securesystemslib.signer import Key
 from otaru.apps.server.api.models.fields import LINE, Body, Name, Out, VersionText, by
 from otaru.domain.ids import Version
 from otaru.domain.release import Release
-from otaru.services.control.metadata import Delegate, Order, Outcome, Renew, Replace, RoleState, Status
+from otaru.services.control.metadata import Delegate, Order, Outcome, Rekey, Renew, Replace, RoleState, Status
+from otaru.trust.permit import Permit, read_permit
+from otaru.trust.tuf.director import KeptPermit
 from otaru.trust.tuf.kept import KnownKey, Place
 from otaru.trust.tuf.keys import as_pem, from_json, read_public
 from otaru.trust.tuf.metadata import AnyMetadata, read
@@ -25,6 +27,10 @@ KeyId = Annotated[
 ]
 PublicPem = Annotated[str, Field(min_length=1, max_length=2000, description="A public key (PEM)."), by(read_public)]
 RoleName = Annotated[str, Field(min_length=1, max_length=200, pattern=LINE, examples=["product.app.stable"])]
+RepositoryName = Annotated[
+    Literal["image", "director"],
+    Field(description="`image` lists all releases; `director` says to each device what it is to run."),
+]
 Metadata = Annotated[
     dict[str, dict[str, Any]],
     Field(min_length=1, max_length=1000, description="TUF metadata (`signed` and `signatures`) by role."),
@@ -62,6 +68,20 @@ class ReplaceIn(Body):
         return Replace(self.key, None if self.by is None else read_public(self.by), self.make and self.by is None)
 
 
+class RekeyIn(Body):
+    """Another threshold of a role, more keys, or fewer. What is not named stays."""
+
+    order: Literal["rekey"]
+    role: RoleName
+    threshold: Annotated[int | None, Field(ge=1, le=32, description="How many of its keys have to sign.")] = None
+    add: Annotated[list[PublicPem], Field(max_length=32, default_factory=list)]
+    remove: Annotated[list[KeyId], Field(max_length=32, default_factory=list)]
+
+    def parsed(self) -> Order:
+        """As the service takes it."""
+        return Rekey(self.role, self.threshold, [read_public(pem) for pem in self.add], self.remove)
+
+
 class ChangeIn(Body):
     """What is to change."""
 
@@ -71,7 +91,7 @@ class ChangeIn(Body):
         }
     )
 
-    change: Annotated[DelegateIn | ReplaceIn, Field(discriminator="order")]
+    change: Annotated[DelegateIn | ReplaceIn | RekeyIn, Field(discriminator="order")]
 
 
 class RequestIn(Body):
@@ -84,20 +104,54 @@ class RequestIn(Body):
         list[VersionText],
         Field(max_length=100, default_factory=list, description="Drafts of the role's product to list, too."),
     ]
+    repository: RepositoryName = "image"
 
     def parsed(self) -> Order:
         """As the service takes it."""
-        return Renew(self.role, [Version(version) for version in self.versions])
+        return Renew(self.role, [Version(version) for version in self.versions], self.repository)
 
 
 class MetadataIn(Body):
     """Metadata that was signed elsewhere."""
 
     metadata: Metadata
+    repository: RepositoryName = "image"
 
     def parsed(self) -> dict[str, AnyMetadata]:
         """As the service takes it."""
         return {role: read(role, json.dumps(told).encode()) for role, told in self.metadata.items()}
+
+
+class PermitIn(Body):
+    """A permission to downgrade that was signed elsewhere."""
+
+    permit: Annotated[
+        dict[str, Any], Field(description="`signed` and `signatures`, as otaru keys permit-downgrade has it.")
+    ]
+
+    def parsed(self) -> Permit:
+        """As the service takes it."""
+        return read_permit(json.dumps(self.permit).encode())
+
+
+class PermitOut(Out):
+    """A permission to downgrade."""
+
+    device: str
+    component: str
+    counter: Annotated[int, Field(description="The lowest security counter that it allows.")]
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, permit: Permit) -> "PermitOut":
+        """As it was brought."""
+        ends = permit.expires
+        return cls(device=permit.device, component=permit.component, counter=permit.counter, expires_at=ends)
+
+    @classmethod
+    def kept(cls, device: str, kept: KeptPermit) -> "PermitOut":
+        """As it is stored."""
+        return cls(device=device, component=kept.component, counter=kept.counter, expires_at=kept.expires_at)
 
 
 class MissingOut(Out):
@@ -117,6 +171,7 @@ class OutcomeOut(Out):
     """What became of an order: applied, or metadata that others have to sign."""
 
     applied: bool
+    repository: RepositoryName
     missing: list[MissingOut]
     metadata: dict[str, Any]
 
@@ -125,6 +180,7 @@ class OutcomeOut(Out):
         """As it is."""
         return cls(
             applied=not outcome.missing,
+            repository=cast("RepositoryName", outcome.repository),
             missing=[MissingOut.of(found) for found in outcome.missing],
             metadata={role: found.to_dict() for role, found in outcome.offered.items()},
         )
@@ -143,10 +199,12 @@ class AcceptedOut(Out):
 
 
 class RoleOut(Out):
-    """A role of the image repository."""
+    """A role of a repository."""
 
     name: str
-    version: Annotated[int | None, Field(description="Null: nothing of it has been signed yet.")]
+    version: Annotated[
+        int | None, Field(description="Null: nothing of it has been signed yet, or it is made for each device.")
+    ]
     expires_at: datetime | None
     threshold: int
     keys: list[str]
@@ -184,6 +242,7 @@ class PublicKeyOut(Out):
 class KeyOut(PublicKeyOut):
     """A key that the tenant knows."""
 
+    repository: RepositoryName
     role: Annotated[Name, Field(description="What it was made or first named for.")]
     place: Place
     development: bool
@@ -196,6 +255,7 @@ class KeyOut(PublicKeyOut):
         return cls(
             id=known.id,
             public=as_pem(from_json(known.public)),
+            repository=cast("RepositoryName", known.repository),
             role=known.role,
             place=known.place,
             development=known.development,
@@ -205,10 +265,11 @@ class KeyOut(PublicKeyOut):
 
 
 class KeysOut(Out):
-    """The image repository: its roles, and the keys that the tenant knows."""
+    """The repositories: their roles, and the keys that the tenant knows."""
 
     development: Annotated[bool, Field(description="Whether keys made for development are in use.")]
-    roles: list[RoleOut]
+    roles: Annotated[list[RoleOut], Field(description="Those of the image repository.")]
+    director: Annotated[list[RoleOut], Field(description="Those of the director repository.")]
     keys: list[KeyOut]
 
     @classmethod
@@ -217,5 +278,6 @@ class KeysOut(Out):
         return cls(
             development=status.development,
             roles=[RoleOut.of(role) for role in status.roles],
+            director=[RoleOut.of(role) for role in status.director],
             keys=[KeyOut.of(key) for key in status.keys],
         )

@@ -1,5 +1,6 @@
 """Products, releases, artifacts and uploads, as the API shows and takes them."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from pydantic import ConfigDict, Field
 from otaru.apps.server.api.models.fields import (
     LINES,
     Body,
+    ChannelText,
     Digest,
     FileName,
     HardwareName,
@@ -17,15 +19,28 @@ from otaru.apps.server.api.models.fields import (
     RequirementText,
     VersionText,
 )
+from otaru.apps.server.api.models.images import ImageDetail, ImageOut
 from otaru.apps.server.api.models.keys import MissingOut
 from otaru.domain.device import hardware
 from otaru.domain.ids import ProductName, Sha256, Version
-from otaru.domain.release import MAX_ARTIFACTS, MAX_NOTES, Artifact, Release, ReleaseState
+from otaru.domain.release import (
+    MAX_ARTIFACTS,
+    MAX_NOTES,
+    Artifact,
+    Document,
+    DocumentKind,
+    Release,
+    ReleaseState,
+)
 from otaru.domain.terms import DEFAULT_CHANNEL, MAX_COUNTER, MAX_REQUIREMENTS, Terms, UpdateType, requirement
 from otaru.domain.versions import VersionOrder
+from otaru.images.admission import Aspect
+from otaru.ports.store import Inspection
 from otaru.services.control.artifacts import Stored, Upload
 from otaru.services.control.products import Product
+from otaru.services.control.release_record import Record
 from otaru.services.control.releases import NewRelease, Part, allowed
+from otaru.trust.tuf.files import installer_by
 from otaru.trust.tuf.repository import Missing
 
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -39,6 +54,9 @@ _EXAMPLE: dict[str, Any] = {
     "floor": "1.0.0",
     "support_until": "2031-12-31",
 }
+
+
+Images = Mapping[Sha256, Inspection]
 
 
 class PartIn(Body):
@@ -63,7 +81,9 @@ class ReleaseIn(Body):
     notes: Annotated[str, Field(max_length=MAX_NOTES, pattern=LINES)] = ""
     publish: Annotated[bool, Field(description="Whether it is published at once; otherwise it is a draft.")] = True
     type: UpdateType = UpdateType.SOFTWARE
-    channel: Name = DEFAULT_CHANNEL
+    channel: Annotated[
+        ChannelText, Field(description="The stream that it belongs to; it names the role that signs it.")
+    ] = DEFAULT_CHANNEL
     support_until: Annotated[date | None, Field(description="The last day of its support.")] = None
     requires: Annotated[
         list[RequirementText],
@@ -77,6 +97,16 @@ class ReleaseIn(Body):
     security_floor: Annotated[
         int | None,
         Field(ge=1, le=MAX_COUNTER, description="The counter that it burns: nothing lower is offered afterwards."),
+    ] = None
+    accept_mismatch: Annotated[
+        list[Aspect],
+        Field(max_length=len(Aspect), description="In what its images may say something else than is said here."),
+    ] = Field(default=[])
+    sbom: Annotated[Digest | None, Field(description="An artifact: its bill of materials, CycloneDX or SPDX JSON.")] = (
+        None
+    )
+    provenance: Annotated[
+        Digest | None, Field(description="An artifact: how it was built, an in-toto statement, bare or in DSSE.")
     ] = None
 
     def parsed(self) -> NewRelease:
@@ -93,7 +123,10 @@ class ReleaseIn(Body):
             None if self.floor is None else Version(self.floor),
             self.security_floor,
         )
-        return NewRelease(ProductName(self.product), Version(self.version), parts, self.notes, self.publish, terms)
+        name, accept = (ProductName(self.product), Version(self.version)), frozenset(self.accept_mismatch)
+        named = {DocumentKind.SBOM: self.sbom, DocumentKind.PROVENANCE: self.provenance}
+        documents = {kind: Sha256(sha256) for kind, sha256 in named.items() if sha256 is not None}
+        return NewRelease(*name, parts, self.notes, self.publish, terms, accept, documents)
 
 
 class PartOut(Out):
@@ -106,9 +139,11 @@ class PartOut(Out):
     sha1: str
     md5: str
     size: int
+    installer: Annotated[str, Field(description="What installs it on a device; signed metadata says the same.")]
+    image: Annotated[ImageOut | None, Field(description="What its bytes say. None: nobody has read them yet.")]
 
     @classmethod
-    def of(cls, artifact: Artifact) -> "PartOut":
+    def of(cls, artifact: Artifact, image: Inspection | None) -> "PartOut":
         """As it is stored."""
         blob = artifact.blob
         return cls(
@@ -119,7 +154,23 @@ class PartOut(Out):
             sha1=blob.sha1,
             md5=blob.md5,
             size=blob.size,
+            installer=artifact.installer or installer_by(artifact.filename),
+            image=None if image is None else ImageOut.of(image),
         )
+
+
+class DocumentOut(Out):
+    """A document of a release: stored bytes that say something of it."""
+
+    kind: DocumentKind
+    form: Annotated[str, Field(description="What it was recognised as.", examples=["CycloneDX 1.6"])]
+    sha256: str
+    size: int
+
+    @classmethod
+    def of(cls, document: Document) -> "DocumentOut":
+        """As it is stored."""
+        return cls(kind=document.kind, form=document.form, sha256=document.blob.sha256, size=document.blob.size)
 
 
 class ReleaseOut(Out):
@@ -141,9 +192,10 @@ class ReleaseOut(Out):
     security_floor: Annotated[int | None, Field(description="The counter that it burns.")]
     security_counter: Annotated[int, Field(description="What it burns, else what it inherits from those before it.")]
     artifacts: list[PartOut]
+    documents: Annotated[list[DocumentOut], Field(description="What there is to read of it, as artifacts.")]
 
     @classmethod
-    def of(cls, release: Release) -> "ReleaseOut":
+    def of(cls, release: Release, images: Images) -> "ReleaseOut":
         """As it is stored."""
         return cls(
             product=release.product,
@@ -161,22 +213,39 @@ class ReleaseOut(Out):
             floor=release.terms.floor,
             security_floor=release.terms.security_floor,
             security_counter=release.counter,
-            artifacts=[PartOut.of(artifact) for artifact in release.artifacts],
+            artifacts=[PartOut.of(artifact, images.get(artifact.blob.sha256)) for artifact in release.artifacts],
+            documents=[DocumentOut.of(document) for document in release.documents],
         )
 
 
 class ReleaseDetail(ReleaseOut):
-    """A release, and what its publication waits for."""
+    """A release, what its publication waits for, and who made it what it is."""
 
     missing: Annotated[
         list[MissingOut], Field(description="Signatures that publishing it needs and the server cannot give.")
     ]
 
+    role: Annotated[str, Field(description="The role that signs it.", examples=["product.app.stable"])]
+    created_by: Annotated[str | None, Field(description="Null where the record of events does not go back so far.")]
+    published_by: Annotated[str | None, Field(description="Who published it, or brought its signatures.")]
+    signed_version: Annotated[int | None, Field(description="The newest version of the role's metadata; it lists it.")]
+    signed_by: Annotated[list[str], Field(description="The ids of the keys that have signed that version.")]
+    log_index: Annotated[int | None, Field(description="The place of its publication in the release log.")]
+
     @classmethod
-    def detailed(cls, release: Release, missing: Missing | None) -> "ReleaseDetail":
+    def detailed(cls, release: Release, images: Images, missing: Missing | None, record: Record) -> "ReleaseDetail":
         """As it is stored."""
         found = [] if missing is None else [MissingOut.of(missing)]
-        return cls(**ReleaseOut.of(release).model_dump(), missing=found)
+        return cls(
+            **ReleaseOut.of(release, images).model_dump(),
+            missing=found,
+            role=record.role,
+            created_by=record.created_by,
+            published_by=record.published_by,
+            signed_version=record.signed_version,
+            signed_by=list(record.signed_by),
+            log_index=record.log_index,
+        )
 
 
 class ProductOut(Out):
@@ -228,9 +297,21 @@ class ArtifactOut(Out):
 
 
 class ListedArtifact(ArtifactOut):
-    """Stored bytes, and in how many releases they stand."""
+    """Stored bytes, in how many releases they stand, and what they say of themselves."""
 
     releases: int
+    image: Annotated[ImageOut | None, Field(description="None: nobody has read them yet.")]
+
+
+class ArtifactDetail(ArtifactOut):
+    """Stored bytes, and what they say of themselves."""
+
+    image: Annotated[ImageDetail | None, Field(description="None: nobody has read them yet; a release does.")]
+
+    @classmethod
+    def detailed(cls, stored: Stored, image: Inspection | None) -> "ArtifactDetail":
+        """As it is stored."""
+        return cls(**ArtifactOut.of(stored).model_dump(), image=None if image is None else ImageDetail.detailed(image))
 
 
 class UploadIn(Body):

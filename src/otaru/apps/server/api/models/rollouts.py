@@ -132,9 +132,12 @@ class OrderIn(Body):
 class RetryIn(Body):
     """Whom to give another attempt: members that ended so (failed, reverted and silent ones, unless given)."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"states": ["failed", "silent"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"states": ["failed", "silent"], "reason": "the cable is mended"}]}
+    )
 
     states: Annotated[list[State], Field(max_length=len(RETRIABLE))] = Field(default=[])
+    reason: Line = ""
 
 
 class CancelIn(Body):

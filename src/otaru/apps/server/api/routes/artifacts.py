@@ -1,22 +1,32 @@
 """`/artifacts` and `/uploads`: bytes, as they are (application/octet-stream), streamed at constant memory."""
 
 from collections.abc import AsyncIterator, Awaitable
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Header, Path, Query, Request, Response
 
 from otaru.apps.server.api.call import Call, Once, Reading, ReleaseWork, answered
 from otaru.apps.server.api.errors import errors
-from otaru.apps.server.api.models.fields import Digest, FileName
-from otaru.apps.server.api.models.releases import ArtifactOut, FinishIn, ListedArtifact, UploadIn, UploadOut
+from otaru.apps.server.api.models.fields import Digest, FileName, WholeNumber
+from otaru.apps.server.api.models.images import ImageOut
+from otaru.apps.server.api.models.releases import (
+    ArtifactDetail,
+    ArtifactOut,
+    FinishIn,
+    ListedArtifact,
+    UploadIn,
+    UploadOut,
+)
 from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
 from otaru.apps.server.body import ClientGoneError, Receive, Scope, Send
 from otaru.apps.server.files import serve_artifact
 from otaru.domain import ids
 from otaru.domain.ids import Sha256
+from otaru.domain.release import Blob
 from otaru.ports.store import Tx
-from otaru.services.control import artifacts
+from otaru.services.control import artifacts, inspection
 from otaru.services.control.artifacts import Stored, Upload
 from otaru.services.control.world import World
 
@@ -83,18 +93,24 @@ async def list_artifacts(call: Reading, wanted: Wanted) -> Items[ListedArtifact]
     """List artifacts by their SHA-256, with how many releases they stand in."""
     after = wanted.after(text(ids.sha256))
     found = await artifacts.page(call.world, call.tenant, after[0] if after else None, wanted.limit + 1)
-    items, following = wanted.page(
-        found,
-        lambda row: ListedArtifact(**ArtifactOut.of(Stored(row[0], row[1])).model_dump(), releases=row[2]),
-        lambda row: (row[0].sha256,),
-    )
+    images = await inspection.images(call.world, call.tenant, [blob.sha256 for blob, _, _ in found])
+
+    def show(row: tuple[Blob, datetime, int]) -> ListedArtifact:
+        blob, at, number = row
+        known = images.get(blob.sha256)
+        image = None if known is None else ImageOut.of(known)
+        return ListedArtifact(**ArtifactOut.of(Stored(blob, at)).model_dump(), releases=number, image=image)
+
+    items, following = wanted.page(found, show, lambda row: (row[0].sha256,))
     return Items(items=items, next=following)
 
 
-@router.get("/artifacts/{sha256}", response_model=ArtifactOut, responses=errors(404), tags=["artifacts"])
+@router.get("/artifacts/{sha256}", response_model=ArtifactDetail, responses=errors(404), tags=["artifacts"])
 async def show_artifact(call: Reading, sha256: Hash) -> Response:
-    """Show an artifact."""
-    return answered(ArtifactOut.of(await artifacts.show(call.world, call.tenant, Sha256(sha256))))
+    """Show an artifact, and what it says of itself."""
+    stored = await artifacts.show(call.world, call.tenant, Sha256(sha256))
+    images = await inspection.images(call.world, call.tenant, [stored.blob.sha256])
+    return answered(ArtifactDetail.detailed(stored, images.get(stored.blob.sha256)))
 
 
 @router.delete("/artifacts/{sha256}", status_code=204, responses=errors(404, 409, 507), tags=["artifacts"])
@@ -133,7 +149,8 @@ async def append_to_upload(
     call: ReleaseWork,
     upload: Id,
     upload_offset: Annotated[
-        int, Header(alias="Upload-Offset", ge=0, le=2**53 - 1, description="Where these bytes begin: the upload's end.")
+        WholeNumber,
+        Header(alias="Upload-Offset", ge=0, le=2**53 - 1, description="Where these bytes begin: the upload's end."),
     ],
 ) -> Response:
     """Add raw bytes to an upload. What arrived before a break is kept."""

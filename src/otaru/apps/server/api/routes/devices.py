@@ -1,11 +1,14 @@
 """`/devices`: the fleet's inventory."""
 
+import re
 from collections.abc import Awaitable
 from typing import Annotated
+from urllib.parse import parse_qsl
 
 from fastapi import Path, Query, Response
 
 from otaru.apps.server.api.call import JSON, DeviceWork, Edition, Once, Reading, answered
+from otaru.apps.server.api.caller import Caller
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.devices import (
     AddedDevice,
@@ -23,18 +26,23 @@ from otaru.apps.server.api.models.devices import (
     Why,
     page_of_devices,
 )
-from otaru.apps.server.api.models.fields import DeviceName, Target
-from otaru.apps.server.api.noun import noun
-from otaru.apps.server.api.paging import Items, Wanted, text
+from otaru.apps.server.api.models.fields import DeviceName, Target, WholeNumber
+from otaru.apps.server.api.noun import PREFIX, noun
+from otaru.apps.server.api.paging import MAX_CURSOR, Items, Paging, Wanted, text
 from otaru.domain import ids
+from otaru.domain.access import Permission, may
 from otaru.domain.device import Device
-from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId
+from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, TenantId
+from otaru.domain.targeting import MAX_LENGTH
 from otaru.ports.store import Tx
 from otaru.services.control import devices, survey
 from otaru.services.control.devices import Added, Batch
 from otaru.services.control.world import World
 
 router = noun("/devices", tag="devices")
+
+LIST = f"{PREFIX}/devices"
+_PLAIN_LIMIT = re.compile(r"[1-9][0-9]{0,2}|1000", re.ASCII)
 
 Id = Annotated[DeviceName, Path(description="The device's id.")]
 
@@ -73,11 +81,32 @@ async def list_devices(
     count: Annotated[bool, Query(description="Whether to say how many there are in all.")] = False,
 ) -> Response:
     """List devices by id, all or those of a target."""
+    return Response(await _page(call.world, call.tenant, wanted, q, count=count), media_type=JSON)
+
+
+async def list_at_once(world: World, caller: Caller, query: bytes) -> bytes | None:
+    """What `list_devices` answers; None where anything is unusual or to be refused: the framework is asked then.
+
+    It costs more than finding and writing the page.
+    """
+    fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    asked = dict(fields)
+    if len(asked) < len(fields) or not asked.keys() <= {"limit", "q", "cursor"}:
+        return None
+    limit, q, cursor = asked.get("limit", "100"), asked.get("q"), asked.get("cursor")
+    if not _PLAIN_LIMIT.fullmatch(limit) or not may(caller.role, Permission.READ):
+        return None
+    if not (q is None or (0 < len(q) <= MAX_LENGTH and q.isprintable())) or len(cursor or "") > MAX_CURSOR:
+        return None
+    return await _page(world, caller.tenant, Paging(int(limit), cursor), q, count=False)
+
+
+async def _page(world: World, tenant: TenantId, wanted: Paging, q: str | None, *, count: bool) -> bytes:
     after = wanted.after(text(ids.device_id))
     first = after[0] if after else None
-    found = await survey.devices(call.world, call.tenant, q, first, wanted.limit + 1, count=count)
+    found = await survey.devices(world, tenant, q, first, wanted.limit + 1, count=count)
     shown, following = wanted.cut(found.devices, lambda shown: (shown.device.id,))
-    return Response(page_of_devices(shown, following, found.total), media_type=JSON)
+    return page_of_devices(shown, following, found.total)
 
 
 @router.get("/{device}", response_model=DeviceShown, responses=errors(404))
@@ -101,7 +130,7 @@ async def decommission_device(call: DeviceWork, device: Id) -> None:
 
 @router.post("/{device}/lifecycle", response_model=DeviceShown, responses=errors(404, 409, 412, 507))
 async def move_device(call: DeviceWork, once: Once, device: Id, edition: Edition, body: LifecycleIn) -> Response:
-    """Accept, quarantine, release or decommission a device."""
+    """Accept or reject a pending device, quarantine, release or decommission one."""
 
     def work(world: World) -> Awaitable[Device]:
         return devices.move(world, call.tenant, call.actor, DeviceId(device), body.event, edition)
@@ -136,8 +165,10 @@ async def explain_device(call: Reading, device: Id) -> Why:
 async def list_reports(
     call: Reading,
     device: Id,
-    action: Annotated[int, Path(ge=1, le=MAX_ACTION, description="The device's running number of the deployment.")],
-    limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.")] = 100,
+    action: Annotated[
+        WholeNumber, Path(ge=1, le=MAX_ACTION, description="The device's running number of the deployment.")
+    ],
+    limit: Annotated[WholeNumber, Query(ge=1, le=1000, description="How many at most.")] = 100,
 ) -> Items[ReportOut]:
     """List what a device said of an action, word for word, newest first."""
     found = await survey.reports(call.world, call.tenant, DeviceId(device), ActionId(action), limit)

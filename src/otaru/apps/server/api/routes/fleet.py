@@ -7,6 +7,7 @@ from fastapi import Query, Response
 from otaru.apps.server.api.call import Reading, answered
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.devices import FieldOut, FieldsOut
+from otaru.apps.server.api.models.fields import WholeNumber
 from otaru.apps.server.api.models.fleet import FleetOut, HistoryOut
 from otaru.apps.server.api.noun import noun
 from otaru.services.control import completion, fleet
@@ -23,7 +24,7 @@ async def show_fleet(call: Reading) -> Response:
 @router.get("/versions", response_model=HistoryOut, responses=errors())
 async def list_fleet_versions(
     call: Reading,
-    days: Annotated[int, Query(ge=1, le=fleet.MAX_DAYS, description="How far back.")] = 30,
+    days: Annotated[WholeNumber, Query(ge=1, le=fleet.MAX_DAYS, description="How far back.")] = 30,
 ) -> Response:
     """Show how many devices ran each version, and when."""
     return answered(HistoryOut.of(await fleet.versions(call.world, call.tenant, days)))
@@ -32,7 +33,9 @@ async def list_fleet_versions(
 @router.get("/fields", response_model=FieldsOut, responses=errors())
 async def list_device_fields(
     call: Reading,
-    values: Annotated[int, Query(ge=1, le=completion.MAX_VALUES, description="At most so many values of each.")] = 20,
+    values: Annotated[
+        WholeNumber, Query(ge=1, le=completion.MAX_VALUES, description="At most so many values of each.")
+    ] = 20,
 ) -> Response:
     """List what a target can ask for: the fields, their operators, and the values that the fleet has."""
     known = await completion.fields(call.world, call.tenant, values)

@@ -7,6 +7,7 @@ from fastapi import Path, Query, Response
 
 from otaru.apps.server.api.call import AuditReading, Call, Once, Reading, TenantWork, answered
 from otaru.apps.server.api.errors import errors
+from otaru.apps.server.api.models.fields import WholeNumber
 from otaru.apps.server.api.models.logs import CheckpointOut, CosignatureIn, EntryOut, LogOut, LogsOut
 from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Paging, Wanted, number
@@ -17,7 +18,7 @@ from otaru.trust.log.entries import Log
 
 router = noun("/log", tag="log")
 
-Index = Annotated[int, Path(ge=0, lt=2**63, description="The entry's place.")]
+Index = Annotated[WholeNumber, Path(ge=0, lt=2**63, description="The entry's place.")]
 
 
 @router.get("", response_model=LogsOut, responses=errors())

@@ -23,7 +23,8 @@ from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import Release, ReleaseEvent
 from otaru.domain.terms import UpdateType
 from otaru.ports.store import Tx
-from otaru.services.control import products, releases
+from otaru.services.control import inspection, products, releases
+from otaru.services.control.release_record import record
 from otaru.services.control.world import World
 
 router = noun(tag="releases")
@@ -34,7 +35,9 @@ Number = Annotated[VersionText, Path(description="The release's version.")]
 
 def _shown(call: Call) -> Callable[[Tx, Release], ReleaseDetail]:
     def show(tx: Tx, release: Release) -> ReleaseDetail:
-        return ReleaseDetail.detailed(release, releases.lacking(call.world, tx, call.tenant, release))
+        images = tx.inspections.of(call.tenant, {artifact.blob.sha256 for artifact in release.artifacts})
+        missing = releases.lacking(call.world, tx, call.tenant, release)
+        return ReleaseDetail.detailed(release, images, missing, record(tx, call.tenant, release))
 
     return show
 
@@ -55,9 +58,12 @@ async def change_product(call: ReleaseWork, product: Product, body: ProductChang
     return ProductOrdered(name=product, order=order)
 
 
-@router.post("/releases", status_code=201, response_model=ReleaseDetail, responses=errors(404, 409, 413, 507))
+@router.post("/releases", status_code=201, response_model=ReleaseDetail, responses=errors(404, 409, 413, 422, 507))
 async def create_release(call: ReleaseWork, once: Once, body: ReleaseIn) -> Response:
-    """Make a release of uploaded artifacts, and publish it unless told otherwise. The product is made on first use."""
+    """Make a release of uploaded artifacts, and publish it unless told otherwise. The product is made on first use.
+
+    Artifacts are read first, which takes seconds where they are large and nobody has read them before.
+    """
 
     def work(world: World) -> Awaitable[Release]:
         return releases.create(world, call.tenant, call.actor, body.parsed())
@@ -81,15 +87,21 @@ async def list_releases(
         found = await releases.ranked(call.world, call.tenant, name, after, wanted.limit + 1, channel, type_)
     else:
         found = await releases.page(call.world, call.tenant, name, after, wanted.limit + 1)
-    items, following = wanted.page(found, ReleaseOut.of, lambda release: (release.product, release.version))
+    images = await inspection.images(call.world, call.tenant, [a.blob.sha256 for r in found for a in r.artifacts])
+
+    def show(release: Release) -> ReleaseOut:
+        return ReleaseOut.of(release, images)
+
+    items, following = wanted.page(found, show, lambda release: (release.product, release.version))
     return Items(items=items, next=following)
 
 
 @router.get("/releases/{product}/{version}", response_model=ReleaseDetail, responses=errors(404))
 async def show_release(call: Reading, product: Product, version: Number) -> Response:
     """Show a release and its artifacts."""
-    found, missing = await releases.detailed(call.world, call.tenant, ProductName(product), Version(version))
-    return answered(ReleaseDetail.detailed(found, missing))
+    found, missing, made = await releases.detailed(call.world, call.tenant, ProductName(product), Version(version))
+    images = await inspection.images(call.world, call.tenant, [artifact.blob.sha256 for artifact in found.artifacts])
+    return answered(ReleaseDetail.detailed(found, images, missing, made))
 
 
 async def _move(
@@ -102,7 +114,7 @@ async def _move(
 
 
 @router.post(
-    "/releases/{product}/{version}/publish", response_model=ReleaseDetail, responses=errors(404, 409, 412, 507)
+    "/releases/{product}/{version}/publish", response_model=ReleaseDetail, responses=errors(404, 409, 412, 422, 507)
 )
 async def publish_release(
     call: ReleaseWork, once: Once, product: Product, version: Number, edition: Edition

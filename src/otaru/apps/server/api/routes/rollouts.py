@@ -8,7 +8,7 @@ from fastapi import Path, Query, Response
 from otaru.apps.server.api.call import Call, Edition, Once, Reading, RolloutWork, answered
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.devices import HistoryItem
-from otaru.apps.server.api.models.fields import DeviceName
+from otaru.apps.server.api.models.fields import DeviceName, WholeNumber
 from otaru.apps.server.api.models.rollouts import (
     CancelIn,
     DeploymentOut,
@@ -30,7 +30,7 @@ from otaru.services.control.world import World
 
 router = noun()
 
-Id = Annotated[int, Path(ge=1, lt=2**31, description="The rollout's number.")]
+Id = Annotated[WholeNumber, Path(ge=1, lt=2**31, description="The rollout's number.")]
 MAX_STATES = 20
 
 
@@ -150,9 +150,10 @@ async def stop_rollout(
 async def retry_rollout(call: RolloutWork, once: Once, rollout: Id, body: RetryIn | None = None) -> Response:
     """Give members that ended badly another attempt; their waves are judged again."""
     states = (body.states if body else None) or FAILURES
+    reason = body.reason if body else ""
 
     def work(world: World) -> Awaitable[Rollout]:
-        return rollouts.retry(world, call.tenant, call.actor, RolloutId(rollout), states)
+        return rollouts.retry(world, call.tenant, call.actor, RolloutId(rollout), states, reason=reason)
 
     return await once(call, work, _shower(call))
 
@@ -198,7 +199,7 @@ async def cancel_deployment(
 async def list_deployments(
     call: Reading,
     device: Annotated[DeviceName, Query(description="Whose.")],
-    limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.")] = 100,
+    limit: Annotated[WholeNumber, Query(ge=1, le=1000, description="How many at most.")] = 100,
 ) -> Items[HistoryItem]:
     """List a device's deployments, every attempt, newest first."""
     found = await survey.history(call.world, call.tenant, DeviceId(device), limit)

@@ -1,0 +1,57 @@
+"""Tokens for an hour as requests show them: `Authorization: Bearer …`.
+
+A token is verified once and then remembered until it ends, so that a poll costs no signature. Whether it still opens
+anything is asked each time: the device has to have the key that it was given for as a credential, now, and that key must
+not have been revoked.
+"""
+
+from collections import OrderedDict
+from hashlib import sha256
+
+from otaru.domain.ids import TenantId
+from otaru.ports.registry import Entry
+from otaru.services.control import admission, grants
+from otaru.services.control.world import World
+from otaru.trust.grant import MAX_GRANT, Grant, opened, taken_apart
+
+MAX_KNOWN = 65_536
+"""Tokens remembered as verified, some 500 bytes each."""
+
+
+class Grants:
+    """The tokens that a road has seen."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._known: OrderedDict[bytes, Grant] = OrderedDict()
+
+    async def opens(self, tenant: TenantId, entry: Entry, authorization: bytes) -> bool:
+        """Whether a request's credential is a token that a device may be served by."""
+        grant = await self.shown(tenant, authorization)
+        if grant is None or grant.device != entry.subject.id:
+            return False
+        if not grants.holds(entry, grant.key, self._world.clock.now()):
+            return False
+        return not await admission.is_denied(self._world, tenant, grant.key)
+
+    async def shown(self, tenant: TenantId, authorization: bytes) -> Grant | None:
+        """What the token says that a request shows; None where it shows none that is a tenant's and good now."""
+        scheme, _, token = authorization.partition(b" ")
+        if scheme.lower() != b"bearer" or len(token) > MAX_GRANT:
+            return None
+        token = token.strip()
+        digest = sha256(token).digest()
+        grant = self._known.pop(digest, None) or await self._verified(tenant, token)
+        if grant is None or grant.tenant != tenant or self._world.clock.now() >= grant.expires_at:
+            return None
+        self._known[digest] = grant  # the newest is last
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+        return grant
+
+    async def _verified(self, tenant: TenantId, token: bytes) -> Grant | None:
+        sealed = taken_apart(token)
+        if sealed is None:
+            return None
+        public = (await grants.keys(self._world, tenant)).get(sealed.signer)
+        return None if public is None else opened(sealed, public, tenant)
