@@ -1,7 +1,7 @@
 """Problem details (RFC 9457) and broken connections, as our own errors: the client's edge of `errors.py`."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from otaru import errors
@@ -13,13 +13,10 @@ if TYPE_CHECKING:
 MAX_SHOWN = 500
 
 
-def _subclasses(root: type[OtaruError]) -> Iterator[type[OtaruError]]:
-    yield root
-    for kind in root.__subclasses__():
-        yield from _subclasses(kind)
-
-
-BY_CODE: dict[str, type[OtaruError]] = {kind.code: kind for kind in _subclasses(OtaruError)}
+# Those of `errors` alone: what else is raised somewhere (a device's refusals) is no server's answer.
+BY_CODE: dict[str, type[OtaruError]] = {
+    kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OtaruError)
+}
 BY_STATUS: dict[int, type[OtaruError]] = {
     400: errors.InvalidInputError,
     401: errors.UnauthenticatedError,
