@@ -118,6 +118,8 @@ def test_the_page_of_keys(fresh_one: Apis) -> None:
     found = re.findall(r'class="role-name">([\w.-]+)<', ours)
     assert found[:2] == ["timestamp", "snapshot"]
     assert {"root", "targets"} <= set(found)
+    assert "director: root" in ours
+    assert "nothing yet" not in ours
     assert "otaru keys init" in theirs
     assert "role-name" not in theirs
     assert httpx.get(f"{fresh_one.server.url}/keys").status_code == 303

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from otaru.apps.console.call import Call
 from otaru.apps.console.status import Tone
 from otaru.services.control import alarms, metadata
-from otaru.services.control.metadata import RoleState
+from otaru.services.control.metadata import RoleState, Status
 from otaru.trust.tuf.kept import KnownKey
 from otaru.trust.tuf.metadata import due_at, term
 from otaru.trust.tuf.names import TOP, product_of
@@ -51,8 +51,13 @@ async def show(call: Call) -> Response:
         "keys.html",
         lines=sorted(lines, key=lambda line: call.now if line.role.end is None else line.role.end.expires_at),
         keys=sorted(status.keys, key=lambda key: (key.revoked_at is not None, key.created_at)),
-        roles_of={key: [role.name for role in status.roles if key in role.keys] for key in known},
+        roles_of={key: _roles_of(status, key) for key in known},
     )
+
+
+def _roles_of(status: Status, key: str) -> list[str]:
+    own = [role.name for role in status.roles if key in role.keys]
+    return own + [f"director: {role.name}" for role in status.director if key in role.keys]
 
 
 def _line(role: RoleState, people: bool, known: Mapping[str, KnownKey], now: datetime) -> Line:
