@@ -190,9 +190,7 @@ class Story:
             entry = await self.world.registry.device(ACME, name)
             assert entry is not None
             inventory[name] = sorted(entry.subject.installed)
-        return json.loads(
-            json.dumps({"rollouts": ended, "histories": histories, "record": record, "inventory": inventory})
-        )
+        return {"rollouts": ended, "histories": histories, "record": record, "inventory": inventory}
 
 
 class Death:
