@@ -28,12 +28,21 @@ class Entry:
         """Those beside the target token, by id, without revoked ones: ask each whether it is `good` now."""
         return ()
 
+    @property
+    def verifies(self) -> bool:
+        """Whether it is a device that verifies the director: it has something signed, or is said to (`Device.assurance`)."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class KeyedEntry(Entry):
-    """The entry of a device that has credentials beside its target token: the million without pay no byte for them."""
+    """The entry of a device that has credentials beside its target token, or verifies the director.
+
+    The million that do neither pay no byte for it.
+    """
 
     credentials: tuple[Credential, ...] = field()
+    verifies: bool = field()
 
 
 class Registry(Protocol):
