@@ -78,6 +78,10 @@ class Registry(Protocol):
         """Whether a credential with this digest was revoked (`Credentials.is_denied`)."""
         ...
 
+    def known_denied(self, tenant: TenantId, digest: bytes) -> bool | None:
+        """As `is_denied`, where it is in memory. None says nothing."""
+        ...
+
     def known_plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
         """As `plan`, where it is in memory. None says nothing."""
         ...
