@@ -79,5 +79,5 @@ class Grants:
         sealed = taken_apart(token)
         if sealed is None:
             return None
-        public = (await grants.keys(self._world, tenant)).get(sealed.signer)
-        return None if public is None else opened(sealed, public, tenant)
+        by = (await grants.keys(self._world, tenant)).get(sealed.signer)
+        return None if by is None else opened(sealed, by.public, by.created_at, tenant)
