@@ -33,7 +33,8 @@ coalesce((SELECT d.action FROM deployment d
   WHERE d.tenant = device.tenant AND d.device = device.device AND d.action > 0 AND d.state = 'succeeded'
   ORDER BY d.action DESC LIMIT 1), 0),
 EXISTS (SELECT 1 FROM credential c
-  WHERE c.tenant = device.tenant AND c.device = device.device AND c.revoked_at IS NULL)
+  WHERE c.tenant = device.tenant AND c.device = device.device AND c.revoked_at IS NULL),
+assurance <> 'L1' OR EXISTS (SELECT 1 FROM direction n WHERE n.tenant = device.tenant AND n.device = device.device)
 FROM device WHERE tenant = ? AND device = ?"""
 
 _ENTRY_INSTALLED = """
@@ -155,7 +156,7 @@ class SqlDevices:
         found = fetch(self._session, _ENTRY, tenant, device)
         if not found:
             return None
-        lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed, keyed = found[0]
+        lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed, keyed, verifies = found[0]
         standing = unpack_auto_confirm(packed)
         runs = fetch(self._session, _ENTRY_INSTALLED, tenant, device)
         subject = Subject(
@@ -172,7 +173,7 @@ class SqlDevices:
         )
         told = (subject, bytes(token_hash), bool(attributes_requested), standing, last_installed)
         keys = credentials.unrevoked(self._session, tenant, device) if keyed else ()
-        return KeyedEntry(*told, keys) if keys else Entry(*told)
+        return KeyedEntry(*told, keys, bool(verifies)) if keys or verifies else Entry(*told)
 
     def add(self, tenant: TenantId, devices: Sequence[tuple[Device, bytes]]) -> list[bool]:
         taken = self._known(tenant, {device.id for device, _ in devices})

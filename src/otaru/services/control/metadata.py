@@ -29,7 +29,7 @@ from otaru.services.control.signing import RELEASES, Pen
 from otaru.services.control.world import SYSTEM, Actor, World
 from otaru.trust.tuf import changes
 from otaru.trust.tuf.files import files_of, files_of_all
-from otaru.trust.tuf.kept import DIRECTOR, IMAGE, End, Kept, KnownKey, Place
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE, End, Kept, KnownKey, Place, told_of
 from otaru.trust.tuf.metadata import TERMS, AnyMetadata, as_targets
 from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, product_of, target_at
 from otaru.trust.tuf.repository import Missing, Repository, missing, what_is_due
@@ -59,12 +59,17 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Rekey:
-    """Give a role another threshold, more keys, or fewer. What is not named stays."""
+    """Give a role another threshold, more keys, or fewer. What is not named stays.
+
+    `made`: one key more is made by the director's signer; only its online roles can have that.
+    """
 
     role: str
     threshold: int | None = None
     add: Sequence[Key] = ()
     remove: Sequence[str] = ()
+    repository: str = IMAGE
+    made: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +187,7 @@ async def change(world: World, tenant: TenantId, actor: Actor, order: Order) -> 
         MetadataError: it cannot be done.
         RoleNameError: it names no role.
     """
-    of = order.repository if isinstance(order, Renew) else IMAGE
+    of = order.repository if isinstance(order, Renew | Rekey) else IMAGE
     if isinstance(order, Replace):
         known = await world.store.glance(lambda tx: tx.signatures.keys(tenant))
         old = next((key for key in known if key.id == order.key), None)
@@ -190,9 +195,32 @@ async def change(world: World, tenant: TenantId, actor: Actor, order: Order) -> 
         if order.made:
             online = of == IMAGE or (old is not None and old.role != ROOT)
             order = replace(order, by=await _server_key(world, tenant, of if online else IMAGE))
-    named = [order.by.keyid] if isinstance(order, Replace) and order.by is not None else []
-    asked = await _pen(world, tenant, actor, of, named)
+    if isinstance(order, Rekey):
+        _check_rekey(order)
+        if order.made:
+            order = replace(order, add=[*order.add, await _server_key(world, tenant, of)])
+    asked = await _pen(world, tenant, actor, of, _named(order))
     return await world.store.write(_change, (asked, order))
+
+
+def _check_rekey(order: Rekey) -> None:
+    """Refuse what no order can give a role."""
+    online = order.role in {SNAPSHOT, TIMESTAMP} if order.repository == IMAGE else order.role in signing.DIRECTED
+    if online and order.repository == IMAGE:
+        raise InvalidInputError(f"the keys of {order.role} are the server's", hint="Replace one: otaru keys rotate.")
+    if order.made and not online:
+        raise InvalidInputError(f"{order.role} is signed by people: the server makes no key for it")
+
+
+def _named(order: Order) -> list[str]:
+    """The keys that an order brings, by id."""
+    match order:
+        case Replace(by=Key() as new):
+            return [new.keyid]
+        case Rekey():
+            return [key.keyid for key in order.add]
+        case _:
+            return []
 
 
 async def _server_key(world: World, tenant: TenantId, of: str) -> Key:
@@ -362,8 +390,6 @@ def _renewed(tx: Tx, pen: Pen, repository: Repository, order: Renew) -> tuple[di
 
 def _rekeyed(tx: Tx, pen: Pen, repository: Repository, order: Rekey) -> changes.Keys:
     """A role's keys and threshold after an order."""
-    if order.role in {SNAPSHOT, TIMESTAMP}:
-        raise InvalidInputError(f"the keys of {order.role} are the server's", hint="Replace one: otaru keys rotate.")
     gone = {key.id for key in tx.signatures.keys(pen.tenant) if key.revoked_at is not None}
     if back := [key.keyid for key in order.add if key.keyid in gone]:  # said before anybody signs for it
         raise MetadataContentError(f"key {back[0]} was revoked and does not come back", key=back[0])
@@ -441,7 +467,7 @@ def _renew_due(tx: Tx, pen: Pen) -> list[str]:
         assert repository is not None  # noqa: S101 - it has roles
         offered = signing.sign(pen, repository, changes.renew(repository, role, pen.now))
         if missing(repository, offered, pen.repository):
-            left.append(role if pen.repository == IMAGE else f"{pen.repository}:{role}")
+            left.append(told_of(pen.repository, role))
         else:
             signing.enter(tx, pen, repository, offered)
     if due & {SNAPSHOT, TIMESTAMP} and due - set(left) <= {SNAPSHOT, TIMESTAMP}:

@@ -65,6 +65,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.DEVICE_PERMITTED: Rule(Audited.ALL),
     Kind.DEVICE_ATTRIBUTES: Rule(Audited.NONE),
     Kind.DEVICE_DISPUTED: Rule(Audited.NONE),
+    Kind.DEVICE_DOUBLED: Rule(Audited.NONE),
     Kind.DEPLOYMENT_MOVED: Rule(Audited.PEOPLE),
     Kind.PRODUCT_CHANGED: Rule(Audited.PEOPLE, ("order",)),
     Kind.RELEASE_CREATED: Rule(Audited.PEOPLE),

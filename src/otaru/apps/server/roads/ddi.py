@@ -137,7 +137,10 @@ class DdiRoad:
                 authorization = value
             elif name in _CONDITIONS:
                 return None
-        if authorization is None or not good(tenant, entry, authorization, self._world.clock):
+        if authorization is None or not (
+            good(tenant, entry, authorization, self._world.clock)
+            or self._grants.opens_at_once(tenant.id, entry, authorization)
+        ):
             return None
         client = scope["client"]
         self._world.registry.touch(tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else "")
