@@ -175,7 +175,8 @@ def rotate(
     by: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY", help="The new public key (PEM, pkcs11:… or awskms:…); without it the server makes one."
+            metavar="KEY",
+            help="The new public key (PEM, pkcs11:… or awskms:…); without it the server makes one, for one of its own.",
         ),
     ] = None,
     output: Output = REQUEST,
