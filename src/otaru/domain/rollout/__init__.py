@@ -13,6 +13,7 @@ from otaru.domain.rollout.policy import (
     check,
     share,
 )
+from otaru.domain.rollout.rate import Abort, FailureType, RateRule, check_rate
 from otaru.domain.rollout.stepping import STOP_PATIENCE, Order, Step, obey, reopened, step
 
 __all__ = [
@@ -22,11 +23,14 @@ __all__ = [
     "PERSONS",
     "ROLLOUT",
     "STOP_PATIENCE",
+    "Abort",
     "ClassicRule",
     "Draw",
+    "FailureType",
     "OnError",
     "Order",
     "Policy",
+    "RateRule",
     "Rollout",
     "RolloutEvent",
     "RolloutState",
@@ -36,6 +40,7 @@ __all__ = [
     "Wave",
     "WaveState",
     "check",
+    "check_rate",
     "draw",
     "layout",
     "obey",
