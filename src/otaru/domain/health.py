@@ -75,8 +75,26 @@ def age_bucket(hours: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """One thing that a device tells. `id` is the device's own: the same one again changes nothing."""
+
+    id: str
+    kind: Kind
+    text: str = ""
+    name: str = ""
+    """What was measured, of a sample."""
+    value: float = 0.0
+    device_time: str = ""
+    """As the device's clock said it: recorded, never trusted."""
+
+    def heard(self, device: DeviceId, at: datetime) -> "HealthEvent":
+        """As it is kept."""
+        return HealthEvent(device, self.id, self.kind, at, self.text, self.name, self.value, self.device_time)
+
+
+@dataclass(frozen=True, slots=True)
 class HealthEvent:
-    """One thing that a device told. `id` is the device's own: the same one again changes nothing."""
+    """One thing that a device told, and when it came."""
 
     device: DeviceId
     id: str
@@ -84,10 +102,8 @@ class HealthEvent:
     received_at: datetime
     text: str = ""
     name: str = ""
-    """What was measured, of a sample."""
     value: float = 0.0
     device_time: str = ""
-    """As the device's clock said it: recorded, never trusted."""
 
 
 @dataclass(frozen=True, slots=True)
