@@ -175,6 +175,11 @@ class SqlDevices:
         keys = credentials.unrevoked(self._session, tenant, device) if keyed else ()
         return KeyedEntry(*told, keys, bool(verifies)) if keys or verifies else Entry(*told)
 
+    def lifecycles(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, Lifecycle]:
+        keys = [(device,) for device in devices]
+        asked = "SELECT d.device, d.lifecycle FROM k CROSS JOIN device d WHERE d.tenant = ? AND d.device = k.device"
+        return {DeviceId(id_): _LIFECYCLES[of] for id_, of in fetch_keyed(self._session, _IDS, keys, asked, tenant)}
+
     def add(self, tenant: TenantId, devices: Sequence[tuple[Device, bytes]]) -> list[bool]:
         taken = self._known(tenant, {device.id for device, _ in devices})
         fresh: list[bool] = []

@@ -27,7 +27,7 @@ from sqlalchemy import (
     update,
 )
 
-from otaru.adapters.sql import counters, fleet, targeting
+from otaru.adapters.sql import counters, fleet, health, targeting
 from otaru.adapters.sql.counters import Cell
 from otaru.adapters.sql.lean import fetch, run
 from otaru.adapters.sql.session import Session
@@ -107,6 +107,7 @@ def enlist(session: Session, tenant: TenantId, rollout: Rollout, query: Query, r
     sizes = {wave.index: wave.size for wave in waves} or {0: size}
     scheduled = State.SCHEDULED.value
     counters.move(session, tenant, {(rollout.id, 0, wave, scheduled): number for wave, number in sizes.items()})
+    health.expose(session, tenant, {(rollout.id, 0, micros(rollout.created_at), scheduled): size})
     _look_anew(session, size)
     return size
 
@@ -221,6 +222,7 @@ def move_all(
         moves[rollout, segment, wave, state] -= number
         moves[rollout, segment, wave, target.value] += number
     counters.move(session, tenant, moves)
+    _expose(session, tenant, moves, now)
     moved: int = sum(number for *_, number in cells)
     _look_anew(session, moved)
     return moved
@@ -246,8 +248,16 @@ def retry(
         moves[rollout, segment, wave, State.SCHEDULED.value] += number
         again[wave] += number
     counters.move(session, tenant, moves)
+    _expose(session, tenant, moves, micros(at))
     _look_anew(session, again.total())
     return dict(again)
+
+
+def _expose(session: Session, tenant: TenantId, moves: Mapping[Cell, int], at: int) -> None:
+    exposed: Counter[health.Exposure] = Counter()
+    for (rollout, segment, _, state), members in moves.items():
+        exposed[rollout, segment, at, state] += members
+    health.expose(session, tenant, exposed)
 
 
 def _listed(states: Collection[State]) -> str:
