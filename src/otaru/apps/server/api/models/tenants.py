@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from otaru.apps.server.api.models.fields import LINE, Body, Out
+from otaru.apps.server.api.models.fields import LINE, Body, Out, ZoneText
 from otaru.services.control.tenants import Change, Seen
 
 Bytes = Annotated[int, Field(ge=0, le=2**53 - 1)]
@@ -24,6 +24,9 @@ class SettingsIn(Body):
     ] = None
     max_artifact: Bytes | None = None
     quota: Bytes | None = None
+    zone: Annotated[ZoneText | None, Field(description="The time zone of devices whose own is not known (IANA).")] = (
+        None
+    )
 
     def parsed(self) -> Change:
         """As the service takes it."""
@@ -59,6 +62,7 @@ class SettingsOut(Out):
     chunk_parts: dict[str, str]
     max_artifact: int
     quota: int
+    zone: str
 
 
 class TenantOut(Out):
@@ -87,6 +91,7 @@ class TenantOut(Out):
                 chunk_parts=settings.chunk_parts,
                 max_artifact=settings.max_artifact,
                 quota=settings.quota,
+                zone=settings.zone,
             ),
             used=seen.used,
             edition=tenant.edition,
