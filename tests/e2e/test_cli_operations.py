@@ -44,7 +44,7 @@ token create --role viewer --label tv --expires 1d
 token list
 token revoke TOKEN
 tenant show
-tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --no-self-registration --health-kept 14d
+tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --zone Europe/Paris --no-self-registration --health-kept 14d
 tenant set --chunk-part zephyr=
 tenant halt --reason lunch
 tenant lift

@@ -78,7 +78,10 @@ class RolloutIn(Body):
     consent: Annotated[bool, Field(description="Whether the device or its owner is asked first.")] = False
     window: Annotated[
         WindowText | None,
-        Field(description="When devices are told of it: opening time/duration and zone (UTC); null is at any time."),
+        Field(
+            description="When devices are told of it: opening time/duration, zone (UTC; device is each one's own) and, "
+            "where it is not each day, a rule of RFC 5545; null is at any time."
+        ),
     ] = None
     start_at: Annotated[AwareDatetime | None, Field(description="When it starts by itself.")] = None
     start: Annotated[bool, Field(description="Whether it starts at once.")] = False
