@@ -8,10 +8,7 @@ import pytest
 from otaru.domain.ids import DeviceId
 from otaru.errors import OtaruError
 from otaru.trust.verify.steps import Source, Want
-from tests.support.site import (
-    Between,
-    Unit,
-)
+from tests.support.site import Between, Unit
 
 DEVICE = DeviceId("dev-1")
 ATTACKS: dict[str, tuple[str, frozenset[str]]] = {}
