@@ -54,14 +54,13 @@ def test_counters_are_what_a_recount_finds(made: Shelf, story: list[tuple[Save |
         for act, shard in story:
             before = _members(made)
             moved = _done(shelf_on(Session(made.session.connection, shard)), act)
-            tallies = made.rollouts.tallies(HERE, ONE)
-            assert tallies == made.rollouts.recounted(HERE, ONE)
-            assert sum(tally.members for tally in tallies.values()) == len(DEVICES)
+            evidence = made.rollouts.evidence(HERE, ONE)
+            assert evidence == made.rollouts.recounted(HERE, ONE)
+            assert evidence.whole.members == len(DEVICES)
             after = _members(made)
             assert {d.device: (d.rank, d.wave) for d in after} == {d.device: (d.rank, d.wave) for d in before}
             _check(act, moved, before, after)
-        theirs = made.rollouts.tallies(THERE, ONE)
-        assert sum(tally.of(State.SCHEDULED) for tally in theirs.values()) == len(DEVICES)
+        assert made.rollouts.evidence(THERE, ONE).whole.of(State.SCHEDULED) == len(DEVICES)
         transaction.rollback()
 
 
