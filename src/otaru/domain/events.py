@@ -37,6 +37,7 @@ class Kind(StrEnum):
     ROLLOUT_CREATED = "rollout.created"
     ROLLOUT_MOVED = "rollout.moved"
     ROLLOUT_WAVE = "rollout.wave"
+    ROLLOUT_SEGMENT = "rollout.segment"
     ROLLOUT_RETRIED = "rollout.retried"
     LOG_ERASED = "log.erased"
     METADATA_SIGNED = "metadata.signed"

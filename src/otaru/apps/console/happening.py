@@ -363,6 +363,13 @@ def _rollout_wave(what: Happening) -> _Said:
     return _Said(Tone.BUSY, "went on", reason="; ".join(_texts(what, "notes")))
 
 
+def _rollout_segment(what: Happening) -> _Said:
+    held, index, name = what.data.get("held") is True, what.data.get("segment"), _text(what, "name")
+    number = f" {index + 1}" if isinstance(index, int) else ""
+    words = f"{'holds' if held else 'released'} its segment{number}"
+    return _Said(Tone.HELD if held else Tone.BUSY, words, reason=_text(what, "reason"), facts=(name,) if name else ())
+
+
 def _rollout_retried(what: Happening) -> _Said:
     members, states = what.data.get("members"), _texts(what, "states")
     number = f"{members:,} " if isinstance(members, int) else ""
@@ -431,6 +438,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ROLLOUT_CREATED: _rollout_created,
     Kind.ROLLOUT_MOVED: _rollout_moved,
     Kind.ROLLOUT_WAVE: _rollout_wave,
+    Kind.ROLLOUT_SEGMENT: _rollout_segment,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
     Kind.AUTHORITY_ADDED: _authority_added,
     Kind.AUTHORITY_RETIRED: _plain(Tone.HELD, "was retired: it signs nothing new"),

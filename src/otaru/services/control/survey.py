@@ -267,17 +267,13 @@ async def uses(world: World, tenant: TenantId, product: ProductName, version: Ve
 
         def page(states: Collection[str], limit: int) -> list[tuple[Rollout, Tally]]:
             found = tx.rollouts.page(tenant, states, None, limit, (product, version))
-            return [(rollout, _whole(tx.rollouts.tallies(tenant, rollout.id))) for rollout in found]
+            return [(rollout, tx.rollouts.evidence(tenant, rollout.id).whole) for rollout in found]
 
         stoppable = page(STOPPABLE, MAX_USES)
         runs = tx.fleet.running(tenant, release.artifacts[0].component, version)
         return Uses(release, page((), limit), len(stoppable), sum(tally.in_flight for _, tally in stoppable), runs)
 
     return await world.store.read(look)
-
-
-def _whole(tallies: Mapping[int, Tally]) -> Tally:
-    return Tally({state: sum(tally.of(state) for tally in tallies.values()) for state in State})
 
 
 async def members(
