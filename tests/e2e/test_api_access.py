@@ -24,6 +24,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/tokens": {"role": "viewer"},
     "/api/v1/devices": {"id": "stranger", "hardware": "x"},
     "/api/v1/devices/batch": {"devices": []},
+    "/api/v1/devices/events": {"events": []},
     "/api/v1/devices/{device}": {"tags": ["stolen"]},
     "/api/v1/devices/{device}/lifecycle": {"event": "decommission"},
     "/api/v1/devices/{device}/credentials": {"kind": "token"},

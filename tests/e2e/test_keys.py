@@ -65,7 +65,7 @@ def followed(client: Client, said: Mapping[str, str]) -> None:
 def test_the_page_works_as_written(server: Serving, tmp_path: Path) -> None:
     blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "docs/trust.md").read_text(), re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("otaru ")]
-    assert len(lines) == 65
+    assert len(lines) == 69
     run(server, "device add dev-1 --hardware rpi4")
     said: dict[str, str] = {}
     client = Client(tmp_path, server.url, b"", f"Bearer {server.token}")
@@ -85,7 +85,7 @@ def test_the_page_works_as_written(server: Serving, tmp_path: Path) -> None:
     assert "2035-01-31" in said["otaru keys permits dev-1"]
     found = json.loads(run(server, "keys status --json"))
     assert not found["development"]
-    assert {"root": 1}.items() <= {r["name"]: r["version"] for r in found["director"]}.items()
+    assert {"root": 2}.items() <= {r["name"]: r["version"] for r in found["director"]}.items()
     assert {r["name"]: r["version"] for r in found["roles"] if r["name"] in {"root", "targets"}} == {
         "root": 5,
         "targets": 6,
@@ -98,7 +98,7 @@ def test_the_page_works_as_written(server: Serving, tmp_path: Path) -> None:
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert b"ENCRYPTED" in key.read_bytes()
     server.stop()
-    for folder, repository, many in (("keys", "image", 2), ("director", "director", 1)):
+    for folder, repository, many in (("keys", "image", 2), ("director", "director", 2)):
         held = {path.stem for path in (server.data / folder).rglob("*") if path.is_file()}
         # Its own, and the one that took its place: the server has never seen another.
         own = [key["id"] for key in found["keys"] if key["place"] == "server" and key["repository"] == repository]

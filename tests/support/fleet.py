@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.engine import open_writer
+from otaru.adapters.sql.health import SqlHealth
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.reports import SqlReports
 from otaru.adapters.sql.rollouts import SqlRollouts
@@ -99,6 +100,7 @@ class Shelf:
     rollouts: SqlRollouts
     deployments: SqlDeployments
     reports: SqlReports
+    health: SqlHealth
 
     def tenant(self, tenant: TenantId, *, halted: bool = False) -> None:
         row = {
@@ -152,6 +154,7 @@ def shelf_on(session: Session) -> Shelf:
         SqlRollouts(session),
         SqlDeployments(session),
         SqlReports(session),
+        SqlHealth(session),
     )
 
 

@@ -239,8 +239,7 @@ class StoreRegistry:
 
     async def is_denied(self, tenant: TenantId, digest: bytes) -> bool:
         """See the port."""
-        shelf = self._shelves.get(tenant)
-        if shelf is not None and (known := shelf.denied.get(digest)) is not None:
+        if (known := self.known_denied(tenant, digest)) is not None:
             return known
 
         def keep(found: bool) -> None:
@@ -254,6 +253,11 @@ class StoreRegistry:
 
         found = await self._load(_Key(tenant, "denied", digest), read, keep)
         return bool(found)
+
+    def known_denied(self, tenant: TenantId, digest: bytes) -> bool | None:
+        """See the port."""
+        shelf = self._shelves.get(tenant)
+        return None if shelf is None else shelf.denied.get(digest)
 
     def known_plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
         """See the port."""

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     DEVICE_PERMITTED = "device.permitted"
     DEVICE_ATTRIBUTES = "device.attributes"
     DEVICE_DISPUTED = "device.disputed"
+    DEVICE_DOUBLED = "device.doubled"
     DEPLOYMENT_MOVED = "deployment.moved"
     PRODUCT_CHANGED = "product.changed"
     RELEASE_CREATED = "release.created"

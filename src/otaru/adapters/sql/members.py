@@ -25,7 +25,7 @@ from sqlalchemy import (
     true,
 )
 
-from otaru.adapters.sql import counters, fleet, ranking, targeting
+from otaru.adapters.sql import counters, fleet, health, ranking, targeting
 from otaru.adapters.sql.counters import Cell
 from otaru.adapters.sql.lean import fetch, run
 from otaru.adapters.sql.session import Session
@@ -96,12 +96,15 @@ def enlist(
         insert(deployment).from_select(list(row), select(*row.values())).execution_options(preserve_rowcount=True)
     )
     size = session.connection.execute(enlisted).rowcount
+    scheduled = State.SCHEDULED.value
     if len(strata) > 1:
         counters.count_anew(session, tenant, rollout.id)
     else:
         sizes = {wave.index: wave.size for wave in rollout.waves} if strata else {0: size}
-        scheduled = State.SCHEDULED.value
         counters.move(session, tenant, {(rollout.id, 0, wave, scheduled): number for wave, number in sizes.items()})
+    exposed = {index: stratum.size for index, stratum in enumerate(strata)} or {0: size}
+    at = micros(rollout.created_at)
+    health.expose(session, tenant, {(rollout.id, segment, at, scheduled): n for segment, n in exposed.items()})
     _look_anew(session, size)
     return size
 
@@ -198,6 +201,7 @@ def move_all(
         moves[rollout, segment, wave, state] -= number
         moves[rollout, segment, wave, target.value] += number
     counters.move(session, tenant, moves)
+    _expose(session, tenant, moves, now)
     moved: int = sum(number for *_, number in cells)
     _look_anew(session, moved)
     return moved
@@ -223,8 +227,16 @@ def retry(
         moves[rollout, segment, wave, State.SCHEDULED.value] += number
         again[wave] += number
     counters.move(session, tenant, moves)
+    _expose(session, tenant, moves, micros(at))
     _look_anew(session, again.total())
     return dict(again)
+
+
+def _expose(session: Session, tenant: TenantId, moves: Mapping[Cell, int], at: int) -> None:
+    exposed: Counter[health.Exposure] = Counter()
+    for (rollout, segment, _, state), members in moves.items():
+        exposed[rollout, segment, at, state] += members
+    health.expose(session, tenant, exposed)
 
 
 def _listed(states: Collection[State]) -> str:

@@ -52,7 +52,10 @@ Consent = Annotated[bool, typer.Option("--consent", help="The device or its owne
 MaintenanceWindow = Annotated[
     str | None,
     typer.Option(
-        metavar="WINDOW", help="Tell devices only then, each day: '02:00/4h Europe/Paris' (UTC).", show_default=False
+        metavar="WINDOW",
+        help="Tell devices only then: '02:00/4h Europe/Paris' (UTC), in each one's own zone '02:00/4h device', "
+        "on some days '02:00/4h device FREQ=WEEKLY;BYDAY=SA,SU' (RFC 5545).",
+        show_default=False,
     ),
 ]
 StartAt = Annotated[

@@ -237,6 +237,12 @@ def _device_disputed(what: Happening) -> _Said:
     return _Said(Tone.FAILED, f"{words}, which was refused", facts=facts)
 
 
+def _device_doubled(what: Happening) -> _Said:
+    places = what.data.get("addresses")
+    facts = tuple(str(place) for place in places[:2]) if isinstance(places, list) else ()
+    return _Said(Tone.HELD, "may be cloned: it was heard from two addresses at the same time", facts=facts)
+
+
 def _enrollment_created(what: Happening) -> _Said:
     quota = what.data.get("quota")
     facts = [f"{quota:,} {'device' if quota == 1 else 'devices'}"] if isinstance(quota, int) else []
@@ -424,6 +430,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.DEVICE_PERMITTED: _device_permitted,
     Kind.DEVICE_ATTRIBUTES: _listed("reported other attributes", "changed"),
     Kind.DEVICE_DISPUTED: _device_disputed,
+    Kind.DEVICE_DOUBLED: _device_doubled,
     Kind.DEPLOYMENT_MOVED: _deployment_moved,
     Kind.PRODUCT_CHANGED: lambda what: _Said(Tone.IDLE, f"follows the {_text(what, 'order')} order"),
     Kind.RELEASE_CREATED: _release_created,

@@ -362,7 +362,7 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
     yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
     yield "Consent", "asked of each device or its owner" if policy.consent else "not asked"
     if policy.window:
-        yield "Window", f"devices are told in {policy.window}, each day"
+        yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
     yield "Expires", _expiry(policy.expires_after)
 
 

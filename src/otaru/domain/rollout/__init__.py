@@ -14,6 +14,7 @@ from otaru.domain.rollout.policy import (
     check,
     share,
 )
+from otaru.domain.rollout.rate import Abort, FailureType, RateRule, check_rate
 from otaru.domain.rollout.segment import CRITICAL, MAX_SEGMENTS, MAX_SPLITS, Segment, Stratum, cut, segments
 from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, reopened, step
 
@@ -27,11 +28,14 @@ __all__ = [
     "PERSONS",
     "ROLLOUT",
     "STOP_PATIENCE",
+    "Abort",
     "ClassicRule",
     "Draw",
+    "FailureType",
     "OnError",
     "Order",
     "Policy",
+    "RateRule",
     "Rollout",
     "RolloutEvent",
     "RolloutState",
@@ -43,6 +47,7 @@ __all__ = [
     "Wave",
     "WaveState",
     "check",
+    "check_rate",
     "cut",
     "draw",
     "hold",

@@ -16,7 +16,7 @@ from otaru.domain import ids, release, terms
 from otaru.domain.device import hardware
 from otaru.domain.release import release_name
 from otaru.domain.rollout import share
-from otaru.domain.schedule import MAX_TEXT, window
+from otaru.domain.schedule import MAX_TEXT, window, zone
 from otaru.errors import InvalidInputError
 
 MAX_SECONDS = 3650 * 86_400
@@ -143,10 +143,11 @@ WindowText = Annotated[
     Field(
         max_length=MAX_TEXT,
         pattern=LINE,
-        examples=["02:00/4h Europe/Paris"],
+        examples=["02:00/4h Europe/Paris", "02:00/4h device FREQ=WEEKLY;BYDAY=SA,SU"],
     ),
     by(window),
 ]
+ZoneText = Annotated[str, Field(max_length=64, pattern=r"^[A-Z][A-Za-z0-9_+/-]*$", examples=["Europe/Paris"]), by(zone)]
 Target = Annotated[str, Field(min_length=1, max_length=4096, pattern=LINE, examples=["tag==lab;hardware==rpi4"])]
 Line = Annotated[str, Field(max_length=500, pattern=LINE)]
 Value = Annotated[str, Field(max_length=2048, pattern=LINES)]

@@ -82,7 +82,10 @@ class RolloutIn(Body):
     consent: Annotated[bool, Field(description="Whether the device or its owner is asked first.")] = False
     window: Annotated[
         WindowText | None,
-        Field(description="When devices are told of it: opening time/duration and zone (UTC); null is at any time."),
+        Field(
+            description="When devices are told of it: opening time/duration, zone (UTC; device is each one's own) and, "
+            "where it is not each day, a rule of RFC 5545; null is at any time."
+        ),
     ] = None
     split: Annotated[
         list[SplitText],
