@@ -185,7 +185,7 @@ def test_a_devices_history_is_newest_first(shelf: Shelf) -> None:
     for deployment, rollout in history:
         stored = shelf.rollouts.get(HERE, deployment.rollout)
         assert stored is not None
-        assert rollout == replace(stored, waves=())
+        assert rollout == replace(stored, waves=(), segments=())
     assert len(shelf.deployments.of_device(HERE, DEVS[0], 1)) == 1
     assert shelf.deployments.of_device(HERE, DeviceId("ghost"), 10) == []
 

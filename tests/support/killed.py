@@ -172,10 +172,11 @@ class Story:
         ended = []
         for rollout in sorted(made, key=lambda r: r.id):
             shown, rows = await self.world.store.read(
-                lambda tx, of=rollout.id: (tx.rollouts.tallies(ACME, of), tx.rollouts.recounted(ACME, of))  # type: ignore[misc]
+                lambda tx, of=rollout.id: (tx.rollouts.evidence(ACME, of), tx.rollouts.recounted(ACME, of))  # type: ignore[misc]
             )
             counts = [
-                {w: {str(s): n for s, n in t.counts.items() if n} for w, t in found.items()} for found in (shown, rows)
+                {f"{cell}": {str(s): n for s, n in t.counts.items() if n} for cell, t in found.cells.items()}
+                for found in (shown, rows)
             ]
             waves = [(w.start, w.height, str(w.state), w.reason) for w in rollout.waves]
             ended.append([rollout.name, str(rollout.state), rollout.reason, waves, *counts])

@@ -96,18 +96,15 @@ def enlist(
         insert(deployment).from_select(list(row), select(*row.values())).execution_options(preserve_rowcount=True)
     )
     size = session.connection.execute(enlisted).rowcount
+    scheduled = State.SCHEDULED.value
     if len(strata) > 1:
         counters.count_anew(session, tenant, rollout.id)
     else:
         sizes = {wave.index: wave.size for wave in rollout.waves} if strata else {0: size}
-        scheduled = State.SCHEDULED.value
         counters.move(session, tenant, {(rollout.id, 0, wave, scheduled): number for wave, number in sizes.items()})
-    alike = [stratum.size for stratum in strata] if len(strata) > 1 else [size]
+    exposed = {index: stratum.size for index, stratum in enumerate(strata)} or {0: size}
     at = micros(rollout.created_at)
-    exposed: dict[health.Exposure, int] = {
-        (rollout.id, segment, at, State.SCHEDULED.value): number for segment, number in enumerate(alike)
-    }
-    health.expose(session, tenant, exposed)
+    health.expose(session, tenant, {(rollout.id, segment, at, scheduled): n for segment, n in exposed.items()})
     _look_anew(session, size)
     return size
 

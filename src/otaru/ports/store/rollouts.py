@@ -129,7 +129,7 @@ class Deployments(Protocol):
         ...
 
     def of_device(self, tenant: TenantId, device: DeviceId, limit: int) -> list[tuple[Deployment, Rollout]]:
-        """Newest first, every attempt (the rollouts come without waves)."""
+        """Newest first, every attempt (the rollouts come without waves and segments)."""
         ...
 
     def standing(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, State]:

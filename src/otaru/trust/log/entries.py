@@ -73,7 +73,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.ROLLOUT_CREATED: Rule(Audited.PEOPLE, ("product", "version", "size")),
     Kind.ROLLOUT_MOVED: Rule(Audited.PEOPLE, _ROLLOUT),
     Kind.ROLLOUT_WAVE: Rule(Audited.PEOPLE, _ROLLOUT),
-    Kind.ROLLOUT_SEGMENT: Rule(Audited.PEOPLE, ("segment", "name", "held")),
+    Kind.ROLLOUT_SEGMENT: Rule(Audited.PEOPLE, ("segment", "held")),
     Kind.ROLLOUT_RETRIED: Rule(Audited.PEOPLE, ()),
     Kind.METADATA_SIGNED: Rule(Audited.ALL, ("version", "keys", "sha256")),
     Kind.KEY_ADDED: Rule(Audited.ALL, ("role", "development")),
