@@ -61,6 +61,24 @@ MaintenanceWindow = Annotated[
 StartAt = Annotated[
     str | None, typer.Option(metavar="TIME", help="Start by itself then: 2026-05-01T04:00:00Z.", show_default=False)
 ]
+EndAt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Offer nothing new from then on: who has not been told is skipped.", show_default=False
+    ),
+]
+InstallTakes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Tell devices only while so much of the window is left: 20m.", show_default=False
+    ),
+]
+IgnoreBlackout = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-blackout", help="Offer it during blackouts too: for emergencies, as an admin; it is recorded."
+    ),
+]
 Name = Annotated[str, typer.Option(help="A name for people.")]
 
 
@@ -83,6 +101,9 @@ def create(
     consent: Consent = False,
     window: MaintenanceWindow = None,
     start_at: StartAt = None,
+    end_at: EndAt = None,
+    install_takes: InstallTakes = None,
+    ignore_blackout: IgnoreBlackout = False,
     start: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
 ) -> None:
     """Plan a rollout: who is a member is decided now."""
@@ -102,6 +123,9 @@ def create(
         consent,
         window,
         start_at,
+        end_at,
+        install_takes,
+        ignore_blackout,
     )
     made = api.post("/rollouts", body | {"start": start})
     printer.result(made, f"Rollout {made['id']}: {summary(made)}.{_to_come(made)}")
@@ -135,6 +159,9 @@ def preview(
     consent: Consent = False,
     window: MaintenanceWindow = None,
     start_at: StartAt = None,
+    end_at: EndAt = None,
+    install_takes: InstallTakes = None,
+    ignore_blackout: IgnoreBlackout = False,
 ) -> None:
     """Say who would be a member, and change nothing."""
     body = _body(
@@ -153,6 +180,9 @@ def preview(
         consent,
         window,
         start_at,
+        end_at,
+        install_takes,
+        ignore_blackout,
     )
     found = api.post("/rollouts/preview", body)
     printer.details(found, (("members", found["members"]), ("left out", counts(found.get("left_out", {})))))
@@ -182,6 +212,9 @@ def _body(
     consent: bool,
     window: str | None,
     start_at: str | None,
+    end_at: str | None,
+    install_takes: str | None,
+    ignore_blackout: bool,
 ) -> dict[str, Any]:
     """The request for a rollout: what was not named is left out, so that the server's defaults hold."""
     values.release(release)
@@ -201,6 +234,9 @@ def _body(
         "consent": consent or None,
         "window": window,
         "start_at": None if start_at is None else values.moment(start_at),
+        "end_at": None if end_at is None else values.moment(end_at),
+        "install_takes_s": None if install_takes is None else values.duration_s(install_takes),
+        "ignore_blackout": ignore_blackout or None,
     }
     return {key: value for key, value in body.items() if value is not None}
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from math import ceil
 from typing import assert_never
 
-from otaru.domain.deployment import OPEN, State
+from otaru.domain.deployment import OPEN, WAITING, State
 from otaru.domain.evidence import Call, Tally, Verdict
 from otaru.domain.rollout.machine import PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.domain.rollout.plan import Rollout, Wave, WaveState
@@ -33,6 +33,8 @@ class Order(StrEnum):
     """Move every scheduled deployment along `skip`."""
     SILENCE_OPEN = "silence_open"
     """Move every open deployment along `silence`."""
+    SKIP_WAITING = "skip_waiting"
+    """Move every deployment that waits for consent along `skip`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,9 @@ def _running(
     if (expires := rollout.expires_at) is not None and now >= expires:
         after = replace(_ended(_given_up(rollout), RolloutEvent.FINISH, now), reason="expired")
         return Step(after, _GIVE_UP, ("finished: it expired, unreached members are skipped",))
+    if _is_over(rollout, tallies, now):
+        after = replace(rollout, reason="its end has come", edition=rollout.edition + 1)
+        return Step(after, _OVER, ("its end has come: who has not been told is skipped",))
     if _left(tallies) > 0 and (late := _failed_late(rollout, verdicts)) is not None:
         return _failed(rollout, late, f"after it had passed: {verdicts[late.index].reason}", now)
     wave = rollout.wave
@@ -148,6 +153,15 @@ def _given_up(rollout: Rollout) -> Rollout:
     under_way = {WaveState.OPEN, WaveState.OBSERVING}
     waves = (replace(w, state=WaveState.FAILED, reason="expired") if w.state in under_way else w for w in rollout.waves)
     return replace(rollout, waves=tuple(waves))
+
+
+_OVER = (Order.SKIP_SCHEDULED, Order.SKIP_WAITING)
+
+
+def _is_over(rollout: Rollout, tallies: Mapping[int, Tally], now: datetime) -> bool:
+    """Whether its end has come for members that have not begun."""
+    end = rollout.policy.end_at
+    return end is not None and now >= end and sum(t.of(State.SCHEDULED, *WAITING) for t in tallies.values()) > 0
 
 
 _GIVE_UP = (Order.SKIP_SCHEDULED, Order.SILENCE_OPEN)

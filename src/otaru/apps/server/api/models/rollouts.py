@@ -1,7 +1,7 @@
 """Rollouts and deployments, as the API shows and takes them."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, ConfigDict, Field
@@ -18,6 +18,7 @@ from otaru.apps.server.api.models.fields import (
     WaveText,
     WindowText,
     span,
+    utc,
 )
 from otaru.domain.deployment import RETRIABLE, Deployment, State
 from otaru.domain.release import release_name
@@ -79,12 +80,23 @@ class RolloutIn(Body):
     window: Annotated[
         WindowText | None,
         Field(
-            description="When devices are told of it: opening time/duration, zone (UTC; device is each one's own) and, where it is not "
-            "each day, a rule of RFC 5545; null is at any time."
+            description="When devices are told of it: opening time/duration, zone (UTC; device is each one's own) and, where "
+            "it is not each day, a rule of RFC 5545; null is at any time."
         ),
     ] = None
     start_at: Annotated[AwareDatetime | None, Field(description="When it starts by itself.")] = None
     start: Annotated[bool, Field(description="Whether it starts at once.")] = False
+    end_at: Annotated[
+        AwareDatetime | None,
+        Field(description="From then on nothing new is offered; who has not been told is skipped."),
+    ] = None
+    install_takes_s: Annotated[
+        float,
+        Field(ge=0, le=86_400, description="How long an installation takes: so much of the window has to be left."),
+    ] = 0
+    ignore_blackout: Annotated[
+        bool, Field(description="Whether it offers during the tenant's blackouts too; it needs tenant:write.")
+    ] = False
 
     def parsed(self) -> Intention:
         """As the service takes it.
@@ -95,7 +107,7 @@ class RolloutIn(Body):
         if self.start and self.start_at is not None:
             raise InvalidInputError("a rollout starts at once or at a time", hint="Leave out start or start_at.")
         product, version = release_name(self.release)
-        start_at = None if self.start_at is None else _utc(self.start_at)
+        start_at = None if self.start_at is None else utc(self.start_at)
         return Intention(product, version, self.target, self._policy(), self.name, start_at, self.start)
 
     def _policy(self) -> Policy:
@@ -114,14 +126,10 @@ class RolloutIn(Body):
             urgency=self.urgency,
             consent=self.consent,
             window=None if self.window is None else window(self.window),
+            end_at=None if self.end_at is None else utc(self.end_at),
+            install_takes=timedelta(seconds=self.install_takes_s),
+            ignore_blackout=self.ignore_blackout,
         )
-
-
-def _utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise InvalidInputError("start_at is at the end of time") from None
 
 
 class OrderIn(Body):
@@ -163,6 +171,9 @@ class PolicyOut(Out):
     urgency: Urgency
     consent: bool
     window: Annotated[str | None, Field(examples=["02:00/4h Europe/Paris"])]
+    end_at: datetime | None
+    install_takes_s: float
+    ignore_blackout: bool
 
     @classmethod
     def of(cls, policy: Policy) -> "PolicyOut":
@@ -179,6 +190,9 @@ class PolicyOut(Out):
             urgency=policy.urgency,
             consent=policy.consent,
             window=None if policy.window is None else str(policy.window),
+            end_at=policy.end_at,
+            install_takes_s=policy.install_takes.total_seconds(),
+            ignore_blackout=policy.ignore_blackout,
         )
 
 
