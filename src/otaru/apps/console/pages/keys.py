@@ -10,7 +10,7 @@ from otaru.apps.console.call import Call
 from otaru.apps.console.status import Tone
 from otaru.services.control import alarms, metadata
 from otaru.services.control.metadata import RoleState, Status
-from otaru.trust.tuf.kept import KnownKey
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE, KnownKey
 from otaru.trust.tuf.metadata import due_at, term
 from otaru.trust.tuf.names import TOP, product_of
 
@@ -27,6 +27,7 @@ class Line:
     """A role as the calendar shows it."""
 
     role: RoleState
+    name: str
     says: str
     people: bool
     keys: tuple[KnownKey, ...]
@@ -45,12 +46,18 @@ class Line:
 async def show(call: Call) -> Response:
     """The calendar of roles, then the keys."""
     status = await metadata.status(call.world, call.tenant)
-    people, known = alarms.by_people(status), {key.id: key for key in status.keys}
-    lines = [_line(role, role.name in people, known, call.now) for role in status.roles]
+    known = {key.id: key for key in status.keys}
+    lines = [
+        _line(role, of, role.name in alarms.by_people(status, of), known, call.now)
+        for of, roles in ((IMAGE, status.roles), (DIRECTOR, status.director))
+        for role in roles
+        if of == IMAGE or role.end is not None  # the director's others are made for each device
+    ]
     return await call.show(
         "keys.html",
         lines=sorted(lines, key=lambda line: call.now if line.role.end is None else line.role.end.expires_at),
         keys=sorted(status.keys, key=lambda key: (key.revoked_at is not None, key.created_at)),
+        directs=bool(status.director),
         roles_of={key: _roles_of(status, key) for key in known},
     )
 
@@ -60,13 +67,14 @@ def _roles_of(status: Status, key: str) -> list[str]:
     return own + [f"director: {role.name}" for role in status.director if key in role.keys]
 
 
-def _line(role: RoleState, people: bool, known: Mapping[str, KnownKey], now: datetime) -> Line:
-    tone, word, what, order = _standing(role, people)
+def _line(role: RoleState, of: str, people: bool, known: Mapping[str, KnownKey], now: datetime) -> Line:
+    tone, word, what, order = _standing(role, of, people)
     end = None if role.end is None else role.end.expires_at
     left = 0.0 if end is None else max((end - now) / term(role.name).lifetime, 0.0)
     return Line(
         role,
-        _SAYS[role.name] if role.name in TOP else _product(role.name),
+        role.name if of == IMAGE else f"{of}: {role.name}",
+        _says(role.name, of),
         people,
         tuple(known[key] for key in role.keys if key in known),
         tone,
@@ -78,8 +86,8 @@ def _line(role: RoleState, people: bool, known: Mapping[str, KnownKey], now: dat
     )
 
 
-def _standing(role: RoleState, people: bool) -> tuple[Tone, str, str, str]:
-    request = f"otaru keys request {role.name}"
+def _standing(role: RoleState, of: str, people: bool) -> tuple[Tone, str, str, str]:
+    request = f"otaru keys request {role.name}" + ("" if of == IMAGE else f" --repository {of}")
     if role.end is None:
         return Tone.IDLE, "nothing signed", "Its first release begins it.", ""
     if role.expired:
@@ -96,6 +104,10 @@ def _standing(role: RoleState, people: bool) -> tuple[Tone, str, str, str]:
     return Tone.DONE, "good", "" if people else "The server signs it in time.", ""
 
 
-def _product(role: str) -> str:
+def _says(role: str, of: str) -> str:
+    if of == DIRECTOR:
+        return "which keys tell devices what to run"
+    if role in TOP:
+        return _SAYS[role]
     product, channel = product_of(role)
     return f"the files of {product}, channel {channel}"
