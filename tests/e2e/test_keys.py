@@ -140,10 +140,24 @@ def test_what_the_commands_refuse(server: Serving) -> None:
     run(server, "keys sign r.json --key here2/targets-1.pem", 2, OTARU_PASSPHRASE="wrong")
     run(server, "keys sign r.json --key nothing.pem", 2)
     run(server, "keys sign alice.pem --key alice.pem", 2)
-    run(server, "keys rotate 0000", 2)
     run(server, "keys sign r.json --key here2/targets-1.pem")
+    assert "has signed the request already" in run(server, "keys sign r.json --key here2/targets-1.pem", 3)
+    assert "needs some of" in run(server, "keys sign r.json --key here2/director-1.pem", 3)
+    run(server, "keys rotate 0000", 2)
+    assert run(server, "keys request root -o root.json").count("root: 1 more of") == 1  # by the old one and the new one
+    run(server, "keys rotate here2/targets-1.pem.pub -o q.json", 2)
+    run(server, "device add dev-1 --hardware pi")
+    permit = "keys permit-downgrade -o permit.json --component"
+    assert "no device" in run(server, f"{permit} app dev-2 --counter 0 --until 2035-01-31", 1)
+    assert "is over" in run(server, f"{permit} app dev-1 --counter 0 --until 2020-01-31", 2)
+    assert "'a b' is not a name" in run(server, f"{permit} 'a b' dev-1 --counter 0 --until 2035-01-31", 4)
+    run(server, f"{permit} app dev-1 --counter 99999999999 --until 2035-01-31", 2)
+    assert not Path("permit.json").exists()
     run(server, "keys import r.json")
     assert "brought before" in run(server, "keys import r.json", 3)
+    assert (
+        "keyid" not in (server.data.parent / "data.log").read_text()
+    )  # a library's word on each signature that is missing
 
 
 def test_a_ceremony_that_was_killed_goes_on(server: Serving) -> None:

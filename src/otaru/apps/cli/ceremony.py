@@ -317,6 +317,11 @@ def sign_request(told: dict[str, Any], signer: "Signer") -> list[tuple[str, Any]
     with extra("keys"):
         from otaru.trust.tuf.metadata import read, signed
     mine = {one["role"] for one in told["missing"] if signer.key.keyid in one["keys"]}
+    if not mine:
+        allowed = " ".join(sorted({key[:16] for one in told["missing"] for key in one["keys"]}))
+        raise NothingToDoError(
+            f"the request needs no signature of the key {signer.key.keyid[:16]}", hint=f"It needs some of {allowed}."
+        )
     done = []
     for role in sorted(mine & set(told["metadata"])):
         found = read(role, json.dumps(told["metadata"][role]).encode())
@@ -324,10 +329,10 @@ def sign_request(told: dict[str, Any], signer: "Signer") -> list[tuple[str, Any]
             found = signed(found, signer.key.keyid, signer.sign(found.signed_bytes))
             told["metadata"][role] = found.to_dict()
             done.append((role, found))
-    if "permit" in told and PERMIT in {one["role"] for one in told["missing"] if signer.key.keyid in one["keys"]}:
+    if "permit" in told and PERMIT in mine:
         done += _sign_permit(told, signer)
     if not done:
-        raise NothingToDoError("the request needs no signature of this key", hint="`missing` in it names keys by id.")
+        raise NothingToDoError(f"the key {signer.key.keyid[:16]} has signed the request already")
     return done
 
 
@@ -340,9 +345,12 @@ def permission(tenant: str, device: str, component: str, counter: int, until: st
     with extra("keys"):
         from datetime import datetime
 
+        from otaru.adapters.clock import SystemClock
         from otaru.domain.ids import DeviceId, TenantId
         from otaru.trust.permit import new_permit
     ends = datetime.fromisoformat(f"{until}T23:59:59+00:00")
+    if ends < SystemClock().now():
+        raise InvalidInputError(f"{until} is over")
     return new_permit(TenantId(tenant), DeviceId(device), component, counter, ends).to_dict()
 
 
