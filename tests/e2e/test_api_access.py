@@ -29,6 +29,9 @@ BODIES: dict[str, Any] = {
     "/api/v1/devices/{device}/lifecycle": {"event": "decommission"},
     "/api/v1/devices/{device}/credentials": {"kind": "token"},
     "/api/v1/authorities/{authority}/certificate": {"pem": "x"},
+    "/api/v1/groups": {"name": "strangers"},
+    "/api/v1/groups/{group}/members": {"devices": []},
+    "/api/v1/groups/{group}/members/remove": {"devices": []},
     "/api/v1/enrollments": {"label": "l", "quota": 1},
     "/api/v1/enrollments/{enrollment}/serials": {"serials": []},
     "/api/v1/tenant": {"settings": {}},
@@ -45,6 +48,7 @@ NOWHERE = {
     "token": "0123",
     "device": "nobody",
     "enrollment": "0123",
+    "group": "nothing",
     "action": 1,
     "sha256": "0" * 64,
     "upload": "0123",
@@ -151,6 +155,7 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
         "anchor": api.post("/trust-anchors", json={"format": "swu", "pem": anchor()}).json()["id"],
         "credential": api.post(f"/devices/{device}/credentials", json={"kind": "token"}).json()["id"],
         "authority": own_authority(api),
+        "group": api.post("/groups", json={"name": "ours"}).json()["name"],
     }
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}
     tried = 0
@@ -170,7 +175,16 @@ def test_lists_hold_nothing_of_another_tenant(api: httpx.Client, other: httpx.Cl
     added(api)
     planned(api)
     released(api)
-    for path in ("/devices", "/devices?q=id==*", "/rollouts", "/releases", "/products", "/artifacts", "/trust-anchors"):
+    for path in (
+        "/devices",
+        "/devices?q=id==*",
+        "/rollouts",
+        "/releases",
+        "/products",
+        "/artifacts",
+        "/trust-anchors",
+        "/groups",
+    ):
         assert other.get(path, params={"limit": 1000} if "?" not in path else None).json()["items"] == [], path
     labels = {token["label"] for token in other.get("/tokens").json()["items"]}
     assert labels == {f"other {role}" for role in Role}

@@ -24,9 +24,10 @@ from otaru.domain.rollout import (
     obey,
     reopened,
 )
-from otaru.domain.targeting import Query, parse
+from otaru.domain.targeting import parse
 from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError, PreconditionFailedError
 from otaru.ports.store import Tx, one
+from otaru.services.control import groups
 from otaru.services.control.poll import moved_event
 from otaru.services.control.world import Actor, World
 
@@ -78,9 +79,10 @@ async def preview(world: World, tenant: TenantId, intention: Intention) -> Previ
     """
     check(intention.policy)
     now = world.clock.now()
-    query = parse(intention.target, now)
+    parse(intention.target, now)
 
     def look(tx: Tx) -> Preview:
+        query = groups.target(tx, tenant, intention.target, now)
         release = _release(tx, tenant, intention.product, intention.version)
         members, left_out = tx.rollouts.candidates(tenant, query, release)
         return Preview(members, left_out, layout(intention.policy, members), release.warnings(now))
@@ -100,7 +102,8 @@ async def create(world: World, tenant: TenantId, actor: Actor, intention: Intent
     """
     check(intention.policy)
     now = world.clock.now()
-    planning = _Planning(tenant, actor, intention, parse(intention.target, now), world.clock.seed(), now)
+    parse(intention.target, now)  # refused before it is queued
+    planning = _Planning(tenant, actor, intention, world.clock.seed(), now)
     return await world.store.write(_create, planning)
 
 
@@ -248,7 +251,6 @@ class _Planning:
     tenant: TenantId
     actor: Actor
     intention: Intention
-    query: Query
     seed: int
     at: datetime
 
@@ -257,6 +259,7 @@ class _Planning:
 def _create(tx: Tx, planning: _Planning) -> Rollout:
     tenant, wanted, now = planning.tenant, planning.intention, planning.at
     release = _release(tx, tenant, wanted.product, wanted.version)
+    query = groups.target(tx, tenant, wanted.target, now)
     rollout = Rollout(
         id=tx.rollouts.next_id(tenant),
         product=wanted.product,
@@ -270,9 +273,9 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
         start_at=wanted.start_at,
     )
     tx.rollouts.add(tenant, rollout)
-    members = tx.rollouts.enlist(tenant, rollout, planning.query, release)
+    members = tx.rollouts.enlist(tenant, rollout, query, release)
     if members == 0:
-        _, left_out = tx.rollouts.candidates(tenant, planning.query, release)
+        _, left_out = tx.rollouts.candidates(tenant, query, release)
         out = ", ".join(f"{n} {why}" for why, n in left_out.items() if n)
         raise NothingToDoError(
             "the target holds no device that this release is for",
