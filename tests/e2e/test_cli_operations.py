@@ -45,7 +45,7 @@ token create --role viewer --label tv --expires 1d
 token list
 token revoke TOKEN
 tenant show
-tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --no-self-registration --health-kept 14d
+tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --zone Europe/Paris --no-self-registration --health-kept 14d
 tenant set --chunk-part zephyr=
 tenant halt --reason lunch
 tenant lift
@@ -130,10 +130,12 @@ release list --product app
 release show app:1.1
 product list
 product set app --order dotted
-rollout preview --release app:1.0 --target id==* --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
+rollout preview --release app:1.0 --target id==* --split hardware --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
 rollout start 1
 rollout pause 1 --reason wait
+rollout hold-segment 1 1 --reason look
+rollout release-segment 1 1
 rollout resume 1
 rollout devices 1 --state scheduled
 POLL

@@ -22,13 +22,14 @@ from otaru.domain.deployment import Deployment, State
 from otaru.domain.device import Device, Hardware, Installed, Lifecycle, Source
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Sha256, TenantId, Version
 from otaru.domain.release import Artifact, Blob, Release, ReleaseState
-from otaru.domain.rollout import Policy, Rollout, RolloutState, layout
+from otaru.domain.rollout import Policy, Rollout, RolloutState, Stratum, laid_out
 from otaru.domain.targeting import parse
 
 NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
 HERE = TenantId("here")
 THERE = TenantId("there")
 RPI = Hardware("rpi4")
+ONE = RolloutId(1)
 
 
 def later(seconds: float) -> datetime:
@@ -129,10 +130,12 @@ class Shelf:
 
     def launch(self, tenant: TenantId, rollout: Rollout, release: Release) -> Rollout:
         """Plan a rollout as a service does; with every wave still pending."""
-        size = self.rollouts.enlist(tenant, rollout, parse(rollout.target, NOW), release)
-        rollout = replace(rollout, size=size, waves=layout(rollout.policy, size))
+        query, policy = parse(rollout.target, NOW), rollout.policy
+        strata = self.rollouts.strata(tenant, query, release, policy.split) if policy.staged else ()
+        rollout = laid_out(rollout, strata)
+        size = self.rollouts.enlist(tenant, rollout, query, release, strata)
+        rollout = rollout if strata else laid_out(rollout, [Stratum((), size)])
         self.rollouts.add(tenant, rollout)
-        self.rollouts.assign_waves(tenant, rollout.id, rollout.waves)
         return rollout
 
     def move(self, tenant: TenantId, rollout: int, device: str, state: State, reason: str = "") -> Deployment:

@@ -6,6 +6,7 @@ from otaru.domain.ids import TenantId
 from otaru.ports.store import Tx, one
 from otaru.services.control import artifacts
 from otaru.services.control.world import World
+from otaru.trust.grant import LIFE, SIGNS
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 UPLOADS_KEPT = timedelta(days=2)
@@ -54,4 +55,4 @@ def _prune_rest(tx: Tx, now: datetime) -> None:
     tx.idempotency.prune(now - IDEMPOTENCY_KEPT)
     tx.blobs.prune_uploads(now - UPLOAD_ROWS_KEPT)
     tx.fleet.prune(now - VERSIONS_KEPT)
-    tx.enrollments.prune(now, now - DISPUTES_KEPT)
+    tx.enrollments.prune(now, now - DISPUTES_KEPT, now - SIGNS - LIFE)

@@ -8,6 +8,7 @@ from typing import Any
 
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import DEFAULT_TENANT, TenantId
+from otaru.domain.schedule import zone
 from otaru.domain.tenant import Tenant, TenantSettings
 from otaru.errors import InvalidInputError, NotFoundError, PreconditionFailedError, TooLargeError
 from otaru.ports.store import Tx, one
@@ -33,6 +34,7 @@ class Change:
     max_artifact: int | None = None
     quota: int | None = None
     health_kept: timedelta | None = None
+    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ def _check(wanted: Change) -> None:
         raise InvalidInputError("devices are told to poll every 1 second to 23:59:59 hours")
     if wanted.health_kept is not None and not MIN_KEPT <= wanted.health_kept <= MAX_KEPT:
         raise InvalidInputError(f"events of devices are kept for 1 to {MAX_KEPT.days} days")
+    if wanted.zone is not None:
+        zone(wanted.zone)
     for what, size in (("largest artifact", wanted.max_artifact), ("quota", wanted.quota)):
         if size is not None and not 0 <= size < 2**62:
             raise InvalidInputError(f"the {what} is a number of bytes from 0 on")

@@ -35,6 +35,7 @@ _RULES = {
     Rule.DEVICE_ACTIVE: ("Not in service", Tone.HELD),
     Rule.TENANT_HALTED: ("Everything is halted", Tone.FAILED),
     Rule.ROLLOUT_RUNNING: ("The rollout does not run", Tone.HELD),
+    Rule.SEGMENT: ("Its segment is held", Tone.HELD),
     Rule.MEMBER: ("Nothing is planned", Tone.IDLE),
     Rule.DUE: ("Not its turn yet", Tone.IDLE),
     Rule.WITHDRAWN: ("The release is withdrawn", Tone.FAILED),

@@ -24,7 +24,7 @@ from otaru.apps.server.settings import Settings
 from otaru.domain.deployment import FINAL, OPEN, WAITING, Event, Report, State
 from otaru.domain.device import AutoConfirm
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, TenantId
-from otaru.domain.offer import Membership, Plan
+from otaru.domain.offer import Membership, Plan, window_of
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Urgency
 from otaru.domain.tenant import Tenant
@@ -139,7 +139,10 @@ class DdiRoad:
                 authorization = value
             elif name in _CONDITIONS:
                 return None
-        if authorization is None or not good(tenant, entry, authorization, self._world.clock):
+        if authorization is None or not (
+            good(tenant, entry, authorization, self._world.clock)
+            or self._grants.opens_at_once(tenant.id, entry, authorization)
+        ):
             return None
         client = scope["client"]
         self._world.registry.touch(tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else "")
@@ -352,15 +355,16 @@ class DdiRoad:
             name=plan.release.product,
             version=plan.release.version,
             file=call.file(artifact),
-            window=self._window(plan, state),
+            window=self._window(call, plan, state),
             history=await self._history(call, state),
         )
 
-    def _window(self, plan: Plan, state: State) -> words.Window | None:
+    def _window(self, call: Call, plan: Plan, state: State) -> words.Window | None:
         """Told beside `forced` or `attempt`, never instead: of `skip` SWUpdate makes a success (`words.Handling`)."""
         window = plan.rollout.policy.window
         if window is None or state not in OPEN:
             return None
+        window = window_of(call.entry.subject, window, call.tenant.calendar)
         return words.Window.AVAILABLE if window.open_at(self._world.clock.now()) else words.Window.UNAVAILABLE
 
     async def _history(self, call: Call, state: State) -> words.History | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from otaru.apps.server.api.models.fields import LINE, Body, Out
+from otaru.apps.server.api.models.fields import LINE, Body, Out, ZoneText
 from otaru.services.control.tenants import Change, Seen
 
 Bytes = Annotated[int, Field(ge=0, le=2**53 - 1)]
@@ -27,6 +27,9 @@ class SettingsIn(Body):
     health_kept_s: Annotated[
         int | None, Field(ge=86_400, le=3650 * 86_400, description="How long events of devices are kept.")
     ] = None
+    zone: Annotated[ZoneText | None, Field(description="The time zone of devices whose own is not known (IANA).")] = (
+        None
+    )
 
     def parsed(self) -> Change:
         """As the service takes it."""
@@ -64,6 +67,7 @@ class SettingsOut(Out):
     max_artifact: int
     quota: int
     health_kept_s: int
+    zone: str
 
 
 class TenantOut(Out):
@@ -93,6 +97,7 @@ class TenantOut(Out):
                 max_artifact=settings.max_artifact,
                 quota=settings.quota,
                 health_kept_s=int(settings.health_kept.total_seconds()),
+                zone=settings.zone,
             ),
             used=seen.used,
             edition=tenant.edition,
