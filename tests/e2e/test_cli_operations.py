@@ -21,6 +21,7 @@ from otaru.apps.server.api.routes import (
     enrollments,
     events,
     fleet,
+    groups,
     keys,
     logs,
     releases,
@@ -78,6 +79,16 @@ ca retire AUTHORITY
 ca init --below
 ca import FLEET => 2
 device tell EVENTS
+group add lab -q tag==beta --description tests
+group add hand d-1
+group add hand d-1 --from MEMBERS => 5
+group add both -q group=in=(lab,hand)
+group list
+group show both
+group set lab -q tag=in=(beta,lab)
+group remove hand --from MEMBERS
+group delete lab => 1
+group delete both
 device events d-1 --limit 1
 device telemetry d-1
 device quarantine d-2
@@ -175,6 +186,7 @@ def words(tmp_path: Path) -> dict[str, str]:
     trusted.write_text(anchor())
     many = tmp_path / "fleet.csv"
     many.write_text("id,hardware\nf-1,default\nf-2,default\n")
+    (tmp_path / "members").write_text("id,more\nd-2,x\nnobody,\n")
     (tmp_path / "events").write_text(
         '{"device": "d-1", "id": "1", "kind": "crash", "text": "ui"}\n\n'
         '{"device": "d-1", "id": "2", "kind": "sample", "name": "battery", "value": 81.5}\n'
@@ -182,7 +194,19 @@ def words(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "serials").write_text("sn-1\n# of May\n\nsn-2\n")
     made = {
         name: str(tmp_path / name.lower())
-        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS", "SERIALS", "EVENTS")
+        for name in (
+            "GOT",
+            "DIR",
+            "ALICE",
+            "BOB",
+            "REQUEST",
+            "PROOF",
+            "HEAD",
+            "WITNESS",
+            "SERIALS",
+            "EVENTS",
+            "MEMBERS",
+        )
     }
     return {name: str(file) for name, file in files.items()} | {"FLEET": str(many), "TRUSTED": str(trusted)} | made
 
@@ -192,6 +216,7 @@ def operations() -> set[tuple[str, str]]:
         tokens,
         tenants,
         fleet,
+        groups,
         devices,
         enrollments,
         credentials,
