@@ -109,7 +109,7 @@ def add(
     """
     if draft and sign_with:
         raise InvalidInputError("a draft is not signed yet", hint="Leave out --draft or --sign-with.")
-    hands = at_once.ready(api, name, channel, sign_with) if sign_with else None
+    hands = at_once.ready(api, name, channel, sign_with, output) if sign_with else None
     text = _notes(notes)
     terms = {
         "type": str(type_),
