@@ -247,6 +247,8 @@ def test_a_proof_is_checked_offline_and_only_the_right_one(kept: tuple[Serving, 
     done = call(None, "log", "check", str(proof), "--from", str(folder / "release"), "--json", **offline)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["entry"]["subject"] == release
+    strange = call(None, "log", "check", str(proof), "--from", str(folder / "release"), "--witness", "x", **offline)
+    assert (strange.returncode, "witness's public key" in strange.stderr) == (2, True)
     good = proof.read_text()
     for bad, code in (
         (re.sub(r"index \d+", "index 9", good), 4),
