@@ -129,6 +129,7 @@ def _edges() -> Iterator[tuple[tuple[State, Event], State]]:
         yield (asked, Event.REJECT), State.REJECTED
         yield (asked, Event.SILENCE), State.SILENT
     yield (State.AWAITING_CONSENT, Event.POSTPONE), State.POSTPONED
+    yield (State.POSTPONED, Event.ASK_CONSENT), State.AWAITING_CONSENT
 
     steps = [state for state, _ in _PROGRESS]
     for earlier, state in enumerate(steps):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from otaru.domain.consent import is_asked
 from otaru.domain.deployment import OPEN, State
 from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
@@ -171,7 +172,7 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
     if (held := _untimely(subject, rollout, membership, calendar, now)) is not None:
         return held
-    if rollout.policy.consent and not subject.auto_confirm:
+    if is_asked(rollout.policy, release) and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
 

@@ -49,6 +49,18 @@ Urgency = Annotated[
     typer.Option(help="Whether the device may choose the moment (soft) or not (forced).", show_default=False),
 ]
 Consent = Annotated[bool, typer.Option("--consent", help="The device or its owner is asked first.")]
+ConsentDeadline = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Who says nothing for so long has consented: 7d (waits for ever).", show_default=False
+    ),
+]
+Postponements = Annotated[
+    int | None, typer.Option(min=0, max=100, help="How often an owner may postpone (3).", show_default=False)
+]
+PostponeFor = Annotated[
+    str | None, typer.Option(metavar="TIME", help="How far off, each time (7d).", show_default=False)
+]
 MaintenanceWindow = Annotated[
     str | None,
     typer.Option(
@@ -99,6 +111,9 @@ def create(
     on_error: OnError = None,
     urgency: Urgency = None,
     consent: Consent = False,
+    consent_deadline: ConsentDeadline = None,
+    postponements: Postponements = None,
+    postpone_for: PostponeFor = None,
     window: MaintenanceWindow = None,
     start_at: StartAt = None,
     end_at: EndAt = None,
@@ -121,6 +136,9 @@ def create(
         on_error,
         urgency,
         consent,
+        consent_deadline,
+        postponements,
+        postpone_for,
         window,
         start_at,
         end_at,
@@ -157,6 +175,9 @@ def preview(
     on_error: OnError = None,
     urgency: Urgency = None,
     consent: Consent = False,
+    consent_deadline: ConsentDeadline = None,
+    postponements: Postponements = None,
+    postpone_for: PostponeFor = None,
     window: MaintenanceWindow = None,
     start_at: StartAt = None,
     end_at: EndAt = None,
@@ -178,6 +199,9 @@ def preview(
         on_error,
         urgency,
         consent,
+        consent_deadline,
+        postponements,
+        postpone_for,
         window,
         start_at,
         end_at,
@@ -210,6 +234,9 @@ def _body(
     on_error: str | None,
     urgency: str | None,
     consent: bool,
+    consent_deadline: str | None,
+    postponements: int | None,
+    postpone_for: str | None,
     window: str | None,
     start_at: str | None,
     end_at: str | None,
@@ -232,6 +259,9 @@ def _body(
         "on_error": on_error,
         "urgency": urgency,
         "consent": consent or None,
+        "consent_deadline_s": None if consent_deadline is None else values.duration_s(consent_deadline),
+        "postponements": postponements,
+        "postpone_for_s": None if postpone_for is None else values.duration_s(postpone_for),
         "window": window,
         "start_at": None if start_at is None else values.moment(start_at),
         "end_at": None if end_at is None else values.moment(end_at),

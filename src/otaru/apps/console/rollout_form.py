@@ -51,6 +51,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "expires": "",
     "urgency": Urgency.FORCED.value,
     "consent": "",
+    "consent_deadline": "",
     "window": "",
     "when": When.NOW.value,
     "start_at": "",
@@ -128,6 +129,11 @@ def _policy(form: _Form) -> Policy:
         expires_after=form.read("expires", _span(lambda span: Policy(expires_after=span)), None),
         urgency=form.read("urgency", _one_of(Urgency), Urgency.FORCED),
         consent=bool(form.typed["consent"]),
+        consent_deadline=form.read(
+            "consent_deadline", _span(lambda span: Policy(consent=True, consent_deadline=span)), None
+        )
+        if form.typed["consent"]
+        else None,
         window=form.read("window", _window, None),
     )
     if form.read("mode", _one_of(Mode), Mode.SIMPLE) is Mode.SIMPLE:

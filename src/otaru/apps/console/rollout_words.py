@@ -343,7 +343,7 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
             yield "Watched", f"for {told_span(policy.observe)} before the next wave opens"
     soft = policy.urgency is Urgency.SOFT
     yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
-    yield "Consent", "asked of each device or its owner" if policy.consent else "not asked"
+    yield "Consent", _consent(policy)
     if policy.window:
         yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
     if policy.install_takes:
@@ -353,6 +353,17 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
     if policy.end_at:
         yield "Ends", f"{policy.end_at:%Y-%m-%d %H:%M} UTC; then who has not been told is skipped"
     yield "Expires", _expiry(policy.expires_after)
+
+
+def _consent(policy: Policy) -> str:
+    if not policy.consent:
+        return "not asked"
+    after = (
+        ""
+        if policy.consent_deadline is None
+        else f"; who says nothing for {told_span(policy.consent_deadline)} has consented"
+    )
+    return f"asked of each device or its owner{after}; not for a security release"
 
 
 def _expiry(after: timedelta | None) -> str:

@@ -4,6 +4,7 @@ from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent,
 from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, draw, layout
 from otaru.domain.rollout.policy import (
     DEFAULT_RULE,
+    MAX_POSTPONEMENTS,
     MAX_WAVES,
     ClassicRule,
     OnError,
@@ -18,6 +19,7 @@ from otaru.domain.rollout.stepping import STOP_PATIENCE, Order, Step, obey, reop
 __all__ = [
     "ACTIVE",
     "DEFAULT_RULE",
+    "MAX_POSTPONEMENTS",
     "MAX_WAVES",
     "PERSONS",
     "ROLLOUT",
