@@ -122,7 +122,7 @@ blackout add --reason year's-end --from 2035-12-18T00:00:00Z --to 2036-01-01T00:
 blackout add --reason markets --window 08:00/1m
 blackout list
 blackout remove BLACKOUT
-rollout preview --release app:1.0 --target id==* --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
+rollout preview --release app:1.0 --target id==* --install-takes 2m --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
 rollout start 1
 rollout pause 1 --reason wait
@@ -141,8 +141,8 @@ device reports d-1 1
 rollout watch 1 --until wave:1
 rollout create --release app:1.1 --target id==f-* --urgency soft --consent --on-error stop --start-at 2036-01-01T00:00:00Z
 rollout stop 1 --reason enough
-rollout create --release app:1.1 --target id==f-1 --end-at 2036-02-01T00:00:00Z --install-takes 20m --ignore-blackout
-rollout create --release app:1.1 --target id==d-1 --consent --consent-deadline 7d --postponements 2 --postpone-for 3d --start
+rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout
+rollout create --release app:1.1 --target id==d-1 --consent --consent-deadline 7d --postpone-for 3d --require battery>=30% --start
 POLL
 device postpone d-1 4 --for 1d
 device approve d-1 4

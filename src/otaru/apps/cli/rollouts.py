@@ -61,6 +61,15 @@ Postponements = Annotated[
 PostponeFor = Annotated[
     str | None, typer.Option(metavar="TIME", help="How far off, each time (7d).", show_default=False)
 ]
+Require = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="Begin only where it holds: battery>=30%, charging, idle, signal>=-90dBm, unmetered, free>=500MB, "
+        "(attr.site==depot). Several times: all of them.",
+        show_default=False,
+    ),
+]
 MaintenanceWindow = Annotated[
     str | None,
     typer.Option(
@@ -114,6 +123,7 @@ def create(
     consent_deadline: ConsentDeadline = None,
     postponements: Postponements = None,
     postpone_for: PostponeFor = None,
+    require: Require = None,
     window: MaintenanceWindow = None,
     start_at: StartAt = None,
     end_at: EndAt = None,
@@ -139,6 +149,7 @@ def create(
         consent_deadline,
         postponements,
         postpone_for,
+        require,
         window,
         start_at,
         end_at,
@@ -178,6 +189,7 @@ def preview(
     consent_deadline: ConsentDeadline = None,
     postponements: Postponements = None,
     postpone_for: PostponeFor = None,
+    require: Require = None,
     window: MaintenanceWindow = None,
     start_at: StartAt = None,
     end_at: EndAt = None,
@@ -202,6 +214,7 @@ def preview(
         consent_deadline,
         postponements,
         postpone_for,
+        require,
         window,
         start_at,
         end_at,
@@ -237,6 +250,7 @@ def _body(
     consent_deadline: str | None,
     postponements: int | None,
     postpone_for: str | None,
+    require: list[str] | None,
     window: str | None,
     start_at: str | None,
     end_at: str | None,
@@ -262,6 +276,7 @@ def _body(
         "consent_deadline_s": None if consent_deadline is None else values.duration_s(consent_deadline),
         "postponements": postponements,
         "postpone_for_s": None if postpone_for is None else values.duration_s(postpone_for),
+        "require": require or None,
         "window": window,
         "start_at": None if start_at is None else values.moment(start_at),
         "end_at": None if end_at is None else values.moment(end_at),

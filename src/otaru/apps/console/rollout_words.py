@@ -312,6 +312,8 @@ def _manner(policy: Policy) -> Iterator[str]:
         yield "Each device or its owner is asked first."
     if policy.urgency is Urgency.SOFT:
         yield "Devices choose the moment themselves."
+    if policy.conditions:
+        yield f"A device begins only where this holds: {', '.join(map(str, policy.conditions))}."
     if policy.window:
         yield f"Devices are told only in the window {policy.window}."
     if policy.end_at:
@@ -343,6 +345,8 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
             yield "Watched", f"for {told_span(policy.observe)} before the next wave opens"
     soft = policy.urgency is Urgency.SOFT
     yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
+    if policy.conditions:
+        yield "Requires", ", ".join(map(str, policy.conditions))
     yield "Consent", _consent(policy)
     if policy.window:
         yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")

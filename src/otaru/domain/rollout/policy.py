@@ -7,6 +7,8 @@ from enum import StrEnum
 from itertools import pairwise
 from math import ceil
 
+from otaru.domain import conditions
+from otaru.domain.conditions import Condition
 from otaru.domain.schedule import Window
 from otaru.errors import InvalidInputError
 
@@ -90,6 +92,8 @@ class Policy:
     """How often an update may be put off until a moment."""
     postpone_for: timedelta = timedelta(days=7)
     """How far off, each time."""
+    conditions: tuple[Condition, ...] = ()
+    """What has to hold on a device before it begins."""
     window: Window | None = None
     """When devices are told of it; None: at any time."""
     end_at: datetime | None = None
@@ -123,6 +127,7 @@ def check(policy: Policy) -> None:
     if not 0 < policy.quorum <= 1:
         raise InvalidInputError("the quorum is a share above 0 and at most 1")
     _check_consent(policy)
+    conditions.check(policy.conditions)
     for what, span in (
         ("wave timeout", policy.wave_timeout),
         ("time to observe", policy.observe),

@@ -1,6 +1,6 @@
 """Devices, and how many of them are what."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -38,6 +38,10 @@ class Devices(Protocol):
 
     def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
         """Have each asked for its attributes at its next poll."""
+        ...
+
+    def facts(self, tenant: TenantId, device: DeviceId, names: Collection[str]) -> tuple[tuple[str, str], ...]:
+        """What a device last told of these, by name: its attributes. What it never told is left out."""
         ...
 
     def set_auto_confirm(self, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None: ...

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from otaru.domain.conditions import names
 from otaru.domain.consent import automatic_at
 from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Event, State
 from otaru.domain.device import Lifecycle
@@ -17,7 +18,7 @@ from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, 
 from otaru.domain.release import Artifact
 from otaru.domain.tenant import Tenant
 from otaru.ports.registry import Entry
-from otaru.ports.store import Tx
+from otaru.ports.store import Tx, one
 from otaru.services.control import directing
 from otaru.services.control.world import World
 
@@ -33,6 +34,7 @@ _MOVES = {
 _FREES = {Rule.OFFER: Event.CONSENT}
 """What an answer does to a deployment that waits for consent, where there is a standing yes, or its deadline is over."""
 
+ASK_ANEW_S = 1800
 _MAX_TURNS = 20
 """Memberships that one poll works through; a device in more rollouts than that goes on at its next poll."""
 
@@ -64,6 +66,8 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
             answers = await why(world, tenant, subject)
             moving = next((a.membership for a in answers if a.rule in _MOVES and a.membership is not None), None)
             if moving is None:
+                if any(answer.rule is Rule.CONDITIONS for answer in answers):
+                    entry = await _asking(world, tenant, entry)
                 return entry, None, min((a.ask_at for a in answers if a.ask_at is not None), default=None)
             membership = moving
         move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now())
@@ -101,7 +105,7 @@ def _woken(
     tx: Tx, tenant: Tenant, subject: Subject, plan: Plan, share: Membership, row: Deployment, now: datetime
 ) -> Event | None:
     """What time, or a standing yes, does to a deployment that waits for consent."""
-    policy = plan.rollout.policy
+    policy, subject = plan.rollout.policy, told_facts(tx, tenant.id, subject, plan)
     deadline = automatic_at(policy, row.offered_at)
     if deadline is not None and now >= deadline:
         subject = replace(subject, auto_confirm=True)
@@ -129,7 +133,41 @@ async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     """The rules' answers for each rollout that has this device as a scheduled member, up to the first offer."""
     scheduled = {m.rollout for m in subject.memberships if m.state is State.SCHEDULED}
     plans = [plan for r in sorted(scheduled) if (plan := await world.registry.plan(tenant.id, r)) is not None]
-    return first_due(subject, plans, halted=tenant.halted, now=world.clock.now(), calendar=tenant.calendar)
+    now, calendar = world.clock.now(), tenant.calendar
+    answers = first_due(subject, plans, halted=tenant.halted, now=now, calendar=calendar)
+    asked = frozenset[str]().union(*(names(plan.rollout.policy.conditions) for plan in plans))
+    if not asked or not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
+        return answers
+    # Only where nothing else is in the way it is looked up what the device last told.
+    facts = await world.store.glance(lambda tx: tx.devices.facts(tenant.id, subject.id, asked))
+    return first_due(replace(subject, facts=facts), plans, halted=tenant.halted, now=now, calendar=calendar)
+
+
+async def _asking(world: World, tenant: Tenant, entry: Entry) -> Entry:
+    """The entry of a device that is held back by what it last told: now and then it is asked to tell it anew.
+
+    That is at its first poll in each half hour, so that most polls write nothing.
+    """
+    now, polling = world.clock.now().timestamp(), tenant.settings.polling.total_seconds()
+    if entry.attributes_requested or now // ASK_ANEW_S == (now - polling) // ASK_ANEW_S:
+        return entry
+    await world.store.write(_ask, (tenant.id, entry.subject.id))
+    world.registry.forget(tenant.id, entry.subject.id)
+    return await world.registry.device(tenant.id, entry.subject.id) or entry
+
+
+@one
+def _ask(tx: Tx, asked: tuple[TenantId, DeviceId]) -> None:
+    tenant, device = asked
+    tx.devices.ask_attributes(tenant, [device])
+
+
+def told_facts(tx: Tx, tenant: TenantId, subject: Subject, plan: Plan) -> Subject:
+    """The device with what a rollout's conditions ask of it."""
+    conditions = plan.rollout.policy.conditions
+    if not conditions:
+        return subject
+    return replace(subject, facts=tx.devices.facts(tenant, subject.id, names(conditions)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +227,8 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
             event = _woken(tx, tenant, entry.subject, plan, share, row, move.at)
             return None if event is None else (event, "")
         if share.state is State.SCHEDULED:
-            answer = decide(entry.subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
+            subject = told_facts(tx, tenant.id, entry.subject, plan)
+            answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
             return (_MOVES[answer.rule], answer.because) if answer.rule in _MOVES else None
     return None
 

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, ConfigDict, Field
 from otaru.apps.server.api.models.fields import (
     LINE,
     Body,
+    ConditionText,
     Fraction,
     Line,
     Out,
@@ -20,6 +21,7 @@ from otaru.apps.server.api.models.fields import (
     span,
     utc,
 )
+from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.deployment import RETRIABLE, Deployment, State
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
@@ -83,6 +85,10 @@ class RolloutIn(Body):
     ] = None
     postponements: Annotated[int, Field(ge=0, le=MAX_POSTPONEMENTS, description="How often an owner may postpone.")] = 3
     postpone_for_s: Annotated[Seconds, Field(description="How far off, each time.")] = 604_800
+    require: Annotated[
+        list[ConditionText],
+        Field(max_length=MAX_CONDITIONS, description="What has to hold on a device before it begins."),
+    ] = Field(default=[])
     window: Annotated[
         WindowText | None,
         Field(
@@ -134,6 +140,7 @@ class RolloutIn(Body):
             consent_deadline=span(self.consent_deadline_s),
             postponements=self.postponements,
             postpone_for=timedelta(seconds=self.postpone_for_s),
+            conditions=tuple(map(condition, self.require)),
             window=None if self.window is None else window(self.window),
             end_at=None if self.end_at is None else utc(self.end_at),
             install_takes=timedelta(seconds=self.install_takes_s),
@@ -209,6 +216,7 @@ class PolicyOut(Out):
     consent_deadline_s: float | None
     postponements: int
     postpone_for_s: float
+    require: Annotated[list[str], Field(examples=[["battery>=30%", "charging"]])]
     window: Annotated[str | None, Field(examples=["02:00/4h Europe/Paris"])]
     end_at: datetime | None
     install_takes_s: float
@@ -231,6 +239,7 @@ class PolicyOut(Out):
             consent_deadline_s=_seconds(policy.consent_deadline),
             postponements=policy.postponements,
             postpone_for_s=policy.postpone_for.total_seconds(),
+            require=list(map(str, policy.conditions)),
             window=None if policy.window is None else str(policy.window),
             end_at=policy.end_at,
             install_takes_s=policy.install_takes.total_seconds(),
