@@ -26,6 +26,7 @@ class Rule(StrEnum):
     TENANT_HALTED = "tenant_halted"
     ROLLOUT_RUNNING = "rollout_running"
     OVER = "over"
+    SEGMENT = "segment"
     MEMBER = "member"
     DUE = "due"
     WITHDRAWN = "withdrawn"
@@ -149,11 +150,19 @@ def _barred(subject: Subject, plan: Plan, membership: Membership, now: datetime,
         )
     watermark = plan.watermarks[membership.segment]
     if membership.rank >= watermark:
-        word = "is held" if watermark < 0 else f"has opened {watermark} of {rollout.size}"
-        return Answer(
-            Rule.DUE, f"Its wave has not opened: it is number {membership.rank + 1}, rollout {rollout.id} {word}."
-        )
+        if watermark < 0:
+            return _held(rollout, membership)
+        opened = f"rollout {rollout.id} has opened {watermark} of {rollout.size}"
+        return Answer(Rule.DUE, f"Its wave has not opened: it is number {membership.rank + 1}, {opened}.")
     return None
+
+
+def _held(rollout: Rollout, membership: Membership) -> Answer:
+    segment = rollout.segments[membership.segment]
+    why = f": {segment.reason}" if segment.reason else ""
+    return Answer(
+        Rule.SEGMENT, f"Its segment {segment.index + 1} ({segment.name}) of rollout {rollout.id} is held{why}."
+    )
 
 
 def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calendar, now: datetime) -> Answer:

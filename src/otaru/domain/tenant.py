@@ -25,6 +25,8 @@ class TenantSettings:
     """The DDI `part` by hardware model; `bApp` is what Zephyr wants. Others get `os`."""
     max_artifact: int = 4 * GIB
     quota: int = 100 * GIB
+    health_kept: timedelta = timedelta(days=30)
+    """How long what devices tell of their health is kept, word for word."""
     zone: str = "UTC"
     """That of devices whose own is not known, in windows that follow the device's."""
 

@@ -39,6 +39,7 @@ coalesce((SELECT d.action FROM deployment d
   ORDER BY d.action DESC LIMIT 1), 0),
 EXISTS (SELECT 1 FROM credential c
   WHERE c.tenant = device.tenant AND c.device = device.device AND c.revoked_at IS NULL),
+assurance <> 'L1' OR EXISTS (SELECT 1 FROM direction n WHERE n.tenant = device.tenant AND n.device = device.device),
 (SELECT a.value FROM device_attribute a
   WHERE a.tenant = device.tenant AND a.device = device.device AND a.name = '{schedule.ATTRIBUTE}')
 FROM device WHERE tenant = ? AND device = ?"""
@@ -162,7 +163,8 @@ class SqlDevices:
         found = fetch(self._session, _ENTRY, tenant, device)
         if not found:
             return None
-        lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed, keyed, zone = found[0]
+        lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed, *more = found[0]
+        keyed, verifies, zone = more
         standing = unpack_auto_confirm(packed)
         runs = fetch(self._session, _ENTRY_INSTALLED, tenant, device)
         subject = Subject(
@@ -180,7 +182,12 @@ class SqlDevices:
         )
         told = (subject, bytes(token_hash), bool(attributes_requested), standing, last_installed)
         keys = credentials.unrevoked(self._session, tenant, device) if keyed else ()
-        return KeyedEntry(*told, keys) if keys else Entry(*told)
+        return KeyedEntry(*told, keys, bool(verifies)) if keys or verifies else Entry(*told)
+
+    def lifecycles(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, Lifecycle]:
+        keys = [(device,) for device in devices]
+        asked = "SELECT d.device, d.lifecycle FROM k CROSS JOIN device d WHERE d.tenant = ? AND d.device = k.device"
+        return {DeviceId(id_): _LIFECYCLES[of] for id_, of in fetch_keyed(self._session, _IDS, keys, asked, tenant)}
 
     def add(self, tenant: TenantId, devices: Sequence[tuple[Device, bytes]]) -> list[bool]:
         taken = self._known(tenant, {device.id for device, _ in devices})

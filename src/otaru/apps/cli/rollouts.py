@@ -1,7 +1,7 @@
 """`otaru rollout`: bring a release to devices, in waves, and steer it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -11,151 +11,24 @@ from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.printer import Printer, field, moment, one_line, remark
 from otaru.apps.cli.progress import counts, details, sections, summary
+from otaru.apps.cli.rollout_options import Wanted
 from otaru.errors import InvalidStateError
 
 noun = group("Rollouts: a release on its way to devices.")
 
 Id = Annotated[int, typer.Argument(metavar="ID", min=1)]
 Reason = Annotated[str, typer.Option(help="Why: kept in the record.")]
-Release = Annotated[str, typer.Option(metavar="PRODUCT:VERSION", help="What to bring.")]
-Target = Annotated[str, typer.Option(metavar="QUERY", help="To whom: 'id==dev-1', 'tag==lab;hardware==rpi4', 'id==*'.")]
-Waves = Annotated[
-    str | None, typer.Option(help="Heights: devices or percentages, 2,10,100%. None: all at once.", show_default=False)
-]
-Success = Annotated[
-    str | None, typer.Option(metavar="SHARE", help="A wave passes when so many succeeded (90%).", show_default=False)
-]
-Error = Annotated[
-    str | None,
-    typer.Option(metavar="SHARE", help="A wave fails when more than so many failed (10%).", show_default=False),
-]
-Quorum = Annotated[
-    str | None,
-    typer.Option(metavar="SHARE", help="A wave is complete when so many have ended (100%).", show_default=False),
-]
-WaveTimeout = Annotated[str | None, typer.Option(metavar="TIME", help="… or after this time: 2h.", show_default=False)]
-Observe = Annotated[
-    str | None, typer.Option(metavar="TIME", help="How long a complete wave is watched: 30m.", show_default=False)
-]
-Expires = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Then who is not reached is skipped: 30d.", show_default=False)
-]
-OnError = Annotated[
-    Literal["pause", "stop"] | None,
-    typer.Option(help="What a failed wave does to the rollout (pause).", show_default=False),
-]
-Urgency = Annotated[
-    Literal["forced", "soft"] | None,
-    typer.Option(help="Whether the device may choose the moment (soft) or not (forced).", show_default=False),
-]
-Consent = Annotated[bool, typer.Option("--consent", help="The device or its owner is asked first.")]
-ConsentDeadline = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TIME", help="Who says nothing for so long has consented: 7d (waits for ever).", show_default=False
-    ),
-]
-Postponements = Annotated[
-    int | None, typer.Option(min=0, max=100, help="How often an owner may postpone (3).", show_default=False)
-]
-PostponeFor = Annotated[
-    str | None, typer.Option(metavar="TIME", help="How far off, each time (7d).", show_default=False)
-]
-Require = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="CONDITION",
-        help="Begin only where it holds: battery>=30%, charging, idle, signal>=-90dBm, unmetered, free>=500MB, "
-        "(attr.site==depot). Several times: all of them.",
-        show_default=False,
-    ),
-]
-MaintenanceWindow = Annotated[
-    str | None,
-    typer.Option(
-        metavar="WINDOW",
-        help="Tell devices only then: '02:00/4h Europe/Paris' (UTC), in each one's own zone '02:00/4h device', "
-        "on some days '02:00/4h device FREQ=WEEKLY;BYDAY=SA,SU' (RFC 5545).",
-        show_default=False,
-    ),
-]
-StartAt = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Start by itself then: 2026-05-01T04:00:00Z.", show_default=False)
-]
-EndAt = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TIME", help="Offer nothing new from then on: who has not been told is skipped.", show_default=False
-    ),
-]
-InstallTakes = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TIME", help="Tell devices only while so much of the window is left: 20m.", show_default=False
-    ),
-]
-IgnoreBlackout = Annotated[
-    bool,
-    typer.Option(
-        "--ignore-blackout", help="Offer it during blackouts too: for emergencies, as an admin; it is recorded."
-    ),
-]
-Name = Annotated[str, typer.Option(help="A name for people.")]
 
 
 @command(noun, "create")
 def create(
     api: Api,
     printer: Printer,
-    release: Release,
-    target: Target,
-    name: Name = "",
-    waves: Waves = None,
-    success: Success = None,
-    error: Error = None,
-    quorum: Quorum = None,
-    wave_timeout: WaveTimeout = None,
-    observe: Observe = None,
-    expires: Expires = None,
-    on_error: OnError = None,
-    urgency: Urgency = None,
-    consent: Consent = False,
-    consent_deadline: ConsentDeadline = None,
-    postponements: Postponements = None,
-    postpone_for: PostponeFor = None,
-    require: Require = None,
-    window: MaintenanceWindow = None,
-    start_at: StartAt = None,
-    end_at: EndAt = None,
-    install_takes: InstallTakes = None,
-    ignore_blackout: IgnoreBlackout = False,
+    wanted: Wanted,
     start: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
 ) -> None:
     """Plan a rollout: who is a member is decided now."""
-    body = _body(
-        release,
-        target,
-        name,
-        waves,
-        success,
-        error,
-        quorum,
-        wave_timeout,
-        observe,
-        expires,
-        on_error,
-        urgency,
-        consent,
-        consent_deadline,
-        postponements,
-        postpone_for,
-        require,
-        window,
-        start_at,
-        end_at,
-        install_takes,
-        ignore_blackout,
-    )
+    body = wanted.body()
     made = api.post("/rollouts", body | {"start": start})
     printer.result(made, f"Rollout {made['id']}: {summary(made)}.{_to_come(made)}")
 
@@ -170,58 +43,9 @@ def _to_come(made: Mapping[str, Any]) -> str:
 
 
 @command(noun, "preview")
-def preview(
-    api: Api,
-    printer: Printer,
-    release: Release,
-    target: Target,
-    name: Name = "",
-    waves: Waves = None,
-    success: Success = None,
-    error: Error = None,
-    quorum: Quorum = None,
-    wave_timeout: WaveTimeout = None,
-    observe: Observe = None,
-    expires: Expires = None,
-    on_error: OnError = None,
-    urgency: Urgency = None,
-    consent: Consent = False,
-    consent_deadline: ConsentDeadline = None,
-    postponements: Postponements = None,
-    postpone_for: PostponeFor = None,
-    require: Require = None,
-    window: MaintenanceWindow = None,
-    start_at: StartAt = None,
-    end_at: EndAt = None,
-    install_takes: InstallTakes = None,
-    ignore_blackout: IgnoreBlackout = False,
-) -> None:
+def preview(api: Api, printer: Printer, wanted: Wanted) -> None:
     """Say who would be a member, and change nothing."""
-    body = _body(
-        release,
-        target,
-        name,
-        waves,
-        success,
-        error,
-        quorum,
-        wave_timeout,
-        observe,
-        expires,
-        on_error,
-        urgency,
-        consent,
-        consent_deadline,
-        postponements,
-        postpone_for,
-        require,
-        window,
-        start_at,
-        end_at,
-        install_takes,
-        ignore_blackout,
-    )
-    found = api.post("/rollouts/preview", body)
+    found = api.post("/rollouts/preview", wanted.body())
     printer.details(found, (("members", found["members"]), ("left out", counts(found.get("left_out", {})))))
     for warning in found.get("warnings", ()):
         remark(f"otaru: {warning}")
@@ -231,59 +55,6 @@ def preview(
         ("Up to", lambda w: w["height"]),
     )
     printer.section("Waves", found.get("waves", ()), columns)
-
-
-def _body(
-    release: str,
-    target: str,
-    name: str,
-    waves: str | None,
-    success: str | None,
-    error: str | None,
-    quorum: str | None,
-    wave_timeout: str | None,
-    observe: str | None,
-    expires: str | None,
-    on_error: str | None,
-    urgency: str | None,
-    consent: bool,
-    consent_deadline: str | None,
-    postponements: int | None,
-    postpone_for: str | None,
-    require: list[str] | None,
-    window: str | None,
-    start_at: str | None,
-    end_at: str | None,
-    install_takes: str | None,
-    ignore_blackout: bool,
-) -> dict[str, Any]:
-    """The request for a rollout: what was not named is left out, so that the server's defaults hold."""
-    values.release(release)
-    body: dict[str, Any] = {
-        "release": release,
-        "target": target,
-        "name": name or None,
-        "waves": None if waves is None else values.waves(waves),
-        "success": None if success is None else values.share(success),
-        "error": None if error is None else values.share(error),
-        "quorum": None if quorum is None else values.share(quorum),
-        "wave_timeout_s": None if wave_timeout is None else values.duration_s(wave_timeout),
-        "observe_s": None if observe is None else values.duration_s(observe),
-        "expires_in_s": None if expires is None else values.duration_s(expires),
-        "on_error": on_error,
-        "urgency": urgency,
-        "consent": consent or None,
-        "consent_deadline_s": None if consent_deadline is None else values.duration_s(consent_deadline),
-        "postponements": postponements,
-        "postpone_for_s": None if postpone_for is None else values.duration_s(postpone_for),
-        "require": require or None,
-        "window": window,
-        "start_at": None if start_at is None else values.moment(start_at),
-        "end_at": None if end_at is None else values.moment(end_at),
-        "install_takes_s": None if install_takes is None else values.duration_s(install_takes),
-        "ignore_blackout": ignore_blackout or None,
-    }
-    return {key: value for key, value in body.items() if value is not None}
 
 
 @command(noun, "list")
@@ -359,6 +130,31 @@ def _order(api: Api, printer: Printer, rollout: int, order: str, goal: set[str],
         return Exit.NOTHING_TO_DO
     printer.result(moved, f"Rollout {rollout}: {summary(moved)}.")
     return None
+
+
+Segment = Annotated[int, typer.Argument(metavar="SEGMENT", min=1, help="Its number, as `rollout show` has it.")]
+
+
+@command(noun, "hold-segment")
+def hold_segment(api: Api, printer: Printer, rollout: Id, segment: Segment, reason: Reason = "") -> None:
+    """Offer it to nobody new of one segment; the others go on."""
+    _hold(api, printer, rollout, segment, "hold", reason)
+
+
+@command(noun, "release-segment")
+def release_segment(api: Api, printer: Printer, rollout: Id, segment: Segment, reason: Reason = "") -> None:
+    """Have a held segment go on.
+
+    Where the judge holds it, your word counts from now on.
+    """
+    _hold(api, printer, rollout, segment, "release", reason)
+
+
+def _hold(api: Api, printer: Printer, rollout: int, segment: int, order: str, reason: str) -> None:
+    done = api.post(path("rollouts", rollout, "segments", segment - 1, order), {"reason": reason})
+    found = done["segments"][segment - 1]
+    word = "is held" if found["held"] else "goes on"
+    printer.result(done, f"Segment {segment} of rollout {rollout} ({one_line(found['name'])}) {word}.")
 
 
 @command(noun, "retry")

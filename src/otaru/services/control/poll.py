@@ -77,7 +77,7 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
         if again is None or again.subject.memberships == subject.memberships:
             return again or entry, None, None  # the rules in the store said no: this worker has not heard of it yet
         entry = again
-        if entry.subject.open is not None:
+        if entry.verifies and entry.subject.open is not None:
             await directing.told(world, tenant.id, entry.subject)
     return entry, None, None
 

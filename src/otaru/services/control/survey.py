@@ -12,11 +12,12 @@ from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantI
 from otaru.domain.offer import Rule, Subject, decide, window_words
 from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import Rollout
-from otaru.domain.targeting import Query, parse
+from otaru.domain.targeting import Query
 from otaru.domain.tenant import Tenant
 from otaru.domain.upgrade import path
 from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
+from otaru.services.control import groups
 from otaru.services.control.devices import found
 from otaru.services.control.poll import told_facts
 from otaru.services.control.rollouts import STOPPABLE, Progress, progress_in
@@ -97,9 +98,10 @@ async def devices(
     Raises:
         QuerySyntaxError: the target makes no sense.
     """
-    query: Query | None = None if target is None else parse(target, world.clock.now())
+    now = world.clock.now()
 
     def look(tx: Tx) -> Page:
+        query: Query | None = None if target is None else groups.target(tx, tenant, target, now)
         page = tx.devices.page(tenant, query, after, limit)
         states = tx.deployments.standing(tenant, [d.id for d in page])
         total = tx.devices.count(tenant, query) if count else None
@@ -114,8 +116,13 @@ async def count(world: World, tenant: TenantId, target: str | None) -> int:
     Raises:
         QuerySyntaxError: the target makes no sense.
     """
-    query = None if target is None else parse(target, world.clock.now())
-    return await world.store.read(lambda tx: tx.devices.count(tenant, query))
+    now = world.clock.now()
+
+    def look(tx: Tx) -> int:
+        query = None if target is None else groups.target(tx, tenant, target, now)
+        return tx.devices.count(tenant, query)
+
+    return await world.store.read(look)
 
 
 async def history(world: World, tenant: TenantId, device: DeviceId, limit: int) -> Sequence[tuple[Deployment, Rollout]]:
@@ -275,17 +282,13 @@ async def uses(world: World, tenant: TenantId, product: ProductName, version: Ve
 
         def page(states: Collection[str], limit: int) -> list[tuple[Rollout, Tally]]:
             found = tx.rollouts.page(tenant, states, None, limit, (product, version))
-            return [(rollout, _whole(tx.rollouts.tallies(tenant, rollout.id))) for rollout in found]
+            return [(rollout, tx.rollouts.evidence(tenant, rollout.id).whole) for rollout in found]
 
         stoppable = page(STOPPABLE, MAX_USES)
         runs = tx.fleet.running(tenant, release.artifacts[0].component, version)
         return Uses(release, page((), limit), len(stoppable), sum(tally.in_flight for _, tally in stoppable), runs)
 
     return await world.store.read(look)
-
-
-def _whole(tallies: Mapping[int, Tally]) -> Tally:
-    return Tally({state: sum(tally.of(state) for tally in tallies.values()) for state in State})
 
 
 async def members(

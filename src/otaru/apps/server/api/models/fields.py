@@ -144,6 +144,10 @@ FileName = Annotated[
     Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f/\\]+$", examples=["app-1.1.0.swu"]),
     by(release.filename),
 ]
+SplitText = Annotated[
+    str,
+    Field(pattern=r"^(hardware|version|attr\.[A-Za-z0-9][A-Za-z0-9._-]{0,127})$", examples=["hardware", "attr.region"]),
+]
 WaveText = Annotated[
     str, Field(pattern=r"^([0-9]{1,9}|[0-9]{1,3}(\.[0-9]{1,4})?%)$", examples=["2", "10", "100%"]), by(share)
 ]

@@ -15,6 +15,7 @@ from otaru.apps.server.api.models.fields import (
     Out,
     ReleaseText,
     Seconds,
+    SplitText,
     Target,
     WaveText,
     WindowText,
@@ -23,15 +24,18 @@ from otaru.apps.server.api.models.fields import (
 )
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.deployment import RETRIABLE, Deployment, State
+from otaru.domain.evidence import Tally
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
     DEFAULT_RULE,
     MAX_POSTPONEMENTS,
+    MAX_SPLITS,
     MAX_WAVES,
     ClassicRule,
     OnError,
     Policy,
     RolloutState,
+    Segment,
     Urgency,
     Wave,
     WaveState,
@@ -92,10 +96,18 @@ class RolloutIn(Body):
     window: Annotated[
         WindowText | None,
         Field(
-            description="When devices are told of it: opening time/duration, zone (UTC; device is each one's own) and, where "
-            "it is not each day, a rule of RFC 5545; null is at any time."
+            description="When devices are told of it: opening time/duration, zone (UTC; device is each one's own) and, "
+            "where it is not each day, a rule of RFC 5545; null is at any time."
         ),
     ] = None
+    split: Annotated[
+        list[SplitText],
+        Field(
+            max_length=MAX_SPLITS,
+            description="What splits its members into segments that are held on their own: hardware, version, attr.NAME.",
+            examples=[["hardware", "version"]],
+        ),
+    ] = Field(default=[])
     start_at: Annotated[AwareDatetime | None, Field(description="When it starts by itself.")] = None
     start: Annotated[bool, Field(description="Whether it starts at once.")] = False
     end_at: Annotated[
@@ -142,6 +154,7 @@ class RolloutIn(Body):
             postpone_for=timedelta(seconds=self.postpone_for_s),
             conditions=tuple(map(condition, self.require)),
             window=None if self.window is None else window(self.window),
+            split=tuple(self.split),
             end_at=None if self.end_at is None else utc(self.end_at),
             install_takes=timedelta(seconds=self.install_takes_s),
             ignore_blackout=self.ignore_blackout,
@@ -218,6 +231,7 @@ class PolicyOut(Out):
     postpone_for_s: float
     require: Annotated[list[str], Field(examples=[["battery>=30%", "charging"]])]
     window: Annotated[str | None, Field(examples=["02:00/4h Europe/Paris"])]
+    split: list[str]
     end_at: datetime | None
     install_takes_s: float
     ignore_blackout: bool
@@ -241,6 +255,7 @@ class PolicyOut(Out):
             postpone_for_s=policy.postpone_for.total_seconds(),
             require=list(map(str, policy.conditions)),
             window=None if policy.window is None else str(policy.window),
+            split=list(policy.split),
             end_at=policy.end_at,
             install_takes_s=policy.install_takes.total_seconds(),
             ignore_blackout=policy.ignore_blackout,
@@ -267,6 +282,18 @@ class WaveOut(Out):
     counts: Counts
 
 
+class SegmentOut(Out):
+    """Members that are alike. A held segment is offered nothing; the others go on."""
+
+    index: int
+    name: Annotated[str, Field(description="What its members have in common.", examples=["rpi4:1.2, version 1.0.0"])]
+    size: int
+    held: bool
+    reason: Annotated[str, Field(description="Why it is held, or was released.")]
+    overruled: Annotated[bool, Field(description="Released against the judge's word, which no longer holds it.")]
+    counts: Counts
+
+
 class FailureOut(Out):
     """How many devices ended badly for one reason."""
 
@@ -288,6 +315,7 @@ class RolloutOut(Out):
     size: int
     policy: PolicyOut
     waves: list[WaveOut]
+    segments: list[SegmentOut]
     counts: Counts
     failures: Annotated[list[FailureOut], Field(description="The most frequent reasons first.")]
     created_at: datetime
@@ -313,6 +341,7 @@ class RolloutOut(Out):
             size=rollout.size,
             policy=PolicyOut.of(rollout.policy),
             waves=[_wave(wave, counted(progress.tallies, wave.index)) for wave in rollout.waves],
+            segments=[_segment(segment, progress.evidence.segment(segment.index)) for segment in rollout.segments],
             counts=counted(progress.tallies),
             failures=[FailureOut(state=s, reason=r, devices=n) for s, r, n in progress.failures],
             created_at=rollout.created_at,
@@ -335,6 +364,18 @@ def _wave(wave: Wave, counts: Mapping[str, int]) -> WaveOut:
         complete_at=wave.complete_at,
         reason=wave.reason,
         counts=dict(counts),
+    )
+
+
+def _segment(segment: Segment, tally: Tally) -> SegmentOut:
+    return SegmentOut(
+        index=segment.index,
+        name=segment.name,
+        size=segment.size,
+        held=segment.held,
+        reason=segment.reason,
+        overruled=segment.overruled,
+        counts=counted({0: tally}),
     )
 
 
@@ -370,6 +411,7 @@ class DeploymentOut(Out):
     attempt: int
     action: Annotated[int | None, Field(description="The device's running number of it; null before it is offered.")]
     state: State
+    segment: int
     wave: int
     rank: int
     reason: str
@@ -386,6 +428,7 @@ class DeploymentOut(Out):
             attempt=deployment.attempt,
             action=deployment.action or None,
             state=deployment.state,
+            segment=deployment.segment,
             wave=deployment.wave,
             rank=deployment.rank,
             reason=deployment.reason,

@@ -24,6 +24,9 @@ class SettingsIn(Body):
     ] = None
     max_artifact: Bytes | None = None
     quota: Bytes | None = None
+    health_kept_s: Annotated[
+        int | None, Field(ge=86_400, le=3650 * 86_400, description="How long events of devices are kept.")
+    ] = None
     zone: Annotated[ZoneText | None, Field(description="The time zone of devices whose own is not known (IANA).")] = (
         None
     )
@@ -32,7 +35,8 @@ class SettingsIn(Body):
         """As the service takes it."""
         return Change(
             polling=None if self.polling_s is None else timedelta(seconds=self.polling_s),
-            **self.model_dump(exclude={"polling_s"}),
+            health_kept=None if self.health_kept_s is None else timedelta(seconds=self.health_kept_s),
+            **self.model_dump(exclude={"polling_s", "health_kept_s"}),
         )
 
 
@@ -62,6 +66,7 @@ class SettingsOut(Out):
     chunk_parts: dict[str, str]
     max_artifact: int
     quota: int
+    health_kept_s: int
     zone: str
 
 
@@ -91,6 +96,7 @@ class TenantOut(Out):
                 chunk_parts=settings.chunk_parts,
                 max_artifact=settings.max_artifact,
                 quota=settings.quota,
+                health_kept_s=int(settings.health_kept.total_seconds()),
                 zone=settings.zone,
             ),
             used=seen.used,
