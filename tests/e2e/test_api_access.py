@@ -36,6 +36,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/enrollments/{enrollment}/serials": {"serials": []},
     "/api/v1/tenant": {"settings": {}},
     "/api/v1/uploads": {"filename": "a"},
+    "/api/v1/devices/{device}/deployments/{rollout}/postpone": {"until": "2035-01-01T00:00:00Z"},
     "/api/v1/blackouts": {"reason": "r", "window": "03:00/1m"},
     "/api/v1/log/{log}/cosignatures": {"note": "n", "witness": "w"},
     "/api/v1/products/{product}": {"order": "dotted"},

@@ -16,6 +16,7 @@ from otaru.apps.server.api.routes import (
     artifacts,
     authorities,
     blackouts,
+    consent,
     credentials,
     devices,
     enrollments,
@@ -137,7 +138,6 @@ blackout list
 blackout remove BLACKOUT
 rollout preview --release app:1.0 --target id==* --split hardware --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
-rollout create --release app:1.0 --target id==d-2 --end-at 2036-02-01T00:00:00Z --install-takes 20m --ignore-blackout => 3
 rollout start 1
 rollout pause 1 --reason wait
 rollout hold-segment 1 1 --reason look
@@ -157,6 +157,16 @@ device reports d-1 1
 rollout watch 1 --until wave:1
 rollout create --release app:1.1 --target id==f-* --urgency soft --consent --on-error stop --start-at 2036-01-01T00:00:00Z
 rollout stop 1 --reason enough
+rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout
+rollout create --release app:1.1 --target id==d-1 --consent --consent-deadline 7d --postpone-for 3d --require battery>=30% --start
+POLL
+device postpone d-1 4 --for 1d
+device approve d-1 4
+device approve d-1 4 => 1
+rollout cancel 4 d-1 --force
+rollout retry 4 --state cancelled
+POLL
+device reject d-1 4 --reason no
 rollout create --release app:1.1 --target tag==nobody --start => 3
 log prove app:1.0 -o PROOF
 log show
@@ -222,6 +232,7 @@ def operations() -> set[tuple[str, str]]:
         credentials,
         authorities,
         blackouts,
+        consent,
         artifacts,
         releases,
         keys,
@@ -280,7 +291,7 @@ def poll(server: Serving) -> None:
     """The device d-1 asks what is due, and is told."""
     headers = {"Authorization": "TargetToken 0123456789abcdef"}
     answer = httpx.get(f"{server.url}/DEFAULT/controller/v1/d-1", headers=headers)
-    assert "deploymentBase" in answer.json()["_links"]
+    assert answer.json()["_links"].keys() & {"deploymentBase", "confirmationBase"}
 
 
 def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: Path, words: dict[str, str]) -> None:

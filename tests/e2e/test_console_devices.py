@@ -11,7 +11,7 @@ import pytest
 
 from otaru.domain.access import Role
 from otaru.domain.ids import DEFAULT_TENANT, TenantId
-from tests.support.api import MATRIX, OTHER, Apis, added, fresh, planned
+from tests.support.api import MATRIX, OTHER, Apis, added, fresh, planned, released
 
 HOSTILE = "<script>alert('1')</script>\n\"&amp;"
 
@@ -360,6 +360,29 @@ def test_credentials_are_listed_and_revoked(api: httpx.Client, browser: httpx.Cl
     assert "1 more was revoked or has ended." in page
     assert "lost a credential" in page.lower()
     assert browser.post(f"{here}/credentials/nothing/revoke").status_code == 404
+
+
+def test_an_owners_answer(api: httpx.Client, browser: httpx.Client, viewer: httpx.Client, served: Apis) -> None:
+    name = added(api, token="owned" * 8)
+    release = released(api)
+    body = {"release": release, "target": f"id=='{name}'", "consent": True, "start": True, "postponements": 1}
+    rollout = api.post("/rollouts", json=body).json()["id"]
+    assert "confirmationBase" in served.device(name, "owned" * 8).links()
+    page = shown(browser.get(f"/devices/{name}"))
+    assert "Its owner is asked first." in page
+    assert "Postpone 1 day" not in shown(viewer.get(f"/devices/{name}"))
+
+    def answer(said: str, who: httpx.Client = browser) -> httpx.Response:
+        return who.post(f"/devices/{name}/consent", data={"rollout": str(rollout), "answer": said})
+
+    assert answer("approve", viewer).status_code == 403
+    assert answer("perhaps").status_code == 400
+    assert answer("3d").status_code == 303
+    assert "Postponed by its owner." in shown(browser.get(f"/devices/{name}"))
+    assert "has been postponed once" in shown(answer("1d"), 409)
+    assert answer("approve").status_code == 303
+    assert api.get(f"/devices/{name}").json()["state"] == "offered"
+    assert "does not wait for consent" in shown(answer("reject"), 409)
 
 
 def test_a_devices_health_is_on_its_page(browser: httpx.Client, api: httpx.Client) -> None:

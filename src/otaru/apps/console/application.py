@@ -61,6 +61,7 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/devices/{device}/token", DEVICES, device.renew_token),
     ("POST", "/devices/{device}/credentials/{credential}/revoke", DEVICES, device.revoke_credential),
     ("POST", "/devices/{device}/cancel", ROLLOUTS, device.cancel),
+    ("POST", "/devices/{device}/consent", DEVICES, device.answer),
     ("GET", "/devices/{device}/reports/{action}", READ, device.reports),
     ("GET", "/enrollments", READ, enrollments.index),
     ("GET", "/enrollments/+new", DEVICES, enrollments.new),

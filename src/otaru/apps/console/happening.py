@@ -316,7 +316,8 @@ def _deployment_moved(what: Happening) -> _Said:
     state = State(after)
     attempt = what.data.get("attempt")
     facts = (f"attempt {attempt}",) if isinstance(attempt, int) and attempt > 1 else ()
-    return _Said(look(state).tone, _STEPS[state], about, _text(what, "reason"), facts)
+    words = "cannot begin yet with the update of" if _text(what, "from") == after else _STEPS[state]
+    return _Said(look(state).tone, words, about, _text(what, "reason"), facts)
 
 
 def _release_created(what: Happening) -> _Said:

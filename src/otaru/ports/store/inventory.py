@@ -45,6 +45,10 @@ class Devices(Protocol):
         """Have each asked for its attributes at its next poll."""
         ...
 
+    def facts(self, tenant: TenantId, device: DeviceId, names: Collection[str]) -> tuple[tuple[str, str], ...]:
+        """What a device last told of these, by name: its attributes. What it never told is left out."""
+        ...
+
     def set_auto_confirm(self, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None: ...
     def contacts(self, contacts: Sequence[tuple[TenantId, DeviceId, datetime, str]]) -> None:
         """Set last contact times and addresses; an older time than the known one, or an unknown device, changes nothing."""
