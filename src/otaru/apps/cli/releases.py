@@ -14,7 +14,11 @@ from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.keys import REQUEST, Output, waits
 from otaru.apps.cli.printer import Printer, field, moment, plain, remark
 from otaru.apps.cli.uploads import LocalFile, read_file, upload
+from otaru.domain import ids
+from otaru.domain.device import hardware as parse_hardware
+from otaru.domain.release import filename as parse_filename
 from otaru.domain.terms import DEFAULT_CHANNEL, UpdateType, requirement
+from otaru.domain.terms import channel as parse_channel
 from otaru.errors import InvalidInputError, InvalidStateError
 from otaru.images.admission import Aspect
 
@@ -67,6 +71,7 @@ def add(
     security_floor: Annotated[
         int | None,
         typer.Option(
+            min=1,
             metavar="COUNTER",
             help="Burn this counter: a device that confirmed it is offered nothing lower any more.",
             show_default=False,
@@ -113,25 +118,28 @@ def add(
     text = _notes(notes)
     terms = {
         "type": str(type_),
-        "channel": channel,
+        "channel": parse_channel(channel),
         "requires": [str(requirement(wanted)) for wanted in requires or ()],
-        "floor": floor,
+        "floor": None if floor is None else ids.version(floor),
         "security_floor": security_floor,
         "support_until": None if support_until is None else values.day(support_until),
     }
-    parts = [_uploaded(api, file, hardware, filename), *(_extra(api, more) for more in artifact or ())]
-    if component is not None:
-        parts = [part | {"component": component} for part in parts]
-    said = {"sbom": sbom and _stored(api, sbom).sha256, "provenance": provenance and _stored(api, provenance).sha256}
+    own = {"component": ids.name(component)} if component is not None else {}
+    parts = [_part(file, hardware, filename), *map(_extra, artifact or ())]
+    papers = {"sbom": sbom, "provenance": provenance}
+    said = {kind: None if paper is None else _read(paper) for kind, paper in papers.items()}
     body = {
-        "product": name,
-        "version": version,
-        "artifacts": parts,
+        "product": ids.product_name(name),
+        "version": ids.version(version),
+        "artifacts": [_told(local, models) | own for local, models in parts],
         "notes": text,
         "publish": not draft,
         **terms,
-        **said,
+        **{kind: None if local is None else local.sha256 for kind, local in said.items()},
     }
+    for local in (*(local for local, _ in parts), *said.values()):  # all of it has been looked at by now
+        if local is not None:
+            _send(api, local)
     if accept_mismatch:
         body["accept_mismatch"] = [str(aspect) for aspect in accept_mismatch]
     made = api.post("/releases", body, read_s=READING_S)
@@ -161,25 +169,32 @@ def _notes(given: str) -> str:
     return files.text(Path(given.removeprefix("@")))
 
 
-def _extra(api: Api, given: str) -> dict[str, Any]:
+def _extra(given: str) -> tuple[LocalFile, list[str]]:
     file, equals, hardware = given.rpartition("=")
     if not equals or not file or not hardware:
         raise InvalidInputError(
             f"{given!r} is not a file and its hardware", hint="Write --artifact other.swu=model-b,model-c."
         )
-    return _uploaded(api, Path(file), hardware.split(","), None)
+    return _part(Path(file), hardware.split(","), None)
 
 
-def _uploaded(api: Api, file: Path, hardware: list[str], filename: str | None) -> dict[str, Any]:
-    local = _stored(api, file, filename)
-    return {"sha256": local.sha256, "filename": local.name, "hardware": [model.strip() for model in hardware]}
+def _part(file: Path, hardware: list[str], filename: str | None) -> tuple[LocalFile, list[str]]:
+    models = [str(parse_hardware(model.strip())) for model in hardware]
+    return _read(file, None if filename is None else parse_filename(filename)), models
 
 
-def _stored(api: Api, file: Path, filename: str | None = None) -> LocalFile:
+def _told(local: LocalFile, models: list[str]) -> dict[str, Any]:
+    return {"sha256": local.sha256, "filename": local.name, "hardware": models}
+
+
+def _read(file: Path, filename: str | None = None) -> LocalFile:
     with bar(file.name) as progress:
-        local = read_file(file, name=filename, progress=progress)
+        return read_file(file, name=filename, progress=progress)
+
+
+def _send(api: Api, local: LocalFile) -> None:
+    with bar(local.path.name) as progress:
         upload(api, local, progress=progress)
-    return local
 
 
 @command(noun, "list")
