@@ -73,6 +73,12 @@ class InvalidStateError(OtaruError):
     code = "invalid_state"
 
 
+class NeverDueError(InvalidStateError):
+    """A rollout could never offer anything: its window, its end and the tenant's blackouts leave no moment for it."""
+
+    code = "never_due"
+
+
 class PreconditionFailedError(OtaruError):
     """If-Match names an older version of the thing."""
 
@@ -115,6 +121,12 @@ class RefusedError(OtaruError):
     code = "refused"
 
 
+class PostponedError(RefusedError):
+    """An update is not postponed (again): too often, too long, or after the moment at which it happens by itself."""
+
+    code = "postponed_enough"
+
+
 class AssignmentRefusedError(RefusedError):
     """The director's signer finds that a device is not to be told this; nothing was signed."""
 
@@ -125,6 +137,12 @@ class OverloadedError(OtaruError):
     """A queue is full; the same request may succeed in a moment."""
 
     code = "overloaded"
+
+
+class RateLimitedError(OtaruError):
+    """A device tells more than is kept of it; `retry_after_s` says when it may go on."""
+
+    code = "rate_limited"
 
 
 class UnavailableError(OtaruError):

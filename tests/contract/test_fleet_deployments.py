@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import device
+from otaru.domain.consent import Delay
 from otaru.domain.deployment import OPEN, Deployment, State
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId, TenantId
@@ -43,9 +44,9 @@ def whole(tenant: TenantId, shelf: Shelf) -> list[Deployment]:
 
 
 def counted(shelf: Shelf, tenant: TenantId = HERE) -> dict[int, Tally]:
-    tallies = shelf.rollouts.tallies(tenant, ONE)
-    assert tallies == shelf.rollouts.recounted(tenant, ONE)
-    return tallies
+    evidence = shelf.rollouts.evidence(tenant, ONE)
+    assert evidence == shelf.rollouts.recounted(tenant, ONE)
+    return evidence.waves
 
 
 def test_current_answers_in_the_order_asked(shelf: Shelf) -> None:
@@ -118,8 +119,6 @@ def test_workers_count_in_shards_of_their_own(shelf: Shelf) -> None:
     others.move(HERE, 1, DEVS[0], State.SUCCEEDED)
     others.rollouts.move_all(HERE, ONE, {State.SCHEDULED}, State.SKIPPED, "", later(3))
     assert counted(shelf) == {0: Tally({State.SUCCEEDED: 1, State.SKIPPED: 5})}
-    others.rollouts.assign_waves(HERE, ONE, ())
-    assert counted(shelf) == {0: Tally({State.SUCCEEDED: 1, State.SKIPPED: 5})}
 
 
 def test_a_past_attempt_moves_without_counters(shelf: Shelf) -> None:
@@ -187,7 +186,7 @@ def test_a_devices_history_is_newest_first(shelf: Shelf) -> None:
     for deployment, rollout in history:
         stored = shelf.rollouts.get(HERE, deployment.rollout)
         assert stored is not None
-        assert rollout == replace(stored, waves=())
+        assert rollout == replace(stored, waves=(), segments=())
     assert len(shelf.deployments.of_device(HERE, DEVS[0], 1)) == 1
     assert shelf.deployments.of_device(HERE, DeviceId("ghost"), 10) == []
 
@@ -285,3 +284,14 @@ def test_a_tenant_moves_its_own_deployments_only(shelf: Shelf) -> None:
         shelf.deployments.allot(nobody, [DEVS[0]])
     with pytest.raises(NotFoundError):
         shelf.deployments.save(nobody, [(theirs, replace(theirs, state=State.SUCCEEDED))])
+
+
+def test_a_delay_is_kept_for_one_attempt_of_one_device(shelf: Shelf) -> None:
+    mine, other = member(shelf, ONE, "dev-1"), member(shelf, TWO, "dev-1")
+    assert shelf.deployments.delay(HERE, mine) is None
+    for times in (1, 2):
+        shelf.deployments.delay_until(HERE, mine, Delay(later(times), times))
+    assert shelf.deployments.delay(HERE, mine) == Delay(later(2), 2)
+    assert shelf.deployments.delay(HERE, other) is None
+    assert shelf.deployments.delay(HERE, replace(mine, attempt=2)) is None
+    assert shelf.deployments.delay(THERE, mine) is None

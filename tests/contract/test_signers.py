@@ -129,9 +129,42 @@ def test_a_keyring_keeps_each_tenant_s_keys(tmp_path: Path) -> None:
         assert set(keyring.of(ACME, both)) == {ours.key.keyid}
         assert keyring.of(RIVAL, both)[theirs.key.keyid].key == theirs.key
     assert not ring.of(ACME, [f"../{RIVAL}/{theirs.key.keyid}", "", "x" * 10_000, "\0", "0" * 64])
+    dropped = ring.make(ACME).key.keyid
+    for name in (dropped, dropped, "0" * 64, f"../{RIVAL}/{theirs.key.keyid}"):
+        ring.drop(ACME, name)
+    ring.drop(RIVAL, ours.key.keyid)
+    for keyring in (ring, FolderKeyring(tmp_path / "keys")):
+        assert set(keyring.of(ACME, {*both, dropped})) == {ours.key.keyid}
     files = [path for path in (tmp_path / "keys").rglob("*") if path.is_file()]
     assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o600, 0o600]
     assert {stat.S_IMODE(path.parent.stat().st_mode) for path in files} == {0o700}
+
+
+def test_the_key_for_what_is_signed_all_the_time_lies_where_the_operator_says(tmp_path: Path, cloud: Any) -> None:
+    pytest.importorskip("pkcs11")
+    token = make_token(tmp_path / "hsm", "online", f"{ACME}-online", f"{RIVAL}-online")
+    new_kms_key(cloud, alias=f"online-{ACME}")
+    for number, where in enumerate((address(token, "{tenant}-online"), "awskms:alias/online-{tenant}")):
+        ring = FolderKeyring(tmp_path / str(number), PIN, where)
+        online = ring.online(ACME)
+        online.key.verify_signature(Signature(online.key.keyid, online.sign(b"x").hex()), b"x")
+        assert ring.online(ACME).key == online.key != ring.make(ACME).key
+        # It stays held when the settings name another.
+        assert (
+            FolderKeyring(tmp_path / str(number), PIN).of(ACME, [online.key.keyid])[online.key.keyid].key == online.key
+        )
+        assert not list((tmp_path / str(number)).rglob(f"{online.key.keyid}.pem"))
+    ring = FolderKeyring(tmp_path / "0", PIN, address(token, "{tenant}-online"))
+    assert ring.online(RIVAL).key != ring.online(ACME).key
+    with pytest.raises(InvalidInputError, match="DEFAULT"):
+        FolderKeyring(tmp_path / "2", PIN, address(token, f"{ACME}-online")).online(ACME)
+    for where in ("awskms:alias/online-{tenant}", address(token, "{tenant}-nothing")):
+        with pytest.raises(InvalidInputError):
+            FolderKeyring(tmp_path / "2", PIN, where).online(RIVAL)
+    with pytest.raises(UnavailableError, match="PIN"):
+        FolderKeyring(tmp_path / "2", None, address(token, "{tenant}-online")).online(ACME)
+    one, other = FolderKeyring(tmp_path / "3").online(ACME), FolderKeyring(tmp_path / "3").online(ACME)
+    assert one.key != other.key
 
 
 def test_a_keyring_says_what_is_broken(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from otaru.adapters.sql import fleet
+from otaru.adapters.sql import fleet, health
 from otaru.adapters.sql.counters import Cell, move
-from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each
+from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run, run_each
 from otaru.adapters.sql.rollouts import without_waves
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
+from otaru.domain.consent import Delay
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, Deployment, State
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId, TenantId
 from otaru.domain.rollout import Rollout
@@ -61,6 +62,12 @@ INSERT INTO deployment_reason (tenant, rollout, device, attempt, reason) VALUES 
 ON CONFLICT (tenant, rollout, device, attempt) DO UPDATE SET reason = excluded.reason"""
 
 _UNSAY = "DELETE FROM deployment_reason WHERE tenant = ? AND rollout = ? AND device = ? AND attempt = ?"
+
+_DELAY = """
+SELECT until, times FROM deployment_delay WHERE tenant = ? AND rollout = ? AND device = ? AND attempt = ?"""
+_DELAY_UNTIL = """
+INSERT INTO deployment_delay (tenant, rollout, device, attempt, until, times) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (tenant, rollout, device, attempt) DO UPDATE SET until = excluded.until, times = excluded.times"""
 
 _OF_DEVICE = f"""
 SELECT {_COLUMNS} FROM deployment d WHERE d.tenant = ? AND d.device = ?
@@ -148,6 +155,7 @@ class SqlDeployments:
     def save(self, tenant: TenantId, changed: Sequence[tuple[Deployment, Deployment]]) -> None:
         after = [deployment for _, deployment in changed]
         moves: Counter[Cell] = Counter()
+        exposed: Counter[health.Exposure] = Counter()
         moved: set[DeviceId] = set()
         stored = self._stored(tenant, after)
         for deployment in after:
@@ -158,6 +166,9 @@ class SqlDeployments:
             if current:
                 moves[deployment.rollout, segment, wave, state] -= 1
                 moves[deployment.rollout, segment, wave, deployment.state] += 1
+                at = micros(deployment.changed_at)
+                exposed[deployment.rollout, segment, at, state] -= 1
+                exposed[deployment.rollout, segment, at, deployment.state] += 1
         # What closes a device's deployment comes before what opens its next one: the schema allows one open at any time.
         after.sort(key=lambda deployment: deployment.state in OPEN)
         run_each(self._session, _SAVE, [_saved(tenant, deployment) for deployment in after])
@@ -166,6 +177,7 @@ class SqlDeployments:
         )
         run_each(self._session, _UNSAY, [(tenant, *_key(d)) for b, d in changed if b.reason and not d.reason])
         move(self._session, tenant, moves)
+        health.expose(self._session, tenant, exposed)
         fleet.stand(self._session, tenant, moved)
 
     def _stored(
@@ -182,6 +194,13 @@ class SqlDeployments:
             if _key(deployment) not in stored:
                 raise NotFoundError(f"device {deployment.device} is no member of rollout {deployment.rollout}")
         return stored
+
+    def delay(self, tenant: TenantId, deployment: Deployment) -> Delay | None:
+        found = fetch(self._session, _DELAY, tenant, *_key(deployment))
+        return Delay(moment(found[0][0]), found[0][1]) if found else None
+
+    def delay_until(self, tenant: TenantId, deployment: Deployment, delay: Delay) -> None:
+        run(self._session, _DELAY_UNTIL, tenant, *_key(deployment), micros(delay.until), delay.times)
 
     def of_device(self, tenant: TenantId, device: DeviceId, limit: int) -> list[tuple[Deployment, Rollout]]:
         deployments = [_deployment(row) for row in fetch(self._session, _OF_DEVICE, tenant, device, limit)]

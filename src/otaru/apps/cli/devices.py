@@ -15,6 +15,7 @@ from otaru.errors import InvalidInputError, InvalidStateError, PreconditionFaile
 noun = group("The inventory: devices and their credentials.")
 
 Id = Annotated[str, typer.Argument(metavar="ID")]
+RolloutId = Annotated[int, typer.Argument(metavar="ROLLOUT", min=1, help="Whose update waits for consent.")]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", help="A label; may be given several times.", show_default=False)
 ]
@@ -177,9 +178,53 @@ def accept(api: Api, printer: Printer, device: Id) -> Exit | None:
 
 
 @command(noun, "reject")
-def reject(api: Api, printer: Printer, device: Id) -> Exit | None:
-    """Turn a pending device away for good."""
-    return _lifecycle(api, printer, device, "reject", "decommissioned")
+def reject(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    rollout: Annotated[
+        int | None,
+        typer.Argument(metavar="[ROLLOUT]", min=1, help="Whose update it shall not get.", show_default=False),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why it shall not get this update.")] = "",
+) -> Exit | None:
+    """Turn a pending device away for good; or, with a rollout, say no to its update for its owner."""
+    if rollout is None:
+        return _lifecycle(api, printer, device, "reject", "decommissioned")
+    after = api.post(path("devices", device, "deployments", rollout, "reject"), {"reason": reason})
+    printer.result(after, f"{device} does not get the update of rollout {rollout}.")
+    return None
+
+
+@command(noun, "approve")
+def approve(api: Api, printer: Printer, device: Id, rollout: RolloutId) -> None:
+    """Say yes for its owner to an update that waits for consent."""
+    after = api.post(path("devices", device, "deployments", rollout, "approve"))
+    printer.result(after, f"{device} is told to begin at its next poll.")
+
+
+@command(noun, "postpone")
+def postpone(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    rollout: RolloutId,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Until when: 2026-05-03T18:00:00Z.", show_default=False)
+    ] = None,
+    span: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Or for so long: 2d.", show_default=False)
+    ] = None,
+) -> None:
+    """Put off an update that waits for consent.
+
+    Nobody is asked before. How often and how far the rollout says; it counts as no failure.
+    """
+    if (until is None) == (span is None):
+        raise InvalidInputError("an update is postponed until a moment, or for so long", hint="Give --until or --for.")
+    body = {"until": values.moment(until)} if until is not None else {"for_s": values.duration_s(span or "")}
+    after = api.post(path("devices", device, "deployments", rollout, "postpone"), body)
+    printer.result(after, f"{device}: {after['reason']}.")
 
 
 @command(noun, "quarantine")
@@ -260,6 +305,44 @@ def reports(
         ("Messages", lambda r: one_line(" / ".join(r.get("messages", ())))),
     )
     printer.table(page, page["items"], columns)
+
+
+@command(noun, "events")
+def events(api: Api, printer: Printer, device: Id, limit: Limit = 100, cursor: Cursor = None) -> None:
+    """List what it told of its health, the newest first."""
+    page = api.pages(path("devices", device, "events"), limit=limit, cursor=cursor)
+    columns = (
+        ("Received", lambda e: moment(e.get("received_at"))),
+        field("Kind"),
+        ("Says", lambda e: one_line(e["text"]) if e["name"] is None else f"{e['name']} {e['value']:g}"),
+        ("Its clock", lambda e: one_line(e.get("at") or "")),
+        field("Id"),
+    )
+    printer.table(page, page["items"], columns)
+    more(printer, page)
+
+
+@command(noun, "telemetry")
+def telemetry(api: Api, printer: Printer, device: Id) -> None:
+    """List its last telemetry."""
+    page = api.get(path("devices", device, "telemetry"))
+    columns = (field("Name"), field("Value"), ("Since", lambda m: moment(m.get("since"))))
+    printer.table(page, page["items"], columns)
+
+
+@command(noun, "tell")
+def tell(
+    api: Api,
+    printer: Printer,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="NDJSON; - for stdin.")],
+) -> Exit | None:
+    """Bring what devices tell of their health, as a gateway does.
+
+    One event on a line, as the REST API takes it. Exit 5 when something was left out: docs/health.md.
+    """
+    from otaru.apps.cli.imports import tell as told
+
+    return told(api, printer, file)
 
 
 @command(noun, "import")

@@ -19,7 +19,8 @@ Role = Annotated[str, typer.Argument(metavar="ROLE", help="root, targets or prod
 KeyId = Annotated[
     str,
     typer.Argument(
-        metavar="KEY", help="The key's id, its beginning, its public part in a file, or a role that has one key."
+        metavar="KEY",
+        help="The key's id, its beginning, its public part in a file, or a role with one key (director:ROLE, too).",
     ),
 ]
 Output = Annotated[
@@ -227,14 +228,19 @@ def rekey(
     remove: Annotated[
         list[str] | None, typer.Option(metavar="KEY", help="A key to take from it, as in revoke.", show_default=False)
     ] = None,
+    make: Annotated[
+        bool, typer.Option("--make", help="Give it a key that the director's signer makes; for its online roles.")
+    ] = False,
+    repository: Annotated[Literal["image", "director"], typer.Option(help="Of which repository.")] = "image",
     output: Output = REQUEST,
 ) -> None:
     """Change a role's threshold and keys at once: root's, targets' or a product's. What is not named stays.
 
-    A key that no role has afterwards is revoked, for ever.
+    In the director repository any role's: those of its online roles are its signer's. A key that no role has afterwards
+    is revoked, for ever.
     """
     keys = {"add": [_public(where) for where in add or ()], "remove": [_id(api, key) for key in remove or ()]}
-    order = {"order": "rekey", "role": role, "threshold": threshold, **keys}
+    order = {"order": "rekey", "role": role, "threshold": threshold, "make": make, "repository": repository, **keys}
     _ordered(printer, output, api.post("/keys/changes", {"change": order}))
 
 
@@ -370,7 +376,8 @@ def _id(api: Api, beginning: str) -> str:
     """
     status = api.get("/keys")
     keys = status["keys"]
-    own = next((role["keys"] for role in status["roles"] if role["name"] == beginning), None)
+    named = [("", role) for role in status["roles"]] + [("director:", role) for role in status["director"]]
+    own = next((role["keys"] for of, role in named if of + role["name"] == beginning), None)
     if own is not None and len(own) == 1:
         return str(own[0])
     if (path := Path(beginning)).is_file():

@@ -11,7 +11,7 @@ from otaru.services.control import metadata
 from otaru.services.control.metadata import Status
 from otaru.services.control.world import World
 from otaru.trust.log.entries import Log
-from otaru.trust.tuf.kept import DIRECTOR, IMAGE, Place
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE, Place, told_of
 from otaru.trust.tuf.metadata import due_at
 from otaru.trust.tuf.repository import Due, what_is_due
 
@@ -85,16 +85,14 @@ async def brief(world: World, tenant: TenantId) -> Brief:
 
     def look(tx: Tx) -> Brief:
         development = any(key.development and key.revoked_at is None for key in tx.signatures.keys(tenant))
-        theirs = [replace(one, role=f"{DIRECTOR}:{one.role}") for one in _long_due(tx, tenant, DIRECTOR, now)]
-        due = sorted([*_long_due(tx, tenant, IMAGE, now), *theirs], key=lambda one: one.expires)
-        return Brief(development, due)
+        due: list[Due] = []
+        for of in (IMAGE, DIRECTOR):
+            ends = {role: end.expires_at for role, end in tx.signatures.ends(tenant, of).items()}
+            long_due = {role: at for role, at in ends.items() if due_at(role, at) + GRACE <= now}
+            due += [replace(one, role=told_of(of, one.role)) for one in what_is_due(long_due, now)]
+        return Brief(development, sorted(due, key=lambda one: one.expires))
 
     return await world.store.glance(look)
-
-
-def _long_due(tx: Tx, tenant: TenantId, of: str, now: datetime) -> Sequence[Due]:
-    ends = {role: end.expires_at for role, end in tx.signatures.ends(tenant, of).items()}
-    return what_is_due({role: at for role, at in ends.items() if due_at(role, at) + GRACE <= now}, now)
 
 
 def _alarms(tx: Tx, tenant: TenantId, now: datetime) -> Alarms:
@@ -115,8 +113,8 @@ def _alarms(tx: Tx, tenant: TenantId, now: datetime) -> Alarms:
 
 def by_people(status: Status, of: str = IMAGE) -> set[str]:
     """The roles of a repository that need keys which the server does not hold."""
-    roles = status.director if of == DIRECTOR else status.roles
     held = {key.id for key in status.keys if key.place is Place.SERVER and key.revoked_at is None}
+    roles = status.roles if of == IMAGE else status.director
     return {role.name for role in roles if len(held & set(role.keys)) < role.threshold}
 
 

@@ -30,12 +30,14 @@ from otaru.services.control.signing import RELEASES, Pen
 from otaru.services.control.world import SYSTEM, Actor, World
 from otaru.trust.tuf import changes
 from otaru.trust.tuf.files import files_of, files_of_all
-from otaru.trust.tuf.kept import DIRECTOR, IMAGE, End, Kept, KnownKey, Place
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE, End, Kept, KnownKey, Place, told_of
 from otaru.trust.tuf.metadata import TERMS, AnyMetadata, as_targets, read
 from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, product_of, target_at
 from otaru.trust.tuf.repository import Missing, Repository, missing, what_is_due
 
 _FILE = re.compile(r"([1-9][0-9]{0,8})\.([A-Za-z0-9._-]{1,200})\.json")
+_ONLINE = frozenset({SNAPSHOT, TIMESTAMP})
+"""What of the image repository the server signs all the time."""
 _SERVED = frozenset({ReleaseState.PUBLISHED, ReleaseState.DEPRECATED})
 _PENDING = frozenset({ReleaseState.DRAFT, ReleaseState.SIGNED})
 
@@ -60,12 +62,17 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Rekey:
-    """Give a role another threshold, more keys, or fewer. What is not named stays."""
+    """Give a role another threshold, more keys, or fewer. What is not named stays.
+
+    `made`: one key more is made by the director's signer; only its online roles can have that.
+    """
 
     role: str
     threshold: int | None = None
     add: Sequence[Key] = ()
     remove: Sequence[str] = ()
+    repository: str = IMAGE
+    made: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +162,7 @@ async def _directing(world: World, tenant: TenantId) -> dict[str, Key] | None:
         online = await world.director.make(tenant)
     except UnavailableError:
         return None
-    root = (await asyncio.to_thread(world.keyring.make, tenant)).key
+    root = await _made_key(world, tenant)
     return {ROOT: root, TARGETS: online, SNAPSHOT: online, TIMESTAMP: online}
 
 
@@ -184,7 +191,7 @@ async def change(world: World, tenant: TenantId, actor: Actor, order: Order) -> 
         MetadataError: it cannot be done.
         RoleNameError: it names no role.
     """
-    of = order.repository if isinstance(order, Renew) else IMAGE
+    of = order.repository if isinstance(order, Renew | Rekey) else IMAGE
     if isinstance(order, Replace):
         known = await world.store.glance(lambda tx: tx.signatures.keys(tenant))
         old = next((key for key in known if key.id == order.key), None)
@@ -193,17 +200,48 @@ async def change(world: World, tenant: TenantId, actor: Actor, order: Order) -> 
             if old is not None and old.place is not Place.SERVER:
                 told = f"the key {old.id[:16]} is its keeper's: the server puts none of its own in its place"
                 raise InvalidInputError(told, hint="Name the new key: otaru keys rotate KEY --by FILE.pub")
-            online = of == IMAGE or (old is not None and old.role != ROOT)
-            order = replace(order, by=await _server_key(world, tenant, of if online else IMAGE))
-    named = [order.by.keyid] if isinstance(order, Replace) and order.by is not None else []
-    asked = await _pen(world, tenant, actor, of, named)
+            online = old is not None and old.role in (_ONLINE if of == IMAGE else signing.DIRECTED)
+            made = await _server_key(world, tenant, of) if online else await _made_key(world, tenant)
+            if made.keyid == order.key:
+                hint = "Name another in the server's settings: online_key, or director_key."
+                raise NothingToDoError("the server's settings name this very key", hint=hint)
+            order = replace(order, by=made)
+    if isinstance(order, Rekey):
+        _check_rekey(order)
+        if order.made:
+            order = replace(order, add=[*order.add, await _server_key(world, tenant, of)])
+    asked = await _pen(world, tenant, actor, of, _named(order))
     return await world.store.write(_change, (asked, order))
 
 
+def _check_rekey(order: Rekey) -> None:
+    """Refuse what no order can give a role."""
+    online = order.role in (_ONLINE if order.repository == IMAGE else signing.DIRECTED)
+    if online and order.repository == IMAGE:
+        raise InvalidInputError(f"the keys of {order.role} are the server's", hint="Replace one: otaru keys rotate.")
+    if order.made and not online:
+        raise InvalidInputError(f"{order.role} is signed by people: the server makes no key for it")
+
+
+def _named(order: Order) -> list[str]:
+    """The keys that an order brings, by id."""
+    match order:
+        case Replace(by=Key() as new):
+            return [new.keyid]
+        case Rekey():
+            return [key.keyid for key in order.add]
+        case _:
+            return []
+
+
 async def _server_key(world: World, tenant: TenantId, of: str) -> Key:
-    """A new key of the server, or of the director's signer."""
+    """The key for what is signed all the time, the server's or the director's signer's: a new one, or as settings name it."""
     if of == DIRECTOR:
         return await world.director.make(tenant)
+    return (await asyncio.to_thread(world.keyring.online, tenant)).key
+
+
+async def _made_key(world: World, tenant: TenantId) -> Key:
     return (await asyncio.to_thread(world.keyring.make, tenant)).key
 
 
@@ -332,7 +370,7 @@ def _change(tx: Tx, asked: tuple[Pen, Order]) -> Outcome:
         case Rekey():
             offered = changes.rekey(repository, order.role, _rekeyed(repository, order), pen.now)
         case Renew():
-            if order.role in {SNAPSHOT, TIMESTAMP}:
+            if order.role in _ONLINE:
                 raise InvalidInputError(f"{order.role} is signed by the server itself, in time")
             offered, drafts = _renewed(tx, pen, repository, order)
     for role in set(offered) - set(TOP):  # anew it lists what is out by now: what was withdrawn holds up no rotation
@@ -369,8 +407,6 @@ def _renewed(tx: Tx, pen: Pen, repository: Repository, order: Renew) -> tuple[di
 
 def _rekeyed(repository: Repository, order: Rekey) -> changes.Keys:
     """A role's keys and threshold after an order."""
-    if order.role in {SNAPSHOT, TIMESTAMP}:
-        raise InvalidInputError(f"the keys of {order.role} are the server's", hint="Replace one: otaru keys rotate.")
     return changes.regrouped(repository, order.role, order.add, order.remove, order.threshold)
 
 
@@ -455,7 +491,7 @@ def _renew_due(tx: Tx, pen: Pen) -> list[str]:
         assert repository is not None  # noqa: S101 - it has roles
         offered = signing.sign(pen, repository, changes.renew(repository, role, pen.now))
         if missing(repository, offered, pen.repository):
-            left.append(role if pen.repository == IMAGE else f"{pen.repository}:{role}")
+            left.append(told_of(pen.repository, role))
         else:
             signing.enter(tx, pen, repository, offered)
     if due & {SNAPSHOT, TIMESTAMP} and due - set(left) <= {SNAPSHOT, TIMESTAMP}:

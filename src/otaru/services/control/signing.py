@@ -21,7 +21,7 @@ from otaru.ports.store import Tx
 from otaru.services.control.world import Actor
 from otaru.trust.tuf import changes
 from otaru.trust.tuf.files import files_of_all
-from otaru.trust.tuf.kept import DIRECTOR, IMAGE, Kept, KnownKey, Place
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE, Kept, KnownKey, Place, told_of
 from otaru.trust.tuf.keys import from_json
 from otaru.trust.tuf.metadata import AnyMetadata, as_root, as_snapshot, as_targets, as_timestamp, read, signed
 from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, product_of, role_of
@@ -111,7 +111,7 @@ def enter(tx: Tx, pen: Pen, repository: Repository | None, offered: Mapping[str,
         _keep(tx, pen, role, found, files[role])
         digest = sha256(files[role]).hexdigest()
         facts = {"version": found.signed.version, "keys": sorted(found.signatures), "sha256": digest}
-        subject = role if pen.repository == IMAGE else f"{pen.repository}:{role}"
+        subject = told_of(pen.repository, role)
         tx.events.add([Happening(pen.tenant, pen.now, pen.actor.name, Kind.METADATA_SIGNED, subject, facts)])
     for role in set(tx.signatures.ends(pen.tenant, pen.repository)) - set(after.roles):
         tx.signatures.forget(pen.tenant, pen.repository, role)
@@ -324,8 +324,7 @@ def _keyids(repository: Repository, role: str) -> Sequence[str]:
 def note(tx: Tx, pen: Pen, key: KnownKey) -> None:
     """Note a key of the tenant."""
     if tx.signatures.add_key(pen.tenant, key):
-        role = key.role if key.repository == IMAGE else f"{key.repository}:{key.role}"
-        facts = {"role": role, "place": str(key.place), "development": key.development}
+        facts = {"role": told_of(key.repository, key.role), "place": str(key.place), "development": key.development}
         tx.events.add([Happening(pen.tenant, pen.now, pen.actor.name, Kind.KEY_ADDED, key.id, facts)])
 
 

@@ -174,6 +174,19 @@ async def test_an_offer_is_signed_as_the_image_repository_has_it(fleet: Fleet) -
     assert (await fleet.told())["targets"] == {}
 
 
+async def test_who_asks_once_is_known_to_verify(fleet: Fleet) -> None:
+    """Also by the process that keeps devices in memory: the next offer is signed when it is made."""
+
+    async def verifies() -> bool:
+        entry = await fleet.world.registry.device(ACME, DEV)
+        assert entry is not None
+        return entry.verifies
+
+    assert not await verifies()
+    await fleet.file("timestamp.json")
+    assert await verifies()
+
+
 async def test_an_offer_to_a_device_that_does_not_verify_makes_nothing(fleet: Fleet) -> None:
     await fleet.offered()
     assert await fleet.world.store.glance(lambda tx: tx.directions.get(ACME, DEV)) is None

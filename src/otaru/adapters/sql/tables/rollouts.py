@@ -1,6 +1,6 @@
 """Rollouts, each device's share in them, and what devices said of it."""
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, SmallInteger, Table, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Index, Integer, SmallInteger, Table, Text, UniqueConstraint, false, text
 
 from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
 
@@ -51,6 +51,8 @@ rollout_segment = Table(
     col("size", Integer),
     col("held", Boolean),
     col("watermark", Integer),
+    col("reason", Text, server_default=""),
+    col("overruled", Boolean, server_default=false()),
 )
 
 OPEN_STATES = "'offered','awaiting_consent','postponed','downloading','downloaded','installing','rebooting','on_trial','cancelling'"
@@ -104,6 +106,19 @@ deployment_reason = Table(
     col("reason", Text),
 )
 """Last words, apart from the hot row: only deployments that ended badly have one."""
+
+deployment_delay = Table(
+    "deployment_delay",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("device"),
+    key("attempt", SmallInteger),
+    col("until", Instant),
+    col("times", Integer),
+    sqlite_with_rowid=False,
+)
+"""Until when owners have postponed their updates: only of those that were."""
 
 deployment_count = Table(
     "deployment_count",
