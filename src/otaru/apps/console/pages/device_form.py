@@ -129,7 +129,7 @@ async def save(call: Call) -> Response:
 
 
 _LEVELS = {
-    Assurance.L1: "its installer’s signature only",
+    Assurance.L1: "the signature of its installer only",
     Assurance.L2: "both repositories, in full",
     Assurance.L3: "that, and the release log",
 }
