@@ -79,6 +79,12 @@ class InvalidStateError(OtaruError):
     code = "invalid_state"
 
 
+class NeverDueError(InvalidStateError):
+    """A rollout could never offer anything: its window, its end and the tenant's blackouts leave no moment for it."""
+
+    code = "never_due"
+
+
 class PreconditionFailedError(OtaruError):
     """If-Match names an older version of the thing."""
 
@@ -131,6 +137,12 @@ class OverloadedError(OtaruError):
     """A queue is full; the same request may succeed in a moment."""
 
     code = "overloaded"
+
+
+class RateLimitedError(OtaruError):
+    """A device tells more than is kept of it; `retry_after_s` says when it may go on."""
+
+    code = "rate_limited"
 
 
 class UnavailableError(OtaruError):

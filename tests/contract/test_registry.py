@@ -18,7 +18,7 @@ from otaru.domain.device import Device, Hardware, Lifecycle
 from otaru.domain.events import START, Kind
 from otaru.domain.ids import CredentialId, DeviceId, ProductName, RolloutId, Sha256, TenantId, Version
 from otaru.domain.release import Artifact, Blob, Release, ReleaseState
-from otaru.domain.rollout import Policy, Rollout, RolloutState, Wave, WaveState
+from otaru.domain.rollout import Policy, Rollout, RolloutState, Segment, Wave, WaveState
 from otaru.domain.targeting import parse
 from otaru.domain.tenant import Tenant
 from otaru.errors import UnavailableError
@@ -300,7 +300,7 @@ RELEASE = Release(
 )
 ROLLOUT = Rollout(
     RolloutId(1), ProductName("app"), Version("2"), "id==*", RolloutState.PLANNED, Policy(), 7, NOW,
-    waves=(Wave(0, 0, 10),),
+    waves=(Wave(0, 0, 10),), segments=(Segment(0, "all", 10),),
 )  # fmt: skip
 
 
@@ -311,7 +311,6 @@ def add_rollout(tx: Tx, params: Sequence[Rollout]) -> list[int]:
         tx.releases.add(ACME, RELEASE)
         tx.rollouts.add(ACME, rollout)
         sizes.append(tx.rollouts.enlist(ACME, rollout, parse(rollout.target, NOW), RELEASE))
-        tx.rollouts.assign_waves(ACME, rollout.id, rollout.waves)
         tx.events.add([happening(str(rollout.id), Kind.ROLLOUT_CREATED)])
     return sizes
 
@@ -381,6 +380,7 @@ async def test_members_follow_their_rollout(worker: Worker, other: Worker, by: s
         (Kind.ROLLOUT_MOVED, None, None, {}, False),
         (Kind.ROLLOUT_CREATED, None, None, {}, False),
         (Kind.ROLLOUT_RETRIED, None, None, {}, False),
+        (Kind.ROLLOUT_SEGMENT, None, None, {}, True),
     ],
 )
 async def test_devices_of_no_rollout_are_asked_anew_only_where_members_may_have_come(

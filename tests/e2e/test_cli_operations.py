@@ -15,11 +15,13 @@ from otaru.apps.server.api.routes import (
     anchors,
     artifacts,
     authorities,
+    blackouts,
     credentials,
     devices,
     enrollments,
     events,
     fleet,
+    groups,
     keys,
     logs,
     releases,
@@ -44,7 +46,7 @@ token create --role viewer --label tv --expires 1d
 token list
 token revoke TOKEN
 tenant show
-tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --no-self-registration
+tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --zone Europe/Paris --no-self-registration --health-kept 14d
 tenant set --chunk-part zephyr=
 tenant halt --reason lunch
 tenant lift
@@ -76,6 +78,19 @@ ca show
 ca retire AUTHORITY
 ca init --below
 ca import FLEET => 2
+device tell EVENTS
+group add lab -q tag==beta --description tests
+group add hand d-1
+group add hand d-1 --from MEMBERS => 5
+group add both -q group=in=(lab,hand)
+group list
+group show both
+group set lab -q tag=in=(beta,lab)
+group remove hand --from MEMBERS
+group delete lab => 1
+group delete both
+device events d-1 --limit 1
+device telemetry d-1
 device quarantine d-2
 device release d-2
 device accept d-2 => 3
@@ -116,10 +131,17 @@ release list --product app
 release show app:1.1
 product list
 product set app --order dotted
-rollout preview --release app:1.0 --target id==* --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
+blackout add --reason year's-end --from 2035-12-18T00:00:00Z --to 2036-01-01T00:00:00Z
+blackout add --reason markets --window 08:00/1m
+blackout list
+blackout remove BLACKOUT
+rollout preview --release app:1.0 --target id==* --split hardware --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
+rollout create --release app:1.0 --target id==d-2 --end-at 2036-02-01T00:00:00Z --install-takes 20m --ignore-blackout => 3
 rollout start 1
 rollout pause 1 --reason wait
+rollout hold-segment 1 1 --reason look
+rollout release-segment 1 1
 rollout resume 1
 rollout devices 1 --state scheduled
 POLL
@@ -164,10 +186,27 @@ def words(tmp_path: Path) -> dict[str, str]:
     trusted.write_text(anchor())
     many = tmp_path / "fleet.csv"
     many.write_text("id,hardware\nf-1,default\nf-2,default\n")
+    (tmp_path / "members").write_text("id,more\nd-2,x\nnobody,\n")
+    (tmp_path / "events").write_text(
+        '{"device": "d-1", "id": "1", "kind": "crash", "text": "ui"}\n\n'
+        '{"device": "d-1", "id": "2", "kind": "sample", "name": "battery", "value": 81.5}\n'
+    )
     (tmp_path / "serials").write_text("sn-1\n# of May\n\nsn-2\n")
     made = {
         name: str(tmp_path / name.lower())
-        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS", "SERIALS")
+        for name in (
+            "GOT",
+            "DIR",
+            "ALICE",
+            "BOB",
+            "REQUEST",
+            "PROOF",
+            "HEAD",
+            "WITNESS",
+            "SERIALS",
+            "EVENTS",
+            "MEMBERS",
+        )
     }
     return {name: str(file) for name, file in files.items()} | {"FLEET": str(many), "TRUSTED": str(trusted)} | made
 
@@ -177,10 +216,12 @@ def operations() -> set[tuple[str, str]]:
         tokens,
         tenants,
         fleet,
+        groups,
         devices,
         enrollments,
         credentials,
         authorities,
+        blackouts,
         artifacts,
         releases,
         keys,
@@ -225,6 +266,8 @@ def told(server: Serving, line: str, words: dict[str, str], address: str) -> Non
         words["TOKEN"] = document["id"]
     if line.startswith("device credential add"):
         words["CREDENTIAL"] = document["id"]
+    if line.startswith("blackout add"):
+        words["BLACKOUT"] = str(document["id"])
     if line.startswith("ca init"):
         words["AUTHORITY"] = document["id"]
     if line.startswith("enrollment create"):

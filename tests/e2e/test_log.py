@@ -288,6 +288,8 @@ def test_a_proof_is_checked_offline_and_only_the_right_one(kept: tuple[Serving, 
     with server.api() as api:
         release = released(api)
     proof = tmp_path / "proof"
+    nowhere = call(server, "log", "prove", release, "-o", str(tmp_path / "nowhere" / "proof"))
+    assert (nowhere.returncode, "cannot be written" in nowhere.stderr) == (2, True)
     done = call(server, "log", "prove", release, "-o", str(proof))
     assert done.returncode == 0, done.stderr
     offline = {"OTARU_SERVER": "http://127.0.0.1:1", "OTARU_TOKEN": ""}

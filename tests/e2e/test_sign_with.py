@@ -114,7 +114,7 @@ def test_what_one_key_cannot_do_is_left_to_the_others(server: Serving) -> None:
     run(server, "keys sign keys-request.json --key bob.pem")
     run(server, "keys import keys-request.json")
     assert state(server, "app:1") == "published"
-    run(server, f"{ADD.format(2)} --sign-with alice.pem --sign-with bob.pem")
+    run(server, f"{ADD.format(2)} --sign-with alice.pem --sign-with bob.pem --sign-with bob.pem")
     assert len(json.loads(run(server, "release show app:2 --json"))["signed_by"]) == 2
 
 

@@ -69,6 +69,7 @@ class Packed:
             memberships,
             known.counters,
             known.permits,
+            known.zone,
         )
         told = (
             subject,

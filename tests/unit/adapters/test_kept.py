@@ -35,6 +35,7 @@ subjects = st.builds(
     auto_confirm=st.booleans(),
     memberships=st.lists(memberships, max_size=5).map(tuple),
     counters=st.lists(st.tuples(st.text(), INTEGER), max_size=2).map(tuple),
+    zone=st.sampled_from(["", "Europe/Paris"]),
 )
 FACTS: dict[str, st.SearchStrategy[Any]] = {
     "subject": subjects,

@@ -11,8 +11,8 @@ from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Version
 from otaru.domain.offer import Membership, Plan, Rule, Subject, decide, first_due
 from otaru.domain.release import ReleaseState
-from otaru.domain.rollout import Policy, Rollout, RolloutState
-from otaru.domain.schedule import Window
+from otaru.domain.rollout import Policy, Rollout, RolloutState, Segment
+from otaru.domain.schedule import Blackout, Calendar, Window
 from otaru.domain.terms import Terms, requirement
 from otaru.domain.versions import VersionOrder
 from tests.support.fleet import RPI, a_release, a_rollout
@@ -50,19 +50,29 @@ def test_each_obstacle_hides_those_after_it() -> None:
     gated = replace(a_release(), terms=Terms(requires=(requirement("bootloader>=2"),), floor=Version("1.2")), counter=2)
     plan = replace(
         plan,
-        rollout=replace(plan.rollout, state=RolloutState.PAUSED),
+        rollout=replace(
+            plan.rollout, state=RolloutState.PAUSED, policy=replace(plan.rollout.policy, end_at=IN_IT, consent=True)
+        ),
         release=replace(plan.release, state=ReleaseState.WITHDRAWN, product=ProductName("app")),
     )
     met: list[Rule] = []
 
+    calendar = Calendar("UTC", (Blackout(1, "freeze", IN_IT, NOON),))
+
     def ask(*, halted: bool = False, now: datetime = NOON) -> None:
-        met.append(decide(subject, plan, subject.memberships[0], halted=halted, now=now).rule)
+        met.append(decide(subject, plan, subject.memberships[0], halted=halted, now=now, calendar=calendar).rule)
 
     ask(halted=True)
     subject = replace(subject, lifecycle=Lifecycle.ACTIVE)
     ask(halted=True)
     ask()
-    plan = replace(plan, rollout=replace(plan.rollout, state=RolloutState.RUNNING))
+    held = Segment(0, "all", 4, held=True, reason="3 of 4 failed")
+    running = replace(plan.rollout, state=RolloutState.RUNNING, segments=(held,))
+    plan = replace(plan, rollout=running, watermarks=(-1,))
+    ask()
+    plan = replace(plan, rollout=replace(plan.rollout, policy=replace(plan.rollout.policy, end_at=None)))
+    ask()
+    plan = replace(plan, watermarks=a_plan().watermarks)
     ask()
     subject = replace(subject, memberships=(share(), other))
     ask()
@@ -81,9 +91,20 @@ def test_each_obstacle_hides_those_after_it() -> None:
     subject = replace(subject, memberships=(share(),))
     ask()
     ask(now=IN_IT)
+    calendar = Calendar()
+    ask(now=IN_IT)
     subject = replace(subject, auto_confirm=True)
     ask(now=IN_IT)
     assert met == [rule for rule in Rule if rule is not Rule.MEMBER]
+
+
+def test_who_is_in_a_held_segment_is_told_so() -> None:
+    mine = share()
+    plan = a_plan()
+    held = Segment(0, "board:2, version 1.0", 4, held=True, reason="3 of 4 failed")
+    plan = replace(plan, rollout=replace(plan.rollout, segments=(held,)), watermarks=(-1,))
+    answer = decide(a_subject(mine), plan, mine, halted=False, now=NOON)
+    assert answer.because == "Its segment 1 (board:2, version 1.0) of rollout 1 is held: 3 of 4 failed."
 
 
 def test_outside_its_window_it_is_held_back_and_told_when_it_opens() -> None:

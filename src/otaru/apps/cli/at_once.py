@@ -43,6 +43,7 @@ def ready(api: Api, product: str, channel: str, places: Sequence[str]) -> Hands:
         RefusedError: one of the keys is none of the role's.
     """
     role = role_of(ProductName(product), channel)
+    places = list(dict.fromkeys(places))
     signers = [ceremony.signer_at(place) for place in places]
     roles = {found["name"]: found["keys"] for found in api.get("/keys")["roles"]}
     if not roles:

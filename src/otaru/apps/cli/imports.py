@@ -1,4 +1,4 @@
-"""`otaru device import`: many devices from a file, in batches that each happen once.
+"""`otaru device import` and `tell`: many devices, or what they tell, from a file, in batches that each happen once.
 
 The file is read as it is sent, so its length does not matter; a line that is none ends the import before its batch is
 sent. Tokens are shown once, so each batch's are written before the next batch is sent.
@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -218,3 +219,65 @@ def _device(row: dict[str, str], line: int) -> Device:
         if facts := {name.removeprefix(prefix): cell for name, cell in row.items() if name.startswith(prefix) and cell}:
             device[key] = facts
     return device
+
+
+def tell(api: Api, printer: Printer, file: Path) -> Exit | None:
+    """Bring what devices tell of their health; the exit code."""
+    kept = known = 0
+    left_out: dict[str, list[str]] = {"refused": [], "unknown": []}
+    with ExitStack() as stack:
+        for batch in batches(_lines(_bounded(_opened(stack, file)))):
+            answer = api.post("/devices/events", {"events": batch})
+            kept, known = kept + answer["kept"], known + answer["known"]
+            for why, devices in left_out.items():
+                devices += [device for device in answer[why] if device not in devices]
+    if printer.json:
+        printer.document({"kept": kept, "known": known} | left_out)
+    remark(f"otaru: {kept} kept, {known} known already")
+    for why, devices in left_out.items():
+        if devices:
+            remark(f"otaru: {why}: {', '.join(devices[:20])}{' …' if len(devices) > 20 else ''}")
+    if any(left_out.values()):
+        return Exit.PARTLY
+    return None if kept else Exit.NOTHING_TO_DO
+
+
+def _lines(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """One JSON object on each line; empty lines are passed over."""
+    try:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                found = json.loads(line)
+            except (ValueError, RecursionError):
+                raise InvalidInputError(f"line {number} is not JSON") from None
+            if not isinstance(found, dict):
+                raise InvalidInputError(f"line {number} is not an object")
+            yield found
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"the file is not UTF-8: {error}") from None
+
+
+def ids(file: Path) -> Iterator[str]:
+    """The ids in a file: one on each line, or the column `id` of CSV with a heading line.
+
+    Raises:
+        InvalidInputError: it cannot be read, or a heading line has no such column.
+    """
+    with ExitStack() as stack:
+        lines = _bounded(_opened(stack, file))
+        try:
+            first = next(lines, "").strip()
+            if "," not in first and first != "id":
+                yield from filter(None, map(str.strip, chain([first], lines)))
+                return
+            headings = [name.strip() for name in next(csv.reader([first], strict=True))]
+            if "id" not in headings:
+                raise InvalidInputError("the heading line has no id", hint="Its columns: id,…")
+            place = headings.index("id")
+            for row in csv.reader(lines, strict=True):
+                if len(row) > place and row[place].strip():
+                    yield row[place].strip()
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InvalidInputError(f"the file is not a list of ids in UTF-8: {error}") from None

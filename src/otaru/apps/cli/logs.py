@@ -159,7 +159,7 @@ def prove(
     path = merkle.inclusion(entry["index"], head.size, subtrees(head.size, served.tile))
     proof = offline_proof(entry["index"], path, served.note, entry["entry"].encode())
     if output is not None:
-        output.write_text(proof)
+        files.write(output, proof)
     document = {"index": entry["index"], "size": head.size, "entry": entry["entry"], "proof": proof}
     printer.result(document, f"Entry {entry['index']} of {head.size}: {output}" if output else proof.rstrip("\n"))
 

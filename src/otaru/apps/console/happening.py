@@ -61,6 +61,7 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "rollouts": ("Rollouts", tuple(k for k in Kind if k.startswith("rollout."))),
     "updates": ("Updates of devices", (Kind.DEPLOYMENT_MOVED,)),
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
+    "groups": ("Groups", tuple(k for k in Kind if k.startswith("group."))),
     "enrollments": ("Enrollments", tuple(k for k in Kind if k.startswith("enrollment."))),
     "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.")))),
     "keys": (
@@ -135,6 +136,8 @@ def _subject(what: Happening) -> Thing:
     match what.kind.partition(".")[0]:
         case "device" | "deployment":
             return device_page(what.subject)
+        case "group":
+            return Thing(f"the group {what.subject}", f"/groups/{quote(what.subject, safe='')}")
         case "rollout":
             of = rollout_page(what.subject)
             return Thing(of.words.capitalize(), of.address)
@@ -199,6 +202,13 @@ def _listed(words: str, name: str) -> Callable[[Happening], _Said]:
 
 def _halted(what: Happening) -> _Said:
     return _Said(Tone.FAILED, "was halted", reason=_text(what, "reason"))
+
+
+def _blackout(what: Happening) -> _Said:
+    over = _text(what, "change") == "removed"
+    when = _text(what, "when")
+    words = "has a blackout less" if over else "has a blackout: nothing new is offered while it lasts"
+    return _Said(Tone.IDLE if over else Tone.HELD, words, reason=_text(what, "reason"), facts=(when,) * bool(when))
 
 
 def _token_made(what: Happening) -> _Said:
@@ -363,6 +373,13 @@ def _rollout_wave(what: Happening) -> _Said:
     return _Said(Tone.BUSY, "went on", reason="; ".join(_texts(what, "notes")))
 
 
+def _rollout_segment(what: Happening) -> _Said:
+    held, index, name = what.data.get("held") is True, what.data.get("segment"), _text(what, "name")
+    number = f" {index + 1}" if isinstance(index, int) else ""
+    words = f"{'holds' if held else 'released'} its segment{number}"
+    return _Said(Tone.HELD if held else Tone.BUSY, words, reason=_text(what, "reason"), facts=(name,) if name else ())
+
+
 def _rollout_retried(what: Happening) -> _Said:
     members, states = what.data.get("members"), _texts(what, "states")
     number = f"{members:,} " if isinstance(members, int) else ""
@@ -409,11 +426,25 @@ def _authority_added(what: Happening) -> _Said:
     return _Said(Tone.IDLE, words)
 
 
+def _group_changed(what: Happening) -> _Said:
+    for word in ("entered", "left"):
+        if word in what.data:
+            number = what.data[word]
+            return _Said(Tone.IDLE, f"{number} {'device' if number == 1 else 'devices'} {word} it")
+    return _Said(Tone.IDLE, "was changed", facts=_query(what))
+
+
+def _query(what: Happening) -> tuple[str, ...]:
+    query = _text(what, "query")
+    return (query,) if query else ()
+
+
 _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.TENANT_CREATED: _plain(Tone.IDLE, "was made"),
     Kind.TENANT_CHANGED: _listed("was changed", "settings"),
     Kind.TENANT_HALTED: _halted,
     Kind.TENANT_LIFTED: _plain(Tone.DONE, "goes on: the halt was lifted"),
+    Kind.TENANT_BLACKOUT: _blackout,
     Kind.TOKEN_CREATED: _token_made,
     Kind.TOKEN_REVOKED: _token_ended,
     Kind.DEVICE_ADDED: _device_added,
@@ -424,6 +455,9 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.DEVICE_ATTRIBUTES: _listed("reported other attributes", "changed"),
     Kind.DEVICE_DISPUTED: _device_disputed,
     Kind.DEVICE_DOUBLED: _device_doubled,
+    Kind.GROUP_CREATED: lambda what: _Said(Tone.IDLE, "was made", facts=_query(what)),
+    Kind.GROUP_CHANGED: _group_changed,
+    Kind.GROUP_DELETED: _plain(Tone.HELD, "was deleted"),
     Kind.DEPLOYMENT_MOVED: _deployment_moved,
     Kind.PRODUCT_CHANGED: lambda what: _Said(Tone.IDLE, f"follows the {_text(what, 'order')} order"),
     Kind.RELEASE_CREATED: _release_created,
@@ -431,6 +465,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ROLLOUT_CREATED: _rollout_created,
     Kind.ROLLOUT_MOVED: _rollout_moved,
     Kind.ROLLOUT_WAVE: _rollout_wave,
+    Kind.ROLLOUT_SEGMENT: _rollout_segment,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
     Kind.AUTHORITY_ADDED: _authority_added,
     Kind.AUTHORITY_RETIRED: _plain(Tone.HELD, "was retired: it signs nothing new"),

@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 from math import ceil
 
+from otaru.domain.rollout.segment import check_split
 from otaru.domain.schedule import Window
 from otaru.errors import InvalidInputError
 
@@ -86,6 +87,19 @@ class Policy:
     """Whether the device or its owner is asked first (hawkBit: confirmation)."""
     window: Window | None = None
     """When devices are told of it; None: at any time."""
+    split: tuple[str, ...] = ()
+    """What splits its members into segments: `hardware`, `version`, `attr.NAME`."""
+    end_at: datetime | None = None
+    """From then on it offers nothing new; who has not been told by then is skipped."""
+    install_takes: timedelta = timedelta(0)
+    """How long an installation takes: so much of the window has to be left when a device is told."""
+    ignore_blackout: bool = False
+    """Whether it offers during the tenant's blackouts too: for emergencies, and admins alone may say so."""
+
+    @property
+    def staged(self) -> bool:
+        """Whether it matters in which order members come; otherwise all are offered it at once."""
+        return bool(self.split) or any(not share.percent or share.value != 100 for share in self.waves)
 
 
 MAX_WAVES = 100
@@ -105,6 +119,7 @@ def check(policy: Policy) -> None:
         if not share.percent and (share.value < 1 or share.value != int(share.value)):
             raise InvalidInputError(f"a wave's number of devices is a whole number from 1 on, not {share}")
     _check_rising(policy.waves)
+    check_split(policy.split)
     if policy.rule is not None and not (0 <= policy.rule.error <= 1 and 0 <= policy.rule.success <= 1):
         raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
     if not 0 < policy.quorum <= 1:
@@ -113,6 +128,7 @@ def check(policy: Policy) -> None:
         ("wave timeout", policy.wave_timeout),
         ("time to observe", policy.observe),
         ("expiry", policy.expires_after),
+        ("time that an installation takes", policy.install_takes),
     ):
         if span is not None and not timedelta(0) <= span <= timedelta(days=3650):
             raise InvalidInputError(f"the {what} is between 0 and 3650 days")

@@ -21,7 +21,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
-from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet
+from otaru.ports.store.health import Health
+from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet, Groups
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
 from otaru.ports.store.shelf import BlobRows, Inspection, Inspections, Releases
@@ -44,6 +45,8 @@ __all__ = [
     "Events",
     "Fleet",
     "GrantKey",
+    "Groups",
+    "Health",
     "Idempotency",
     "Inspection",
     "Inspections",
@@ -80,6 +83,8 @@ class Tx(Protocol):
     rollouts: Rollouts
     deployments: Deployments
     fleet: Fleet
+    groups: Groups
+    health: Health
     reports: Reports
     events: Events
     idempotency: Idempotency

@@ -1,14 +1,15 @@
 """Devices, and how many of them are what."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from otaru.domain.authority import Authority
 from otaru.domain.credential import Credential, CredentialKind
 from otaru.domain.deployment import State
-from otaru.domain.device import AutoConfirm, Device, Installed
+from otaru.domain.device import AutoConfirm, Device, Installed, Lifecycle
 from otaru.domain.fleet import Counts, Move
+from otaru.domain.group import Group, GroupName
 from otaru.domain.ids import CredentialId, DeviceId, TenantId, Version
 from otaru.domain.rollout import RolloutState
 from otaru.domain.targeting import Field, Query
@@ -21,6 +22,10 @@ class Devices(Protocol):
     def get(self, tenant: TenantId, device: DeviceId) -> Device | None: ...
     def entry(self, tenant: TenantId, device: DeviceId) -> Entry | None:
         """What a poll needs, by key, in as few statements as it takes."""
+        ...
+
+    def lifecycles(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, Lifecycle]:
+        """The lifecycle of each; who is unknown is left out."""
         ...
 
     def add(self, tenant: TenantId, devices: Sequence[tuple[Device, bytes]]) -> list[bool]:
@@ -55,6 +60,43 @@ class Devices(Protocol):
 
         Of attributes and components those of the one called `name`; without it, their names.
         """
+        ...
+
+
+class Groups(Protocol):
+    """Groups of devices."""
+
+    def add(self, tenant: TenantId, group: Group) -> bool:
+        """False where the name is taken (nothing is changed)."""
+        ...
+
+    def get(self, tenant: TenantId, name: str) -> Group | None: ...
+    def page(self, tenant: TenantId, after: str | None, limit: int) -> list[Group]:
+        """By name."""
+        ...
+
+    def save(self, tenant: TenantId, group: Group) -> None:
+        """Replace query, description, time of change and edition."""
+        ...
+
+    def remove(self, tenant: TenantId, name: GroupName) -> None:
+        """Forget a group with its list."""
+        ...
+
+    def enter(self, tenant: TenantId, name: GroupName, devices: Collection[DeviceId]) -> int:
+        """Put devices on a group's list; how many were not on it. The caller has looked whether there are such."""
+        ...
+
+    def leave(self, tenant: TenantId, name: GroupName, devices: Collection[DeviceId]) -> int:
+        """Take devices off it; how many were on it."""
+        ...
+
+    def members(self, tenant: TenantId, name: GroupName) -> int:
+        """How many are on it."""
+        ...
+
+    def of_device(self, tenant: TenantId, device: DeviceId) -> list[GroupName]:
+        """The lists that a device is on, by name."""
         ...
 
 

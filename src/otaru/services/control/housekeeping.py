@@ -1,7 +1,8 @@
-"""Forgetting what has had its time: old events, idempotency keys, abandoned uploads, bytes that nobody has, old counts, proofs."""
+"""Forgetting what has had its time: events, ours and devices', answers, abandoned uploads, nobody's bytes, counts, proofs."""
 
 from datetime import datetime, timedelta
 
+from otaru.domain.ids import TenantId
 from otaru.ports.store import Tx, one
 from otaru.services.control import artifacts
 from otaru.services.control.world import World
@@ -15,6 +16,8 @@ UPLOAD_ROWS_KEPT = timedelta(days=30)
 VERSIONS_KEPT = timedelta(days=400)
 """How the versions of the fleet changed, hour by hour."""
 DISPUTES_KEPT = timedelta(days=90)
+HEALTH_COUNTS_KEPT = timedelta(days=400)
+"""Of devices in no rollout. What was counted of a rollout stays with it."""
 _EVENTS_AT_ONCE = 5_000
 
 
@@ -23,6 +26,11 @@ async def housekeep(world: World, events_kept: timedelta) -> None:
     now = world.clock.now()
     while await world.store.write(_prune_events, now - events_kept) == _EVENTS_AT_ONCE:
         pass
+    for tenant in await world.store.read(lambda tx: tx.tenants.every_tenant()):
+        asked = (tenant.id, now - tenant.settings.health_kept)
+        while await world.store.write(_prune_health, asked) == _EVENTS_AT_ONCE:
+            pass
+        await world.store.write(_prune_health_counts, (tenant.id, now - HEALTH_COUNTS_KEPT))
     await world.store.write(_prune_rest, now)
     await artifacts.sweep(world, UPLOADS_KEPT)
 
@@ -30,6 +38,16 @@ async def housekeep(world: World, events_kept: timedelta) -> None:
 @one
 def _prune_events(tx: Tx, before: datetime) -> int:
     return tx.events.prune(before, _EVENTS_AT_ONCE)
+
+
+@one
+def _prune_health(tx: Tx, asked: tuple[TenantId, datetime]) -> int:
+    return tx.health.prune(*asked, _EVENTS_AT_ONCE)
+
+
+@one
+def _prune_health_counts(tx: Tx, asked: tuple[TenantId, datetime]) -> None:
+    tx.health.prune_counts(*asked)
 
 
 @one

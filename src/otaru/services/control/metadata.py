@@ -31,7 +31,7 @@ from otaru.services.control.world import SYSTEM, Actor, World
 from otaru.trust.tuf import changes
 from otaru.trust.tuf.files import files_of, files_of_all
 from otaru.trust.tuf.kept import DIRECTOR, IMAGE, End, Kept, KnownKey, Place, told_of
-from otaru.trust.tuf.metadata import TERMS, AnyMetadata, as_targets
+from otaru.trust.tuf.metadata import TERMS, AnyMetadata, as_targets, read
 from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, product_of, target_at
 from otaru.trust.tuf.repository import Missing, Repository, missing, what_is_due
 
@@ -187,6 +187,7 @@ async def change(world: World, tenant: TenantId, actor: Actor, order: Order) -> 
 
     Raises:
         NotFoundError: the tenant has no repository, or there is no such draft.
+        InvalidInputError: the server's key would take the place of one that people keep.
         MetadataError: it cannot be done.
         RoleNameError: it names no role.
     """
@@ -196,6 +197,9 @@ async def change(world: World, tenant: TenantId, actor: Actor, order: Order) -> 
         old = next((key for key in known if key.id == order.key), None)
         of = IMAGE if old is None else old.repository
         if order.made:
+            if old is not None and old.place is not Place.SERVER:
+                told = f"the key {old.id[:16]} is its keeper's: the server puts none of its own in its place"
+                raise InvalidInputError(told, hint="Name the new key: otaru keys rotate KEY --by FILE.pub")
             online = old is not None and old.role in (_ONLINE if of == IMAGE else signing.DIRECTED)
             made = await _server_key(world, tenant, of) if online else await _made_key(world, tenant)
             if made.keyid == order.key:
@@ -258,6 +262,7 @@ async def accept(
 
     Raises:
         MetadataError: it is refused; nothing of it was kept.
+        NothingToDoError: it was brought before.
         SignatureMissingError: the server does not hold the keys of snapshot and timestamp.
         UnavailableError: it is the director's, and its signer does not answer.
     """
@@ -363,13 +368,14 @@ def _change(tx: Tx, asked: tuple[Pen, Order]) -> Outcome:
             offered = changes.replace_key(repository, order.key, order.by, pen.now)
             pen = replace(pen, retired=order.key)
         case Rekey():
-            offered = changes.rekey(repository, order.role, _rekeyed(tx, pen, repository, order), pen.now)
+            offered = changes.rekey(repository, order.role, _rekeyed(repository, order), pen.now)
         case Renew():
             if order.role in _ONLINE:
                 raise InvalidInputError(f"{order.role} is signed by the server itself, in time")
             offered, drafts = _renewed(tx, pen, repository, order)
     for role in set(offered) - set(TOP):  # anew it lists what is out by now: what was withdrawn holds up no rotation
         as_targets(offered[role]).signed.targets = files_of_all(role, signing.listed(tx, pen.tenant, role, drafts))
+    signing.check_keys(tx, pen, offered)
     offered = signing.sign(pen, repository, offered)
     lacking = missing(repository, offered, pen.repository)
     if not lacking:
@@ -399,11 +405,8 @@ def _renewed(tx: Tx, pen: Pen, repository: Repository, order: Renew) -> tuple[di
     return changes.with_files(repository, order.role, files, pen.now), drafts
 
 
-def _rekeyed(tx: Tx, pen: Pen, repository: Repository, order: Rekey) -> changes.Keys:
+def _rekeyed(repository: Repository, order: Rekey) -> changes.Keys:
     """A role's keys and threshold after an order."""
-    gone = {key.id for key in tx.signatures.keys(pen.tenant) if key.revoked_at is not None}
-    if back := [key.keyid for key in order.add if key.keyid in gone]:  # said before anybody signs for it
-        raise MetadataContentError(f"key {back[0]} was revoked and does not come back", key=back[0])
     return changes.regrouped(repository, order.role, order.add, order.remove, order.threshold)
 
 
@@ -426,11 +429,21 @@ def _inherit(tx: Tx, pen: Pen, order: Replace) -> None:
 @one
 def _accept(tx: Tx, asked: tuple[Pen, Mapping[str, AnyMetadata]]) -> list[Release]:
     pen, offered = asked
+    if _kept(tx, pen, offered):
+        raise NothingToDoError(f"{', '.join(offered)}: all of it was brought before and is in force")
     wide = {ROOT, TARGETS} & set(offered)
     repository = signing.load(tx, pen.tenant, None if wide else offered, pen.repository)
     after = signing.enter(tx, pen, repository, signing.sign(pen, repository, offered))
     drafts = [draft for role in offered if role not in TOP for draft in _checked(tx, pen, role, after)]
     return _publish(tx, pen, drafts)
+
+
+def _kept(tx: Tx, pen: Pen, offered: Mapping[str, AnyMetadata]) -> bool:
+    """Whether all of it is what is in force: who has not seen the answer brings it twice."""
+    newest = tx.signatures.newest(pen.tenant, pen.repository, offered)
+    return set(newest) >= set(offered) and all(
+        read(role, newest[role].content).signed_bytes == found.signed_bytes for role, found in offered.items()
+    )
 
 
 def _checked(tx: Tx, pen: Pen, role: str, repository: Repository) -> list[Release]:

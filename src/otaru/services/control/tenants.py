@@ -8,6 +8,7 @@ from typing import Any
 
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import DEFAULT_TENANT, TenantId
+from otaru.domain.schedule import zone
 from otaru.domain.tenant import Tenant, TenantSettings
 from otaru.errors import InvalidInputError, NotFoundError, PreconditionFailedError, TooLargeError
 from otaru.ports.store import Tx, one
@@ -16,6 +17,7 @@ from otaru.services.control.world import SYSTEM, Actor, World
 MIN_POLLING = timedelta(seconds=1)
 MAX_POLLING = timedelta(hours=23, minutes=59, seconds=59)
 MAX_CHUNK_PARTS = 200
+MIN_KEPT, MAX_KEPT = timedelta(days=1), timedelta(days=3650)
 MAX_REASON = 500
 
 _GATEWAY: Mapping[str, Any] = {"settings": ["gateway_token"]}
@@ -31,6 +33,8 @@ class Change:
     chunk_parts: Mapping[str, str] | None = None
     max_artifact: int | None = None
     quota: int | None = None
+    health_kept: timedelta | None = None
+    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,10 @@ def _with_gateway(digest: bytes | None) -> Callable[[Tenant], Tenant]:
 def _check(wanted: Change) -> None:
     if wanted.polling is not None and not MIN_POLLING <= wanted.polling <= MAX_POLLING:
         raise InvalidInputError("devices are told to poll every 1 second to 23:59:59 hours")
+    if wanted.health_kept is not None and not MIN_KEPT <= wanted.health_kept <= MAX_KEPT:
+        raise InvalidInputError(f"events of devices are kept for 1 to {MAX_KEPT.days} days")
+    if wanted.zone is not None:
+        zone(wanted.zone)
     for what, size in (("largest artifact", wanted.max_artifact), ("quota", wanted.quota)):
         if size is not None and not 0 <= size < 2**62:
             raise InvalidInputError(f"the {what} is a number of bytes from 0 on")
@@ -144,7 +152,9 @@ def _check(wanted: Change) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Changing:
+class Changing:
+    """A change of a tenant, and the event that tells of it."""
+
     tenant: TenantId
     actor: Actor
     kind: Kind
@@ -163,24 +173,30 @@ async def _changed(
     facts: Mapping[str, Any],
     edition: int | None = None,
 ) -> Tenant:
-    changing = _Changing(tenant, actor, kind, change, facts, edition, world.clock.now())
+    changing = Changing(tenant, actor, kind, change, facts, edition, world.clock.now())
     return await world.store.write(_change, changing)
 
 
 @one
 def _renew_gateway(tx: Tx, asked: tuple[TenantId, Actor, str, datetime]) -> str:
     tenant, actor, secret, now = asked
-    changed = _with_gateway(hashlib.sha256(secret.encode()).digest())
-    _apply(tx, _Changing(tenant, actor, Kind.TENANT_CHANGED, changed, _GATEWAY, None, now))
+    renewed = _with_gateway(hashlib.sha256(secret.encode()).digest())
+    apply(tx, Changing(tenant, actor, Kind.TENANT_CHANGED, renewed, _GATEWAY, None, now))
     return secret
 
 
 @one
-def _change(tx: Tx, asked: _Changing) -> Tenant:
-    return _apply(tx, asked)
+def _change(tx: Tx, asked: Changing) -> Tenant:
+    return apply(tx, asked)
 
 
-def _apply(tx: Tx, asked: _Changing) -> Tenant:
+def apply(tx: Tx, asked: Changing) -> Tenant:
+    """Make it so, within a transaction; where nothing changes, nothing is recorded.
+
+    Raises:
+        NotFoundError: there is no such tenant.
+        PreconditionFailedError: it has changed since `edition`.
+    """
     before = _tenant(tx, asked.tenant)
     if asked.edition is not None and asked.edition != before.edition:
         raise PreconditionFailedError(f"the tenant has changed: it is at edition {before.edition}")

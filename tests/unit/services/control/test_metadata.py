@@ -277,10 +277,37 @@ async def _part(world: World) -> Part:
 
 async def test_a_revoked_key_does_not_come_back(world: World) -> None:
     await delegated(world)
+    early = await metadata.change(world, ACME, SYSTEM, Delegate(role_of(ProductName("b")), [public("alice")], 1))
     await signed(world, Replace(public("alice").keyid, public("bob")), *TARGETERS, "bob")
-    outcome = await metadata.change(world, ACME, SYSTEM, Delegate(APP, [public("alice")], 1))
+    for order in (Delegate(APP, [public("alice")], 1), Replace(public("bob").keyid, public("alice"))):
+        with pytest.raises(errors.MetadataContentError, match="revoked"):  # before anybody signs it
+            await metadata.change(world, ACME, SYSTEM, order)
+    late = dict(early.offered)
+    late[TARGETS].signed.version += 1
     with pytest.raises(errors.MetadataContentError, match="revoked"):
-        await metadata.accept(world, ACME, SYSTEM, all_by(outcome.offered, *TARGETERS, "alice"))
+        await metadata.accept(world, ACME, SYSTEM, all_by(late, *TARGETERS))
+
+
+async def test_the_server_puts_no_key_of_its_own_in_a_keeper_s_place(production: World) -> None:
+    """Else the one who asks for it would have the server sign what two people have to."""
+    await delegated(production)
+    roles = {role.name: role.keys for role in (await metadata.status(production, ACME)).roles}
+    for name in (ROOT, TARGETS, APP):
+        with pytest.raises(errors.InvalidInputError, match="keeper"):
+            await metadata.change(production, ACME, SYSTEM, Replace(roles[name][0], made=True))
+    (online,) = roles[TIMESTAMP]
+    await signed(production, Replace(online, made=True), *ROOTS)
+
+
+async def test_what_was_brought_is_not_brought_again(world: World) -> None:
+    await delegated(world)
+    outcome = await metadata.change(world, ACME, SYSTEM, Renew(TARGETS))
+    whole = all_by(outcome.offered, *TARGETERS)
+    await metadata.accept(world, ACME, SYSTEM, whole)
+    before = await metadata.status(world, ACME)
+    with pytest.raises(errors.NothingToDoError):
+        await metadata.accept(world, ACME, SYSTEM, whole)
+    assert await metadata.status(world, ACME) == before
 
 
 async def test_from_development_keys_to_one_s_own(world: World) -> None:
@@ -567,6 +594,22 @@ async def test_a_banner_says_what_ends(world: World, clock: SettableClock) -> No
     clock.ahead = 366 * DAY
     await metadata.renew_due(world)
     assert all(due.expired for due in (await alarms.brief(world, ACME)).due)
+
+
+async def test_the_end_of_the_director_s_root_is_told_of(world: World, clock: SettableClock) -> None:
+    """When it has ended, no device that verifies takes anything any more."""
+    await delegated(world)
+    clock.ahead = 50 * DAY
+    online = ([await metadata.online_key(world, ACME, SYSTEM, DIRECTOR)], 1)
+    keys: dict[str, changes.Keys] = {ROOT: some(["director-1"]), TARGETS: online, SNAPSHOT: online, TIMESTAMP: online}
+    root = by(changes.new_root(keys, world.clock.now()), "director-1")
+    await metadata.accept(world, ACME, SYSTEM, {ROOT: root}, DIRECTOR)
+    found = await alarms.of_tenant(world, ACME)
+    assert {(end.repository, end.role): end.people for end in found.endings}[DIRECTOR, ROOT]
+    clock.ahead = 321 * DAY
+    await metadata.renew_due(world)
+    due = [(one.role, one.expired) for one in (await alarms.brief(world, ACME)).due]
+    assert due == [(ROOT, False), (TARGETS, False), ("director:root", False)]
 
 
 async def test_development_keys_are_told_of(world: World) -> None:

@@ -12,6 +12,7 @@ from otaru.adapters.sql.tables.enrolling import (
     grant_key,
     spent_proof,
 )
+from otaru.adapters.sql.tables.health import exposure_count, health_count, health_event, telemetry_last
 from otaru.adapters.sql.tables.inventory import (
     authority,
     component_count,
@@ -23,8 +24,10 @@ from otaru.adapters.sql.tables.inventory import (
     device_contact,
     device_count,
     device_failed,
+    device_group,
     device_standing,
     device_tag,
+    group_member,
 )
 from otaru.adapters.sql.tables.record import (
     event,
@@ -89,6 +92,7 @@ __all__ = [
     "device_count",
     "device_dispute",
     "device_failed",
+    "device_group",
     "device_standing",
     "device_tag",
     "direction",
@@ -97,7 +101,11 @@ __all__ = [
     "enrollment",
     "enrollment_serial",
     "event",
+    "exposure_count",
     "grant_key",
+    "group_member",
+    "health_count",
+    "health_event",
     "idempotency",
     "inspection",
     "log_checkpoint",
@@ -116,6 +124,7 @@ __all__ = [
     "rollout_segment",
     "rollout_wave",
     "spent_proof",
+    "telemetry_last",
     "tenant",
     "token",
     "trust_anchor",

@@ -1,7 +1,7 @@
 """Rollouts and deployments, as the API shows and takes them."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, ConfigDict, Field
@@ -14,20 +14,25 @@ from otaru.apps.server.api.models.fields import (
     Out,
     ReleaseText,
     Seconds,
+    SplitText,
     Target,
     WaveText,
     WindowText,
     span,
+    utc,
 )
 from otaru.domain.deployment import RETRIABLE, Deployment, State
+from otaru.domain.evidence import Tally
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
     DEFAULT_RULE,
+    MAX_SPLITS,
     MAX_WAVES,
     ClassicRule,
     OnError,
     Policy,
     RolloutState,
+    Segment,
     Urgency,
     Wave,
     WaveState,
@@ -78,10 +83,32 @@ class RolloutIn(Body):
     consent: Annotated[bool, Field(description="Whether the device or its owner is asked first.")] = False
     window: Annotated[
         WindowText | None,
-        Field(description="When devices are told of it: opening time/duration and zone (UTC); null is at any time."),
+        Field(
+            description="When devices are told of it: opening time/duration, zone (UTC; device is each one's own) and, "
+            "where it is not each day, a rule of RFC 5545; null is at any time."
+        ),
     ] = None
+    split: Annotated[
+        list[SplitText],
+        Field(
+            max_length=MAX_SPLITS,
+            description="What splits its members into segments that are held on their own: hardware, version, attr.NAME.",
+            examples=[["hardware", "version"]],
+        ),
+    ] = Field(default=[])
     start_at: Annotated[AwareDatetime | None, Field(description="When it starts by itself.")] = None
     start: Annotated[bool, Field(description="Whether it starts at once.")] = False
+    end_at: Annotated[
+        AwareDatetime | None,
+        Field(description="From then on nothing new is offered; who has not been told is skipped."),
+    ] = None
+    install_takes_s: Annotated[
+        float,
+        Field(ge=0, le=86_400, description="How long an installation takes: so much of the window has to be left."),
+    ] = 0
+    ignore_blackout: Annotated[
+        bool, Field(description="Whether it offers during the tenant's blackouts too; it needs tenant:write.")
+    ] = False
 
     def parsed(self) -> Intention:
         """As the service takes it.
@@ -92,7 +119,7 @@ class RolloutIn(Body):
         if self.start and self.start_at is not None:
             raise InvalidInputError("a rollout starts at once or at a time", hint="Leave out start or start_at.")
         product, version = release_name(self.release)
-        start_at = None if self.start_at is None else _utc(self.start_at)
+        start_at = None if self.start_at is None else utc(self.start_at)
         return Intention(product, version, self.target, self._policy(), self.name, start_at, self.start)
 
     def _policy(self) -> Policy:
@@ -111,14 +138,11 @@ class RolloutIn(Body):
             urgency=self.urgency,
             consent=self.consent,
             window=None if self.window is None else window(self.window),
+            split=tuple(self.split),
+            end_at=None if self.end_at is None else utc(self.end_at),
+            install_takes=timedelta(seconds=self.install_takes_s),
+            ignore_blackout=self.ignore_blackout,
         )
-
-
-def _utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise InvalidInputError("start_at is at the end of time") from None
 
 
 class OrderIn(Body):
@@ -160,6 +184,10 @@ class PolicyOut(Out):
     urgency: Urgency
     consent: bool
     window: Annotated[str | None, Field(examples=["02:00/4h Europe/Paris"])]
+    split: list[str]
+    end_at: datetime | None
+    install_takes_s: float
+    ignore_blackout: bool
 
     @classmethod
     def of(cls, policy: Policy) -> "PolicyOut":
@@ -176,6 +204,10 @@ class PolicyOut(Out):
             urgency=policy.urgency,
             consent=policy.consent,
             window=None if policy.window is None else str(policy.window),
+            split=list(policy.split),
+            end_at=policy.end_at,
+            install_takes_s=policy.install_takes.total_seconds(),
+            ignore_blackout=policy.ignore_blackout,
         )
 
 
@@ -196,6 +228,18 @@ class WaveOut(Out):
     opened_at: datetime | None
     complete_at: datetime | None
     reason: str
+    counts: Counts
+
+
+class SegmentOut(Out):
+    """Members that are alike. A held segment is offered nothing; the others go on."""
+
+    index: int
+    name: Annotated[str, Field(description="What its members have in common.", examples=["rpi4:1.2, version 1.0.0"])]
+    size: int
+    held: bool
+    reason: Annotated[str, Field(description="Why it is held, or was released.")]
+    overruled: Annotated[bool, Field(description="Released against the judge's word, which no longer holds it.")]
     counts: Counts
 
 
@@ -220,6 +264,7 @@ class RolloutOut(Out):
     size: int
     policy: PolicyOut
     waves: list[WaveOut]
+    segments: list[SegmentOut]
     counts: Counts
     failures: Annotated[list[FailureOut], Field(description="The most frequent reasons first.")]
     created_at: datetime
@@ -245,6 +290,7 @@ class RolloutOut(Out):
             size=rollout.size,
             policy=PolicyOut.of(rollout.policy),
             waves=[_wave(wave, counted(progress.tallies, wave.index)) for wave in rollout.waves],
+            segments=[_segment(segment, progress.evidence.segment(segment.index)) for segment in rollout.segments],
             counts=counted(progress.tallies),
             failures=[FailureOut(state=s, reason=r, devices=n) for s, r, n in progress.failures],
             created_at=rollout.created_at,
@@ -267,6 +313,18 @@ def _wave(wave: Wave, counts: Mapping[str, int]) -> WaveOut:
         complete_at=wave.complete_at,
         reason=wave.reason,
         counts=dict(counts),
+    )
+
+
+def _segment(segment: Segment, tally: Tally) -> SegmentOut:
+    return SegmentOut(
+        index=segment.index,
+        name=segment.name,
+        size=segment.size,
+        held=segment.held,
+        reason=segment.reason,
+        overruled=segment.overruled,
+        counts=counted({0: tally}),
     )
 
 
@@ -302,6 +360,7 @@ class DeploymentOut(Out):
     attempt: int
     action: Annotated[int | None, Field(description="The device's running number of it; null before it is offered.")]
     state: State
+    segment: int
     wave: int
     rank: int
     reason: str
@@ -318,6 +377,7 @@ class DeploymentOut(Out):
             attempt=deployment.attempt,
             action=deployment.action or None,
             state=deployment.state,
+            segment=deployment.segment,
             wave=deployment.wave,
             rank=deployment.rank,
             reason=deployment.reason,

@@ -1,0 +1,31 @@
+"""Channel A: how installations end, against what this fleet tolerates."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from math import exp, log1p
+
+from otaru.analysis.mixture import Mixture, mixture
+from otaru.analysis.tolerance import Count, Tolerance
+
+
+def log_e(tolerance: Tolerance, counts: Iterable[tuple[Tolerance, Count]]) -> float:
+    """The logarithm of the e-value of the outcomes in one or more segments, each with its own centre.
+
+    `tolerance` is that of the whole that is judged: the fleet's where segments are pooled, a segment's own alone. A bad
+    release shifts the log odds of all of them by as much.
+    """
+    cells = [(own.centre, c.failed, c.tried) for own, c in counts if c.tried > 0]
+    if not cells:
+        return 0.0
+    return _mixture(tolerance).log_e(lambda shift: sum(_log_likelihood(m + shift, k, n) for m, k, n in cells))
+
+
+def _log_likelihood(log_odds: float, k: int, n: int) -> float:
+    """Of `k` failures of `n` (Bernoulli, in no order)."""
+    softplus = log_odds + log1p(exp(-log_odds)) if log_odds > 0 else log1p(exp(log_odds))
+    return k * log_odds - n * softplus
+
+
+@lru_cache(maxsize=1024)
+def _mixture(tolerance: Tolerance) -> Mixture:
+    return mixture(tolerance.spread, tolerance.degrees, tolerance.reach)

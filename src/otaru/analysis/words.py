@@ -1,0 +1,92 @@
+"""A verdict in counts that a person can check."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, inf
+
+from otaru.analysis.exact import interval, ratio_interval
+from otaru.analysis.sequential import Finding, Segment
+
+FIXED_RULE = 0.05
+"""The rule of thumb that verdicts are compared with: stop when more than 5 % failed."""
+_LONGEST = 700.0
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What a finding rests on. Rates are shares, `ratio` is the rate ratio of events with its 95 % interval."""
+
+    failed: int
+    tried: int
+    share: tuple[float, float]
+    expected: float
+    limit: float
+    events: int
+    hours: float
+    control_events: int
+    control_hours: float
+    ratio: float | None
+    ratio_interval: tuple[float, float]
+    e: float
+    threshold: float
+    fixed_stops: bool
+    """Whether the fixed 5 % rule would stop now."""
+
+
+def explained(finding: Finding, segments: Sequence[Segment], expected: float, limit: float) -> Explained:
+    """Gather a finding's evidence, of one segment or of all."""
+    failed, tried = sum(s.outcomes.failed for s in segments), sum(s.outcomes.tried for s in segments)
+    healths = [h for s in segments for h in (s.fresh, s.settled)]
+    events, hours = sum(h.events for h in healths), sum(h.hours for h in healths)
+    # The fresh and the settled are held against the same control: it counts once.
+    sides = [max(s.fresh, s.settled, key=lambda h: h.control_hours) for s in segments]
+    control, control_hours = sum(h.control_events for h in sides), sum(h.control_hours for h in sides)
+    known = hours > 0 and control > 0
+    return Explained(
+        failed=failed,
+        tried=tried,
+        share=interval(failed, tried),
+        expected=expected,
+        limit=limit,
+        events=events,
+        hours=hours,
+        control_events=control,
+        control_hours=control_hours,
+        ratio=(events / hours) / (control / control_hours) if known else None,
+        ratio_interval=ratio_interval(events, hours, control, control_hours),
+        e=exp(min(finding.log_e, _LONGEST)),
+        threshold=exp(finding.log_threshold),
+        fixed_stops=failed > FIXED_RULE * tried,
+    )
+
+
+def sentences(finding: Finding, told: Explained) -> tuple[str, ...]:
+    """The finding in words: counts first, then what they are held against."""
+    lines = [f"{finding.call}: {finding.because}"]
+    if told.tried:
+        low, high = told.share
+        lines.append(
+            f"{told.failed:,} of {told.tried:,} updated devices failed ({_percent(told.failed / told.tried)},"
+            f" 95 % interval {_percent(low)} to {_percent(high)}); expected {_percent(told.expected)},"
+            f" tolerated up to {_percent(told.limit)}"
+        )
+    if told.hours > 0 and told.control_hours > 0:
+        lines.append(
+            f"events after the update: {told.events:,} in {told.hours:,.0f} device-hours, control"
+            f" {told.control_events:,} in {told.control_hours:,.0f}{_ratio(told)}"
+        )
+    reached = "reached" if told.e >= told.threshold else "not reached"
+    lines.append(f"e-value {told.e:.3g}, threshold {told.threshold:,.0f}: {reached}")
+    lines.append(f"a fixed {FIXED_RULE:.0%} rule would {'stop' if told.fixed_stops else 'go on'}")
+    return tuple(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def _ratio(told: Explained) -> str:
+    if told.ratio is None:
+        return ""
+    low, high = told.ratio_interval
+    return f"; rate ratio {told.ratio:.2g} (95 % interval {low:.2g} to {'unbounded' if high == inf else f'{high:.2g}'})"
