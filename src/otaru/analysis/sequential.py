@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from math import exp, log
 
 from otaru.analysis import health, outcome, telemetry
-from otaru.analysis.health import FRESH, SETTLED, Health
+from otaru.analysis.health import Health
 from otaru.analysis.telemetry import Bets
 from otaru.analysis.tolerance import NOTHING, Count, Tolerance
 from otaru.domain.evidence import Call
 
 ALPHA = 0.01
 """The chance that a good release is stopped or held, where nothing else is said."""
-WEIGHTS = {"outcome": 0.5, "fresh": 0.2, "settled": 0.2, "telemetry": 0.1}
+WEIGHTS = {"outcome": 0.5, "health": 0.4, "telemetry": 0.1}
 """What each channel counts. Chosen once; they sum to 1."""
 MAX_OVERDUE = 0.25
 """When more of the told devices are overdue with their report, the telemetry is lost: hold."""
@@ -31,10 +31,8 @@ class Segment:
 
     tolerance: Tolerance
     outcomes: Count = NOTHING
-    fresh: Health = field(default_factory=lambda: Health(FRESH))
-    """Events of devices that have just restarted, against control."""
-    settled: Health = field(default_factory=lambda: Health(SETTLED))
-    """Events of devices that run the release for a while, against control."""
+    health: Health = field(default_factory=Health)
+    """Events after the update, against control."""
     bets: Bets = field(default_factory=Bets)
     told: int = 0
     overdue: int = 0
@@ -73,8 +71,7 @@ def judge(fleet: Tolerance, segments: Sequence[Segment], alpha: float = ALPHA) -
 def _channels(tolerance: Tolerance, segments: Sequence[Segment]) -> dict[str, float]:
     return {
         "outcome": outcome.log_e(tolerance, [(s.tolerance, s.outcomes) for s in segments]),
-        "fresh": health.log_e([s.fresh for s in segments]),
-        "settled": health.log_e([s.settled for s in segments]),
+        "health": health.log_e([s.health for s in segments]),
         "telemetry": telemetry.log_e([s.bets for s in segments]),
     }
 
@@ -94,14 +91,19 @@ def _finding(channels: Mapping[str, float], segments: Sequence[Segment], thresho
     return Finding(Call.EXPAND, value, threshold, "nothing speaks against it", channels)
 
 
+def lost(segments: Sequence[Segment]) -> str | None:
+    """Why the telemetry counts as lost, so that no more devices are told; None where it does not."""
+    told, overdue = sum(s.told for s in segments), sum(s.overdue for s in segments)
+    if overdue >= MIN_OVERDUE and overdue > MAX_OVERDUE * told:
+        return f"{overdue} of {told} told devices are overdue with their report"
+    return None
+
+
 def _blind(segments: Sequence[Segment]) -> str | None:
     """Why nothing can be said; None where something can."""
     heard = sum(s.outcomes.tried for s in segments)
-    told, overdue = sum(s.told for s in segments), sum(s.overdue for s in segments)
     if heard == 0:
         return "no outcome yet"
-    if overdue >= MIN_OVERDUE and overdue > MAX_OVERDUE * told:
-        return f"{overdue} of {told} told devices are overdue with their report"
     if heard == sum(s.outcomes.failed for s in segments):
         return "no success yet"
-    return None
+    return lost(segments)
