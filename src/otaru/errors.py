@@ -127,6 +127,12 @@ class OverloadedError(OtaruError):
     code = "overloaded"
 
 
+class RateLimitedError(OtaruError):
+    """A device tells more than is kept of it; `retry_after_s` says when it may go on."""
+
+    code = "rate_limited"
+
+
 class UnavailableError(OtaruError):
     """A part that is needed does not answer."""
 

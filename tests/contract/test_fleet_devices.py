@@ -220,6 +220,14 @@ def test_an_entry_says_what_a_poll_needs(shelf: Shelf) -> None:
     assert shelf.devices.entry(HERE, DeviceId("dev-9")) is None
 
 
+@pytest.mark.parametrize(("said", "known"), [("Asia/Tokyo", "Asia/Tokyo"), ("Mars/Base", ""), (None, "")])
+def test_an_entry_knows_the_zone_that_the_device_is_in(shelf: Shelf, said: str | None, known: str) -> None:
+    shelf.stock(HERE, [a_device("dev-1", attributes={"timezone": said} if said else {})])
+    entry = shelf.devices.entry(HERE, DEV)
+    assert entry is not None
+    assert entry.subject.zone == known
+
+
 def test_an_entry_lists_scheduled_shares_of_active_rollouts_only(shelf: Shelf) -> None:
     release = shelf.stock(HERE, [a_device("dev-1")])
     for number, state in enumerate(RolloutState, 1):

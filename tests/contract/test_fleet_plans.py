@@ -150,7 +150,7 @@ def installed(shelf: Shelf) -> None:
         lambda s: s.releases.add(HERE, a_release("3")),
         lambda s: s.rollouts.plan(HERE, ONE),
         lambda s: s.rollouts.save(HERE, a_rollout()),
-        lambda s: s.rollouts.tallies(HERE, ONE),
+        lambda s: s.rollouts.evidence(HERE, ONE),
         lambda s: s.rollouts.move_all(HERE, ONE, (State.INSTALLING,), State.FAILED, "x", NOW),
         lambda s: s.rollouts.move_all(HERE, ONE, (State.SCHEDULED,), State.SKIPPED, "x", NOW),
         lambda s: s.rollouts.every_due(NOW, 9),

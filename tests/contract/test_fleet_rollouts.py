@@ -14,13 +14,14 @@ from otaru.adapters.sql.tables import deployment, rollout_segment
 from otaru.adapters.sql.tables import rollout as table
 from otaru.domain.deployment import State
 from otaru.domain.device import Hardware, Lifecycle, lot
-from otaru.domain.evidence import Tally
+from otaru.domain.evidence import Evidence, Tally
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.rollout import (
     ClassicRule,
     OnError,
     Policy,
     RolloutState,
+    Segment,
     Share,
     Urgency,
     WaveState,
@@ -62,9 +63,9 @@ def states(shelf: Shelf, tenant: TenantId = HERE, rollout: int = 1) -> dict[str,
 
 
 def true_counters(shelf: Shelf, tenant: TenantId = HERE, rollout: int = 1) -> dict[int, Tally]:
-    tallies = shelf.rollouts.tallies(tenant, RolloutId(rollout))
-    assert tallies == shelf.rollouts.recounted(tenant, RolloutId(rollout))
-    return tallies
+    evidence = shelf.rollouts.evidence(tenant, RolloutId(rollout))
+    assert evidence == shelf.rollouts.recounted(tenant, RolloutId(rollout))
+    return evidence.waves
 
 
 def test_a_rollout_comes_back_as_it_was_saved(shelf: Shelf) -> None:
@@ -119,13 +120,21 @@ def test_saving_raises_the_watermark_of_open_segments(shelf: Shelf) -> None:
     plan = shelf.rollouts.plan(HERE, ONE)
     assert plan is not None
     assert (plan.rollout, plan.release, plan.watermarks) == (rollout, release, (0,))
-    held = {"tenant": HERE, "rollout": 1, "segment": 1, "name": "b", "size": 0, "held": True, "watermark": 0}
-    shelf.session.connection.execute(rollout_segment.insert().values(**held))
-    opened = replace(rollout, waves=(replace(rollout.waves[0], state=WaveState.OPEN), *rollout.waves[1:]))
+    opened = replace(
+        rollout,
+        waves=(replace(rollout.waves[0], state=WaveState.OPEN), *rollout.waves[1:]),
+        segments=(*rollout.segments, Segment(1, "b", 0, held=True, reason="3 of 4 failed")),
+    )
     shelf.rollouts.save(HERE, opened)
     plan = shelf.rollouts.plan(HERE, ONE)
     assert plan is not None
     assert plan.watermarks == (2, -1)
+    assert plan.rollout == opened
+    freed = replace(opened, segments=(opened.segments[0], replace(opened.segments[1], held=False, overruled=True)))
+    shelf.rollouts.save(HERE, freed)
+    plan = shelf.rollouts.plan(HERE, ONE)
+    assert plan is not None
+    assert (plan.watermarks, plan.rollout.segments) == ((2, 2), freed.segments)
 
 
 def test_pages_are_newest_first(shelf: Shelf) -> None:
@@ -212,18 +221,16 @@ def test_a_new_member_is_scheduled_in_its_wave(shelf: Shelf) -> None:
     scheduled = {w.index: Tally({State.SCHEDULED: w.size}) for w in rollout.waves}
     assert true_counters(shelf) == scheduled
     (segment,) = shelf.session.connection.execute(select(rollout_segment))
-    assert tuple(segment) == (HERE, 1, 0, "all", 20, False, 0)
+    assert tuple(segment) == (HERE, 1, 0, "all", 20, False, 0, "", False)
 
 
-def test_waves_may_be_many_and_be_laid_out_again(shelf: Shelf) -> None:
+def test_waves_may_be_many(shelf: Shelf) -> None:
     release = shelf.stock(HERE, FLEET)
     many = Policy(waves=tuple(Share(n, percent=False) for n in range(1, 20)))
     rollout = shelf.launch(HERE, a_rollout(policy=many), release)
     assert len(rollout.waves) == 20
     assert all(d.wave == d.rank for d in shelf.deployments.page(HERE, ONE, (), None, 100))
     assert true_counters(shelf) == {n: Tally({State.SCHEDULED: 1}) for n in range(20)}
-    shelf.rollouts.assign_waves(HERE, ONE, (replace(rollout.waves[0], height=20),))
-    assert true_counters(shelf) == {0: Tally({State.SCHEDULED: 20})}
 
 
 def test_a_rollout_without_members_has_nothing(shelf: Shelf) -> None:
@@ -360,7 +367,6 @@ def test_a_tenant_moves_its_own_rollouts_only(shelf: Shelf) -> None:
     assert mine is not None
     first, *others = mine.waves
     shelf.rollouts.save(HERE, replace(mine, state=RolloutState.STOPPED, waves=(replace(first, state=WaveState.OPEN),)))
-    shelf.rollouts.assign_waves(HERE, ONE, (replace(first, height=20),))
     shelf.rollouts.retry(HERE, ONE, {State.FAILED}, later(1))
     shelf.rollouts.move_all(HERE, ONE, {State.SCHEDULED}, State.SKIPPED, "x", later(2))
     assert (shelf.rollouts.plan(THERE, ONE), true_counters(shelf, THERE), states(shelf, THERE)) == before
@@ -370,7 +376,7 @@ def test_a_tenant_moves_its_own_rollouts_only(shelf: Shelf) -> None:
     assert shelf.rollouts.plan(nobody, ONE) is None
     assert shelf.rollouts.page(nobody, (), None, 10) == []
     assert shelf.rollouts.next_id(nobody) == 1
-    assert shelf.rollouts.tallies(nobody, ONE) == shelf.rollouts.recounted(nobody, ONE) == {}
+    assert shelf.rollouts.evidence(nobody, ONE) == shelf.rollouts.recounted(nobody, ONE) == Evidence({})
     assert shelf.rollouts.candidates(nobody, parse("id==*", NOW), release)[0] == 0
     assert shelf.rollouts.enlist(nobody, a_rollout(), parse("id==*,tag==*,hardware==rpi4", NOW), release) == 0
     assert shelf.rollouts.move_all(nobody, ONE, tuple(State), State.SKIPPED, "x", NOW) == 0
@@ -382,7 +388,7 @@ def test_a_tenant_moves_its_own_rollouts_only(shelf: Shelf) -> None:
 @pytest.mark.parametrize(
     "policy", [Policy(), STAGED, Policy(waves=(Share(100, percent=True), Share(3, percent=False)))]
 )
-def test_counters_hold_before_waves_are_given(shelf: Shelf, policy: Policy) -> None:
+def test_counters_hold_from_the_start(shelf: Shelf, policy: Policy) -> None:
     release = shelf.stock(HERE, FLEET)
-    assert shelf.rollouts.enlist(HERE, a_rollout(policy=policy), parse("id==*", NOW), release) == 20
-    assert sum(tally.members for tally in true_counters(shelf).values()) == 20
+    rollout = shelf.launch(HERE, a_rollout(policy=policy), release)
+    assert {w.index: w.size for w in rollout.waves} == {w: t.members for w, t in true_counters(shelf).items()}

@@ -15,10 +15,10 @@ from otaru.domain.authority import Authority
 from otaru.domain.credential import Credential, CredentialKind
 from otaru.domain.deployment import State
 from otaru.domain.device import Device, Hardware, Lifecycle
-from otaru.domain.events import Kind
+from otaru.domain.events import START, Kind
 from otaru.domain.ids import CredentialId, DeviceId, ProductName, RolloutId, Sha256, TenantId, Version
 from otaru.domain.release import Artifact, Blob, Release, ReleaseState
-from otaru.domain.rollout import Policy, Rollout, RolloutState, Wave, WaveState
+from otaru.domain.rollout import Policy, Rollout, RolloutState, Segment, Wave, WaveState
 from otaru.domain.targeting import parse
 from otaru.domain.tenant import Tenant
 from otaru.errors import UnavailableError
@@ -300,7 +300,7 @@ RELEASE = Release(
 )
 ROLLOUT = Rollout(
     RolloutId(1), ProductName("app"), Version("2"), "id==*", RolloutState.PLANNED, Policy(), 7, NOW,
-    waves=(Wave(0, 0, 10),),
+    waves=(Wave(0, 0, 10),), segments=(Segment(0, "all", 10),),
 )  # fmt: skip
 
 
@@ -311,7 +311,6 @@ def add_rollout(tx: Tx, params: Sequence[Rollout]) -> list[int]:
         tx.releases.add(ACME, RELEASE)
         tx.rollouts.add(ACME, rollout)
         sizes.append(tx.rollouts.enlist(ACME, rollout, parse(rollout.target, NOW), RELEASE))
-        tx.rollouts.assign_waves(ACME, rollout.id, rollout.waves)
         tx.events.add([happening(str(rollout.id), Kind.ROLLOUT_CREATED)])
     return sizes
 
@@ -381,6 +380,7 @@ async def test_members_follow_their_rollout(worker: Worker, other: Worker, by: s
         (Kind.ROLLOUT_MOVED, None, None, {}, False),
         (Kind.ROLLOUT_CREATED, None, None, {}, False),
         (Kind.ROLLOUT_RETRIED, None, None, {}, False),
+        (Kind.ROLLOUT_SEGMENT, None, None, {}, True),
     ],
 )
 async def test_devices_of_no_rollout_are_asked_anew_only_where_members_may_have_come(
@@ -524,6 +524,22 @@ async def test_contacts_are_written_behind(worker: Worker) -> None:
     assert {(one.last_contact, one.address) for one in found if one.id != names[3]} == {(later(1), "192.0.2.1")}
     assert (found[3].last_contact, found[3].address) == (later(2), "192.0.2.2")
     assert len(found) == 1200
+
+
+async def test_a_device_that_is_heard_from_two_places_at_once_may_be_two(worker: Worker) -> None:
+    """It is recorded with the contacts, once, and nothing else becomes of it; of a device that is gone, nothing."""
+    await worker.store.write(add_devices, (ACME, [device(DEV)]))
+    for _ in range(5):
+        for name in (DEV, DeviceId("unknown")):
+            worker.registry.touch(ACME, name, later(1), "192.0.2.1")
+            worker.registry.touch(ACME, name, later(2), "192.0.2.2")
+    await worker.registry.close()
+    found = await worker.store.read(lambda tx: tx.events.page(ACME, START, 100))
+    (told,) = [one.what for one in found if one.what.kind is Kind.DEVICE_DOUBLED]
+    assert (told.subject, told.data["addresses"]) == (DEV, ["192.0.2.1", "192.0.2.2"])
+    entry = await worker.registry.device(ACME, DEV)
+    assert entry is not None
+    assert entry.subject.lifecycle is Lifecycle.ACTIVE
 
 
 async def test_contacts_reach_the_store_by_themselves(worker: Worker) -> None:

@@ -128,6 +128,12 @@ def test_a_keyring_keeps_each_tenant_s_keys(tmp_path: Path) -> None:
         assert set(keyring.of(ACME, both)) == {ours.key.keyid}
         assert keyring.of(RIVAL, both)[theirs.key.keyid].key == theirs.key
     assert not ring.of(ACME, [f"../{RIVAL}/{theirs.key.keyid}", "", "x" * 10_000, "\0", "0" * 64])
+    dropped = ring.make(ACME).key.keyid
+    for name in (dropped, dropped, "0" * 64, f"../{RIVAL}/{theirs.key.keyid}"):
+        ring.drop(ACME, name)
+    ring.drop(RIVAL, ours.key.keyid)
+    for keyring in (ring, FolderKeyring(tmp_path / "keys")):
+        assert set(keyring.of(ACME, {*both, dropped})) == {ours.key.keyid}
     files = [path for path in (tmp_path / "keys").rglob("*") if path.is_file()]
     assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o600, 0o600]
     assert {stat.S_IMODE(path.parent.stat().st_mode) for path in files} == {0o700}

@@ -10,7 +10,7 @@ from otaru.adapters.sql.directions import SqlDirections
 from otaru.adapters.sql.engine import open_writer
 from otaru.adapters.sql.session import Session
 from otaru.domain.device import Assurance, Device, Hardware, Lifecycle
-from otaru.domain.ids import ActionId, DeviceId, RolloutId
+from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
 from otaru.trust.tuf.director import Issued, Share
 from tests.support.stores import ACME, NOW, RIVAL, later
 
@@ -60,20 +60,27 @@ def test_when_it_was_fetched(directions: SqlDirections) -> None:
     assert directions.asked_at(ACME, DEV) == NOW
 
 
+def verifies(session: Session, device: DeviceId, tenant: TenantId = ACME) -> bool:
+    found = SqlDevices(session).entry(tenant, device)
+    assert found is not None
+    return found.verifies
+
+
 def test_who_verifies(directions: SqlDirections, session: Session) -> None:
     two = [Device(DeviceId(name), Lifecycle.ACTIVE, Hardware("board"), NOW, NOW) for name in ("dev-1", "dev-2")]
     SqlDevices(session).add(ACME, [(device, b"") for device in two])
-    assert not directions.verifies(ACME, DEV)
+    SqlDevices(session).add(RIVAL, [(two[0], b"")])
+    assert not verifies(session, DEV)
     directions.put(ACME, DEV, issued(1))
-    assert directions.verifies(ACME, DEV)
-    assert not directions.verifies(ACME, DeviceId("dev-2"))
+    assert verifies(session, DEV)
+    assert not verifies(session, DeviceId("dev-2"))
+    assert not verifies(session, DEV, RIVAL)
 
 
 def test_tenants_and_devices_never_see_one_another(directions: SqlDirections) -> None:
     directions.put(ACME, DEV, issued(1))
     for tenant, device in ((RIVAL, DEV), (ACME, DeviceId("dev-2"))):
         assert directions.get(tenant, device) is None
-        assert not directions.verifies(tenant, device)
         assert directions.put(tenant, device, replace(issued(1), targets=b"theirs"))
         directions.asked(tenant, device, NOW)
     assert directions.get(ACME, DEV) == issued(1)
@@ -85,7 +92,7 @@ def test_what_a_device_is_said_to_verify_and_what_was_seen(directions: SqlDirect
     made = Device(DEV, Lifecycle.ACTIVE, Hardware("board"), NOW, NOW)
     devices.add(ACME, [(made, b"")])
     devices.save(ACME, replace(made, assurance=Assurance.L2))
-    assert directions.verifies(ACME, DEV)
+    assert verifies(session, DEV)
     assert devices.get(ACME, DEV) == replace(made, assurance=Assurance.L2)
     directions.put(ACME, DEV, issued(1))
     directions.asked(ACME, DEV, NOW)

@@ -139,10 +139,10 @@ def test_what_was_signed_is_used_once_and_forgotten(enrollments: SqlEnrollments)
     assert enrollments.spend(RIVAL, b"p" * 32, later(10))
     enrollments.dispute(ACME, Dispute(DeviceId("old"), b"", later(-100)), later(-200))
     enrollments.dispute(ACME, Dispute(DeviceId("new"), b"", NOW), later(-200))
-    enrollments.prune(later(10), later(-50))
+    enrollments.prune(later(10), later(-50), NOW)
     assert not enrollments.spend(ACME, b"p" * 32, later(10))
     assert [d.device for d in enrollments.disputes(ACME, 10)] == ["new"]
-    enrollments.prune(later(11), later(-50))
+    enrollments.prune(later(11), later(-50), NOW)
     assert enrollments.spend(ACME, b"p" * 32, later(20))
 
 
@@ -152,3 +152,7 @@ def test_keys_of_tokens_newest_first(enrollments: SqlEnrollments) -> None:
     enrollments.add_grant_key(ACME, new)
     assert enrollments.grant_keys(ACME) == [new, old]
     assert enrollments.grant_keys(RIVAL) == []
+    enrollments.prune(NOW, NOW, NOW)
+    assert enrollments.grant_keys(ACME) == [new, old]
+    enrollments.prune(NOW, NOW, later(1))
+    assert enrollments.grant_keys(ACME) == [new]

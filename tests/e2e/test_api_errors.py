@@ -146,6 +146,14 @@ def test_a_body_above_the_limit(api: httpx.Client) -> None:
     assert told["limit"] == 1024 * 1024
 
 
+def test_signed_metadata_may_be_as_long_as_clients_read_it(api: httpx.Client) -> None:
+    """Half as many files as a product may have are more than other bodies may hold."""
+    told = {"signatures": [], "signed": {"_type": "targets", "files": "x" * 3_000_000}}
+    problem(api.post("/keys/metadata", json={"metadata": {"product.app.stable": told}}), 422, "metadata_form")
+    over = problem(api.post("/keys/metadata", content=b" " * (8 * 1024 * 1024 + 1), headers=JSON), 413, "too_large")
+    assert over["limit"] == 8 * 1024 * 1024
+
+
 def test_if_match_guards_changes_and_orders(api: httpx.Client) -> None:
     device = added(api)
     here = f"/devices/{device}"

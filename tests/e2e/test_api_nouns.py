@@ -401,6 +401,35 @@ class TestRollouts:
         problem(api.post(f"{here}/{first}/cancel"), 409, "invalid_state")
         problem(api.post(f"{here}/{fresh('stranger')}/cancel"), 404, "not_found")
 
+    def test_a_segment_is_held_and_released(self, api: httpx.Client) -> None:
+        rollout = planned(api, 3, start=True, split=["hardware", "attr.region"], waves=["1", "100%"])
+        (segment,) = rollout["segments"]
+        assert (segment["index"], segment["size"], segment["held"]) == (0, 3, False)
+        assert segment["name"].endswith(", region unknown")
+        assert segment["counts"] == {"scheduled": 3}
+        assert rollout["policy"]["split"] == ["hardware", "attr.region"]
+        here = f"/rollouts/{rollout['id']}"
+        held = api.post(f"{here}/segments/0/hold", json={"reason": "it smells"}).json()
+        assert (held["segments"][0]["held"], held["segments"][0]["reason"]) == (True, "held by hand: it smells")
+        problem(api.post(f"{here}/segments/0/hold"), 422, "nothing_to_do")
+        problem(api.post(f"{here}/segments/1/hold"), 404, "not_found")
+        problem(api.post(f"{here}/segments/0/release", headers={"If-Match": '"1"'}), 412, "precondition_failed")
+        (member, *_) = api.get(f"{here}/deployments").json()["items"]
+        assert member["segment"] == 0
+        (answer,) = api.get(f"/devices/{member['device']}/why").json()["answers"]
+        assert answer["rule"] in {"segment", "rollout_running"}, "the worker pauses a rollout that is held wholly"
+        eventually(lambda: api.get(here).json()["reason"] == "every segment is held")
+        freed = api.post(f"{here}/segments/0/release").json()
+        assert (freed["segments"][0]["held"], freed["segments"][0]["overruled"]) == (False, False)
+        record = api.get("/events", params={"subject": str(rollout["id"]), "limit": 1000}).json()["items"]
+        told = [e["data"]["held"] for e in record if e["kind"] == "rollout.segment"]
+        assert told == [True, False]
+
+    def test_what_splits_nothing_is_refused(self, api: httpx.Client) -> None:
+        body = {"release": released(api), "target": "id==*", "split": ["tag"]}
+        problem(api.post("/rollouts", json=body), 400, "invalid_input")
+        problem(api.post("/rollouts", json=body | {"split": ["version", "version"]}), 400, "invalid_input")
+
     def test_cancelled_members_get_another_attempt(self, api: httpx.Client) -> None:
         rollout = planned(api, 1, start=True)
         here = f"/rollouts/{rollout['id']}"

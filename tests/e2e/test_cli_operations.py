@@ -44,7 +44,7 @@ token create --role viewer --label tv --expires 1d
 token list
 token revoke TOKEN
 tenant show
-tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --no-self-registration
+tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --zone Europe/Paris --no-self-registration --health-kept 14d
 tenant set --chunk-part zephyr=
 tenant halt --reason lunch
 tenant lift
@@ -76,6 +76,9 @@ ca show
 ca retire AUTHORITY
 ca init --below
 ca import FLEET => 2
+device tell EVENTS
+device events d-1 --limit 1
+device telemetry d-1
 device quarantine d-2
 device release d-2
 device accept d-2 => 3
@@ -116,10 +119,12 @@ release list --product app
 release show app:1.1
 product list
 product set app --order dotted
-rollout preview --release app:1.0 --target id==* --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
+rollout preview --release app:1.0 --target id==* --split hardware --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
 rollout start 1
 rollout pause 1 --reason wait
+rollout hold-segment 1 1 --reason look
+rollout release-segment 1 1
 rollout resume 1
 rollout devices 1 --state scheduled
 POLL
@@ -164,10 +169,14 @@ def words(tmp_path: Path) -> dict[str, str]:
     trusted.write_text(anchor())
     many = tmp_path / "fleet.csv"
     many.write_text("id,hardware\nf-1,default\nf-2,default\n")
+    (tmp_path / "events").write_text(
+        '{"device": "d-1", "id": "1", "kind": "crash", "text": "ui"}\n\n'
+        '{"device": "d-1", "id": "2", "kind": "sample", "name": "battery", "value": 81.5}\n'
+    )
     (tmp_path / "serials").write_text("sn-1\n# of May\n\nsn-2\n")
     made = {
         name: str(tmp_path / name.lower())
-        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS", "SERIALS")
+        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS", "SERIALS", "EVENTS")
     }
     return {name: str(file) for name, file in files.items()} | {"FLEET": str(many), "TRUSTED": str(trusted)} | made
 

@@ -341,3 +341,16 @@ def test_credentials_are_listed_and_revoked(api: httpx.Client, browser: httpx.Cl
     assert "1 more was revoked or has ended." in page
     assert "lost a credential" in page.lower()
     assert browser.post(f"{here}/credentials/nothing/revoke").status_code == 404
+
+
+def test_a_devices_health_is_on_its_page(browser: httpx.Client, api: httpx.Client) -> None:
+    name = added(api)
+    assert "<h2>Health</h2>" not in shown(browser.get(f"/devices/{name}"))
+    events = [
+        {"device": name, "id": "'\"<1>", "kind": "comm_failure", "text": HOSTILE},
+        {"device": name, "id": "2", "kind": "sample", "name": "battery", "value": 81.5},
+    ]
+    assert api.post("/devices/events", json={"events": events}).json()["kept"] == 2
+    page = shown(browser.get(f"/devices/{name}"))
+    assert "Comm failure" in page
+    assert _found(r"<dt>battery</dt><dd class=\"mono\">([\d.]+) ", page) == "81.5"

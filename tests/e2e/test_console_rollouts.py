@@ -125,6 +125,33 @@ def test_a_rollout_obeys_the_orders_that_its_page_offers(api: httpx.Client, brow
     assert HOSTILE not in page
 
 
+def test_a_segment_is_held_and_released_from_its_page(api: httpx.Client, browser: httpx.Client, login: Login) -> None:
+    rollout = planned(api, 2, split=["hardware", "attr.region"])
+    number = rollout["id"]
+    assert "Segments" not in browser.get(f"/rollouts/{number}").text.split("<h2>Plan</h2>")[0], "one segment is no news"
+    odd = api.get(f"/rollouts/{number}/deployments").json()["items"][0]["device"]
+    api.patch(f"/devices/{odd}", json={"attributes": {"region": HOSTILE}})
+    release = f"{rollout['product']}:{rollout['version']}"
+    body = {"release": release, "target": rollout["target"], "split": ["hardware", "attr.region"]}
+    number = api.post("/rollouts", json=body).json()["id"]
+    page = browser.get(f"/rollouts/{number}")
+    assert "Hold segment 2?" in page.text
+    assert HOSTILE not in page.text
+    assert "region &lt;script&gt;" in page.text
+    assert give(browser, number, "hold", segment=1, reason="it smells").status_code == 303
+    page = browser.get(f"/rollouts/{number}")
+    assert "held by hand: it smells" in page.text
+    assert "holds its segment 2" in page.text.lower()
+    assert "Release segment 2?" in page.text
+    assert give(browser, number, "hold", segment=1).status_code == 409
+    for wrong in ("x", "", "9999"):
+        assert give(browser, number, "release", segment=wrong).status_code == 422
+    assert give(browser, number, "release", segment=7).status_code in {404, 409}
+    assert "Release…" not in login(Role.VIEWER).get(f"/rollouts/{number}").text
+    assert give(browser, number, "release", segment=1).status_code == 303
+    assert not any(s["held"] for s in api.get(f"/rollouts/{number}").json()["segments"])
+
+
 def test_an_order_for_what_a_stale_page_shows_is_not_carried_out(api: httpx.Client, browser: httpx.Client) -> None:
     rollout = planned(api)["id"]
     seen = edition(browser.get(f"/rollouts/{rollout}"))

@@ -261,6 +261,30 @@ def test_revoking_the_key_kills_its_tokens_at_once(served: Apis, keyed: Newborn,
     problem(served.devices.post(TOKEN, json=keyed.asking_grant(now(7))), 401, "unauthenticated")
 
 
+def test_a_token_that_was_seen_is_answered_from_memory_and_no_longer_than_it_is_good(tmp_path: Path) -> None:
+    """Polls of one connection: revoked, refused by the next; another's token and a changed one are refused throughout."""
+    with serving(tmp_path / "data") as server, server.api() as api, httpx.Client(base_url=server.url) as devices:
+        claim = claimed(api)["claim"]
+        bearers = {}
+        for name in ("sn-1", "sn-2"):
+            device = Newborn(name)
+            headers = {"Authorization": f"Bearer {claim}"}
+            assert (
+                devices.post(ENROLL, json=device.asking(claim, now(), want="key"), headers=headers).status_code == 201
+            )
+            token = devices.post(TOKEN, json=device.asking_grant(now())).json()["token"]
+            bearers[name] = {"Authorization": f"Bearer {token}"}
+        poll = "/DEFAULT/controller/v1/sn-1"
+        answers = [devices.get(poll, headers=bearers["sn-1"]) for _ in range(3)]
+        assert {(answer.status_code, answer.text) for answer in answers} == {(200, answers[0].text)}
+        changed = {"Authorization": bearers["sn-1"]["Authorization"][:-4] + "AAAA"}
+        for wrong in (bearers["sn-2"], changed):
+            assert {devices.get(poll, headers=wrong).status_code for _ in range(2)} == {401}
+        (credential,) = api.get("/devices/sn-1/credentials").json()["items"]
+        assert api.delete(f"/devices/sn-1/credentials/{credential['id']}").status_code == 204
+        assert devices.get(poll, headers=bearers["sn-1"]).status_code == 401
+
+
 def test_decommissioning_the_device_kills_its_tokens_at_once(served: Apis, keyed: Newborn, api: httpx.Client) -> None:
     bearer = granted(served, keyed)
     assert poll(served, keyed.id, bearer) == 200

@@ -4,7 +4,9 @@ import json
 import os
 import re
 import shlex
+import signal
 import stat
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import httpx
 import pytest
 
 from tests.support.command import call
-from tests.support.server import Serving, otaru, serving
+from tests.support.ddi import eventually
+from tests.support.lying import lying
+from tests.support.server import OTARU, Serving, environment, otaru, serving
 from tests.support.softhsm import PIN, address, make_token
 from tests.support.tuf import Client
 
@@ -65,7 +69,7 @@ def followed(client: Client, said: Mapping[str, str]) -> None:
 def test_the_page_works_as_written(server: Serving, tmp_path: Path) -> None:
     blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "docs/trust.md").read_text(), re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("otaru ")]
-    assert len(lines) == 65
+    assert len(lines) == 69
     run(server, "device add dev-1 --hardware rpi4")
     said: dict[str, str] = {}
     client = Client(tmp_path, server.url, b"", f"Bearer {server.token}")
@@ -85,7 +89,7 @@ def test_the_page_works_as_written(server: Serving, tmp_path: Path) -> None:
     assert "2035-01-31" in said["otaru keys permits dev-1"]
     found = json.loads(run(server, "keys status --json"))
     assert not found["development"]
-    assert {"root": 1}.items() <= {r["name"]: r["version"] for r in found["director"]}.items()
+    assert {"root": 2}.items() <= {r["name"]: r["version"] for r in found["director"]}.items()
     assert {r["name"]: r["version"] for r in found["roles"] if r["name"] in {"root", "targets"}} == {
         "root": 5,
         "targets": 6,
@@ -98,7 +102,7 @@ def test_the_page_works_as_written(server: Serving, tmp_path: Path) -> None:
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert b"ENCRYPTED" in key.read_bytes()
     server.stop()
-    for folder, repository, many in (("keys", "image", 2), ("director", "director", 1)):
+    for folder, repository, many in (("keys", "image", 2), ("director", "director", 2)):
         held = {path.stem for path in (server.data / folder).rglob("*") if path.is_file()}
         # Its own, and the one that took its place: the server has never seen another.
         own = [key["id"] for key in found["keys"] if key["place"] == "server" and key["repository"] == repository]
@@ -119,7 +123,10 @@ def test_in_production_a_release_waits_for_keys(server: Serving) -> None:
 
 def test_what_the_commands_refuse(server: Serving) -> None:
     run(server, "keys init --offline here --root 1 --root-threshold 2", 4)
-    run(server, "keys init --offline here", 2)  # what failed left keys there
+    assert not Path("here").exists()
+    (made := Path("mine")).mkdir()
+    (made / "diary.txt").write_text("mine")
+    assert "not empty" in run(server, "keys init --offline mine", 2)
     run(server, "keys init --offline here2 --root 1 --root-threshold 1 --targets 1 --targets-threshold 1")
     run(server, "keys make alice.pem")
     assert "never overwritten" in run(server, "keys make alice.pem", 2)
@@ -136,7 +143,54 @@ def test_what_the_commands_refuse(server: Serving) -> None:
     run(server, "keys rotate 0000", 2)
     run(server, "keys sign r.json --key here2/targets-1.pem")
     run(server, "keys import r.json")
-    assert "follows" in run(server, "keys import r.json", 4)
+    assert "brought before" in run(server, "keys import r.json", 3)
+
+
+def test_a_ceremony_that_was_killed_goes_on(server: Serving) -> None:
+    env = environment(**server.env, OTARU_PASSPHRASE=PASSPHRASE)
+    with subprocess.Popen([*OTARU, "keys", "init", "--offline", "here"], env=env) as process:
+        eventually(lambda: Path("here/root-2.pem.pub").exists() or None)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    first = Path("here/root-1.pem").read_bytes()
+    Path("here/targets-2.pem").touch()  # a power cut between the file and what is written into it
+    assert "otherwise" in run(server, "keys init --offline here --root-threshold 3", 2)
+    run(server, "keys init --offline here", 2, OTARU_PASSPHRASE="another")
+    assert "here/director-3.pem" in run(server, "keys init --offline here")
+    assert Path("here/root-1.pem").read_bytes() == first
+    assert not Path("here/unfinished").exists()
+    run(server, "keys make a.pem")
+    run(server, "keys delegate product.app.stable --key a.pem.pub -o a.json")
+    for number in (1, 2):
+        run(server, f"keys sign a.json --key here/targets-{number}.pem")
+    run(server, "keys import a.json")
+
+
+def test_a_ceremony_whose_answer_was_lost_goes_on(server: Serving) -> None:
+    def lose(told: dict[str, list[str]]) -> None:
+        if told["roles"] == ["root"]:  # the director's
+            raise ConnectionError
+
+    with lying(server.url, "/api/v1/keys/metadata", lose) as address:
+        one = "keys init --offline here --root 1 --root-threshold 1 --director 1 --director-threshold 1"
+        run(server, one, 1, OTARU_SERVER=address)
+        assert "here/director-1.pem" in run(server, one, OTARU_SERVER=address)
+        assert "has keys already" in run(server, one, 1, OTARU_SERVER=address)
+    pinned = httpx.get(f"{server.url}/tuf/DEFAULT/image/metadata/1.root.json").content
+    assert Path("here/1.root.json").read_bytes() == pinned
+    directing = httpx.get(f"{server.url}/tuf/DEFAULT/director/metadata/1.root.json").content
+    assert Path("here/1.director-root.json").read_bytes() == directing
+
+
+def test_of_two_ceremonies_one_leaves_no_trace(server: Serving) -> None:
+    def other(_: object) -> None:  # between what this one asks and what it brings
+        if not Path("there").exists():
+            run(server, "keys init --offline there --targets 1 --targets-threshold 1")
+
+    with lying(server.url, "/api/v1/tenant", other) as address:
+        assert "has keys already" in run(server, "keys init --offline here", 1, OTARU_SERVER=address)
+    assert not Path("here").exists()
+    assert len(list(Path("there").glob("*.pem"))) == 7
 
 
 def test_a_server_with_development_keys_does_not_start_for_production(tmp_path: Path) -> None:

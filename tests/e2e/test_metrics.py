@@ -76,6 +76,8 @@ def test_numbers_of_one_tenant(fresh_one: Apis) -> None:
         "timestamp": 3,
         f"product.{product}.stable": 180,
     }
+    directing = of(after, "otaru_role_days_left", tenant="DEFAULT", repository="director", keeper="server")
+    assert {role: round(left) for role, left in directing.items()} == {"root": 365}
     assert of(after, "otaru_development_keys") == {"DEFAULT": 6}
     assert of(after, "otaru_release_drafts") == {"DEFAULT": 1}
     assert of(after, "otaru_registry_fresh") == {"": 1}
@@ -117,8 +119,9 @@ def test_the_page_of_keys(fresh_one: Apis) -> None:
     assert "Development keys sign the releases." in ours
     found = re.findall(r'class="role-name">([\w.-]+)<', ours)
     assert found[:2] == ["timestamp", "snapshot"]
-    assert {"root", "targets"} <= set(found)
-    assert "director: root" in ours
+    assert found.count("root") == found.count("targets") == 2  # the image repository's, and the director's
+    assert "what each device is to run" in ours
+    assert "director:root" in ours
     assert "nothing yet" not in ours
     assert "otaru keys init" in theirs
     assert "role-name" not in theirs

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from otaru.adapters.sql.engine import open_writer
 from otaru.adapters.sql.session import Session
 from otaru.domain.deployment import FINAL, Deployment, State
+from otaru.domain.evidence import Evidence
+from otaru.domain.health import ARMS, Arm
 from otaru.domain.ids import ActionId, DeviceId, RolloutId
 from otaru.domain.rollout import Policy, Share
 from tests.conftest import Databases
@@ -54,14 +56,14 @@ def test_counters_are_what_a_recount_finds(made: Shelf, story: list[tuple[Save |
         for act, shard in story:
             before = _members(made)
             moved = _done(shelf_on(Session(made.session.connection, shard)), act)
-            tallies = made.rollouts.tallies(HERE, ONE)
-            assert tallies == made.rollouts.recounted(HERE, ONE)
-            assert sum(tally.members for tally in tallies.values()) == len(DEVICES)
+            evidence = made.rollouts.evidence(HERE, ONE)
+            assert evidence == made.rollouts.recounted(HERE, ONE)
+            assert evidence.whole.members == len(DEVICES)
+            _check_arms(made, evidence)
             after = _members(made)
             assert {d.device: (d.rank, d.wave) for d in after} == {d.device: (d.rank, d.wave) for d in before}
             _check(act, moved, before, after)
-        theirs = made.rollouts.tallies(THERE, ONE)
-        assert sum(tally.of(State.SCHEDULED) for tally in theirs.values()) == len(DEVICES)
+        assert made.rollouts.evidence(THERE, ONE).whole.of(State.SCHEDULED) == len(DEVICES)
         transaction.rollback()
 
 
@@ -87,6 +89,13 @@ def _done(shelf: Shelf, act: Save | MoveAll | Retry) -> int:
             return shelf.rollouts.move_all(HERE, ONE, states, target, "moved", later(2))
         case Retry(states):
             return sum(shelf.rollouts.retry(HERE, ONE, states, later(3)).values())
+
+
+def _check_arms(shelf: Shelf, evidence: Evidence) -> None:
+    risk = shelf.health.risk(HERE, ONE)
+    for arm in Arm:
+        meant = [state for state, of in ARMS.items() if of is arm]
+        assert risk.at_risk(0, arm, 2**31) == evidence.whole.of(*meant)
 
 
 def _check(act: Save | MoveAll | Retry, moved: int, before: list[Deployment], after: list[Deployment]) -> None:

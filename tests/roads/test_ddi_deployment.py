@@ -328,3 +328,14 @@ class TestInstalled:
 
     def test_it_is_only_declared(self, device: DdiDevice) -> None:
         assert device.get("installedBase").status_code == 405
+
+
+def test_details_of_a_feedback_tell_of_the_devices_health(operator: Operator) -> None:
+    device, action, _ = operator.offered()
+    for _ in range(2):
+        device.say(action, "proceeding", "none", "otaru: watchdog task ui", "50 %", "otaru: battery=81.5")
+    found = operator.ok("GET", f"/devices/{device.id}/events")["items"]
+    assert sorted((event["kind"], event["text"], event["value"]) for event in found) == [
+        ("sample", "", 81.5),
+        ("watchdog", "task ui", None),
+    ]

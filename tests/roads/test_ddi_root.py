@@ -48,6 +48,22 @@ class TestRoot:
         assert (short.status_code, short.content) == (long.status_code, long.content)
         assert {**short.headers, "date": ""} == {**long.headers, "date": ""}
 
+    def test_two_with_one_token_are_told_of_and_go_on(self, operator: Operator, device: DdiDevice) -> None:
+        """Two processes of one identity on two addresses: an event says so, and neither is refused."""
+        device.configure({"serial": "1"})
+        headers = {"Authorization": f"TargetToken {device.token}"}
+
+        def told() -> list[dict[str, Any]]:
+            for address in ("127.0.0.1", "127.0.0.2"):
+                with httpx.Client(transport=httpx.HTTPTransport(local_address=address)) as twin:
+                    assert twin.get(operator.server.url + device.base, headers=headers).status_code == 200
+            found = operator.ok("GET", f"/events?subject={device.id}")["items"]
+            return [event for event in found if event["kind"] == "device.doubled"]
+
+        (event,) = eventually(told)
+        assert event["data"]["addresses"] == ["127.0.0.1", "127.0.0.2"]
+        assert device.get().status_code == 200
+
     @pytest.mark.parametrize("configured", [False, True])
     def test_contact_is_noted(self, operator: Operator, device: DdiDevice, configured: bool) -> None:
         if configured:  # then nothing is due, and the answer is given at once

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.engine import open_writer
+from otaru.adapters.sql.health import SqlHealth
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.reports import SqlReports
 from otaru.adapters.sql.rollouts import SqlRollouts
@@ -20,13 +21,14 @@ from otaru.domain.deployment import Deployment, State
 from otaru.domain.device import Device, Hardware, Installed, Lifecycle, Source
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Sha256, TenantId, Version
 from otaru.domain.release import Artifact, Blob, Release, ReleaseState
-from otaru.domain.rollout import Policy, Rollout, RolloutState, layout
+from otaru.domain.rollout import Policy, Rollout, RolloutState, Stratum, laid_out
 from otaru.domain.targeting import parse
 
 NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
 HERE = TenantId("here")
 THERE = TenantId("there")
 RPI = Hardware("rpi4")
+ONE = RolloutId(1)
 
 
 def later(seconds: float) -> datetime:
@@ -98,6 +100,7 @@ class Shelf:
     rollouts: SqlRollouts
     deployments: SqlDeployments
     reports: SqlReports
+    health: SqlHealth
 
     def tenant(self, tenant: TenantId, *, halted: bool = False) -> None:
         row = {
@@ -125,10 +128,12 @@ class Shelf:
 
     def launch(self, tenant: TenantId, rollout: Rollout, release: Release) -> Rollout:
         """Plan a rollout as a service does; with every wave still pending."""
-        size = self.rollouts.enlist(tenant, rollout, parse(rollout.target, NOW), release)
-        rollout = replace(rollout, size=size, waves=layout(rollout.policy, size))
+        query, policy = parse(rollout.target, NOW), rollout.policy
+        strata = self.rollouts.strata(tenant, query, release, policy.split) if policy.staged else ()
+        rollout = laid_out(rollout, strata)
+        size = self.rollouts.enlist(tenant, rollout, query, release, strata)
+        rollout = rollout if strata else laid_out(rollout, [Stratum((), size)])
         self.rollouts.add(tenant, rollout)
-        self.rollouts.assign_waves(tenant, rollout.id, rollout.waves)
         return rollout
 
     def move(self, tenant: TenantId, rollout: int, device: str, state: State, reason: str = "") -> Deployment:
@@ -149,6 +154,7 @@ def shelf_on(session: Session) -> Shelf:
         SqlRollouts(session),
         SqlDeployments(session),
         SqlReports(session),
+        SqlHealth(session),
     )
 
 

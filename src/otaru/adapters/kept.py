@@ -35,7 +35,7 @@ class Plain(Entry):
 
 @dataclass(frozen=True, slots=True)
 class Keyed(KeyedEntry):
-    """As `Plain`, of a device that has credentials beside its token."""
+    """As `Plain`, of a device that has credentials beside its token, or verifies the director."""
 
     tick: int
 
@@ -69,14 +69,16 @@ class Packed:
             memberships,
             known.counters,
             known.permits,
+            known.zone,
         )
-        return Entry(
+        told = (
             subject,
             self.own[1:end],
             alike.attributes_requested,
             alike.auto_confirm,
             alike.last_installed_action,
         )
+        return KeyedEntry(*told, (), verifies=True) if alike.verifies else Entry(*told)
 
 
 Kept = Plain | Keyed | Packed
@@ -93,11 +95,11 @@ def keep(entry: Entry, tick: int, shared: Callable[[Any], Any]) -> Kept:
             entry.auto_confirm,
             entry.last_installed_action,
         )
-        if not entry.credentials:
+        if not entry.credentials and not entry.verifies:
             return Plain(*told, tick)
         # Devices share few issuers and labels.
         keys = (replace(one, issuer=shared(one.issuer), label=shared(one.label)) for one in entry.credentials)
-        return Keyed(*told, tuple(keys), tick)
+        return Keyed(*told, tuple(keys), entry.verifies, tick)
     alike = shared(replace(entry, subject=replace(subject, id=_NOBODY, memberships=()), token_hash=b""))
     shares = (_SHARE.pack(*_numbers(membership)) for membership in subject.memberships)
     return Packed(alike, b"".join((bytes([len(entry.token_hash)]), entry.token_hash, *shares)), tick)

@@ -116,6 +116,8 @@ def _revokes(what: Happening) -> bool:
 def _concerns(what: Happening) -> _Concern:
     # Entries name the rollouts that are active (`Devices.entry`): a rollout that becomes active comes into entries that
     # do not name it yet; afterwards nothing but moved members changes them.
+    if what.kind is Kind.ROLLOUT_SEGMENT:
+        return _Concern.PLAN
     was, is_, moved = (what.data.get(name) for name in ("from", "to", "moved"))
     if what.kind not in {Kind.ROLLOUT_MOVED, Kind.ROLLOUT_WAVE} or was not in ACTIVE:
         return _Concern.TENANT
@@ -237,8 +239,7 @@ class StoreRegistry:
 
     async def is_denied(self, tenant: TenantId, digest: bytes) -> bool:
         """See the port."""
-        shelf = self._shelves.get(tenant)
-        if shelf is not None and (known := shelf.denied.get(digest)) is not None:
+        if (known := self.known_denied(tenant, digest)) is not None:
             return known
 
         def keep(found: bool) -> None:
@@ -252,6 +253,11 @@ class StoreRegistry:
 
         found = await self._load(_Key(tenant, "denied", digest), read, keep)
         return bool(found)
+
+    def known_denied(self, tenant: TenantId, digest: bytes) -> bool | None:
+        """See the port."""
+        shelf = self._shelves.get(tenant)
+        return None if shelf is None else shelf.denied.get(digest)
 
     def known_plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:
         """See the port."""

@@ -1,7 +1,7 @@
-"""Facts that a judge sees: how many members of a wave are in which state."""
+"""Facts that a judge sees, members of segments and waves by state, and what it makes of them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from otaru.domain.deployment import FAILURES, FINAL, IN_FLIGHT, State
@@ -43,8 +43,51 @@ class Tally:
         return self.members - self.of(State.SKIPPED, State.CANCELLED, State.REJECTED)
 
 
+def summed(tallies: Iterable[Tally]) -> Tally:
+    """The members of several tallies together."""
+    counts: dict[State, int] = {}
+    for tally in tallies:
+        for state, members in tally.counts.items():
+            counts[state] = counts.get(state, 0) + members
+    return Tally(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The members of a rollout, counted by (segment, wave)."""
+
+    cells: Mapping[tuple[int, int], Tally]
+
+    def wave(self, index: int) -> Tally:
+        """The members of a wave."""
+        return summed(tally for (_, wave), tally in self.cells.items() if wave == index)
+
+    def segment(self, index: int) -> Tally:
+        """The members of a segment."""
+        return summed(tally for (segment, _), tally in self.cells.items() if segment == index)
+
+    @property
+    def whole(self) -> Tally:
+        """All members."""
+        return summed(self.cells.values())
+
+    @property
+    def waves(self) -> dict[int, Tally]:
+        """The members of every wave that has some."""
+        found: dict[int, list[Tally]] = {}
+        for (_, wave), tally in sorted(self.cells.items()):
+            found.setdefault(wave, []).append(tally)
+        return {wave: summed(tallies) for wave, tallies in found.items()}
+
+    def without(self, segments: Collection[int]) -> "Evidence":
+        """The members of all other segments."""
+        if not segments:
+            return self
+        return Evidence({cell: tally for cell, tally in self.cells.items() if cell[0] not in segments})
+
+
 class Call(StrEnum):
-    """What a judge says of a wave."""
+    """What a judge says of a wave or a segment."""
 
     EXPAND = "expand"
     HOLD = "hold"
@@ -57,3 +100,15 @@ class Verdict:
 
     call: Call
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What a judge says of a rollout."""
+
+    waves: Mapping[int, Verdict]
+    """Of every wave, by its members in segments that are not held."""
+    segments: Mapping[int, Verdict] = field(default_factory=dict)
+    """Of segments it has an opinion of. Where it says stop, that segment is held and the others go on."""
+    ahead: int | None = None
+    """The height up to which waves may open before the ones below have passed; None: one wave after the other."""

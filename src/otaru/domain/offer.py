@@ -14,7 +14,7 @@ from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
 from otaru.domain.rollout import Rollout, RolloutState
-from otaru.domain.schedule import Window
+from otaru.domain.schedule import DEVICE, Calendar, Window
 
 
 class Rule(StrEnum):
@@ -23,6 +23,7 @@ class Rule(StrEnum):
     DEVICE_ACTIVE = "device_active"
     TENANT_HALTED = "tenant_halted"
     ROLLOUT_RUNNING = "rollout_running"
+    SEGMENT = "segment"
     MEMBER = "member"
     DUE = "due"
     WITHDRAWN = "withdrawn"
@@ -66,6 +67,8 @@ class Subject:
     """Security counters by component, those above 0."""
     permits: tuple[tuple[str, int, datetime], ...] = ()
     """Down to which counter a component may go, by a permission signed offline, and until when."""
+    zone: str = ""
+    """The time zone that it says it is in; empty where it says none, or none that is known."""
 
     @property
     def open(self) -> Membership | None:
@@ -108,9 +111,20 @@ class Answer:
     """Where only time is waited for: when this device should ask again at the latest."""
 
 
-def decide(subject: Subject, plan: Plan, membership: Membership, *, halted: bool, now: datetime) -> Answer:
-    """Whether `subject` is offered its share in one rollout, and why."""
-    return _barred(subject, plan, membership, halted=halted) or _fit(subject, plan, membership, now)
+NO_CALENDAR = Calendar()
+
+
+def decide(
+    subject: Subject,
+    plan: Plan,
+    membership: Membership,
+    *,
+    halted: bool,
+    now: datetime,
+    calendar: Calendar = NO_CALENDAR,
+) -> Answer:
+    """Whether `subject` is offered its share in one rollout, and why. `halted` and `calendar` are its tenant's."""
+    return _barred(subject, plan, membership, halted=halted) or _fit(subject, plan, membership, calendar, now)
 
 
 def _barred(subject: Subject, plan: Plan, membership: Membership, *, halted: bool) -> Answer | None:
@@ -125,14 +139,22 @@ def _barred(subject: Subject, plan: Plan, membership: Membership, *, halted: boo
         return Answer(Rule.ROLLOUT_RUNNING, f"Rollout {rollout.id} is {rollout.state}{why}.")
     watermark = plan.watermarks[membership.segment]
     if membership.rank >= watermark:
-        word = "is held" if watermark < 0 else f"has opened {watermark} of {rollout.size}"
-        return Answer(
-            Rule.DUE, f"Its wave has not opened: it is number {membership.rank + 1}, rollout {rollout.id} {word}."
-        )
+        if watermark < 0:
+            return _held(rollout, membership)
+        opened = f"rollout {rollout.id} has opened {watermark} of {rollout.size}"
+        return Answer(Rule.DUE, f"Its wave has not opened: it is number {membership.rank + 1}, {opened}.")
     return None
 
 
-def _fit(subject: Subject, plan: Plan, membership: Membership, now: datetime) -> Answer:
+def _held(rollout: Rollout, membership: Membership) -> Answer:
+    segment = rollout.segments[membership.segment]
+    why = f": {segment.reason}" if segment.reason else ""
+    return Answer(
+        Rule.SEGMENT, f"Its segment {segment.index + 1} ({segment.name}) of rollout {rollout.id} is held{why}."
+    )
+
+
+def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calendar, now: datetime) -> Answer:
     """The rules that ask whether this release suits this device now."""
     rollout, release = plan.rollout, plan.release
     if release.state not in {ReleaseState.PUBLISHED, ReleaseState.DEPRECATED}:
@@ -150,8 +172,8 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, now: datetime) ->
         return Answer(Rule.INSTALLED, f"{artifact.component} {release.version} is installed already.", membership)
     if (busy := subject.open) is not None and busy is not membership:
         return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
-    if (window := rollout.policy.window) is not None and not window.open_at(now):
-        return _shut(window, rollout, membership, now)
+    if rollout.policy.window is not None and (held := _shut(subject, rollout, membership, calendar, now)) is not None:
+        return held
     if rollout.policy.consent and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
@@ -184,21 +206,44 @@ def _runs(component: str, version: Version | None) -> str:
     return f"it is not known what runs in {component}" if version is None else f"the device runs {component} {version}"
 
 
-def _shut(window: Window, rollout: Rollout, membership: Membership, now: datetime) -> Answer:
+def window_of(subject: Subject, window: Window, calendar: Calendar) -> Window:
+    """A rollout's window as it is for this device."""
+    return calendar.seen_from(window, subject.zone)
+
+
+def window_words(subject: Subject, window: Window, calendar: Calendar, now: datetime) -> str:
+    """How a rollout's window stands for this device, in words."""
+    said = window_of(subject, window, calendar).words(now)
+    if window.zone == DEVICE and not subject.zone:
+        said += f" The device's own time zone is not known, so the tenant's counts, {calendar.zone}."
+    return said
+
+
+def _shut(
+    subject: Subject, rollout: Rollout, membership: Membership, calendar: Calendar, now: datetime
+) -> Answer | None:
+    """The rule of the window."""
+    if rollout.policy.window is None:
+        return None
+    window = window_of(subject, rollout.policy.window, calendar)
+    if window.open_at(now):
+        return None
     opens = window.next_opening(now)
     # Who would sleep past the opening is woken in its first half, in the order of the ranking: a fleet does not come at once.
     ask_at = opens + window.duration / 2 * (membership.rank / max(rollout.size, 1)) if opens else None
-    return Answer(Rule.WINDOW, window.words(now), membership, ask_at=ask_at)
+    return Answer(Rule.WINDOW, window_words(subject, rollout.policy.window, calendar, now), membership, ask_at=ask_at)
 
 
-def first_due(subject: Subject, plans: Sequence[Plan], *, halted: bool, now: datetime) -> list[Answer]:
+def first_due(
+    subject: Subject, plans: Sequence[Plan], *, halted: bool, now: datetime, calendar: Calendar = NO_CALENDAR
+) -> list[Answer]:
     """The answers for each scheduled membership in order of priority, up to and with the first that is an offer."""
     by_id = {plan.rollout.id: plan for plan in plans}
     answers: list[Answer] = []
     for membership in subject.memberships:
         if membership.state is not State.SCHEDULED or (plan := by_id.get(membership.rollout)) is None:
             continue
-        answer = decide(subject, plan, membership, halted=halted, now=now)
+        answer = decide(subject, plan, membership, halted=halted, now=now, calendar=calendar)
         answers.append(answer)
         if answer.rule in {Rule.OFFER, Rule.CONSENT}:
             break

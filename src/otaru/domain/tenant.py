@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from otaru.domain.ids import TenantId
+from otaru.domain.schedule import Calendar
 
 GIB = 1024**3
 
@@ -24,6 +25,10 @@ class TenantSettings:
     """The DDI `part` by hardware model; `bApp` is what Zephyr wants. Others get `os`."""
     max_artifact: int = 4 * GIB
     quota: int = 100 * GIB
+    health_kept: timedelta = timedelta(days=30)
+    """How long what devices tell of their health is kept, word for word."""
+    zone: str = "UTC"
+    """That of devices whose own is not known, in windows that follow the device's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +41,8 @@ class Tenant:
     halted: bool = False
     halt_reason: str = ""
     edition: int = 1
+
+    @property
+    def calendar(self) -> Calendar:
+        """What it says of times."""
+        return Calendar(self.settings.zone)

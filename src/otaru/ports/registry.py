@@ -28,12 +28,21 @@ class Entry:
         """Those beside the target token, by id, without revoked ones: ask each whether it is `good` now."""
         return ()
 
+    @property
+    def verifies(self) -> bool:
+        """Whether it is a device that verifies the director: it has something signed, or is said to (`Device.assurance`)."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class KeyedEntry(Entry):
-    """The entry of a device that has credentials beside its target token: the million without pay no byte for them."""
+    """The entry of a device that has credentials beside its target token, or verifies the director.
+
+    The million that do neither pay no byte for it.
+    """
 
     credentials: tuple[Credential, ...] = field()
+    verifies: bool = field()
 
 
 class Registry(Protocol):
@@ -67,6 +76,10 @@ class Registry(Protocol):
 
     async def is_denied(self, tenant: TenantId, digest: bytes) -> bool:
         """Whether a credential with this digest was revoked (`Credentials.is_denied`)."""
+        ...
+
+    def known_denied(self, tenant: TenantId, digest: bytes) -> bool | None:
+        """As `is_denied`, where it is in memory. None says nothing."""
         ...
 
     def known_plan(self, tenant: TenantId, rollout: RolloutId) -> Plan | None:

@@ -41,3 +41,10 @@ class Keyring(Protocol):
         Raises `DataFolderError` where one is there and cannot be read.
         """
         ...
+
+    def drop(self, tenant: TenantId, key: str) -> None:
+        """Forget a private key for ever; nothing where it is not held here. One in a token stays in the token.
+
+        Raises `DataFolderError` where it cannot be removed.
+        """
+        ...

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from otaru.domain.ids import DeviceId, TenantId
 
 LIFE = timedelta(hours=1)
+SIGNS = timedelta(days=30)
+"""So long a key signs tokens, from when it was made; the last of them ends an hour later, and so does all that it can do."""
 MAX_GRANT = 2048
 """Bytes. Names of 64 and 128 characters make 800."""
 _AUDIENCE = "otaru-device"
@@ -80,8 +82,22 @@ def taken_apart(token: bytes) -> Sealed | None:
     return Sealed(signer, signed, urlsafe_b64decode(signature + b"=="))
 
 
-def opened(sealed: Sealed, public: bytes, tenant: TenantId) -> Grant | None:
-    """What a token says, if the key of a tenant has signed it. `public`: its 32 bytes. Whether its hour is over is not asked."""
+def signs(made_at: datetime, now: datetime) -> bool:
+    """Whether a key that was made then signs tokens now."""
+    return now < made_at + SIGNS
+
+
+def last_end(made_at: datetime) -> datetime:
+    """When the last token ends that a key has signed which was made then."""
+    return made_at + SIGNS + LIFE
+
+
+def opened(sealed: Sealed, public: bytes, made_at: datetime, tenant: TenantId) -> Grant | None:
+    """What a token says, if the key of a tenant has signed it in its time. Whether the token's hour is over is not asked.
+
+    `public`: the key's 32 bytes. What a stolen key signs says what its thief likes, so no token may end after the last
+    that the key could have signed.
+    """
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(sealed.signature, sealed.signed)
     except (InvalidSignature, ValueError):
@@ -92,6 +108,8 @@ def opened(sealed: Sealed, public: bytes, tenant: TenantId) -> Grant | None:
             return None
         issued, expires = (datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "exp"))
         key = urlsafe_b64decode(claims["cnf"]["kid"] + "=")
+        if expires > min(issued + LIFE, last_end(made_at)):
+            return None
         return Grant(tenant, DeviceId(claims["sub"]), key, issued, expires)
     except (KeyError, TypeError, ValueError, OverflowError):
         return None  # signed by us, and yet not of this form: an older or newer program's

@@ -35,6 +35,7 @@ subjects = st.builds(
     auto_confirm=st.booleans(),
     memberships=st.lists(memberships, max_size=5).map(tuple),
     counters=st.lists(st.tuples(st.text(), INTEGER), max_size=2).map(tuple),
+    zone=st.sampled_from(["", "Europe/Paris"]),
 )
 FACTS: dict[str, st.SearchStrategy[Any]] = {
     "subject": subjects,
@@ -54,7 +55,7 @@ credentials = st.builds(
     expires_at=st.none() | st.just(NOW),
 )
 entries: st.SearchStrategy[Entry] = st.builds(Entry, **FACTS) | st.builds(
-    KeyedEntry, **FACTS, credentials=st.lists(credentials, min_size=1, max_size=3).map(tuple)
+    KeyedEntry, **FACTS, credentials=st.lists(credentials, max_size=3).map(tuple), verifies=st.booleans()
 )
 
 
@@ -66,6 +67,7 @@ def _facts(entry: Entry) -> tuple[Any, ...]:
         entry.auto_confirm,
         entry.last_installed_action,
         entry.credentials,
+        entry.verifies,
     )
 
 
@@ -74,11 +76,13 @@ def test_what_is_kept_comes_back(entry: Entry, tick: int) -> None:
     kept = keep(entry, tick, lambda value: value)
     assert kept.tick == tick
     assert _facts(kept.entry(entry.subject.id)) == _facts(entry)
-    assert type(kept) is (Keyed if entry.credentials else Packed if entry.subject.memberships else Plain)
+    kind = Packed if entry.subject.memberships else Keyed if entry.verifies else Plain
+    assert type(kept) is (Keyed if entry.credentials else kind)
 
 
 def test_who_has_no_credentials_pays_nothing_for_them() -> None:
-    assert "credentials" not in {name for kind in Plain.__mro__ for name in getattr(kind, "__slots__", ())}
+    slots = {name for kind in Plain.__mro__ for name in getattr(kind, "__slots__", ())}
+    assert not slots & {"credentials", "verifies"}
 
 
 def _member(number: int) -> Entry:

@@ -11,7 +11,7 @@ from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Version
 from otaru.domain.offer import Membership, Plan, Rule, Subject, decide, first_due
 from otaru.domain.release import ReleaseState
-from otaru.domain.rollout import Policy, Rollout, RolloutState
+from otaru.domain.rollout import Policy, Rollout, RolloutState, Segment
 from otaru.domain.schedule import Window
 from otaru.domain.terms import Terms, requirement
 from otaru.domain.versions import VersionOrder
@@ -62,7 +62,11 @@ def test_each_obstacle_hides_those_after_it() -> None:
     subject = replace(subject, lifecycle=Lifecycle.ACTIVE)
     ask(halted=True)
     ask()
-    plan = replace(plan, rollout=replace(plan.rollout, state=RolloutState.RUNNING))
+    held = Segment(0, "all", 4, held=True, reason="3 of 4 failed")
+    running = replace(plan.rollout, state=RolloutState.RUNNING, segments=(held,))
+    plan = replace(plan, rollout=running, watermarks=(-1,))
+    ask()
+    plan = replace(plan, watermarks=a_plan().watermarks)
     ask()
     subject = replace(subject, memberships=(share(), other))
     ask()
@@ -84,6 +88,15 @@ def test_each_obstacle_hides_those_after_it() -> None:
     subject = replace(subject, auto_confirm=True)
     ask(now=IN_IT)
     assert met == [rule for rule in Rule if rule is not Rule.MEMBER]
+
+
+def test_who_is_in_a_held_segment_is_told_so() -> None:
+    mine = share()
+    plan = a_plan()
+    held = Segment(0, "board:2, version 1.0", 4, held=True, reason="3 of 4 failed")
+    plan = replace(plan, rollout=replace(plan.rollout, segments=(held,)), watermarks=(-1,))
+    answer = decide(a_subject(mine), plan, mine, halted=False, now=NOON)
+    assert answer.because == "Its segment 1 (board:2, version 1.0) of rollout 1 is held: 3 of 4 failed."
 
 
 def test_outside_its_window_it_is_held_back_and_told_when_it_opens() -> None:

@@ -1,5 +1,6 @@
 """`step` and `obey`: a rollout driven by random reports, time and orders."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -7,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otaru.analysis.classic import verdict
+from otaru.adapters.judges.classic import ClassicJudge
 from otaru.domain.deployment import DEPLOYMENT, FINAL, OPEN, Event, State
 from otaru.domain.device import LOT_PRIME
-from otaru.domain.evidence import Tally
+from otaru.domain.evidence import Evidence, Ruling, Tally, Verdict
 from otaru.domain.ids import ProductName, RolloutId, Version
 from otaru.domain.rollout import (
     ClassicRule,
@@ -20,6 +21,7 @@ from otaru.domain.rollout import (
     Rollout,
     RolloutEvent,
     RolloutState,
+    Segment,
     Share,
     Step,
     WaveState,
@@ -38,7 +40,7 @@ STAGED = Policy(
 )
 
 
-def planned(policy: Policy = STAGED, members: int = 30) -> Rollout:
+def planned(policy: Policy = STAGED, members: int = 30, segments: int = 1) -> Rollout:
     draft = Rollout(
         RolloutId(1),
         ProductName("app"),
@@ -50,6 +52,7 @@ def planned(policy: Policy = STAGED, members: int = 30) -> Rollout:
         NOW,
         members,
         layout(policy, members),
+        tuple(Segment(n, f"segment {n}", len(range(n, members, segments))) for n in range(segments)),
     )
     return obey(draft, RolloutEvent.PLAN, "", NOW).rollout
 
@@ -61,31 +64,38 @@ class Fleet:
         self.rollout = rollout
         self.states = [State.SCHEDULED] * rollout.size
         self.now = NOW
+        self.bad: dict[int, Verdict] = {}
+        self.ahead: int | None = None
 
     def at(self, state: RolloutState) -> bool:
         return self.rollout.state is state
 
-    def tallies(self) -> dict[int, Tally]:
-        tallies = {}
+    def evidence(self) -> Evidence:
+        cells: dict[tuple[int, int], Counter[State]] = {}
         for wave in self.rollout.waves:
-            members = self.states[wave.start : wave.height]
-            tallies[wave.index] = Tally({s: members.count(s) for s in set(members)})
-        return tallies
+            for rank in range(wave.start, wave.height):
+                cells.setdefault((self.segment(rank), wave.index), Counter())[self.states[rank]] += 1
+        return Evidence({cell: Tally(counts) for cell, counts in cells.items()})
+
+    def segment(self, rank: int) -> int:
+        return rank % len(self.rollout.segments)
+
+    def ruling(self) -> Ruling:
+        ruling = ClassicJudge().ruling(self.rollout, self.evidence(), self.now)
+        return replace(ruling, segments=self.bad, ahead=self.ahead)
 
     def order(self, event: RolloutEvent) -> None:
-        self._take(obey(self.rollout, event, "", self.now))
+        self.take(obey(self.rollout, event, "", self.now))
 
     def work(self) -> None:
         for _ in range(100):
-            tallies = self.tallies()
-            verdicts = {w.index: verdict(self.rollout.policy.rule, tallies[w.index]) for w in self.rollout.waves}
-            taken = step(self.rollout, tallies, verdicts, self.now)
+            taken = step(self.rollout, self.evidence(), self.ruling(), self.now)
             if taken is None:
                 return
-            self._take(taken)
+            self.take(taken)
         raise AssertionError("the rollout never comes to rest")
 
-    def _take(self, taken: Step) -> None:
+    def take(self, taken: Step) -> None:
         events = {
             Order.CANCEL_OPEN: (OPEN, Event.CANCEL),
             Order.CANCEL_SCHEDULED: ({State.SCHEDULED}, Event.CANCEL),
@@ -98,7 +108,8 @@ class Fleet:
             self.states = [(DEPLOYMENT.next(s, event) or s) if s in sources else s for s in self.states]
 
     def offer(self, rank: int) -> None:
-        if self.rollout.state is RolloutState.RUNNING and rank < self.rollout.watermark:
+        held = self.rollout.segments[self.segment(rank)].held
+        if self.rollout.state is RolloutState.RUNNING and rank < self.rollout.watermark and not held:
             self.tell(rank, Event.OFFER)
 
     def tell(self, rank: int, event: Event) -> None:

@@ -3,7 +3,7 @@
 import json
 import subprocess
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otaru.domain.ids import DeviceId, TenantId
-from otaru.trust.grant import LIFE, MAX_GRANT, Grant, Sealed, opened, taken_apart, unsigned, whole
+from otaru.trust.grant import (
+    LIFE,
+    MAX_GRANT,
+    SIGNS,
+    Grant,
+    Sealed,
+    last_end,
+    opened,
+    signs,
+    taken_apart,
+    unsigned,
+    whole,
+)
 
 ACME, RIVAL = TenantId("acme"), TenantId("rival")
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
@@ -32,7 +44,7 @@ def token(grant: Grant = GRANT, key: Ed25519PrivateKey = KEY) -> str:
 
 def told(text: str, public: bytes = PUBLIC, tenant: TenantId = ACME) -> Grant | None:
     sealed = taken_apart(text.encode())
-    return None if sealed is None else opened(sealed, public, tenant)
+    return None if sealed is None else opened(sealed, public, AT, tenant)
 
 
 def encoded(value: Any) -> str:
@@ -138,4 +150,23 @@ def test_what_our_own_key_signed_in_another_form_opens_nothing(claims: Any) -> N
     signed = (token().split(".")[0] + "." + encoded(claims)).encode()
     sealed = taken_apart(whole(signed, KEY.sign(signed)).encode())
     assert isinstance(sealed, Sealed)
-    assert opened(sealed, PUBLIC, ACME) is None
+    assert opened(sealed, PUBLIC, AT, ACME) is None
+
+
+@given(st.timedeltas(timedelta(0), SIGNS + LIFE))
+def test_what_a_key_signs_in_its_time_holds_to_its_end(after: timedelta) -> None:
+    grant = Grant(ACME, GRANT.device, GRANT.key, *(at.replace(microsecond=0) for at in (AT + after, AT + after + LIFE)))
+    assert (told(token(grant)) == grant) == signs(AT, grant.issued_at) or grant.expires_at == last_end(AT)
+
+
+@pytest.mark.parametrize(
+    ("issued", "life"),
+    [
+        (SIGNS + timedelta(seconds=1), LIFE),  # after its time
+        (timedelta(days=365), LIFE),
+        (timedelta(0), LIFE + timedelta(seconds=1)),  # longer than any
+        (timedelta(0), timedelta(days=3650)),
+    ],
+)
+def test_what_the_thief_of_an_old_key_signs_opens_nothing(issued: timedelta, life: timedelta) -> None:
+    assert told(token(Grant(ACME, GRANT.device, GRANT.key, AT + issued, AT + issued + life))) is None

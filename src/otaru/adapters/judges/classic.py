@@ -1,14 +1,17 @@
 """The judge that knows the classic rule only."""
 
+from datetime import datetime
+
 from otaru.analysis import classic
-from otaru.domain.evidence import Tally, Verdict
-from otaru.domain.rollout import Rollout, Wave
+from otaru.domain.evidence import Evidence, Ruling
+from otaru.domain.rollout import Rollout
 
 
 class ClassicJudge:
-    """See `analysis/classic`."""
+    """See `analysis/classic`. It judges waves, one after the other; segments are for people to hold."""
 
-    def verdict(self, rollout: Rollout, wave: Wave, tally: Tally) -> Verdict:
-        """The classic rule of the rollout's policy, held against one wave."""
-        del wave
-        return classic.verdict(rollout.policy.rule, tally)
+    def ruling(self, rollout: Rollout, evidence: Evidence, now: datetime) -> Ruling:
+        """The classic rule of the rollout's policy, held against each wave."""
+        del now
+        going = evidence.without(rollout.held)
+        return Ruling({w.index: classic.verdict(rollout.policy.rule, going.wave(w.index)) for w in rollout.waves})

@@ -158,6 +158,20 @@ class FolderKeyring:
                 found[name] = self._held[tenant, name] = signer
         return found
 
+    def drop(self, tenant: TenantId, key: str) -> None:
+        """See the port."""
+        if not _ID.fullmatch(key):
+            return
+        self._held.pop((tenant, key), None)
+        path = self._path(tenant, key)
+        try:
+            for file in (path, path.with_suffix(".uri")):
+                file.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                _sync(path.parent)
+        except OSError as error:
+            raise DataFolderError(f"the key {path} cannot be removed: {error.strerror}") from None
+
     def _read(self, tenant: TenantId, name: str) -> Signer | None:
         path = self._path(tenant, name)
         token = path.with_suffix(".uri")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from otaru.adapters.sql.lean import AnyRow, fetch, run, run_each
 from otaru.adapters.sql.session import Session
 from otaru.domain.deployment import State
-from otaru.domain.evidence import Tally
+from otaru.domain.evidence import Evidence, Tally
 from otaru.domain.ids import RolloutId, TenantId
 
 Cell = tuple[int, int, int, str]
@@ -20,12 +20,13 @@ INSERT INTO deployment_count (tenant, rollout, segment, wave, state, shard, memb
 ON CONFLICT (tenant, rollout, segment, wave, state, shard)
 DO UPDATE SET members = deployment_count.members + excluded.members"""
 
-_TALLIES = """
-SELECT wave, state, CAST(sum(members) AS bigint) FROM deployment_count WHERE tenant = ? AND rollout = ?
-GROUP BY wave, state HAVING sum(members) <> 0"""
+_EVIDENCE = """
+SELECT segment, wave, state, CAST(sum(members) AS bigint) FROM deployment_count WHERE tenant = ? AND rollout = ?
+GROUP BY segment, wave, state HAVING sum(members) <> 0"""
 
 _RECOUNTED = """
-SELECT wave, state, count(*) FROM deployment WHERE tenant = ? AND rollout = ? AND current GROUP BY wave, state"""
+SELECT segment, wave, state, count(*) FROM deployment WHERE tenant = ? AND rollout = ? AND current
+GROUP BY segment, wave, state"""
 
 _FORGET = "DELETE FROM deployment_count WHERE tenant = ? AND rollout = ?"
 
@@ -48,18 +49,18 @@ def count_anew(session: Session, tenant: TenantId, rollout: RolloutId) -> None:
     run(session, _COUNT_ANEW, session.shard, tenant, rollout)
 
 
-def tallies(session: Session, tenant: TenantId, rollout: RolloutId) -> dict[int, Tally]:
-    """By wave, from the counters."""
-    return _by_wave(fetch(session, _TALLIES, tenant, rollout))
+def evidence(session: Session, tenant: TenantId, rollout: RolloutId) -> Evidence:
+    """By segment and wave, from the counters."""
+    return _by_cell(fetch(session, _EVIDENCE, tenant, rollout))
 
 
-def recounted(session: Session, tenant: TenantId, rollout: RolloutId) -> dict[int, Tally]:
-    """By wave, from the rows."""
-    return _by_wave(fetch(session, _RECOUNTED, tenant, rollout))
+def recounted(session: Session, tenant: TenantId, rollout: RolloutId) -> Evidence:
+    """By segment and wave, from the rows."""
+    return _by_cell(fetch(session, _RECOUNTED, tenant, rollout))
 
 
-def _by_wave(rows: Sequence[AnyRow]) -> dict[int, Tally]:
-    counts: dict[int, dict[State, int]] = {}
-    for wave, state, members in rows:
-        counts.setdefault(wave, {})[State(state)] = members
-    return {wave: Tally(of) for wave, of in counts.items()}
+def _by_cell(rows: Sequence[AnyRow]) -> Evidence:
+    counts: dict[tuple[int, int], dict[State, int]] = {}
+    for segment, wave, state, members in rows:
+        counts.setdefault((segment, wave), {})[State(state)] = members
+    return Evidence({cell: Tally(of) for cell, of in counts.items()})

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from otaru.adapters.sql import fleet
+from otaru.adapters.sql import fleet, health
 from otaru.adapters.sql.counters import Cell, move
 from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each
 from otaru.adapters.sql.rollouts import without_waves
@@ -148,6 +148,7 @@ class SqlDeployments:
     def save(self, tenant: TenantId, changed: Sequence[tuple[Deployment, Deployment]]) -> None:
         after = [deployment for _, deployment in changed]
         moves: Counter[Cell] = Counter()
+        exposed: Counter[health.Exposure] = Counter()
         moved: set[DeviceId] = set()
         stored = self._stored(tenant, after)
         for deployment in after:
@@ -158,6 +159,9 @@ class SqlDeployments:
             if current:
                 moves[deployment.rollout, segment, wave, state] -= 1
                 moves[deployment.rollout, segment, wave, deployment.state] += 1
+                at = micros(deployment.changed_at)
+                exposed[deployment.rollout, segment, at, state] -= 1
+                exposed[deployment.rollout, segment, at, deployment.state] += 1
         # What closes a device's deployment comes before what opens its next one: the schema allows one open at any time.
         after.sort(key=lambda deployment: deployment.state in OPEN)
         run_each(self._session, _SAVE, [_saved(tenant, deployment) for deployment in after])
@@ -166,6 +170,7 @@ class SqlDeployments:
         )
         run_each(self._session, _UNSAY, [(tenant, *_key(d)) for b, d in changed if b.reason and not d.reason])
         move(self._session, tenant, moves)
+        health.expose(self._session, tenant, exposed)
         fleet.stand(self._session, tenant, moved)
 
     def _stored(

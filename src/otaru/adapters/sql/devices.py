@@ -15,6 +15,7 @@ from otaru.adapters.sql.packed import pack, unpack_auto_confirm
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
 from otaru.adapters.sql.tables import device as table
+from otaru.domain import schedule
 from otaru.domain.deployment import State
 from otaru.domain.device import Assurance, AutoConfirm, Device, Hardware, Installed, Lifecycle, Source, lot
 from otaru.domain.fleet import Component
@@ -27,13 +28,16 @@ from otaru.ports.registry import Entry, KeyedEntry
 
 _IDS = (("device", "text"),)
 
-_ENTRY = """
+_ENTRY = f"""
 SELECT lifecycle, model, hardware_revision, token_digest, attributes_requested, auto_confirm,
 coalesce((SELECT d.action FROM deployment d
   WHERE d.tenant = device.tenant AND d.device = device.device AND d.action > 0 AND d.state = 'succeeded'
   ORDER BY d.action DESC LIMIT 1), 0),
 EXISTS (SELECT 1 FROM credential c
-  WHERE c.tenant = device.tenant AND c.device = device.device AND c.revoked_at IS NULL)
+  WHERE c.tenant = device.tenant AND c.device = device.device AND c.revoked_at IS NULL),
+assurance <> 'L1' OR EXISTS (SELECT 1 FROM direction n WHERE n.tenant = device.tenant AND n.device = device.device),
+(SELECT a.value FROM device_attribute a
+  WHERE a.tenant = device.tenant AND a.device = device.device AND a.name = '{schedule.ATTRIBUTE}')
 FROM device WHERE tenant = ? AND device = ?"""
 
 _ENTRY_INSTALLED = """
@@ -155,7 +159,8 @@ class SqlDevices:
         found = fetch(self._session, _ENTRY, tenant, device)
         if not found:
             return None
-        lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed, keyed = found[0]
+        lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed, *more = found[0]
+        keyed, verifies, zone = more
         standing = unpack_auto_confirm(packed)
         runs = fetch(self._session, _ENTRY_INSTALLED, tenant, device)
         subject = Subject(
@@ -169,10 +174,16 @@ class SqlDevices:
             ),
             counters=tuple((component, counter) for component, _, counter, *_ in runs if counter),
             permits=tuple((row[0], row[3], moment(row[4])) for row in runs if row[4] is not None),
+            zone=schedule.told(zone),
         )
         told = (subject, bytes(token_hash), bool(attributes_requested), standing, last_installed)
         keys = credentials.unrevoked(self._session, tenant, device) if keyed else ()
-        return KeyedEntry(*told, keys) if keys else Entry(*told)
+        return KeyedEntry(*told, keys, bool(verifies)) if keys or verifies else Entry(*told)
+
+    def lifecycles(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, Lifecycle]:
+        keys = [(device,) for device in devices]
+        asked = "SELECT d.device, d.lifecycle FROM k CROSS JOIN device d WHERE d.tenant = ? AND d.device = k.device"
+        return {DeviceId(id_): _LIFECYCLES[of] for id_, of in fetch_keyed(self._session, _IDS, keys, asked, tenant)}
 
     def add(self, tenant: TenantId, devices: Sequence[tuple[Device, bytes]]) -> list[bool]:
         taken = self._known(tenant, {device.id for device, _ in devices})

@@ -21,9 +21,6 @@ UPDATE direction SET version = ?, root = ?, rollout = ?, attempt = ?, action = ?
 snapshot = ?, timestamp = ?, signed_at = ?, expires_at = ? WHERE tenant = ? AND device = ? AND version = ?"""
 _ASKED = "UPDATE direction SET asked_at = ? WHERE tenant = ? AND device = ?"
 _ASKED_AT = "SELECT asked_at FROM direction WHERE tenant = ? AND device = ?"
-_VERIFIES = """
-SELECT 1 FROM direction WHERE tenant = ? AND device = ?
-UNION ALL SELECT 1 FROM device WHERE tenant = ? AND device = ? AND assurance <> 'L1'"""
 
 _PERMIT = """
 INSERT INTO downgrade_permit (tenant, device, component, counter, expires_at, content, brought_at)
@@ -64,9 +61,6 @@ class SqlDirections:
     def asked_at(self, tenant: TenantId, device: DeviceId) -> datetime | None:
         rows = fetch(self.session, _ASKED_AT, tenant, device)
         return moment(rows[0][0]) if rows and rows[0][0] is not None else None
-
-    def verifies(self, tenant: TenantId, device: DeviceId) -> bool:
-        return bool(fetch(self.session, _VERIFIES, tenant, device, tenant, device))
 
     def permit(self, tenant: TenantId, device: DeviceId, kept: KeptPermit, at: datetime) -> None:
         row = (kept.component, kept.counter, micros(kept.expires_at), kept.content, micros(at))

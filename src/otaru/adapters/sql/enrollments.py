@@ -157,9 +157,10 @@ class SqlEnrollments:
         query = select(keys.key, keys.public, keys.created_at).where(keys.tenant == tenant)
         return [GrantKey(*row) for row in self.session.connection.execute(query.order_by(keys.created_at.desc()))]
 
-    def prune(self, now: datetime, disputes_before: datetime) -> None:
+    def prune(self, now: datetime, disputes_before: datetime, keys_before: datetime) -> None:
         self.session.connection.execute(delete(spent_proof).where(spent_proof.c.until < now))
         self.session.connection.execute(delete(device_dispute).where(_D.at < disputes_before))
+        self.session.connection.execute(delete(grant_key).where(grant_key.c.created_at < keys_before))
 
     def _one(self, where: ColumnElement[bool]) -> Enrollment | None:
         query = select(enrollment).where(where).order_by(_E.enrollment.desc()).limit(1)

@@ -18,25 +18,23 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    literal_column,
     not_,
     null,
     or_,
     select,
     true,
-    update,
 )
 
-from otaru.adapters.sql import counters, fleet, targeting
+from otaru.adapters.sql import counters, fleet, health, ranking, targeting
 from otaru.adapters.sql.counters import Cell
 from otaru.adapters.sql.lean import fetch, run
 from otaru.adapters.sql.session import Session
-from otaru.adapters.sql.tables import deployment, device, device_component, micros, rollout_segment
+from otaru.adapters.sql.tables import deployment, device, device_component, micros
 from otaru.domain.deployment import FINAL, State
-from otaru.domain.device import LOT_PRIME, Hardware, Lifecycle
+from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.release import Release
-from otaru.domain.rollout import Policy, Rollout, Wave, draw, layout
+from otaru.domain.rollout import Rollout, Stratum
 from otaru.domain.targeting import Query
 
 _MANY = 10_000
@@ -61,25 +59,24 @@ def candidates(session: Session, tenant: TenantId, query: Query, release: Releas
     return found.get("member", 0), {why: found.get(why, 0) for why in ("inactive", "misfit", "installed")}
 
 
-def enlist(session: Session, tenant: TenantId, rollout: Rollout, query: Query, release: Release) -> int:
-    """Make the candidates members by one statement; how many.
+def strata(
+    session: Session, tenant: TenantId, query: Query, release: Release, split: Sequence[str]
+) -> tuple[Stratum, ...]:
+    """Would-be members by what splits them."""
+    return ranking.strata(session, tenant, _members(session, tenant, query, release), release, split)
 
-    Where there will be waves they are given on the way, so that `assign_waves` has nothing left to move.
-    """
-    ranking = draw(rollout.seed)
-    drawn = (device.c.lot * ranking.a + ranking.b) % LOT_PRIME
-    rank = func.row_number().over(order_by=(drawn, device.c.device)) - 1
-    members = and_(
-        device.c.tenant == tenant,
-        targeting.condition(session, tenant, query),
-        _ACTIVE,
-        _fits(release),
-        not_(_installed(session, tenant, release)),
-    )
-    waves = _foreseen(session, rollout.policy, members)
-    # In the order of ids, which is the order of every index on it: a tree that grows at its end is written once. Sorted
-    # here, where a row is two columns wide, which all that is added below would make thirteen.
-    ranked = select(device.c.device, rank.label("rank")).where(members).order_by(device.c.device).subquery()
+
+def enlist(
+    session: Session,
+    tenant: TenantId,
+    rollout: Rollout,
+    query: Query,
+    release: Release,
+    strata: Sequence[Stratum] = (),
+) -> int:
+    """Make the candidates members by one statement; how many."""
+    them = _members(session, tenant, query, release)
+    ranked = ranking.stratified(rollout, release, strata, them) if strata else ranking.drawn(rollout, them)
     row: dict[str, ColumnElement[Any]] = {
         "tenant": literal(tenant),
         "rollout": literal(rollout.id),
@@ -87,8 +84,8 @@ def enlist(session: Session, tenant: TenantId, rollout: Rollout, query: Query, r
         "attempt": literal(1),
         "current": true(),
         "state": literal(State.SCHEDULED.value),
-        "segment": literal(0),
-        "wave": _wave_of_rank(waves, ranked.c.rank) if waves else literal(0),
+        "segment": ranked.c.segment,
+        "wave": ranking.by_halves(rollout.waves, ranked.c.rank) if strata else literal(0),
         "rank": ranked.c.rank,
         "action": null(),
         "changed_at": literal(rollout.created_at, deployment.c.changed_at.type),
@@ -99,24 +96,27 @@ def enlist(session: Session, tenant: TenantId, rollout: Rollout, query: Query, r
         insert(deployment).from_select(list(row), select(*row.values())).execution_options(preserve_rowcount=True)
     )
     size = session.connection.execute(enlisted).rowcount
-    session.connection.execute(
-        insert(rollout_segment).values(
-            tenant=tenant, rollout=rollout.id, segment=0, name="all", size=size, held=False, watermark=rollout.watermark
-        )
-    )
-    sizes = {wave.index: wave.size for wave in waves} or {0: size}
     scheduled = State.SCHEDULED.value
-    counters.move(session, tenant, {(rollout.id, 0, wave, scheduled): number for wave, number in sizes.items()})
+    if len(strata) > 1:
+        counters.count_anew(session, tenant, rollout.id)
+    else:
+        sizes = {wave.index: wave.size for wave in rollout.waves} if strata else {0: size}
+        counters.move(session, tenant, {(rollout.id, 0, wave, scheduled): number for wave, number in sizes.items()})
+    exposed = {index: stratum.size for index, stratum in enumerate(strata)} or {0: size}
+    at = micros(rollout.created_at)
+    health.expose(session, tenant, {(rollout.id, segment, at, scheduled): n for segment, n in exposed.items()})
     _look_anew(session, size)
     return size
 
 
-def _foreseen(session: Session, policy: Policy, members: ColumnElement[bool]) -> tuple[Wave, ...]:
-    """The waves of so many members; none where there is one wave, whatever their number."""
-    if all(share.percent and share.value == 100 for share in policy.waves):
-        return ()
-    number = session.connection.execute(select(func.count()).select_from(device).where(members)).scalar_one()
-    return layout(policy, number)
+def _members(session: Session, tenant: TenantId, query: Query, release: Release) -> ColumnElement[bool]:
+    return and_(
+        device.c.tenant == tenant,
+        targeting.condition(session, tenant, query),
+        _ACTIVE,
+        _fits(release),
+        not_(_installed(session, tenant, release)),
+    )
 
 
 def _look_anew(session: Session, rows: int) -> None:
@@ -145,26 +145,6 @@ def _installed(session: Session, tenant: TenantId, release: Release) -> ColumnEl
     if session.postgres:
         return exists(runs.where(device_component.c.device == device.c.device).correlate(device))
     return device.c.device.in_(runs)
-
-
-def assign_waves(session: Session, tenant: TenantId, rollout: RolloutId, waves: Sequence[Wave]) -> None:
-    """Give each member the wave of its rank, and count members anew."""
-    if waves:
-        wave = _wave_of_rank(waves, deployment.c.rank)
-        of_it = and_(deployment.c.tenant == tenant, deployment.c.rollout == rollout, deployment.c.wave != wave)
-        moved = update(deployment).where(of_it).values(wave=wave).execution_options(preserve_rowcount=True)
-        if session.connection.execute(moved).rowcount == 0:
-            return  # as `enlist` foresaw them, and counted
-    counters.count_anew(session, tenant, rollout)
-
-
-def _wave_of_rank(waves: Sequence[Wave], rank: ColumnElement[int]) -> ColumnElement[int]:
-    """By halves: a member of a hundred waves costs seven comparisons."""
-    if len(waves) == 1:
-        return literal_column(str(int(waves[0].index)))
-    middle = len(waves) // 2
-    below = rank < literal_column(str(int(waves[middle].start)))
-    return case((below, _wave_of_rank(waves[:middle], rank)), else_=_wave_of_rank(waves[middle:], rank))
 
 
 _OF_STATES = "tenant = ? AND rollout = ? AND state IN ({states}) AND current"
@@ -221,6 +201,7 @@ def move_all(
         moves[rollout, segment, wave, state] -= number
         moves[rollout, segment, wave, target.value] += number
     counters.move(session, tenant, moves)
+    _expose(session, tenant, moves, now)
     moved: int = sum(number for *_, number in cells)
     _look_anew(session, moved)
     return moved
@@ -246,8 +227,16 @@ def retry(
         moves[rollout, segment, wave, State.SCHEDULED.value] += number
         again[wave] += number
     counters.move(session, tenant, moves)
+    _expose(session, tenant, moves, micros(at))
     _look_anew(session, again.total())
     return dict(again)
+
+
+def _expose(session: Session, tenant: TenantId, moves: Mapping[Cell, int], at: int) -> None:
+    exposed: Counter[health.Exposure] = Counter()
+    for (rollout, segment, _, state), members in moves.items():
+        exposed[rollout, segment, at, state] += members
+    health.expose(session, tenant, exposed)
 
 
 def _listed(states: Collection[State]) -> str:

@@ -4,10 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Column, CursorResult, Row, Table, and_, delete, func, insert, or_, select, update
 
 from otaru.adapters.sql import counters, members
-from otaru.adapters.sql.lean import run
 from otaru.adapters.sql.packed import pack, unpack_policy
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.session import Session
@@ -15,17 +14,15 @@ from otaru.adapters.sql.tables import rollout as table
 from otaru.adapters.sql.tables import rollout_segment, rollout_wave
 from otaru.adapters.sql.tables import tenant as tenants
 from otaru.domain.deployment import State
-from otaru.domain.evidence import Tally
+from otaru.domain.evidence import Evidence
 from otaru.domain.ids import ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, RolloutState, Wave, WaveState
+from otaru.domain.rollout import Rollout, RolloutState, Segment, Stratum, Wave, WaveState
 from otaru.domain.targeting import Query
 from otaru.errors import NotFoundError
 
 _NamedRow = Row[*tuple[Any, ...]]
-
-_RAISE = "UPDATE rollout_segment SET watermark = ? WHERE tenant = ? AND rollout = ? AND NOT held"
 
 
 class SqlRollouts:
@@ -40,7 +37,7 @@ class SqlRollouts:
 
     def add(self, tenant: TenantId, rollout: Rollout) -> None:
         self._session.connection.execute(insert(table).values(tenant=tenant, rollout=rollout.id, **_columns(rollout)))
-        self._set_waves(tenant, rollout)
+        self._set_parts(tenant, rollout)
 
     def get(self, tenant: TenantId, rollout: RolloutId) -> Rollout | None:
         return next(iter(self._load(select(table).where(table.c.tenant == tenant, table.c.rollout == rollout))), None)
@@ -52,27 +49,26 @@ class SqlRollouts:
         release = SqlReleases(self._session).get(tenant, found.product, found.version)
         if release is None:
             return None
-        segments = (
-            select(rollout_segment.c.held, rollout_segment.c.watermark)
-            .where(rollout_segment.c.tenant == tenant, rollout_segment.c.rollout == rollout)
-            .order_by(rollout_segment.c.segment)
-        )
-        marks = tuple(-1 if held else mark for held, mark in self._session.connection.execute(segments))
-        return Plan(found, release, marks)
+        mark = found.watermark
+        return Plan(found, release, tuple(-1 if segment.held else mark for segment in found.segments))
 
     def save(self, tenant: TenantId, rollout: Rollout) -> None:
         where = and_(table.c.tenant == tenant, table.c.rollout == rollout.id)
         if self._session.connection.execute(update(table).where(where).values(**_columns(rollout))).rowcount != 1:
             raise NotFoundError(f"there is no rollout {rollout.id}")
-        of_it = and_(rollout_wave.c.tenant == tenant, rollout_wave.c.rollout == rollout.id)
-        self._session.connection.execute(delete(rollout_wave).where(of_it))
-        self._set_waves(tenant, rollout)
+        for parts in (rollout_wave, rollout_segment):
+            of_it = and_(parts.c.tenant == tenant, parts.c.rollout == rollout.id)
+            self._session.connection.execute(delete(parts).where(of_it))
+        self._set_parts(tenant, rollout)
 
-    def _set_waves(self, tenant: TenantId, rollout: Rollout) -> None:
-        rows = [{"tenant": tenant, "rollout": rollout.id, **_wave_columns(wave)} for wave in rollout.waves]
-        if rows:
-            self._session.connection.execute(insert(rollout_wave), rows)
-        run(self._session, _RAISE, rollout.watermark, tenant, rollout.id)
+    def _set_parts(self, tenant: TenantId, rollout: Rollout) -> None:
+        mine, mark = {"tenant": tenant, "rollout": rollout.id}, rollout.watermark
+        if rollout.waves:
+            waves = [mine | _wave_columns(wave) for wave in rollout.waves]
+            self._session.connection.execute(insert(rollout_wave), waves)
+        if rollout.segments:
+            segments = [mine | _segment_columns(segment, mark) for segment in rollout.segments]
+            self._session.connection.execute(insert(rollout_segment), segments)
 
     def page(
         self,
@@ -95,29 +91,34 @@ class SqlRollouts:
         rows = self._session.connection.execute(found).all()
         if not rows:
             return []
-        of_them = (
-            select(rollout_wave)
-            .where(rollout_wave.c.tenant == rows[0].tenant, rollout_wave.c.rollout.in_([row.rollout for row in rows]))
-            .order_by(rollout_wave.c.rollout, rollout_wave.c.wave)
-        )
         waves: dict[int, list[Wave]] = {}
-        for row in self._session.connection.execute(of_them):
+        segments: dict[int, list[Segment]] = {}
+        for row in self._parts(rollout_wave, rollout_wave.c.wave, rows):
             waves.setdefault(row.rollout, []).append(_wave(row))
-        return [_rollout(row, tuple(waves.get(row.rollout, ()))) for row in rows]
+        for row in self._parts(rollout_segment, rollout_segment.c.segment, rows):
+            segments.setdefault(row.rollout, []).append(_segment(row))
+        return [_rollout(row, tuple(waves.get(row.rollout, ())), tuple(segments.get(row.rollout, ()))) for row in rows]
+
+    def _parts(self, parts: Table, index: Column[int], of: Sequence[_NamedRow]) -> CursorResult[Any]:
+        rollouts = [row.rollout for row in of]
+        of_them = select(parts).where(parts.c.tenant == of[0].tenant, parts.c.rollout.in_(rollouts))
+        return self._session.connection.execute(of_them.order_by(parts.c.rollout, index))
 
     def candidates(self, tenant: TenantId, query: Query, release: Release) -> tuple[int, Mapping[str, int]]:
         return members.candidates(self._session, tenant, query, release)
 
-    def enlist(self, tenant: TenantId, rollout: Rollout, query: Query, release: Release) -> int:
-        return members.enlist(self._session, tenant, rollout, query, release)
+    def strata(self, tenant: TenantId, query: Query, release: Release, split: Sequence[str]) -> tuple[Stratum, ...]:
+        return members.strata(self._session, tenant, query, release, split)
 
-    def assign_waves(self, tenant: TenantId, rollout: RolloutId, waves: Sequence[Wave]) -> None:
-        members.assign_waves(self._session, tenant, rollout, waves)
+    def enlist(
+        self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum] = ()
+    ) -> int:
+        return members.enlist(self._session, tenant, rollout, query, release, strata)
 
-    def tallies(self, tenant: TenantId, rollout: RolloutId) -> dict[int, Tally]:
-        return counters.tallies(self._session, tenant, rollout)
+    def evidence(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
+        return counters.evidence(self._session, tenant, rollout)
 
-    def recounted(self, tenant: TenantId, rollout: RolloutId) -> dict[int, Tally]:
+    def recounted(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
         return counters.recounted(self._session, tenant, rollout)
 
     def move_all(
@@ -157,9 +158,9 @@ _SHUFFLE = 1_000_003
 
 
 def without_waves(session: Session, tenant: TenantId, rollouts: Collection[RolloutId]) -> dict[RolloutId, Rollout]:
-    """Rollouts by id, their waves left out."""
+    """Rollouts by id, their waves and segments left out."""
     found = select(table).where(table.c.tenant == tenant, table.c.rollout.in_(sorted(rollouts)))
-    return {row.rollout: _rollout(row, ()) for row in session.connection.execute(found)}
+    return {row.rollout: _rollout(row, (), ()) for row in session.connection.execute(found)}
 
 
 def _columns(rollout: Rollout) -> dict[str, Any]:
@@ -205,7 +206,30 @@ def _wave(row: _NamedRow) -> Wave:
     )
 
 
-def _rollout(row: _NamedRow, waves: tuple[Wave, ...]) -> Rollout:
+def _segment_columns(segment: Segment, watermark: int) -> dict[str, Any]:
+    return {
+        "segment": segment.index,
+        "name": segment.name,
+        "size": segment.size,
+        "held": segment.held,
+        "watermark": watermark,
+        "reason": segment.reason,
+        "overruled": segment.overruled,
+    }
+
+
+def _segment(row: _NamedRow) -> Segment:
+    return Segment(
+        index=row.segment,
+        name=row.name,
+        size=row.size,
+        held=row.held,
+        reason=row.reason,
+        overruled=row.overruled,
+    )
+
+
+def _rollout(row: _NamedRow, waves: tuple[Wave, ...], segments: tuple[Segment, ...]) -> Rollout:
     return Rollout(
         id=row.rollout,
         product=row.product,
@@ -217,6 +241,7 @@ def _rollout(row: _NamedRow, waves: tuple[Wave, ...]) -> Rollout:
         created_at=row.created_at,
         size=row.size,
         waves=waves,
+        segments=segments,
         name=row.name,
         reason=row.reason,
         start_at=row.start_at,

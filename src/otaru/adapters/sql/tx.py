@@ -12,6 +12,7 @@ from otaru.adapters.sql.directions import SqlDirections
 from otaru.adapters.sql.enrollments import SqlEnrollments
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
+from otaru.adapters.sql.health import SqlHealth
 from otaru.adapters.sql.idempotency import SqlIdempotency
 from otaru.adapters.sql.inspections import SqlInspections
 from otaru.adapters.sql.logs import SqlLogs
@@ -33,6 +34,7 @@ from otaru.ports.store import (
     Enrollments,
     Events,
     Fleet,
+    Health,
     Idempotency,
     Inspections,
     Logs,
@@ -59,6 +61,7 @@ class SqlTx:
         "enrollments",
         "events",
         "fleet",
+        "health",
         "idempotency",
         "inspections",
         "logs",
@@ -79,6 +82,7 @@ class SqlTx:
         self.credentials: Credentials = SqlCredentials(session)
         self.authorities: Authorities = SqlAuthorities(session)
         self.fleet: Fleet = SqlFleet(session)
+        self.health: Health = SqlHealth(session)
         self.releases: Releases = SqlReleases(session)
         self.blobs: BlobRows = SqlBlobRows(session)
         self.rollouts: Rollouts = SqlRollouts(session)

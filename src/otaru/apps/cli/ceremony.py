@@ -8,13 +8,15 @@ next, or is imported.
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from otaru.apps.cli import files
 from otaru.apps.cli.extras import extra
-from otaru.errors import InvalidInputError, NothingToDoError
+from otaru.errors import InvalidInputError, NothingToDoError, OtaruError, OverloadedError, UnavailableError
 
 if TYPE_CHECKING:
     from otaru.ports.signing import Signer
@@ -23,6 +25,10 @@ MAX_REQUEST = 16 * 1024 * 1024
 PERMIT = "downgrade"
 """What a permission to downgrade is called among the roles that a request has signed."""
 _SHOWN = 20
+FIRST, FIRST_DIRECTOR = "1.root.json", "1.director-root.json"
+"""What devices are given."""
+UNFINISHED = "unfinished"
+"""The file that says in a ceremony's folder how it was begun, until it is over."""
 ELSEWHERE = ("pkcs11:", "awskms:")
 """How the address of a key begins that lies in no file."""
 
@@ -34,6 +40,11 @@ class Own:
     count: int
     threshold: int
     places: Sequence[str]
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """As an unfinished ceremony's folder says it."""
+        return {"keys": list(self.places) or self.count, "threshold": self.threshold}
 
 
 def secret(variable: str, what: str, *, again: bool = False) -> str:
@@ -85,39 +96,91 @@ def make_key(path: Path, kind: str, passphrase: str) -> "Signer":
     """A new key: its private part in `path`, under the passphrase, its public part beside it in `path`.pub."""
     with extra("keys"):
         from otaru.adapters.signers.file import FileSigner, generate, write_key
-        from otaru.trust.tuf.keys import as_pem
     private = generate(kind)
+    made = FileSigner(private)
     try:
         write_key(path, private, passphrase.encode())
-        made = FileSigner(private)
-        path.with_name(f"{path.name}.pub").write_text(as_pem(made.key))
+        _write_public(path, made)
     except OSError as error:
         raise InvalidInputError(f"the key {path} cannot be written: {error.strerror}") from None
     return made
 
 
-def empty_folder(folder: Path) -> None:
-    """Make a folder for a ceremony; one that is there has to be empty.
+def _write_public(path: Path, signer: "Signer") -> None:
+    from otaru.trust.tuf.keys import as_pem
+
+    path.with_name(f"{path.name}.pub").write_text(as_pem(signer.key))
+
+
+def open_folder(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Make a folder for a ceremony; one that is there is empty, or has what is left of the same one, which goes on.
 
     Raises:
-        InvalidInputError: it has something in it, or cannot be made.
+        InvalidInputError: it has something else in it, or cannot be made.
     """
+    text, mark = json.dumps(plan, indent=1), folder / UNFINISHED
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise InvalidInputError(f"the folder {folder} is not empty")
+        if not any(folder.iterdir()):
+            mark.write_text(text)
+        elif not mark.exists():
+            raise InvalidInputError(f"the folder {folder} is not empty", hint="Name another one.")
+        elif files.text(mark) != text:
+            raise InvalidInputError(
+                f"the folder {folder} has an unfinished ceremony that was begun otherwise",
+                hint=f"Run it as {mark} says, or in another folder.",
+            )
     except OSError as error:
         raise InvalidInputError(f"the folder {folder} cannot be used: {error.strerror}") from None
 
 
-def begin(folder: Path, online: str, root: Own, targets: Own) -> tuple[dict[str, Any], list[Path]]:
-    """The image repository's first root and targets, signed, and the key files that were made for it.
+def close_folder(folder: Path) -> list[Path]:
+    """The ceremony is over: nothing goes on from here. The private keys that it has left."""
+    (folder / UNFINISHED).unlink(missing_ok=True)
+    return [path for role in ("root", "targets", "director") for path in sorted(folder.glob(f"{role}-*.pem"))]
+
+
+@contextmanager
+def kept_unless_refused(folder: Path) -> Iterator[list[Path]]:
+    """Take away the files that are listed in the block when what they were made for is refused.
+
+    When it is open whether it was (no answer came), they stay: the ceremony goes on with them.
+    """
+    made: list[Path] = []
+    try:
+        yield made
+    except OtaruError as error:
+        if isinstance(error, UnavailableError | OverloadedError) or type(error) is OtaruError:
+            raise
+        for path in made:
+            path.unlink(missing_ok=True)
+        if [path.name for path in folder.iterdir()] == [UNFINISHED]:
+            (folder / UNFINISHED).unlink()
+            folder.rmdir()
+        raise
+
+
+def began(folder: Path, first: str, roles: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the unfinished ceremony in a folder is the one that `roles` hold by: its first root has the same keys."""
+    keys = next((role["keys"] for role in roles if role["name"] == "root"), None)
+    try:
+        told = json.loads((folder / first).read_bytes())
+        return (folder / UNFINISHED).exists() and sorted(told["signed"]["roles"]["root"]["keyids"]) == sorted(
+            keys or ()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def begin(folder: Path, online: str, root: Own, targets: Own, made: list[Path]) -> dict[str, Any]:
+    """The image repository's first root and targets, signed.
 
     Args:
         folder: Where new keys and the root that devices are given are written.
         online: The server's public key (PEM), for snapshot and timestamp.
         root: The keys of root.
         targets: The keys of targets.
+        made: Gets the files that are written.
 
     Raises:
         InvalidInputError: a key cannot be used.
@@ -126,7 +189,6 @@ def begin(folder: Path, online: str, root: Own, targets: Own) -> tuple[dict[str,
         from otaru.adapters.clock import SystemClock
         from otaru.trust.tuf import changes
         from otaru.trust.tuf.keys import read_public
-    made: list[Path] = []
     signers = {"root": _signers(folder, "root", root, made), "targets": _signers(folder, "targets", targets, made)}
     server = ([read_public(online)], 1)
     keys: dict[str, changes.Keys] = {
@@ -141,17 +203,18 @@ def begin(folder: Path, online: str, root: Own, targets: Own) -> tuple[dict[str,
         whole = _all_sign(unsigned, signers[role])
         told[role] = whole.to_dict()
         if role == "root":
-            (folder / "1.root.json").write_bytes(whole.to_bytes())
-    return told, made
+            _write(folder / FIRST, whole.to_bytes(), made)
+    return told
 
 
-def begin_director(folder: Path, online: str, root: Own) -> tuple[dict[str, Any], list[Path]]:
-    """The director repository's first root, signed, and the key files that were made for it.
+def begin_director(folder: Path, online: str, root: Own, made: list[Path]) -> dict[str, Any]:
+    """The director repository's first root, signed.
 
     Args:
         folder: Where new keys and the root that devices are given are written.
         online: The public key (PEM) of the director's signer.
         root: The keys of root, other ones than those of the image repository.
+        made: Gets the files that are written.
 
     Raises:
         InvalidInputError: a key cannot be used.
@@ -160,14 +223,21 @@ def begin_director(folder: Path, online: str, root: Own) -> tuple[dict[str, Any]
         from otaru.adapters.clock import SystemClock
         from otaru.trust.tuf import changes
         from otaru.trust.tuf.keys import read_public
-    made: list[Path] = []
     signers = _signers(folder, "director", root, made)
     server = ([read_public(online)], 1)
     keys: dict[str, changes.Keys] = dict.fromkeys(("targets", "snapshot", "timestamp"), server)
     keys["root"] = ([s.key for s in signers], root.threshold)
     whole = _all_sign(changes.new_root(keys, SystemClock().now()), signers)
-    (folder / "1.director-root.json").write_bytes(whole.to_bytes())
-    return {"root": whole.to_dict()}, made
+    _write(folder / FIRST_DIRECTOR, whole.to_bytes(), made)
+    return {"root": whole.to_dict()}
+
+
+def _write(path: Path, content: bytes, made: list[Path]) -> None:
+    made.append(path)
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _all_sign(found: Any, signers: "Sequence[Signer]") -> Any:
@@ -181,10 +251,22 @@ def _all_sign(found: Any, signers: "Sequence[Signer]") -> Any:
 def _signers(folder: Path, role: str, own: Own, made: list[Path]) -> "list[Signer]":
     if own.places:
         return [signer_at(place) for place in own.places]
-    passphrase = secret("OTARU_PASSPHRASE", "passphrase of the new keys", again=True)
     paths = [folder / f"{role}-{number}.pem" for number in range(1, own.count + 1)]
-    made += paths
-    return [make_key(path, "ed25519", passphrase) for path in paths]
+    for path in paths:  # the power may have gone before anything was written into it
+        if path.is_file() and not path.stat().st_size:
+            path.unlink()
+    there = {path for path in paths if path.exists()}
+    if len(there) < len(paths):
+        passphrase = secret("OTARU_PASSPHRASE", "passphrase of the new keys", again=True)
+    found = []
+    for path in paths:
+        if path in there:
+            found.append(signer_at(str(path)))
+            _write_public(path, found[-1])
+        else:
+            made += [path, path.with_name(f"{path.name}.pub")]
+            found.append(make_key(path, "ed25519", passphrase))
+    return found
 
 
 def read_request(path: Path) -> dict[str, Any]:

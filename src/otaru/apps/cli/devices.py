@@ -262,6 +262,44 @@ def reports(
     printer.table(page, page["items"], columns)
 
 
+@command(noun, "events")
+def events(api: Api, printer: Printer, device: Id, limit: Limit = 100, cursor: Cursor = None) -> None:
+    """List what it told of its health, the newest first."""
+    page = api.pages(path("devices", device, "events"), limit=limit, cursor=cursor)
+    columns = (
+        ("Received", lambda e: moment(e.get("received_at"))),
+        field("Kind"),
+        ("Says", lambda e: one_line(e["text"]) if e["name"] is None else f"{e['name']} {e['value']:g}"),
+        ("Its clock", lambda e: one_line(e.get("at") or "")),
+        field("Id"),
+    )
+    printer.table(page, page["items"], columns)
+    more(printer, page)
+
+
+@command(noun, "telemetry")
+def telemetry(api: Api, printer: Printer, device: Id) -> None:
+    """List its last telemetry."""
+    page = api.get(path("devices", device, "telemetry"))
+    columns = (field("Name"), field("Value"), ("Since", lambda m: moment(m.get("since"))))
+    printer.table(page, page["items"], columns)
+
+
+@command(noun, "tell")
+def tell(
+    api: Api,
+    printer: Printer,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="NDJSON; - for stdin.")],
+) -> Exit | None:
+    """Bring what devices tell of their health, as a gateway does.
+
+    One event on a line, as the REST API takes it. Exit 5 when something was left out: docs/health.md.
+    """
+    from otaru.apps.cli.imports import tell as told
+
+    return told(api, printer, file)
+
+
 @command(noun, "import")
 def bring_in(
     api: Api,

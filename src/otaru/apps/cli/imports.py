@@ -1,4 +1,4 @@
-"""`otaru device import`: many devices from a file, in batches that each happen once.
+"""`otaru device import` and `tell`: many devices, or what they tell, from a file, in batches that each happen once.
 
 The file is read as it is sent, so its length does not matter; a line that is none ends the import before its batch is
 sent. Tokens are shown once, so each batch's are written before the next batch is sent.
@@ -218,3 +218,41 @@ def _device(row: dict[str, str], line: int) -> Device:
         if facts := {name.removeprefix(prefix): cell for name, cell in row.items() if name.startswith(prefix) and cell}:
             device[key] = facts
     return device
+
+
+def tell(api: Api, printer: Printer, file: Path) -> Exit | None:
+    """Bring what devices tell of their health; the exit code."""
+    kept = known = 0
+    left_out: dict[str, list[str]] = {"refused": [], "unknown": []}
+    with ExitStack() as stack:
+        for batch in batches(_lines(_bounded(_opened(stack, file)))):
+            answer = api.post("/devices/events", {"events": batch})
+            kept, known = kept + answer["kept"], known + answer["known"]
+            for why, devices in left_out.items():
+                devices += [device for device in answer[why] if device not in devices]
+    if printer.json:
+        printer.document({"kept": kept, "known": known} | left_out)
+    remark(f"otaru: {kept} kept, {known} known already")
+    for why, devices in left_out.items():
+        if devices:
+            remark(f"otaru: {why}: {', '.join(devices[:20])}{' …' if len(devices) > 20 else ''}")
+    if any(left_out.values()):
+        return Exit.PARTLY
+    return None if kept else Exit.NOTHING_TO_DO
+
+
+def _lines(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """One JSON object on each line; empty lines are passed over."""
+    try:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                found = json.loads(line)
+            except (ValueError, RecursionError):
+                raise InvalidInputError(f"line {number} is not JSON") from None
+            if not isinstance(found, dict):
+                raise InvalidInputError(f"line {number} is not an object")
+            yield found
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"the file is not UTF-8: {error}") from None

@@ -10,7 +10,7 @@ from otaru.apps.cli import ceremony, files, values
 from otaru.apps.cli.client import Api
 from otaru.apps.cli.command import command, group
 from otaru.apps.cli.printer import Column, Printer, field, moment, plain, remark
-from otaru.errors import AlreadyExistsError, InvalidInputError
+from otaru.errors import AlreadyExistsError, InvalidInputError, MetadataVersionError
 
 noun = group("Keys: who may sign releases, and what is signed (TUF).")
 
@@ -18,7 +18,8 @@ Role = Annotated[str, typer.Argument(metavar="ROLE", help="root, targets or prod
 KeyId = Annotated[
     str,
     typer.Argument(
-        metavar="KEY", help="The key's id, its beginning, its public part in a file, or a role that has one key."
+        metavar="KEY",
+        help="The key's id, its beginning, its public part in a file, or a role with one key (director:ROLE, too).",
     ),
 ]
 Output = Annotated[
@@ -32,7 +33,7 @@ REQUEST = Path("keys-request.json")
 def init(
     api: Api,
     printer: Printer,
-    offline: Annotated[Path, typer.Option(metavar="DIR", help="An empty folder for the new keys and the first root.")],
+    offline: Annotated[Path, typer.Option(metavar="DIR", help="A folder for the new keys and the first roots.")],
     root: Annotated[int, typer.Option(min=1, max=32, help="How many root keys to make.")] = 3,
     root_threshold: Annotated[int, typer.Option(min=1, max=32, help="How many of them have to sign.")] = 2,
     targets: Annotated[int, typer.Option(min=1, max=32, help="How many targets keys to make.")] = 3,
@@ -60,32 +61,50 @@ def init(
 
     Root and targets keys are made here, as files under a passphrase (OTARU_PASSPHRASE, else asked for), or are those
     you name. The server never sees them. It makes keys of its own for what is signed all the time. Where there is an
-    image repository already, only the director's begins.
+    image repository already, only the director's begins. Run again after an interruption, it goes on where it was.
     """
+    own = {
+        "root": ceremony.Own(root, root_threshold, root_key or ()),
+        "targets": ceremony.Own(targets, targets_threshold, targets_key or ()),
+        "director": ceremony.Own(director, director_threshold, director_key or ()),
+    }
     known = api.get("/keys")
-    if known["director"]:
-        raise AlreadyExistsError("the tenant has keys already", hint="Replace them: otaru keys rotate.")
-    ceremony.empty_folder(offline)
-    made: list[Path] = []
+    ours = ceremony.began(offline, ceremony.FIRST, known["roles"])
+    if known["director"] and not ceremony.began(offline, ceremony.FIRST_DIRECTOR, known["director"]):
+        raise _has_keys()
+    if known["roles"] and (offline / ceremony.FIRST).exists() and not ours:
+        raise _has_keys()
+    plan = {"server": api.where, "tenant": api.get("/tenant")["id"]}
+    ceremony.open_folder(offline, plan | {role: keys.plan for role, keys in own.items()})
     document: dict[str, Any] = {"roles": [], "published": []}
     if not known["roles"]:
         online = api.post("/keys/online")
-        own = (
-            ceremony.Own(root, root_threshold, root_key or ()),
-            ceremony.Own(targets, targets_threshold, targets_key or ()),
-        )
-        metadata, made = ceremony.begin(offline, online["public"], *own)
-        document |= api.post("/keys/metadata", {"metadata": metadata}) | {"online": online["id"]}
-        document["root"] = str(offline / "1.root.json")
-    directing = api.post("/keys/online", repository="director")
-    metadata, more = ceremony.begin_director(
-        offline, directing["public"], ceremony.Own(director, director_threshold, director_key or ())
-    )
-    made += more
-    api.post("/keys/metadata", {"metadata": metadata, "repository": "director"})
-    document |= {"director_root": str(offline / "1.director-root.json"), "director_online": directing["id"]}
-    document["keys"] = [str(path) for path in made]
+        with ceremony.kept_unless_refused(offline) as made:
+            metadata = ceremony.begin(offline, online["public"], own["root"], own["targets"], made)
+            document |= _first(api, {"metadata": metadata}) | {"online": online["id"]}
+        ours = True
+    if not known["director"]:
+        directing = api.post("/keys/online", repository="director")
+        with ceremony.kept_unless_refused(offline) as made:
+            metadata = ceremony.begin_director(offline, directing["public"], own["director"], made)
+            _first(api, {"metadata": metadata, "repository": "director"})
+        document["director_online"] = directing["id"]
+    document |= {"root": str(offline / ceremony.FIRST)} if ours else {}
+    document["director_root"] = str(offline / ceremony.FIRST_DIRECTOR)
+    document["keys"] = [str(path) for path in ceremony.close_folder(offline)]
     printer.result(document, "\n".join(_begun(document)))
+
+
+def _first(api: Api, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring a repository's first metadata."""
+    try:
+        return dict(api.post("/keys/metadata", body))
+    except MetadataVersionError:  # somebody else has begun it meanwhile
+        raise _has_keys() from None
+
+
+def _has_keys() -> AlreadyExistsError:
+    return AlreadyExistsError("the tenant has keys already", hint="Replace them: otaru keys rotate.")
 
 
 def _begun(document: Mapping[str, Any]) -> list[str]:
@@ -94,7 +113,8 @@ def _begun(document: Mapping[str, Any]) -> list[str]:
     told += [f"{document[name]}: build it into devices." for name in ("root", "director_root") if name in document]
     if "online" in document:
         told.append(f"The server keeps the key {document['online'][:16]} for snapshot and timestamp.")
-    told.append(f"The director's signer keeps the key {document['director_online'][:16]}.")
+    if "director_online" in document:
+        told.append(f"The director's signer keeps the key {document['director_online'][:16]}.")
     return [*told, "Next: otaru keys delegate product.NAME.stable --key FILE.pub"]
 
 
@@ -174,7 +194,8 @@ def rotate(
     by: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY", help="The new public key (PEM, pkcs11:… or awskms:…); without it the server makes one."
+            metavar="KEY",
+            help="The new public key (PEM, pkcs11:… or awskms:…); without it the server makes one, for one of its own.",
         ),
     ] = None,
     output: Output = REQUEST,
@@ -206,14 +227,19 @@ def rekey(
     remove: Annotated[
         list[str] | None, typer.Option(metavar="KEY", help="A key to take from it, as in revoke.", show_default=False)
     ] = None,
+    make: Annotated[
+        bool, typer.Option("--make", help="Give it a key that the director's signer makes; for its online roles.")
+    ] = False,
+    repository: Annotated[Literal["image", "director"], typer.Option(help="Of which repository.")] = "image",
     output: Output = REQUEST,
 ) -> None:
     """Change a role's threshold and keys at once: root's, targets' or a product's. What is not named stays.
 
-    A key that no role has afterwards is revoked, for ever.
+    In the director repository any role's: those of its online roles are its signer's. A key that no role has afterwards
+    is revoked, for ever.
     """
     keys = {"add": [_public(where) for where in add or ()], "remove": [_id(api, key) for key in remove or ()]}
-    order = {"order": "rekey", "role": role, "threshold": threshold, **keys}
+    order = {"order": "rekey", "role": role, "threshold": threshold, "make": make, "repository": repository, **keys}
     _ordered(printer, output, api.post("/keys/changes", {"change": order}))
 
 
@@ -345,7 +371,8 @@ def _id(api: Api, beginning: str) -> str:
     """
     status = api.get("/keys")
     keys = status["keys"]
-    own = next((role["keys"] for role in status["roles"] if role["name"] == beginning), None)
+    named = [("", role) for role in status["roles"]] + [("director:", role) for role in status["director"]]
+    own = next((role["keys"] for of, role in named if of + role["name"] == beginning), None)
     if own is not None and len(own) == 1:
         return str(own[0])
     if (path := Path(beginning)).is_file():

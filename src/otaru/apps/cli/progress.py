@@ -112,6 +112,19 @@ def sections(rollout: Rollout) -> Iterator[tuple[str, Sequence[Mapping[str, Any]
             ("Why", lambda w: one_line(w.get("reason") or "")),
         ),
     )
+    if len(segments := rollout.get("segments", ())) > 1 or any(s["held"] for s in segments):
+        yield (
+            "Segments",
+            segments,
+            (
+                ("Segment", lambda s: s["index"] + 1),
+                ("Alike", lambda s: one_line(s["name"])),
+                field("Devices", "size"),
+                ("State", lambda s: "held" if s["held"] else "open"),
+                ("Counts", lambda s: counts(s.get("counts", {}))),
+                ("Why", lambda s: one_line(s.get("reason") or "")),
+            ),
+        )
     yield (
         "Failures",
         rollout.get("failures", ()),

@@ -1,6 +1,7 @@
 """`otaru release`: versions of products, and the files they are made of."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,30 +27,30 @@ READING_S = 900.0
 Which = Annotated[str, typer.Argument(metavar="PRODUCT:VERSION")]
 
 
-@command(noun, "add")
-def add(
-    api: Api,
-    printer: Printer,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file that devices get.")],
-    name: Annotated[str, typer.Option(metavar="PRODUCT", help="The product; made on first use.")],
-    version: Annotated[str, typer.Option(help="The version.")],
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a release is made of."""
+
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file that devices get.")]
+    name: Annotated[str, typer.Option(metavar="PRODUCT", help="The product; made on first use.")]
+    version: Annotated[str, typer.Option(help="The version.")]
     hardware: Annotated[
         list[str], typer.Option(metavar="MODEL[:REVISION]", help="What it fits; may be given several times.")
-    ],
+    ]
     artifact: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FILE=HARDWARE[,…]", help="One more file of this release, for other hardware.", show_default=False
         ),
-    ] = None,
+    ] = None
     component: Annotated[
         str | None, typer.Option(help="The part of the device that it updates; the product's name unless given.")
-    ] = None,
-    filename: Annotated[str | None, typer.Option(help="FILE's name on devices; its own unless given.")] = None,
-    notes: Annotated[str, typer.Option(help="What is new; @FILE, or FILE.md, reads them from a file.")] = "",
-    draft: Annotated[bool, typer.Option("--draft", help="Do not publish it yet.")] = False,
-    type_: Annotated[UpdateType, typer.Option("--type", help="What kind of update it is.")] = UpdateType.SOFTWARE,
-    channel: Annotated[str, typer.Option(help="The stream of releases that it belongs to.")] = DEFAULT_CHANNEL,
+    ] = None
+    filename: Annotated[str | None, typer.Option(help="FILE's name on devices; its own unless given.")] = None
+    notes: Annotated[str, typer.Option(help="What is new; @FILE, or FILE.md, reads them from a file.")] = ""
+    draft: Annotated[bool, typer.Option("--draft", help="Do not publish it yet.")] = False
+    type_: Annotated[UpdateType, typer.Option("--type", help="What kind of update it is.")] = UpdateType.SOFTWARE
+    channel: Annotated[str, typer.Option(help="The stream of releases that it belongs to.")] = DEFAULT_CHANNEL
     requires: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,13 +58,13 @@ def add(
             help="What a device has to run before; may be given several times.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     floor: Annotated[
         str | None,
         typer.Option(
             metavar="VERSION", help="The oldest version from which a device may come to it.", show_default=False
         ),
-    ] = None,
+    ] = None
     security_floor: Annotated[
         int | None,
         typer.Option(
@@ -71,24 +72,24 @@ def add(
             help="Burn this counter: a device that confirmed it is offered nothing lower any more.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     support_until: Annotated[
         str | None, typer.Option(metavar="DATE", help="The last day of its support: 2031-12-31.", show_default=False)
-    ] = None,
+    ] = None
     accept_mismatch: Annotated[
         list[Aspect] | None,
         typer.Option(
             help="In what an image may say something else than is said here; may be given twice.", show_default=False
         ),
-    ] = None,
+    ] = None
     sbom: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Its bill of materials: CycloneDX or SPDX, JSON.", show_default=False),
-    ] = None,
+    ] = None
     provenance: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="How it was built: an in-toto statement, JSON.", show_default=False),
-    ] = None,
+    ] = None
     sign_with: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,9 +97,42 @@ def add(
             help="Sign and publish it at once with this key: a file, pkcs11:… or awskms:…; may be given several times.",
             show_default=False,
         ),
-    ] = None,
-    output: Output = REQUEST,
-) -> Exit | None:
+    ] = None
+    output: Output = REQUEST
+
+    def said(self) -> dict[str, Any]:
+        """What the API is told beside the files."""
+        said: dict[str, Any] = {
+            "product": self.name,
+            "version": self.version,
+            "notes": _notes(self.notes),
+            "publish": not self.draft,
+            "type": str(self.type_),
+            "channel": self.channel,
+            "requires": [str(requirement(wanted)) for wanted in self.requires or ()],
+            "floor": self.floor,
+            "security_floor": self.security_floor,
+            "support_until": None if self.support_until is None else values.day(self.support_until),
+        }
+        if self.accept_mismatch:
+            said["accept_mismatch"] = [str(aspect) for aspect in self.accept_mismatch]
+        return said
+
+    def uploaded(self, api: Api) -> dict[str, Any]:
+        """Its files and documents, as the API is told of them once they are there."""
+        parts = [
+            _uploaded(api, self.file, self.hardware, self.filename),
+            *(_extra(api, more) for more in self.artifact or ()),
+        ]
+        if self.component is not None:
+            parts = [part | {"component": self.component} for part in parts]
+        papers = {"sbom": self.sbom, "provenance": self.provenance}
+        stored = {kind: None if file is None else _stored(api, file).sha256 for kind, file in papers.items()}
+        return {"artifacts": parts, **stored}
+
+
+@command(noun, "add")
+def add(api: Api, printer: Printer, wanted: Wanted) -> Exit | None:
     """Upload files and make a release of them. Run again after an interruption, it goes on where it was.
 
     What the images say of themselves is read (docs/images.md): one that is broken, is signed wrongly, or says another
@@ -107,38 +141,16 @@ def add(
     Where it needs signatures that the server cannot give, it stays a draft, and this says whose (exit code 5). With
     --sign-with the keys at hand give them, and the release is published; the request for those still missing is written.
     """
-    if draft and sign_with:
+    if wanted.draft and wanted.sign_with:
         raise InvalidInputError("a draft is not signed yet", hint="Leave out --draft or --sign-with.")
-    hands = at_once.ready(api, name, channel, sign_with) if sign_with else None
-    text = _notes(notes)
-    terms = {
-        "type": str(type_),
-        "channel": channel,
-        "requires": [str(requirement(wanted)) for wanted in requires or ()],
-        "floor": floor,
-        "security_floor": security_floor,
-        "support_until": None if support_until is None else values.day(support_until),
-    }
-    parts = [_uploaded(api, file, hardware, filename), *(_extra(api, more) for more in artifact or ())]
-    if component is not None:
-        parts = [part | {"component": component} for part in parts]
-    said = {"sbom": sbom and _stored(api, sbom).sha256, "provenance": provenance and _stored(api, provenance).sha256}
-    body = {
-        "product": name,
-        "version": version,
-        "artifacts": parts,
-        "notes": text,
-        "publish": not draft,
-        **terms,
-        **said,
-    }
-    if accept_mismatch:
-        body["accept_mismatch"] = [str(aspect) for aspect in accept_mismatch]
+    hands = at_once.ready(api, wanted.name, wanted.channel, wanted.sign_with) if wanted.sign_with else None
+    body = wanted.said()  # what was mistyped is told before anything is uploaded
+    body |= wanted.uploaded(api)
     made = api.post("/releases", body, read_s=READING_S)
     if hands is not None:
-        made = _signed(api, hands, body, made, output)
+        made = _signed(api, hands, body, made, wanted.output)
     printer.result(made, f"{made['product']}:{made['version']} is {made['state']}.")
-    return Exit.PARTLY if not draft and made["missing"] and (hands is not None or waits(made)) else None
+    return Exit.PARTLY if not wanted.draft and made["missing"] and (hands is not None or waits(made)) else None
 
 
 def _signed(

@@ -52,11 +52,22 @@ Consent = Annotated[bool, typer.Option("--consent", help="The device or its owne
 MaintenanceWindow = Annotated[
     str | None,
     typer.Option(
-        metavar="WINDOW", help="Tell devices only then, each day: '02:00/4h Europe/Paris' (UTC).", show_default=False
+        metavar="WINDOW",
+        help="Tell devices only then: '02:00/4h Europe/Paris' (UTC), in each one's own zone '02:00/4h device', "
+        "on some days '02:00/4h device FREQ=WEEKLY;BYDAY=SA,SU' (RFC 5545).",
+        show_default=False,
     ),
 ]
 StartAt = Annotated[
     str | None, typer.Option(metavar="TIME", help="Start by itself then: 2026-05-01T04:00:00Z.", show_default=False)
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="Segments of those alike, held on their own: hardware,version,attr.NAME.",
+        show_default=False,
+    ),
 ]
 Name = Annotated[str, typer.Option(help="A name for people.")]
 
@@ -79,6 +90,7 @@ def create(
     urgency: Urgency = None,
     consent: Consent = False,
     window: MaintenanceWindow = None,
+    split: Split = None,
     start_at: StartAt = None,
     start: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
 ) -> None:
@@ -98,6 +110,7 @@ def create(
         urgency,
         consent,
         window,
+        split,
         start_at,
     )
     made = api.post("/rollouts", body | {"start": start})
@@ -131,6 +144,7 @@ def preview(
     urgency: Urgency = None,
     consent: Consent = False,
     window: MaintenanceWindow = None,
+    split: Split = None,
     start_at: StartAt = None,
 ) -> None:
     """Say who would be a member, and change nothing."""
@@ -149,6 +163,7 @@ def preview(
         urgency,
         consent,
         window,
+        split,
         start_at,
     )
     found = api.post("/rollouts/preview", body)
@@ -178,6 +193,7 @@ def _body(
     urgency: str | None,
     consent: bool,
     window: str | None,
+    split: str | None,
     start_at: str | None,
 ) -> dict[str, Any]:
     """The request for a rollout: what was not named is left out, so that the server's defaults hold."""
@@ -197,6 +213,7 @@ def _body(
         "urgency": urgency,
         "consent": consent or None,
         "window": window,
+        "split": None if split is None else [word.strip() for word in split.split(",") if word.strip()],
         "start_at": None if start_at is None else values.moment(start_at),
     }
     return {key: value for key, value in body.items() if value is not None}
@@ -275,6 +292,31 @@ def _order(api: Api, printer: Printer, rollout: int, order: str, goal: set[str],
         return Exit.NOTHING_TO_DO
     printer.result(moved, f"Rollout {rollout}: {summary(moved)}.")
     return None
+
+
+Segment = Annotated[int, typer.Argument(metavar="SEGMENT", min=1, help="Its number, as `rollout show` has it.")]
+
+
+@command(noun, "hold-segment")
+def hold_segment(api: Api, printer: Printer, rollout: Id, segment: Segment, reason: Reason = "") -> None:
+    """Offer it to nobody new of one segment; the others go on."""
+    _hold(api, printer, rollout, segment, "hold", reason)
+
+
+@command(noun, "release-segment")
+def release_segment(api: Api, printer: Printer, rollout: Id, segment: Segment, reason: Reason = "") -> None:
+    """Have a held segment go on.
+
+    Where the judge holds it, your word counts from now on.
+    """
+    _hold(api, printer, rollout, segment, "release", reason)
+
+
+def _hold(api: Api, printer: Printer, rollout: int, segment: int, order: str, reason: str) -> None:
+    done = api.post(path("rollouts", rollout, "segments", segment - 1, order), {"reason": reason})
+    found = done["segments"][segment - 1]
+    word = "is held" if found["held"] else "goes on"
+    printer.result(done, f"Segment {segment} of rollout {rollout} ({one_line(found['name'])}) {word}.")
 
 
 @command(noun, "retry")

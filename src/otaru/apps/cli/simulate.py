@@ -1,7 +1,9 @@
 """`otaru simulate`: a fleet of simulated devices against a real server."""
 
+import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,10 +14,12 @@ from otaru.apps.cli.command import Ca, Server, Token, address
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.extras import extra
 from otaru.apps.cli.printer import Printer, remark
+from otaru.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from otaru.apps.simulator.options import Plan
     from otaru.apps.simulator.run import Run
+    from otaru.apps.simulator.scenario.script import Scenario
 
 FINISHED = "finished"
 
@@ -57,6 +61,20 @@ class Wanted:
         str | None,
         typer.Option(metavar="TOKEN", help="They all use it instead of tokens of their own.", show_default=False),
     ] = None
+    scenario: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A scenario (TOML): it says who they are and what happens.", show_default=False
+        ),
+    ] = None
+    virtual: Annotated[
+        bool,
+        typer.Option("--virtual", help="Tell the scenario inside this process, at virtual time, without a server."),
+    ] = False
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where the virtual story's facts and plot go.", show_default=False),
+    ] = None
     until: Annotated[
         str | None,
         typer.Option(
@@ -75,6 +93,10 @@ def simulate(printer: Printer, wanted: Wanted) -> Exit | None:
 
     Devices the server does not know are added with the API token; those it knows get new tokens.
     """
+    if wanted.virtual:
+        return _virtual(printer, wanted)
+    if wanted.report is not None:
+        raise InvalidInputError("--report goes with --virtual")
     with extra("simulator"):
         from otaru.apps.simulator import options
         from otaru.apps.simulator.run import run
@@ -84,15 +106,48 @@ def simulate(printer: Printer, wanted: Wanted) -> Exit | None:
     return None if ran.reached else Exit.FAILED
 
 
+def _virtual(printer: Printer, wanted: Wanted) -> Exit | None:
+    with extra("server"):
+        from otaru.apps.simulator.scenario import plot
+        from otaru.apps.simulator.scenario.horizon import tell
+    if wanted.scenario is None:
+        raise InvalidInputError("--virtual needs --scenario FILE")
+    account = tell(_scenario(wanted.scenario), lambda account: remark(account.line()))
+    if wanted.report is not None:
+        _written(wanted.report, {"story.json": json.dumps(account.facts(), indent=1), "story.svg": plot.svg(account)})
+    printer.result(account.facts(), account.summary())
+    return None
+
+
+def _scenario(path: Path) -> "Scenario":
+    from otaru.apps.simulator.scenario import script
+
+    try:
+        return script.read(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"the scenario {path} cannot be read: {error}") from None
+
+
+def _written(folder: Path, files: dict[str, str]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text)
+    except OSError as error:
+        raise InvalidInputError(f"the report cannot be written: {error}") from None
+
+
 def _plan(wanted: Wanted) -> "Plan":
     from otaru.apps.simulator import options
     from otaru.apps.simulator.model import Odds
 
+    scenario = None if wanted.scenario is None else _scenario(wanted.scenario)
     ca = wanted.ca or os.environ.get("OTARU_CA") or None
+    told = {} if scenario is None else {scenario.product: scenario.installed}
     return options.Plan(
         server=address(wanted.server),
-        devices=wanted.devices,
-        hardware=options.hardware(wanted.hardware),
+        devices=wanted.devices if scenario is None else scenario.devices,
+        hardware=options.hardware(wanted.hardware) if scenario is None else scenario.hardware,
         odds=Odds(
             fail=values.share(wanted.fail),
             loss=values.share(wanted.loss),
@@ -100,16 +155,17 @@ def _plan(wanted: Wanted) -> "Plan":
             by_version=options.shares(wanted.firmware_fails or ()),
             by_hardware=options.shares(wanted.fail_hardware or ()),
         ),
-        seed=wanted.seed,
-        prefix=wanted.prefix,
+        seed=wanted.seed if scenario is None else scenario.seed,
+        prefix=wanted.prefix if scenario is None else scenario.prefix,
         speed=wanted.speed,
         token=wanted.token or os.environ.get("OTARU_TOKEN", "").strip() or None,
         gateway_token=wanted.gateway_token,
         wrong_tokens=wanted.wrong_token,
-        installed=options.components(wanted.installed or ()),
+        installed=options.components(wanted.installed or ()) or told,
         tags=wanted.tag or (),
         connections=wanted.connections,
         trust=None if ca is None else trusting(ca),
+        scenario=scenario,
     )
 
 

@@ -37,6 +37,12 @@ def change(
     ] = None,
     max_artifact: Annotated[str | None, typer.Option(help="The largest artifact: 4GiB.")] = None,
     quota: Annotated[str | None, typer.Option(help="What all artifacts may take: 100GiB.")] = None,
+    health_kept: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="How long events of devices are kept: 30d.")
+    ] = None,
+    zone: Annotated[
+        str | None, typer.Option(help="The time zone of devices whose own is not known: Europe/Paris.")
+    ] = None,
 ) -> None:
     """Change settings; those that are not named stay."""
     settings: dict[str, Any] = {
@@ -46,6 +52,8 @@ def change(
         "chunk_parts": values.pairs(chunk_part, what="a part of a model") if chunk_part else None,
         "max_artifact": None if max_artifact is None else values.size(max_artifact),
         "quota": None if quota is None else values.size(quota),
+        "health_kept_s": None if health_kept is None else values.duration_s(health_kept),
+        "zone": zone,
     }
     named = {name: value for name, value in settings.items() if value is not None}
     if not named:
@@ -122,6 +130,8 @@ def _print(printer: Printer, tenant: dict[str, Any]) -> None:
             ("chunk parts", settings["chunk_parts"]),
             ("largest artifact", values.shown_size(settings["max_artifact"])),
             ("quota", values.shown_size(settings["quota"])),
+            ("events kept", values.shown_duration(settings["health_kept_s"])),
+            ("time zone", settings["zone"]),
             ("used", values.shown_size(tenant["used"])),
         ),
     )

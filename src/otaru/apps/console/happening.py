@@ -237,6 +237,12 @@ def _device_disputed(what: Happening) -> _Said:
     return _Said(Tone.FAILED, f"{words}, which was refused", facts=facts)
 
 
+def _device_doubled(what: Happening) -> _Said:
+    places = what.data.get("addresses")
+    facts = tuple(str(place) for place in places[:2]) if isinstance(places, list) else ()
+    return _Said(Tone.HELD, "may be cloned: it was heard from two addresses at the same time", facts=facts)
+
+
 def _enrollment_created(what: Happening) -> _Said:
     quota = what.data.get("quota")
     facts = [f"{quota:,} {'device' if quota == 1 else 'devices'}"] if isinstance(quota, int) else []
@@ -357,6 +363,13 @@ def _rollout_wave(what: Happening) -> _Said:
     return _Said(Tone.BUSY, "went on", reason="; ".join(_texts(what, "notes")))
 
 
+def _rollout_segment(what: Happening) -> _Said:
+    held, index, name = what.data.get("held") is True, what.data.get("segment"), _text(what, "name")
+    number = f" {index + 1}" if isinstance(index, int) else ""
+    words = f"{'holds' if held else 'released'} its segment{number}"
+    return _Said(Tone.HELD if held else Tone.BUSY, words, reason=_text(what, "reason"), facts=(name,) if name else ())
+
+
 def _rollout_retried(what: Happening) -> _Said:
     members, states = what.data.get("members"), _texts(what, "states")
     number = f"{members:,} " if isinstance(members, int) else ""
@@ -417,6 +430,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.DEVICE_PERMITTED: _device_permitted,
     Kind.DEVICE_ATTRIBUTES: _listed("reported other attributes", "changed"),
     Kind.DEVICE_DISPUTED: _device_disputed,
+    Kind.DEVICE_DOUBLED: _device_doubled,
     Kind.DEPLOYMENT_MOVED: _deployment_moved,
     Kind.PRODUCT_CHANGED: lambda what: _Said(Tone.IDLE, f"follows the {_text(what, 'order')} order"),
     Kind.RELEASE_CREATED: _release_created,
@@ -424,6 +438,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ROLLOUT_CREATED: _rollout_created,
     Kind.ROLLOUT_MOVED: _rollout_moved,
     Kind.ROLLOUT_WAVE: _rollout_wave,
+    Kind.ROLLOUT_SEGMENT: _rollout_segment,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
     Kind.AUTHORITY_ADDED: _authority_added,
     Kind.AUTHORITY_RETIRED: _plain(Tone.HELD, "was retired: it signs nothing new"),

@@ -9,10 +9,9 @@ from otaru.apps.console.rendering import span as told_span
 from otaru.apps.console.status import Tone, look
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, State
 from otaru.domain.evidence import Call as Verdicts
-from otaru.domain.evidence import Tally
+from otaru.domain.evidence import Ruling, Tally
 from otaru.domain.ids import DeviceId
-from otaru.domain.rollout import ROLLOUT, OnError, Policy, Rollout, RolloutState, Urgency, Wave, WaveState
-from otaru.ports.judge import Judge
+from otaru.domain.rollout import ROLLOUT, OnError, Policy, Rollout, RolloutState, Segment, Urgency, Wave, WaveState
 from otaru.services.control.rollouts import Intention, Preview, Progress
 
 BAD = FAILURES | {State.REJECTED}
@@ -43,12 +42,8 @@ GROUPS = (
 
 
 def together(progress: Progress) -> Tally:
-    """The members of all waves."""
-    counts: dict[State, int] = {}
-    for tally in progress.tallies.values():
-        for state, members in tally.counts.items():
-            counts[state] = counts.get(state, 0) + members
-    return Tally(counts)
+    """All members."""
+    return progress.evidence.whole
 
 
 def tones(tally: Tally) -> dict[str, int]:
@@ -122,30 +117,52 @@ class Standing:
     error_tone: Tone
 
 
-def standings(progress: Progress, judge: Judge) -> list[Standing]:
+def standings(progress: Progress, ruling: Ruling) -> list[Standing]:
     """Where each wave stands; the judge says which threshold is reached."""
+    rollout, tallies = progress.rollout, progress.tallies
+    going = progress.evidence.without(rollout.held).waves
     return [
-        _standing(progress.rollout, w, progress.tallies.get(w.index, _NOBODY), judge) for w in progress.rollout.waves
+        _standing(rollout, w, tallies.get(w.index, _NOBODY), going.get(w.index, _NOBODY), ruling) for w in rollout.waves
     ]
 
 
-def _standing(rollout: Rollout, wave: Wave, tally: Tally, judge: Judge) -> Standing:
+def _standing(rollout: Rollout, wave: Wave, tally: Tally, going: Tally, ruling: Ruling) -> Standing:
     rule = rollout.policy.rule
     if rule is None:
         return Standing(wave, tally, tones(tally), "", Tone.IDLE, "", Tone.IDLE)
-    call = judge.verdict(rollout, wave, tally).call
+    call = ruling.waves[wave.index].call
     needs = f"needs {share(rule.success, _digits(rule.success))}"
     most = f"at most {share(rule.error, _digits(rule.error))}"
-    witnesses = number(tally.judged)
+    witnesses = number(going.judged)
     return Standing(
         wave,
         tally,
         tones(tally),
-        f"{number(tally.of(State.SUCCEEDED))} of {witnesses} succeeded ({needs})",
+        f"{number(going.of(State.SUCCEEDED))} of {witnesses} succeeded ({needs})",
         Tone.DONE if call is Verdicts.EXPAND else Tone.IDLE,
-        f"{number(tally.failures)} of {witnesses} failed ({most})",
+        f"{number(going.failures)} of {witnesses} failed ({most})",
         Tone.FAILED if call is Verdicts.STOP else Tone.IDLE,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """One segment, and how far its members are."""
+
+    segment: Segment
+    tally: Tally
+    tones: Mapping[str, int]
+    waiting: int
+    """Its members that are not told yet."""
+
+
+def alike(progress: Progress) -> list[Alike]:
+    """How far each segment is; none where there is one that nobody holds."""
+    segments = progress.rollout.segments
+    if len(segments) < 2 and not progress.rollout.held:
+        return []
+    tallies = [progress.evidence.segment(segment.index) for segment in segments]
+    return [Alike(s, t, tones(t), t.of(State.SCHEDULED)) for s, t in zip(segments, tallies, strict=True)]
 
 
 def percent(value: float) -> str:
@@ -166,12 +183,12 @@ class Why:
     at: datetime | None = None
 
 
-def why(progress: Progress, judge: Judge) -> Why:
+def why(progress: Progress, ruling: Ruling) -> Why:
     """Why a rollout is where it is."""
     rollout = progress.rollout
     match rollout.state:
         case RolloutState.RUNNING:
-            return _running(progress, judge)
+            return _running(progress, ruling)
         case RolloutState.SCHEDULED:
             return Why(Tone.IDLE, "It starts by itself", rollout.start_at)
         case RolloutState.PAUSED:
@@ -190,7 +207,7 @@ def why(progress: Progress, judge: Judge) -> Why:
             return Why(Tone.IDLE, "Nobody is offered anything until it is started")
 
 
-def _running(progress: Progress, judge: Judge) -> Why:
+def _running(progress: Progress, ruling: Ruling) -> Why:
     rollout = progress.rollout
     wave = rollout.wave
     if len(rollout.waves) < 2 and rollout.policy.rule is None:
@@ -206,7 +223,7 @@ def _running(progress: Progress, judge: Judge) -> Why:
         return Why(Tone.TRIAL, f"{name} is complete and watched; that ends", wave.complete_at + rollout.policy.observe)
     if rollout.policy.rule is None:
         return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
-    return Why(Tone.BUSY, f"{name} is open: {judge.verdict(rollout, wave, tally).reason}")
+    return Why(Tone.BUSY, f"{name} is open: {ruling.waves[wave.index].reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,11 +356,13 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
         yield "Complete", f"when {percent(policy.quorum)} of a wave have ended{late}"
         if policy.observe:
             yield "Watched", f"for {told_span(policy.observe)} before the next wave opens"
+    if policy.split:
+        yield "Segments", f"by {', '.join(policy.split)}; each can be held on its own"
     soft = policy.urgency is Urgency.SOFT
     yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
     yield "Consent", "asked of each device or its owner" if policy.consent else "not asked"
     if policy.window:
-        yield "Window", f"devices are told in {policy.window}, each day"
+        yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
     yield "Expires", _expiry(policy.expires_after)
 
 

@@ -9,6 +9,8 @@ __all__ = ["App", "ClientGoneError", "Message", "Receive", "Scope", "Send", "hea
 
 LIMIT = 1024 * 1024
 """Bytes of a JSON body."""
+METADATA_LIMIT = 8 * 1024 * 1024
+"""Bytes of a JSON body of signed metadata: a product's, as long as clients read it, and what goes with it."""
 PATIENCE_S = 30.0
 """Seconds until a body that is not streamed must have arrived."""
 

@@ -30,6 +30,7 @@ _TABLE: dict[type[OtaruError], tuple[int, str]] = {
     errors.MetadataError: (422, "Metadata refused"),
     errors.ImageError: (422, "Image refused"),
     errors.NothingToDoError: (422, "Nothing to do"),
+    errors.RateLimitedError: (429, "Too many"),
     errors.OverloadedError: (503, "Overloaded"),
     errors.UnavailableError: (503, "Unavailable"),
     errors.DataFolderError: (500, "Data folder unusable"),
@@ -93,7 +94,12 @@ def _headers_of(error: OtaruError) -> Headers:
             return [(b"allow", ", ".join(error.facts.get("allowed", ())).encode("latin-1"))]
         case errors.RangeNotSatisfiableError():
             return [(b"content-range", f"bytes */{error.facts.get('size', '*')}".encode())]
-        case errors.OverloadedError() | errors.UnavailableError() | errors.DevicePendingError():
+        case (
+            errors.OverloadedError()
+            | errors.UnavailableError()
+            | errors.DevicePendingError()
+            | errors.RateLimitedError()
+        ):
             seconds = error.facts.get("retry_after_s", _RETRY_AFTER_S.get(type(error), 1))
             return [(b"retry-after", str(seconds).encode())]
         case _:

@@ -13,7 +13,18 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from otaru.apps.server.body import App, ClientGoneError, Message, Receive, Scope, Send, header, read_body
+from otaru.apps.server.body import (
+    LIMIT,
+    METADATA_LIMIT,
+    App,
+    ClientGoneError,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    header,
+    read_body,
+)
 from otaru.apps.server.http import Whole
 from otaru.apps.server.problems import Headers, problem, problem_page
 from otaru.errors import NotFoundError, OtaruError
@@ -87,7 +98,7 @@ class Shell:
         state = scope.setdefault("state", {})
         state["local_admin"] = self.local_admin
         if not streamed(scope):
-            body = await read_body(scope, receive)
+            body = await read_body(scope, receive, _limit(scope))
             receive = _Replay(body, receive)
         await (self.api if of_api(scope) else self.console)(scope, receive, send)
 
@@ -104,6 +115,11 @@ def streamed(scope: Scope) -> bool:
     if scope["method"] == "POST":
         return path == "/api/v1/artifacts"
     return scope["method"] == "PATCH" and path.startswith("/api/v1/uploads/")
+
+
+def _limit(scope: Scope) -> int:
+    """Bytes of a body that is read whole before anybody looks at it."""
+    return METADATA_LIMIT if scope["method"] == "POST" and scope["path"] == "/api/v1/keys/metadata" else LIMIT
 
 
 class _Replay:

@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import ssl
 from datetime import timedelta
 
 from otaru.apps.server.settings import Settings
+from otaru.domain.events import Kind
 from otaru.domain.ids import Sha256, TenantId
 from otaru.errors import OtaruError
+from otaru.ports.store import Committed
 from otaru.services.control.housekeeping import housekeep
 from otaru.services.control.inspection import renew
 from otaru.services.control.metadata import renew_due
@@ -28,8 +31,11 @@ AUTHORITIES_S = 1.0
 LOGS_S = 1.0
 """New entries of the logs wait this long for their checkpoint, at most."""
 
-JUDGED_S = 2.0
-"""After a change of trust anchors the verdicts of before stand this long, and as long as reading the images takes."""
+AGAIN_S = 2.0
+"""Judging images anew that has failed is tried again after this long."""
+ANYWAY_S = 600.0
+"""So often it is looked whether images are to be judged anew where nobody said so: a process may have ended in between."""
+_ANCHORS = frozenset({Kind.ANCHOR_ADDED, Kind.ANCHOR_REMOVED})
 
 
 async def work(world: World, settings: Settings, closing: asyncio.Event) -> None:
@@ -74,16 +80,35 @@ async def keep_logs(world: World, closing: asyncio.Event) -> None:
 
 
 async def keep_judged(world: World) -> None:
-    """Judge images anew whose tenant's trust anchors have changed, for ever. One that cannot be read is left alone."""
+    """Judge images anew whose tenant's trust anchors have changed, for ever. One that cannot be read is left alone.
+
+    The process that changes anchors does it, at once; what was left undone when it ended, those that follow.
+    """
     given_up: set[tuple[TenantId, Sha256]] = set()
-    while True:
-        try:
-            await renew(world, given_up)
-        except OtaruError as error:
-            _log.warning("images could not be judged anew, which is tried again: %s", error)
-        except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
-            _log.exception("images could not be judged anew, which is tried again")
-        await asyncio.sleep(JUDGED_S)
+    changed = asyncio.Event()
+
+    def listen(commit: Committed) -> None:
+        if any(what.kind in _ANCHORS for what in commit.happenings):
+            changed.set()
+
+    leave = world.store.follow(listen)
+    pause = 0.0
+    try:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), pause)
+            changed.clear()
+            pause = AGAIN_S
+            try:
+                while await renew(world, given_up):
+                    pass
+                pause = ANYWAY_S
+            except OtaruError as error:
+                _log.warning("images could not be judged anew, which is tried again: %s", error)
+            except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
+                _log.exception("images could not be judged anew, which is tried again")
+    finally:
+        leave()
 
 
 async def learn_authorities(world: World, context: ssl.SSLContext, closing: asyncio.Event) -> None:
@@ -91,14 +116,25 @@ async def learn_authorities(world: World, context: ssl.SSLContext, closing: asyn
     known: set[bytes] = set()
     while not closing.is_set():
         try:
-            for der in await world.store.glance(lambda tx: tx.authorities.every_certificate()):
-                if der not in known:
-                    known.add(der)
-                    context.load_verify_locations(cadata=der)
-        except (OtaruError, ssl.SSLError) as error:
-            _log.warning("the authorities of tenants cannot all be used: %s", error)
+            found = await world.store.glance(lambda tx: tx.authorities.every_certificate())
+        except OtaruError as error:
+            _log.warning("the authorities of tenants cannot be read, which is tried again: %s", error)
+            found = []
+        for der in found:
+            if der not in known:
+                known.add(der)
+                _trust(context, der)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(closing.wait(), AUTHORITIES_S)
+
+
+def _trust(context: ssl.SSLContext, der: bytes) -> None:
+    """Take an authority; one that cannot be used is told of once, and keeps no other away."""
+    try:
+        context.load_verify_locations(cadata=der)
+    except (ssl.SSLError, ValueError) as error:
+        digest = hashlib.sha256(der).hexdigest()
+        _log.error("the authority with the certificate sha256:%s cannot be used: %s", digest, error)
 
 
 async def _keep_fresh(world: World) -> None:

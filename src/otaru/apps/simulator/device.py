@@ -44,10 +44,7 @@ STORY = 64
 class Surroundings:
     """What all devices of a fleet share."""
 
-    seed: int
-    odds: model.Odds
     speed: float
-    stagger_s: float
     tally: Tally
 
     async def rest(self, span_s: float) -> None:
@@ -77,9 +74,18 @@ _PATIENT = (UnavailableError, OverloadedError, UnauthenticatedError, ForbiddenEr
 class Device:
     """A device with its life ahead of it."""
 
-    def __init__(self, name: str, me: model.Character, link: DdiLink, around: Surroundings, version: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        me: model.Character,
+        life: model.Life,
+        link: DdiLink,
+        around: Surroundings,
+        version: str = "",
+    ) -> None:
         self.name = name
         self.me = me
+        self.life = life
         self.memory = Memory(version)
         self.link = link
         self.updating = False
@@ -92,11 +98,11 @@ class Device:
     async def live(self) -> None:
         """Poll and do as told, until cancelled."""
         around = self._around
-        await around.rest(self.me.phase * around.stagger_s)
+        await around.rest(self.life.comes_up_s())
         number = 0
-        while True:
+        while not self.life.gone():
             number += 1
-            offline_s = model.poll_lost(around.seed, self.name, number, self.me, around.odds)
+            offline_s = self.life.away_s(number)
             if offline_s:
                 self._tally.polls_lost += 1
                 await around.rest(offline_s)
@@ -107,7 +113,7 @@ class Device:
                 await around.rest(self._patience(error))
             else:
                 self._refusals = 0
-                await around.rest(self._sleep_s)
+                await around.rest(self.life.until_next_s(number, self._sleep_s))
 
     async def _turn(self) -> None:
         polled = await self._poll()
@@ -161,14 +167,12 @@ class Device:
         self._tally.outcomes["cancelled"] += 1
 
     async def _update(self, order: Deployment, href: str) -> None:
-        around = self._around
-        fated = model.fate(around.seed, self.name, order.action, order.version, self.me, around.odds)
         self._tally.updates += 1
         self._experience(order.action, f"offered {order.version}")
         transfer = Transfer(order.file)
         self.updating = True
         try:
-            for step in model.update(fated, order.version):
+            for step in self.life.steps(order.action, order.version):
                 await self._take(step, order, href, transfer)
         except _EndedError as error:
             self._experience(order.action, f"ended: {error}")

@@ -17,6 +17,7 @@ from otaru.apps.simulator.api import Api, connected
 from otaru.apps.simulator.device import Device, Surroundings
 from otaru.apps.simulator.options import Plan
 from otaru.apps.simulator.report import Tally, fingerprint
+from otaru.apps.simulator.scenario.life import ScenarioLife, nature
 from otaru.domain.device import Hardware
 from otaru.errors import UnavailableError
 
@@ -106,9 +107,10 @@ async def running(plan: Plan, tokens: Mapping[str, str] | None = None) -> AsyncI
             wire(plan.server, plan.tenant, connections=plan.connections, trust=plan.trust)
         )
         tally = Tally(devices=plan.devices)
-        people = {name: model.character(plan.seed, name, plan.hardware, plan.odds) for name in plan.names()}
+        people = {name: _character(plan, name) for name in plan.names()}
         enrolled = await _enroll(plan, server, people, dict(tokens or {}), tally)
-        around = Surroundings(plan.seed, plan.odds, plan.speed, plan.stagger_s, tally)
+        around = Surroundings(plan.speed, tally)
+        began = asyncio.get_running_loop().time()
         wrong = set(plan.names()[plan.devices - plan.wrong_tokens :])
         devices = []
         for name, entry in enrolled.items():
@@ -118,7 +120,16 @@ async def running(plan: Plan, tokens: Mapping[str, str] | None = None) -> AsyncI
                 credential = Credential.gateway(plan.gateway_token)
             else:
                 credential = Credential.target(entry.token)
-            devices.append(Device(name, entry.me, air.link(name, credential), around, entry.version))
+            devices.append(
+                Device(
+                    name,
+                    entry.me,
+                    _life(plan, name, entry.me, began),
+                    air.link(name, credential),
+                    around,
+                    entry.version,
+                )
+            )
         fleet = Fleet(plan, tally, devices, {n: e.token for n, e in enrolled.items()}, server, air)
         lives = [asyncio.create_task(device.live(), name=device.name) for device in devices]
         for life in lives:
@@ -129,6 +140,19 @@ async def running(plan: Plan, tokens: Mapping[str, str] | None = None) -> AsyncI
             for life in lives:
                 life.cancel()
             await asyncio.gather(*lives, return_exceptions=True)
+
+
+def _character(plan: Plan, name: str) -> model.Character:
+    if plan.scenario is not None:
+        return nature(plan.scenario, name).me
+    return model.character(plan.seed, name, plan.hardware, plan.odds)
+
+
+def _life(plan: Plan, name: str, me: model.Character, began: float) -> model.Life:
+    if plan.scenario is None:
+        return model.PlainLife(plan.seed, name, me, plan.odds, plan.stagger_s)
+    time = asyncio.get_running_loop().time
+    return ScenarioLife(plan.scenario, name, nature(plan.scenario, name), lambda: (time() - began) * plan.speed)
 
 
 @dataclass(frozen=True, slots=True)

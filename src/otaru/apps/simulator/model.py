@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
 from random import Random
+from typing import Protocol
 
 from otaru.domain.device import Hardware
 
@@ -237,6 +238,62 @@ Step = Say | Load | Rest | Ask | Check | Restart
 
 RETRY_S = 10.0
 """How long a device waits before it takes up a broken download or repeats a report."""
+
+
+class Life(Protocol):
+    """What happens to one device, whatever tells it: all times are virtual seconds."""
+
+    def comes_up_s(self) -> float:
+        """How long after the fleet's beginning the device polls first."""
+        ...
+
+    def away_s(self, poll: int) -> float:
+        """How long it is away instead of making its so-manyth poll; 0 where it polls."""
+        ...
+
+    def until_next_s(self, poll: int, told_s: float) -> float:
+        """How long after its so-manyth poll it makes the next, where the server told it to come after `told_s`."""
+        ...
+
+    def steps(self, action: int, version: str) -> Iterator[Step]:
+        """What its update `action` will be like."""
+        ...
+
+    def gone(self) -> bool:
+        """Whether nobody will hear of it again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlainLife:
+    """The life that `Odds` give; it follows the server's polling interval."""
+
+    seed: int
+    device: str
+    me: Character
+    odds: Odds
+    stagger_s: float
+
+    def comes_up_s(self) -> float:
+        """See `Life`."""
+        return self.me.phase * self.stagger_s
+
+    def away_s(self, poll: int) -> float:
+        """See `Life`."""
+        return poll_lost(self.seed, self.device, poll, self.me, self.odds)
+
+    def until_next_s(self, poll: int, told_s: float) -> float:
+        """See `Life`."""
+        del poll
+        return told_s
+
+    def steps(self, action: int, version: str) -> Iterator[Step]:
+        """See `Life`."""
+        return update(fate(self.seed, self.device, action, version, self.me, self.odds), version)
+
+    def gone(self) -> bool:
+        """See `Life`."""
+        return False
 
 
 def update(fated: Fate, version: str) -> Iterator[Step]:

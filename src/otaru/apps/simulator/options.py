@@ -3,11 +3,15 @@
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from otaru.apps.simulator.model import Odds
 from otaru.domain import ids
 from otaru.domain.device import Hardware
 from otaru.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from otaru.apps.simulator.scenario.script import Scenario
 
 MAX_DEVICES = 100_000
 MAX_SPEED = 10_000.0
@@ -42,6 +46,8 @@ class Plan:
     """The most connections to the server at once; all devices share them."""
     trust: ssl.SSLContext | None = None
     """Whose certificates are trusted; None: the system's."""
+    scenario: "Scenario | None" = None
+    """What happens to the devices, instead of `odds`."""
 
     def names(self) -> list[str]:
         """The devices' ids: the prefix and a number from 1 on. A larger fleet has those of a smaller one, and more."""

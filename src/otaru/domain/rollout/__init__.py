@@ -1,7 +1,8 @@
 """A rollout: the intention to bring a release to a set of devices under a policy, and the functions that move it."""
 
+from otaru.domain.rollout.holding import Order, Step, hold, release
 from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent, RolloutState
-from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, draw, layout
+from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, draw, laid_out, layout
 from otaru.domain.rollout.policy import (
     DEFAULT_RULE,
     MAX_WAVES,
@@ -14,11 +15,15 @@ from otaru.domain.rollout.policy import (
     share,
 )
 from otaru.domain.rollout.rate import Abort, FailureType, RateRule, check_rate
-from otaru.domain.rollout.stepping import STOP_PATIENCE, Order, Step, obey, reopened, step
+from otaru.domain.rollout.segment import CRITICAL, MAX_SEGMENTS, MAX_SPLITS, Segment, Stratum, cut, segments
+from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, reopened, step
 
 __all__ = [
     "ACTIVE",
+    "CRITICAL",
     "DEFAULT_RULE",
+    "MAX_SEGMENTS",
+    "MAX_SPLITS",
     "MAX_WAVES",
     "PERSONS",
     "ROLLOUT",
@@ -34,17 +39,24 @@ __all__ = [
     "Rollout",
     "RolloutEvent",
     "RolloutState",
+    "Segment",
     "Share",
     "Step",
+    "Stratum",
     "Urgency",
     "Wave",
     "WaveState",
     "check",
     "check_rate",
+    "cut",
     "draw",
+    "hold",
+    "laid_out",
     "layout",
     "obey",
+    "release",
     "reopened",
+    "segments",
     "share",
     "step",
 ]

@@ -1,11 +1,12 @@
 """A rollout with its waves, and the ranking of its members.
 
-Members are ranked once, when the rollout is planned, by `Draw`; a wave is a height in that ranking; opening a wave
+Members are ranked once, when the rollout is planned, by `segment` and `Draw`; a wave is a height in that ranking; opening a wave
 raises the watermark of each open segment to it, and a member is due when its rank is below its segment's watermark.
 So opening a wave of any size costs the same.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -13,6 +14,7 @@ from otaru.domain.device import LOT_PRIME
 from otaru.domain.ids import ProductName, RolloutId, Version
 from otaru.domain.rollout.machine import RolloutState
 from otaru.domain.rollout.policy import Policy, Share
+from otaru.domain.rollout.segment import Segment, Stratum, segments
 
 
 class WaveState(StrEnum):
@@ -47,7 +49,7 @@ class Wave:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A rollout with its waves."""
+    """A rollout with its waves and segments."""
 
     id: RolloutId
     product: ProductName
@@ -59,6 +61,8 @@ class Rollout:
     created_at: datetime
     size: int = 0
     waves: tuple[Wave, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    """By index; one where nothing splits it."""
     name: str = ""
     reason: str = ""
     """Why it is in this state, where somebody or something decided it."""
@@ -79,6 +83,16 @@ class Rollout:
         return next((w for w in self.waves if w.state not in {WaveState.PASSED, WaveState.OVERRULED}), None)
 
     @property
+    def held(self) -> frozenset[int]:
+        """The segments that are held."""
+        return frozenset(s.index for s in self.segments if s.held)
+
+    @property
+    def all_held(self) -> bool:
+        """Whether every segment is held, so that nothing can go on."""
+        return bool(self.segments) and all(s.held for s in self.segments)
+
+    @property
     def expires_at(self) -> datetime | None:
         """When unreached members are given up."""
         if self.started_at is None or self.policy.expires_after is None:
@@ -97,6 +111,14 @@ def layout(policy: Policy, members: int) -> tuple[Wave, ...]:
             waves.append(Wave(index=len(waves), start=start, height=height))
             start = height
     return tuple(waves)
+
+
+def laid_out(rollout: Rollout, strata: Sequence[Stratum]) -> Rollout:
+    """A rollout that is planned, with the size, waves and segments that its members make; as it is without any."""
+    if not strata:
+        return rollout
+    size, alike = sum(stratum.size for stratum in strata), segments(rollout.policy.split, strata)
+    return replace(rollout, size=size, waves=layout(rollout.policy, size), segments=alike)
 
 
 @dataclass(frozen=True, slots=True)

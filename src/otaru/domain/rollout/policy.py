@@ -7,6 +7,7 @@ from enum import StrEnum
 from itertools import pairwise
 from math import ceil
 
+from otaru.domain.rollout.segment import check_split
 from otaru.domain.schedule import Window
 from otaru.errors import InvalidInputError
 
@@ -86,6 +87,13 @@ class Policy:
     """Whether the device or its owner is asked first (hawkBit: confirmation)."""
     window: Window | None = None
     """When devices are told of it; None: at any time."""
+    split: tuple[str, ...] = ()
+    """What splits its members into segments: `hardware`, `version`, `attr.NAME`."""
+
+    @property
+    def staged(self) -> bool:
+        """Whether it matters in which order members come; otherwise all are offered it at once."""
+        return bool(self.split) or any(not share.percent or share.value != 100 for share in self.waves)
 
 
 MAX_WAVES = 100
@@ -105,6 +113,7 @@ def check(policy: Policy) -> None:
         if not share.percent and (share.value < 1 or share.value != int(share.value)):
             raise InvalidInputError(f"a wave's number of devices is a whole number from 1 on, not {share}")
     _check_rising(policy.waves)
+    check_split(policy.split)
     if policy.rule is not None and not (0 <= policy.rule.error <= 1 and 0 <= policy.rule.success <= 1):
         raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
     if not 0 < policy.quorum <= 1:

@@ -4,15 +4,15 @@ Both are pure: they return what is to be so (`Step`), the caller makes it so in 
 crash is harmless, since a step that has been taken has nothing left to do.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from math import ceil
 from typing import assert_never
 
 from otaru.domain.deployment import OPEN, State
-from otaru.domain.evidence import Call, Tally, Verdict
+from otaru.domain.evidence import Call, Evidence, Ruling, Tally, Verdict
+from otaru.domain.rollout.holding import Order, Step, hold_failing
 from otaru.domain.rollout.machine import PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.domain.rollout.plan import Rollout, Wave, WaveState
 from otaru.domain.rollout.policy import OnError, Policy
@@ -20,29 +20,6 @@ from otaru.errors import InvalidStateError
 
 STOP_PATIENCE = timedelta(days=1)
 """How long a stopping rollout waits for devices to confirm that they cancelled."""
-
-
-class Order(StrEnum):
-    """What a step wants done with the members, beside the rollout's own new state."""
-
-    CANCEL_OPEN = "cancel_open"
-    """Move every open deployment along `cancel`."""
-    CANCEL_SCHEDULED = "cancel_scheduled"
-    """Move every scheduled deployment along `cancel`."""
-    SKIP_SCHEDULED = "skip_scheduled"
-    """Move every scheduled deployment along `skip`."""
-    SILENCE_OPEN = "silence_open"
-    """Move every open deployment along `silence`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a rollout becomes, and what becomes of its members."""
-
-    rollout: Rollout
-    orders: tuple[Order, ...] = ()
-    notes: tuple[str, ...] = ()
-    """In words, one for each thing that changed: they go into the record."""
 
 
 def obey(rollout: Rollout, event: RolloutEvent, reason: str, now: datetime) -> Step:
@@ -85,20 +62,17 @@ def reopened(rollout: Rollout, waves: Sequence[int], now: datetime) -> Rollout:
     return replace(rollout, state=state, waves=again, ended_at=None, edition=rollout.edition + 1)
 
 
-def step(rollout: Rollout, tallies: Mapping[int, Tally], verdicts: Mapping[int, Verdict], now: datetime) -> Step | None:
-    """What time, reports and the judge make of a rollout; None where there is nothing to do.
-
-    `tallies` and `verdicts` are by wave index and cover every wave.
-    """
+def step(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime) -> Step | None:
+    """What time, reports and the judge make of a rollout; None where there is nothing to do."""
     match rollout.state:
         case RolloutState.SCHEDULED:
             if rollout.start_at is not None and now >= rollout.start_at:
                 return obey(rollout, RolloutEvent.START, "its time has come", now)
             return None
         case RolloutState.STOPPING:
-            return _stopping(rollout, tallies, now)
+            return _stopping(rollout, evidence, now)
         case RolloutState.RUNNING:
-            return _running(rollout, tallies, verdicts, now)
+            return _running(rollout, evidence, ruling, now)
         case (
             RolloutState.DRAFT
             | RolloutState.PLANNED
@@ -112,8 +86,8 @@ def step(rollout: Rollout, tallies: Mapping[int, Tally], verdicts: Mapping[int, 
             assert_never(rollout.state)
 
 
-def _stopping(rollout: Rollout, tallies: Mapping[int, Tally], now: datetime) -> Step | None:
-    if _left(tallies) == 0:
+def _stopping(rollout: Rollout, evidence: Evidence, now: datetime) -> Step | None:
+    if _left(rollout, evidence) == 0:
         return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), notes=("stopped",))
     if rollout.ended_at is not None and now >= rollout.ended_at + STOP_PATIENCE:
         note = "gave up waiting for devices to confirm that they cancelled"
@@ -121,26 +95,56 @@ def _stopping(rollout: Rollout, tallies: Mapping[int, Tally], now: datetime) -> 
     return None
 
 
-def _running(
-    rollout: Rollout, tallies: Mapping[int, Tally], verdicts: Mapping[int, Verdict], now: datetime
-) -> Step | None:
+def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime) -> Step | None:
     if (expires := rollout.expires_at) is not None and now >= expires:
         after = replace(_ended(_given_up(rollout), RolloutEvent.FINISH, now), reason="expired")
         return Step(after, _GIVE_UP, ("finished: it expired, unreached members are skipped",))
-    if _left(tallies) > 0 and (late := _failed_late(rollout, verdicts)) is not None:
-        return _failed(rollout, late, f"after it had passed: {verdicts[late.index].reason}", now)
+    waiting = evidence.whole.of(State.SCHEDULED) > 0
+    if (held := hold_failing(rollout, ruling)) is not None:
+        none_left = held.all_held and waiting
+        return _broken(held, held.policy.on_error, "every segment is held", now) if none_left else Step(held)
+    if rollout.all_held and waiting:
+        return _broken(rollout, OnError.PAUSE, "every segment is held", now)
+    left = _left(rollout, evidence)
+    if left > 0 and (bad := _stopped(rollout, ruling)) is not None:
+        late = "after it had passed: " if bad.state is WaveState.PASSED else ""
+        return _failed(rollout, bad, f"{late}{ruling.waves[bad.index].reason}", now)
+    if (opened := _opened_ahead(rollout, ruling.ahead, now)) is not None:
+        return opened
     wave = rollout.wave
     if wave is None:
-        return Step(_ended(rollout, RolloutEvent.FINISH, now), notes=("finished",)) if _left(tallies) == 0 else None
+        return _finished(rollout, evidence, now) if left == 0 else None
     if wave.state is WaveState.PENDING:
-        return Step(_opened(rollout, now), notes=(f"wave {wave.index + 1} opened",))
-    return _judged(rollout, wave, tallies, verdicts[wave.index], now)
+        may = ruling.ahead is None or wave.index == 0
+        return Step(_opened(rollout, now), notes=(f"wave {wave.index + 1} opened",)) if may else None
+    return _judged(rollout, wave, evidence, ruling, now)
 
 
-def _failed_late(rollout: Rollout, verdicts: Mapping[int, Verdict]) -> Wave | None:
-    """A wave that passed with members still under way, and that these have made fail since."""
-    passed = (w for w in rollout.waves if w.state is WaveState.PASSED)
-    return next((w for w in passed if verdicts[w.index].call is Call.STOP), None)
+def _stopped(rollout: Rollout, ruling: Ruling) -> Wave | None:
+    """A wave that has been opened, and that its members make fail: also one that passed while some were under way."""
+    opened = (w for w in rollout.waves if w.state in {WaveState.PASSED, WaveState.OPEN, WaveState.OBSERVING})
+    return next((w for w in opened if ruling.waves[w.index].call is Call.STOP), None)
+
+
+def _opened_ahead(rollout: Rollout, ahead: int | None, now: datetime) -> Step | None:
+    """With every wave open that the pace permits, whether or not the ones below have passed."""
+    if ahead is None:
+        return None
+    pending = [w for w in rollout.waves if w.state is WaveState.PENDING and w.height <= ahead]
+    after = rollout
+    for wave in pending:
+        after = _with_wave(after, replace(wave, state=WaveState.OPEN, opened_at=now))
+    return Step(after, notes=tuple(f"wave {w.index + 1} opened" for w in pending)) if pending else None
+
+
+def _finished(rollout: Rollout, evidence: Evidence, now: datetime, *notes: str) -> Step:
+    """At its end. Who is still scheduled is in a held segment, and will not be waited for."""
+    after = _ended(rollout, RolloutEvent.FINISH, now)
+    if not evidence.whole.of(State.SCHEDULED):
+        return Step(after, notes=(*notes, "finished"))
+    named = "; ".join(s.name for s in rollout.segments if s.held)
+    reason = f"without what was left of held segments: {named}"
+    return Step(replace(after, reason=reason), (Order.SKIP_SCHEDULED,), (*notes, f"finished {reason}"))
 
 
 def _given_up(rollout: Rollout) -> Rollout:
@@ -153,33 +157,34 @@ def _given_up(rollout: Rollout) -> Rollout:
 _GIVE_UP = (Order.SKIP_SCHEDULED, Order.SILENCE_OPEN)
 
 
-def _judged(rollout: Rollout, wave: Wave, tallies: Mapping[int, Tally], verdict: Verdict, now: datetime) -> Step | None:
+def _judged(rollout: Rollout, wave: Wave, evidence: Evidence, ruling: Ruling, now: datetime) -> Step | None:
+    verdict, tally = ruling.waves[wave.index], evidence.without(rollout.held).wave(wave.index)
     watched = wave.complete_at is not None and now >= wave.complete_at + rollout.policy.observe
     watched = watched or rollout.policy.observe == timedelta(0)
-    if wave.index == len(rollout.waves) - 1 and _left(tallies) == 0 and watched:
-        return _closed(rollout, wave, verdict, now)
+    if wave.index == len(rollout.waves) - 1 and _left(rollout, evidence) == 0 and watched:
+        return _closed(rollout, wave, verdict, evidence, now)
+    if rollout.held and tally.members == 0:
+        return _passed(rollout, wave, "all its members are in held segments", ruling.ahead, now)
     if verdict.call is Call.STOP:
         return _failed(rollout, wave, verdict.reason, now)
     if verdict.call is Call.EXPAND and watched:
-        return _passed(rollout, wave, verdict.reason, now)
-    if not _complete(rollout.policy, wave, tallies[wave.index], now):
+        return _passed(rollout, wave, verdict.reason, ruling.ahead, now)
+    if not _complete(rollout.policy, wave, tally, now):
         return None
     if wave.complete_at is None:
         observing = replace(wave, state=WaveState.OBSERVING, complete_at=now)
         note = f"wave {wave.index + 1} is complete, watched for {rollout.policy.observe}"
         return Step(_with_wave(rollout, observing), notes=(note,))
-    if watched:
+    if watched and ruling.ahead is None:
         return _failed(rollout, wave, f"complete, but {verdict.reason}", now)
     return None
 
 
-def _closed(rollout: Rollout, wave: Wave, verdict: Verdict, now: datetime) -> Step:
+def _closed(rollout: Rollout, wave: Wave, verdict: Verdict, evidence: Evidence, now: datetime) -> Step:
     """Every member of every wave has ended: nothing is left that a verdict could protect, so it only names the result."""
     state = WaveState.PASSED if verdict.call is Call.EXPAND else WaveState.FAILED
     after = _with_wave(rollout, replace(wave, state=state, complete_at=now, reason=verdict.reason))
-    return Step(
-        _ended(after, RolloutEvent.FINISH, now), notes=(f"wave {wave.index + 1} {state}: {verdict.reason}", "finished")
-    )
+    return _finished(after, evidence, now, f"wave {wave.index + 1} {state}: {verdict.reason}")
 
 
 def _complete(policy: Policy, wave: Wave, tally: Tally, now: datetime) -> bool:
@@ -190,10 +195,11 @@ def _complete(policy: Policy, wave: Wave, tally: Tally, now: datetime) -> bool:
     )
 
 
-def _passed(rollout: Rollout, wave: Wave, reason: str, now: datetime) -> Step:
+def _passed(rollout: Rollout, wave: Wave, reason: str, ahead: int | None, now: datetime) -> Step:
+    """With a wave passed; the next one opens, unless the pace is what opens waves."""
     after = _with_wave(rollout, replace(wave, state=WaveState.PASSED, complete_at=now, reason=reason))
     notes = [f"wave {wave.index + 1} passed: {reason}"]
-    if (following := after.wave) is not None and following.state is WaveState.PENDING:
+    if ahead is None and (following := after.wave) is not None and following.state is WaveState.PENDING:
         after = _opened(after, now)
         notes.append(f"wave {following.index + 1} opened")
     return Step(after, notes=tuple(notes))
@@ -201,15 +207,18 @@ def _passed(rollout: Rollout, wave: Wave, reason: str, now: datetime) -> Step:
 
 def _failed(rollout: Rollout, wave: Wave, why: str, now: datetime) -> Step:
     after = _with_wave(rollout, replace(wave, state=WaveState.FAILED, reason=why))
-    reason = f"wave {wave.index + 1}: {why}"
-    match rollout.policy.on_error:
+    return _broken(after, rollout.policy.on_error, f"wave {wave.index + 1}: {why}", now)
+
+
+def _broken(after: Rollout, on_error: OnError, reason: str, now: datetime) -> Step:
+    match on_error:
         case OnError.PAUSE:
             return Step(replace(after, state=RolloutState.PAUSED, reason=reason), notes=(f"paused: {reason}",))
         case OnError.STOP:
             after = replace(after, state=RolloutState.STOPPING, reason=reason, ended_at=now)
             return Step(after, (Order.CANCEL_SCHEDULED, Order.CANCEL_OPEN), (f"stopping: {reason}",))
         case _:
-            assert_never(rollout.policy.on_error)
+            assert_never(on_error)
 
 
 def _opened(rollout: Rollout, now: datetime) -> Rollout:
@@ -222,11 +231,11 @@ def _opened(rollout: Rollout, now: datetime) -> Rollout:
 
 def _overruled(rollout: Rollout, reason: str, now: datetime) -> Rollout:
     """After a person resumed: a failed wave is overruled by that person's word, and the next one opens."""
-    for wave in rollout.waves:
-        if wave.state is WaveState.FAILED:
-            word = f"overruled by hand ({wave.reason})" + (f": {reason}" if reason else "")
-            rollout = _with_wave(rollout, replace(wave, state=WaveState.OVERRULED, complete_at=now, reason=word))
-    return _opened(rollout, now)
+    failed = [wave for wave in rollout.waves if wave.state is WaveState.FAILED]
+    for wave in failed:
+        word = f"overruled by hand ({wave.reason})" + (f": {reason}" if reason else "")
+        rollout = _with_wave(rollout, replace(wave, state=WaveState.OVERRULED, complete_at=now, reason=word))
+    return _opened(rollout, now) if failed else rollout
 
 
 def _ended(rollout: Rollout, event: RolloutEvent, now: datetime) -> Rollout:
@@ -241,6 +250,7 @@ def _with_wave(rollout: Rollout, wave: Wave) -> Rollout:
     return replace(rollout, waves=waves, edition=rollout.edition + 1)
 
 
-def _left(tallies: Mapping[int, Tally]) -> int:
-    """Members that have not ended."""
-    return sum(t.of(*OPEN, State.SCHEDULED) for t in tallies.values())
+def _left(rollout: Rollout, evidence: Evidence) -> int:
+    """Members that have not ended; who has not begun in a held segment is not waited for."""
+    going = evidence.without(rollout.held)
+    return evidence.whole.of(*OPEN) + going.whole.of(State.SCHEDULED)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
+from otaru.ports.store.health import Health
 from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
@@ -44,6 +45,7 @@ __all__ = [
     "Events",
     "Fleet",
     "GrantKey",
+    "Health",
     "Idempotency",
     "Inspection",
     "Inspections",
@@ -80,6 +82,7 @@ class Tx(Protocol):
     rollouts: Rollouts
     deployments: Deployments
     fleet: Fleet
+    health: Health
     reports: Reports
     events: Events
     idempotency: Idempotency

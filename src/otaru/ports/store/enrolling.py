@@ -105,6 +105,6 @@ class Enrollments(Protocol):
         """The newest first."""
         ...
 
-    def prune(self, now: datetime, disputes_before: datetime) -> None:
-        """Forget, of all tenants, texts that are too old to be used again, and old disputes."""
+    def prune(self, now: datetime, disputes_before: datetime, keys_before: datetime) -> None:
+        """Forget, of all tenants, texts that are too old to be used again, old disputes, and keys made before then."""
         ...

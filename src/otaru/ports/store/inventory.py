@@ -1,13 +1,13 @@
 """Devices, and how many of them are what."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from otaru.domain.authority import Authority
 from otaru.domain.credential import Credential, CredentialKind
 from otaru.domain.deployment import State
-from otaru.domain.device import AutoConfirm, Device, Installed
+from otaru.domain.device import AutoConfirm, Device, Installed, Lifecycle
 from otaru.domain.fleet import Counts, Move
 from otaru.domain.ids import CredentialId, DeviceId, TenantId, Version
 from otaru.domain.rollout import RolloutState
@@ -21,6 +21,10 @@ class Devices(Protocol):
     def get(self, tenant: TenantId, device: DeviceId) -> Device | None: ...
     def entry(self, tenant: TenantId, device: DeviceId) -> Entry | None:
         """What a poll needs, by key, in as few statements as it takes."""
+        ...
+
+    def lifecycles(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, Lifecycle]:
+        """The lifecycle of each; who is unknown is left out."""
         ...
 
     def add(self, tenant: TenantId, devices: Sequence[tuple[Device, bytes]]) -> list[bool]:

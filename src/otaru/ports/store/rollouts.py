@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Protocol
 
 from otaru.domain.deployment import Deployment, Report, State
-from otaru.domain.evidence import Tally
+from otaru.domain.evidence import Evidence
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, Wave
+from otaru.domain.rollout import Rollout, Stratum
 from otaru.domain.targeting import Query
 
 
@@ -24,7 +24,7 @@ class Rollouts(Protocol):
         ...
 
     def save(self, tenant: TenantId, rollout: Rollout) -> None:
-        """Replace state, waves, reason, times, size and edition, and raise each open segment's watermark to the rollout's.
+        """Replace state, waves, segments, reason, times, size and edition; so each segment's watermark is the rollout's.
 
         O(waves + segments), whatever the number of members.
         """
@@ -48,24 +48,27 @@ class Rollouts(Protocol):
         """
         ...
 
-    def enlist(self, tenant: TenantId, rollout: Rollout, query: Query, release: Release) -> int:
-        """Make the candidates members, ranked by the rollout's `draw` and then device id, all in one segment.
+    def strata(self, tenant: TenantId, query: Query, release: Release, split: Sequence[str]) -> tuple[Stratum, ...]:
+        """The candidates by what splits them (`domain.rollout.segment.cut`), biggest first; one where nothing does."""
+        ...
 
-        Set-based: no row passes through Python. Returns how many. Their deployments are `scheduled`, attempt 1. Their
-        waves are those of `assign_waves`, which follows.
+    def enlist(
+        self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum] = ()
+    ) -> int:
+        """Make the candidates members, and count them. Returns how many.
+
+        With the `strata` of this transaction they are ranked as `domain.rollout.segment` says, each in the segment of its
+        stratum and in the wave of its rank; without, by the rollout's `draw` and then device id, in one segment and wave.
+        Set-based: no row passes through Python. Their deployments are `scheduled`, attempt 1.
         """
         ...
 
-    def assign_waves(self, tenant: TenantId, rollout: RolloutId, waves: Sequence[Wave]) -> None:
-        """Give each member the wave of its rank, and count members anew."""
+    def evidence(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
+        """Members by segment and wave, from the counters that move with the rows."""
         ...
 
-    def tallies(self, tenant: TenantId, rollout: RolloutId) -> dict[int, Tally]:
-        """By wave, from the counters that move with the rows."""
-        ...
-
-    def recounted(self, tenant: TenantId, rollout: RolloutId) -> dict[int, Tally]:
-        """By wave, counted anew from the rows: what `tallies` must equal in the same snapshot."""
+    def recounted(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
+        """Counted anew from the rows: what `evidence` must equal in the same snapshot."""
         ...
 
     def move_all(
@@ -126,7 +129,7 @@ class Deployments(Protocol):
         ...
 
     def of_device(self, tenant: TenantId, device: DeviceId, limit: int) -> list[tuple[Deployment, Rollout]]:
-        """Newest first, every attempt (the rollouts come without waves)."""
+        """Newest first, every attempt (the rollouts come without waves and segments)."""
         ...
 
     def standing(self, tenant: TenantId, devices: Collection[DeviceId]) -> dict[DeviceId, State]:

@@ -177,10 +177,6 @@ class Directions(Protocol):
         """When it last fetched it, as far as that was noted."""
         ...
 
-    def verifies(self, tenant: TenantId, device: DeviceId) -> bool:
-        """Whether a device is one that verifies: it has something signed, or is said to (`Device.assurance`)."""
-        ...
-
     def permit(self, tenant: TenantId, device: DeviceId, kept: KeptPermit, at: datetime) -> None:
         """Keep a permission to downgrade, in place of the one that the device's component had."""
         ...

@@ -1,7 +1,7 @@
 """What of keys, releases and logs needs a person, in numbers: for metrics, for the console's banners, for its calendar."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from otaru.domain.ids import TenantId
@@ -11,7 +11,7 @@ from otaru.services.control import metadata
 from otaru.services.control.metadata import Status
 from otaru.services.control.world import World
 from otaru.trust.log.entries import Log
-from otaru.trust.tuf.kept import IMAGE, Place
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE, Place, told_of
 from otaru.trust.tuf.metadata import due_at
 from otaru.trust.tuf.repository import Due, what_is_due
 
@@ -80,14 +80,17 @@ async def of_all(world: World) -> tuple[list[Alarms], int]:
 
 
 async def brief(world: World, tenant: TenantId) -> Brief:
-    """What every page of the console has to know: two reads by key, no metadata is parsed."""
+    """What every page of the console has to know: three reads by key, no metadata is parsed."""
     now = world.clock.now()
 
     def look(tx: Tx) -> Brief:
         development = any(key.development and key.revoked_at is None for key in tx.signatures.keys(tenant))
-        ends = {role: end.expires_at for role, end in tx.signatures.ends(tenant, IMAGE).items()}
-        long_due = {role: at for role, at in ends.items() if due_at(role, at) + GRACE <= now}
-        return Brief(development, what_is_due(long_due, now))
+        due: list[Due] = []
+        for of in (IMAGE, DIRECTOR):
+            ends = {role: end.expires_at for role, end in tx.signatures.ends(tenant, of).items()}
+            long_due = {role: at for role, at in ends.items() if due_at(role, at) + GRACE <= now}
+            due += [replace(one, role=told_of(of, one.role)) for one in what_is_due(long_due, now)]
+        return Brief(development, sorted(due, key=lambda one: one.expires))
 
     return await world.store.glance(look)
 
@@ -97,8 +100,9 @@ def _alarms(tx: Tx, tenant: TenantId, now: datetime) -> Alarms:
     return Alarms(
         tenant,
         [
-            Ending(IMAGE, role.name, role.end.expires_at, role.name in by_people(status))
-            for role in status.roles
+            Ending(of, role.name, role.end.expires_at, role.name in by_people(status, of))
+            for of, roles in ((IMAGE, status.roles), (DIRECTOR, status.director))
+            for role in roles
             if role.end is not None
         ],
         sum(key.development and key.revoked_at is None for key in status.keys),
@@ -107,10 +111,11 @@ def _alarms(tx: Tx, tenant: TenantId, now: datetime) -> Alarms:
     )
 
 
-def by_people(status: Status) -> set[str]:
-    """The roles that need keys which the server does not hold."""
+def by_people(status: Status, of: str = IMAGE) -> set[str]:
+    """The roles of a repository that need keys which the server does not hold."""
     held = {key.id for key in status.keys if key.place is Place.SERVER and key.revoked_at is None}
-    return {role.name for role in status.roles if len(held & set(role.keys)) < role.threshold}
+    roles = status.roles if of == IMAGE else status.director
+    return {role.name for role in roles if len(held & set(role.keys)) < role.threshold}
 
 
 def _lag(tx: Tx, tenant: TenantId, log: Log, now: datetime) -> Lag:

@@ -75,9 +75,7 @@ async def file(world: World, tenant: TenantId, entry: Entry, name: str) -> File:
 
 
 async def told(world: World, tenant: TenantId, subject: Subject) -> None:
-    """Have an offer signed that was just made, where its device verifies the director. What fails is tried when it asks."""
-    if not await world.store.glance(lambda tx: tx.directions.verifies(tenant, subject.id)):
-        return
+    """Have an offer signed that was just made to a device that verifies the director. What fails is tried when it asks."""
     with contextlib.suppress(OtaruError, TimeoutError):
         async with asyncio.timeout(PATIENCE_S):
             await fresh(world, tenant, subject)
@@ -109,7 +107,10 @@ async def fresh(world: World, tenant: TenantId, subject: Subject) -> Issued:
         raise UnavailableError(
             f"what this device is to run is not signed: {error.message}", hint="Try again in a moment."
         ) from None
-    return await world.store.write(_keep, (tenant, subject.id, issued))
+    kept = await world.store.write(_keep, (tenant, subject.id, issued))
+    if look.issued is None:
+        world.registry.forget(tenant, subject.id)  # it verifies from now on
+    return kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def summary_in(tx: Tx, tenant: TenantId, now: datetime) -> Summary:
         at=now,
         counts=tx.fleet.counts(tenant, now - SILENCE),
         members=tx.fleet.members(tenant),
-        active=[Standing(rollout, tx.rollouts.tallies(tenant, rollout.id)) for rollout in active],
+        active=[Standing(rollout, tx.rollouts.evidence(tenant, rollout.id).waves) for rollout in active],
         stopped=[r for r in ended if _by_rule(r) and r.ended_at is not None and r.ended_at > now - STOPPED_SHOWN],
     )
 

@@ -1,8 +1,8 @@
 """Tokens for an hour, given to devices that show their key (`trust.grant`, `trust.possession`).
 
-Each worker signs with a key of its own that lies in its keyring; all of them know the public parts from the store. What a
-token opens is decided where it is shown: its signature says whose it is, the device's credentials say whether that still
-holds.
+Each worker signs with a key of its own that lies in its keyring, for 30 days, then with another; all of them know the
+public parts from the store, until the last token of a key has ended. What a token opens is decided where it is shown: its
+signature says whose it is, the device's credentials say whether that still holds.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from otaru.ports.signing import Signer
 from otaru.ports.store import GrantKey, Tx, one
 from otaru.services.control import admission
 from otaru.services.control.world import World
-from otaru.trust.grant import LIFE, Grant, unsigned, whole
+from otaru.trust.grant import LIFE, Grant, signs, unsigned, whole
 from otaru.trust.pki.certificates import PublicKey, fingerprint
 from otaru.trust.possession import Proof, for_grant, spent, spent_until, verify
 
@@ -70,21 +70,26 @@ def holds(entry: Entry, key: bytes, now: datetime) -> bool:
     return any(one_of.kind in _KEYS and one_of.digest == key and one_of.good(now) for one_of in entry.credentials)
 
 
-async def keys(world: World, tenant: TenantId) -> dict[str, bytes]:
-    """The public keys of a tenant's tokens, by id."""
-    return {key.id: key.public for key in await world.store.glance(lambda tx: tx.enrollments.grant_keys(tenant))}
+async def keys(world: World, tenant: TenantId) -> dict[str, GrantKey]:
+    """The public keys of a tenant's tokens, by id, the newest first."""
+    return {key.id: key for key in await world.store.glance(lambda tx: tx.enrollments.grant_keys(tenant))}
 
 
 async def _signer(world: World, tenant: TenantId) -> Signer:
-    """The newest of the tenant's keys that this worker holds; made where there is none."""
-    known = await keys(world, tenant)
+    """The newest of the tenant's keys that this worker holds; made where there is none that still signs.
+
+    What it held before is gone then: nobody needs it to open the tokens that it has signed.
+    """
+    known, now = await keys(world, tenant), world.clock.now()
     held = world.keyring.of(tenant, known)
-    for name in known:
-        if name in held:
+    for name, key in known.items():
+        if name in held and signs(key.created_at, now):
             return held[name]
     signer = world.keyring.make(tenant)
     public = bytes.fromhex(signer.key.keyval["public"])
-    await world.store.write(_add_key, (tenant, GrantKey(signer.key.keyid, public, world.clock.now())))
+    await world.store.write(_add_key, (tenant, GrantKey(signer.key.keyid, public, now)))
+    for name in held:
+        world.keyring.drop(tenant, name)
     return signer
 
 

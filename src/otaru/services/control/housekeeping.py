@@ -1,10 +1,12 @@
-"""Forgetting what has had its time: old events, idempotency keys, abandoned uploads, bytes that nobody has, old counts, proofs."""
+"""Forgetting what has had its time: events, ours and devices', answers, abandoned uploads, nobody's bytes, counts, proofs."""
 
 from datetime import datetime, timedelta
 
+from otaru.domain.ids import TenantId
 from otaru.ports.store import Tx, one
 from otaru.services.control import artifacts
 from otaru.services.control.world import World
+from otaru.trust.grant import LIFE, SIGNS
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 UPLOADS_KEPT = timedelta(days=2)
@@ -14,6 +16,8 @@ UPLOAD_ROWS_KEPT = timedelta(days=30)
 VERSIONS_KEPT = timedelta(days=400)
 """How the versions of the fleet changed, hour by hour."""
 DISPUTES_KEPT = timedelta(days=90)
+HEALTH_COUNTS_KEPT = timedelta(days=400)
+"""Of devices in no rollout. What was counted of a rollout stays with it."""
 _EVENTS_AT_ONCE = 5_000
 
 
@@ -22,6 +26,11 @@ async def housekeep(world: World, events_kept: timedelta) -> None:
     now = world.clock.now()
     while await world.store.write(_prune_events, now - events_kept) == _EVENTS_AT_ONCE:
         pass
+    for tenant in await world.store.read(lambda tx: tx.tenants.every_tenant()):
+        asked = (tenant.id, now - tenant.settings.health_kept)
+        while await world.store.write(_prune_health, asked) == _EVENTS_AT_ONCE:
+            pass
+        await world.store.write(_prune_health_counts, (tenant.id, now - HEALTH_COUNTS_KEPT))
     await world.store.write(_prune_rest, now)
     await artifacts.sweep(world, UPLOADS_KEPT)
 
@@ -32,8 +41,18 @@ def _prune_events(tx: Tx, before: datetime) -> int:
 
 
 @one
+def _prune_health(tx: Tx, asked: tuple[TenantId, datetime]) -> int:
+    return tx.health.prune(*asked, _EVENTS_AT_ONCE)
+
+
+@one
+def _prune_health_counts(tx: Tx, asked: tuple[TenantId, datetime]) -> None:
+    tx.health.prune_counts(*asked)
+
+
+@one
 def _prune_rest(tx: Tx, now: datetime) -> None:
     tx.idempotency.prune(now - IDEMPOTENCY_KEPT)
     tx.blobs.prune_uploads(now - UPLOAD_ROWS_KEPT)
     tx.fleet.prune(now - VERSIONS_KEPT)
-    tx.enrollments.prune(now, now - DISPUTES_KEPT)
+    tx.enrollments.prune(now, now - DISPUTES_KEPT, now - SIGNS - LIFE)

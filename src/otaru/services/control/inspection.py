@@ -25,6 +25,8 @@ from otaru.trust.tuf.files import installer_by
 _EARLIER = 20
 """Releases among which names for a hardware are looked for, the newest."""
 _AT_ONCE = 20
+_TRIES = 3
+"""How often one image is read where anchors change all the time."""
 _OUT = frozenset({ReleaseState.PUBLISHED, ReleaseState.DEPRECATED})
 
 
@@ -174,9 +176,13 @@ async def _look(world: World, tenant: TenantId, sha256: Sha256) -> None:
         here, before, anchors = await world.store.glance(known)
         if not here:
             raise NotFoundError(f"there is no artifact {sha256}", hint="Upload it first: POST /api/v1/artifacts.")
-        if before is None or before.stale or before.reader != recognise.EDITION:
+        due = before is None or before.stale or before.reader != recognise.EDITION
+        for _ in range(_TRIES):
+            if not due:
+                break
             found = await _read(world, sha256, anchors)
-            await world.store.beside().write(_keep, (tenant, sha256, found, anchors))
+            due = await world.store.beside().write(_keep, (tenant, sha256, found, anchors))
+            anchors = await world.store.glance(lambda tx: tx.anchors.of(tenant))
 
 
 async def _read(world: World, sha256: Sha256, anchors: Collection[Anchor]) -> Inspection:
@@ -198,10 +204,12 @@ async def _read(world: World, sha256: Sha256, anchors: Collection[Anchor]) -> In
 
 
 @one
-def _keep(tx: Tx, asked: tuple[TenantId, Sha256, Inspection, Collection[Anchor]]) -> None:
+def _keep(tx: Tx, asked: tuple[TenantId, Sha256, Inspection, Collection[Anchor]]) -> bool:
+    """Whether it is to be read once more: anchors have changed meanwhile."""
     tenant, sha256, found, judged_by = asked
     if found.facts is not None and found.facts.format in SIGNED:
         # Anchors may have changed while it was read.
         used = {anchor.id for anchor in judged_by if anchor.format is found.facts.format}
         found = replace(found, stale=used != {anchor.id for anchor in tx.anchors.of(tenant, found.facts.format)})
     tx.inspections.put(tenant, sha256, found)
+    return found.stale

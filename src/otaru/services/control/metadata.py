@@ -20,6 +20,7 @@ from otaru.errors import (
     InvalidInputError,
     MetadataContentError,
     NotFoundError,
+    NothingToDoError,
     OtaruError,
     UnavailableError,
 )
@@ -29,8 +30,8 @@ from otaru.services.control.signing import RELEASES, Pen
 from otaru.services.control.world import SYSTEM, Actor, World
 from otaru.trust.tuf import changes
 from otaru.trust.tuf.files import files_of, files_of_all
-from otaru.trust.tuf.kept import DIRECTOR, IMAGE, End, Kept, KnownKey, Place
-from otaru.trust.tuf.metadata import TERMS, AnyMetadata, as_targets
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE, End, Kept, KnownKey, Place, told_of
+from otaru.trust.tuf.metadata import TERMS, AnyMetadata, as_targets, read
 from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, product_of, target_at
 from otaru.trust.tuf.repository import Missing, Repository, missing, what_is_due
 
@@ -59,12 +60,17 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Rekey:
-    """Give a role another threshold, more keys, or fewer. What is not named stays."""
+    """Give a role another threshold, more keys, or fewer. What is not named stays.
+
+    `made`: one key more is made by the director's signer; only its online roles can have that.
+    """
 
     role: str
     threshold: int | None = None
     add: Sequence[Key] = ()
     remove: Sequence[str] = ()
+    repository: str = IMAGE
+    made: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,20 +185,47 @@ async def change(world: World, tenant: TenantId, actor: Actor, order: Order) -> 
 
     Raises:
         NotFoundError: the tenant has no repository, or there is no such draft.
+        InvalidInputError: the server's key would take the place of one that people keep.
         MetadataError: it cannot be done.
         RoleNameError: it names no role.
     """
-    of = order.repository if isinstance(order, Renew) else IMAGE
+    of = order.repository if isinstance(order, Renew | Rekey) else IMAGE
     if isinstance(order, Replace):
         known = await world.store.glance(lambda tx: tx.signatures.keys(tenant))
         old = next((key for key in known if key.id == order.key), None)
         of = IMAGE if old is None else old.repository
         if order.made:
+            if old is not None and old.place is not Place.SERVER:
+                told = f"the key {old.id[:16]} is its keeper's: the server puts none of its own in its place"
+                raise InvalidInputError(told, hint="Name the new key: otaru keys rotate KEY --by FILE.pub")
             online = of == IMAGE or (old is not None and old.role != ROOT)
             order = replace(order, by=await _server_key(world, tenant, of if online else IMAGE))
-    named = [order.by.keyid] if isinstance(order, Replace) and order.by is not None else []
-    asked = await _pen(world, tenant, actor, of, named)
+    if isinstance(order, Rekey):
+        _check_rekey(order)
+        if order.made:
+            order = replace(order, add=[*order.add, await _server_key(world, tenant, of)])
+    asked = await _pen(world, tenant, actor, of, _named(order))
     return await world.store.write(_change, (asked, order))
+
+
+def _check_rekey(order: Rekey) -> None:
+    """Refuse what no order can give a role."""
+    online = order.role in {SNAPSHOT, TIMESTAMP} if order.repository == IMAGE else order.role in signing.DIRECTED
+    if online and order.repository == IMAGE:
+        raise InvalidInputError(f"the keys of {order.role} are the server's", hint="Replace one: otaru keys rotate.")
+    if order.made and not online:
+        raise InvalidInputError(f"{order.role} is signed by people: the server makes no key for it")
+
+
+def _named(order: Order) -> list[str]:
+    """The keys that an order brings, by id."""
+    match order:
+        case Replace(by=Key() as new):
+            return [new.keyid]
+        case Rekey():
+            return [key.keyid for key in order.add]
+        case _:
+            return []
 
 
 async def _server_key(world: World, tenant: TenantId, of: str) -> Key:
@@ -219,6 +252,7 @@ async def accept(
 
     Raises:
         MetadataError: it is refused; nothing of it was kept.
+        NothingToDoError: it was brought before.
         SignatureMissingError: the server does not hold the keys of snapshot and timestamp.
         UnavailableError: it is the director's, and its signer does not answer.
     """
@@ -324,13 +358,14 @@ def _change(tx: Tx, asked: tuple[Pen, Order]) -> Outcome:
             offered = changes.replace_key(repository, order.key, order.by, pen.now)
             pen = replace(pen, retired=order.key)
         case Rekey():
-            offered = changes.rekey(repository, order.role, _rekeyed(tx, pen, repository, order), pen.now)
+            offered = changes.rekey(repository, order.role, _rekeyed(repository, order), pen.now)
         case Renew():
             if order.role in {SNAPSHOT, TIMESTAMP}:
                 raise InvalidInputError(f"{order.role} is signed by the server itself, in time")
             offered, drafts = _renewed(tx, pen, repository, order)
     for role in set(offered) - set(TOP):  # anew it lists what is out by now: what was withdrawn holds up no rotation
         as_targets(offered[role]).signed.targets = files_of_all(role, signing.listed(tx, pen.tenant, role, drafts))
+    signing.check_keys(tx, pen, offered)
     offered = signing.sign(pen, repository, offered)
     lacking = missing(repository, offered, pen.repository)
     if not lacking:
@@ -360,13 +395,8 @@ def _renewed(tx: Tx, pen: Pen, repository: Repository, order: Renew) -> tuple[di
     return changes.with_files(repository, order.role, files, pen.now), drafts
 
 
-def _rekeyed(tx: Tx, pen: Pen, repository: Repository, order: Rekey) -> changes.Keys:
+def _rekeyed(repository: Repository, order: Rekey) -> changes.Keys:
     """A role's keys and threshold after an order."""
-    if order.role in {SNAPSHOT, TIMESTAMP}:
-        raise InvalidInputError(f"the keys of {order.role} are the server's", hint="Replace one: otaru keys rotate.")
-    gone = {key.id for key in tx.signatures.keys(pen.tenant) if key.revoked_at is not None}
-    if back := [key.keyid for key in order.add if key.keyid in gone]:  # said before anybody signs for it
-        raise MetadataContentError(f"key {back[0]} was revoked and does not come back", key=back[0])
     return changes.regrouped(repository, order.role, order.add, order.remove, order.threshold)
 
 
@@ -389,11 +419,21 @@ def _inherit(tx: Tx, pen: Pen, order: Replace) -> None:
 @one
 def _accept(tx: Tx, asked: tuple[Pen, Mapping[str, AnyMetadata]]) -> list[Release]:
     pen, offered = asked
+    if _kept(tx, pen, offered):
+        raise NothingToDoError(f"{', '.join(offered)}: all of it was brought before and is in force")
     wide = {ROOT, TARGETS} & set(offered)
     repository = signing.load(tx, pen.tenant, None if wide else offered, pen.repository)
     after = signing.enter(tx, pen, repository, signing.sign(pen, repository, offered))
     drafts = [draft for role in offered if role not in TOP for draft in _checked(tx, pen, role, after)]
     return _publish(tx, pen, drafts)
+
+
+def _kept(tx: Tx, pen: Pen, offered: Mapping[str, AnyMetadata]) -> bool:
+    """Whether all of it is what is in force: who has not seen the answer brings it twice."""
+    newest = tx.signatures.newest(pen.tenant, pen.repository, offered)
+    return set(newest) >= set(offered) and all(
+        read(role, newest[role].content).signed_bytes == found.signed_bytes for role, found in offered.items()
+    )
 
 
 def _checked(tx: Tx, pen: Pen, role: str, repository: Repository) -> list[Release]:
@@ -441,7 +481,7 @@ def _renew_due(tx: Tx, pen: Pen) -> list[str]:
         assert repository is not None  # noqa: S101 - it has roles
         offered = signing.sign(pen, repository, changes.renew(repository, role, pen.now))
         if missing(repository, offered, pen.repository):
-            left.append(role if pen.repository == IMAGE else f"{pen.repository}:{role}")
+            left.append(told_of(pen.repository, role))
         else:
             signing.enter(tx, pen, repository, offered)
     if due & {SNAPSHOT, TIMESTAMP} and due - set(left) <= {SNAPSHOT, TIMESTAMP}:

@@ -72,7 +72,7 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
         if again is None or again.subject.memberships == subject.memberships:
             return again or entry, None, None  # the rules in the store said no: this worker has not heard of it yet
         entry = again
-        if entry.subject.open is not None:
+        if entry.verifies and entry.subject.open is not None:
             await directing.told(world, tenant.id, entry.subject)
     return entry, None, None
 
@@ -81,7 +81,9 @@ def _agreed(world: World, tenant: Tenant, subject: Subject, told: Due) -> bool:
     """Whether a standing yes, given meanwhile, lets what waits for consent begin: then the rules find no other obstacle."""
     if told.membership.state not in WAITING or not subject.auto_confirm:
         return False
-    answer = decide(subject, told.plan, told.membership, halted=tenant.halted, now=world.clock.now())
+    answer = decide(
+        subject, told.plan, told.membership, halted=tenant.halted, now=world.clock.now(), calendar=tenant.calendar
+    )
     return answer.rule is Rule.OFFER
 
 
@@ -96,7 +98,7 @@ async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     """The rules' answers for each rollout that has this device as a scheduled member, up to the first offer."""
     scheduled = {m.rollout for m in subject.memberships if m.state is State.SCHEDULED}
     plans = [plan for r in sorted(scheduled) if (plan := await world.registry.plan(tenant.id, r)) is not None]
-    return first_due(subject, plans, halted=tenant.halted, now=world.clock.now())
+    return first_due(subject, plans, halted=tenant.halted, now=world.clock.now(), calendar=tenant.calendar)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> None:
         for move, row in zip(moves, rows, strict=True)
         if row is not None
         and (plan := plans[move.rollout]) is not None
-        and (answer := _again(tx, tenant, move, plan, halted=known.halted)) is not None
+        and (answer := _again(tx, known, move, plan)) is not None
     ]
     offering = [
         move.device
@@ -146,15 +148,17 @@ def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> None:
     tx.events.add([moved_event(tenant, before, after, "system", after.changed_at) for before, after in changed])
 
 
-def _again(tx: Tx, tenant: TenantId, move: _Move, plan: Plan, *, halted: bool) -> Answer | None:
+def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan) -> Answer | None:
     """The rules' answer as things stand now; None where it moves nothing."""
-    entry = tx.devices.entry(tenant, move.device)
+    entry = tx.devices.entry(tenant.id, move.device)
     if entry is None:
         return None
     for membership in entry.subject.memberships:
         if (membership.rollout, membership.attempt) == (move.rollout, move.attempt):
             moves = _MOVES if membership.state is State.SCHEDULED else _FREES if membership.state in WAITING else {}
-            answer = decide(entry.subject, plan, membership, halted=halted, now=move.at)
+            answer = decide(
+                entry.subject, plan, membership, halted=tenant.halted, now=move.at, calendar=tenant.calendar
+            )
             return answer if answer.rule in moves else None
     return None
 

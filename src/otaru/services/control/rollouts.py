@@ -6,7 +6,7 @@ from datetime import datetime
 
 from otaru.domain.deployment import DEPLOYMENT, FAILURES, OPEN, RETRIABLE, Deployment, Event, State
 from otaru.domain.events import Happening, Kind
-from otaru.domain.evidence import Tally
+from otaru.domain.evidence import Evidence, Tally
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import (
@@ -18,14 +18,19 @@ from otaru.domain.rollout import (
     RolloutEvent,
     RolloutState,
     Step,
+    Stratum,
     Wave,
     check,
+    hold,
+    laid_out,
     layout,
     obey,
+    release,
     reopened,
 )
 from otaru.domain.targeting import Query, parse
 from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError, PreconditionFailedError
+from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
 from otaru.services.control.poll import moved_event
 from otaru.services.control.world import Actor, World
@@ -57,11 +62,16 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A rollout with its members counted by wave and the most frequent reasons of failure, in one snapshot."""
+    """A rollout with its members counted by segment and wave, and the most frequent reasons of failure, in one snapshot."""
 
     rollout: Rollout
-    tallies: Mapping[int, Tally]
+    evidence: Evidence
     failures: Sequence[tuple[State, str, int]]
+
+    @property
+    def tallies(self) -> Mapping[int, Tally]:
+        """Members by wave."""
+        return self.evidence.waves
 
 
 STOPPABLE = tuple(str(s) for s in RolloutState if ROLLOUT.next(s, RolloutEvent.STOP) is not None)
@@ -119,9 +129,9 @@ async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among:
 
 def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout, *, among: int | None = None) -> Progress:
     """As `progress`, within a transaction. Where nobody is asked for reasons it costs the same at any size."""
-    tallies = tx.rollouts.tallies(tenant, rollout.id)
-    ask = among != 0 and any(t.of(*FAILURES, State.REJECTED) for t in tallies.values())
-    return Progress(rollout, tallies, tx.deployments.reasons(tenant, rollout.id, MAX_REASONS, among) if ask else [])
+    evidence = tx.rollouts.evidence(tenant, rollout.id)
+    ask = among != 0 and evidence.whole.of(*FAILURES, State.REJECTED) > 0
+    return Progress(rollout, evidence, tx.deployments.reasons(tenant, rollout.id, MAX_REASONS, among) if ask else [])
 
 
 async def order(
@@ -143,6 +153,50 @@ async def order(
     """
     asked = _Asked(tenant, actor, rollout, event, reason, edition, world.clock.now())
     return await world.store.write(_order, asked)
+
+
+async def hold_segment(
+    world: World,
+    tenant: TenantId,
+    actor: Actor,
+    rollout: RolloutId,
+    segment: int,
+    *,
+    reason: str = "",
+    edition: int | None = None,
+) -> Rollout:
+    """Hold a segment: who has begun goes on, nobody else of it is offered the release; the other segments go on.
+
+    Raises:
+        NotFoundError: there is no such rollout, or segment.
+        NothingToDoError: it is held already.
+        InvalidStateError: the rollout has ended.
+        PreconditionFailedError: it has changed since `edition`.
+    """
+    asked = _Holding(tenant, actor, rollout, segment, reason, edition, world.clock.now())
+    return await world.store.write(_hold, asked)
+
+
+async def release_segment(
+    world: World,
+    tenant: TenantId,
+    actor: Actor,
+    rollout: RolloutId,
+    segment: int,
+    *,
+    reason: str = "",
+    edition: int | None = None,
+) -> Rollout:
+    """Have a held segment go on. Where the judge would stop it, your word counts from now on.
+
+    Raises:
+        NotFoundError: there is no such rollout, or segment.
+        NothingToDoError: it is not held.
+        InvalidStateError: the rollout has ended.
+        PreconditionFailedError: it has changed since `edition`.
+    """
+    asked = _Holding(tenant, actor, rollout, segment, reason, edition, world.clock.now(), world.judge)
+    return await world.store.write(_hold, asked)
 
 
 async def retry(
@@ -196,6 +250,11 @@ def allowed(rollout: Rollout) -> list[str]:
     return [str(e) for e in ROLLOUT.allowed(rollout.state) if e in PERSONS]
 
 
+def segments_move(rollout: Rollout) -> bool:
+    """Whether its segments can be held and released now."""
+    return bool(rollout.segments) and rollout.state not in {*ROLLOUT.final, RolloutState.STOPPING}
+
+
 def stop_all(
     tx: Tx, tenant: TenantId, actor: Actor, product: ProductName, version: Version, reason: str, at: datetime
 ) -> None:
@@ -219,8 +278,27 @@ def apply(tx: Tx, tenant: TenantId, before: Rollout, taken: Step, actor: Actor, 
         "reason": after.reason,
         "moved": moved,
     }
+    tx.events.add(_segments_moved(tenant, before, after, actor, at))
+    if after.state is before.state and not (moved or taken.notes):
+        return
     kind = Kind.ROLLOUT_MOVED if after.state is not before.state or moved else Kind.ROLLOUT_WAVE
     tx.events.add([Happening(tenant, at, actor.name, kind, str(after.id), data)])
+
+
+def _segments_moved(tenant: TenantId, before: Rollout, after: Rollout, actor: Actor, at: datetime) -> list[Happening]:
+    was = before.held
+    changed = [segment for segment in after.segments if segment.held is not (segment.index in was)]
+    return [
+        Happening(
+            tenant,
+            at,
+            actor.name,
+            Kind.ROLLOUT_SEGMENT,
+            str(after.id),
+            {"segment": s.index, "name": s.name, "held": s.held, "reason": s.reason},
+        )
+        for s in changed
+    ]
 
 
 _ORDERS: Mapping[Order, tuple[Collection[State], Event]] = {
@@ -269,8 +347,10 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
         name=wanted.name,
         start_at=wanted.start_at,
     )
+    strata = tx.rollouts.strata(tenant, planning.query, release, wanted.policy.split) if wanted.policy.staged else ()
+    rollout = laid_out(rollout, strata)
     tx.rollouts.add(tenant, rollout)
-    members = tx.rollouts.enlist(tenant, rollout, planning.query, release)
+    members = tx.rollouts.enlist(tenant, rollout, planning.query, release, strata)
     if members == 0:
         _, left_out = tx.rollouts.candidates(tenant, planning.query, release)
         out = ", ".join(f"{n} {why}" for why, n in left_out.items() if n)
@@ -279,9 +359,9 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
             hint=f"Left out: {out}." if out else "The target matches no device at all.",
             left_out=dict(left_out),
         )
-    waves = layout(wanted.policy, members)
-    tx.rollouts.assign_waves(tenant, rollout.id, waves)
-    planned = obey(replace(rollout, size=members, waves=waves), RolloutEvent.PLAN, "", now).rollout
+    if not strata:
+        rollout = laid_out(rollout, [Stratum((), members)])
+    planned = obey(rollout, RolloutEvent.PLAN, "", now).rollout
     data = {"product": wanted.product, "version": wanted.version, "target": wanted.target, "size": members}
     tx.events.add([Happening(tenant, now, planning.actor.name, Kind.ROLLOUT_CREATED, str(rollout.id), data)])
     if wanted.start_at is not None:
@@ -310,6 +390,32 @@ def _order(tx: Tx, asked: _Asked) -> Rollout:
     before = _rollout(tx, asked.tenant, asked.rollout)
     _check_edition(before, asked.edition)
     taken = obey(before, asked.event, asked.reason, asked.at)
+    apply(tx, asked.tenant, before, taken, asked.actor, asked.at)
+    return taken.rollout
+
+
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    tenant: TenantId
+    actor: Actor
+    rollout: RolloutId
+    segment: int
+    reason: str
+    edition: int | None
+    at: datetime
+    judge: Judge | None = None
+    """Who would have held it: to release is to ask."""
+
+
+@one
+def _hold(tx: Tx, asked: _Holding) -> Rollout:
+    before = _rollout(tx, asked.tenant, asked.rollout)
+    _check_edition(before, asked.edition)
+    if asked.judge is None:
+        taken = hold(before, asked.segment, asked.reason)
+    else:
+        ruling = asked.judge.ruling(before, tx.rollouts.evidence(asked.tenant, before.id), asked.at)
+        taken = release(before, asked.segment, asked.reason, ruling)
     apply(tx, asked.tenant, before, taken, asked.actor, asked.at)
     return taken.rollout
 

@@ -21,7 +21,7 @@ from otaru.ports.store import Tx
 from otaru.services.control.world import Actor
 from otaru.trust.tuf import changes
 from otaru.trust.tuf.files import files_of_all
-from otaru.trust.tuf.kept import DIRECTOR, IMAGE, Kept, KnownKey, Place
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE, Kept, KnownKey, Place, told_of
 from otaru.trust.tuf.keys import from_json
 from otaru.trust.tuf.metadata import AnyMetadata, as_root, as_snapshot, as_targets, as_timestamp, read, signed
 from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, product_of, role_of
@@ -111,7 +111,7 @@ def enter(tx: Tx, pen: Pen, repository: Repository | None, offered: Mapping[str,
         _keep(tx, pen, role, found, files[role])
         digest = sha256(files[role]).hexdigest()
         facts = {"version": found.signed.version, "keys": sorted(found.signatures), "sha256": digest}
-        subject = role if pen.repository == IMAGE else f"{pen.repository}:{role}"
+        subject = told_of(pen.repository, role)
         tx.events.add([Happening(pen.tenant, pen.now, pen.actor.name, Kind.METADATA_SIGNED, subject, facts)])
     for role in set(tx.signatures.ends(pen.tenant, pen.repository)) - set(after.roles):
         tx.signatures.forget(pen.tenant, pen.repository, role)
@@ -268,15 +268,36 @@ def _keep(tx: Tx, pen: Pen, role: str, found: AnyMetadata, content: bytes) -> No
         tx.signatures.forget(pen.tenant, pen.repository, role, version + 1 - KEPT_VERSIONS.get(role, 16))
 
 
+def check_keys(tx: Tx, pen: Pen, offered: Mapping[str, AnyMetadata]) -> None:
+    """Refuse what names keys that may not be named, before anybody signs it.
+
+    Raises:
+        MetadataContentError: a key was revoked, or is one of the other repository.
+    """
+    known = {key.id: key for key in tx.signatures.keys(pen.tenant)}
+    for role in {ROOT, TARGETS} & set(offered):
+        said = offered[role].signed
+        told = said if said.type == ROOT else said.delegations
+        _check_named(pen, known, told.keys if told else ())
+
+
+def _check_named(pen: Pen, known: Mapping[str, KnownKey], named: Collection[str]) -> None:
+    for key in (known[name] for name in sorted(named) if name in known):
+        if key.repository != pen.repository:
+            raise MetadataContentError(
+                f"key {key.id} is one of the {key.repository} repository: each has its own", key=key.id
+            )
+        if key.revoked_at is not None:
+            raise MetadataContentError(f"key {key.id} was revoked and does not come back", key=key.id)
+
+
 def _note_keys(tx: Tx, pen: Pen, repository: Repository) -> None:
     """Note keys that roles have got, and say of those that none has any more that they are revoked: for ever."""
     told = None if repository.targets is None else repository.targets.signed.delegations
     named = repository.root.signed.keys | (told.keys if told else {})
     every = {key.id: key for key in tx.signatures.keys(pen.tenant)}
+    _check_named(pen, every, named)
     known = {name: key for name, key in every.items() if key.repository == pen.repository}
-    if other := min(set(named) & (set(every) - set(known)), default=""):
-        told_of = every[other].repository
-        raise MetadataContentError(f"key {other} is one of the {told_of} repository: each has its own", key=other)
     held = {*pen.keyring.of(pen.tenant, named), *pen.directing}
     roles = {name: role for role in reversed(repository.roles) for name in _keyids(repository, role)}
     for name, key in named.items():
@@ -284,8 +305,6 @@ def _note_keys(tx: Tx, pen: Pen, repository: Repository) -> None:
             place = Place.SERVER if name in held else Place.OFFLINE
             made = KnownKey(name, key.to_dict(), roles[name], place, False, pen.now, repository=pen.repository)
             note(tx, pen, made)
-        elif known[name].revoked_at is not None:
-            raise MetadataContentError(f"key {name} was revoked and does not come back", key=name)
     # The development key for releases waits for its first product, as long as root is of development too.
     waits = any(known[name].development for name in _keyids(repository, ROOT) if name in known)
     gone = [
@@ -305,8 +324,7 @@ def _keyids(repository: Repository, role: str) -> Sequence[str]:
 def note(tx: Tx, pen: Pen, key: KnownKey) -> None:
     """Note a key of the tenant."""
     if tx.signatures.add_key(pen.tenant, key):
-        role = key.role if key.repository == IMAGE else f"{key.repository}:{key.role}"
-        facts = {"role": role, "place": str(key.place), "development": key.development}
+        facts = {"role": told_of(key.repository, key.role), "place": str(key.place), "development": key.development}
         tx.events.add([Happening(pen.tenant, pen.now, pen.actor.name, Kind.KEY_ADDED, key.id, facts)])
 
 

@@ -6,7 +6,6 @@ again inside one transaction. Repeating it after a crash is harmless, and of two
 
 from datetime import datetime
 
-from otaru.domain.evidence import Tally
 from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.rollout import Rollout, Step, step
 from otaru.ports.judge import Judge
@@ -16,8 +15,6 @@ from otaru.services.control.world import JUDGE, SYSTEM, World
 
 BATCH = 100
 """Rollouts looked at in one round."""
-
-_NOBODY = Tally({})
 
 _MAX_STEPS = 8
 """Steps that one rollout takes in one transaction; the next round goes on."""
@@ -43,9 +40,8 @@ def _decide(
     rollout = tx.rollouts.get(tenant, rollout_id)
     if rollout is None:
         return None
-    tallies = tx.rollouts.tallies(tenant, rollout_id)
-    verdicts = {w.index: judge.verdict(rollout, w, tallies.get(w.index, _NOBODY)) for w in rollout.waves}
-    taken = step(rollout, tallies, verdicts, now)
+    evidence = tx.rollouts.evidence(tenant, rollout_id)
+    taken = step(rollout, evidence, judge.ruling(rollout, evidence, now), now)
     return None if taken is None else (rollout, taken)
 
 
@@ -57,5 +53,7 @@ def _take(tx: Tx, due: tuple[TenantId, RolloutId, Judge, datetime]) -> None:
         if decided is None:
             return
         before, taken = decided
-        judged = before.wave is not None and before.wave.state is not (taken.rollout.waves[before.wave.index].state)
+        judged = before.held != taken.rollout.held or (
+            before.wave is not None and before.wave.state is not taken.rollout.waves[before.wave.index].state
+        )
         apply(tx, tenant, before, taken, JUDGE if judged else SYSTEM, now)

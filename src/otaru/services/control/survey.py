@@ -9,10 +9,11 @@ from otaru.domain.device import Device, Lifecycle
 from otaru.domain.events import Kind, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
-from otaru.domain.offer import Rule, Subject, decide
+from otaru.domain.offer import Rule, Subject, decide, window_words
 from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import Rollout
 from otaru.domain.targeting import Query, parse
+from otaru.domain.tenant import Tenant
 from otaru.domain.upgrade import path
 from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
@@ -161,11 +162,11 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
         subject = entry.subject
         if (alone := _of_itself(subject)) is not None:
             return [_after(alone, tx.deployments.of_device(tenant, device, 1))]
-        answers = [_told(tx, tenant, subject, now)]
+        answers = [_told(tx, owner, subject, now)]
         for membership in subject.memberships:
             plan = tx.rollouts.plan(tenant, membership.rollout)
             if membership.state is State.SCHEDULED and plan is not None:
-                answer = decide(subject, plan, membership, halted=owner.halted, now=now)
+                answer = decide(subject, plan, membership, halted=owner.halted, now=now, calendar=owner.calendar)
                 advice = _advice(tx, tenant, subject, plan.release, answer.rule)
                 answers.append(Because(membership.rollout, answer.rule, f"{answer.because}{advice}"))
         return [a for a in answers if a is not None]
@@ -192,15 +193,15 @@ def _after(alone: Because, last: Sequence[tuple[Deployment, Rollout]]) -> Becaus
     return replace(alone, because=f"{alone.because} {ended}")
 
 
-def _told(tx: Tx, tenant: TenantId, subject: Subject, now: datetime) -> Because | None:
+def _told(tx: Tx, tenant: Tenant, subject: Subject, now: datetime) -> Because | None:
     busy = subject.open
     if busy is None:
         return None
     word = "Its consent is awaited" if busy.state in WAITING else "It has been told"
     said = f"{word}: action {busy.action} is {busy.state}."
-    rollout = tx.rollouts.get(tenant, busy.rollout)
+    rollout = tx.rollouts.get(tenant.id, busy.rollout)
     if rollout is not None and rollout.policy.window is not None:
-        said += f" {rollout.policy.window.words(now)}"
+        said += f" {window_words(subject, rollout.policy.window, tenant.calendar, now)}"
     return Because(busy.rollout, Rule.OFFER, said)
 
 
@@ -266,17 +267,13 @@ async def uses(world: World, tenant: TenantId, product: ProductName, version: Ve
 
         def page(states: Collection[str], limit: int) -> list[tuple[Rollout, Tally]]:
             found = tx.rollouts.page(tenant, states, None, limit, (product, version))
-            return [(rollout, _whole(tx.rollouts.tallies(tenant, rollout.id))) for rollout in found]
+            return [(rollout, tx.rollouts.evidence(tenant, rollout.id).whole) for rollout in found]
 
         stoppable = page(STOPPABLE, MAX_USES)
         runs = tx.fleet.running(tenant, release.artifacts[0].component, version)
         return Uses(release, page((), limit), len(stoppable), sum(tally.in_flight for _, tally in stoppable), runs)
 
     return await world.store.read(look)
-
-
-def _whole(tallies: Mapping[int, Tally]) -> Tally:
-    return Tally({state: sum(tally.of(state) for tally in tallies.values()) for state in State})
 
 
 async def members(

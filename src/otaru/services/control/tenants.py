@@ -8,6 +8,7 @@ from typing import Any
 
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import DEFAULT_TENANT, TenantId
+from otaru.domain.schedule import zone
 from otaru.domain.tenant import Tenant, TenantSettings
 from otaru.errors import InvalidInputError, NotFoundError, PreconditionFailedError, TooLargeError
 from otaru.ports.store import Tx, one
@@ -16,6 +17,7 @@ from otaru.services.control.world import SYSTEM, Actor, World
 MIN_POLLING = timedelta(seconds=1)
 MAX_POLLING = timedelta(hours=23, minutes=59, seconds=59)
 MAX_CHUNK_PARTS = 200
+MIN_KEPT, MAX_KEPT = timedelta(days=1), timedelta(days=3650)
 MAX_REASON = 500
 
 _GATEWAY: Mapping[str, Any] = {"settings": ["gateway_token"]}
@@ -31,6 +33,8 @@ class Change:
     chunk_parts: Mapping[str, str] | None = None
     max_artifact: int | None = None
     quota: int | None = None
+    health_kept: timedelta | None = None
+    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,10 @@ def _with_gateway(digest: bytes | None) -> Callable[[Tenant], Tenant]:
 def _check(wanted: Change) -> None:
     if wanted.polling is not None and not MIN_POLLING <= wanted.polling <= MAX_POLLING:
         raise InvalidInputError("devices are told to poll every 1 second to 23:59:59 hours")
+    if wanted.health_kept is not None and not MIN_KEPT <= wanted.health_kept <= MAX_KEPT:
+        raise InvalidInputError(f"events of devices are kept for 1 to {MAX_KEPT.days} days")
+    if wanted.zone is not None:
+        zone(wanted.zone)
     for what, size in (("largest artifact", wanted.max_artifact), ("quota", wanted.quota)):
         if size is not None and not 0 <= size < 2**62:
             raise InvalidInputError(f"the {what} is a number of bytes from 0 on")

@@ -11,6 +11,7 @@ A crash after 1 leaves tiles that nobody has signed, one after 2 a head that nob
 publishes it, or a larger one. Only what a published checkpoint covers is ever served.
 """
 
+from base64 import b64decode
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -22,7 +23,7 @@ from otaru.services.control.world import Actor, World
 from otaru.trust.log import merkle
 from otaru.trust.log.entries import Draft, Log
 from otaru.trust.log.merkle import leaf_hash
-from otaru.trust.log.notes import MAX_SIGNATURES, NoteError, opened, verifier
+from otaru.trust.log.notes import MAX_SIGNATURES, NoteError, Verifier, opened, verifier
 from otaru.trust.log.tiles import ENTRIES, WIDTH, Read, Tile, bundle, grow, subtrees, tiles
 
 BATCH = 4096
@@ -199,17 +200,22 @@ def _cosign(tx: Tx, asked: tuple[TenantId, Log, str, str, datetime]) -> Signed:
         raise AlreadyExistsError(f"a checkpoint of {found.witnessed.size} entries is witnessed already")
     # Ours has signed it, so it was the newest once, also where it is not kept any more.
     heads = {one.size: one for one in (found.witnessed, found.newest) if one is not None}
-    known = heads.get(head.size) or Signed(head.size, _with(note, ours.name, head.text + "\n"), now)
-    kept = replace(known, note=_with(note, key.name, known.note), witnessed=True)
+    known = heads.get(head.size) or Signed(head.size, _with(note, ours, head.text + "\n"), now)
+    kept = replace(known, note=_with(note, key, known.note), witnessed=True)
     tx.logs.publish(tenant, log, kept)
     return kept
 
 
-def _with(note: str, name: str, known: str) -> str:
-    """A copy of a note, with the signatures that `note` has of `name` added to it."""
+def _with(note: str, key: Verifier, known: str) -> str:
+    """A copy of a note, with the last signature that `note` has of a key in place of those it had before."""
     head, _, signed = known.rpartition("\n\n")
-    theirs = [line for line in note.rpartition("\n\n")[2].splitlines() if line.split(" ")[1:2] == [name]]
-    signatures = list(dict.fromkeys(signed.splitlines() + theirs))
+    *_, theirs = (line for line in note.rpartition("\n\n")[2].splitlines() if _is_by(key, line))
+    signatures = [*(line for line in signed.splitlines() if not _is_by(key, line)), theirs]
     if len(signatures) > MAX_SIGNATURES:
         raise InvalidInputError(f"a checkpoint has at most {MAX_SIGNATURES} signatures")
     return head + "\n\n" + "\n".join(signatures) + "\n"
+
+
+def _is_by(key: Verifier, line: str) -> bool:
+    _, name, signature = line.split(" ")
+    return name == key.name and b64decode(signature)[:4] == key.id

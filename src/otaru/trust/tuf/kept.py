@@ -12,6 +12,11 @@ DIRECTOR = "director"
 """The repository that says what each device is to run. Of it only root is stored here: the rest is made for each device."""
 
 
+def told_of(repository: str, role: str) -> str:
+    """A role as people are told of it: those of the image repository by their names alone."""
+    return role if repository == IMAGE else f"{repository}:{role}"
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One version of one role's metadata, byte by byte as it was signed."""

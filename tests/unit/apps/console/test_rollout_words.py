@@ -6,25 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from otaru.analysis import classic
+from otaru.adapters.judges.classic import ClassicJudge
 from otaru.apps.console import rollout_words
 from otaru.apps.console.status import Tone
 from otaru.domain.deployment import State
-from otaru.domain.evidence import Tally, Verdict
+from otaru.domain.evidence import Evidence, Ruling, Tally
 from otaru.domain.ids import ProductName, RolloutId, Version
-from otaru.domain.rollout import ClassicRule, OnError, Policy, Rollout, RolloutState, Share, Wave, WaveState, layout
+from otaru.domain.rollout import ClassicRule, OnError, Policy, Rollout, RolloutState, Share, WaveState, layout
 from otaru.services.control.rollouts import Intention, Preview, Progress
 
 NOW = datetime(2026, 11, 21, 13, 0, tzinfo=UTC)
 JUDGED = Policy(waves=(Share(2, False), Share(10, False)), rule=ClassicRule(0.8, 0.1))
-
-
-class Classic:
-    """The judge that Otaru has."""
-
-    def verdict(self, rollout: Rollout, wave: Wave, tally: Tally) -> Verdict:
-        del wave
-        return classic.verdict(rollout.policy.rule, tally)
 
 
 def rollout(state: RolloutState = RolloutState.RUNNING, policy: Policy = JUDGED, **more: object) -> Rollout:
@@ -33,7 +25,11 @@ def rollout(state: RolloutState = RolloutState.RUNNING, policy: Policy = JUDGED,
 
 
 def progress(of: Rollout, tallies: Mapping[int, Mapping[State, int]]) -> Progress:
-    return Progress(of, {wave: Tally(counts) for wave, counts in tallies.items()}, [])
+    return Progress(of, Evidence({(0, wave): Tally(counts) for wave, counts in tallies.items()}), [])
+
+
+def ruling(of: Progress) -> Ruling:
+    return ClassicJudge().ruling(of.rollout, of.evidence, NOW)
 
 
 def test_every_state_is_in_one_group() -> None:
@@ -48,7 +44,8 @@ def test_red_in_a_bar_is_what_the_list_counts_as_failed() -> None:
 
 def test_a_wave_stands_against_its_thresholds() -> None:
     counts = {0: {State.SUCCEEDED: 2}, 1: {State.SUCCEEDED: 5, State.FAILED: 1, State.SKIPPED: 1, State.OFFERED: 1}}
-    first, second, third = rollout_words.standings(progress(rollout(), counts), Classic())
+    far = progress(rollout(), counts)
+    first, second, third = rollout_words.standings(far, ruling(far))
     assert (first.success, first.success_tone) == ("2 of 2 succeeded (needs 80%)", Tone.DONE)
     assert (first.error, first.error_tone) == ("0 of 2 failed (at most 10%)", Tone.IDLE)
     assert (second.success, second.success_tone) == ("5 of 7 succeeded (needs 80%)", Tone.IDLE)
@@ -59,7 +56,8 @@ def test_a_wave_stands_against_its_thresholds() -> None:
 @pytest.mark.parametrize("state", RolloutState)
 def test_every_state_has_a_reason(state: RolloutState) -> None:
     made = replace(rollout(state), ended_at=NOW, start_at=NOW)
-    assert rollout_words.why(progress(made, {0: {State.OFFERED: 2}}), Classic()).words
+    far = progress(made, {0: {State.OFFERED: 2}})
+    assert rollout_words.why(far, ruling(far)).words
     assert rollout_words.line(progress(made, {})).when in {"planned", "starts", "started", "ended"}
 
 
@@ -67,7 +65,8 @@ def test_a_wave_that_is_watched_says_until_when() -> None:
     policy = replace(JUDGED, observe=timedelta(minutes=30))
     made = rollout(policy=policy)
     waves = (replace(made.waves[0], state=WaveState.OBSERVING, complete_at=NOW), *made.waves[1:])
-    told = rollout_words.why(progress(replace(made, waves=waves), {0: {State.SUCCEEDED: 2}}), Classic())
+    far = progress(replace(made, waves=waves), {0: {State.SUCCEEDED: 2}})
+    told = rollout_words.why(far, ruling(far))
     assert (told.tone, told.at) == (Tone.TRIAL, NOW + timedelta(minutes=30))
 
 

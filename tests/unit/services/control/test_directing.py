@@ -34,10 +34,10 @@ from otaru.services.control.world import SYSTEM, World
 from otaru.trust.tuf import changes
 from otaru.trust.tuf.director import ONLY, Share
 from otaru.trust.tuf.kept import DIRECTOR
-from otaru.trust.tuf.metadata import check_signatures, read
+from otaru.trust.tuf.metadata import as_root, check_signatures, read
 from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP
 from tests.support.databases import SqliteDatabases
-from tests.support.keys import by, some
+from tests.support.keys import by, public, some
 from tests.support.stores import ACME, RIVAL
 from tests.support.world import SettableClock, a_world
 
@@ -172,6 +172,19 @@ async def test_an_offer_is_signed_as_the_image_repository_has_it(fleet: Fleet) -
     assert (target["custom"]["rolloutId"], target["custom"]["action"]) == (rollout, 1)
     await fleet.succeed()
     assert (await fleet.told())["targets"] == {}
+
+
+async def test_who_asks_once_is_known_to_verify(fleet: Fleet) -> None:
+    """Also by the process that keeps devices in memory: the next offer is signed when it is made."""
+
+    async def verifies() -> bool:
+        entry = await fleet.world.registry.device(ACME, DEV)
+        assert entry is not None
+        return entry.verifies
+
+    assert not await verifies()
+    await fleet.file("timestamp.json")
+    assert await verifies()
 
 
 async def test_an_offer_to_a_device_that_does_not_verify_makes_nothing(fleet: Fleet) -> None:
@@ -349,9 +362,14 @@ async def test_the_repositories_share_no_key_and_the_signer_has_to_hold_its_own(
         with pytest.raises(SignatureMissingError):
             await metadata.accept(world, RIVAL, SYSTEM, {ROOT: by(changes.new_root(keys, now), "root-9")}, DIRECTOR)
     assert not (await metadata.status(world, RIVAL)).director
-    order = Replace(some(["director-1"])[0][0].keyid, by=some(["root-1"])[0][0])
-    outcome = await metadata.change(world, ACME, SYSTEM, order)
+    old, heir, (image,) = public("director-1").keyid, public("director-9"), some(["root-1"])[0]
+    with pytest.raises(MetadataContentError, match="image repository"):
+        await metadata.change(world, ACME, SYSTEM, Replace(old, by=image))
+    outcome = await metadata.change(world, ACME, SYSTEM, Replace(old, by=heir))
     assert outcome.repository == DIRECTOR
+    root = as_root(outcome.offered[ROOT]).signed
+    root.revoke_key(heir.keyid, ROOT)
+    root.add_key(image, ROOT)
     signed = {role: by(found, "director-1", "root-1") for role, found in outcome.offered.items()}
     with pytest.raises(MetadataContentError, match="image repository"):
         await metadata.accept(world, ACME, SYSTEM, signed, DIRECTOR)

@@ -23,7 +23,7 @@ from otaru.services.control.world import SYSTEM, World
 from otaru.trust.log.entries import Log
 from otaru.trust.tuf import changes
 from otaru.trust.tuf.files import files_of_all
-from otaru.trust.tuf.kept import DIRECTOR
+from otaru.trust.tuf.kept import DIRECTOR, Place
 from otaru.trust.tuf.metadata import AnyMetadata, read
 from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, address, role_of
 from tests.support.blobs import content, in_pieces
@@ -93,6 +93,16 @@ async def signed(world: World, order: Order, *names: str) -> list[Release]:
 async def delegated(world: World) -> None:
     await ceremony(world)
     await signed(world, Delegate(APP, [public("alice")], 1), *TARGETERS)
+
+
+async def directed(world: World) -> Sequence[metadata.RoleState]:
+    """A director root of a person's key, and what it says."""
+    online = ([await metadata.online_key(world, ACME, SYSTEM, DIRECTOR)], 1)
+    keys: dict[str, changes.Keys] = dict.fromkeys((TARGETS, SNAPSHOT, TIMESTAMP), online)
+    keys[ROOT] = some(["director-1"])
+    root: AnyMetadata = by(changes.new_root(keys, world.clock.now()), "director-1")
+    await metadata.accept(world, ACME, SYSTEM, {ROOT: root}, DIRECTOR)
+    return (await metadata.status(world, ACME)).director
 
 
 async def test_a_fresh_tenant_signs_with_development_keys_in_one_step(world: World) -> None:
@@ -267,10 +277,37 @@ async def _part(world: World) -> Part:
 
 async def test_a_revoked_key_does_not_come_back(world: World) -> None:
     await delegated(world)
+    early = await metadata.change(world, ACME, SYSTEM, Delegate(role_of(ProductName("b")), [public("alice")], 1))
     await signed(world, Replace(public("alice").keyid, public("bob")), *TARGETERS, "bob")
-    outcome = await metadata.change(world, ACME, SYSTEM, Delegate(APP, [public("alice")], 1))
+    for order in (Delegate(APP, [public("alice")], 1), Replace(public("bob").keyid, public("alice"))):
+        with pytest.raises(errors.MetadataContentError, match="revoked"):  # before anybody signs it
+            await metadata.change(world, ACME, SYSTEM, order)
+    late = dict(early.offered)
+    late[TARGETS].signed.version += 1
     with pytest.raises(errors.MetadataContentError, match="revoked"):
-        await metadata.accept(world, ACME, SYSTEM, all_by(outcome.offered, *TARGETERS, "alice"))
+        await metadata.accept(world, ACME, SYSTEM, all_by(late, *TARGETERS))
+
+
+async def test_the_server_puts_no_key_of_its_own_in_a_keeper_s_place(production: World) -> None:
+    """Else the one who asks for it would have the server sign what two people have to."""
+    await delegated(production)
+    roles = {role.name: role.keys for role in (await metadata.status(production, ACME)).roles}
+    for name in (ROOT, TARGETS, APP):
+        with pytest.raises(errors.InvalidInputError, match="keeper"):
+            await metadata.change(production, ACME, SYSTEM, Replace(roles[name][0], made=True))
+    (online,) = roles[TIMESTAMP]
+    await signed(production, Replace(online, made=True), *ROOTS)
+
+
+async def test_what_was_brought_is_not_brought_again(world: World) -> None:
+    await delegated(world)
+    outcome = await metadata.change(world, ACME, SYSTEM, Renew(TARGETS))
+    whole = all_by(outcome.offered, *TARGETERS)
+    await metadata.accept(world, ACME, SYSTEM, whole)
+    before = await metadata.status(world, ACME)
+    with pytest.raises(errors.NothingToDoError):
+        await metadata.accept(world, ACME, SYSTEM, whole)
+    assert await metadata.status(world, ACME) == before
 
 
 async def test_from_development_keys_to_one_s_own(world: World) -> None:
@@ -446,6 +483,33 @@ async def test_what_a_role_cannot_become(world: World, order: Rekey, error: type
         await metadata.change(world, ACME, SYSTEM, order)
 
 
+async def test_the_director_s_online_roles_get_keys_of_their_own(world: World) -> None:
+    """Timestamp gets another key than targets and snapshot have, made by the signer; then root a second keeper."""
+    (old,) = {key for r in await directed(world) if r.name != ROOT for key in r.keys}
+    outcome = await metadata.change(world, ACME, SYSTEM, Rekey(TIMESTAMP, None, [], [old], DIRECTOR, made=True))
+    assert (outcome.repository, {lack.role for lack in outcome.missing}) == (DIRECTOR, {ROOT})
+    await metadata.accept(world, ACME, SYSTEM, all_by(outcome.offered, "director-1"), DIRECTOR)
+    status = await metadata.status(world, ACME)
+    keys = {r.name: r.keys for r in status.director}
+    assert keys[TARGETS] == keys[SNAPSHOT] == [old]
+    assert old not in keys[TIMESTAMP]
+    assert {key.id: key.place for key in status.keys}[keys[TIMESTAMP][0]] is Place.SERVER
+    outcome = await metadata.change(world, ACME, SYSTEM, Rekey(ROOT, 2, [public("director-2")], repository=DIRECTOR))
+    await metadata.accept(world, ACME, SYSTEM, all_by(outcome.offered, "director-1", "director-2"), DIRECTOR)
+    assert {r.name: r.threshold for r in (await metadata.status(world, ACME)).director}[ROOT] == 2
+
+
+async def test_nobody_else_s_key_comes_to_direct(world: World) -> None:
+    """A key that the signer does not hold cannot take the place of the one it has; nor does it make people's keys."""
+    (old,) = {key for r in await directed(world) if r.name != ROOT for key in r.keys}
+    outcome = await metadata.change(world, ACME, SYSTEM, Rekey(TARGETS, None, [public("alice")], [old], DIRECTOR))
+    with pytest.raises(errors.SignatureMissingError):
+        await metadata.accept(world, ACME, SYSTEM, all_by(outcome.offered, "director-1"), DIRECTOR)
+    for order in (Rekey(ROOT, made=True, repository=DIRECTOR), Rekey(APP, made=True), Rekey(SNAPSHOT, made=True)):
+        with pytest.raises(errors.InvalidInputError):
+            await metadata.change(world, ACME, SYSTEM, order)
+
+
 async def test_who_made_a_release_what_it_is(world: World) -> None:
     await delegated(world)
     draft = await publish(world, "1")
@@ -508,17 +572,25 @@ async def test_what_waits_for_people_in_numbers(world: World, clock: SettableClo
     assert ([one.tenant for one in every], left_out) == ([ACME, RIVAL], 0)
 
 
+async def test_the_director_s_root_is_counted_too(world: World) -> None:
+    await directed(world)
+    found = (await alarms.of_tenant(world, ACME)).endings
+    assert [(end.repository, end.role, end.people) for end in found] == [(DIRECTOR, ROOT, True)]
+
+
 async def test_a_banner_says_what_ends(world: World, clock: SettableClock) -> None:
     await delegated(world)
+    await directed(world)
     assert await alarms.brief(world, ACME) == alarms.Brief(development=False, due=[])
     clock.ahead = 270 * DAY + timedelta(minutes=30)
     await metadata.renew_due(world)
     assert not (await alarms.brief(world, ACME)).due
     clock.ahead = 270 * DAY + timedelta(minutes=61)
-    assert [(due.role, due.expired) for due in (await alarms.brief(world, ACME)).due] == [
+    assert {(due.role, due.expired) for due in (await alarms.brief(world, ACME)).due} == {
+        (f"{DIRECTOR}:{ROOT}", False),
         (ROOT, False),
         (TARGETS, False),
-    ]
+    }
     clock.ahead = 366 * DAY
     await metadata.renew_due(world)
     assert all(due.expired for due in (await alarms.brief(world, ACME)).due)

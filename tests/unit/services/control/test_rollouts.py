@@ -1,13 +1,16 @@
 """Rollouts over a real store: people, devices and the worker in turn, as in a running server."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pytest
 
+from otaru.adapters.judges.classic import ClassicJudge
 from otaru.domain.deployment import Event, Report, State
 from otaru.domain.device import Hardware, LifecycleEvent
+from otaru.domain.events import START, Kind
+from otaru.domain.evidence import Call, Evidence, Ruling, Verdict
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, Version
 from otaru.domain.release import ReleaseEvent
 from otaru.domain.rollout import ClassicRule, OnError, Policy, Rollout, RolloutEvent, RolloutState, Share
@@ -27,6 +30,7 @@ pytestmark = pytest.mark.anyio
 
 APP = ProductName("app")
 BOARD = Hardware("board")
+OTHER_BOARD = Hardware("other")
 STAGED = Policy(waves=(Share(1, percent=False), Share(100, percent=True)), rule=ClassicRule(0.9, 0.1))
 
 
@@ -95,10 +99,9 @@ class Fleet:
     async def hold_counters(self, rollout: RolloutId) -> None:
         """Counters shown equal counters recomputed from rows, in one snapshot (DOMAIN, Invariants)."""
         shown, rows = await self.world.store.read(
-            lambda tx: (tx.rollouts.tallies(ACME, rollout), tx.rollouts.recounted(ACME, rollout))
+            lambda tx: (tx.rollouts.evidence(ACME, rollout), tx.rollouts.recounted(ACME, rollout))
         )
-        of = [{w: {s: n for s, n in t.counts.items() if n} for w, t in found.items()} for found in (shown, rows)]
-        assert of[0] == of[1]
+        assert shown == rows
 
 
 @pytest.fixture
@@ -355,3 +358,70 @@ async def test_retry_is_for_the_edition_that_was_seen(fleet: Fleet) -> None:
         await rollouts.retry(fleet.world, ACME, SYSTEM, rollout, edition=seen - 1)
     again = await rollouts.retry(fleet.world, ACME, SYSTEM, rollout, edition=seen)
     assert again.state is RolloutState.RUNNING
+
+
+async def test_a_segment_is_held_and_the_others_come_to_their_end(fleet: Fleet) -> None:
+    await fleet.release("3", (BOARD, OTHER_BOARD))
+    await fleet.add("a", "b")
+    await fleet.add("c", hardware=OTHER_BOARD)
+    rollout = await fleet.roll_out("3", policy=Policy(split=("hardware",)))
+    segments = (await fleet.show(rollout)).segments
+    assert [(s.name, s.size) for s in segments] == [("board", 2), ("other", 1)]
+    await rollouts.hold_segment(fleet.world, ACME, SYSTEM, rollout, 1, reason="look")
+    assert await fleet.poll("c") is None
+    (why,) = await survey.why(fleet.world, ACME, DeviceId("c"))
+    assert why.because == f"Its segment 2 (other) of rollout {rollout} is held: held by hand: look."
+    for name in ("a", "b"):
+        assert await fleet.poll(name) is State.OFFERED
+        await fleet.say(name, Event.SUCCEED)
+    ended = await fleet.show(rollout)
+    assert (ended.state, ended.reason) == (RolloutState.FINISHED, "without what was left of held segments: other")
+    assert await fleet.counts(rollout) == {State.SUCCEEDED: 2, State.SKIPPED: 1}
+
+
+async def test_a_released_segment_is_offered_what_is_open(fleet: Fleet) -> None:
+    await fleet.release("3", (BOARD, OTHER_BOARD))
+    await fleet.add("a")
+    await fleet.add("c", hardware=OTHER_BOARD)
+    rollout = await fleet.roll_out("3", policy=Policy(split=("hardware",)))
+    await rollouts.hold_segment(fleet.world, ACME, SYSTEM, rollout, 1)
+    assert await fleet.poll("c") is None
+    with pytest.raises(PreconditionFailedError):
+        await rollouts.release_segment(fleet.world, ACME, SYSTEM, rollout, 1, edition=1)
+    await rollouts.release_segment(fleet.world, ACME, SYSTEM, rollout, 1, reason="it was the cable")
+    assert await fleet.poll("c") is State.OFFERED
+    kinds = [
+        e.what for e in await survey.events(fleet.world, ACME, START, 100, str(rollout), kinds=[Kind.ROLLOUT_SEGMENT])
+    ]
+    assert [(e.data["held"], e.data["reason"]) for e in kinds] == [
+        (True, "held by hand: no reason was given"),
+        (False, "released by hand: it was the cable"),
+    ]
+
+
+class Strict:
+    """A judge that stops a segment at its first failure."""
+
+    def ruling(self, rollout: Rollout, evidence: Evidence, now: datetime) -> Ruling:
+        found = ClassicJudge().ruling(rollout, evidence, now)
+        failing = {s.index: evidence.segment(s.index).failures for s in rollout.segments}
+        return replace(found, segments={i: Verdict(Call.STOP, f"{n} failed") for i, n in failing.items() if n})
+
+
+async def test_the_worker_holds_what_the_judge_stops_and_a_person_overrules(fleet: Fleet) -> None:
+    fleet.world = replace(fleet.world, judge=Strict())
+    await fleet.release("3", (BOARD, OTHER_BOARD))
+    await fleet.add("a", "b", "d")
+    await fleet.add("c", hardware=OTHER_BOARD)
+    rollout = await fleet.roll_out("3", policy=Policy(split=("hardware",)))
+    await fleet.poll("a")
+    await fleet.say("a", Event.FAIL)
+    held = await fleet.show(rollout)
+    assert (held.state, held.held) == (RolloutState.RUNNING, frozenset({0}))
+    assert await fleet.poll("b") is None
+    assert await fleet.poll("c") is State.OFFERED
+    (told,) = await survey.events(fleet.world, ACME, START, 100, str(rollout), kinds=[Kind.ROLLOUT_SEGMENT])
+    assert (told.what.actor, told.what.data["reason"]) == ("judge", "1 failed")
+    await rollouts.release_segment(fleet.world, ACME, SYSTEM, rollout, 0)
+    assert (await fleet.show(rollout)).segments[0].overruled
+    assert await fleet.poll("b") is State.OFFERED

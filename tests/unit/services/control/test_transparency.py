@@ -20,7 +20,7 @@ from otaru.services.control.transparency import integrate
 from otaru.services.control.world import Actor, World
 from otaru.trust.log import merkle
 from otaru.trust.log.entries import Log
-from otaru.trust.log.notes import COSIGNATURE, Checkpoint, Verifier, cosign, opened, verifier
+from otaru.trust.log.notes import COSIGNATURE, MAX_SIGNATURES, Checkpoint, Verifier, cosign, opened, verifier
 from otaru.trust.log.review import review
 from otaru.trust.log.tiles import ENTRIES, Tile, grow, tiles, unbundle
 from tests.support.databases import SqliteDatabases
@@ -304,6 +304,13 @@ async def test_witnesses_sign_the_newest_head(world: World) -> None:
     for witness, (name, key) in zip(known, keys.items(), strict=True):
         kept = await transparency.cosign(world, ACME, Log.AUDIT, cosign(found.newest.note, name, key, 7), str(witness))
         assert kept.witnessed
+    assert opened(kept.note, verifier(found.tree.verifier), known, quorum=2).size == 3
+    assert kept.note.count("\n\u2014 ") == 3
+    for again in range(
+        2 * MAX_SIGNATURES
+    ):  # by a timer, while nothing happens: the last time takes the place of those before
+        witnessed = cosign(kept.note, "w1", keys["w1"], 8 + again)
+        kept = await transparency.cosign(world, ACME, Log.AUDIT, witnessed, str(known[0]))
     assert opened(kept.note, verifier(found.tree.verifier), known, quorum=2).size == 3
     assert kept.note.count("\n\u2014 ") == 3
     await act(world)

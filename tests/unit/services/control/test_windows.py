@@ -5,11 +5,12 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from otaru.domain.deployment import Event, State
-from otaru.domain.device import AutoConfirm
+from otaru.domain.device import AutoConfirm, Merge
 from otaru.domain.ids import DeviceId
 from otaru.domain.offer import Rule
 from otaru.domain.rollout import Policy, RolloutEvent
-from otaru.domain.schedule import Window
+from otaru.domain.schedule import Window, window
+from otaru.errors import InvalidInputError
 from otaru.services.control import attributes, rollouts, survey, tenants
 from otaru.services.control import poll as poll_module
 from otaru.services.control.world import SYSTEM, World
@@ -134,3 +135,42 @@ async def test_a_standing_yes_that_is_taken_back_in_time_does_not_count(fleet: F
     await yes(fleet, standing=False)
     await tenants.lift(fleet.world, ACME, SYSTEM)
     assert await fleet.poll("a") is State.AWAITING_CONSENT
+
+
+async def test_a_window_hangs_on_each_devices_own_clock(fleet: Fleet, clock: SettableClock) -> None:
+    turn(clock, NOON)
+    await fleet.add("tokyo", "lost")
+    for device, zone in (("tokyo", "Asia/Tokyo"), ("lost", "Mars/Olympus_Mons")):
+        await attributes.merge(fleet.world, ACME, DeviceId(device), {"timezone": zone}, Merge.MERGE)
+    await fleet.roll_out(policy=Policy(window=window("02:00/4h device")))
+    assert [await fleet.poll(name) for name in ("a", "tokyo", "lost")] == [None] * 3
+    shut = (await why(fleet))[0][1]
+    assert "it opens at 2031-05-02 02:00 UTC. The device's own time zone is not known" in shut
+    assert shut.endswith("so the tenant's counts, UTC.")
+
+    turn(clock, NOON + timedelta(hours=5, minutes=30))  # 02:30 in Tokyo
+    assert [await fleet.poll(name) for name in ("a", "tokyo", "lost")] == [None, State.OFFERED, None]
+    await tenants.change(fleet.world, ACME, SYSTEM, tenants.Change(zone="Asia/Tokyo"))
+    assert [await fleet.poll(name) for name in ("a", "lost")] == [State.OFFERED] * 2
+
+
+async def test_a_device_that_moves_takes_its_window_along(fleet: Fleet, clock: SettableClock) -> None:
+    turn(clock, NOON + timedelta(hours=5, minutes=30))
+    await fleet.roll_out(policy=Policy(window=window("02:00/4h device")))
+    assert await fleet.poll("a") is None
+    await attributes.merge(fleet.world, ACME, DeviceId("a"), {"timezone": "Asia/Tokyo"}, Merge.MERGE)
+    assert await fleet.poll("a") is State.OFFERED
+
+
+async def test_only_on_the_days_of_its_rule(fleet: Fleet, clock: SettableClock) -> None:
+    turn(clock, datetime(2031, 5, 2, 3, tzinfo=UTC))  # a Friday
+    await fleet.roll_out(policy=Policy(window=window("02:00/4h FREQ=WEEKLY;BYDAY=SA,SU")))
+    assert await fleet.poll("a") is None
+    assert (await why(fleet))[0][1].endswith("is shut: it opens at 2031-05-03 02:00 UTC.")
+    turn(clock, datetime(2031, 5, 3, 3, tzinfo=UTC))
+    assert await fleet.poll("a") is State.OFFERED
+
+
+async def test_a_zone_that_nobody_knows_is_no_setting(fleet: Fleet) -> None:
+    with pytest.raises(InvalidInputError, match="not a time zone"):
+        await tenants.change(fleet.world, ACME, SYSTEM, tenants.Change(zone="Europe/Nowhere"))

@@ -12,6 +12,7 @@ from otaru.adapters.sql.tables.enrolling import (
     grant_key,
     spent_proof,
 )
+from otaru.adapters.sql.tables.health import exposure_count, health_count, health_event, telemetry_last
 from otaru.adapters.sql.tables.inventory import (
     authority,
     component_count,
@@ -97,7 +98,10 @@ __all__ = [
     "enrollment",
     "enrollment_serial",
     "event",
+    "exposure_count",
     "grant_key",
+    "health_count",
+    "health_event",
     "idempotency",
     "inspection",
     "log_checkpoint",
@@ -116,6 +120,7 @@ __all__ = [
     "rollout_segment",
     "rollout_wave",
     "spent_proof",
+    "telemetry_last",
     "tenant",
     "token",
     "trust_anchor",

@@ -1,6 +1,6 @@
 """Rollouts, each device's share in them, and what devices said of it."""
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, SmallInteger, Table, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Index, Integer, SmallInteger, Table, Text, UniqueConstraint, false, text
 
 from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
 
@@ -51,6 +51,8 @@ rollout_segment = Table(
     col("size", Integer),
     col("held", Boolean),
     col("watermark", Integer),
+    col("reason", Text, server_default=""),
+    col("overruled", Boolean, server_default=false()),
 )
 
 OPEN_STATES = "'offered','awaiting_consent','postponed','downloading','downloaded','installing','rebooting','on_trial','cancelling'"

@@ -15,15 +15,19 @@ from otaru.domain.deployment import DEPLOYMENT, FINAL, OPEN, RETRIABLE, Deployme
 from otaru.domain.deployment import Event as DeploymentEvent
 from otaru.domain.device import LIFECYCLE, UNKNOWN_HARDWARE, Lifecycle, LifecycleEvent
 from otaru.domain.events import START
+from otaru.domain.health import HealthEvent
+from otaru.domain.health import Kind as Health
 from otaru.domain.ids import MAX_ACTION, ActionId, CredentialId, DeviceId, RolloutId
 from otaru.domain.offer import Rule
 from otaru.domain.rollout import RolloutState
 from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, OtaruError
-from otaru.services.control import credentials, devices, rollouts, survey
+from otaru.services.control import credentials, devices, health, rollouts, survey
 
 MAX_LINES = 60
 MAX_SAID = 30
 MAX_REPORTS = 200
+MAX_HEALTH, AMONG = 8, 200
+"""Events of its health that are shown, of the last so many things that it told."""
 
 _OF_DEVICE = frozenset(GROUPS["devices"][1] + GROUPS["updates"][1])
 
@@ -31,6 +35,7 @@ _RULES = {
     Rule.DEVICE_ACTIVE: ("Not in service", Tone.HELD),
     Rule.TENANT_HALTED: ("Everything is halted", Tone.FAILED),
     Rule.ROLLOUT_RUNNING: ("The rollout does not run", Tone.HELD),
+    Rule.SEGMENT: ("Its segment is held", Tone.HELD),
     Rule.MEMBER: ("Nothing is planned", Tone.IDLE),
     Rule.DUE: ("Not its turn yet", Tone.IDLE),
     Rule.WITHDRAWN: ("The release is withdrawn", Tone.FAILED),
@@ -107,6 +112,8 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         reasons=[_reason(answer) for answer in answers],
         history=shown.history,
         retriable=RETRIABLE,
+        telemetry=await health.telemetry(call.world, call.tenant, name),
+        ailments=await _ailments(call, name),
         timeline=await _timeline(call, name, history),
         may={str(event) for event in LIFECYCLE.allowed(shown.device.lifecycle)},
         busy=busy,
@@ -187,6 +194,12 @@ async def reports(call: Call) -> Response:
         raise NotFoundError(f"device {name} has no such action")
     found = await survey.reports(call.world, call.tenant, name, ActionId(int(number)), MAX_REPORTS)
     return await call.show("device_reports.html", reports=found, limit=MAX_REPORTS)
+
+
+async def _ailments(call: Call, name: DeviceId) -> Sequence[HealthEvent]:
+    """The last events of a device's health."""
+    found = await health.of_device(call.world, call.tenant, name, None, AMONG)
+    return [event for event in found if event.kind is not Health.SAMPLE][:MAX_HEALTH]
 
 
 def _reason(answer: survey.Because) -> Reason:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from starlette.responses import Response
 
@@ -10,15 +10,24 @@ from otaru.apps.console.call import Call
 from otaru.apps.console.status import Tone
 from otaru.services.control import alarms, metadata
 from otaru.services.control.metadata import RoleState, Status
-from otaru.trust.tuf.kept import KnownKey
+from otaru.trust.tuf.director import TERM
+from otaru.trust.tuf.kept import DIRECTOR, IMAGE, KnownKey, told_of
 from otaru.trust.tuf.metadata import due_at, term
 from otaru.trust.tuf.names import TOP, product_of
 
-_SAYS: Mapping[str, str] = {
-    "root": "which keys the other roles have",
-    "targets": "who may sign which product",
-    "snapshot": "what is the newest of each role",
-    "timestamp": "that it is still so",
+_SAYS: Mapping[str, Mapping[str, str]] = {
+    IMAGE: {
+        "root": "which keys the other roles have",
+        "targets": "who may sign which product",
+        "snapshot": "what is the newest of each role",
+        "timestamp": "that it is still so",
+    },
+    DIRECTOR: {
+        "root": "which keys the signer's roles have",
+        "targets": "what one device is to run",
+        "snapshot": "what is the newest of it",
+        "timestamp": "that it is still so",
+    },
 }
 
 
@@ -45,11 +54,12 @@ class Line:
 async def show(call: Call) -> Response:
     """The calendar of roles, then the keys."""
     status = await metadata.status(call.world, call.tenant)
-    people, known = alarms.by_people(status), {key.id: key for key in status.keys}
-    lines = [_line(role, role.name in people, known, call.now) for role in status.roles]
+    known = {key.id: key for key in status.keys}
     return await call.show(
         "keys.html",
-        lines=sorted(lines, key=lambda line: call.now if line.role.end is None else line.role.end.expires_at),
+        lines=_lines(status, IMAGE, call.now),
+        directing=_lines(status, DIRECTOR, call.now),
+        per_device_d=TERM.lifetime.days,
         keys=sorted(status.keys, key=lambda key: (key.revoked_at is not None, key.created_at)),
         roles_of={key: _roles_of(status, key) for key in known},
     )
@@ -57,16 +67,25 @@ async def show(call: Call) -> Response:
 
 def _roles_of(status: Status, key: str) -> list[str]:
     own = [role.name for role in status.roles if key in role.keys]
-    return own + [f"director: {role.name}" for role in status.director if key in role.keys]
+    return own + [told_of(DIRECTOR, role.name) for role in status.director if key in role.keys]
 
 
-def _line(role: RoleState, people: bool, known: Mapping[str, KnownKey], now: datetime) -> Line:
-    tone, word, what, order = _standing(role, people)
+def _lines(status: Status, of: str, now: datetime) -> list[Line]:
+    """The roles of a repository, what ends first first; what is made for each device comes last."""
+    roles = status.roles if of == IMAGE else status.director
+    people, known = alarms.by_people(status, of), {key.id: key for key in status.keys}
+    lines = [_line(of, role, role.name in people, known, now) for role in roles]
+    last = now if of == IMAGE else datetime.max.replace(tzinfo=UTC)
+    return sorted(lines, key=lambda line: last if line.role.end is None else line.role.end.expires_at)
+
+
+def _line(of: str, role: RoleState, people: bool, known: Mapping[str, KnownKey], now: datetime) -> Line:
+    tone, word, what, order = _standing(of, role, people)
     end = None if role.end is None else role.end.expires_at
     left = 0.0 if end is None else max((end - now) / term(role.name).lifetime, 0.0)
     return Line(
         role,
-        _SAYS[role.name] if role.name in TOP else _product(role.name),
+        _SAYS[of][role.name] if role.name in TOP else _product(role.name),
         people,
         tuple(known[key] for key in role.keys if key in known),
         tone,
@@ -78,8 +97,12 @@ def _line(role: RoleState, people: bool, known: Mapping[str, KnownKey], now: dat
     )
 
 
-def _standing(role: RoleState, people: bool) -> tuple[Tone, str, str, str]:
-    request = f"otaru keys request {role.name}"
+def _standing(of: str, role: RoleState, people: bool) -> tuple[Tone, str, str, str]:
+    request = f"otaru keys request {role.name}" + ("" if of == IMAGE else f" --repository {of}")
+    if role.end is None and of == DIRECTOR:
+        if people:
+            return Tone.FAILED, "not held", "The signer does not hold its keys.", ""
+        return Tone.DONE, "per device", "The signer makes it when a device asks.", ""
     if role.end is None:
         return Tone.IDLE, "nothing signed", "Its first release begins it.", ""
     if role.expired:

@@ -163,7 +163,7 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
     happened = await survey.events(
         call.world, call.tenant, START, TIMELINE, str(rollout), newest=True, kinds=GROUPS["rollouts"][1]
     )
-    judge = call.world.judge
+    ruling = call.world.judge.ruling(progress.rollout, progress.evidence, call.world.clock.now())
     waits = await _waits(call, progress)
     retriable = _retriable(progress)
     line = rollout_words.line(progress)
@@ -174,10 +174,12 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         line=line,
         rollout=progress.rollout,
         tally=line.tally,
-        why=rollout_words.why(progress, judge),
+        why=rollout_words.why(progress, ruling),
         waits=waits,
         groups=rollout_words.GROUPS,
-        standings=rollout_words.standings(progress, judge),
+        standings=rollout_words.standings(progress, ruling),
+        alike=rollout_words.alike(progress),
+        holding=rollouts.segments_move(progress.rollout),
         failures=progress.failures,
         among=AMONG if any(line.tally.of(state) > AMONG for state in rollout_words.BAD) else 0,
         policy=list(rollout_words.policy_words(progress.rollout)),
@@ -242,11 +244,21 @@ async def _obey(call: Call, rollout: RolloutId, fields: Mapping[str, list[str]])
         if not states:
             raise NothingToDoError("no state was chosen")
         await rollouts.retry(call.world, call.tenant, call.actor, rollout, states, reason=reason, edition=int(edition))
+    elif wanted in {"hold", "release"}:
+        act = rollouts.hold_segment if wanted == "hold" else rollouts.release_segment
+        index = _segment(_last(fields, "segment"))
+        await act(call.world, call.tenant, call.actor, rollout, index, reason=reason, edition=int(edition))
     elif wanted in PERSONS:
         event = RolloutEvent(wanted)
         await rollouts.order(call.world, call.tenant, call.actor, rollout, event, reason=reason, edition=int(edition))
     else:
         raise InvalidInputError(f"{wanted[:40]!r} is no order")
+
+
+def _segment(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 3):
+        raise InvalidInputError("the order does not say for which segment it is")
+    return int(text)
 
 
 def _last(fields: Mapping[str, list[str]], name: str) -> str:

@@ -7,6 +7,7 @@ a Content-Length, and 304 only to If-None-Match: SWUpdate and rauc-hawkbit-updat
 A file's URL names its action as the software module: `softwaremodules/{action}/artifacts/{filename}`.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from math import ceil
@@ -23,16 +24,17 @@ from otaru.apps.server.settings import Settings
 from otaru.domain.deployment import FINAL, OPEN, WAITING, Event, Report, State
 from otaru.domain.device import AutoConfirm
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, TenantId
-from otaru.domain.offer import Membership, Plan
+from otaru.domain.offer import Membership, Plan, window_of
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Urgency
 from otaru.domain.tenant import Tenant
-from otaru.errors import GoneError, InvalidInputError, MethodNotAllowedError, NotFoundError
+from otaru.errors import GoneError, InvalidInputError, MethodNotAllowedError, NotFoundError, RateLimitedError
 from otaru.ports.registry import Entry
 from otaru.protocols.ddi import server as ddi
 from otaru.protocols.ddi import words
 from otaru.protocols.ddi.words import Channel, Handling
-from otaru.services.control import actions, attributes, devices, feedback, releases
+from otaru.protocols.health import in_details
+from otaru.services.control import actions, attributes, devices, feedback, health, releases
 from otaru.services.control import poll as polling
 from otaru.services.control.world import Actor, World
 
@@ -137,7 +139,10 @@ class DdiRoad:
                 authorization = value
             elif name in _CONDITIONS:
                 return None
-        if authorization is None or not good(tenant, entry, authorization, self._world.clock):
+        if authorization is None or not (
+            good(tenant, entry, authorization, self._world.clock)
+            or self._grants.opens_at_once(tenant.id, entry, authorization)
+        ):
             return None
         client = scope["client"]
         self._world.registry.touch(tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else "")
@@ -297,15 +302,15 @@ class DdiRoad:
 
     async def _report(self, call: Call, channel: Channel, said: words.Feedback) -> State:
         messages = said.messages if said.code is None else (*said.messages, f"status code {said.code}")
-        return await self._keep(
-            call,
-            words.event(channel, said),
-            said.execution,
-            said.finished,
-            messages,
-            words.digest(channel, said),
-            said.device_time,
+        identity = words.digest(channel, said)
+        state = await self._keep(
+            call, words.event(channel, said), said.execution, said.finished, messages, identity, said.device_time
         )
+        if told := in_details(said.messages, identity):
+            # What a device tells beside its report never spoils the report.
+            with contextlib.suppress(RateLimitedError):
+                await health.tell(self._world, call.tenant.id, call.entry.subject.id, told)
+        return state
 
     async def _keep(
         self,
@@ -350,15 +355,16 @@ class DdiRoad:
             name=plan.release.product,
             version=plan.release.version,
             file=call.file(artifact),
-            window=self._window(plan, state),
+            window=self._window(call, plan, state),
             history=await self._history(call, state),
         )
 
-    def _window(self, plan: Plan, state: State) -> words.Window | None:
+    def _window(self, call: Call, plan: Plan, state: State) -> words.Window | None:
         """Told beside `forced` or `attempt`, never instead: of `skip` SWUpdate makes a success (`words.Handling`)."""
         window = plan.rollout.policy.window
         if window is None or state not in OPEN:
             return None
+        window = window_of(call.entry.subject, window, call.tenant.calendar)
         return words.Window.AVAILABLE if window.open_at(self._world.clock.now()) else words.Window.UNAVAILABLE
 
     async def _history(self, call: Call, state: State) -> words.History | None:

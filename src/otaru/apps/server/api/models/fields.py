@@ -16,7 +16,7 @@ from otaru.domain import ids, release, terms
 from otaru.domain.device import hardware
 from otaru.domain.release import release_name
 from otaru.domain.rollout import share
-from otaru.domain.schedule import MAX_TEXT, window
+from otaru.domain.schedule import MAX_TEXT, window, zone
 from otaru.errors import InvalidInputError
 
 MAX_SECONDS = 3650 * 86_400
@@ -131,6 +131,10 @@ FileName = Annotated[
     Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f/\\]+$", examples=["app-1.1.0.swu"]),
     by(release.filename),
 ]
+SplitText = Annotated[
+    str,
+    Field(pattern=r"^(hardware|version|attr\.[A-Za-z0-9][A-Za-z0-9._-]{0,127})$", examples=["hardware", "attr.region"]),
+]
 WaveText = Annotated[
     str, Field(pattern=r"^([0-9]{1,9}|[0-9]{1,3}(\.[0-9]{1,4})?%)$", examples=["2", "10", "100%"]), by(share)
 ]
@@ -139,10 +143,11 @@ WindowText = Annotated[
     Field(
         max_length=MAX_TEXT,
         pattern=LINE,
-        examples=["02:00/4h Europe/Paris"],
+        examples=["02:00/4h Europe/Paris", "02:00/4h device FREQ=WEEKLY;BYDAY=SA,SU"],
     ),
     by(window),
 ]
+ZoneText = Annotated[str, Field(max_length=64, pattern=r"^[A-Z][A-Za-z0-9_+/-]*$", examples=["Europe/Paris"]), by(zone)]
 Target = Annotated[str, Field(min_length=1, max_length=4096, pattern=LINE, examples=["tag==lab;hardware==rpi4"])]
 Line = Annotated[str, Field(max_length=500, pattern=LINE)]
 Value = Annotated[str, Field(max_length=2048, pattern=LINES)]

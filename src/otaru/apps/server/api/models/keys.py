@@ -76,10 +76,15 @@ class RekeyIn(Body):
     threshold: Annotated[int | None, Field(ge=1, le=32, description="How many of its keys have to sign.")] = None
     add: Annotated[list[PublicPem], Field(max_length=32, default_factory=list)]
     remove: Annotated[list[KeyId], Field(max_length=32, default_factory=list)]
+    make: Annotated[
+        bool, Field(description="Whether the director's signer makes one key more; for its online roles alone.")
+    ] = False
+    repository: RepositoryName = "image"
 
     def parsed(self) -> Order:
         """As the service takes it."""
-        return Rekey(self.role, self.threshold, [read_public(pem) for pem in self.add], self.remove)
+        added = [read_public(pem) for pem in self.add]
+        return Rekey(self.role, self.threshold, added, self.remove, self.repository, self.make)
 
 
 class ChangeIn(Body):

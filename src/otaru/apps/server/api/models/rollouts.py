@@ -14,20 +14,24 @@ from otaru.apps.server.api.models.fields import (
     Out,
     ReleaseText,
     Seconds,
+    SplitText,
     Target,
     WaveText,
     WindowText,
     span,
 )
 from otaru.domain.deployment import RETRIABLE, Deployment, State
+from otaru.domain.evidence import Tally
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
     DEFAULT_RULE,
+    MAX_SPLITS,
     MAX_WAVES,
     ClassicRule,
     OnError,
     Policy,
     RolloutState,
+    Segment,
     Urgency,
     Wave,
     WaveState,
@@ -78,8 +82,19 @@ class RolloutIn(Body):
     consent: Annotated[bool, Field(description="Whether the device or its owner is asked first.")] = False
     window: Annotated[
         WindowText | None,
-        Field(description="When devices are told of it: opening time/duration and zone (UTC); null is at any time."),
+        Field(
+            description="When devices are told of it: opening time/duration, zone (UTC; device is each one's own) and, "
+            "where it is not each day, a rule of RFC 5545; null is at any time."
+        ),
     ] = None
+    split: Annotated[
+        list[SplitText],
+        Field(
+            max_length=MAX_SPLITS,
+            description="What splits its members into segments that are held on their own: hardware, version, attr.NAME.",
+            examples=[["hardware", "version"]],
+        ),
+    ] = Field(default=[])
     start_at: Annotated[AwareDatetime | None, Field(description="When it starts by itself.")] = None
     start: Annotated[bool, Field(description="Whether it starts at once.")] = False
 
@@ -111,6 +126,7 @@ class RolloutIn(Body):
             urgency=self.urgency,
             consent=self.consent,
             window=None if self.window is None else window(self.window),
+            split=tuple(self.split),
         )
 
 
@@ -160,6 +176,7 @@ class PolicyOut(Out):
     urgency: Urgency
     consent: bool
     window: Annotated[str | None, Field(examples=["02:00/4h Europe/Paris"])]
+    split: list[str]
 
     @classmethod
     def of(cls, policy: Policy) -> "PolicyOut":
@@ -176,6 +193,7 @@ class PolicyOut(Out):
             urgency=policy.urgency,
             consent=policy.consent,
             window=None if policy.window is None else str(policy.window),
+            split=list(policy.split),
         )
 
 
@@ -196,6 +214,18 @@ class WaveOut(Out):
     opened_at: datetime | None
     complete_at: datetime | None
     reason: str
+    counts: Counts
+
+
+class SegmentOut(Out):
+    """Members that are alike. A held segment is offered nothing; the others go on."""
+
+    index: int
+    name: Annotated[str, Field(description="What its members have in common.", examples=["rpi4:1.2, version 1.0.0"])]
+    size: int
+    held: bool
+    reason: Annotated[str, Field(description="Why it is held, or was released.")]
+    overruled: Annotated[bool, Field(description="Released against the judge's word, which no longer holds it.")]
     counts: Counts
 
 
@@ -220,6 +250,7 @@ class RolloutOut(Out):
     size: int
     policy: PolicyOut
     waves: list[WaveOut]
+    segments: list[SegmentOut]
     counts: Counts
     failures: Annotated[list[FailureOut], Field(description="The most frequent reasons first.")]
     created_at: datetime
@@ -245,6 +276,7 @@ class RolloutOut(Out):
             size=rollout.size,
             policy=PolicyOut.of(rollout.policy),
             waves=[_wave(wave, counted(progress.tallies, wave.index)) for wave in rollout.waves],
+            segments=[_segment(segment, progress.evidence.segment(segment.index)) for segment in rollout.segments],
             counts=counted(progress.tallies),
             failures=[FailureOut(state=s, reason=r, devices=n) for s, r, n in progress.failures],
             created_at=rollout.created_at,
@@ -267,6 +299,18 @@ def _wave(wave: Wave, counts: Mapping[str, int]) -> WaveOut:
         complete_at=wave.complete_at,
         reason=wave.reason,
         counts=dict(counts),
+    )
+
+
+def _segment(segment: Segment, tally: Tally) -> SegmentOut:
+    return SegmentOut(
+        index=segment.index,
+        name=segment.name,
+        size=segment.size,
+        held=segment.held,
+        reason=segment.reason,
+        overruled=segment.overruled,
+        counts=counted({0: tally}),
     )
 
 
@@ -302,6 +346,7 @@ class DeploymentOut(Out):
     attempt: int
     action: Annotated[int | None, Field(description="The device's running number of it; null before it is offered.")]
     state: State
+    segment: int
     wave: int
     rank: int
     reason: str
@@ -318,6 +363,7 @@ class DeploymentOut(Out):
             attempt=deployment.attempt,
             action=deployment.action or None,
             state=deployment.state,
+            segment=deployment.segment,
             wave=deployment.wave,
             rank=deployment.rank,
             reason=deployment.reason,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from otaru.apps.server.api.models.fields import LINE, Body, Out
+from otaru.apps.server.api.models.fields import LINE, Body, Out, ZoneText
 from otaru.services.control.tenants import Change, Seen
 
 Bytes = Annotated[int, Field(ge=0, le=2**53 - 1)]
@@ -24,12 +24,19 @@ class SettingsIn(Body):
     ] = None
     max_artifact: Bytes | None = None
     quota: Bytes | None = None
+    health_kept_s: Annotated[
+        int | None, Field(ge=86_400, le=3650 * 86_400, description="How long events of devices are kept.")
+    ] = None
+    zone: Annotated[ZoneText | None, Field(description="The time zone of devices whose own is not known (IANA).")] = (
+        None
+    )
 
     def parsed(self) -> Change:
         """As the service takes it."""
         return Change(
             polling=None if self.polling_s is None else timedelta(seconds=self.polling_s),
-            **self.model_dump(exclude={"polling_s"}),
+            health_kept=None if self.health_kept_s is None else timedelta(seconds=self.health_kept_s),
+            **self.model_dump(exclude={"polling_s", "health_kept_s"}),
         )
 
 
@@ -59,6 +66,8 @@ class SettingsOut(Out):
     chunk_parts: dict[str, str]
     max_artifact: int
     quota: int
+    health_kept_s: int
+    zone: str
 
 
 class TenantOut(Out):
@@ -87,6 +96,8 @@ class TenantOut(Out):
                 chunk_parts=settings.chunk_parts,
                 max_artifact=settings.max_artifact,
                 quota=settings.quota,
+                health_kept_s=int(settings.health_kept.total_seconds()),
+                zone=settings.zone,
             ),
             used=seen.used,
             edition=tenant.edition,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from urllib.parse import parse_qsl
 
@@ -27,20 +28,22 @@ from otaru.apps.server.api.models.devices import (
     page_of_devices,
 )
 from otaru.apps.server.api.models.fields import DeviceName, Target, WholeNumber
+from otaru.apps.server.api.models.health import HealthEventOut, MeasuredOut, TakenOut, TellIn
 from otaru.apps.server.api.noun import PREFIX, noun
-from otaru.apps.server.api.paging import MAX_CURSOR, Items, Paging, Wanted, text
+from otaru.apps.server.api.paging import MAX_CURSOR, Items, Paging, Wanted, number, text
 from otaru.domain import ids
 from otaru.domain.access import Permission, may
 from otaru.domain.device import Device
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, TenantId
 from otaru.domain.targeting import MAX_LENGTH
 from otaru.ports.store import Tx
-from otaru.services.control import devices, survey
+from otaru.services.control import devices, health, survey
 from otaru.services.control.devices import Added, Batch
 from otaru.services.control.world import World
 
 router = noun("/devices", tag="devices")
 
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 LIST = f"{PREFIX}/devices"
 _PLAIN_LIMIT = re.compile(r"[1-9][0-9]{0,2}|1000", re.ASCII)
 
@@ -71,6 +74,12 @@ async def add_devices(call: DeviceWork, once: Once, body: BatchIn) -> Response:
         return BatchOut.of(batch)
 
     return await once(call, work, show)
+
+
+@router.post("/events", response_model=TakenOut, responses=errors(413, 507))
+async def tell_events(call: DeviceWork, body: TellIn) -> Response:
+    """Bring what up to 1000 events tell of devices, as a gateway does. Who is unknown or tells too much is named."""
+    return answered(TakenOut.of(await health.tell_for(call.world, call.tenant, body.parsed())))
 
 
 @router.get("", response_model=DevicePage, responses=errors())
@@ -159,6 +168,23 @@ async def explain_device(call: Reading, device: Id) -> Why:
     """Say why a device is not updated: the first rule of each rollout that holds it back."""
     answers = await survey.why(call.world, call.tenant, DeviceId(device))
     return Why(answers=[BecauseOut.of(answer) for answer in answers])
+
+
+@router.get("/{device}/events", responses=errors(404))
+async def list_device_events(call: Reading, device: Id, wanted: Wanted) -> Items[HealthEventOut]:
+    """List what a device told of its health, newest first."""
+    before = wanted.after(number, text(str))
+    key = None if before is None else (EPOCH + timedelta(microseconds=before[0]), before[1])
+    found = await health.of_device(call.world, call.tenant, DeviceId(device), key, wanted.limit + 1)
+    items, following = wanted.page(found, HealthEventOut.of, lambda e: ((e.received_at - EPOCH) // MICROSECOND, e.id))
+    return Items(items=items, next=following)
+
+
+@router.get("/{device}/telemetry", responses=errors(404))
+async def list_telemetry(call: Reading, device: Id) -> Items[MeasuredOut]:
+    """List the last telemetry of a device, and since when it is that."""
+    found = await health.telemetry(call.world, call.tenant, DeviceId(device))
+    return Items(items=[MeasuredOut.of(one) for one in found], next=None)
 
 
 @router.get("/{device}/actions/{action}/reports", responses=errors(404))

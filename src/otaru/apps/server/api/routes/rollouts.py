@@ -23,7 +23,7 @@ from otaru.apps.server.api.paging import Items, Wanted, number, text
 from otaru.domain import ids
 from otaru.domain.deployment import FAILURES, Deployment, State
 from otaru.domain.ids import DeviceId, RolloutId
-from otaru.domain.rollout import Rollout, RolloutEvent, RolloutState
+from otaru.domain.rollout import MAX_SEGMENTS, Rollout, RolloutEvent, RolloutState
 from otaru.ports.store import Tx
 from otaru.services.control import rollouts, survey
 from otaru.services.control.world import World
@@ -31,6 +31,7 @@ from otaru.services.control.world import World
 router = noun()
 
 Id = Annotated[WholeNumber, Path(ge=1, lt=2**31, description="The rollout's number.")]
+SegmentIndex = Annotated[WholeNumber, Path(ge=0, lt=MAX_SEGMENTS, description="The segment's index, from 0.")]
 MAX_STATES = 20
 
 
@@ -139,6 +140,46 @@ async def stop_rollout(
 ) -> Response:
     """End it for good: who has not begun never will, who has is asked to cancel."""
     return await _ordered(call, once, rollout, edition, RolloutEvent.STOP, body)
+
+
+@router.post(
+    "/rollouts/{rollout:number}/segments/{segment:number}/hold",
+    response_model=RolloutOut,
+    responses=errors(404, 409, 412, 422, 507),
+    tags=["rollouts"],
+)
+async def hold_segment(
+    call: RolloutWork, once: Once, rollout: Id, segment: SegmentIndex, edition: Edition, body: OrderIn | None = None
+) -> Response:
+    """Offer it to nobody new of one segment; the others go on."""
+    reason = body.reason if body else ""
+
+    def work(world: World) -> Awaitable[Rollout]:
+        return rollouts.hold_segment(
+            world, call.tenant, call.actor, RolloutId(rollout), segment, reason=reason, edition=edition
+        )
+
+    return await once(call, work, _shower(call))
+
+
+@router.post(
+    "/rollouts/{rollout:number}/segments/{segment:number}/release",
+    response_model=RolloutOut,
+    responses=errors(404, 409, 412, 422, 507),
+    tags=["rollouts"],
+)
+async def release_segment(
+    call: RolloutWork, once: Once, rollout: Id, segment: SegmentIndex, edition: Edition, body: OrderIn | None = None
+) -> Response:
+    """Have a held segment go on; where the judge holds it, your word counts from now on."""
+    reason = body.reason if body else ""
+
+    def work(world: World) -> Awaitable[Rollout]:
+        return rollouts.release_segment(
+            world, call.tenant, call.actor, RolloutId(rollout), segment, reason=reason, edition=edition
+        )
+
+    return await once(call, work, _shower(call))
 
 
 @router.post(

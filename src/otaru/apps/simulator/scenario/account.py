@@ -1,0 +1,101 @@
+"""What became of a scenario: hour by hour, and in the end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from otaru.apps.simulator.scenario.script import Scenario
+from otaru.domain.deployment import OPEN, State
+from otaru.services.control.rollouts import Progress
+
+GOALS = (0.5, 0.9, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """The rollout at one moment of the story."""
+
+    at_s: float
+    state: str
+    reason: str
+    counts: Mapping[str, int]
+    exposed: int
+
+
+@dataclass(slots=True)
+class Account:
+    """Counts of one story; the telling adds to it."""
+
+    scenario: Scenario
+    hours: list[Hour] = field(default_factory=list)
+    polls: int = 0
+    reports: int = 0
+    bytes: int = 0
+    exposed: int = 0
+    """Devices that a bad release harmed, at once or later."""
+    postponed: int = 0
+    power_cuts: int = 0
+
+    def hour(self, at_s: float, progress: Progress) -> None:
+        """Note how the rollout stands."""
+        counts: dict[str, int] = {}
+        for tally in progress.tallies.values():
+            for state, members in tally.counts.items():
+                if members:
+                    counts[str(state)] = counts.get(str(state), 0) + members
+        rollout = progress.rollout
+        self.hours.append(Hour(at_s, str(rollout.state), rollout.reason, counts, self.exposed))
+
+    def hours_to(self, share: float) -> float | None:
+        """When so many of the devices had the new version, in hours; None where they never had."""
+        for hour in self.hours:
+            if hour.counts.get(State.SUCCEEDED, 0) >= share * self.scenario.devices:
+                return round(hour.at_s / 3600, 2)
+        return None
+
+    @property
+    def ended_s(self) -> float:
+        """When the story ended."""
+        return self.hours[-1].at_s if self.hours else 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON-able facts."""
+        last = self.hours[-1] if self.hours else None
+        return {
+            "devices": self.scenario.devices,
+            "seed": self.scenario.seed,
+            "hours": round(self.ended_s / 3600, 2),
+            "state": last.state if last else "",
+            "reason": last.reason if last else "",
+            "counts": dict(last.counts) if last else {},
+            "exposed": self.exposed,
+            "postponed": self.postponed,
+            "power_cuts": self.power_cuts,
+            "polls": self.polls,
+            "reports": self.reports,
+            "bytes": self.bytes,
+            "hours_to": {f"{share:.0%}": self.hours_to(share) for share in GOALS},
+            "timeline": [
+                {"hour": round(h.at_s / 3600, 2), "state": h.state, "counts": dict(h.counts), "exposed": h.exposed}
+                for h in self.hours
+            ],
+        }
+
+    def line(self) -> str:
+        """How it stands, in one line for people."""
+        if not self.hours:
+            return "nothing has happened yet"
+        now = self.hours[-1]
+        done, failed = now.counts.get(State.SUCCEEDED, 0), now.counts.get(State.FAILED, 0)
+        under_way = sum(now.counts.get(state, 0) for state in OPEN)
+        why = f" ({now.reason})" if now.reason else ""
+        return (
+            f"hour {now.at_s / 3600:.0f}: {now.state}{why}, {done} succeeded, {failed} failed, {under_way} under way, "
+            f"{self.exposed} harmed by the release"
+        )
+
+    def summary(self) -> str:
+        """The whole story in a few words for people."""
+        reached = [f"{share:.0%} in {hours:g} h" for share in GOALS if (hours := self.hours_to(share)) is not None]
+        pace = f" Installed: {', '.join(reached)}." if reached else ""
+        return f"{self.scenario.devices} devices, {self.line()}.{pace} {self.polls} polls, {self.reports} reports."

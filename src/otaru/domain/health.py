@@ -1,0 +1,165 @@
+"""What devices tell of their health: events (it rebooted, it crashed) and samples of telemetry (battery: 81).
+
+Events are counted for the judge where they say something of a rollout: by the *arm* that the device is in when we hear of
+it. Who still runs what ran before is `control`; who runs what the rollout brought is `updated`; who is being updated, or
+fell out, is in neither. The one reboot that every update causes counts nowhere. Server time decides: the hour is that in
+which the event came, the *age* is how many hours after the device came to run the new version that was.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from otaru.domain.deployment import State
+from otaru.domain.ids import DeviceId, RolloutId
+
+MAX_EVENTS = 1000
+"""In one batch."""
+MAX_PER_HOUR = 2000
+"""Events and samples of one device that are kept in any hour."""
+MAX_ID = 64
+MAX_TEXT = 500
+MAX_TIME = 64
+MAX_VALUE = 1e300
+MAX_SAMPLED = 64
+"""Names of telemetry that are kept of a device."""
+HOUR = timedelta(hours=1)
+
+
+class Kind(StrEnum):
+    """What a device tells."""
+
+    REBOOT = "reboot"
+    WATCHDOG = "watchdog"
+    CRASH = "crash"
+    COMM_FAILURE = "comm_failure"
+    POWER = "power"
+    INSTALL = "install"
+    STORAGE = "storage"
+    SAMPLE = "sample"
+    """No event: a number of its telemetry."""
+
+
+EVENTS = frozenset(Kind) - {Kind.SAMPLE}
+"""What is counted."""
+
+
+class Arm(StrEnum):
+    """Whose side a member of a rollout bears witness for."""
+
+    CONTROL = "control"
+    UPDATED = "updated"
+
+
+ARMS: Mapping[State, Arm] = {
+    State.SCHEDULED: Arm.CONTROL,
+    State.OFFERED: Arm.CONTROL,
+    State.AWAITING_CONSENT: Arm.CONTROL,
+    State.POSTPONED: Arm.CONTROL,
+    State.DOWNLOADING: Arm.CONTROL,
+    State.DOWNLOADED: Arm.CONTROL,
+    State.ON_TRIAL: Arm.UPDATED,
+    State.SUCCEEDED: Arm.UPDATED,
+}
+"""The arm of a member by its state; who has none is being updated, or fell out."""
+
+AGES = (0, 1, 6, 24, 72, 168)
+"""Where the buckets of ages begin, in hours."""
+
+
+def age_bucket(hours: int) -> int:
+    """The number of the bucket in which an age of so many whole hours lies."""
+    return sum(hours >= start for start in AGES[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One thing that a device tells. `id` is the device's own: the same one again changes nothing."""
+
+    id: str
+    kind: Kind
+    text: str = ""
+    name: str = ""
+    """What was measured, of a sample."""
+    value: float = 0.0
+    device_time: str = ""
+    """As the device's clock said it: recorded, never trusted."""
+
+    def heard(self, device: DeviceId, at: datetime) -> "HealthEvent":
+        """As it is kept."""
+        return HealthEvent(device, self.id, self.kind, at, self.text, self.name, self.value, self.device_time)
+
+
+@dataclass(frozen=True, slots=True)
+class HealthEvent:
+    """One thing that a device told, and when it came."""
+
+    device: DeviceId
+    id: str
+    kind: Kind
+    received_at: datetime
+    text: str = ""
+    name: str = ""
+    value: float = 0.0
+    device_time: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The last known value of something that a device measures, and since when it is that."""
+
+    name: str
+    value: float
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How many events, and of how many devices: each device once in an hour, for each kind."""
+
+    events: int
+    devices: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stratum:
+    """A cell of the counters. `hour` counts from 1970; `age` is the number of a bucket of `AGES`, 0 for control."""
+
+    segment: int
+    arm: Arm
+    hour: int
+    age: int
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What was counted of a rollout: enough to know, for each hour, who could have failed and who did.
+
+    `moves` says how many devices came into an arm (less those that left it) in an hour, by (segment, arm, hour).
+    """
+
+    rollout: RolloutId
+    heard: Mapping[Stratum, Heard]
+    moves: Mapping[tuple[int, Arm, int], int]
+
+    def at_risk(self, segment: int, arm: Arm, hour: int) -> int:
+        """Devices of a segment that were in an arm at the end of an hour."""
+        return sum(n for (s, a, h), n in self.moves.items() if (s, a) == (segment, arm) and h <= hour)
+
+    def aged(self, segment: int, hour: int, age: int) -> int:
+        """Of the updated ones, those whose age at that hour lay in bucket `age`."""
+        return sum(
+            n
+            for (s, arm, h), n in self.moves.items()
+            if s == segment and arm is Arm.UPDATED and h <= hour and age_bucket(hour - h) == age
+        )
+
+
+def rounded(value: float) -> float:
+    """A sample as it is kept as the last one: three digits, so that noise is no news."""
+    if value == 0 or not math.isfinite(value):
+        return 0.0
+    return float(f"{max(-MAX_VALUE, min(value, MAX_VALUE)):.3g}")

@@ -1,0 +1,52 @@
+"""What devices told of their health."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from otaru.domain.health import HealthEvent, Measured, Risk
+from otaru.domain.ids import DeviceId, RolloutId, TenantId
+
+
+class Health(Protocol):
+    """Events of devices, counted for the judge in the transaction that keeps them."""
+
+    def add(self, tenant: TenantId, events: Sequence[HealthEvent]) -> list[bool]:
+        """Keep events and count them; False for each that is known already by (device, id), also within `events`.
+
+        Counted (samples are not) for each active rollout in which the device is in an arm, in the arm, hour and age of
+        the moment; for rollout 0 where there is none. The first reboot of an updated device since it was offered the
+        update counts nowhere. The newest sample of each name becomes the device's last telemetry, where it differs
+        from what is known by more than its precision; beyond MAX_SAMPLED names of a device it does not.
+        """
+        ...
+
+    def told_since(self, tenant: TenantId, devices: Sequence[DeviceId], since: datetime) -> dict[DeviceId, int]:
+        """How many events of each were kept since then; a device without any may be left out."""
+        ...
+
+    def known(self, tenant: TenantId, keys: Sequence[tuple[DeviceId, str]]) -> set[tuple[DeviceId, str]]:
+        """Which of these (device, event id) are kept."""
+        ...
+
+    def risk(self, tenant: TenantId, rollout: RolloutId) -> Risk:
+        """What was counted of a rollout (0: of devices in none). It costs as much as there are cells."""
+        ...
+
+    def of_device(
+        self, tenant: TenantId, device: DeviceId, before: tuple[datetime, str] | None, limit: int
+    ) -> list[HealthEvent]:
+        """Newest first; `before` is time and id of the last one seen."""
+        ...
+
+    def telemetry(self, tenant: TenantId, device: DeviceId) -> list[Measured]:
+        """The last telemetry of a device, by name."""
+        ...
+
+    def prune(self, tenant: TenantId, before: datetime, limit: int) -> int:
+        """Forget at most `limit` events that came before; how many. Counts and last telemetry stay."""
+        ...
+
+    def prune_counts(self, tenant: TenantId, before: datetime) -> None:
+        """Forget the counts, of hours before, of devices in no rollout. Those of rollouts stay with them."""
+        ...

@@ -1,0 +1,172 @@
+"""The port `Health`, on both engines."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from otaru.adapters.sql.session import Session
+from otaru.domain.deployment import Event, Report, State
+from otaru.domain.health import MAX_SAMPLED, Arm, HealthEvent, Heard, Kind, Measured, Stratum
+from otaru.domain.ids import ActionId, DeviceId, RolloutId
+from otaru.domain.rollout import RolloutState
+from tests.support.fleet import HERE, NOW, THERE, Shelf, a_device, a_rollout, later, open_shelf, shelf_on
+
+ONE, NONE = RolloutId(1), RolloutId(0)
+HOUR = int(NOW.timestamp()) // 3600
+
+
+@pytest.fixture
+def shelf(database: str) -> Iterator[Shelf]:
+    with open_shelf(database) as shelf:
+        yield shelf
+
+
+@pytest.fixture
+def fleet(shelf: Shelf) -> Shelf:
+    """Four members of a running rollout, and one device that is none of them; the same names in another tenant."""
+    for tenant in (HERE, THERE):
+        release = shelf.stock(tenant, [a_device(f"dev-{n}") for n in range(4)])
+        shelf.launch(tenant, a_rollout(), release)
+        assert shelf.devices.add(tenant, [(a_device("other"), b"o" * 32)])
+    return shelf
+
+
+def told(device: str, id_: str, kind: Kind = Kind.CRASH, hours: float = 0) -> HealthEvent:
+    return HealthEvent(DeviceId(device), id_, kind, later(3600 * hours), text="it's 'so' \\ ü")
+
+
+def sample(device: str, name: str, value: float, seconds: float = 0) -> HealthEvent:
+    return HealthEvent(DeviceId(device), f"{name}-{seconds}", Kind.SAMPLE, later(seconds), name=name, value=value)
+
+
+def cell(arm: Arm, hour: int = 0, age: int = 0, kind: Kind = Kind.CRASH) -> Stratum:
+    return Stratum(0, arm, HOUR + hour, age, kind)
+
+
+def test_events_come_back_newest_first_a_page_at_a_time(shelf: Shelf) -> None:
+    first = replace(told("dev-1", "a"), device_time="2026-11-21T10:00:00+01:00")
+    events = [first, told("dev-1", "c", Kind.POWER, 1), told("dev-1", "b", Kind.POWER, 1), told("dev-2", "a")]
+    assert shelf.health.add(HERE, events) == [True] * 4
+    found = shelf.health.of_device(HERE, DeviceId("dev-1"), None, 10)
+    assert found == [*events[1:3], first]
+    assert shelf.health.of_device(HERE, DeviceId("dev-1"), None, 1) == found[:1]
+    assert shelf.health.of_device(HERE, DeviceId("dev-1"), (found[0].received_at, found[0].id), 10) == found[1:]
+    assert shelf.health.of_device(HERE, DeviceId("dev-1"), (first.received_at, first.id), 10) == []
+    assert shelf.health.of_device(THERE, DeviceId("dev-1"), None, 10) == []
+
+
+def test_the_same_event_again_changes_nothing(fleet: Shelf) -> None:
+    once = told("dev-1", "a")
+    assert fleet.health.add(HERE, [once, replace(once, kind=Kind.POWER), told("dev-2", "a")]) == [True, False, True]
+    before = fleet.health.risk(HERE, ONE)
+    assert fleet.health.add(HERE, [replace(once, received_at=later(9999)), once]) == [False, False]
+    assert fleet.health.risk(HERE, ONE) == before
+    assert fleet.health.of_device(HERE, DeviceId("dev-1"), None, 10) == [once]
+    assert fleet.health.add(HERE, []) == []
+    assert fleet.health.known(HERE, [(once.device, "a"), (once.device, "b")]) == {(once.device, "a")}
+    assert fleet.health.known(THERE, [(once.device, "a")]) == set()
+    assert fleet.health.told_since(HERE, [once.device], NOW) == {}
+    assert fleet.health.told_since(HERE, [once.device, DeviceId("dev-3")], later(-1)) == {once.device: 1}
+
+
+def test_events_count_where_the_device_stands(fleet: Shelf) -> None:
+    fleet.move(HERE, 1, "dev-0", State.SUCCEEDED)
+    fleet.move(HERE, 1, "dev-1", State.REBOOTING)
+    fleet.move(HERE, 1, "dev-2", State.FAILED)
+    fleet.health.add(HERE, [told(name, "a", hours=2) for name in ("dev-0", "dev-1", "dev-2", "dev-3", "other")])
+    risk = fleet.health.risk(HERE, ONE)
+    assert risk.heard == {cell(Arm.UPDATED, 2, age=1): Heard(1, 1), cell(Arm.CONTROL, 2): Heard(1, 1)}
+    assert fleet.health.risk(HERE, NONE).heard == {cell(Arm.CONTROL, 2): Heard(1, 1)}
+    assert (risk.at_risk(0, Arm.UPDATED, HOUR + 2), risk.at_risk(0, Arm.CONTROL, HOUR + 2)) == (1, 1)
+    assert (risk.at_risk(0, Arm.CONTROL, HOUR - 1), risk.at_risk(1, Arm.CONTROL, HOUR)) == (0, 0)
+    assert [risk.aged(0, HOUR + 2, age) for age in range(3)] == [0, 1, 0]
+    theirs = fleet.health.risk(THERE, ONE)
+    assert theirs.heard == {}
+    assert theirs.at_risk(0, Arm.CONTROL, HOUR) == 4
+
+
+def test_a_device_counts_once_an_hour_and_its_events_each_time(fleet: Shelf) -> None:
+    fleet.health.add(HERE, [told("dev-1", "a"), told("dev-1", "b"), told("dev-1", "c", Kind.POWER)])
+    other = shelf_on(Session(fleet.session.connection, 7))
+    other.health.add(HERE, [told("dev-1", "d"), told("dev-1", "e", hours=1), told("dev-2", "a")])
+    assert fleet.health.risk(HERE, ONE).heard == {
+        cell(Arm.CONTROL): Heard(4, 2),
+        cell(Arm.CONTROL, kind=Kind.POWER): Heard(1, 1),
+        cell(Arm.CONTROL, 1): Heard(1, 1),
+    }
+
+
+def test_the_reboot_that_an_update_causes_counts_nowhere(fleet: Shelf) -> None:
+    fleet.health.add(HERE, [told("dev-0", "before", Kind.REBOOT, -2)])
+    (before,) = fleet.deployments.current(HERE, [(ONE, DeviceId("dev-0"))])
+    assert before is not None
+    action = ActionId(fleet.deployments.allot(HERE, [before.device])[0])
+    after = replace(before, state=State.SUCCEEDED, action=action, offered_at=later(-1800), changed_at=NOW)
+    fleet.deployments.save(HERE, [(before, after)])
+    fleet.health.add(HERE, [told("dev-0", "own", Kind.REBOOT, 0.1)])
+    assert fleet.health.risk(HERE, ONE).heard == {cell(Arm.CONTROL, -2, kind=Kind.REBOOT): Heard(1, 1)}
+    fleet.health.add(HERE, [told("dev-0", "x", Kind.REBOOT, 0.2), told("dev-0", "y", Kind.REBOOT, 0.3)])
+    assert fleet.health.risk(HERE, ONE).heard[cell(Arm.UPDATED, kind=Kind.REBOOT)] == Heard(2, 1)
+    assert fleet.health.risk(HERE, NONE).heard == {}
+
+
+def test_two_reboots_at_once_are_the_updates_own_and_another(fleet: Shelf) -> None:
+    fleet.move(HERE, 1, "dev-0", State.SUCCEEDED)
+    fleet.health.add(HERE, [told("dev-0", "x", Kind.REBOOT, 1), told("dev-0", "y", Kind.REBOOT, 1)])
+    assert fleet.health.risk(HERE, ONE).heard == {cell(Arm.UPDATED, 1, age=1, kind=Kind.REBOOT): Heard(1, 1)}
+
+
+def test_the_age_counts_from_the_trial_on(fleet: Shelf) -> None:
+    trial = fleet.move(HERE, 1, "dev-0", State.ON_TRIAL)
+    assert fleet.reports.add(
+        HERE, [Report(trial.device, trial.action, trial.changed_at, Event.TRY, "proceeding", "none", (), b"t" * 32)]
+    )
+    done = replace(trial, state=State.SUCCEEDED, changed_at=later(26 * 3600))
+    fleet.deployments.save(HERE, [(trial, done)])
+    fleet.health.add(HERE, [told("dev-0", "a", hours=27)])
+    risk = fleet.health.risk(HERE, ONE)
+    assert risk.heard == {cell(Arm.UPDATED, 27, age=3): Heard(1, 1)}
+    assert risk.aged(0, HOUR + 27, 3) == 1
+
+
+def test_rollouts_that_are_over_hear_nothing_more(fleet: Shelf) -> None:
+    rollout = fleet.rollouts.get(HERE, ONE)
+    assert rollout is not None
+    fleet.rollouts.save(HERE, replace(rollout, state=RolloutState.FINISHED))
+    fleet.health.add(HERE, [told("dev-1", "a")])
+    assert fleet.health.risk(HERE, ONE).heard == {}
+    assert fleet.health.risk(HERE, NONE).heard == {cell(Arm.CONTROL): Heard(1, 1)}
+
+
+def test_the_last_telemetry_is_written_where_it_is_news(shelf: Shelf) -> None:
+    device = DeviceId("dev-1")
+    shelf.health.add(HERE, [sample("dev-1", "battery", 81.2, 5), sample("dev-1", "battery", 80, 1)])
+    shelf.health.add(HERE, [sample("dev-1", "signal", -70.5, 2), sample("dev-2", "battery", 3, 2)])
+    known = [Measured("battery", 81.2, later(5)), Measured("signal", -70.5, later(2))]
+    assert shelf.health.telemetry(HERE, device) == known
+    shelf.health.add(HERE, [sample("dev-1", "battery", 81.21, 60), sample("dev-1", "signal", -71, 60)])
+    assert shelf.health.telemetry(HERE, device) == [known[0], Measured("signal", -71, later(60))]
+    assert shelf.health.telemetry(THERE, device) == []
+    assert shelf.health.risk(HERE, NONE).heard == {}
+
+
+def test_a_device_has_so_many_names_of_telemetry(shelf: Shelf) -> None:
+    shelf.health.add(HERE, [sample("dev-1", f"n{number:03}", 1) for number in range(MAX_SAMPLED + 5)])
+    assert len(shelf.health.telemetry(HERE, DeviceId("dev-1"))) == MAX_SAMPLED
+    shelf.health.add(HERE, [sample("dev-1", "n000", 2, 1), sample("dev-1", "new", 2, 1)])
+    found = shelf.health.telemetry(HERE, DeviceId("dev-1"))
+    assert (len(found), found[0].value) == (MAX_SAMPLED, 2)
+
+
+def test_old_events_are_forgotten_a_few_at_a_time(fleet: Shelf) -> None:
+    fleet.health.add(HERE, [told("other", str(n), hours=n) for n in range(5)])
+    fleet.health.add(THERE, [told("other", "a")])
+    counted = fleet.health.risk(HERE, NONE)
+    assert [fleet.health.prune(HERE, NOW + timedelta(hours=3), 2) for _ in range(3)] == [2, 1, 0]
+    assert [event.id for event in fleet.health.of_device(HERE, DeviceId("other"), None, 9)] == ["4", "3"]
+    assert fleet.health.risk(HERE, NONE) == counted
+    fleet.health.prune_counts(HERE, NOW + timedelta(hours=3))
+    assert len(fleet.health.risk(HERE, NONE).heard) == 2
+    assert len(fleet.health.risk(THERE, NONE).heard) == 1

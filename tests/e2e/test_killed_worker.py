@@ -1,0 +1,45 @@
+"""A killed worker loses nothing: a process that dies at any statement leaves what the next one goes on from.
+
+`tests/support/killed.py` tells the story; how it ends must not depend on where it was interrupted: the same waves and
+verdicts, the same attempts and actions of every device, every change in the record once.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.killed import DEAD
+
+
+def died(folder: Path, every: int, first: int) -> int:
+    """Play the story with a death at every so many-th point; how many deaths there were."""
+    command = [sys.executable, "-m", "tests.support.killed", str(folder), str(every), str(first)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    whole, *interrupted = map(json.loads, said.stdout.splitlines())
+    assert [name for name, *_ in whole["rollouts"]], "the story has rollouts"
+    for shown in whole["rollouts"]:
+        assert shown[-2] == shown[-1], "counters are what the rows say"
+    for ended in interrupted:
+        assert ended["status"] == 0, said.stderr
+        assert _end(ended) == _end(whole), f"after a death at {ended['point']}"
+    # Lives differ by a few statements: the last points are not always come to.
+    return sum(ended["died"] == DEAD for ended in interrupted)
+
+
+def _end(story: dict[str, Any]) -> dict[str, Any]:
+    return {part: story[part] for part in ("rollouts", "histories", "record", "inventory")}
+
+
+def test_a_death_at_some_statements_changes_no_end(tmp_path: Path) -> None:
+    assert died(tmp_path, 59, 11) > 15
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_death_at_every_third_statement_changes_no_end(tmp_path: Path) -> None:
+    assert died(tmp_path, 3, 0) > 450

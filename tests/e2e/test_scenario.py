@@ -1,0 +1,90 @@
+"""Scenario files: told at virtual time over the real store, rules and worker, and over HTTP to a real server."""
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.support.server import Serving, otaru, serving
+
+STORY = """
+until = "3d"
+[fleet]
+devices = 200
+seed = 5
+hardware = "gw:r1=3,gw:r2=1"
+base_failure = "1%"
+[[bad]]
+hardware = "r2"
+share = "90%"
+[rollout]
+waves = ["20", "100%"]
+success = 0.9
+error = 0.1
+on_error = "stop"
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "scenario.toml"
+    path.write_text(STORY)
+    return path
+
+
+def told(scenario: Path, *words: str) -> dict[str, Any]:
+    said = otaru("simulate", "--virtual", "--scenario", str(scenario), "--json", *words)
+    found: dict[str, Any] = json.loads(said.stdout)
+    return found
+
+
+def test_a_bad_revision_stops_its_rollout_and_the_same_seed_tells_it_again(scenario: Path, tmp_path: Path) -> None:
+    first = told(scenario, "--report", str(tmp_path / "report"))
+    assert (first["devices"], first["state"]) == (200, "stopped"), first["reason"]
+    assert 0 < first["exposed"] <= 20, "only the first wave met the bad release"
+    assert first["counts"]["cancelled"] >= 180
+    assert told(scenario) == first
+    assert json.loads((tmp_path / "report" / "story.json").read_text()) == first
+    picture = ET.parse(tmp_path / "report" / "story.svg").getroot()
+    assert len(picture.findall("{http://www.w3.org/2000/svg}polyline")) == 4
+
+
+def test_a_good_release_reaches_everybody(scenario: Path) -> None:
+    scenario.write_text(STORY.replace("90%", "0%"))
+    good = told(scenario)
+    assert (good["state"], good["exposed"]) == ("finished", 0)
+    assert good["hours_to"]["90%"] is not None
+    assert sum(good["counts"].values()) == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("devices = 1", "devices"), ("[rollout]\nwaves = ['0']", "wave"), ("[rollout]\ncolour = 1", "colour")],
+)
+def test_nonsense_is_refused_in_one_line(scenario: Path, text: str, words: str) -> None:
+    scenario.write_text(text)
+    said = otaru("simulate", "--virtual", "--scenario", str(scenario), check=False)
+    assert said.returncode == 2
+    assert words in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_the_same_file_drives_devices_over_http(scenario: Path, tmp_path: Path) -> None:
+    scenario.write_text(STORY.replace("devices = 200", "devices = 20").replace("90%", "0%"))
+    with serving(tmp_path / "data") as server:
+        _roll_out(server, tmp_path)
+        words = ("--scenario", str(scenario), "--speed", "4000", "--until", "finished", "--json")
+        said = server.otaru("simulate", *words)
+        assert json.loads(said.stdout)["outcomes"]["succeeded"] >= 18
+
+
+def _roll_out(server: Serving, folder: Path) -> None:
+    image = folder / "image.bin"
+    image.write_bytes(b"firmware" * 100)
+    hardware = ("--hardware", "gw:r1", "--hardware", "gw:r2")
+    server.otaru("release", "add", str(image), "--name", "firmware", "--version", "2.0.0", *hardware)
+    for number in range(1, 21):
+        server.otaru("device", "add", f"sim-{number}", "--hardware", "gw:r1")
+    server.otaru("rollout", "create", "--release", "firmware:2.0.0", "--target", "id==sim-*", "--start")
