@@ -218,7 +218,7 @@ class Otaru:
         hour = tick // TICKS_PER_H
         for segment in range(len(self.segments)):
             self._watch(segment, hour, tick)
-        found = judge(self.fleet, self.segments, self.alpha)
+        found = judge(self.fleet, self.segments, self.alpha, self.held)
         if found.whole.call is Call.STOP:
             self.stopped = True
             return []

@@ -6,7 +6,7 @@ its own reaches S·2/alpha with S segments. By Ville and Bonferroni a good relea
 chance of at most alpha. No data means hold.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, log
 
@@ -59,12 +59,16 @@ class Judgement:
     segments: tuple[Finding, ...]
 
 
-def judge(fleet: Tolerance, segments: Sequence[Segment], alpha: float = ALPHA) -> Judgement:
-    """Judge a rollout by what its segments show; S is `len(segments)`, fixed when the rollout was planned."""
+def judge(fleet: Tolerance, segments: Sequence[Segment], alpha: float = ALPHA, held: Collection[int] = ()) -> Judgement:
+    """Judge a rollout by what its segments show; S is `len(segments)`, fixed when the rollout was planned.
+
+    Segments that are `held` (by index) are judged on their own and say nothing of the whole.
+    """
     stop_at = log(2 / alpha)
     hold_at = log(max(1, len(segments)) * 2 / alpha)
     each = tuple(_finding(_channels(s.tolerance, [s]), [s], hold_at, Call.HOLD) for s in segments)
-    whole = _finding(_channels(fleet, segments), segments, stop_at, Call.STOP)
+    going = [s for i, s in enumerate(segments) if i not in held]
+    whole = _finding(_channels(fleet, going), going, stop_at, Call.STOP)
     return Judgement(whole, each)
 
 
