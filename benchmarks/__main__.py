@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import directing, files, growth, machine, measure, report
+from benchmarks import appending, directing, files, growth, machine, measure, report
 from benchmarks.chart import svg
 from benchmarks.growth import Extent
 from benchmarks.load import LoadError
@@ -37,6 +37,7 @@ class Plan:
         self.race_s = 30.0 if quick else 150.0
         self.file_rounds, self.file_seconds = (2, 1) if quick else (6, 2)
         self.directing = (50, 5) if quick else (256, 21)
+        self.appending = (1_000, 3) if quick else (4_096, 12)
         self.growth = Extent(
             sizes=(1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000),
             searches=5 if quick else 40,
@@ -46,7 +47,7 @@ class Plan:
         )
 
 
-PARTS = ("polls", "files", "growth", "director")
+PARTS = ("polls", "files", "growth", "director", "log")
 
 
 def main() -> int:
@@ -90,6 +91,9 @@ def _all(run: Run, plan: Plan, parts: list[str], only: list[str]) -> None:
     if "director" in parts:
         print("director: refreshes of devices' metadata", flush=True)
         run.sections.append(directing.section(directing.measure(*plan.directing)))
+    if "log" in parts:
+        print("log: appends", flush=True)
+        run.sections.append(appending.section(appending.measure(*plan.appending)))
 
 
 def _write(run: Run, out: Path) -> str:

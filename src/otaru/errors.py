@@ -73,6 +73,12 @@ class InvalidStateError(OtaruError):
     code = "invalid_state"
 
 
+class NeverDueError(InvalidStateError):
+    """A rollout could never offer anything: its window, its end and the tenant's blackouts leave no moment for it."""
+
+    code = "never_due"
+
+
 class PreconditionFailedError(OtaruError):
     """If-Match names an older version of the thing."""
 

@@ -33,6 +33,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/enrollments/{enrollment}/serials": {"serials": []},
     "/api/v1/tenant": {"settings": {}},
     "/api/v1/uploads": {"filename": "a"},
+    "/api/v1/blackouts": {"reason": "r", "window": "03:00/1m"},
     "/api/v1/log/{log}/cosignatures": {"note": "n", "witness": "w"},
     "/api/v1/products/{product}": {"order": "dotted"},
     "/api/v1/trust-anchors": {"format": "swu", "pem": "none"},
@@ -45,6 +46,7 @@ NOWHERE = {
     "token": "0123",
     "device": "nobody",
     "enrollment": "0123",
+    "blackout": 2**31 - 1,
     "action": 1,
     "segment": 0,
     "sha256": "0" * 64,
@@ -153,6 +155,7 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
         "anchor": api.post("/trust-anchors", json={"format": "swu", "pem": anchor()}).json()["id"],
         "credential": api.post(f"/devices/{device}/credentials", json={"kind": "token"}).json()["id"],
         "authority": own_authority(api),
+        "blackout": api.post("/blackouts", json={"reason": "r", "window": "03:00/1m"}).json()["id"],
     }
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}
     tried = 0
@@ -172,7 +175,16 @@ def test_lists_hold_nothing_of_another_tenant(api: httpx.Client, other: httpx.Cl
     added(api)
     planned(api)
     released(api)
-    for path in ("/devices", "/devices?q=id==*", "/rollouts", "/releases", "/products", "/artifacts", "/trust-anchors"):
+    for path in (
+        "/devices",
+        "/devices?q=id==*",
+        "/rollouts",
+        "/releases",
+        "/products",
+        "/artifacts",
+        "/trust-anchors",
+        "/blackouts",
+    ):
         assert other.get(path, params={"limit": 1000} if "?" not in path else None).json()["items"] == [], path
     labels = {token["label"] for token in other.get("/tokens").json()["items"]}
     assert labels == {f"other {role}" for role in Role}

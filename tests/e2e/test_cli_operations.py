@@ -15,6 +15,7 @@ from otaru.apps.server.api.routes import (
     anchors,
     artifacts,
     authorities,
+    blackouts,
     credentials,
     devices,
     enrollments,
@@ -119,8 +120,13 @@ release list --product app
 release show app:1.1
 product list
 product set app --order dotted
+blackout add --reason year's-end --from 2035-12-18T00:00:00Z --to 2036-01-01T00:00:00Z
+blackout add --reason markets --window 08:00/1m
+blackout list
+blackout remove BLACKOUT
 rollout preview --release app:1.0 --target id==* --split hardware --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
+rollout create --release app:1.0 --target id==d-2 --end-at 2036-02-01T00:00:00Z --install-takes 20m --ignore-blackout => 3
 rollout start 1
 rollout pause 1 --reason wait
 rollout hold-segment 1 1 --reason look
@@ -190,6 +196,7 @@ def operations() -> set[tuple[str, str]]:
         enrollments,
         credentials,
         authorities,
+        blackouts,
         artifacts,
         releases,
         keys,
@@ -234,6 +241,8 @@ def told(server: Serving, line: str, words: dict[str, str], address: str) -> Non
         words["TOKEN"] = document["id"]
     if line.startswith("device credential add"):
         words["CREDENTIAL"] = document["id"]
+    if line.startswith("blackout add"):
+        words["BLACKOUT"] = str(document["id"])
     if line.startswith("ca init"):
         words["AUTHORITY"] = document["id"]
     if line.startswith("enrollment create"):

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     TENANT_CHANGED = "tenant.changed"
     TENANT_HALTED = "tenant.halted"
     TENANT_LIFTED = "tenant.lifted"
+    TENANT_BLACKOUT = "tenant.blackout"
     TOKEN_CREATED = "token.created"
     TOKEN_REVOKED = "token.revoked"
     DEVICE_ADDED = "device.added"

@@ -6,7 +6,7 @@ The poll, the plan's preview and "why not updated?" all ask here (DOMAIN.md). Th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from otaru.domain.deployment import OPEN, State
@@ -14,7 +14,7 @@ from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
 from otaru.domain.rollout import Rollout, RolloutState
-from otaru.domain.schedule import DEVICE, Calendar, Window
+from otaru.domain.schedule import DEVICE, FOREVER, Blackout, Calendar, Window
 
 
 class Rule(StrEnum):
@@ -23,6 +23,7 @@ class Rule(StrEnum):
     DEVICE_ACTIVE = "device_active"
     TENANT_HALTED = "tenant_halted"
     ROLLOUT_RUNNING = "rollout_running"
+    OVER = "over"
     SEGMENT = "segment"
     MEMBER = "member"
     DUE = "due"
@@ -34,6 +35,7 @@ class Rule(StrEnum):
     INSTALLED = "installed"
     BUSY = "busy"
     WINDOW = "window"
+    BLACKOUT = "blackout"
     CONSENT = "consent"
     OFFER = "offer"
 
@@ -124,10 +126,10 @@ def decide(
     calendar: Calendar = NO_CALENDAR,
 ) -> Answer:
     """Whether `subject` is offered its share in one rollout, and why. `halted` and `calendar` are its tenant's."""
-    return _barred(subject, plan, membership, halted=halted) or _fit(subject, plan, membership, calendar, now)
+    return _barred(subject, plan, membership, now, halted=halted) or _fit(subject, plan, membership, calendar, now)
 
 
-def _barred(subject: Subject, plan: Plan, membership: Membership, *, halted: bool) -> Answer | None:
+def _barred(subject: Subject, plan: Plan, membership: Membership, now: datetime, *, halted: bool) -> Answer | None:
     """The rules that ask whether anything may be offered at all: device, tenant, rollout and wave."""
     rollout = plan.rollout
     if subject.lifecycle is not Lifecycle.ACTIVE:
@@ -137,6 +139,10 @@ def _barred(subject: Subject, plan: Plan, membership: Membership, *, halted: boo
     if rollout.state is not RolloutState.RUNNING:
         why = f": {rollout.reason}" if rollout.reason else ""
         return Answer(Rule.ROLLOUT_RUNNING, f"Rollout {rollout.id} is {rollout.state}{why}.")
+    if (end := rollout.policy.end_at) is not None and now >= end:
+        return Answer(
+            Rule.OVER, f"Rollout {rollout.id} has offered nothing new since {end:%Y-%m-%d %H:%M} UTC: its end."
+        )
     watermark = plan.watermarks[membership.segment]
     if membership.rank >= watermark:
         if watermark < 0:
@@ -172,7 +178,7 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         return Answer(Rule.INSTALLED, f"{artifact.component} {release.version} is installed already.", membership)
     if (busy := subject.open) is not None and busy is not membership:
         return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
-    if rollout.policy.window is not None and (held := _shut(subject, rollout, membership, calendar, now)) is not None:
+    if (held := _untimely(subject, rollout, membership, calendar, now)) is not None:
         return held
     if rollout.policy.consent and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
@@ -219,6 +225,19 @@ def window_words(subject: Subject, window: Window, calendar: Calendar, now: date
     return said
 
 
+def _untimely(
+    subject: Subject, rollout: Rollout, membership: Membership, calendar: Calendar, now: datetime
+) -> Answer | None:
+    """The rules of time: window, blackout."""
+    if rollout.policy.window is not None and (held := _shut(subject, rollout, membership, calendar, now)) is not None:
+        return held
+    if calendar.blackouts and not rollout.policy.ignore_blackout:
+        lasting = calendar.blackout(subject.zone, now)
+        if lasting is not None:
+            return Answer(Rule.BLACKOUT, _black(*lasting), membership)
+    return None
+
+
 def _shut(
     subject: Subject, rollout: Rollout, membership: Membership, calendar: Calendar, now: datetime
 ) -> Answer | None:
@@ -226,12 +245,22 @@ def _shut(
     if rollout.policy.window is None:
         return None
     window = window_of(subject, rollout.policy.window, calendar)
-    if window.open_at(now):
+    closes, takes = window.closes_at(now), rollout.policy.install_takes
+    if closes is not None and closes - now >= takes:
         return None
     opens = window.next_opening(now)
     # Who would sleep past the opening is woken in its first half, in the order of the ranking: a fleet does not come at once.
     ask_at = opens + window.duration / 2 * (membership.rank / max(rollout.size, 1)) if opens else None
-    return Answer(Rule.WINDOW, window_words(subject, rollout.policy.window, calendar, now), membership, ask_at=ask_at)
+    said = window_words(subject, rollout.policy.window, calendar, now)
+    if closes is not None:
+        again = f" It opens next at {opens:%Y-%m-%d %H:%M} UTC." if opens else ""
+        said += f" An installation takes {takes // timedelta(minutes=1)} minutes, which are not left.{again}"
+    return Answer(Rule.WINDOW, said, membership, ask_at=ask_at)
+
+
+def _black(blackout: Blackout, until: datetime) -> str:
+    end = "until it is removed" if until == FOREVER else f"until {until:%Y-%m-%d %H:%M} UTC"
+    return f"Blackout {blackout.id} ({blackout.reason}) lasts {end}: nothing new is offered."
 
 
 def first_due(

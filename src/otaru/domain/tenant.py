@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from otaru.domain.ids import TenantId
-from otaru.domain.schedule import Calendar
+from otaru.domain.schedule import Blackout, Calendar
 
 GIB = 1024**3
 
@@ -41,8 +41,9 @@ class Tenant:
     halted: bool = False
     halt_reason: str = ""
     edition: int = 1
+    blackouts: tuple[Blackout, ...] = ()
 
     @property
     def calendar(self) -> Calendar:
         """What it says of times."""
-        return Calendar(self.settings.zone)
+        return Calendar(self.settings.zone, self.blackouts)

@@ -12,7 +12,7 @@ from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Version
 from otaru.domain.offer import Membership, Plan, Rule, Subject, decide, first_due
 from otaru.domain.release import ReleaseState
 from otaru.domain.rollout import Policy, Rollout, RolloutState, Segment
-from otaru.domain.schedule import Window
+from otaru.domain.schedule import Blackout, Calendar, Window
 from otaru.domain.terms import Terms, requirement
 from otaru.domain.versions import VersionOrder
 from tests.support.fleet import RPI, a_release, a_rollout
@@ -50,13 +50,17 @@ def test_each_obstacle_hides_those_after_it() -> None:
     gated = replace(a_release(), terms=Terms(requires=(requirement("bootloader>=2"),), floor=Version("1.2")), counter=2)
     plan = replace(
         plan,
-        rollout=replace(plan.rollout, state=RolloutState.PAUSED),
+        rollout=replace(
+            plan.rollout, state=RolloutState.PAUSED, policy=replace(plan.rollout.policy, end_at=IN_IT, consent=True)
+        ),
         release=replace(plan.release, state=ReleaseState.WITHDRAWN, product=ProductName("app")),
     )
     met: list[Rule] = []
 
+    calendar = Calendar("UTC", (Blackout(1, "freeze", IN_IT, NOON),))
+
     def ask(*, halted: bool = False, now: datetime = NOON) -> None:
-        met.append(decide(subject, plan, subject.memberships[0], halted=halted, now=now).rule)
+        met.append(decide(subject, plan, subject.memberships[0], halted=halted, now=now, calendar=calendar).rule)
 
     ask(halted=True)
     subject = replace(subject, lifecycle=Lifecycle.ACTIVE)
@@ -67,6 +71,8 @@ def test_each_obstacle_hides_those_after_it() -> None:
     plan = replace(plan, rollout=running, watermarks=(-1,))
     ask()
     plan = replace(plan, watermarks=a_plan().watermarks)
+    ask()
+    plan = replace(plan, rollout=replace(plan.rollout, policy=replace(plan.rollout.policy, end_at=None)))
     ask()
     subject = replace(subject, memberships=(share(), other))
     ask()
@@ -84,6 +90,8 @@ def test_each_obstacle_hides_those_after_it() -> None:
     ask()
     subject = replace(subject, memberships=(share(),))
     ask()
+    ask(now=IN_IT)
+    calendar = Calendar()
     ask(now=IN_IT)
     subject = replace(subject, auto_confirm=True)
     ask(now=IN_IT)

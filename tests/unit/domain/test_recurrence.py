@@ -61,7 +61,7 @@ def by_library(rule: Recurrence, first: date, last: date) -> list[date]:
         return [at.date() for at in found if first <= at.date() <= last]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(rules())
 @example(recurrence("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", date(2023, 3, 1)))
 @example(recurrence("FREQ=MONTHLY;INTERVAL=2;BYDAY=-1FR;COUNT=3", date(2024, 1, 31)))
@@ -71,7 +71,7 @@ def test_the_days_are_those_of_the_library(rule: Recurrence) -> None:
     assert list(rule.between(FIRST, LAST)) == by_library(rule, FIRST, LAST)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rules(), st.dates(FIRST, LAST))
 def test_the_next_day_is_the_next(rule: Recurrence, day: date) -> None:
     following = rule.after(day)
@@ -102,7 +102,7 @@ NAMED = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from(NAMED).map(recurrence),
     ZONES,

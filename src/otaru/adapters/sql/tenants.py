@@ -11,12 +11,14 @@ from otaru.adapters.sql.lean import run
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import micros
 from otaru.domain.ids import TenantId
+from otaru.domain.schedule import Blackout
 from otaru.domain.tenant import Tenant, TenantSettings
 
 _T = tables.tenant.c
-_SELECT = select(_T.tenant, _T.created_at, _T.settings, _T.halted, _T.halt_reason, _T.edition)
+_SELECT = select(_T.tenant, _T.created_at, _T.settings, _T.halted, _T.halt_reason, _T.edition, _T.blackouts)
 _ADD = """
-INSERT INTO tenant (tenant, created_at, settings, halted, halt_reason, edition) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO tenant (tenant, created_at, settings, halted, halt_reason, edition, blackouts)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING"""
 
 
@@ -29,7 +31,12 @@ def _tenant(row: Row[*tuple[Any, ...]]) -> Tenant:
         halted=row.halted,
         halt_reason=row.halt_reason,
         edition=row.edition,
+        blackouts=msgspec.json.decode(row.blackouts, type=tuple[Blackout, ...]),
     )
+
+
+def _packed(blackouts: tuple[Blackout, ...]) -> str:
+    return msgspec.json.encode(blackouts).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,15 @@ class SqlTenants:
 
     def add(self, tenant: Tenant) -> bool:
         settings = msgspec.json.encode(tenant.settings).decode()
-        row = (tenant.id, micros(tenant.created_at), settings, tenant.halted, tenant.halt_reason, tenant.edition)
+        row = (
+            tenant.id,
+            micros(tenant.created_at),
+            settings,
+            tenant.halted,
+            tenant.halt_reason,
+            tenant.edition,
+            _packed(tenant.blackouts),
+        )
         return run(self.session, _ADD, *row) == 1
 
     def save(self, tenant: Tenant) -> None:
@@ -56,6 +71,7 @@ class SqlTenants:
                 halted=tenant.halted,
                 halt_reason=tenant.halt_reason,
                 edition=tenant.edition,
+                blackouts=_packed(tenant.blackouts),
             )
         )
 

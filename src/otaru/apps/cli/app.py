@@ -9,6 +9,7 @@ from otaru.apps.cli import (
     anchors,
     artifacts,
     authority,
+    blackouts,
     demo,
     devices,
     enrollments,
@@ -75,6 +76,7 @@ for _name, _noun in (
     ("release", releases.noun),
     ("keys", keys.noun),
     ("rollout", rollouts.noun),
+    ("blackout", blackouts.noun),
     ("event", events.noun),
     ("log", logs.noun),
 ):

@@ -25,6 +25,7 @@ EXITS: dict[type[errors.OtaruError], Exit] = {
     errors.ImageError: Exit.REFUSED,
     errors.NothingToDoError: Exit.NOTHING_TO_DO,
     errors.SignatureMissingError: Exit.REFUSED,
+    errors.NeverDueError: Exit.REFUSED,
 }
 """Subclasses leave with their parent's code; what is not named here has failed."""
 

@@ -1,7 +1,7 @@
 """`otaru rollout`: bring a release to devices, in waves, and steer it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -11,108 +11,24 @@ from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.printer import Printer, field, moment, one_line, remark
 from otaru.apps.cli.progress import counts, details, sections, summary
+from otaru.apps.cli.rollout_options import Wanted
 from otaru.errors import InvalidStateError
 
 noun = group("Rollouts: a release on its way to devices.")
 
 Id = Annotated[int, typer.Argument(metavar="ID", min=1)]
 Reason = Annotated[str, typer.Option(help="Why: kept in the record.")]
-Release = Annotated[str, typer.Option(metavar="PRODUCT:VERSION", help="What to bring.")]
-Target = Annotated[str, typer.Option(metavar="QUERY", help="To whom: 'id==dev-1', 'tag==lab;hardware==rpi4', 'id==*'.")]
-Waves = Annotated[
-    str | None, typer.Option(help="Heights: devices or percentages, 2,10,100%. None: all at once.", show_default=False)
-]
-Success = Annotated[
-    str | None, typer.Option(metavar="SHARE", help="A wave passes when so many succeeded (90%).", show_default=False)
-]
-Error = Annotated[
-    str | None,
-    typer.Option(metavar="SHARE", help="A wave fails when more than so many failed (10%).", show_default=False),
-]
-Quorum = Annotated[
-    str | None,
-    typer.Option(metavar="SHARE", help="A wave is complete when so many have ended (100%).", show_default=False),
-]
-WaveTimeout = Annotated[str | None, typer.Option(metavar="TIME", help="… or after this time: 2h.", show_default=False)]
-Observe = Annotated[
-    str | None, typer.Option(metavar="TIME", help="How long a complete wave is watched: 30m.", show_default=False)
-]
-Expires = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Then who is not reached is skipped: 30d.", show_default=False)
-]
-OnError = Annotated[
-    Literal["pause", "stop"] | None,
-    typer.Option(help="What a failed wave does to the rollout (pause).", show_default=False),
-]
-Urgency = Annotated[
-    Literal["forced", "soft"] | None,
-    typer.Option(help="Whether the device may choose the moment (soft) or not (forced).", show_default=False),
-]
-Consent = Annotated[bool, typer.Option("--consent", help="The device or its owner is asked first.")]
-MaintenanceWindow = Annotated[
-    str | None,
-    typer.Option(
-        metavar="WINDOW",
-        help="Tell devices only then: '02:00/4h Europe/Paris' (UTC), in each one's own zone '02:00/4h device', "
-        "on some days '02:00/4h device FREQ=WEEKLY;BYDAY=SA,SU' (RFC 5545).",
-        show_default=False,
-    ),
-]
-StartAt = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Start by itself then: 2026-05-01T04:00:00Z.", show_default=False)
-]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LIST",
-        help="Segments of those alike, held on their own: hardware,version,attr.NAME.",
-        show_default=False,
-    ),
-]
-Name = Annotated[str, typer.Option(help="A name for people.")]
 
 
 @command(noun, "create")
 def create(
     api: Api,
     printer: Printer,
-    release: Release,
-    target: Target,
-    name: Name = "",
-    waves: Waves = None,
-    success: Success = None,
-    error: Error = None,
-    quorum: Quorum = None,
-    wave_timeout: WaveTimeout = None,
-    observe: Observe = None,
-    expires: Expires = None,
-    on_error: OnError = None,
-    urgency: Urgency = None,
-    consent: Consent = False,
-    window: MaintenanceWindow = None,
-    split: Split = None,
-    start_at: StartAt = None,
+    wanted: Wanted,
     start: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
 ) -> None:
     """Plan a rollout: who is a member is decided now."""
-    body = _body(
-        release,
-        target,
-        name,
-        waves,
-        success,
-        error,
-        quorum,
-        wave_timeout,
-        observe,
-        expires,
-        on_error,
-        urgency,
-        consent,
-        window,
-        split,
-        start_at,
-    )
+    body = wanted.body()
     made = api.post("/rollouts", body | {"start": start})
     printer.result(made, f"Rollout {made['id']}: {summary(made)}.{_to_come(made)}")
 
@@ -127,46 +43,9 @@ def _to_come(made: Mapping[str, Any]) -> str:
 
 
 @command(noun, "preview")
-def preview(
-    api: Api,
-    printer: Printer,
-    release: Release,
-    target: Target,
-    name: Name = "",
-    waves: Waves = None,
-    success: Success = None,
-    error: Error = None,
-    quorum: Quorum = None,
-    wave_timeout: WaveTimeout = None,
-    observe: Observe = None,
-    expires: Expires = None,
-    on_error: OnError = None,
-    urgency: Urgency = None,
-    consent: Consent = False,
-    window: MaintenanceWindow = None,
-    split: Split = None,
-    start_at: StartAt = None,
-) -> None:
+def preview(api: Api, printer: Printer, wanted: Wanted) -> None:
     """Say who would be a member, and change nothing."""
-    body = _body(
-        release,
-        target,
-        name,
-        waves,
-        success,
-        error,
-        quorum,
-        wave_timeout,
-        observe,
-        expires,
-        on_error,
-        urgency,
-        consent,
-        window,
-        split,
-        start_at,
-    )
-    found = api.post("/rollouts/preview", body)
+    found = api.post("/rollouts/preview", wanted.body())
     printer.details(found, (("members", found["members"]), ("left out", counts(found.get("left_out", {})))))
     for warning in found.get("warnings", ()):
         remark(f"otaru: {warning}")
@@ -176,47 +55,6 @@ def preview(
         ("Up to", lambda w: w["height"]),
     )
     printer.section("Waves", found.get("waves", ()), columns)
-
-
-def _body(
-    release: str,
-    target: str,
-    name: str,
-    waves: str | None,
-    success: str | None,
-    error: str | None,
-    quorum: str | None,
-    wave_timeout: str | None,
-    observe: str | None,
-    expires: str | None,
-    on_error: str | None,
-    urgency: str | None,
-    consent: bool,
-    window: str | None,
-    split: str | None,
-    start_at: str | None,
-) -> dict[str, Any]:
-    """The request for a rollout: what was not named is left out, so that the server's defaults hold."""
-    values.release(release)
-    body: dict[str, Any] = {
-        "release": release,
-        "target": target,
-        "name": name or None,
-        "waves": None if waves is None else values.waves(waves),
-        "success": None if success is None else values.share(success),
-        "error": None if error is None else values.share(error),
-        "quorum": None if quorum is None else values.share(quorum),
-        "wave_timeout_s": None if wave_timeout is None else values.duration_s(wave_timeout),
-        "observe_s": None if observe is None else values.duration_s(observe),
-        "expires_in_s": None if expires is None else values.duration_s(expires),
-        "on_error": on_error,
-        "urgency": urgency,
-        "consent": consent or None,
-        "window": window,
-        "split": None if split is None else [word.strip() for word in split.split(",") if word.strip()],
-        "start_at": None if start_at is None else values.moment(start_at),
-    }
-    return {key: value for key, value in body.items() if value is not None}
 
 
 @command(noun, "list")

@@ -201,6 +201,13 @@ def _halted(what: Happening) -> _Said:
     return _Said(Tone.FAILED, "was halted", reason=_text(what, "reason"))
 
 
+def _blackout(what: Happening) -> _Said:
+    over = _text(what, "change") == "removed"
+    when = _text(what, "when")
+    words = "has a blackout less" if over else "has a blackout: nothing new is offered while it lasts"
+    return _Said(Tone.IDLE if over else Tone.HELD, words, reason=_text(what, "reason"), facts=(when,) * bool(when))
+
+
 def _token_made(what: Happening) -> _Said:
     role = _text(what, "role")
     return _Said(
@@ -421,6 +428,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.TENANT_CHANGED: _listed("was changed", "settings"),
     Kind.TENANT_HALTED: _halted,
     Kind.TENANT_LIFTED: _plain(Tone.DONE, "goes on: the halt was lifted"),
+    Kind.TENANT_BLACKOUT: _blackout,
     Kind.TOKEN_CREATED: _token_made,
     Kind.TOKEN_REVOKED: _token_ended,
     Kind.DEVICE_ADDED: _device_added,

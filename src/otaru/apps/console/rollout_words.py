@@ -331,6 +331,8 @@ def _manner(policy: Policy) -> Iterator[str]:
         yield "Devices choose the moment themselves."
     if policy.window:
         yield f"Devices are told only in the window {policy.window}."
+    if policy.end_at:
+        yield f"Nothing new is offered from {policy.end_at:%Y-%m-%d %H:%M} UTC on."
     if policy.expires_after:
         yield f"Who is not reached {told_span(policy.expires_after)} after the start is skipped."
 
@@ -363,6 +365,12 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
     yield "Consent", "asked of each device or its owner" if policy.consent else "not asked"
     if policy.window:
         yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
+    if policy.install_takes:
+        yield "Installing", f"takes {told_span(policy.install_takes)}: so much of the window has to be left"
+    if policy.ignore_blackout:
+        yield "Blackouts", "are ignored: it is an emergency"
+    if policy.end_at:
+        yield "Ends", f"{policy.end_at:%Y-%m-%d %H:%M} UTC; then who has not been told is skipped"
     yield "Expires", _expiry(policy.expires_after)
 
 

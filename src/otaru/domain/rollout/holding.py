@@ -21,6 +21,8 @@ class Order(StrEnum):
     """Move every scheduled deployment along `skip`."""
     SILENCE_OPEN = "silence_open"
     """Move every open deployment along `silence`."""
+    SKIP_WAITING = "skip_waiting"
+    """Move every deployment that waits for consent along `skip`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 from math import ceil
@@ -92,6 +92,12 @@ class Policy:
     """When devices are told of it; None: at any time."""
     split: tuple[str, ...] = ()
     """What splits its members into segments: `hardware`, `version`, `attr.NAME`."""
+    end_at: datetime | None = None
+    """From then on it offers nothing new; who has not been told by then is skipped."""
+    install_takes: timedelta = timedelta(0)
+    """How long an installation takes: so much of the window has to be left when a device is told."""
+    ignore_blackout: bool = False
+    """Whether it offers during the tenant's blackouts too: for emergencies, and admins alone may say so."""
 
     @property
     def staged(self) -> bool:
@@ -126,6 +132,7 @@ def check(policy: Policy) -> None:
         ("wave timeout", policy.wave_timeout),
         ("time to observe", policy.observe),
         ("expiry", policy.expires_after),
+        ("time that an installation takes", policy.install_takes),
     ):
         if span is not None and not timedelta(0) <= span <= timedelta(days=3650):
             raise InvalidInputError(f"the {what} is between 0 and 3650 days")

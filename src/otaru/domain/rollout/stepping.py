@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import assert_never
 
-from otaru.domain.deployment import OPEN, State
+from otaru.domain.deployment import OPEN, WAITING, State
 from otaru.domain.evidence import Call, Evidence, Ruling, Tally, Verdict
 from otaru.domain.rollout.holding import Order, Step, hold_failing
 from otaru.domain.rollout.machine import PERSONS, ROLLOUT, RolloutEvent, RolloutState
@@ -99,6 +99,9 @@ def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime
     if (expires := rollout.expires_at) is not None and now >= expires:
         after = replace(_ended(_given_up(rollout), RolloutEvent.FINISH, now), reason="expired")
         return Step(after, _GIVE_UP, ("finished: it expired, unreached members are skipped",))
+    if _is_over(rollout, evidence, now):
+        after = replace(rollout, reason="its end has come", edition=rollout.edition + 1)
+        return Step(after, _OVER, ("its end has come: who has not been told is skipped",))
     waiting = evidence.whole.of(State.SCHEDULED) > 0
     if (held := hold_failing(rollout, ruling)) is not None:
         none_left = held.all_held and waiting
@@ -152,6 +155,15 @@ def _given_up(rollout: Rollout) -> Rollout:
     under_way = {WaveState.OPEN, WaveState.OBSERVING}
     waves = (replace(w, state=WaveState.FAILED, reason="expired") if w.state in under_way else w for w in rollout.waves)
     return replace(rollout, waves=tuple(waves))
+
+
+_OVER = (Order.SKIP_SCHEDULED, Order.SKIP_WAITING)
+
+
+def _is_over(rollout: Rollout, evidence: Evidence, now: datetime) -> bool:
+    """Whether its end has come for members that have not begun."""
+    end = rollout.policy.end_at
+    return end is not None and now >= end and evidence.whole.of(State.SCHEDULED, *WAITING) > 0
 
 
 _GIVE_UP = (Order.SKIP_SCHEDULED, Order.SILENCE_OPEN)

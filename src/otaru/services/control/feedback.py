@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from otaru.domain.deployment import DEPLOYMENT, FINAL, MAX_MESSAGE, MAX_MESSAGES, Deployment, Event, Report, State
 from otaru.domain.device import Installed, Lifecycle, Source
@@ -10,6 +11,7 @@ from otaru.domain.events import Happening
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.release import Release
 from otaru.domain.rollout import RolloutState
+from otaru.domain.schedule import ATTRIBUTE, told
 from otaru.errors import NotFoundError
 from otaru.ports.store import Tx
 from otaru.services.control.poll import moved_event
@@ -39,13 +41,14 @@ async def report(world: World, tenant: TenantId, said: Report) -> State:
     return state
 
 
-def may_begin(tx: Tx, tenant: TenantId, row: Deployment) -> bool:
-    """Whether a device that waits for consent may begin now: its yes does not outrun a halt, a pause or a quarantine.
+def may_begin(tx: Tx, tenant: TenantId, row: Deployment, now: datetime) -> bool:
+    """Whether a device that waits for consent may begin now: its yes does not outrun a halt, pause, quarantine or blackout.
 
     It goes on waiting then, and is asked again when that is over.
     """
     known, device = tx.tenants.get(tenant), tx.devices.get(tenant, row.device)
     rollout = tx.rollouts.get(tenant, row.rollout)
+    zone = "" if device is None else told(device.attributes.get(ATTRIBUTE))
     return (
         known is not None
         and not known.halted
@@ -53,6 +56,7 @@ def may_begin(tx: Tx, tenant: TenantId, row: Deployment) -> bool:
         and device.lifecycle is Lifecycle.ACTIVE
         and rollout is not None
         and rollout.state is RolloutState.RUNNING
+        and (rollout.policy.ignore_blackout or known.calendar.blackout(zone, now) is None)
     )
 
 
@@ -112,7 +116,9 @@ class _Batch:
 
     def _decide(self, row: Deployment, said: Report) -> Deployment:
         state = DEPLOYMENT.next(row.state, said.event) if said.event is not None else None
-        if state is None or (said.event is Event.CONSENT and not may_begin(self._tx, self._tenant, row)):
+        if state is None or (
+            said.event is Event.CONSENT and not may_begin(self._tx, self._tenant, row, said.received_at)
+        ):
             return row
         moved = replace(
             row,

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from otaru.domain.deployment import DEPLOYMENT, FAILURES, OPEN, RETRIABLE, Deployment, Event, State
+from otaru.domain.deployment import DEPLOYMENT, FAILURES, OPEN, RETRIABLE, WAITING, Deployment, Event, State
 from otaru.domain.events import Happening, Kind
 from otaru.domain.evidence import Evidence, Tally
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
@@ -29,7 +29,7 @@ from otaru.domain.rollout import (
     reopened,
 )
 from otaru.domain.targeting import Query, parse
-from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError, PreconditionFailedError
+from otaru.errors import InvalidStateError, NeverDueError, NotFoundError, NothingToDoError, PreconditionFailedError
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
 from otaru.services.control.poll import moved_event
@@ -92,6 +92,7 @@ async def preview(world: World, tenant: TenantId, intention: Intention) -> Previ
 
     def look(tx: Tx) -> Preview:
         release = _release(tx, tenant, intention.product, intention.version)
+        _check_times(tx, tenant, intention, now)
         members, left_out = tx.rollouts.candidates(tenant, query, release)
         return Preview(members, left_out, layout(intention.policy, members), release.warnings(now))
 
@@ -106,6 +107,7 @@ async def create(world: World, tenant: TenantId, actor: Actor, intention: Intent
         InvalidInputError: the policy makes no sense.
         NotFoundError: there is no such release.
         InvalidStateError: the release is not published.
+        NeverDueError: its window, its end and the tenant's blackouts leave no moment for it.
         NothingToDoError: no device would be a member.
     """
     check(intention.policy)
@@ -306,6 +308,7 @@ _ORDERS: Mapping[Order, tuple[Collection[State], Event]] = {
     Order.CANCEL_SCHEDULED: ((State.SCHEDULED,), Event.CANCEL),
     Order.SKIP_SCHEDULED: ((State.SCHEDULED,), Event.SKIP),
     Order.SILENCE_OPEN: (OPEN, Event.SILENCE),
+    Order.SKIP_WAITING: (WAITING, Event.SKIP),
 }
 
 
@@ -335,6 +338,7 @@ class _Planning:
 def _create(tx: Tx, planning: _Planning) -> Rollout:
     tenant, wanted, now = planning.tenant, planning.intention, planning.at
     release = _release(tx, tenant, wanted.product, wanted.version)
+    _check_times(tx, tenant, wanted, now)
     rollout = Rollout(
         id=tx.rollouts.next_id(tenant),
         product=wanted.product,
@@ -363,6 +367,8 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
         rollout = laid_out(rollout, [Stratum((), members)])
     planned = obey(rollout, RolloutEvent.PLAN, "", now).rollout
     data = {"product": wanted.product, "version": wanted.version, "target": wanted.target, "size": members}
+    if wanted.policy.ignore_blackout:
+        data["ignore_blackout"] = True
     tx.events.add([Happening(tenant, now, planning.actor.name, Kind.ROLLOUT_CREATED, str(rollout.id), data)])
     if wanted.start_at is not None:
         planned = obey(planned, RolloutEvent.SCHEDULE, "", now).rollout
@@ -446,6 +452,12 @@ def _retry(tx: Tx, asked: _Retrying) -> Rollout:
             hint="Create a new rollout for these devices.",
             allowed=allowed(before),
         )
+    if (end := before.policy.end_at) is not None and now >= end:
+        raise InvalidStateError(
+            f"rollout {before.id} offers nothing new since its end, {end:%Y-%m-%d %H:%M} UTC",
+            hint="Create a new rollout for these devices.",
+            allowed=allowed(before),
+        )
     _release(tx, tenant, before.product, before.version)
     by_wave = tx.rollouts.retry(tenant, before.id, states, now)
     if not by_wave:
@@ -484,6 +496,20 @@ def _cancel(tx: Tx, asked: tuple[TenantId, Actor, RolloutId, DeviceId, bool, dat
     tx.deployments.save(tenant, [(before, after)])
     tx.events.add([moved_event(tenant, before, after, actor.name, now)])
     return after
+
+
+def _check_times(tx: Tx, tenant: TenantId, wanted: Intention, now: datetime) -> None:
+    """Refuse what could never offer anything: its window, its end and the tenant's blackouts leave no moment."""
+    known, policy = tx.tenants.get(tenant), wanted.policy
+    if known is None:
+        return
+    begin = max(wanted.start_at or now, now)
+    ends = [policy.end_at, None if policy.expires_after is None else begin + policy.expires_after]
+    end = min((one for one in ends if one is not None), default=None)
+    blackouts = not policy.ignore_blackout
+    why = known.calendar.never(policy.window, begin, end, takes=policy.install_takes, blackouts=blackouts)
+    if why is not None:
+        raise NeverDueError(f"the rollout could never offer anything: {why}")
 
 
 def _release(tx: Tx, tenant: TenantId, product: ProductName, version: Version) -> Release:

@@ -152,7 +152,9 @@ def _check(wanted: Change) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Changing:
+class Changing:
+    """A change of a tenant, and the event that tells of it."""
+
     tenant: TenantId
     actor: Actor
     kind: Kind
@@ -171,24 +173,30 @@ async def _changed(
     facts: Mapping[str, Any],
     edition: int | None = None,
 ) -> Tenant:
-    changing = _Changing(tenant, actor, kind, change, facts, edition, world.clock.now())
+    changing = Changing(tenant, actor, kind, change, facts, edition, world.clock.now())
     return await world.store.write(_change, changing)
 
 
 @one
 def _renew_gateway(tx: Tx, asked: tuple[TenantId, Actor, str, datetime]) -> str:
     tenant, actor, secret, now = asked
-    changed = _with_gateway(hashlib.sha256(secret.encode()).digest())
-    _apply(tx, _Changing(tenant, actor, Kind.TENANT_CHANGED, changed, _GATEWAY, None, now))
+    renewed = _with_gateway(hashlib.sha256(secret.encode()).digest())
+    apply(tx, Changing(tenant, actor, Kind.TENANT_CHANGED, renewed, _GATEWAY, None, now))
     return secret
 
 
 @one
-def _change(tx: Tx, asked: _Changing) -> Tenant:
-    return _apply(tx, asked)
+def _change(tx: Tx, asked: Changing) -> Tenant:
+    return apply(tx, asked)
 
 
-def _apply(tx: Tx, asked: _Changing) -> Tenant:
+def apply(tx: Tx, asked: Changing) -> Tenant:
+    """Make it so, within a transaction; where nothing changes, nothing is recorded.
+
+    Raises:
+        NotFoundError: there is no such tenant.
+        PreconditionFailedError: it has changed since `edition`.
+    """
     before = _tenant(tx, asked.tenant)
     if asked.edition is not None and asked.edition != before.edition:
         raise PreconditionFailedError(f"the tenant has changed: it is at edition {before.edition}")

@@ -56,6 +56,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.TENANT_CHANGED: Rule(Audited.ALL),
     Kind.TENANT_HALTED: Rule(Audited.ALL),
     Kind.TENANT_LIFTED: Rule(Audited.ALL),
+    Kind.TENANT_BLACKOUT: Rule(Audited.ALL),
     Kind.TOKEN_CREATED: Rule(Audited.ALL),
     Kind.TOKEN_REVOKED: Rule(Audited.ALL),
     Kind.DEVICE_ADDED: Rule(Audited.PEOPLE),

@@ -13,6 +13,7 @@ tenant = Table(
     col("halted", Boolean),
     col("halt_reason", Text),
     col("edition", Integer),
+    col("blackouts", Text, server_default="[]"),
 )
 
 token = Table(

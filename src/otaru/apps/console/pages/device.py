@@ -35,6 +35,7 @@ _RULES = {
     Rule.DEVICE_ACTIVE: ("Not in service", Tone.HELD),
     Rule.TENANT_HALTED: ("Everything is halted", Tone.FAILED),
     Rule.ROLLOUT_RUNNING: ("The rollout does not run", Tone.HELD),
+    Rule.OVER: ("The rollout has ended for whom it had not told", Tone.IDLE),
     Rule.SEGMENT: ("Its segment is held", Tone.HELD),
     Rule.MEMBER: ("Nothing is planned", Tone.IDLE),
     Rule.DUE: ("Not its turn yet", Tone.IDLE),
@@ -46,6 +47,7 @@ _RULES = {
     Rule.INSTALLED: ("Installed already", Tone.DONE),
     Rule.BUSY: ("Busy with another update", Tone.BUSY),
     Rule.WINDOW: ("Waits for its maintenance window", Tone.IDLE),
+    Rule.BLACKOUT: ("A blackout lasts", Tone.HELD),
     Rule.CONSENT: ("Consent is asked first", Tone.HELD),
     Rule.OFFER: ("On its way", Tone.BUSY),
 }

@@ -6,7 +6,7 @@ database nor terminal ever meets them.
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -65,6 +65,18 @@ WholeNumber = Annotated[int, BeforeValidator(_plain)]
 def span(seconds: float | None) -> timedelta | None:
     """So many seconds."""
     return None if seconds is None else timedelta(seconds=seconds)
+
+
+def utc(moment: datetime) -> datetime:
+    """A moment in UTC.
+
+    Raises:
+        InvalidInputError: it has none there.
+    """
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInputError("a time is at the end of time") from None
 
 
 LINE = r"^[^\x00-\x1f\x7f]*$"

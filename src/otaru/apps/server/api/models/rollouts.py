@@ -1,7 +1,7 @@
 """Rollouts and deployments, as the API shows and takes them."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, ConfigDict, Field
@@ -19,6 +19,7 @@ from otaru.apps.server.api.models.fields import (
     WaveText,
     WindowText,
     span,
+    utc,
 )
 from otaru.domain.deployment import RETRIABLE, Deployment, State
 from otaru.domain.evidence import Tally
@@ -97,6 +98,17 @@ class RolloutIn(Body):
     ] = Field(default=[])
     start_at: Annotated[AwareDatetime | None, Field(description="When it starts by itself.")] = None
     start: Annotated[bool, Field(description="Whether it starts at once.")] = False
+    end_at: Annotated[
+        AwareDatetime | None,
+        Field(description="From then on nothing new is offered; who has not been told is skipped."),
+    ] = None
+    install_takes_s: Annotated[
+        float,
+        Field(ge=0, le=86_400, description="How long an installation takes: so much of the window has to be left."),
+    ] = 0
+    ignore_blackout: Annotated[
+        bool, Field(description="Whether it offers during the tenant's blackouts too; it needs tenant:write.")
+    ] = False
 
     def parsed(self) -> Intention:
         """As the service takes it.
@@ -107,7 +119,7 @@ class RolloutIn(Body):
         if self.start and self.start_at is not None:
             raise InvalidInputError("a rollout starts at once or at a time", hint="Leave out start or start_at.")
         product, version = release_name(self.release)
-        start_at = None if self.start_at is None else _utc(self.start_at)
+        start_at = None if self.start_at is None else utc(self.start_at)
         return Intention(product, version, self.target, self._policy(), self.name, start_at, self.start)
 
     def _policy(self) -> Policy:
@@ -127,14 +139,10 @@ class RolloutIn(Body):
             consent=self.consent,
             window=None if self.window is None else window(self.window),
             split=tuple(self.split),
+            end_at=None if self.end_at is None else utc(self.end_at),
+            install_takes=timedelta(seconds=self.install_takes_s),
+            ignore_blackout=self.ignore_blackout,
         )
-
-
-def _utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise InvalidInputError("start_at is at the end of time") from None
 
 
 class OrderIn(Body):
@@ -177,6 +185,9 @@ class PolicyOut(Out):
     consent: bool
     window: Annotated[str | None, Field(examples=["02:00/4h Europe/Paris"])]
     split: list[str]
+    end_at: datetime | None
+    install_takes_s: float
+    ignore_blackout: bool
 
     @classmethod
     def of(cls, policy: Policy) -> "PolicyOut":
@@ -194,6 +205,9 @@ class PolicyOut(Out):
             consent=policy.consent,
             window=None if policy.window is None else str(policy.window),
             split=list(policy.split),
+            end_at=policy.end_at,
+            install_takes_s=policy.install_takes.total_seconds(),
+            ignore_blackout=policy.ignore_blackout,
         )
 
 

@@ -21,9 +21,11 @@ from otaru.apps.server.api.models.rollouts import (
 from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, number, text
 from otaru.domain import ids
+from otaru.domain.access import Permission, may
 from otaru.domain.deployment import FAILURES, Deployment, State
 from otaru.domain.ids import DeviceId, RolloutId
 from otaru.domain.rollout import MAX_SEGMENTS, Rollout, RolloutEvent, RolloutState
+from otaru.errors import ForbiddenError
 from otaru.ports.store import Tx
 from otaru.services.control import rollouts, survey
 from otaru.services.control.world import World
@@ -52,11 +54,22 @@ def _shower(call: Call) -> Callable[[Tx, Rollout], RolloutOut]:
     return show
 
 
+def _check_emergency(call: Call, body: RolloutIn) -> None:
+    """Blackouts are the admins' to make, and to ignore."""
+    if body.ignore_blackout and not may(call.caller.role, Permission.WRITE_TENANT):
+        raise ForbiddenError(
+            f"the role {call.caller.role} may not ignore blackouts",
+            hint=f"It needs {Permission.WRITE_TENANT}.",
+            needs=Permission.WRITE_TENANT,
+        )
+
+
 @router.post(
     "/rollouts", status_code=201, response_model=RolloutOut, responses=errors(404, 409, 422, 507), tags=["rollouts"]
 )
 async def create_rollout(call: RolloutWork, once: Once, body: RolloutIn) -> Response:
     """Plan a rollout, freezing its members and their order; start it where the request says so."""
+    _check_emergency(call, body)
 
     def work(world: World) -> Awaitable[Rollout]:
         return rollouts.create(world, call.tenant, call.actor, body.parsed())
@@ -67,6 +80,7 @@ async def create_rollout(call: RolloutWork, once: Once, body: RolloutIn) -> Resp
 @router.post("/rollouts/preview", response_model=PreviewOut, responses=errors(404, 409), tags=["rollouts"])
 async def preview_rollout(call: Reading, body: RolloutIn) -> Response:
     """Say what a rollout would be, without making it."""
+    _check_emergency(call, body)
     return answered(PreviewOut.of(await rollouts.preview(call.world, call.tenant, body.parsed())))
 
 

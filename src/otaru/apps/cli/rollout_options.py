@@ -1,0 +1,134 @@
+"""A rollout as options say it: what `otaru rollout` sends to the server."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import typer
+
+from otaru.apps.cli import values
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The options of a rollout that is to be."""
+
+    release: Annotated[str, typer.Option(metavar="PRODUCT:VERSION", help="What to bring.")]
+    target: Annotated[
+        str, typer.Option(metavar="QUERY", help="To whom: 'id==dev-1', 'tag==lab;hardware==rpi4', 'id==*'.")
+    ]
+    name: Annotated[str, typer.Option(help="A name for people.")] = ""
+    waves: Annotated[
+        str | None,
+        typer.Option(help="Heights: devices or percentages, 2,10,100%. None: all at once.", show_default=False),
+    ] = None
+    success: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="A wave passes when so many succeeded (90%).", show_default=False),
+    ] = None
+    error: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="A wave fails when more than so many failed (10%).", show_default=False),
+    ] = None
+    quorum: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="A wave is complete when so many have ended (100%).", show_default=False),
+    ] = None
+    wave_timeout: Annotated[
+        str | None, typer.Option(metavar="TIME", help="… or after this time: 2h.", show_default=False)
+    ] = None
+    observe: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How long a complete wave is watched: 30m.", show_default=False)
+    ] = None
+    expires: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Then who is not reached is skipped: 30d.", show_default=False)
+    ] = None
+    on_error: Annotated[
+        Literal["pause", "stop"] | None,
+        typer.Option(help="What a failed wave does to the rollout (pause).", show_default=False),
+    ] = None
+    urgency: Annotated[
+        Literal["forced", "soft"] | None,
+        typer.Option(help="Whether the device may choose the moment (soft) or not (forced).", show_default=False),
+    ] = None
+    consent: Annotated[bool, typer.Option("--consent", help="The device or its owner is asked first.")] = False
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WINDOW",
+            help="Tell devices only then: '02:00/4h Europe/Paris' (UTC), in each one's own zone '02:00/4h device', "
+            "on some days '02:00/4h device FREQ=WEEKLY;BYDAY=SA,SU' (RFC 5545).",
+            show_default=False,
+        ),
+    ] = None
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Segments of those alike, held on their own: hardware,version,attr.NAME.",
+            show_default=False,
+        ),
+    ] = None
+    start_at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Start by itself then: 2026-05-01T04:00:00Z.", show_default=False),
+    ] = None
+    end_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Offer nothing new from then on: who has not been told is skipped.", show_default=False
+        ),
+    ] = None
+    install_takes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Tell devices only while so much of the window is left: 20m.", show_default=False
+        ),
+    ] = None
+    ignore_blackout: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-blackout", help="Offer it during blackouts too: for emergencies, as an admin; it is recorded."
+        ),
+    ] = False
+
+    def body(self) -> dict[str, Any]:
+        """The request for it: what was not named is left out, so that the server's defaults hold.
+
+        Raises:
+            InvalidInputError: a value is not written as it should be.
+        """
+        values.release(self.release)
+        body: dict[str, Any] = {
+            "release": self.release,
+            "target": self.target,
+            "name": self.name or None,
+            "waves": None if self.waves is None else values.waves(self.waves),
+            "success": _share(self.success),
+            "error": _share(self.error),
+            "quorum": _share(self.quorum),
+            "wave_timeout_s": _seconds(self.wave_timeout),
+            "observe_s": _seconds(self.observe),
+            "expires_in_s": _seconds(self.expires),
+            "on_error": self.on_error,
+            "urgency": self.urgency,
+            "consent": self.consent or None,
+            "window": self.window,
+            "split": None if self.split is None else [word.strip() for word in self.split.split(",") if word.strip()],
+            "start_at": _moment(self.start_at),
+            "end_at": _moment(self.end_at),
+            "install_takes_s": _seconds(self.install_takes),
+            "ignore_blackout": self.ignore_blackout or None,
+        }
+        return {key: value for key, value in body.items() if value is not None}
+
+
+def _share(text: str | None) -> float | None:
+    return None if text is None else values.share(text)
+
+
+def _seconds(text: str | None) -> float | None:
+    return None if text is None else values.duration_s(text)
+
+
+def _moment(text: str | None) -> str | None:
+    return None if text is None else values.moment(text)
