@@ -13,6 +13,7 @@ SHOWN = (
     "AWS docs rate, abort 10 %",
     "AWS cautious, abort 5 %",
     *(f"stages {n} %" for n in (20, 5, 4)),
+    "Otaru",
 )
 PEERS, _OURS = SHOWN[:-1], SHOWN[-1]
 _BEST = "best threshold in hindsight"

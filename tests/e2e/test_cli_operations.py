@@ -129,10 +129,12 @@ rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --w
 rollout create --release app:1.0 --target id==d-2 --end-at 2036-02-01T00:00:00Z --install-takes 20m --ignore-blackout => 3
 rollout start 1
 rollout pause 1 --reason wait
+rollout create --release app:1.0 --target id==d-2 --judge sequential --alpha 1% => 3
 rollout hold-segment 1 1 --reason look
 rollout release-segment 1 1
 rollout resume 1
 rollout devices 1 --state scheduled
+rollout verdicts 1 --segment 1
 POLL
 rollout cancel 1 d-1 --force
 rollout retry 1 --state cancelled

@@ -36,13 +36,18 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
     found = sequential.judge(fleet, seen, rule.alpha, rollout.held)
     going = [x for i, x in enumerate(seen) if i not in rollout.held]
     findings = [_finding(None, found.whole, going, fleet)]
-    findings += [_finding(i, f, [seen[i]], seen[i].tolerance) for i, f in enumerate(found.segments)]
+    if len(seen) > 1:
+        findings += [_finding(i, f, [seen[i]], seen[i].tolerance) for i, f in enumerate(found.segments)]
     overruled = any(wave.state is WaveState.OVERRULED for wave in rollout.waves)
     call = Call.EXPAND if overruled and found.whole.call is Call.STOP else found.whole.call
     return Ruling(
         waves={w.index: _of_wave(w, evidence.without(rollout.held), call, findings[0]) for w in rollout.waves},
-        segments={i: _of_segment(f, findings[i + 1]) for i, f in enumerate(found.segments)},
-        ahead=_ahead(rollout, seen, evidence, hour) if call is Call.EXPAND else rollout.watermark,
+        # A single segment is the whole: then it is the rollout that stops.
+        segments={i: _of_segment(f, findings[i + 1]) for i, f in enumerate(found.segments)} if len(seen) > 1 else {},
+        # Where there is no outcome yet the budget is what canaries cost; it needs no verdict.
+        ahead=rollout.watermark
+        if call is Call.STOP or sequential.lost(going)
+        else _ahead(rollout, seen, evidence, hour),
         findings=tuple(findings),
     )
 
@@ -196,7 +201,12 @@ def _ahead(rollout: Rollout, seen: Sequence[sequential.Segment], evidence: Evide
     open_left, whole_left = sum(left), rollout.size - rollout.watermark
     if open_left <= 0:
         return rollout.size
-    return rollout.watermark + sum(pace.room(exposures, left)) * whole_left // open_left
+    ahead = rollout.watermark + sum(pace.room(exposures, left)) * whole_left // open_left
+    if sum(e.immature for e in exposures) >= 1:
+        return ahead
+    # Everything that is out has matured: without another wave nothing more would ever be known.
+    pending = (w.height for w in rollout.waves if w.state is WaveState.PENDING)
+    return max(ahead, min(pending, default=ahead))
 
 
 def _mature(risk: Risk | None, segment: int, hour: int) -> float:

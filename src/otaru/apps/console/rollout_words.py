@@ -210,7 +210,7 @@ def why(progress: Progress, ruling: Ruling) -> Why:
 def _running(progress: Progress, ruling: Ruling) -> Why:
     rollout = progress.rollout
     wave = rollout.wave
-    if len(rollout.waves) < 2 and rollout.policy.rule is None:
+    if len(rollout.waves) < 2 and rollout.policy.rule is None and rollout.policy.sequential is None:
         return Why(Tone.BUSY, _simple(progress))
     if wave is None:
         return Why(
@@ -221,7 +221,7 @@ def _running(progress: Progress, ruling: Ruling) -> Why:
     name = f"Wave {wave.index + 1} of {len(rollout.waves)}" if len(rollout.waves) > 1 else "It"
     if wave.state is WaveState.OBSERVING and wave.complete_at is not None:
         return Why(Tone.TRIAL, f"{name} is complete and watched; that ends", wave.complete_at + rollout.policy.observe)
-    if rollout.policy.rule is None:
+    if rollout.policy.rule is None and rollout.policy.sequential is None:
         return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
     return Why(Tone.BUSY, f"{name} is open: {ruling.waves[wave.index].reason}")
 
@@ -358,6 +358,18 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
         yield "Complete", f"when {percent(policy.quorum)} of a wave have ended{late}"
         if policy.observe:
             yield "Watched", f"for {told_span(policy.observe)} before the next wave opens"
+    if policy.sequential is not None:
+        does = "pauses" if policy.on_error is OnError.PAUSE else "stops for good"
+        yield (
+            "Judge",
+            f"by e-values; a good release is stopped or held by mistake in {percent(policy.sequential.alpha)} at most",
+        )
+        past = policy.sequential.releases
+        yield (
+            "Tolerates",
+            f"what {past} past {'release' if past == 1 else 'releases'} did" if past else "a cautious guess: no past",
+        )
+        yield "Then", f"the rollout {does}; a bad segment is held"
     if policy.split:
         yield "Segments", f"by {', '.join(policy.split)}; each can be held on its own"
     soft = policy.urgency is Urgency.SOFT

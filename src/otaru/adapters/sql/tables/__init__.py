@@ -39,6 +39,7 @@ from otaru.adapters.sql.tables.rollouts import (
     rollout,
     rollout_segment,
     rollout_wave,
+    verdict,
 )
 from otaru.adapters.sql.tables.shelf import (
     artifact,
@@ -127,4 +128,5 @@ __all__ = [
     "tuf_key",
     "tuf_metadata",
     "upload",
+    "verdict",
 ]
