@@ -223,6 +223,8 @@ def _running(progress: Progress, ruling: Ruling) -> Why:
         return Why(Tone.TRIAL, f"{name} is complete and watched; that ends", wave.complete_at + rollout.policy.observe)
     if rollout.policy.rule is None and rollout.policy.sequential is None:
         return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
+    if wave.state is WaveState.PENDING and ruling.ahead is not None:
+        return Why(Tone.BUSY, f"{name} opens when the harm budget has room: what is out has to mature")
     return Why(Tone.BUSY, f"{name} is open: {ruling.waves[wave.index].reason}")
 
 

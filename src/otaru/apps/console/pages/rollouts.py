@@ -12,7 +12,7 @@ from otaru.apps.console.rollout_form import words
 from otaru.apps.console.verdict_plot import plot, shown
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, RETRIABLE, State
 from otaru.domain.events import START
-from otaru.domain.evidence import Tally
+from otaru.domain.evidence import Said, Tally
 from otaru.domain.ids import RolloutId, device_id
 from otaru.domain.rollout import PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.errors import (
@@ -171,6 +171,8 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
     said = (
         [s for _, s in await judging.verdicts(call.world, call.tenant, rollout, None, PLOTTED, None)] if judged else []
     )
+    if said and progress.rollout.state is RolloutState.RUNNING:
+        said = [Said(call.world.clock.now(), ruling.findings[0]), *said]
     waits = await _waits(call, progress)
     retriable = _retriable(progress)
     line = rollout_words.line(progress)
@@ -189,7 +191,7 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         said=said,
         plot=plot(said),
         e_value=shown,
-        of_segments=[progress.verdicts[s] for s in sorted(s for s in progress.verdicts if s is not None)],
+        of_segments=[finding for finding in ruling.findings if finding.segment is not None],
         holding=rollouts.segments_move(progress.rollout),
         failures=progress.failures,
         among=AMONG if any(line.tally.of(state) > AMONG for state in rollout_words.BAD) else 0,
