@@ -121,6 +121,12 @@ class RefusedError(OtaruError):
     code = "refused"
 
 
+class PostponedError(RefusedError):
+    """An update is not postponed (again): too often, too long, or after the moment at which it happens by itself."""
+
+    code = "postponed_enough"
+
+
 class AssignmentRefusedError(RefusedError):
     """The director's signer finds that a device is not to be told this; nothing was signed."""
 

@@ -239,12 +239,16 @@ def test_a_proof_is_checked_offline_and_only_the_right_one(kept: tuple[Serving, 
     with server.api() as api:
         release = released(api)
     proof = tmp_path / "proof"
+    nowhere = call(server, "log", "prove", release, "-o", str(tmp_path / "nowhere" / "proof"))
+    assert (nowhere.returncode, "cannot be written" in nowhere.stderr) == (2, True)
     done = call(server, "log", "prove", release, "-o", str(proof))
     assert done.returncode == 0, done.stderr
     offline = {"OTARU_SERVER": "http://127.0.0.1:1", "OTARU_TOKEN": ""}
     done = call(None, "log", "check", str(proof), "--from", str(folder / "release"), "--json", **offline)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["entry"]["subject"] == release
+    strange = call(None, "log", "check", str(proof), "--from", str(folder / "release"), "--witness", "x", **offline)
+    assert (strange.returncode, "witness's public key" in strange.stderr) == (2, True)
     good = proof.read_text()
     for bad, code in (
         (re.sub(r"index \d+", "index 9", good), 4),

@@ -111,10 +111,12 @@ def test_what_one_key_cannot_do_is_left_to_the_others(server: Serving) -> None:
     delegate(server, "--key alice.pem.pub --key bob.pem.pub --threshold 2")
     assert "keys sign keys-request.json" in run(server, f"{ADD.format(1)} --sign-with alice.pem", 5)
     assert state(server, "app:1") == "draft"
+    assert "already" in run(server, f"{ADD.format(2)} --sign-with alice.pem", 2)
+    assert "app:2" not in run(server, "release list")
     run(server, "keys sign keys-request.json --key bob.pem")
     run(server, "keys import keys-request.json")
     assert state(server, "app:1") == "published"
-    run(server, f"{ADD.format(2)} --sign-with alice.pem --sign-with bob.pem")
+    run(server, f"{ADD.format(2)} --sign-with alice.pem --sign-with bob.pem --sign-with bob.pem")
     assert len(json.loads(run(server, "release show app:2 --json"))["signed_by"]) == 2
 
 

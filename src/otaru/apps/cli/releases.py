@@ -143,7 +143,9 @@ def add(api: Api, printer: Printer, wanted: Wanted) -> Exit | None:
     """
     if wanted.draft and wanted.sign_with:
         raise InvalidInputError("a draft is not signed yet", hint="Leave out --draft or --sign-with.")
-    hands = at_once.ready(api, wanted.name, wanted.channel, wanted.sign_with) if wanted.sign_with else None
+    hands = (
+        at_once.ready(api, wanted.name, wanted.channel, wanted.sign_with, wanted.output) if wanted.sign_with else None
+    )
     body = wanted.said()  # what was mistyped is told before anything is uploaded
     body |= wanted.uploaded(api)
     made = api.post("/releases", body, read_s=READING_S)

@@ -6,6 +6,7 @@ from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, draw, laid
 from otaru.domain.rollout.policy import (
     DEFAULT_RULE,
     JUDGED_WAVES,
+    MAX_POSTPONEMENTS,
     MAX_WAVES,
     ClassicRule,
     OnError,
@@ -26,6 +27,7 @@ __all__ = [
     "CRITICAL",
     "DEFAULT_RULE",
     "JUDGED_WAVES",
+    "MAX_POSTPONEMENTS",
     "MAX_SEGMENTS",
     "MAX_SPLITS",
     "MAX_WAVES",

@@ -28,10 +28,11 @@ from otaru.domain.rollout import (
     release,
     reopened,
 )
-from otaru.domain.targeting import Query, parse
+from otaru.domain.targeting import parse
 from otaru.errors import InvalidStateError, NeverDueError, NotFoundError, NothingToDoError, PreconditionFailedError
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
+from otaru.services.control import groups
 from otaru.services.control.judging import evidence_in, taught
 from otaru.services.control.poll import moved_event
 from otaru.services.control.world import Actor, World
@@ -91,9 +92,10 @@ async def preview(world: World, tenant: TenantId, intention: Intention) -> Previ
     """
     check(intention.policy)
     now = world.clock.now()
-    query = parse(intention.target, now)
+    parse(intention.target, now)
 
     def look(tx: Tx) -> Preview:
+        query = groups.target(tx, tenant, intention.target, now)
         release = _release(tx, tenant, intention.product, intention.version)
         _check_times(tx, tenant, intention, now)
         members, left_out = tx.rollouts.candidates(tenant, query, release)
@@ -115,7 +117,8 @@ async def create(world: World, tenant: TenantId, actor: Actor, intention: Intent
     """
     check(intention.policy)
     now = world.clock.now()
-    planning = _Planning(tenant, actor, intention, parse(intention.target, now), world.clock.seed(), now)
+    parse(intention.target, now)  # refused before it is queued
+    planning = _Planning(tenant, actor, intention, world.clock.seed(), now)
     return await world.store.write(_create, planning)
 
 
@@ -336,7 +339,6 @@ class _Planning:
     tenant: TenantId
     actor: Actor
     intention: Intention
-    query: Query
     seed: int
     at: datetime
 
@@ -346,6 +348,7 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
     tenant, wanted, now = planning.tenant, planning.intention, planning.at
     release = _release(tx, tenant, wanted.product, wanted.version)
     _check_times(tx, tenant, wanted, now)
+    query = groups.target(tx, tenant, wanted.target, now)
     rollout = Rollout(
         id=tx.rollouts.next_id(tenant),
         product=wanted.product,
@@ -358,12 +361,12 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
         name=wanted.name,
         start_at=wanted.start_at,
     )
-    strata = tx.rollouts.strata(tenant, planning.query, release, wanted.policy.split) if wanted.policy.staged else ()
+    strata = tx.rollouts.strata(tenant, query, release, wanted.policy.split) if wanted.policy.staged else ()
     rollout = laid_out(rollout, strata)
     tx.rollouts.add(tenant, rollout)
-    members = tx.rollouts.enlist(tenant, rollout, planning.query, release, strata)
+    members = tx.rollouts.enlist(tenant, rollout, query, release, strata)
     if members == 0:
-        _, left_out = tx.rollouts.candidates(tenant, planning.query, release)
+        _, left_out = tx.rollouts.candidates(tenant, query, release)
         out = ", ".join(f"{n} {why}" for why, n in left_out.items() if n)
         raise NothingToDoError(
             "the target holds no device that this release is for",
