@@ -3,8 +3,9 @@
 Nothing is carried over from one look to the next: counters are enough, since e-values depend on counts, not on their order.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import accumulate
 from math import exp
 
@@ -14,7 +15,7 @@ from otaru.analysis.health import Risk as AtRisk
 from otaru.analysis.tolerance import Count, Tolerance, learn
 from otaru.domain.deployment import FAILURES, State
 from otaru.domain.evidence import Call, Evidence, Finding, Ruling, Tally, Verdict
-from otaru.domain.health import AGES, Arm, Kind, Risk
+from otaru.domain.health import AGES, Arm, Heard, Kind, Risk, Stratum
 from otaru.domain.rollout import Learned, Rollout, SequentialRule, Wave, WaveState
 
 _FRESH_AGES = frozenset(i for i, start in enumerate(AGES) if start < FRESH_H)
@@ -29,8 +30,11 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
     fleet = cold if rule.whole is None else _tolerance(rule.whole)
     own = {i: _tolerance(x) for i, x in enumerate(rule.segments)}
     hour = int(now.timestamp()) // 3600
+    risks = {} if evidence.risk is None else _split(evidence.risk)
     seen = [
-        _segment(s.index, own.get(s.index, by_segment[s.index]), evidence, _ratios(rule), hour)
+        _segment(
+            s.index, own.get(s.index, by_segment[s.index]), evidence, _health(_ratios(rule), risks.get(s.index), hour)
+        )
         for s in rollout.segments
     ]
     found = sequential.judge(fleet, seen, rule.alpha, rollout.held)
@@ -47,7 +51,7 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
         # Where there is no outcome yet the budget is what canaries cost; it needs no verdict.
         ahead=rollout.watermark
         if call is Call.STOP or sequential.lost(going)
-        else _ahead(rollout, seen, evidence, hour),
+        else _ahead(rollout, seen, evidence, risks, hour),
         findings=tuple(findings),
     )
 
@@ -63,15 +67,38 @@ def _ratios(rule: SequentialRule) -> Ratios:
     return Ratios(ratio(rule.fresh, USUAL.fresh), ratio(rule.settled, USUAL.settled))
 
 
-def _segment(index: int, tolerance: Tolerance, evidence: Evidence, ratios: Ratios, hour: int) -> sequential.Segment:
+def _split(risk: Risk) -> dict[int, Risk]:
+    """By segment, so that each is gone through once."""
+    moves: dict[int, dict[tuple[int, Arm, int], int]] = {}
+    heard: dict[int, dict[Stratum, Heard]] = {}
+    for move, devices in risk.moves.items():
+        moves.setdefault(move[0], {})[move] = devices
+    for cell, events in risk.heard.items():
+        heard.setdefault(cell.segment, {})[cell] = events
+    return {s: Risk(risk.rollout, heard.get(s, {}), of_it) for s, of_it in moves.items()}
+
+
+def _segment(index: int, tolerance: Tolerance, evidence: Evidence, health: Health) -> sequential.Segment:
     tally = evidence.segment(index)
-    blocks = () if evidence.risk is None else blocks_of(evidence.risk, index, hour)
     return sequential.Segment(
         tolerance=tolerance,
         outcomes=outcomes(tally),
-        health=Health(ratios).after(blocks),
+        health=health,
         told=tally.members - tally.of(State.SCHEDULED, State.SKIPPED, State.CANCELLED),
     )
+
+
+def _health(ratios: Ratios, risk: Risk | None, hour: int) -> Health:
+    """What a segment's events say. Hours that are over stay as they are: they are looked at once, not at every look."""
+    if risk is None:
+        return Health(ratios)
+    blocks = blocks_of(risk, next(s for s, _, _ in risk.moves), hour)
+    return _over(ratios, tuple(blocks[:-1])).after(blocks[-1:])
+
+
+@lru_cache(maxsize=128)
+def _over(ratios: Ratios, blocks: tuple[Block, ...]) -> Health:
+    return Health(ratios).after(blocks)
 
 
 def outcomes(tally: Tally) -> Count:
@@ -172,7 +199,9 @@ def _of_wave(wave: Wave, evidence: Evidence, call: Call, finding: Finding) -> Ve
     return Verdict(Call.HOLD, f"{tally.final:,} of {tally.members:,} have ended; {_reason(finding)}")
 
 
-def _ahead(rollout: Rollout, seen: Sequence[sequential.Segment], evidence: Evidence, hour: int) -> int:
+def _ahead(
+    rollout: Rollout, seen: Sequence[sequential.Segment], evidence: Evidence, risks: Mapping[int, Risk], hour: int
+) -> int:
     """How high the waves may open: what is due already, and what the harm budget has room for beside it."""
     opened = {w.index for w in rollout.waves if w.state is not WaveState.PENDING}
     exposures, left = [], []
@@ -184,7 +213,7 @@ def _ahead(rollout: Rollout, seen: Sequence[sequential.Segment], evidence: Evide
         out = sum(
             t.of(State.SKIPPED, State.CANCELLED, State.REJECTED, *FAILURES) for w, t in cells.items() if w in opened
         )
-        mature = _mature(evidence.risk, segment.index, hour)
+        mature = _mature(risks.get(segment.index), hour)
         exposures.append(
             pace.Exposure(
                 size=segment.size,
@@ -209,9 +238,8 @@ def _ahead(rollout: Rollout, seen: Sequence[sequential.Segment], evidence: Evide
     return max(ahead, min(pending, default=ahead))
 
 
-def _mature(risk: Risk | None, segment: int, hour: int) -> float:
-    """Devices that run the release, by how long they do."""
+def _mature(risk: Risk | None, hour: int) -> float:
+    """Devices of a segment that run the release, by how long they do."""
     if risk is None:
         return 0.0
-    of_it = ((h, n) for (s, arm, h), n in risk.moves.items() if s == segment and arm is Arm.UPDATED)
-    return max(0.0, sum(n * pace.ripe(hour - h) for h, n in of_it))
+    return max(0.0, sum(n * pace.ripe(hour - h) for (_, arm, h), n in risk.moves.items() if arm is Arm.UPDATED))

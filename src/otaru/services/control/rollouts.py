@@ -130,17 +130,16 @@ async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among:
     """
 
     def look(tx: Tx) -> Progress:
-        return progress_in(tx, tenant, _rollout(tx, tenant, rollout), among=among)
+        found = progress_in(tx, tenant, _rollout(tx, tenant, rollout), among=among)
+        return replace(found, evidence=evidence_in(tx, tenant, found.rollout))
 
     return await world.store.read(look)
 
 
 def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout, *, among: int | None = None) -> Progress:
     """As `progress`, within a transaction. Where nobody is asked for reasons it costs the same at any size."""
-    if among == 0:
-        return Progress(rollout, tx.rollouts.evidence(tenant, rollout.id), [])
-    evidence = evidence_in(tx, tenant, rollout)
-    ask = evidence.whole.of(*FAILURES, State.REJECTED) > 0
+    evidence = tx.rollouts.evidence(tenant, rollout.id)
+    ask = among != 0 and evidence.whole.of(*FAILURES, State.REJECTED) > 0
     reasons = tx.deployments.reasons(tenant, rollout.id, MAX_REASONS, among) if ask else []
     judged = rollout.policy.sequential is not None
     return Progress(rollout, evidence, reasons, tx.verdicts.newest(tenant, rollout.id) if judged else {})

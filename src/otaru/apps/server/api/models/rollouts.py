@@ -373,7 +373,7 @@ class RolloutOut(Out):
     failures: Annotated[list[FailureOut], Field(description="The most frequent reasons first.")]
     verdicts: Annotated[
         list[VerdictOut],
-        Field(description="The newest of a sequential judge: of all members first, then of segments. Empty in lists."),
+        Field(description="The newest of a sequential judge: of all members first, then of segments."),
     ]
     created_at: datetime
     start_at: datetime | None
