@@ -259,6 +259,8 @@ class Otaru:
     def _expand(self, tick: int, shut: set[int]) -> list[int]:
         hour, more = tick // TICKS_PER_H, []
         left = [n - told for n, told in zip(self.limit, self.notified, strict=True)]
+        if not any(n for s, n in enumerate(left) if s not in shut):
+            return []
         rooms = pace.room([self._exposure(s, hour) for s in range(len(self.segments))], left)
         for segment, room in enumerate(rooms):
             self.quota[segment] = 0 if segment in shut else room

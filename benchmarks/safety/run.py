@@ -45,7 +45,7 @@ def run(scenario: Scenario, size: int, make: Make, seed: str) -> Outcome:
                 world.call(device, tick)
         if hours is None and len(told) >= 0.9 * size:
             hours = tick / TICKS_PER_H
-        if tick > last + 48 * TICKS_PER_H and not world.reports:
+        if tick > last + 36 * TICKS_PER_H and not world.reports:
             break
     harmed = [d for d in told if scenario.good or world.bad_for(d)]
     others = [d for d in range(size) if not world.bad_for(d)]
