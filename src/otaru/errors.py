@@ -67,6 +67,12 @@ class AlreadyExistsError(OtaruError):
     code = "already_exists"
 
 
+class LogSplitError(OtaruError):
+    """The transparency log has signed a head that is none of its tree's: somebody was shown another history."""
+
+    code = "log_split"
+
+
 class InvalidStateError(OtaruError):
     """The thing's state does not allow this; `allowed` lists what it does allow."""
 
@@ -119,6 +125,12 @@ class RefusedError(OtaruError):
     """A policy forbids it, whoever asks."""
 
     code = "refused"
+
+
+class PostponedError(RefusedError):
+    """An update is not postponed (again): too often, too long, or after the moment at which it happens by itself."""
+
+    code = "postponed_enough"
 
 
 class AssignmentRefusedError(RefusedError):

@@ -80,7 +80,7 @@ def upload(me: Seat, folder: Path) -> None:
     me.hit(page.get_by_role("navigation", name="Pages").get_by_role("link", name="Releases"))
     me.hit(page.get_by_role("link", name="Upload the first one"))
     (folder / "app-1.0.0.swu").write_bytes(b"app" * 50_000)
-    me.tab_to(page.locator("input[type=file]"))
+    me.tab_to(page.locator("input[data-at=picker]"))
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files(folder / "app-1.0.0.swu")

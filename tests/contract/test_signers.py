@@ -3,6 +3,7 @@
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,33 @@ def test_a_keyring_keeps_each_tenant_s_keys(tmp_path: Path) -> None:
     assert {stat.S_IMODE(path.parent.stat().st_mode) for path in files} == {0o700}
 
 
+def test_the_key_for_what_is_signed_all_the_time_lies_where_the_operator_says(tmp_path: Path, cloud: Any) -> None:
+    pytest.importorskip("pkcs11")
+    token = make_token(tmp_path / "hsm", "online", f"{ACME}-online", f"{RIVAL}-online")
+    new_kms_key(cloud, alias=f"online-{ACME}")
+    for number, where in enumerate((address(token, "{tenant}-online"), "awskms:alias/online-{tenant}")):
+        ring = FolderKeyring(tmp_path / str(number), PIN, where)
+        online = ring.online(ACME)
+        online.key.verify_signature(Signature(online.key.keyid, online.sign(b"x").hex()), b"x")
+        assert ring.online(ACME).key == online.key != ring.make(ACME).key
+        # It stays held when the settings name another.
+        assert (
+            FolderKeyring(tmp_path / str(number), PIN).of(ACME, [online.key.keyid])[online.key.keyid].key == online.key
+        )
+        assert not list((tmp_path / str(number)).rglob(f"{online.key.keyid}.pem"))
+    ring = FolderKeyring(tmp_path / "0", PIN, address(token, "{tenant}-online"))
+    assert ring.online(RIVAL).key != ring.online(ACME).key
+    with pytest.raises(InvalidInputError, match="DEFAULT"):
+        FolderKeyring(tmp_path / "2", PIN, address(token, f"{ACME}-online")).online(ACME)
+    for where in ("awskms:alias/online-{tenant}", address(token, "{tenant}-nothing")):
+        with pytest.raises(InvalidInputError):
+            FolderKeyring(tmp_path / "2", PIN, where).online(RIVAL)
+    with pytest.raises(UnavailableError, match="PIN"):
+        FolderKeyring(tmp_path / "2", None, address(token, "{tenant}-online")).online(ACME)
+    one, other = FolderKeyring(tmp_path / "3").online(ACME), FolderKeyring(tmp_path / "3").online(ACME)
+    assert one.key != other.key
+
+
 def test_a_keyring_says_what_is_broken(tmp_path: Path) -> None:
     ring = FolderKeyring(tmp_path)
     name = ring.make(ACME).key.keyid
@@ -168,6 +196,23 @@ def test_a_token_says_what_is_wrong(tmp_path: Path) -> None:
     for uri in ("", "pkcs11:", "file:x", "pkcs11:token=a;object=b"):
         with pytest.raises(InvalidInputError):
             place(uri)
+
+
+def test_a_token_that_was_away_comes_back(tmp_path: Path) -> None:
+    signer = in_a_token(tmp_path, "")
+    away = (tmp_path / "tokens").rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            signer.sign(b"data")
+    away.rename(tmp_path / "tokens")
+    signer.key.verify_signature(Signature(signer.key.keyid, signer.sign(b"data").hex()), b"data")
+
+
+def test_many_sign_with_one_token_at_once(tmp_path: Path) -> None:
+    signer = in_a_token(tmp_path, "")
+    with ThreadPoolExecutor(8) as pool:
+        for signature in pool.map(signer.sign, [b"data"] * 64):
+            signer.key.verify_signature(Signature(signer.key.keyid, signature.hex()), b"data")
 
 
 def test_the_cloud_says_what_is_wrong(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:

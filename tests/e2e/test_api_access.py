@@ -29,10 +29,14 @@ BODIES: dict[str, Any] = {
     "/api/v1/devices/{device}/lifecycle": {"event": "decommission"},
     "/api/v1/devices/{device}/credentials": {"kind": "token"},
     "/api/v1/authorities/{authority}/certificate": {"pem": "x"},
+    "/api/v1/groups": {"name": "strangers"},
+    "/api/v1/groups/{group}/members": {"devices": []},
+    "/api/v1/groups/{group}/members/remove": {"devices": []},
     "/api/v1/enrollments": {"label": "l", "quota": 1},
     "/api/v1/enrollments/{enrollment}/serials": {"serials": []},
     "/api/v1/tenant": {"settings": {}},
     "/api/v1/uploads": {"filename": "a"},
+    "/api/v1/devices/{device}/deployments/{rollout}/postpone": {"until": "2035-01-01T00:00:00Z"},
     "/api/v1/blackouts": {"reason": "r", "window": "03:00/1m"},
     "/api/v1/log/{log}/cosignatures": {"note": "n", "witness": "w"},
     "/api/v1/products/{product}": {"order": "dotted"},
@@ -47,6 +51,7 @@ NOWHERE = {
     "device": "nobody",
     "enrollment": "0123",
     "blackout": 2**31 - 1,
+    "group": "nothing",
     "action": 1,
     "segment": 0,
     "sha256": "0" * 64,
@@ -156,6 +161,7 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
         "credential": api.post(f"/devices/{device}/credentials", json={"kind": "token"}).json()["id"],
         "authority": own_authority(api),
         "blackout": api.post("/blackouts", json={"reason": "r", "window": "03:00/1m"}).json()["id"],
+        "group": api.post("/groups", json={"name": "ours"}).json()["name"],
     }
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}
     tried = 0
@@ -184,6 +190,7 @@ def test_lists_hold_nothing_of_another_tenant(api: httpx.Client, other: httpx.Cl
         "/artifacts",
         "/trust-anchors",
         "/blackouts",
+        "/groups",
     ):
         assert other.get(path, params={"limit": 1000} if "?" not in path else None).json()["items"] == [], path
     labels = {token["label"] for token in other.get("/tokens").json()["items"]}

@@ -12,9 +12,9 @@ RULES = """
 include-operation-id = ["stream_events", "revoke_token"]
 enabled = false
 
-# `batch` is a device's id as any other, so what `/devices/{device}` knows is there too.
+# `batch` and `events` are ids of devices as any other, so what `/devices/{device}` knows is there too.
 [[operations]]
-include-operation-id = "add_devices"
+include-operation-id = ["add_devices", "tell_events"]
 checks.allow_header_conformance.enabled = false
 checks.unsupported_method.enabled = false
 

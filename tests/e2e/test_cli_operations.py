@@ -16,11 +16,13 @@ from otaru.apps.server.api.routes import (
     artifacts,
     authorities,
     blackouts,
+    consent,
     credentials,
     devices,
     enrollments,
     events,
     fleet,
+    groups,
     keys,
     logs,
     releases,
@@ -78,6 +80,16 @@ ca retire AUTHORITY
 ca init --below
 ca import FLEET => 2
 device tell EVENTS
+group add lab -q tag==beta --description tests
+group add hand d-1
+group add hand d-1 --from MEMBERS => 5
+group add both -q group=in=(lab,hand)
+group list
+group show both
+group set lab -q tag=in=(beta,lab)
+group remove hand --from MEMBERS
+group delete lab => 1
+group delete both
 device events d-1 --limit 1
 device telemetry d-1
 device quarantine d-2
@@ -128,7 +140,6 @@ rollout preview --release app:1.0 --target id==* --split hardware --waves 1,50%,
 rollout plan --release app:1.0 --target id==* --dry-run --failure 20%
 rollout plan --release app:1.0 --target id==nobody => 3
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
-rollout create --release app:1.0 --target id==d-2 --end-at 2036-02-01T00:00:00Z --install-takes 20m --ignore-blackout => 3
 rollout start 1
 rollout pause 1 --reason wait
 rollout hold-segment 1 1 --reason look
@@ -148,6 +159,16 @@ device reports d-1 1
 rollout watch 1 --until wave:1
 rollout create --release app:1.1 --target id==f-* --urgency soft --consent --on-error stop --start-at 2036-01-01T00:00:00Z
 rollout stop 1 --reason enough
+rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout
+rollout create --release app:1.1 --target id==d-1 --consent --consent-deadline 7d --postpone-for 3d --require battery>=30% --start
+POLL
+device postpone d-1 4 --for 1d
+device approve d-1 4
+device approve d-1 4 => 1
+rollout cancel 4 d-1 --force
+rollout retry 4 --state cancelled
+POLL
+device reject d-1 4 --reason no
 rollout create --release app:1.1 --target tag==nobody --start => 3
 log prove app:1.0 -o PROOF
 log show
@@ -177,6 +198,7 @@ def words(tmp_path: Path) -> dict[str, str]:
     trusted.write_text(anchor())
     many = tmp_path / "fleet.csv"
     many.write_text("id,hardware\nf-1,default\nf-2,default\n")
+    (tmp_path / "members").write_text("id,more\nd-2,x\nnobody,\n")
     (tmp_path / "events").write_text(
         '{"device": "d-1", "id": "1", "kind": "crash", "text": "ui"}\n\n'
         '{"device": "d-1", "id": "2", "kind": "sample", "name": "battery", "value": 81.5}\n'
@@ -184,7 +206,19 @@ def words(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "serials").write_text("sn-1\n# of May\n\nsn-2\n")
     made = {
         name: str(tmp_path / name.lower())
-        for name in ("GOT", "DIR", "ALICE", "BOB", "REQUEST", "PROOF", "HEAD", "WITNESS", "SERIALS", "EVENTS")
+        for name in (
+            "GOT",
+            "DIR",
+            "ALICE",
+            "BOB",
+            "REQUEST",
+            "PROOF",
+            "HEAD",
+            "WITNESS",
+            "SERIALS",
+            "EVENTS",
+            "MEMBERS",
+        )
     }
     return {name: str(file) for name, file in files.items()} | {"FLEET": str(many), "TRUSTED": str(trusted)} | made
 
@@ -194,11 +228,13 @@ def operations() -> set[tuple[str, str]]:
         tokens,
         tenants,
         fleet,
+        groups,
         devices,
         enrollments,
         credentials,
         authorities,
         blackouts,
+        consent,
         artifacts,
         releases,
         keys,
@@ -257,7 +293,7 @@ def poll(server: Serving) -> None:
     """The device d-1 asks what is due, and is told."""
     headers = {"Authorization": "TargetToken 0123456789abcdef"}
     answer = httpx.get(f"{server.url}/DEFAULT/controller/v1/d-1", headers=headers)
-    assert "deploymentBase" in answer.json()["_links"]
+    assert answer.json()["_links"].keys() & {"deploymentBase", "confirmationBase"}
 
 
 def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: Path, words: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from otaru.domain.access import Role
 from otaru.domain.ids import DEFAULT_TENANT, TenantId
-from tests.support.api import MATRIX, OTHER, Apis, added, fresh, planned
+from tests.support.api import MATRIX, OTHER, Apis, added, fresh, planned, released
 
 HOSTILE = "<script>alert('1')</script>\n\"&amp;"
 
@@ -196,11 +196,30 @@ def test_a_device_is_edited_and_only_what_was_touched_changes(api: httpx.Client,
     assert known["attributes"] == {"kept": "a\nb", "told": "old", "fresh": HOSTILE}
     assert html.escape(HOSTILE, quote=False)[:20] in shown(browser.get(f"/devices/{name}"))
 
+    assert known["assurance"] == "L1"  # a form without it leaves it as it is
+
     late = shown(browser.post(f"/devices/{name}/edit", data={**form, "tags": "mine"}), 412)
     assert "Somebody else has changed this device" in late
     assert (_value(late, "tags"), _value(late, "edition")) == ("mine", edition)
     assert api.get(f"/devices/{name}").json()["tags"] == ["lab", "prod"]
     assert browser.post(f"/devices/{name}/edit", data={**form, "edition": "x"}).status_code == 400
+
+
+def test_how_far_a_device_verifies_is_said_by_who_may(
+    api: httpx.Client, browser: httpx.Client, viewer: httpx.Client
+) -> None:
+    name = added(api)
+    page = shown(browser.get(f"/devices/{name}/edit"))
+    assert '<option value="L1" selected>' in page
+    form = {"edition": _value(page, "edition"), "hardware": "rpi4", "tags": "", "assurance": "L3"}
+    assert viewer.post(f"/devices/{name}/edit", data=form).status_code == 403
+    assert "is not a level" in shown(browser.post(f"/devices/{name}/edit", data={**form, "assurance": "L9"}), 422)
+    assert api.get(f"/devices/{name}").json()["assurance"] == "L1"
+    assert browser.post(f"/devices/{name}/edit", data=form).status_code == 303
+    assert api.get(f"/devices/{name}").json()["assurance"] == "L3"
+    shown_ = shown(browser.get(f"/devices/{name}"))
+    assert "L3</a> declared" in shown_
+    assert "not seen yet" in shown_
 
 
 def test_a_device_goes_through_its_lifecycle(api: httpx.Client, browser: httpx.Client) -> None:
@@ -341,6 +360,29 @@ def test_credentials_are_listed_and_revoked(api: httpx.Client, browser: httpx.Cl
     assert "1 more was revoked or has ended." in page
     assert "lost a credential" in page.lower()
     assert browser.post(f"{here}/credentials/nothing/revoke").status_code == 404
+
+
+def test_an_owners_answer(api: httpx.Client, browser: httpx.Client, viewer: httpx.Client, served: Apis) -> None:
+    name = added(api, token="owned" * 8)
+    release = released(api)
+    body = {"release": release, "target": f"id=='{name}'", "consent": True, "start": True, "postponements": 1}
+    rollout = api.post("/rollouts", json=body).json()["id"]
+    assert "confirmationBase" in served.device(name, "owned" * 8).links()
+    page = shown(browser.get(f"/devices/{name}"))
+    assert "Its owner is asked first." in page
+    assert "Postpone 1 day" not in shown(viewer.get(f"/devices/{name}"))
+
+    def answer(said: str, who: httpx.Client = browser) -> httpx.Response:
+        return who.post(f"/devices/{name}/consent", data={"rollout": str(rollout), "answer": said})
+
+    assert answer("approve", viewer).status_code == 403
+    assert answer("perhaps").status_code == 400
+    assert answer("3d").status_code == 303
+    assert "Postponed by its owner." in shown(browser.get(f"/devices/{name}"))
+    assert "has been postponed once" in shown(answer("1d"), 409)
+    assert answer("approve").status_code == 303
+    assert api.get(f"/devices/{name}").json()["state"] == "offered"
+    assert "does not wait for consent" in shown(answer("reject"), 409)
 
 
 def test_a_devices_health_is_on_its_page(browser: httpx.Client, api: httpx.Client) -> None:

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,8 @@ import pytest
 
 from tests.support.command import call
 from tests.support.ddi import eventually
+from tests.support.kms import kms
+from tests.support.kms import make as new_kms_key
 from tests.support.lying import lying
 from tests.support.server import OTARU, Serving, environment, otaru, serving
 from tests.support.softhsm import PIN, address, make_token
@@ -67,7 +70,7 @@ def followed(client: Client, said: Mapping[str, str]) -> None:
 
 
 def test_the_page_works_as_written(server: Serving, tmp_path: Path) -> None:
-    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "docs/trust.md").read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(?:toml)?\n(.*?)^```", (ROOT / "docs/trust.md").read_text(), re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("otaru ")]
     assert len(lines) == 69
     run(server, "device add dev-1 --hardware rpi4")
@@ -121,6 +124,55 @@ def test_in_production_a_release_waits_for_keys(server: Serving) -> None:
     assert not Path("there").exists()
 
 
+def test_the_server_s_own_keys_lie_in_a_token_and_in_the_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ceremony, a release, what devices fetch, and another key in the token's place."""
+    pytest.importorskip("pkcs11")
+    monkeypatch.chdir(tmp_path)
+    Path("app.swu").write_bytes(b"app")
+    token = make_token(tmp_path / "hsm", "ota", "DEFAULT-1", "DEFAULT-2")
+    online = {number: address(token, f"{{tenant}}-{number}") for number in (1, 2)}
+    init = "keys init --offline here --root 1 --root-threshold 1 --targets 1 --targets-threshold 1"
+    with kms() as (cloud, env):
+        new_kms_key(cloud, alias="ota-DEFAULT")
+
+        def served(number: int) -> AbstractContextManager[Serving]:
+            lines = (f'online_key = "{online[number]}"', 'director_key = "awskms:alias/ota-{tenant}"')
+            Path("otaru.toml").write_text("\n".join(lines))
+            return serving(tmp_path / "data", "--production", "--config", "otaru.toml", OTARU_PIN=PIN, **env)
+
+        with served(1) as server:
+            run(server, f"{init} --director 1 --director-threshold 1")
+            run(server, "keys make alice.pem")
+            run(server, "keys delegate product.app.stable --key alice.pem.pub -o r.json")
+            run(server, "keys sign r.json --key here/targets-1.pem")
+            run(server, "keys import r.json")
+            run(server, "release add app.swu --name app --version 1 --hardware x --sign-with alice.pem")
+            client = Client(tmp_path, server.url, Path("here/1.root.json").read_bytes(), f"Bearer {server.token}")
+            assert client.update("app/stable/1/app.swu") == b"app"
+            device = json.loads(run(server, "device add dev-1 --hardware x --json"))
+            told = httpx.get(
+                f"{server.url}/tuf/DEFAULT/director/dev-1/metadata/timestamp.json",
+                headers={"Authorization": f"TargetToken {device['token']}"},
+            ).json()
+            status = json.loads(run(server, "keys status --json"))
+            own = {key["repository"]: key["id"] for key in status["keys"] if key["place"] == "server"}
+            assert [one["keyid"] for one in told["signatures"]] == [own["director"]]
+            assert "this very key" in run(server, "keys rotate timestamp", 3)
+            assert "this very key" in run(server, "keys rotate director:timestamp", 3)
+        for folder, repository in (("keys", "image"), ("director", "director")):
+            held = [path.name for path in (tmp_path / "data" / folder).rglob("*") if path.is_file()]
+            assert held == [f"{own[repository]}.uri"]
+        with served(2) as server:
+            run(server, "keys rotate timestamp -o other.json")
+            run(server, "keys sign other.json --key here/root-1.pem")
+            run(server, "keys import other.json")
+            keys = {role["name"]: role["keys"] for role in json.loads(run(server, "keys status --json"))["roles"]}
+            assert keys["timestamp"] == keys["snapshot"] != [own["image"]]
+            assert (
+                Client(tmp_path, server.url, client.root, client.authorization).update("app/stable/1/app.swu") == b"app"
+            )
+
+
 def test_what_the_commands_refuse(server: Serving) -> None:
     run(server, "keys init --offline here --root 1 --root-threshold 2", 4)
     assert not Path("here").exists()
@@ -140,10 +192,24 @@ def test_what_the_commands_refuse(server: Serving) -> None:
     run(server, "keys sign r.json --key here2/targets-1.pem", 2, OTARU_PASSPHRASE="wrong")
     run(server, "keys sign r.json --key nothing.pem", 2)
     run(server, "keys sign alice.pem --key alice.pem", 2)
-    run(server, "keys rotate 0000", 2)
     run(server, "keys sign r.json --key here2/targets-1.pem")
+    assert "has signed the request already" in run(server, "keys sign r.json --key here2/targets-1.pem", 3)
+    assert "needs some of" in run(server, "keys sign r.json --key here2/director-1.pem", 3)
+    run(server, "keys rotate 0000", 2)
+    assert run(server, "keys request root -o root.json").count("root: 1 more of") == 1  # by the old one and the new one
+    run(server, "keys rotate here2/targets-1.pem.pub -o q.json", 2)
+    run(server, "device add dev-1 --hardware pi")
+    permit = "keys permit-downgrade -o permit.json --component"
+    assert "no device" in run(server, f"{permit} app dev-2 --counter 0 --until 2035-01-31", 1)
+    assert "is over" in run(server, f"{permit} app dev-1 --counter 0 --until 2020-01-31", 2)
+    assert "'a b' is not a name" in run(server, f"{permit} 'a b' dev-1 --counter 0 --until 2035-01-31", 4)
+    run(server, f"{permit} app dev-1 --counter 99999999999 --until 2035-01-31", 2)
+    assert not Path("permit.json").exists()
     run(server, "keys import r.json")
     assert "brought before" in run(server, "keys import r.json", 3)
+    assert (
+        "keyid" not in (server.data.parent / "data.log").read_text()
+    )  # a library's word on each signature that is missing
 
 
 def test_a_ceremony_that_was_killed_goes_on(server: Serving) -> None:

@@ -14,7 +14,8 @@ from otaru.adapters.sql.engine import open_writer
 from otaru.adapters.sql.session import Session
 from otaru.domain.deployment import State
 from otaru.domain.device import Device, Hardware, Lifecycle
-from otaru.domain.ids import RolloutId
+from otaru.domain.group import Group, GroupName
+from otaru.domain.ids import DeviceId, RolloutId
 from otaru.domain.targeting import Query, matches
 from tests.support.databases import PostgresDatabases, SqliteDatabases
 from tests.support.fleet import HERE, NOW, THERE, Shelf, a_device, a_release, a_rollout, shelf_on
@@ -54,6 +55,10 @@ def settle(shelf: Shelf, fleet: Sequence[Life]) -> None:
             if state is not State.SCHEDULED:
                 moved.append((before, replace(before, state=state, changed_at=NOW, ended_at=ended_at)))
         shelf.deployments.save(HERE, moved)
+    for name in ("lab", "vip", "a.b"):
+        for tenant in (HERE, THERE):
+            shelf.groups.add(tenant, Group(GroupName(name), None, "", NOW, NOW))
+        shelf.groups.enter(HERE, GroupName(name), [life.device.id for life in fleet if name in life.groups])
     for life in fleet:
         if life.device.lifecycle is not Lifecycle.ACTIVE:
             shelf.devices.save(HERE, life.device)
@@ -77,6 +82,7 @@ def test_a_query_means_the_same_everywhere(
             shelf = shelf_on(Session(connection))
             settle(shelf, fleet)
             shelf.devices.add(THERE, [(a_device("a", tags=("a",), attributes={"x": "a"}), b"h")])
+            shelf.groups.enter(THERE, GroupName("lab"), [DeviceId("a")])
             for query in asked:
                 meant = sorted((life.device for life in fleet if matches(query, life.facts)), key=lambda d: d.id)
                 assert shelf.devices.count(HERE, query) == len(meant), (name, query)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.engine import open_writer
+from otaru.adapters.sql.groups import SqlGroups
 from otaru.adapters.sql.health import SqlHealth
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.reports import SqlReports
@@ -101,6 +102,7 @@ class Shelf:
     deployments: SqlDeployments
     reports: SqlReports
     health: SqlHealth
+    groups: SqlGroups
 
     def tenant(self, tenant: TenantId, *, halted: bool = False) -> None:
         row = {
@@ -155,6 +157,7 @@ def shelf_on(session: Session) -> Shelf:
         SqlDeployments(session),
         SqlReports(session),
         SqlHealth(session),
+        SqlGroups(session),
     )
 
 

@@ -18,6 +18,7 @@ texts = st.text(alphabet=SIGNS, max_size=5)
 attribute_names = st.sampled_from(["x", "y", "a.b"])
 models = st.sampled_from(["rpi4", "rpi[5]", "a_b", "a%b", "ab"])
 versions = st.sampled_from(["1.0", "1.0.1", "10", "a~b"])
+group_names = st.sampled_from(["lab", "vip", "a.b"])
 components = st.sampled_from(["app", "os", "a.b"])
 lifecycles = st.sampled_from(list(Lifecycle))
 revisions = st.sampled_from(["", "1", "2"])
@@ -35,11 +36,12 @@ class Life:
 
     device: Device
     shares: tuple[tuple[State, datetime | None], ...]
+    groups: frozenset[str] = frozenset()
 
     @property
     def facts(self) -> Facts:
         known = [(at is None, at or NOW, n, s) for n, (s, at) in enumerate(self.shares) if s is not State.SCHEDULED]
-        return Facts(self.device, max(known)[-1] if known else None)
+        return Facts(self.device, max(known)[-1] if known else None, self.groups)
 
 
 @st.composite
@@ -60,7 +62,7 @@ def _word(words: Sequence[str]) -> st.SearchStrategy[tuple[str, ...]]:
 
 _timed = st.builds(Timed, st.sampled_from([Field.CREATED, Field.LAST_CONTACT]), st.sampled_from(Relation), times)
 _known = st.one_of(
-    st.builds(Known, st.sampled_from([f for f in Field if f not in {Field.ATTRIBUTE, Field.INSTALLED}])),
+    st.builds(Known, st.sampled_from([f for f in Field if f not in {Field.ATTRIBUTE, Field.INSTALLED, Field.GROUP}])),
     st.builds(Known, st.just(Field.ATTRIBUTE), attribute_names),
     st.builds(Known, st.just(Field.INSTALLED), components),
 )
@@ -77,6 +79,7 @@ def _terms(
         st.builds(Term, st.just(Field.ASSURANCE), _word(tuple(Assurance))),
         st.builds(Term, st.just(Field.STATE), _word(standing.WORDS)),
         st.builds(Term, st.just(Field.TAG), _pieces(tags)),
+        st.builds(Term, st.just(Field.GROUP), st.tuples(group_names)),
         st.builds(Term, st.just(Field.ATTRIBUTE), _pieces(values), attribute_names),
         st.builds(Term, st.just(Field.INSTALLED), _pieces(versions), components),
     )
@@ -143,7 +146,7 @@ devices = st.builds(
 )
 _ended = st.tuples(st.sampled_from(sorted(FINAL)), ends) | st.just((State.SCHEDULED, None))
 _unended = st.sampled_from(sorted(OPEN)).map(lambda state: (state, None))
-lives = st.builds(Life, devices, st.tuples(_ended, _ended, _ended | _unended))
+lives = st.builds(Life, devices, st.tuples(_ended, _ended, _ended | _unended), st.frozensets(group_names))
 fleets: st.SearchStrategy[list[Life]] = st.lists(lives, max_size=8, unique_by=lambda life: life.device.id)
 cases = fleets.flatmap(
     lambda fleet: st.tuples(st.just(fleet), st.lists(queries([x.device for x in fleet]), min_size=1, max_size=4))

@@ -21,7 +21,7 @@ MAX_ACTION = 2**31 - 1
 
 RESERVED_TENANTS = frozenset(
     {"api", "device", "tuf", "log", "static", "healthz", "readyz", "metrics", "login", "logout", ".well-known"}
-    | {"console", "devices", "enrollments", "releases", "rollouts", "events", "settings", "help", "keys"}
+    | {"console", "devices", "groups", "enrollments", "releases", "rollouts", "events", "settings", "help", "keys"}
 )
 
 _DEVICE = re.compile(r"[A-Za-z0-9._:~-]{1,128}")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from otaru.domain.conditions import unmet
+from otaru.domain.consent import is_asked
 from otaru.domain.deployment import OPEN, State
 from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
@@ -36,6 +38,7 @@ class Rule(StrEnum):
     BUSY = "busy"
     WINDOW = "window"
     BLACKOUT = "blackout"
+    CONDITIONS = "conditions"
     CONSENT = "consent"
     OFFER = "offer"
 
@@ -71,6 +74,8 @@ class Subject:
     """Down to which counter a component may go, by a permission signed offline, and until when."""
     zone: str = ""
     """The time zone that it says it is in; empty where it says none, or none that is known."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """What it last told of what a rollout's conditions ask for: put in by who asks the rules of such a rollout."""
 
     @property
     def open(self) -> Membership | None:
@@ -180,7 +185,9 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
     if (held := _untimely(subject, rollout, membership, calendar, now)) is not None:
         return held
-    if rollout.policy.consent and not subject.auto_confirm:
+    if rollout.policy.conditions and (said := unmet(rollout.policy.conditions, dict(subject.facts))) is not None:
+        return Answer(Rule.CONDITIONS, f"By what the device last told, {said}.", membership)
+    if is_asked(rollout.policy, release) and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
 

@@ -31,9 +31,9 @@ class Director(Protocol):
     """The signer, wherever it is."""
 
     async def make(self, tenant: TenantId) -> Key:
-        """A new online key; durable when this returns.
+        """A new online key, or the one that the operator has named; durable when this returns.
 
-        Raises `UnavailableError` where nobody answers.
+        Raises `UnavailableError` where nobody answers, or the key's place does not.
         """
         ...
 

@@ -35,6 +35,14 @@ class Keyring(Protocol):
         """A new key, `ed25519` or `p256`, durable when this returns."""
         ...
 
+    def online(self, tenant: TenantId) -> Signer:
+        """The key for what is signed all the time: the one that the operator has named, else a new one.
+
+        Raises `InvalidInputError` where the operator has named none of this tenant's, or what is none, `UnavailableError`
+        where its place does not answer.
+        """
+        ...
+
     def of(self, tenant: TenantId, keys: Collection[str]) -> Mapping[str, Signer]:
         """Those of the keys with these ids that are held here, by id.
 

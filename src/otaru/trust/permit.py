@@ -105,5 +105,7 @@ def _permit(document: Document) -> Permit:
     try:
         tenant, device = ids.tenant_id(fields["tenant"]), ids.device_id(fields["deviceId"])
         return Permit(tenant, device, ids.name(fields["component"]), counter, document)
-    except (InvalidInputError, TypeError, AttributeError):
+    except InvalidInputError as error:
+        raise MetadataFormError(f"a permission names a tenant, a device and a component: {error.message}") from None
+    except (TypeError, AttributeError):
         raise MetadataFormError("a permission names a tenant, a device and a component") from None

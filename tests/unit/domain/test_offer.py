@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from otaru.domain.conditions import condition
 from otaru.domain.deployment import State
 from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Version
@@ -51,12 +52,15 @@ def test_each_obstacle_hides_those_after_it() -> None:
     plan = replace(
         plan,
         rollout=replace(
-            plan.rollout, state=RolloutState.PAUSED, policy=replace(plan.rollout.policy, end_at=IN_IT, consent=True)
+            plan.rollout,
+            state=RolloutState.PAUSED,
+            policy=replace(plan.rollout.policy, end_at=IN_IT, consent=True, conditions=(condition("charging"),)),
         ),
         release=replace(plan.release, state=ReleaseState.WITHDRAWN, product=ProductName("app")),
     )
     met: list[Rule] = []
 
+    subject = replace(subject, facts=(("charging", "false"),))
     calendar = Calendar("UTC", (Blackout(1, "freeze", IN_IT, NOON),))
 
     def ask(*, halted: bool = False, now: datetime = NOON) -> None:
@@ -70,9 +74,9 @@ def test_each_obstacle_hides_those_after_it() -> None:
     running = replace(plan.rollout, state=RolloutState.RUNNING, segments=(held,))
     plan = replace(plan, rollout=running, watermarks=(-1,))
     ask()
-    plan = replace(plan, watermarks=a_plan().watermarks)
-    ask()
     plan = replace(plan, rollout=replace(plan.rollout, policy=replace(plan.rollout.policy, end_at=None)))
+    ask()
+    plan = replace(plan, watermarks=a_plan().watermarks)
     ask()
     subject = replace(subject, memberships=(share(), other))
     ask()
@@ -92,6 +96,8 @@ def test_each_obstacle_hides_those_after_it() -> None:
     ask()
     ask(now=IN_IT)
     calendar = Calendar()
+    ask(now=IN_IT)
+    subject = replace(subject, facts=())
     ask(now=IN_IT)
     subject = replace(subject, auto_confirm=True)
     ask(now=IN_IT)

@@ -215,11 +215,11 @@ async def _exchange(process: asyncio.subprocess.Process, ask: wire.Ask) -> wire.
 
 
 def _environment() -> dict[str, str]:
-    """Where Python's modules are, what PostgreSQL's library reads, and the PIN of keys that lie in a token."""
+    """Where Python's modules are, what PostgreSQL's library reads, and what keys need that lie in a token or in AWS KMS."""
     passed = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith("PG") or name in {"HOME", "TZ", "OTARU_PIN"}
+        if name.startswith(("PG", "AWS_")) or name in {"HOME", "TZ", "OTARU_PIN", "SOFTHSM2_CONF"}
     }
     return {**passed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 

@@ -19,10 +19,11 @@ MAX_BATCH = 256
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
-    """The first thing said: where the store is, and where the keys are."""
+    """The first thing said: where the store is, where the keys are, and where the online one is, if elsewhere."""
 
     database: str
     keys: str
+    online: str = ""
 
 
 class Make(msgspec.Struct, frozen=True, tag="make"):

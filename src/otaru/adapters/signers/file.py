@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.signer import Key
 
 from otaru.adapters.signers.pkcs8 import covered
-from otaru.domain.ids import TenantId
+from otaru.domain.ids import DEFAULT_TENANT, TenantId
 from otaru.errors import DataFolderError, InvalidInputError, UnavailableError
 from otaru.ports.signing import Signer
 from otaru.trust.tuf.keys import key_of
@@ -110,10 +110,15 @@ def read_key(path: Path, passphrase: bytes | None) -> FileSigner:
 class FolderKeyring:
     """Implements `ports.signing.Keyring` by a folder."""
 
-    def __init__(self, folder: Path, pin: str | None = None) -> None:
-        """Take the folder, and the PIN of the tokens that some of its keys lie in."""
+    def __init__(self, folder: Path, pin: str | None = None, online: str = "") -> None:
+        """Take the folder, and the PIN of the tokens that some of its keys lie in.
+
+        `online` is where the key lies for what is signed all the time, with `{tenant}` in it; without that it is the tenant
+        DEFAULT's. Empty: such keys are made here.
+        """
         self._folder = folder
         self._pin = pin
+        self._online = online
         self._held: dict[tuple[TenantId, str], Signer] = {}
 
     def make(self, tenant: TenantId, kind: str = "ed25519") -> Signer:
@@ -131,15 +136,27 @@ class FolderKeyring:
         self._held[tenant, signer.key.keyid] = signer
         return signer
 
+    def online(self, tenant: TenantId) -> Signer:
+        """See the port."""
+        if not self._online:
+            return self.make(tenant)
+        if "{tenant}" not in self._online and tenant != DEFAULT_TENANT:
+            raise InvalidInputError(
+                f"the online key of the settings is {DEFAULT_TENANT}'s",
+                hint="Write {tenant} where its name has the tenant's.",
+            )
+        name = self.adopt(tenant, self._online.replace("{tenant}", tenant))
+        return self.of(tenant, [name])[name]
+
     def adopt(self, tenant: TenantId, uri: str) -> str:
-        """Note that a key in a token (PKCS#11) is the tenant's; its id. Adopting it again changes nothing.
+        """Note that a key in a token (PKCS#11) or in AWS KMS is the tenant's; its id. Adopting it again changes nothing.
 
         Raises:
             InvalidInputError: the URI names no key, or the PIN is wrong.
             UnavailableError: the token cannot be used.
             DataFolderError: it cannot be noted.
         """
-        name = self._token(uri).key.keyid
+        name = self._elsewhere(uri).key.keyid
         path = self._path(tenant, name).with_suffix(".uri")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -178,14 +195,20 @@ class FolderKeyring:
         if not path.exists() and not token.exists():
             return None
         try:
-            signer = read_key(path, None) if path.exists() else self._token(token.read_text(encoding="utf-8"))
+            signer = read_key(path, None) if path.exists() else self._elsewhere(token.read_text(encoding="utf-8"))
         except InvalidInputError as error:
             raise DataFolderError(error.message) from None
         if signer.key.keyid != name:
             raise DataFolderError(f"the key in {path} is another")
         return signer
 
-    def _token(self, uri: str) -> Signer:
+    def _elsewhere(self, uri: str) -> Signer:
+        if uri.startswith("awskms:"):
+            try:
+                from otaru.adapters.signers.kms import KmsSigner  # noqa: PLC0415 - where keys are there
+            except ImportError:
+                raise UnavailableError("keys in AWS KMS need a library", hint="Install otaru[kms].") from None
+            return KmsSigner(uri)
         try:
             from otaru.adapters.signers.pkcs11 import Pkcs11Signer, place  # noqa: PLC0415 - where there are tokens
         except ImportError:

@@ -26,6 +26,10 @@ from otaru.domain.targeting import Field, Query
 from otaru.errors import NotFoundError
 from otaru.ports.registry import Entry, KeyedEntry
 
+_NAMES = (("name", "text"),)
+_FACTS = """
+SELECT a.name, a.value FROM k CROSS JOIN device_attribute a WHERE a.tenant = ? AND a.device = ? AND a.name = k.name
+ORDER BY a.name"""
 _IDS = (("device", "text"),)
 
 _ENTRY = f"""
@@ -256,6 +260,10 @@ class SqlDevices:
 
     def set_token(self, tenant: TenantId, device: DeviceId, digest: bytes) -> None:
         self._set(tenant, device, token_digest=digest)
+
+    def facts(self, tenant: TenantId, device: DeviceId, names: Collection[str]) -> tuple[tuple[str, str], ...]:
+        keys = [(name,) for name in sorted(names)]
+        return tuple((name, value) for name, value in fetch_keyed(self._session, _NAMES, keys, _FACTS, tenant, device))
 
     def set_auto_confirm(self, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None:
         self._set(tenant, device, auto_confirm=_packed(standing))

@@ -43,6 +43,7 @@ Part: TypeAlias = Query | Standing
 Listed: TypeAlias = Term | Timed | Known | Standing
 
 _ANY = ("", "")
+_LISTS = {Field.TAG: ("device_tag", "l.tag"), Field.GROUP: ("group_member", "l.name")}
 _OF_ROW = frozenset({Field.HARDWARE, Field.REVISION, Field.LIFECYCLE, Field.ASSURANCE})
 _IN_SERVICE = Piece(f"device.lifecycle <> '{Lifecycle.DECOMMISSIONED}'")
 _RELATIONS = {Relation.BEFORE: "<", Relation.UNTIL: "<=", Relation.AFTER: ">", Relation.SINCE: ">="}
@@ -117,7 +118,7 @@ def by_id(part: Part) -> bool:
         case Term(Field.STATE):
             return indexed(part)
         case Term(field) | Timed(field) | Known(field):
-            return field in {Field.ID, Field.TAG, Field.ATTRIBUTE, Field.INSTALLED, Field.LAST_CONTACT}
+            return field in {Field.ID, Field.TAG, Field.GROUP, Field.ATTRIBUTE, Field.INSTALLED, Field.LAST_CONTACT}
 
 
 def of_row(part: Part) -> bool:
@@ -139,8 +140,9 @@ def listed(session: Session, tenant: TenantId, part: Listed) -> Piece:
             return _list("device_contact", tenant)
         case Known(field, name):
             return listed(session, tenant, Term(field, _ANY, name))
-        case Term(Field.TAG, pieces):
-            return _list("device_tag", tenant, fits(session, "l.tag", pieces))
+        case Term(Field.TAG | Field.GROUP as field, pieces):
+            table, column = _LISTS[field]
+            return _list(table, tenant, fits(session, column, pieces))
         case Term(Field.ATTRIBUTE, pieces, name):
             return _list("device_attribute", tenant, Piece("l.name = ?", (name,)), fits(session, "l.value", pieces))
         case Term(Field.INSTALLED, pieces, name):

@@ -207,7 +207,7 @@ def _asked(session: Session, tenant: TenantId, part: Part, *, sets: bool) -> Pie
             return listing.stands(tenant, states_meant(part))
         case Timed(Field.CREATED):
             return listing.compared("device.created_at", part)
-        case Term(Field.TAG | Field.ATTRIBUTE | Field.INSTALLED | Field.STATE) | Timed():
+        case Term(Field.TAG | Field.GROUP | Field.ATTRIBUTE | Field.INSTALLED | Field.STATE) | Timed():
             return _listed(session, tenant, part, sets=sets)
         case Known(Field.TAG | Field.ATTRIBUTE | Field.INSTALLED | Field.LAST_CONTACT):
             return _listed(session, tenant, part, sets=sets)

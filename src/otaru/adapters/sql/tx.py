@@ -12,6 +12,7 @@ from otaru.adapters.sql.directions import SqlDirections
 from otaru.adapters.sql.enrollments import SqlEnrollments
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
+from otaru.adapters.sql.groups import SqlGroups
 from otaru.adapters.sql.health import SqlHealth
 from otaru.adapters.sql.idempotency import SqlIdempotency
 from otaru.adapters.sql.inspections import SqlInspections
@@ -34,6 +35,7 @@ from otaru.ports.store import (
     Enrollments,
     Events,
     Fleet,
+    Groups,
     Health,
     Idempotency,
     Inspections,
@@ -61,6 +63,7 @@ class SqlTx:
         "enrollments",
         "events",
         "fleet",
+        "groups",
         "health",
         "idempotency",
         "inspections",
@@ -82,6 +85,7 @@ class SqlTx:
         self.credentials: Credentials = SqlCredentials(session)
         self.authorities: Authorities = SqlAuthorities(session)
         self.fleet: Fleet = SqlFleet(session)
+        self.groups: Groups = SqlGroups(session)
         self.health: Health = SqlHealth(session)
         self.releases: Releases = SqlReleases(session)
         self.blobs: BlobRows = SqlBlobRows(session)

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from otaru.apps.cli import files
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import command, group
-from otaru.apps.cli.credentials import text_of
 from otaru.apps.cli.printer import Printer, moment
 from otaru.errors import InvalidInputError, NotFoundError
 
@@ -45,7 +45,7 @@ def bring(
     waiting = [one for one in api.get("/authorities")["items"] if one["own"] and not one["retired_at"]]
     if not waiting:
         raise NotFoundError("there is no authority that waits", hint="Make one: otaru ca init --below")
-    made = api.post(path("authorities", waiting[-1]["id"], "certificate"), {"pem": text_of(file)})
+    made = api.post(path("authorities", waiting[-1]["id"], "certificate"), {"pem": files.text(file)})
     printer.result(made, f"{made['id'][:16]} signs for devices until {moment(made['expires_at'])}.")
 
 
@@ -84,6 +84,8 @@ def key(
     from otaru.apps.cli.ceremony import secret
     from otaru.domain.ids import tenant_id
 
+    if not data.is_dir():
+        raise InvalidInputError(f"there is no data folder {data}")
     keyring = FolderKeyring(data / "keys", pin=secret("OTARU_PIN", "PIN of the token"))
     name = keyring.adopt(tenant_id(tenant), uri)
     printer.result({"key": name}, f"The server holds the key {name} now: otaru ca init --key {name}")

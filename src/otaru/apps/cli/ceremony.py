@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 MAX_REQUEST = 16 * 1024 * 1024
 PERMIT = "downgrade"
 """What a permission to downgrade is called among the roles that a request has signed."""
-_SHOWN = 20
 FIRST, FIRST_DIRECTOR = "1.root.json", "1.director-root.json"
 """What devices are given."""
 UNFINISHED = "unfinished"
@@ -312,22 +311,29 @@ def sign_request(told: dict[str, Any], signer: "Signer") -> list[tuple[str, Any]
 
     Raises:
         NothingToDoError: the request needs none of it.
-        MetadataError: it holds no metadata.
+        MetadataError: it holds no metadata, or some that says other things than those that are shown (`in_words`).
     """
     with extra("keys"):
         from otaru.trust.tuf.metadata import read, signed
+        from otaru.trust.tuf.repository import check_form
     mine = {one["role"] for one in told["missing"] if signer.key.keyid in one["keys"]}
+    if not mine:
+        allowed = " ".join(sorted({key[:16] for one in told["missing"] for key in one["keys"]}))
+        raise NothingToDoError(
+            f"the request needs no signature of the key {signer.key.keyid[:16]}", hint=f"It needs some of {allowed}."
+        )
     done = []
     for role in sorted(mine & set(told["metadata"])):
         found = read(role, json.dumps(told["metadata"][role]).encode())
+        check_form(role, found)
         if signer.key.keyid not in found.signatures:
             found = signed(found, signer.key.keyid, signer.sign(found.signed_bytes))
             told["metadata"][role] = found.to_dict()
             done.append((role, found))
-    if "permit" in told and PERMIT in {one["role"] for one in told["missing"] if signer.key.keyid in one["keys"]}:
+    if "permit" in told and PERMIT in mine:
         done += _sign_permit(told, signer)
     if not done:
-        raise NothingToDoError("the request needs no signature of this key", hint="`missing` in it names keys by id.")
+        raise NothingToDoError(f"the key {signer.key.keyid[:16]} has signed the request already")
     return done
 
 
@@ -340,9 +346,12 @@ def permission(tenant: str, device: str, component: str, counter: int, until: st
     with extra("keys"):
         from datetime import datetime
 
+        from otaru.adapters.clock import SystemClock
         from otaru.domain.ids import DeviceId, TenantId
         from otaru.trust.permit import new_permit
     ends = datetime.fromisoformat(f"{until}T23:59:59+00:00")
+    if ends < SystemClock().now():
+        raise InvalidInputError(f"{until} is over")
     return new_permit(TenantId(tenant), DeviceId(device), component, counter, ends).to_dict()
 
 
@@ -370,10 +379,13 @@ def in_words(role: str, found: Any) -> list[str]:
         named: Mapping[str, Any] = content.roles
     else:
         named = content.delegations.roles if content.delegations else {}
-        files = sorted(content.targets.items())
-        lines += [f"  {path}  sha256 {file.hashes.get('sha256', '')}" for path, file in files[-_SHOWN:]]
-        if len(files) > _SHOWN:
-            lines.append(f"  and {len(files) - _SHOWN} more files")
+        lines += [_file(path, file) for path, file in sorted(content.targets.items())]  # all: who signs has to see it
     for name, keys in named.items():
         lines.append(f"  {name}: {keys.threshold} of {', '.join(key[:16] for key in keys.keyids)}")
     return lines
+
+
+def _file(path: str, file: Any) -> str:
+    said = file.custom or {}
+    told = f"  {path}  sha256 {file.hashes.get('sha256', '')}  for {' '.join(map(str, said.get('hardwareIds') or ()))}"
+    return told + (f", counter {counter}" if (counter := said.get("releaseCounter")) else "")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from otaru.apps.cli import values
+from otaru.apps.cli import files, values
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import command, group
 from otaru.apps.cli.exits import Exit
@@ -13,8 +13,6 @@ from otaru.apps.cli.printer import Printer, field, moment, remark
 from otaru.errors import InvalidInputError
 
 noun = group("What opens the door for it beside its target token: tokens, certificates, keys.")
-
-MAX_FILE = 64 * 1024
 
 Id = Annotated[str, typer.Argument(metavar="ID")]
 
@@ -64,7 +62,7 @@ def add(
         raise InvalidInputError("--certificate and --key are two credentials", hint="Add one after the other.")
     file = certificate or key
     body: dict[str, Any] = {"kind": "certificate" if certificate else "key" if key else "token", "label": label}
-    body |= {"pem": text_of(file)} if file else {}
+    body |= {"pem": files.text(file)} if file else {}
     body |= {"expires_in_s": values.duration_s(expires)} if expires else {}
     body |= {"token": device_token} if device_token else {}
     made = api.post(path("devices", device, "credentials"), body)
@@ -85,16 +83,3 @@ def revoke(
     api.delete(path("devices", device, "credentials", credential))
     printer.result({"device": device, "id": credential}, f"{credential} of {device} is revoked.")
     return None
-
-
-def text_of(file: Path) -> str:
-    """What a PEM file says.
-
-    Raises:
-        InvalidInputError: it cannot be read, or is none.
-    """
-    try:
-        with file.open("rb") as opened:
-            return opened.read(MAX_FILE).decode("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{file} cannot be read: {error}") from None

@@ -15,6 +15,7 @@ from otaru.errors import InvalidInputError, InvalidStateError, PreconditionFaile
 noun = group("The inventory: devices and their credentials.")
 
 Id = Annotated[str, typer.Argument(metavar="ID")]
+RolloutId = Annotated[int, typer.Argument(metavar="ROLLOUT", min=1, help="Whose update waits for consent.")]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", help="A label; may be given several times.", show_default=False)
 ]
@@ -177,9 +178,53 @@ def accept(api: Api, printer: Printer, device: Id) -> Exit | None:
 
 
 @command(noun, "reject")
-def reject(api: Api, printer: Printer, device: Id) -> Exit | None:
-    """Turn a pending device away for good."""
-    return _lifecycle(api, printer, device, "reject", "decommissioned")
+def reject(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    rollout: Annotated[
+        int | None,
+        typer.Argument(metavar="[ROLLOUT]", min=1, help="Whose update it shall not get.", show_default=False),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why it shall not get this update.")] = "",
+) -> Exit | None:
+    """Turn a pending device away for good; or, with a rollout, say no to its update for its owner."""
+    if rollout is None:
+        return _lifecycle(api, printer, device, "reject", "decommissioned")
+    after = api.post(path("devices", device, "deployments", rollout, "reject"), {"reason": reason})
+    printer.result(after, f"{device} does not get the update of rollout {rollout}.")
+    return None
+
+
+@command(noun, "approve")
+def approve(api: Api, printer: Printer, device: Id, rollout: RolloutId) -> None:
+    """Say yes for its owner to an update that waits for consent."""
+    after = api.post(path("devices", device, "deployments", rollout, "approve"))
+    printer.result(after, f"{device} is told to begin at its next poll.")
+
+
+@command(noun, "postpone")
+def postpone(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    rollout: RolloutId,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Until when: 2026-05-03T18:00:00Z.", show_default=False)
+    ] = None,
+    span: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Or for so long: 2d.", show_default=False)
+    ] = None,
+) -> None:
+    """Put off an update that waits for consent.
+
+    Nobody is asked before. How often and how far the rollout says; it counts as no failure.
+    """
+    if (until is None) == (span is None):
+        raise InvalidInputError("an update is postponed until a moment, or for so long", hint="Give --until or --for.")
+    body = {"until": values.moment(until)} if until is not None else {"for_s": values.duration_s(span or "")}
+    after = api.post(path("devices", device, "deployments", rollout, "postpone"), body)
+    printer.result(after, f"{device}: {after['reason']}.")
 
 
 @command(noun, "quarantine")

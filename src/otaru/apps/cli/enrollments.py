@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from otaru.apps.cli import values
+from otaru.apps.cli import files, values
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
@@ -24,7 +24,6 @@ noun = group("Claims: how devices come by themselves.")
 Id = Annotated[str, typer.Argument(metavar="ID")]
 BATCH = 5000
 MAX_LINE = 1024
-MAX_CERTIFICATES = 65_536
 
 
 @command(noun, "create")
@@ -70,7 +69,7 @@ def create(
     }
     body |= {"hardware": hardware} if hardware else {}
     body |= {"tags": tags} if tags else {}
-    body |= {"certificate": _pem(certificate)} if certificate is not None else {}
+    body |= {"certificate": files.text(certificate)} if certificate is not None else {}
     if serials is not None:
         _look_through(serials)
     made = api.post("/enrollments", body)
@@ -202,11 +201,3 @@ def _checked(serial: str, number: int) -> str:
         return device_id(serial)
     except InvalidInputError as error:
         raise InvalidInputError(f"line {number}: {error.message}", hint=error.hint) from None
-
-
-def _pem(file: Path) -> str:
-    try:
-        with file.open(encoding="utf-8") as source:
-            return source.read(MAX_CERTIFICATES)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{file} cannot be read: {error}") from None

@@ -25,3 +25,15 @@ def text(file: Path) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         raise InvalidInputError(f"{file} is no text in UTF-8") from None
+
+
+def write(file: Path, said: str) -> None:
+    """Write a text file, over one that is there.
+
+    Raises:
+        InvalidInputError: it cannot be written.
+    """
+    try:
+        file.write_text(said)
+    except OSError as error:
+        raise InvalidInputError(f"{file} cannot be written: {error.strerror}") from None

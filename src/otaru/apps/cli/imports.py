@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -256,3 +257,27 @@ def _lines(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
             yield found
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"the file is not UTF-8: {error}") from None
+
+
+def ids(file: Path) -> Iterator[str]:
+    """The ids in a file: one on each line, or the column `id` of CSV with a heading line.
+
+    Raises:
+        InvalidInputError: it cannot be read, or a heading line has no such column.
+    """
+    with ExitStack() as stack:
+        lines = _bounded(_opened(stack, file))
+        try:
+            first = next(lines, "").strip()
+            if "," not in first and first != "id":
+                yield from filter(None, map(str.strip, chain([first], lines)))
+                return
+            headings = [name.strip() for name in next(csv.reader([first], strict=True))]
+            if "id" not in headings:
+                raise InvalidInputError("the heading line has no id", hint="Its columns: id,…")
+            place = headings.index("id")
+            for row in csv.reader(lines, strict=True):
+                if len(row) > place and row[place].strip():
+                    yield row[place].strip()
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InvalidInputError(f"the file is not a list of ids in UTF-8: {error}") from None

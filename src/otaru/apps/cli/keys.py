@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from otaru.apps.cli import ceremony, files, values
-from otaru.apps.cli.client import Api
+from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import command, group
 from otaru.apps.cli.printer import Column, Printer, field, moment, plain, remark
+from otaru.domain.terms import MAX_COUNTER
 from otaru.errors import AlreadyExistsError, InvalidInputError, MetadataVersionError
 
 noun = group("Keys: who may sign releases, and what is signed (TUF).")
@@ -269,7 +270,7 @@ def permit_downgrade(
     printer: Printer,
     device: Annotated[str, typer.Argument(metavar="DEVICE")],
     component: Annotated[str, typer.Option(metavar="COMPONENT", help="Of the device.")],
-    counter: Annotated[int, typer.Option(min=0, help="The lowest security counter that is allowed.")],
+    counter: Annotated[int, typer.Option(min=0, max=MAX_COUNTER, help="The lowest security counter that is allowed.")],
     until: Annotated[str, typer.Option(metavar="DATE", help="The last day, in UTC.")],
     output: Output = REQUEST,
 ) -> None:
@@ -277,6 +278,7 @@ def permit_downgrade(
     targets = next((role for role in api.get("/keys")["roles"] if role["name"] == "targets"), None)
     if targets is None:
         raise InvalidInputError("the tenant has no keys yet", hint="Begin with otaru keys init, or publish a release.")
+    api.get(path("devices", device))  # nobody is to sign for a device that there is not
     tenant = api.get("/tenant")["id"]
     permit = ceremony.permission(tenant, device, component, counter, values.day(until))
     missing = [{"role": ceremony.PERMIT, "needed": targets["threshold"], "keys": targets["keys"]}]
@@ -329,10 +331,13 @@ def _ordered(printer: Printer, output: Path, outcome: dict[str, Any]) -> None:
         printer.result(outcome, f"Done: {', '.join(outcome['metadata'])} signed anew.")
         return
     ceremony.write_request(output, outcome)
-    told = [
+    lacks = [
         f"{one['role']}: {one['needed']} more of {', '.join(key[:16] for key in one['keys'])}"
         for one in outcome["missing"]
     ]
+    told = list(
+        dict.fromkeys(lacks)
+    )  # a new root is signed by what the old one and what the new one says: often the same
     told += [f"Each signs {output}: otaru keys sign {output} --key KEY", f"Then: otaru keys import {output}"]
     printer.result(outcome | {"file": str(output)}, "\n".join(["Signatures are missing.", *told]))
 

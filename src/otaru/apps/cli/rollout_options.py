@@ -65,6 +65,27 @@ class Wanted:
         typer.Option(help="Whether the device may choose the moment (soft) or not (forced).", show_default=False),
     ] = None
     consent: Annotated[bool, typer.Option("--consent", help="The device or its owner is asked first.")] = False
+    consent_deadline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Who says nothing for so long has consented: 7d (waits for ever).", show_default=False
+        ),
+    ] = None
+    postponements: Annotated[
+        int | None, typer.Option(min=0, max=100, help="How often an owner may postpone (3).", show_default=False)
+    ] = None
+    postpone_for: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How far off, each time (7d).", show_default=False)
+    ] = None
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Begin only where it holds: battery>=30%, charging, idle, signal>=-90dBm, unmetered, free>=500MB, "
+            "(attr.site==depot). Several times: all of them.",
+            show_default=False,
+        ),
+    ] = None
     window: Annotated[
         str | None,
         typer.Option(
@@ -130,6 +151,10 @@ class Wanted:
             "on_error": self.on_error,
             "urgency": self.urgency,
             "consent": self.consent or None,
+            "consent_deadline_s": _seconds(self.consent_deadline),
+            "postponements": self.postponements,
+            "postpone_for_s": _seconds(self.postpone_for),
+            "require": self.require or None,
             "window": self.window,
             "split": None if self.split is None else [word.strip() for word in self.split.split(",") if word.strip()],
             "start_at": _moment(self.start_at),

@@ -61,6 +61,7 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "rollouts": ("Rollouts", tuple(k for k in Kind if k.startswith("rollout."))),
     "updates": ("Updates of devices", (Kind.DEPLOYMENT_MOVED,)),
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
+    "groups": ("Groups", tuple(k for k in Kind if k.startswith("group."))),
     "enrollments": ("Enrollments", tuple(k for k in Kind if k.startswith("enrollment."))),
     "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.")))),
     "keys": (
@@ -135,6 +136,8 @@ def _subject(what: Happening) -> Thing:
     match what.kind.partition(".")[0]:
         case "device" | "deployment":
             return device_page(what.subject)
+        case "group":
+            return Thing(f"the group {what.subject}", f"/groups/{quote(what.subject, safe='')}")
         case "rollout":
             of = rollout_page(what.subject)
             return Thing(of.words.capitalize(), of.address)
@@ -313,7 +316,8 @@ def _deployment_moved(what: Happening) -> _Said:
     state = State(after)
     attempt = what.data.get("attempt")
     facts = (f"attempt {attempt}",) if isinstance(attempt, int) and attempt > 1 else ()
-    return _Said(look(state).tone, _STEPS[state], about, _text(what, "reason"), facts)
+    words = "cannot begin yet with the update of" if _text(what, "from") == after else _STEPS[state]
+    return _Said(look(state).tone, words, about, _text(what, "reason"), facts)
 
 
 def _release_created(what: Happening) -> _Said:
@@ -423,6 +427,19 @@ def _authority_added(what: Happening) -> _Said:
     return _Said(Tone.IDLE, words)
 
 
+def _group_changed(what: Happening) -> _Said:
+    for word in ("entered", "left"):
+        if word in what.data:
+            number = what.data[word]
+            return _Said(Tone.IDLE, f"{number} {'device' if number == 1 else 'devices'} {word} it")
+    return _Said(Tone.IDLE, "was changed", facts=_query(what))
+
+
+def _query(what: Happening) -> tuple[str, ...]:
+    query = _text(what, "query")
+    return (query,) if query else ()
+
+
 _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.TENANT_CREATED: _plain(Tone.IDLE, "was made"),
     Kind.TENANT_CHANGED: _listed("was changed", "settings"),
@@ -439,6 +456,9 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.DEVICE_ATTRIBUTES: _listed("reported other attributes", "changed"),
     Kind.DEVICE_DISPUTED: _device_disputed,
     Kind.DEVICE_DOUBLED: _device_doubled,
+    Kind.GROUP_CREATED: lambda what: _Said(Tone.IDLE, "was made", facts=_query(what)),
+    Kind.GROUP_CHANGED: _group_changed,
+    Kind.GROUP_DELETED: _plain(Tone.HELD, "was deleted"),
     Kind.DEPLOYMENT_MOVED: _deployment_moved,
     Kind.PRODUCT_CHANGED: lambda what: _Said(Tone.IDLE, f"follows the {_text(what, 'order')} order"),
     Kind.RELEASE_CREATED: _release_created,
@@ -451,6 +471,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.AUTHORITY_ADDED: _authority_added,
     Kind.AUTHORITY_RETIRED: _plain(Tone.HELD, "was retired: it signs nothing new"),
     Kind.LOG_ERASED: _plain(Tone.IDLE, "lost its text: it was erased"),
+    Kind.LOG_SPLIT: _plain(Tone.FAILED, "was signed and is not in the log: somebody was shown another history"),
     Kind.METADATA_SIGNED: _metadata_signed,
     Kind.KEY_ADDED: _key_added,
     Kind.KEY_REVOKED: _plain(Tone.HELD, "was revoked: no role has it any more"),

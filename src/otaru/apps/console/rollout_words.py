@@ -329,6 +329,8 @@ def _manner(policy: Policy) -> Iterator[str]:
         yield "Each device or its owner is asked first."
     if policy.urgency is Urgency.SOFT:
         yield "Devices choose the moment themselves."
+    if policy.conditions:
+        yield f"A device begins only where this holds: {', '.join(map(str, policy.conditions))}."
     if policy.window:
         yield f"Devices are told only in the window {policy.window}."
     if policy.end_at:
@@ -362,7 +364,9 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
         yield "Segments", f"by {', '.join(policy.split)}; each can be held on its own"
     soft = policy.urgency is Urgency.SOFT
     yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
-    yield "Consent", "asked of each device or its owner" if policy.consent else "not asked"
+    if policy.conditions:
+        yield "Requires", ", ".join(map(str, policy.conditions))
+    yield "Consent", _consent(policy)
     if policy.window:
         yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
     if policy.install_takes:
@@ -372,6 +376,17 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
     if policy.end_at:
         yield "Ends", f"{policy.end_at:%Y-%m-%d %H:%M} UTC; then who has not been told is skipped"
     yield "Expires", _expiry(policy.expires_after)
+
+
+def _consent(policy: Policy) -> str:
+    if not policy.consent:
+        return "not asked"
+    after = (
+        ""
+        if policy.consent_deadline is None
+        else f"; who says nothing for {told_span(policy.consent_deadline)} has consented"
+    )
+    return f"asked of each device or its owner{after}; not for a security release"
 
 
 def _expiry(after: timedelta | None) -> str:

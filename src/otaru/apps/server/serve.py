@@ -58,7 +58,7 @@ def run(settings: Settings) -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    for chatty in ("uvicorn.error", "alembic"):  # they tell what we tell ourselves
+    for chatty in ("uvicorn.error", "alembic", "tuf"):  # they tell what we tell ourselves
         logging.getLogger(chatty).setLevel(logging.WARNING)
     os.umask(0o077)  # what we make is for our own user only
     check_tls(settings)

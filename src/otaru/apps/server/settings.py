@@ -9,6 +9,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from otaru.errors import InvalidInputError
 
+_KEY = "^((pkcs11|awskms):.{1,1000})?$"
+
 
 class Settings(BaseSettings):
     """The server's settings. docs/configuration.md describes each; a test compares."""
@@ -47,6 +49,14 @@ class Settings(BaseSettings):
         300, ge=1, le=86_399, description="What devices of a new tenant are told to wait between polls."
     )
     events_retention_days: int = Field(365, ge=1, le=36_500, description="How long the record of events is kept.")
+    online_key: str = Field(
+        "",
+        pattern=_KEY,
+        description="Where the key lies that signs snapshot and timestamp: `pkcs11:…` or `awskms:…`, with `{tenant}` in it.",
+    )
+    director_key: str = Field(
+        "", pattern=_KEY, description="The same of the key that the director's signer signs with."
+    )
     production: bool = Field(False, description="Refuse development keys: releases are signed by keys of your own.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="What is logged, to stderr.")
 

@@ -36,7 +36,7 @@ class Signer:
     """Answers what is asked."""
 
     def __init__(self, begin: wire.Begin) -> None:
-        self._desk: Desk = desk.Desk(FolderKeyring(Path(begin.keys), os.environ.get("OTARU_PIN")))
+        self._desk: Desk = desk.Desk(FolderKeyring(Path(begin.keys), os.environ.get("OTARU_PIN"), begin.online))
         self._store: Engine = open_reader(begin.database)
         self._clock = SystemClock()
 

@@ -34,11 +34,12 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     try:
         registry = StoreRegistry(store, bus, clock)
         keyring, notary = (
-            FolderKeyring(settings.data / "keys", os.environ.get("OTARU_PIN")),
+            FolderKeyring(settings.data / "keys", os.environ.get("OTARU_PIN"), settings.online_key),
             FolderNotary(settings.data / "log"),
         )
         director = ProcessDirector(
-            Begin(settings.database_url, str(settings.data.absolute() / "director")), "otaru.apps.server.signer"
+            Begin(settings.database_url, str(settings.data.absolute() / "director"), settings.director_key),
+            "otaru.apps.server.signer",
         )
         blobs = LocalBlobs(settings.artifacts)
         judge, inspector = ClassicJudge(), ProcessInspector()

@@ -7,6 +7,8 @@ from enum import StrEnum
 from itertools import pairwise
 from math import ceil
 
+from otaru.domain import conditions
+from otaru.domain.conditions import Condition
 from otaru.domain.rollout.segment import check_split
 from otaru.domain.schedule import Window
 from otaru.errors import InvalidInputError
@@ -85,6 +87,14 @@ class Policy:
     urgency: Urgency = Urgency.FORCED
     consent: bool = False
     """Whether the device or its owner is asked first (hawkBit: confirmation)."""
+    consent_deadline: timedelta | None = None
+    """Who was asked and has said nothing for so long has consented; None: it waits for a yes."""
+    postponements: int = 3
+    """How often an update may be put off until a moment."""
+    postpone_for: timedelta = timedelta(days=7)
+    """How far off, each time."""
+    conditions: tuple[Condition, ...] = ()
+    """What has to hold on a device before it begins."""
     window: Window | None = None
     """When devices are told of it; None: at any time."""
     split: tuple[str, ...] = ()
@@ -103,6 +113,7 @@ class Policy:
 
 
 MAX_WAVES = 100
+MAX_POSTPONEMENTS = 100
 
 
 def check(policy: Policy) -> None:
@@ -124,14 +135,25 @@ def check(policy: Policy) -> None:
         raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
     if not 0 < policy.quorum <= 1:
         raise InvalidInputError("the quorum is a share above 0 and at most 1")
+    _check_consent(policy)
+    conditions.check(policy.conditions)
     for what, span in (
         ("wave timeout", policy.wave_timeout),
         ("time to observe", policy.observe),
         ("expiry", policy.expires_after),
+        ("deadline of consent", policy.consent_deadline),
+        ("time by which an update may be postponed", policy.postpone_for),
         ("time that an installation takes", policy.install_takes),
     ):
         if span is not None and not timedelta(0) <= span <= timedelta(days=3650):
             raise InvalidInputError(f"the {what} is between 0 and 3650 days")
+
+
+def _check_consent(policy: Policy) -> None:
+    if not 0 <= policy.postponements <= MAX_POSTPONEMENTS:
+        raise InvalidInputError(f"an update may be postponed 0 to {MAX_POSTPONEMENTS} times")
+    if policy.consent_deadline is not None and not policy.consent:
+        raise InvalidInputError("a deadline of consent says nothing where nobody is asked", hint="Ask for consent too.")
 
 
 def _check_rising(waves: tuple[Share, ...]) -> None:

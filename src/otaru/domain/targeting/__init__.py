@@ -9,11 +9,13 @@ value hold the language's own signs; `\` inside them takes the next one literall
 
 What is missing equals nothing, differs from nothing (`!=`, `=out=`) and is neither early nor late: it matches `=null=`
 alone, and what `not(…)` makes of the others. Tags are a set: `tag!=lab` is who does not have it. Times are compared with
-a time, or with how long ago (`-P7D`), counted from the moment at which the query is read. `state` is where the device
+a time, or with how long ago (`-P7D`), counted from the moment at which the query is read. `group==NAME` is who a
+saved query or a list of that name means (`meaning`). `state` is where the device
 stands (`domain.standing`); who is decommissioned stands nowhere. Fields and operators: `FIELDS`.
 """
 
 from otaru.domain.targeting.fields import FIELDS, About, Kind
+from otaru.domain.targeting.meaning import MAX_GROUP_DEPTH, MAX_MEANT, groups_in, meaning
 from otaru.domain.targeting.parse import MAX_DEPTH, MAX_LENGTH, MAX_TERMS, parse, quoted
 from otaru.domain.targeting.tree import (
     And,
@@ -35,7 +37,9 @@ from otaru.domain.targeting.tree import (
 __all__ = [
     "FIELDS",
     "MAX_DEPTH",
+    "MAX_GROUP_DEPTH",
     "MAX_LENGTH",
+    "MAX_MEANT",
     "MAX_TERMS",
     "About",
     "And",
@@ -50,8 +54,10 @@ __all__ = [
     "Term",
     "Timed",
     "assurances_meant",
+    "groups_in",
     "lifecycles_meant",
     "matches",
+    "meaning",
     "parse",
     "quoted",
     "states_meant",

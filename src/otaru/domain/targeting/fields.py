@@ -20,6 +20,7 @@ WORDS: Mapping[Field, tuple[str, ...]] = {
 
 NULL = "=null="
 OF_TEXT = ("==", "!=", "=in=", "=out=", NULL)
+OF_GROUPS = ("==", "!=", "=in=", "=out=")
 OF_TIMES = (*Relation, NULL)
 SHORT: Mapping[str, Relation] = {
     "<": Relation.BEFORE,
@@ -61,6 +62,7 @@ _HELP: Mapping[Field, str] = {
     Field.HARDWARE: "its model",
     Field.REVISION: "its hardware's revision",
     Field.TAG: "a tag that it has",
+    Field.GROUP: "a group that it is in: a saved query, or a list",
     Field.LIFECYCLE: "whether it is served",
     Field.ASSURANCE: "how far it is said to verify what it installs",
     Field.STATE: "where it stands on updates; failed, waiting and under_way stand for several states",
@@ -75,6 +77,8 @@ def about(field: Field) -> About:
     """What there is to know of a field."""
     if field in TIMES:
         return About(field, Kind.TIME, OF_TIMES, (), _HELP[field])
+    if field is Field.GROUP:
+        return About(field, Kind.TEXT, OF_GROUPS, (), _HELP[field])
     kind = Kind.WORD if field in WORDS else Kind.TEXT
     return About(field, kind, OF_TEXT, WORDS.get(field, ()), _HELP[field])
 

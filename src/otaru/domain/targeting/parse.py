@@ -177,6 +177,7 @@ class _ToTree(Transformer[Token, Query]):
     def null(self, parts: list[Any]) -> Query:
         selector, _, value = parts
         known = Known(*_selector(selector))
+        _check_operator(known.field, "=null=", selector)
         if value.text not in {"true", "false"}:
             raise QuerySyntaxError(
                 "`=null=` is true or false",
@@ -207,8 +208,10 @@ def _check_operator(field: Field, operator: str, sign: Token) -> None:
     known = about(field).operators
     if operator not in known:
         values = "is a time" if field in TIMES else "has no order"
+        if operator == "=null=":
+            values = "is nothing that a device has or lacks"
         raise QuerySyntaxError(
-            f"{field} {values}: it is not compared by {sign}",
+            f"{field} {values}: it is not compared by {operator if operator == '=null=' else sign}",
             hint=f"It takes {', '.join(known)}.",
             column=_place(sign),
         )
@@ -221,13 +224,17 @@ def _term(field: Field, name: str, value: _Value) -> Term:
         raise QuerySyntaxError(
             f"no {field} is {shown!r}", hint=f"It is one of {', '.join(words)}.", column=_place(value.token)
         )
+    if field is Field.GROUP and (len(value.pieces) > 1 or not value.text):
+        raise QuerySyntaxError(
+            "a group is named in full", hint="Several: group=in=(lab,beta).", column=_place(value.token)
+        )
     return Term(field, value.pieces, name)
 
 
 def _none_of(field: Field, name: str, terms: tuple[Term, ...]) -> Query:
     """It has a value, and none of these. Of tags a device may have none: then it has none of these either."""
     others = tuple(map(Not, terms))
-    if field is Field.TAG:
+    if field in {Field.TAG, Field.GROUP}:
         return others[0] if len(others) == 1 else And(others)
     return And((Known(field, name), *others))
 

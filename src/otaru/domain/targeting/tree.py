@@ -19,6 +19,7 @@ class Field(StrEnum):
     HARDWARE = "hardware"
     REVISION = "revision"
     TAG = "tag"
+    GROUP = "group"
     LIFECYCLE = "lifecycle"
     ASSURANCE = "assurance"
     STATE = "state"
@@ -100,6 +101,8 @@ class Facts:
     device: Device
     state: State | None = None
     """Where it stands (`domain.standing`); None is nowhere yet."""
+    groups: frozenset[str] = frozenset()
+    """The static groups that list it."""
 
 
 _RELATIONS: Mapping[Relation, Callable[[datetime, datetime], bool]] = {
@@ -164,8 +167,8 @@ def _values(field: Field, name: str, facts: Facts) -> tuple[str, ...]:
             return (device.lifecycle if field is Field.LIFECYCLE else device.assurance,)
         case Field.STATE:
             return () if device.lifecycle is Lifecycle.DECOMMISSIONED else tuple(standing.words(facts.state))
-        case Field.TAG:
-            return tuple(device.tags)
+        case Field.TAG | Field.GROUP:
+            return tuple(device.tags if field is Field.TAG else facts.groups)
         case Field.ATTRIBUTE:
             return (device.attributes[name],) if name in device.attributes else ()
         case Field.INSTALLED:

@@ -22,7 +22,7 @@ from typing import Protocol, TypeVar
 
 from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
 from otaru.ports.store.health import Health
-from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet
+from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet, Groups
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
 from otaru.ports.store.shelf import BlobRows, Inspection, Inspections, Releases
@@ -45,6 +45,7 @@ __all__ = [
     "Events",
     "Fleet",
     "GrantKey",
+    "Groups",
     "Health",
     "Idempotency",
     "Inspection",
@@ -82,6 +83,7 @@ class Tx(Protocol):
     rollouts: Rollouts
     deployments: Deployments
     fleet: Fleet
+    groups: Groups
     health: Health
     reports: Reports
     events: Events

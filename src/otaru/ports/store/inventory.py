@@ -9,6 +9,7 @@ from otaru.domain.credential import Credential, CredentialKind
 from otaru.domain.deployment import State
 from otaru.domain.device import AutoConfirm, Device, Installed, Lifecycle
 from otaru.domain.fleet import Counts, Move
+from otaru.domain.group import Group, GroupName
 from otaru.domain.ids import CredentialId, DeviceId, TenantId, Version
 from otaru.domain.rollout import RolloutState
 from otaru.domain.targeting import Field, Query
@@ -44,6 +45,10 @@ class Devices(Protocol):
         """Have each asked for its attributes at its next poll."""
         ...
 
+    def facts(self, tenant: TenantId, device: DeviceId, names: Collection[str]) -> tuple[tuple[str, str], ...]:
+        """What a device last told of these, by name: its attributes. What it never told is left out."""
+        ...
+
     def set_auto_confirm(self, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None: ...
     def contacts(self, contacts: Sequence[tuple[TenantId, DeviceId, datetime, str]]) -> None:
         """Set last contact times and addresses; an older time than the known one, or an unknown device, changes nothing."""
@@ -59,6 +64,43 @@ class Devices(Protocol):
 
         Of attributes and components those of the one called `name`; without it, their names.
         """
+        ...
+
+
+class Groups(Protocol):
+    """Groups of devices."""
+
+    def add(self, tenant: TenantId, group: Group) -> bool:
+        """False where the name is taken (nothing is changed)."""
+        ...
+
+    def get(self, tenant: TenantId, name: str) -> Group | None: ...
+    def page(self, tenant: TenantId, after: str | None, limit: int) -> list[Group]:
+        """By name."""
+        ...
+
+    def save(self, tenant: TenantId, group: Group) -> None:
+        """Replace query, description, time of change and edition."""
+        ...
+
+    def remove(self, tenant: TenantId, name: GroupName) -> None:
+        """Forget a group with its list."""
+        ...
+
+    def enter(self, tenant: TenantId, name: GroupName, devices: Collection[DeviceId]) -> int:
+        """Put devices on a group's list; how many were not on it. The caller has looked whether there are such."""
+        ...
+
+    def leave(self, tenant: TenantId, name: GroupName, devices: Collection[DeviceId]) -> int:
+        """Take devices off it; how many were on it."""
+        ...
+
+    def members(self, tenant: TenantId, name: GroupName) -> int:
+        """How many are on it."""
+        ...
+
+    def of_device(self, tenant: TenantId, device: DeviceId) -> list[GroupName]:
+        """The lists that a device is on, by name."""
         ...
 
 

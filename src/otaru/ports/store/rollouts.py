@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from otaru.domain.consent import Delay
 from otaru.domain.deployment import Deployment, Report, State
 from otaru.domain.evidence import Evidence
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
@@ -133,6 +134,14 @@ class Deployments(Protocol):
 
         `changed` holds a deployment once. At most one open deployment a device is held by the schema.
         """
+        ...
+
+    def delay(self, tenant: TenantId, deployment: Deployment) -> Delay | None:
+        """Until when its owner has postponed it; None: never did."""
+        ...
+
+    def delay_until(self, tenant: TenantId, deployment: Deployment, delay: Delay) -> None:
+        """Keep that, in place of what was known."""
         ...
 
     def of_device(self, tenant: TenantId, device: DeviceId, limit: int) -> list[tuple[Deployment, Rollout]]:

@@ -44,6 +44,8 @@ def _known(tx: Tx, tenant: TenantId, about: About, limit: int) -> Iterator[Known
             yield _valued(about, name, tx.devices.words(tenant, about.field, limit + 1, name), limit)
         if not names:
             yield Known(about, "", (), complete=True)
+    elif about.field is Field.GROUP:
+        yield _valued(about, "", [group.name for group in tx.groups.page(tenant, None, limit + 1)], limit)
     elif about.field in _COUNTED:
         yield _valued(about, "", tx.devices.words(tenant, about.field, limit + 1), limit)
     else:

@@ -65,7 +65,7 @@ class Desk:
 
     def make(self, tenant: TenantId) -> Key:
         """See the port."""
-        return self._keyring.make(tenant).key
+        return self._keyring.online(tenant).key
 
     def held(self, tenant: TenantId, keys: Collection[str]) -> frozenset[str]:
         """See the port."""

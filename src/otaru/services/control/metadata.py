@@ -36,6 +36,8 @@ from otaru.trust.tuf.names import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP, produ
 from otaru.trust.tuf.repository import Missing, Repository, missing, what_is_due
 
 _FILE = re.compile(r"([1-9][0-9]{0,8})\.([A-Za-z0-9._-]{1,200})\.json")
+_ONLINE = frozenset({SNAPSHOT, TIMESTAMP})
+"""What of the image repository the server signs all the time."""
 _SERVED = frozenset({ReleaseState.PUBLISHED, ReleaseState.DEPRECATED})
 _PENDING = frozenset({ReleaseState.DRAFT, ReleaseState.SIGNED})
 
@@ -160,7 +162,7 @@ async def _directing(world: World, tenant: TenantId) -> dict[str, Key] | None:
         online = await world.director.make(tenant)
     except UnavailableError:
         return None
-    root = (await asyncio.to_thread(world.keyring.make, tenant)).key
+    root = await _made_key(world, tenant)
     return {ROOT: root, TARGETS: online, SNAPSHOT: online, TIMESTAMP: online}
 
 
@@ -198,8 +200,12 @@ async def change(world: World, tenant: TenantId, actor: Actor, order: Order) -> 
             if old is not None and old.place is not Place.SERVER:
                 told = f"the key {old.id[:16]} is its keeper's: the server puts none of its own in its place"
                 raise InvalidInputError(told, hint="Name the new key: otaru keys rotate KEY --by FILE.pub")
-            online = of == IMAGE or (old is not None and old.role != ROOT)
-            order = replace(order, by=await _server_key(world, tenant, of if online else IMAGE))
+            online = old is not None and old.role in (_ONLINE if of == IMAGE else signing.DIRECTED)
+            made = await _server_key(world, tenant, of) if online else await _made_key(world, tenant)
+            if made.keyid == order.key:
+                hint = "Name another in the server's settings: online_key, or director_key."
+                raise NothingToDoError("the server's settings name this very key", hint=hint)
+            order = replace(order, by=made)
     if isinstance(order, Rekey):
         _check_rekey(order)
         if order.made:
@@ -210,7 +216,7 @@ async def change(world: World, tenant: TenantId, actor: Actor, order: Order) -> 
 
 def _check_rekey(order: Rekey) -> None:
     """Refuse what no order can give a role."""
-    online = order.role in {SNAPSHOT, TIMESTAMP} if order.repository == IMAGE else order.role in signing.DIRECTED
+    online = order.role in (_ONLINE if order.repository == IMAGE else signing.DIRECTED)
     if online and order.repository == IMAGE:
         raise InvalidInputError(f"the keys of {order.role} are the server's", hint="Replace one: otaru keys rotate.")
     if order.made and not online:
@@ -229,9 +235,13 @@ def _named(order: Order) -> list[str]:
 
 
 async def _server_key(world: World, tenant: TenantId, of: str) -> Key:
-    """A new key of the server, or of the director's signer."""
+    """The key for what is signed all the time, the server's or the director's signer's: a new one, or as settings name it."""
     if of == DIRECTOR:
         return await world.director.make(tenant)
+    return (await asyncio.to_thread(world.keyring.online, tenant)).key
+
+
+async def _made_key(world: World, tenant: TenantId) -> Key:
     return (await asyncio.to_thread(world.keyring.make, tenant)).key
 
 
@@ -360,7 +370,7 @@ def _change(tx: Tx, asked: tuple[Pen, Order]) -> Outcome:
         case Rekey():
             offered = changes.rekey(repository, order.role, _rekeyed(repository, order), pen.now)
         case Renew():
-            if order.role in {SNAPSHOT, TIMESTAMP}:
+            if order.role in _ONLINE:
                 raise InvalidInputError(f"{order.role} is signed by the server itself, in time")
             offered, drafts = _renewed(tx, pen, repository, order)
     for role in set(offered) - set(TOP):  # anew it lists what is out by now: what was withdrawn holds up no rotation

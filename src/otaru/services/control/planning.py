@@ -52,14 +52,14 @@ async def plan(world: World, tenant: TenantId, intention: Intention, failure: fl
     """
     check_intention(intention)
     now = world.clock.now()
-    query = parse(intention.target, now)
+    parse(intention.target, now)
     seed = world.clock.seed() if intention.planned is None else intention.planned.seed
 
     def look(tx: Tx) -> Foresight:
-        drafted = draft(tx, tenant, intention, query, RolloutId(0), seed, now)
-        members, left_out = tx.rollouts.candidates(tenant, query, drafted.release)
+        drafted = draft(tx, tenant, intention, RolloutId(0), seed, now)
+        members, left_out = tx.rollouts.candidates(tenant, drafted.query, drafted.release)
         strata = drafted.strata or ((Stratum((), members),) if members else ())
-        outlook = tx.rollouts.foresee(tenant, drafted.rollout, query, drafted.release, drafted.strata)
+        outlook = tx.rollouts.foresee(tenant, drafted.rollout, drafted.query, drafted.release, drafted.strata)
         rollout = obey(laid_out(drafted.rollout, strata), RolloutEvent.PLAN, "", now).rollout
         warnings = tuple(drafted.release.warnings(now))
         volume = _volume(drafted.release, outlook)

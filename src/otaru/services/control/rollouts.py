@@ -44,6 +44,7 @@ from otaru.errors import (
 )
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
+from otaru.services.control import groups
 from otaru.services.control.poll import moved_event
 from otaru.services.control.world import Actor, World
 
@@ -114,11 +115,11 @@ async def preview(world: World, tenant: TenantId, intention: Intention) -> Previ
     """
     check_intention(intention)
     now = world.clock.now()
-    query = parse(intention.target, now)
+    parse(intention.target, now)
 
     def look(tx: Tx) -> Preview:
-        drafted = draft(tx, tenant, intention, query, RolloutId(0), 0, now)
-        members, left_out = tx.rollouts.candidates(tenant, query, drafted.release)
+        drafted = draft(tx, tenant, intention, RolloutId(0), 0, now)
+        members, left_out = tx.rollouts.candidates(tenant, drafted.query, drafted.release)
         waves = layout(drafted.rollout.policy, members)
         return Preview(members, left_out, waves, drafted.release.warnings(now))
 
@@ -138,8 +139,9 @@ async def create(world: World, tenant: TenantId, actor: Actor, intention: Intent
     """
     check_intention(intention)
     now = world.clock.now()
+    parse(intention.target, now)  # refused before it is queued
     seed = world.clock.seed() if intention.planned is None else intention.planned.seed
-    planning = _Planning(tenant, actor, intention, parse(intention.target, now), seed, now)
+    planning = _Planning(tenant, actor, intention, seed, now)
     return await world.store.write(_create, planning)
 
 
@@ -148,6 +150,8 @@ class Drafted:
     """A rollout before it has members: with waves and segments, where it is staged and not for nobody."""
 
     rollout: Rollout
+    query: Query
+    """Whom its target means, with the groups as they are now."""
     release: Release
     strata: tuple[Stratum, ...]
 
@@ -168,9 +172,7 @@ def check_intention(intention: Intention) -> None:
         raise InvalidInputError("all at once needs a reason", hint="Say why nobody goes first: it is recorded.")
 
 
-def draft(
-    tx: Tx, tenant: TenantId, wanted: Intention, query: Query, number: RolloutId, seed: int, now: datetime
-) -> Drafted:
+def draft(tx: Tx, tenant: TenantId, wanted: Intention, number: RolloutId, seed: int, now: datetime) -> Drafted:
     """What somebody asks for as a rollout, within a transaction.
 
     Raises:
@@ -178,6 +180,7 @@ def draft(
     """
     release = _release(tx, tenant, wanted.product, wanted.version)
     _check_times(tx, tenant, wanted, now)
+    query = groups.target(tx, tenant, wanted.target, now)
     policy, growth = wanted.policy, wanted.growth
     staged = policy.staged or (growth is not None and growth.shape is not Shape.ALL)
     strata = tx.rollouts.strata(tenant, query, release, policy.split) if staged else ()
@@ -197,7 +200,7 @@ def draft(
     )
     rollout = laid_out(rollout, strata)
     check_end(rollout)
-    return Drafted(rollout, release, strata)
+    return Drafted(rollout, query, release, strata)
 
 
 async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among: int | None = None) -> Progress:
@@ -413,7 +416,6 @@ class _Planning:
     tenant: TenantId
     actor: Actor
     intention: Intention
-    query: Query
     seed: int
     at: datetime
 
@@ -421,12 +423,12 @@ class _Planning:
 @one
 def _create(tx: Tx, planning: _Planning) -> Rollout:
     tenant, wanted, now = planning.tenant, planning.intention, planning.at
-    drafted = draft(tx, tenant, wanted, planning.query, tx.rollouts.next_id(tenant), planning.seed, now)
-    rollout, release, strata = drafted.rollout, drafted.release, drafted.strata
+    drafted = draft(tx, tenant, wanted, tx.rollouts.next_id(tenant), planning.seed, now)
+    rollout, query, release, strata = drafted.rollout, drafted.query, drafted.release, drafted.strata
     tx.rollouts.add(tenant, rollout)
-    members = tx.rollouts.enlist(tenant, rollout, planning.query, release, strata)
+    members = tx.rollouts.enlist(tenant, rollout, query, release, strata)
     if members == 0:
-        _, left_out = tx.rollouts.candidates(tenant, planning.query, release)
+        _, left_out = tx.rollouts.candidates(tenant, query, release)
         out = ", ".join(f"{n} {why}" for why, n in left_out.items() if n)
         raise NothingToDoError(
             "the target holds no device that this release is for",

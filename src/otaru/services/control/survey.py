@@ -12,12 +12,14 @@ from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantI
 from otaru.domain.offer import Rule, Subject, decide, window_words
 from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import Rollout
-from otaru.domain.targeting import Query, parse
+from otaru.domain.targeting import Query
 from otaru.domain.tenant import Tenant
 from otaru.domain.upgrade import path
 from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
+from otaru.services.control import groups
 from otaru.services.control.devices import found
+from otaru.services.control.poll import told_facts
 from otaru.services.control.rollouts import STOPPABLE, Progress, progress_in
 from otaru.services.control.world import World
 
@@ -96,9 +98,10 @@ async def devices(
     Raises:
         QuerySyntaxError: the target makes no sense.
     """
-    query: Query | None = None if target is None else parse(target, world.clock.now())
+    now = world.clock.now()
 
     def look(tx: Tx) -> Page:
+        query: Query | None = None if target is None else groups.target(tx, tenant, target, now)
         page = tx.devices.page(tenant, query, after, limit)
         states = tx.deployments.standing(tenant, [d.id for d in page])
         total = tx.devices.count(tenant, query) if count else None
@@ -113,8 +116,13 @@ async def count(world: World, tenant: TenantId, target: str | None) -> int:
     Raises:
         QuerySyntaxError: the target makes no sense.
     """
-    query = None if target is None else parse(target, world.clock.now())
-    return await world.store.read(lambda tx: tx.devices.count(tenant, query))
+    now = world.clock.now()
+
+    def look(tx: Tx) -> int:
+        query = None if target is None else groups.target(tx, tenant, target, now)
+        return tx.devices.count(tenant, query)
+
+    return await world.store.read(look)
 
 
 async def history(world: World, tenant: TenantId, device: DeviceId, limit: int) -> Sequence[tuple[Deployment, Rollout]]:
@@ -166,7 +174,14 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
         for membership in subject.memberships:
             plan = tx.rollouts.plan(tenant, membership.rollout)
             if membership.state is State.SCHEDULED and plan is not None:
-                answer = decide(subject, plan, membership, halted=owner.halted, now=now, calendar=owner.calendar)
+                answer = decide(
+                    told_facts(tx, tenant, subject, plan),
+                    plan,
+                    membership,
+                    halted=owner.halted,
+                    now=now,
+                    calendar=owner.calendar,
+                )
                 advice = _advice(tx, tenant, subject, plan.release, answer.rule)
                 answers.append(Because(membership.rollout, answer.rule, f"{answer.because}{advice}"))
         return [a for a in answers if a is not None]

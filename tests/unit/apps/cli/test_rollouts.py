@@ -8,6 +8,7 @@ import pytest
 from otaru.apps.cli.client import Api
 from otaru.apps.cli.printer import Printer
 from otaru.apps.cli.progress import details
+from otaru.apps.cli.rollout_options import Wanted
 from otaru.apps.cli.rollouts import create
 
 MADE = {"id": 3, "product": "app", "version": "2.0", "state": "planned", "counts": {}, "waves": []}
@@ -24,7 +25,7 @@ MADE = {"id": 3, "product": "app", "version": "2.0", "state": "planned", "counts
 def test_it_says_what_starts_it(facts: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(201, json=MADE | facts))
     with Api("http://here:1", "t", transport=transport) as api:
-        create(api, Printer(json=False), release="app:2.0", target="id==*")
+        create(api, Printer(json=False), Wanted(release="app:2.0", target="id==*"))
     assert capsys.readouterr().out.endswith(said)
 
 

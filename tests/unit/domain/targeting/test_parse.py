@@ -162,7 +162,7 @@ def test_an_unknown_selector_is_told_which_there_are() -> None:
     with pytest.raises(QuerySyntaxError) as caught:
         parse("version==3")
     assert caught.value.hint == (
-        "Selectors are id, hardware, revision, tag, lifecycle, assurance, state, last_contact, created, "
+        "Selectors are id, hardware, revision, tag, group, lifecycle, assurance, state, last_contact, created, "
         "attr.NAME and installed.COMPONENT."
     )
 

@@ -596,6 +596,22 @@ async def test_a_banner_says_what_ends(world: World, clock: SettableClock) -> No
     assert all(due.expired for due in (await alarms.brief(world, ACME)).due)
 
 
+async def test_the_end_of_the_director_s_root_is_told_of(world: World, clock: SettableClock) -> None:
+    """When it has ended, no device that verifies takes anything any more."""
+    await delegated(world)
+    clock.ahead = 50 * DAY
+    online = ([await metadata.online_key(world, ACME, SYSTEM, DIRECTOR)], 1)
+    keys: dict[str, changes.Keys] = {ROOT: some(["director-1"]), TARGETS: online, SNAPSHOT: online, TIMESTAMP: online}
+    root = by(changes.new_root(keys, world.clock.now()), "director-1")
+    await metadata.accept(world, ACME, SYSTEM, {ROOT: root}, DIRECTOR)
+    found = await alarms.of_tenant(world, ACME)
+    assert {(end.repository, end.role): end.people for end in found.endings}[DIRECTOR, ROOT]
+    clock.ahead = 321 * DAY
+    await metadata.renew_due(world)
+    due = [(one.role, one.expired) for one in (await alarms.brief(world, ACME)).due]
+    assert due == [(ROOT, False), (TARGETS, False), ("director:root", False)]
+
+
 async def test_development_keys_are_told_of(world: World) -> None:
     assert not (await alarms.brief(world, ACME)).development
     await publish(world, "1")

@@ -24,8 +24,10 @@ from otaru.adapters.sql.tables.inventory import (
     device_contact,
     device_count,
     device_failed,
+    device_group,
     device_standing,
     device_tag,
+    group_member,
 )
 from otaru.adapters.sql.tables.record import (
     event,
@@ -90,6 +92,7 @@ __all__ = [
     "device_count",
     "device_dispute",
     "device_failed",
+    "device_group",
     "device_standing",
     "device_tag",
     "direction",
@@ -100,6 +103,7 @@ __all__ = [
     "event",
     "exposure_count",
     "grant_key",
+    "group_member",
     "health_count",
     "health_event",
     "idempotency",

@@ -86,6 +86,28 @@ device_tag = Table(
     sqlite_with_rowid=False,
 )
 
+device_group = Table(
+    "device_group",
+    metadata,
+    key("tenant"),
+    key("name"),
+    col("query", Text, nullable=True),  # NULL: its members are listed
+    col("description", Text),
+    col("created_at", Instant),
+    col("updated_at", Instant),
+    col("edition", Integer),
+)
+
+group_member = Table(
+    "group_member",
+    metadata,
+    key("tenant"),
+    key("name"),
+    key("device"),
+    Index("ix_group_member_device", "tenant", "device", "name"),
+    sqlite_with_rowid=False,
+)
+
 device_component = Table(
     "device_component",
     metadata,

@@ -107,6 +107,19 @@ deployment_reason = Table(
 )
 """Last words, apart from the hot row: only deployments that ended badly have one."""
 
+deployment_delay = Table(
+    "deployment_delay",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("device"),
+    key("attempt", SmallInteger),
+    col("until", Instant),
+    col("times", Integer),
+    sqlite_with_rowid=False,
+)
+"""Until when owners have postponed their updates: only of those that were."""
+
 deployment_count = Table(
     "deployment_count",
     metadata,

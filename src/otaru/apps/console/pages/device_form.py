@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from otaru.domain.device import (
     MAX_ATTRIBUTE_VALUE,
     MAX_ATTRIBUTES,
     MAX_TAGS,
+    Assurance,
     Device,
     Hardware,
     Lifecycle,
@@ -59,6 +60,7 @@ class Form:
     tags: str = ""
     rows: Sequence[Row] = ()
     edition: str = ""
+    assurance: str = ""
     wrong: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -71,6 +73,7 @@ class _Read:
     hardware: Hardware | None
     tags: frozenset[str] | None
     attributes: Mapping[str, str] | None
+    assurance: Assurance | None
 
 
 async def new(call: Call) -> Response:
@@ -109,8 +112,9 @@ async def save(call: Call) -> Response:
     edition = read.form.edition
     if not (edition.isascii() and edition.isdigit() and len(edition) <= _MAX_EDITION):
         raise InvalidInputError("the form does not say which edition it changes", hint="Open the page again.")
-    if read.hardware is not None and read.tags is not None and read.attributes is not None:
-        changed = Change(read.hardware, read.tags, _changes(read.form.rows))
+    understood = read.hardware is not None and read.tags is not None and read.attributes is not None
+    if understood and "assurance" not in wrong:
+        changed = Change(read.hardware, read.tags, _changes(read.form.rows), assurance=read.assurance)
         try:
             await devices.change(call.world, call.tenant, call.actor, name, changed, int(edition))
             return call.lead(page_of(name))
@@ -124,13 +128,25 @@ async def save(call: Call) -> Response:
     return await _edit(call, known, _with(read.form, wrong), status)
 
 
+_LEVELS = {
+    Assurance.L1: "the signature of its installer only",
+    Assurance.L2: "both repositories, in full",
+    Assurance.L3: "that, and the release log",
+}
 _LIMITS = {"tags": MAX_TAGS, "attributes": MAX_ATTRIBUTES, "value": MAX_ATTRIBUTE_VALUE}
 
 
 async def _edit(call: Call, known: Device, form: Form, status: int) -> Response:
     gone = known.lifecycle is Lifecycle.DECOMMISSIONED
     return await call.show(
-        "device_edit.html", status, device=known, here=page_of(known.id), form=form, gone=gone, limits=_LIMITS
+        "device_edit.html",
+        status,
+        device=known,
+        here=page_of(known.id),
+        form=form,
+        gone=gone,
+        limits=_LIMITS,
+        levels=_LEVELS,
     )
 
 
@@ -142,11 +158,12 @@ def _form_of(known: Device) -> Form:
         " ".join(sorted(known.tags)),
         rows,
         str(known.edition),
+        str(known.assurance),
     )
 
 
 def _with(form: Form, wrong: Mapping[str, str]) -> Form:
-    return Form(form.id, form.hardware, form.tags, form.rows, form.edition, wrong)
+    return replace(form, wrong=wrong)
 
 
 def _words(error: InvalidInputError | InvalidStateError | TooLargeError) -> str:
@@ -171,10 +188,18 @@ def _read(sent: Mapping[str, list[str]], *, tell_id: bool) -> _Read:
     device = understood("id", typed("id"), ids.device_id) if tell_id else None
     model = understood("hardware", typed("hardware"), hardware)
     tags = understood("tags", typed("tags"), _tags)
+    assurance = understood("assurance", typed("assurance"), _assurance) if typed("assurance") else None
     fine = not any(row.wrong for row in rows)
     attributes = {row.name: row.value for row in rows} if fine else None
-    form = Form(typed("id"), typed("hardware"), typed("tags"), rows, typed("edition"), wrong)
-    return _Read(form, device, model, tags, attributes)
+    form = Form(typed("id"), typed("hardware"), typed("tags"), rows, typed("edition"), typed("assurance"), wrong)
+    return _Read(form, device, model, tags, attributes, assurance)
+
+
+def _assurance(text: str) -> Assurance:
+    try:
+        return Assurance(text)
+    except ValueError:
+        raise InvalidInputError(f"{text!r} is not a level") from None
 
 
 def _tags(text: str) -> frozenset[str]:

@@ -79,6 +79,24 @@ function say(name, told) {
   if (input?.setAttribute) input.setAttribute("aria-invalid", String(Boolean(told)));
 }
 
+const DOCUMENTS = ["sbom", "provenance"];
+const documents = new Map(); // their uploads, by file: what is there already is not sent again
+
+// The documents that were chosen, on the server, by kind; undefined where one is not there.
+async function stored() {
+  const found = {};
+  for (const kind of DOCUMENTS) {
+    const [file] = form.elements[kind].files;
+    if (!file) continue;
+    const upload = documents.get(file) ?? new Upload(file.name, file.size, () => undefined);
+    documents.set(file, upload);
+    if (upload.state !== "done") await upload.run(file);
+    if (upload.state === "done") found[kind] = upload.sha256;
+    else say(kind, upload.wrong || "It could not be uploaded.");
+  }
+  return first() === undefined ? found : undefined;
+}
+
 const RULES = ["requires", "floor", "security_floor", "support_until"];
 const FIELDS = ["product", "version", "component", "notes", "channel", ...RULES];
 
@@ -89,7 +107,7 @@ function typed() {
 
 // Whether everything is there that has to be; says what is not.
 function complete() {
-  for (const name of [...FIELDS, "type", "files", "release"]) say(name, "");
+  for (const name of [...FIELDS, ...DOCUMENTS, "type", "files", "release"]) say(name, "");
   for (const name of ["product", "version"]) if (!form.elements[name].value.trim()) say(name, form.elements[name].dataset.missing);
   for (const row of rows.values()) {
     if (!row.chips.commit()) row.say("Not a hardware's name: letters, digits, space and . _ / + - with an optional :revision.");
@@ -120,12 +138,14 @@ function lookAtFirst() {
 function tell(answer) {
   const { status, body } = answer;
   if (body.code === "already_exists") return say("version", words(answer));
+  if (DOCUMENTS.includes(body.document)) return say(body.document, words(answer));
   if (status === 401) return say("release", "Your session has ended. Log in in another tab, then press the button again.");
   const uploads = [...rows.values()];
   let told = 0;
   for (const { field, message } of body.errors ?? []) {
     const [name, index, part] = field.split(".");
-    if (name === "artifacts" && part === "hardware") uploads[Number(index)]?.say(message);
+    if (DOCUMENTS.includes(name)) say(name, message);
+    else if (name === "artifacts" && part === "hardware") uploads[Number(index)]?.say(message);
     else if (name === "artifacts" && part === "component") say("component", form.elements.component.dataset.form);
     else if (FIELDS.includes(name)) say(name, form.elements[name].dataset.form ?? message);
     else continue;
@@ -143,12 +163,16 @@ async function create() {
   const { product, version, component, notes, publish, ...rest } = typed();
   const artifacts = [...rows.values()].map((row) => row.artifact)
     .map((one) => (component.trim() ? { ...one, component: component.trim() } : one));
-  const release = { product: product.trim(), version: version.trim(), artifacts, notes, publish: publish === "true", ...terms(rest) };
+  creating = true;
+  changed();
+  const papers = await stored();
+  creating = Boolean(papers);
+  changed();
+  if (!papers) return lookAtFirst();
+  const release = { product: product.trim(), version: version.trim(), artifacts, notes, publish: publish === "true", ...terms(rest), ...papers };
   if (form.elements.accept.checked) release.accept_mismatch = mismatches;
   const text = JSON.stringify(release);
   if (sent.text !== text) sent = { text, key: fresh() };
-  creating = true;
-  changed();
   const answer = await json("POST", "/api/v1/releases", release, undefined, sent.key);
   if (answer.status === 201) {
     for (const row of rows.values()) kept.forget(row.key);
@@ -184,7 +208,7 @@ async function recall() {
 form.addEventListener("submit", (event) => { event.preventDefault(); create(); });
 form.addEventListener("input", (event) => {
   if (event.target !== form.elements.accept && event.target !== form.elements.notes) forgetMismatches();
-  if (FIELDS.includes(event.target.name)) say(event.target.name, "");
+  if ([...FIELDS, ...DOCUMENTS].includes(event.target.name)) say(event.target.name, "");
   kept.typed = typed();
   changed();
 });

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, ConfigDict, Field
 from otaru.apps.server.api.models.fields import (
     LINE,
     Body,
+    ConditionText,
     Fraction,
     Line,
     Out,
@@ -22,11 +23,13 @@ from otaru.apps.server.api.models.fields import (
     span,
     utc,
 )
+from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.deployment import RETRIABLE, Deployment, State
 from otaru.domain.evidence import Tally
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
     DEFAULT_RULE,
+    MAX_POSTPONEMENTS,
     MAX_SPLITS,
     MAX_WAVES,
     ClassicRule,
@@ -105,6 +108,15 @@ class RolloutIn(Body):
     on_error: OnError = OnError.PAUSE
     urgency: Urgency = Urgency.FORCED
     consent: Annotated[bool, Field(description="Whether the device or its owner is asked first.")] = False
+    consent_deadline_s: Annotated[
+        Seconds | None, Field(description="Who was asked and says nothing for so long has consented.")
+    ] = None
+    postponements: Annotated[int, Field(ge=0, le=MAX_POSTPONEMENTS, description="How often an owner may postpone.")] = 3
+    postpone_for_s: Annotated[Seconds, Field(description="How far off, each time.")] = 604_800
+    require: Annotated[
+        list[ConditionText],
+        Field(max_length=MAX_CONDITIONS, description="What has to hold on a device before it begins."),
+    ] = Field(default=[])
     window: Annotated[
         WindowText | None,
         Field(
@@ -177,6 +189,10 @@ class RolloutIn(Body):
             on_error=self.on_error,
             urgency=self.urgency,
             consent=self.consent,
+            consent_deadline=span(self.consent_deadline_s),
+            postponements=self.postponements,
+            postpone_for=timedelta(seconds=self.postpone_for_s),
+            conditions=tuple(map(condition, self.require)),
             window=None if self.window is None else window(self.window),
             split=tuple(self.split),
             end_at=None if self.end_at is None else utc(self.end_at),
@@ -210,6 +226,33 @@ class CancelIn(Body):
     force: Annotated[bool, Field(description="Do not wait for the device's word.")] = False
 
 
+class PostponeIn(Body):
+    """Until when an owner postpones an update: a moment, or so long from now on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"until": "2031-05-03T18:00:00Z"}, {"for_s": 86400}]})
+
+    until: AwareDatetime | None = None
+    for_s: Annotated[Seconds | None, Field(gt=0)] = None
+
+    def moment(self, now: datetime) -> datetime:
+        """The moment.
+
+        Raises:
+            InvalidInputError: neither is said, or both.
+        """
+        if (self.until is None) == (self.for_s is None):
+            raise InvalidInputError(
+                "an update is postponed until a moment, or for so long", hint="Give until or for_s."
+            )
+        return now + timedelta(seconds=self.for_s) if self.for_s is not None else utc(self.until or now)
+
+
+class RejectIn(Body):
+    """Why an owner wants no update."""
+
+    reason: Line = ""
+
+
 class PolicyOut(Out):
     """How a rollout goes about it."""
 
@@ -223,6 +266,10 @@ class PolicyOut(Out):
     on_error: OnError
     urgency: Urgency
     consent: bool
+    consent_deadline_s: float | None
+    postponements: int
+    postpone_for_s: float
+    require: Annotated[list[str], Field(examples=[["battery>=30%", "charging"]])]
     window: Annotated[str | None, Field(examples=["02:00/4h Europe/Paris"])]
     split: list[str]
     end_at: datetime | None
@@ -243,6 +290,10 @@ class PolicyOut(Out):
             on_error=policy.on_error,
             urgency=policy.urgency,
             consent=policy.consent,
+            consent_deadline_s=_seconds(policy.consent_deadline),
+            postponements=policy.postponements,
+            postpone_for_s=policy.postpone_for.total_seconds(),
+            require=list(map(str, policy.conditions)),
             window=None if policy.window is None else str(policy.window),
             split=list(policy.split),
             end_at=policy.end_at,
