@@ -80,7 +80,7 @@ class InvalidStateError(OtaruError):
 
 
 class NeverDueError(InvalidStateError):
-    """A rollout could never offer anything: its window, its end and the tenant's blackouts leave no moment for it."""
+    """A rollout could never come to its end: its window, its end, its expiry and the tenant's blackouts leave no time for it."""
 
     code = "never_due"
 

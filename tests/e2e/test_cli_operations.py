@@ -137,6 +137,8 @@ blackout add --reason markets --window 08:00/1m
 blackout list
 blackout remove BLACKOUT
 rollout preview --release app:1.0 --target id==* --split hardware --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
+rollout plan --release app:1.0 --target id==* --dry-run --failure 20%
+rollout plan --release app:1.0 --target id==nobody => 3
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
 rollout start 1
 rollout pause 1 --reason wait

@@ -19,6 +19,7 @@ from otaru.domain.ids import ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, RolloutState, Segment, Stratum, Wave, WaveState
+from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 from otaru.errors import NotFoundError
 
@@ -109,6 +110,11 @@ class SqlRollouts:
 
     def strata(self, tenant: TenantId, query: Query, release: Release, split: Sequence[str]) -> tuple[Stratum, ...]:
         return members.strata(self._session, tenant, query, release, split)
+
+    def foresee(
+        self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum]
+    ) -> Outlook:
+        return members.foresee(self._session, tenant, rollout, query, release, strata)
 
     def enlist(
         self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum] = ()

@@ -11,6 +11,7 @@ from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantI
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, Stratum
+from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 
 
@@ -51,6 +52,12 @@ class Rollouts(Protocol):
 
     def strata(self, tenant: TenantId, query: Query, release: Release, split: Sequence[str]) -> tuple[Stratum, ...]:
         """The candidates by what splits them (`domain.rollout.segment.cut`), biggest first; one where nothing does."""
+        ...
+
+    def foresee(
+        self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum]
+    ) -> Outlook:
+        """What is known at `rollout.created_at` of the members that it would have, and of how the tenant's rollouts went."""
         ...
 
     def enlist(
