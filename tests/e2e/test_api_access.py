@@ -29,6 +29,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/devices/{device}/lifecycle": {"event": "decommission"},
     "/api/v1/devices/{device}/credentials": {"kind": "token"},
     "/api/v1/authorities/{authority}/certificate": {"pem": "x"},
+    "/api/v1/attributes": {"name": "stranger", "kind": "number"},
     "/api/v1/groups": {"name": "strangers"},
     "/api/v1/groups/{group}/members": {"devices": []},
     "/api/v1/groups/{group}/members/remove": {"devices": []},
@@ -49,6 +50,7 @@ NOWHERE = {
     "device": "nobody",
     "enrollment": "0123",
     "group": "nothing",
+    "attribute": "nothing",
     "action": 1,
     "segment": 0,
     "sha256": "0" * 64,
@@ -158,6 +160,7 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
         "credential": api.post(f"/devices/{device}/credentials", json={"kind": "token"}).json()["id"],
         "authority": own_authority(api),
         "group": api.post("/groups", json={"name": "ours"}).json()["name"],
+        "attribute": api.post("/attributes", json={"name": "ours", "kind": "number"}).json()["name"],
     }
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}
     tried = 0

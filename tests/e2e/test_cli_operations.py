@@ -14,6 +14,7 @@ from otaru.apps.cli.app import app
 from otaru.apps.server.api.routes import (
     anchors,
     artifacts,
+    attributes,
     authorities,
     credentials,
     devices,
@@ -83,6 +84,14 @@ group add hand d-1
 group add hand d-1 --from MEMBERS => 5
 group add both -q group=in=(lab,hand)
 group list
+attribute declare rack number
+attribute list
+device set d-1 --attr rack=7
+device attributes d-1
+device history d-1 --attributes
+device history d-1 --attributes --purge
+device list -q attr.rack=lt=8;installed.app=lt=2;telemetry.battery>80
+attribute drop rack
 group show both
 group set lab -q tag=in=(beta,lab)
 group remove hand --from MEMBERS
@@ -212,6 +221,7 @@ def operations() -> set[tuple[str, str]]:
         fleet,
         groups,
         devices,
+        attributes,
         enrollments,
         credentials,
         authorities,

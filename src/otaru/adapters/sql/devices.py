@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import update
 
-from otaru.adapters.sql import credentials, fleet, targeting
+from otaru.adapters.sql import attributes, credentials, fleet, targeting
 from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each, run_keyed
 from otaru.adapters.sql.packed import pack, unpack_auto_confirm
 from otaru.adapters.sql.session import Session
@@ -130,6 +130,7 @@ _WORDS_OF = {
     ),
     Field.TAG: _WORDS.format(column="tag", table="device_tag", of=_OF_TENANT),
     Field.ATTRIBUTE: _WORDS.format(column="name", table="device_attribute", of=_OF_TENANT),
+    Field.TELEMETRY: _WORDS.format(column="name", table="telemetry_last", of=_OF_TENANT),
     Field.INSTALLED: _WORDS.format(column="component", table="device_component", of=_OF_TENANT),
 }
 _WORDS_OF_NAME = {
@@ -203,6 +204,9 @@ class SqlDevices:
             _SET_ATTRIBUTE,
             [(tenant, d.id, name, value) for d in added for name, value in d.attributes.items()],
         )
+        attributes.keep_sorted(
+            self._session, tenant, [(d.id, name, value) for d in added for name, value in d.attributes.items()]
+        )
         facts = _last([(d.id, fact) for d in added for fact in d.installed])
         self._install(tenant, facts)
         came = Counter((fleet.hour_of(micros(i.at)), (i.component, i.version)) for i in facts.values())
@@ -242,6 +246,9 @@ class SqlDevices:
             [(*key, name) for name in known.attributes.keys() - device.attributes.keys()],
         )
         run_each(self._session, _SET_ATTRIBUTE, [(*key, name, value) for name, value in sorted(changed)])
+        gone = [(device.id, name, None) for name in known.attributes.keys() - device.attributes.keys()]
+        attributes.keep_sorted(self._session, tenant, [*gone, *((device.id, *fact) for fact in changed)])
+        attributes.note(self._session, tenant, device.id, device.updated_at, known.attributes, device.attributes)
 
     def _count_lifecycle(self, tenant: TenantId, before: Device, after: Device) -> None:
         """Count a change of lifecycle; who is decommissioned counts nowhere else from then on."""
@@ -314,14 +321,14 @@ class SqlDevices:
         tags: dict[str, set[str]] = {}
         for id_, tag in fetch_keyed(self._session, _IDS, keys, _TAGS_OF, tenant):
             tags.setdefault(id_, set()).add(tag)
-        attributes: dict[str, dict[str, str]] = {}
+        facts: dict[str, dict[str, str]] = {}
         for id_, name, value in fetch_keyed(self._session, _IDS, keys, _ATTRIBUTES_OF, tenant):
-            attributes.setdefault(id_, {})[name] = value
+            facts.setdefault(id_, {})[name] = value
         installed: dict[str, list[Installed]] = {}
         for row in fetch_keyed(self._session, _IDS, keys, _INSTALLED_OF, tenant):
             installed.setdefault(row[0], []).append(_installed(row))
         return [
-            _device(row, frozenset(tags.get(row[0], ())), attributes.get(row[0], {}), tuple(installed.get(row[0], ())))
+            _device(row, frozenset(tags.get(row[0], ())), facts.get(row[0], {}), tuple(installed.get(row[0], ())))
             for row in fetch_keyed(self._session, _IDS, keys, _DEVICES_OF, tenant)
         ]
 

@@ -8,6 +8,7 @@ from otaru import __version__
 from otaru.apps.cli import (
     anchors,
     artifacts,
+    attributes,
     authority,
     demo,
     devices,
@@ -69,6 +70,7 @@ for _name, _noun in (
     ("token", tokens.noun),
     ("fleet", fleet.noun),
     ("device", devices.noun),
+    ("attribute", attributes.noun),
     ("group", groups.noun),
     ("ca", authority.noun),
     ("enrollment", enrollments.noun),

@@ -15,14 +15,16 @@ stands (`domain.standing`); who is decommissioned stands nowhere. Fields and ope
 """
 
 from otaru.domain.targeting.fields import FIELDS, About, Kind
-from otaru.domain.targeting.meaning import MAX_GROUP_DEPTH, MAX_MEANT, groups_in, meaning
+from otaru.domain.targeting.meaning import MAX_GROUP_DEPTH, MAX_MEANT, MAX_VERSIONS, Catalogue, groups_in, meaning
 from otaru.domain.targeting.parse import MAX_DEPTH, MAX_LENGTH, MAX_TERMS, parse, quoted
 from otaru.domain.targeting.tree import (
     And,
+    Compared,
     Facts,
     Field,
     Known,
     Not,
+    OneOf,
     Or,
     Query,
     Relation,
@@ -41,13 +43,17 @@ __all__ = [
     "MAX_LENGTH",
     "MAX_MEANT",
     "MAX_TERMS",
+    "MAX_VERSIONS",
     "About",
     "And",
+    "Catalogue",
+    "Compared",
     "Facts",
     "Field",
     "Kind",
     "Known",
     "Not",
+    "OneOf",
     "Or",
     "Query",
     "Relation",

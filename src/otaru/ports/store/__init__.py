@@ -22,7 +22,7 @@ from typing import Protocol, TypeVar
 
 from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
 from otaru.ports.store.health import Health
-from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet, Groups
+from otaru.ports.store.inventory import Attributes, Authorities, Credentials, Devices, Fleet, Groups
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
 from otaru.ports.store.shelf import BlobRows, Inspection, Inspections, Releases
@@ -32,6 +32,7 @@ from otaru.ports.store.trust import Anchor, Anchors, Directions, Logs, Signature
 __all__ = [
     "Anchor",
     "Anchors",
+    "Attributes",
     "Authorities",
     "BlobRows",
     "Claim",
@@ -84,6 +85,7 @@ class Tx(Protocol):
     deployments: Deployments
     fleet: Fleet
     groups: Groups
+    attributes: Attributes
     health: Health
     reports: Reports
     events: Events

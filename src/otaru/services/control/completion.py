@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from otaru.domain.attribute import AttributeKind
 from otaru.domain.ids import TenantId
 from otaru.domain.targeting import FIELDS, About, Field
 from otaru.ports.store import Tx
@@ -12,7 +13,7 @@ MAX_VALUES = 100
 MAX_VALUE = 128
 """Longer values are nobody's to type."""
 _COUNTED = frozenset({Field.HARDWARE, Field.REVISION, Field.TAG})
-_NAMED = frozenset({Field.ATTRIBUTE, Field.INSTALLED})
+_NAMED = frozenset({Field.ATTRIBUTE, Field.INSTALLED, Field.TELEMETRY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Known:
     values: Sequence[str]
     complete: bool
     """Whether these are all that there are."""
+    declared: AttributeKind | None = None
+    """The attribute's type, where one is declared."""
 
     @property
     def selector(self) -> str:
@@ -39,9 +42,14 @@ async def fields(world: World, tenant: TenantId, limit: int) -> list[Known]:
 
 def _known(tx: Tx, tenant: TenantId, about: About, limit: int) -> Iterator[Known]:
     if about.field in _NAMED:
-        names = tx.devices.words(tenant, about.field, limit)
+        kinds = {d.name: d.kind for d in tx.attributes.declared(tenant)} if about.field is Field.ATTRIBUTE else {}
+        names = sorted({*tx.devices.words(tenant, about.field, limit), *kinds})
         for name in names:
-            yield _valued(about, name, tx.devices.words(tenant, about.field, limit + 1, name), limit)
+            if about.field is Field.TELEMETRY:
+                yield Known(about, name, (), complete=False)
+            else:
+                values = tx.devices.words(tenant, about.field, limit + 1, name)
+                yield _valued(about, name, values, limit, kinds.get(name))
         if not names:
             yield Known(about, "", (), complete=True)
     elif about.field is Field.GROUP:
@@ -52,6 +60,6 @@ def _known(tx: Tx, tenant: TenantId, about: About, limit: int) -> Iterator[Known
         yield Known(about, "", about.words, complete=bool(about.words))
 
 
-def _valued(about: About, name: str, values: Sequence[str], limit: int) -> Known:
+def _valued(about: About, name: str, values: Sequence[str], limit: int, declared: AttributeKind | None = None) -> Known:
     shown = [value for value in values[:limit] if len(value) <= MAX_VALUE]
-    return Known(about, name, shown, complete=len(shown) == len(values))
+    return Known(about, name, shown, len(shown) == len(values), declared)

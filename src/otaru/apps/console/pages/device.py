@@ -21,7 +21,7 @@ from otaru.domain.ids import MAX_ACTION, ActionId, CredentialId, DeviceId, Rollo
 from otaru.domain.offer import Rule
 from otaru.domain.rollout import RolloutState
 from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, OtaruError
-from otaru.services.control import credentials, devices, health, rollouts, survey
+from otaru.services.control import credentials, declaring, devices, health, rollouts, survey
 
 MAX_LINES = 60
 MAX_SAID = 30
@@ -106,7 +106,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         device=shown.device,
         here=page_of(name),
         standing=shown.state if shown.device.lifecycle is Lifecycle.ACTIVE else shown.device.lifecycle,
-        attributes=sorted(shown.device.attributes.items()),
+        attributes=await declaring.of_device(call.world, call.tenant, name),
         credentials=[one for one in known if one.good(now)],
         dead=sum(not one.good(now) for one in known),
         reasons=[_reason(answer) for answer in answers],

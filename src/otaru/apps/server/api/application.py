@@ -24,6 +24,7 @@ from otaru.apps.server.api.openapi import described
 from otaru.apps.server.api.routes import (
     anchors,
     artifacts,
+    attributes,
     authorities,
     credentials,
     devices,
@@ -117,6 +118,7 @@ def framework_of(runtime: Runtime) -> FastAPI:
         tenants,
         fleet,
         devices,
+        attributes,
         enrollments,
         groups,
         credentials,

@@ -18,6 +18,7 @@ from otaru.apps.server.api.models.fields import (
     Value,
     VersionText,
 )
+from otaru.domain.attribute import AttributeKind
 from otaru.domain.deployment import Deployment, Event, Report, State
 from otaru.domain.device import (
     MAX_ATTRIBUTES,
@@ -70,6 +71,7 @@ class FieldOut(Out):
     values: Annotated[list[str], Field(description="The first ones, sorted.")]
     complete: Annotated[bool, Field(description="Whether these are all values that there are.")]
     help: str
+    declared: Annotated[AttributeKind | None, Field(description="An attribute's type, where one is declared.")]
 
     @classmethod
     def of(cls, known: Known) -> "FieldOut":
@@ -81,6 +83,7 @@ class FieldOut(Out):
             values=list(known.values),
             complete=known.complete,
             help=known.about.help,
+            declared=known.declared,
         )
 
 
