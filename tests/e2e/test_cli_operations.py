@@ -65,6 +65,7 @@ device add d-1 --hardware default --tag lab --attr region=eu --installed app=0.9
 device add d-2 --hardware default:b
 device list --query tag==lab --count
 device fields --values 5
+device complete tag==l --at 6
 device show d-1
 device set d-1 --tag beta --untag lab --attr region=us --unset rack --installed app=0.95 --hardware default:b
 device token d-2

@@ -103,6 +103,22 @@ def fields(
     printer.table(known, known["items"], columns)
 
 
+@command(noun, "complete")
+def complete(
+    api: Api,
+    printer: Printer,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="As far as it is written.")],
+    at: Annotated[
+        int | None, typer.Option(min=0, max=4096, help="Where the cursor is; else its end.", show_default=False)
+    ] = None,
+) -> None:
+    """Say what may follow in a query: for shells and editors."""
+    found = api.get("/fleet/completion", q=query, at=at, limit=100)
+    head, tail = query[: found["start"]], query[len(query) if at is None else at :]
+    columns = (("Query", lambda f: f"{head}{f['text']}{tail}"), field("Is", "help"))
+    printer.table(found, found["items"], columns)
+
+
 @command(noun, "show")
 def show(api: Api, printer: Printer, device: Id) -> None:
     """Show a device: installed versions, state, history."""

@@ -14,6 +14,7 @@ saved query or a list of that name means (`meaning`). `state` is where the devic
 stands (`domain.standing`); who is decommissioned stands nowhere. Fields and operators: `FIELDS`.
 """
 
+from otaru.domain.targeting.cursor import Place, Slot, place
 from otaru.domain.targeting.fields import FIELDS, About, Kind
 from otaru.domain.targeting.meaning import MAX_GROUP_DEPTH, MAX_MEANT, MAX_VERSIONS, Catalogue, groups_in, meaning
 from otaru.domain.targeting.parse import MAX_DEPTH, MAX_LENGTH, MAX_TERMS, parse, quoted
@@ -55,8 +56,10 @@ __all__ = [
     "Not",
     "OneOf",
     "Or",
+    "Place",
     "Query",
     "Relation",
+    "Slot",
     "Term",
     "Timed",
     "assurances_meant",
@@ -65,6 +68,7 @@ __all__ = [
     "matches",
     "meaning",
     "parse",
+    "place",
     "quoted",
     "states_meant",
 ]

@@ -56,8 +56,8 @@ class Devices(Protocol):
         ...
 
     def count(self, tenant: TenantId, query: Query | None) -> int: ...
-    def words(self, tenant: TenantId, field: Field, limit: int, name: str = "") -> list[str]:
-        """The first distinct values of hardware, revision or tag, sorted; what is read is as much as is returned.
+    def words(self, tenant: TenantId, field: Field, limit: int, name: str = "", prefix: str = "") -> list[str]:
+        """The first distinct values of hardware, revision or tag, sorted, that begin so; what is read is as much as is returned.
 
         Of attributes and components those of the one called `name`; without it, their names.
         """

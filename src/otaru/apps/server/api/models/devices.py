@@ -34,8 +34,8 @@ from otaru.domain.device import (
 from otaru.domain.ids import DeviceId, Version
 from otaru.domain.offer import Rule
 from otaru.domain.rollout import Rollout
-from otaru.domain.targeting import Kind
-from otaru.services.control.completion import Known
+from otaru.domain.targeting import Kind, Slot
+from otaru.services.control.completion import Completion, Known
 from otaru.services.control.devices import MAX_BATCH, Added, Batch, Change, NewDevice
 from otaru.services.control.survey import Because, Shown
 
@@ -91,6 +91,27 @@ class FieldsOut(Out):
     """What a target can ask for."""
 
     items: list[FieldOut]
+
+
+class FollowingOut(Out):
+    """What may follow at a cursor."""
+
+    text: Annotated[str, Field(description="It takes the place of what is written from `start` to the cursor.")]
+    help: str
+
+
+class CompletionOut(Out):
+    """What may follow at a cursor."""
+
+    start: int
+    slot: Slot
+    items: list[FollowingOut]
+
+    @classmethod
+    def of(cls, found: Completion) -> "CompletionOut":
+        """As it was found."""
+        items = [FollowingOut(text=one.text, help=one.help) for one in found.items]
+        return cls(start=found.start, slot=found.slot, items=items)
 
 
 class DeviceIn(Body):
