@@ -396,3 +396,15 @@ def test_a_devices_health_is_on_its_page(browser: httpx.Client, api: httpx.Clien
     page = shown(browser.get(f"/devices/{name}"))
     assert "Comm failure" in page
     assert _found(r"<dt>battery</dt><dd class=\"mono\">([\d.]+) ", page) == "81.5"
+
+
+def test_a_query_is_completed_as_it_is_written(browser: httpx.Client, api: httpx.Client) -> None:
+    tag = fresh("tag")
+    added(api, tags=[tag], attributes={"note": HOSTILE})
+    page = shown(browser.get("/devices"))
+    assert 'list="q-choices"' in page
+    assert f'value="tag=={tag}"' in shown(browser.get("/devices/+completion", params={"q": f"tag=={tag[:-1]}"}))
+    assert "<option" in shown(browser.get("/devices/+completion", params={"q": "attr.note=="}))
+    assert "<option" not in shown(browser.get("/devices/+completion", params={"q": "tag==a))"}))
+    found = api.get("/fleet/completion", params={"q": f"tag=={tag};id==x", "at": 5 + len(tag)}).json()
+    assert (found["start"], found["slot"], found["items"][0]["text"]) == (5, "value", tag)

@@ -18,6 +18,8 @@ VERSIONS_KEPT = timedelta(days=400)
 DISPUTES_KEPT = timedelta(days=90)
 HEALTH_COUNTS_KEPT = timedelta(days=400)
 """Of devices in no rollout. What was counted of a rollout stays with it."""
+ATTRIBUTES_KEPT = timedelta(days=180)
+"""What became of attributes."""
 _EVENTS_AT_ONCE = 5_000
 
 
@@ -31,6 +33,8 @@ async def housekeep(world: World, events_kept: timedelta) -> None:
         while await world.store.write(_prune_health, asked) == _EVENTS_AT_ONCE:
             pass
         await world.store.write(_prune_health_counts, (tenant.id, now - HEALTH_COUNTS_KEPT))
+    while await world.store.write(_prune_changes, now - ATTRIBUTES_KEPT) == _EVENTS_AT_ONCE:
+        pass
     await world.store.write(_prune_rest, now)
     await artifacts.sweep(world, UPLOADS_KEPT)
 
@@ -48,6 +52,11 @@ def _prune_health(tx: Tx, asked: tuple[TenantId, datetime]) -> int:
 @one
 def _prune_health_counts(tx: Tx, asked: tuple[TenantId, datetime]) -> None:
     tx.health.prune_counts(*asked)
+
+
+@one
+def _prune_changes(tx: Tx, before: datetime) -> int:
+    return tx.attributes.prune(before, _EVENTS_AT_ONCE)
 
 
 @one
