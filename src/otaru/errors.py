@@ -67,6 +67,12 @@ class AlreadyExistsError(OtaruError):
     code = "already_exists"
 
 
+class LogSplitError(OtaruError):
+    """The transparency log has signed a head that is none of its tree's: somebody was shown another history."""
+
+    code = "log_split"
+
+
 class InvalidStateError(OtaruError):
     """The thing's state does not allow this; `allowed` lists what it does allow."""
 

@@ -3,6 +3,7 @@
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,23 @@ def test_a_token_says_what_is_wrong(tmp_path: Path) -> None:
     for uri in ("", "pkcs11:", "file:x", "pkcs11:token=a;object=b"):
         with pytest.raises(InvalidInputError):
             place(uri)
+
+
+def test_a_token_that_was_away_comes_back(tmp_path: Path) -> None:
+    signer = in_a_token(tmp_path, "")
+    away = (tmp_path / "tokens").rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            signer.sign(b"data")
+    away.rename(tmp_path / "tokens")
+    signer.key.verify_signature(Signature(signer.key.keyid, signer.sign(b"data").hex()), b"data")
+
+
+def test_many_sign_with_one_token_at_once(tmp_path: Path) -> None:
+    signer = in_a_token(tmp_path, "")
+    with ThreadPoolExecutor(8) as pool:
+        for signature in pool.map(signer.sign, [b"data"] * 64):
+            signer.key.verify_signature(Signature(signer.key.keyid, signature.hex()), b"data")
 
 
 def test_the_cloud_says_what_is_wrong(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,10 +140,12 @@ rollout preview --release app:1.0 --target id==* --split hardware --waves 1,50%,
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
 rollout start 1
 rollout pause 1 --reason wait
+rollout create --release app:1.0 --target id==d-2 --judge sequential --alpha 1% => 3
 rollout hold-segment 1 1 --reason look
 rollout release-segment 1 1
 rollout resume 1
 rollout devices 1 --state scheduled
+rollout verdicts 1 --segment 1
 POLL
 rollout cancel 1 d-1 --force
 rollout retry 1 --state cancelled

@@ -20,7 +20,7 @@ from otaru.services.control.world import SYSTEM
 from tests.support.certificates import ServerTls, server_tls
 from tests.support.command import call
 from tests.support.ddi import eventually
-from tests.support.server import Serving, serving
+from tests.support.server import Serving, otaru, serving
 from tests.support.softhsm import MODULE, PIN, address, make_token
 
 OTHER = TenantId("other")
@@ -356,6 +356,8 @@ def test_an_authority_in_a_token(tmp_path: Path) -> None:
     with serving(tmp_path / "data", OTARU_PIN=PIN) as server:
         plant = Plant(server, ServerTls(tmp_path, tmp_path, Path("/dev/null")), tmp_path)
         plant.add("dev-1")
+        nowhere = otaru("ca", "key", uri, "--data", str(tmp_path / "dta"), check=False, OTARU_PIN=PIN)
+        assert (nowhere.returncode, (tmp_path / "dta").exists()) == (2, False), nowhere.stderr
         key = json.loads(plant.cli(f"ca key {uri} --data {server.data} --json"))["key"]
         (tmp_path / "root.pem").write_text(plant.cli(f"ca init --key {key}"))
         plant.request("dev", "-subj", "/")

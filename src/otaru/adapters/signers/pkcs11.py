@@ -7,6 +7,7 @@ hashes nothing: it gets the digest and gives r and s, which become the DER that 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,6 +47,12 @@ def place(uri: str) -> Place:
     return Place(*found)
 
 
+_ONE = Lock()
+"""A library logs in to a token for the whole process: a second session that opens it meanwhile is refused."""
+_LOST: set[str] = set()
+"""Modules that have failed. They may keep what they knew of a token that was away, until they are begun anew."""
+
+
 class Pkcs11Signer:
     """Implements `ports.signing.Signer`. It holds no session: each signature opens the token anew."""
 
@@ -74,14 +81,21 @@ class Pkcs11Signer:
     @contextmanager
     def _session(self) -> Iterator[Any]:
         try:
-            token = pkcs11.lib(self._where.module).get_token(token_label=self._where.token)
-            with token.open(user_pin=self._pin) as session:
+            with _ONE, self._library().get_token(token_label=self._where.token).open(user_pin=self._pin) as session:
                 yield session
         except (pkcs11.PinIncorrect, pkcs11.PinLenRange, pkcs11.PinLocked) as error:
             raise InvalidInputError(f"the token {self._where.token} refuses the PIN: {type(error).__name__}") from None
         except (pkcs11.PKCS11Error, RuntimeError) as error:
+            _LOST.add(self._where.module)
             told = str(error) or type(error).__name__
             raise UnavailableError(f"the token {self._where.token} cannot be used: {told}") from None
+
+    def _library(self) -> Any:
+        library = pkcs11.lib(self._where.module)
+        if self._where.module in _LOST:
+            library.reinitialize()
+            _LOST.discard(self._where.module)
+        return library
 
     def _found(self, session: Any, kind: Any) -> Any:
         found = list(session.get_objects({pkcs11.Attribute.CLASS: kind, pkcs11.Attribute.LABEL: self._where.label}))

@@ -24,6 +24,7 @@ from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.signatures import SqlSignatures
 from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
+from otaru.adapters.sql.verdicts import SqlVerdicts
 from otaru.ports.store import (
     Anchors,
     Authorities,
@@ -46,6 +47,7 @@ from otaru.ports.store import (
     Signatures,
     Tenants,
     Tokens,
+    Verdicts,
 )
 
 
@@ -75,6 +77,7 @@ class SqlTx:
         "signatures",
         "tenants",
         "tokens",
+        "verdicts",
     )
 
     def __init__(self, connection: Connection, shard: int) -> None:
@@ -91,6 +94,7 @@ class SqlTx:
         self.blobs: BlobRows = SqlBlobRows(session)
         self.rollouts: Rollouts = SqlRollouts(session)
         self.deployments: Deployments = SqlDeployments(session)
+        self.verdicts: Verdicts = SqlVerdicts(session)
         self.reports: Reports = SqlReports(session)
         self.record = SqlEvents(session)
         self.events: Events = self.record

@@ -16,7 +16,7 @@ from otaru.apps.cli.extras import extra
 from otaru.apps.cli.printer import remark
 from otaru.domain.device import hardware
 from otaru.domain.ids import ProductName
-from otaru.errors import MetadataVersionError, NotFoundError, RefusedError, SignatureMissingError
+from otaru.errors import InvalidInputError, MetadataVersionError, NotFoundError, RefusedError, SignatureMissingError
 from otaru.trust.tuf.names import role_of
 
 if TYPE_CHECKING:
@@ -34,31 +34,33 @@ class Hands:
     signers: "Sequence[Signer]"
 
 
-def ready(api: Api, product: str, channel: str, places: Sequence[str]) -> Hands:
+def ready(api: Api, product: str, channel: str, places: Sequence[str], output: Path) -> Hands:
     """Open the keys and hold them against the role's, before anything is uploaded.
 
     Raises:
-        InvalidInputError: a key cannot be opened.
+        InvalidInputError: a key cannot be opened; or others have to sign too, and `output`, which is for them, is there.
         SignatureMissingError: nobody may sign the role yet.
         RefusedError: one of the keys is none of the role's.
     """
     role = role_of(ProductName(product), channel)
-    places = list(dict.fromkeys(places))
     signers = [ceremony.signer_at(place) for place in places]
-    roles = {found["name"]: found["keys"] for found in api.get("/keys")["roles"]}
+    roles = {found["name"]: found for found in api.get("/keys")["roles"]}
     if not roles:
         raise SignatureMissingError("the tenant has no keys yet", hint="Begin with otaru keys init.")
     if role not in roles:
         told = f"nobody may sign {role} yet"
         raise SignatureMissingError(told, hint=f"otaru keys delegate {role} --key FILE.pub")
     for place, signer in zip(places, signers, strict=True):
-        if signer.key.keyid not in roles[role]:
-            allowed = " ".join(key[:16] for key in roles[role])
+        if signer.key.keyid not in roles[role]["keys"]:
+            allowed = " ".join(key[:16] for key in roles[role]["keys"])
             raise RefusedError(
                 f"{place} is the key {signer.key.keyid[:16]}, which may not sign {role}",
                 hint=f"Its keys are {allowed}. Another one: otaru keys rekey {role} --add FILE.pub",
             )
-    return Hands(role, signers)
+    hands = {signer.key.keyid: signer for signer in signers}
+    if len(hands) < roles[role]["threshold"] and output.exists():
+        raise InvalidInputError(f"there is a file {output} already", hint="Name another one with -o.")
+    return Hands(role, list(hands.values()))
 
 
 def publish(api: Api, hands: Hands, body: Mapping[str, Any], output: Path) -> bool:

@@ -84,6 +84,8 @@ def key(
     from otaru.apps.cli.ceremony import secret
     from otaru.domain.ids import tenant_id
 
+    if not data.is_dir():
+        raise InvalidInputError(f"there is no data folder {data}")
     keyring = FolderKeyring(data / "keys", pin=secret("OTARU_PIN", "PIN of the token"))
     name = keyring.adopt(tenant_id(tenant), uri)
     printer.result({"key": name}, f"The server holds the key {name} now: otaru ca init --key {name}")

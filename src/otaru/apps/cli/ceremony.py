@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 MAX_REQUEST = 16 * 1024 * 1024
 PERMIT = "downgrade"
 """What a permission to downgrade is called among the roles that a request has signed."""
-_SHOWN = 20
 FIRST, FIRST_DIRECTOR = "1.root.json", "1.director-root.json"
 """What devices are given."""
 UNFINISHED = "unfinished"
@@ -312,10 +311,11 @@ def sign_request(told: dict[str, Any], signer: "Signer") -> list[tuple[str, Any]
 
     Raises:
         NothingToDoError: the request needs none of it.
-        MetadataError: it holds no metadata.
+        MetadataError: it holds no metadata, or some that says other things than those that are shown (`in_words`).
     """
     with extra("keys"):
         from otaru.trust.tuf.metadata import read, signed
+        from otaru.trust.tuf.repository import check_form
     mine = {one["role"] for one in told["missing"] if signer.key.keyid in one["keys"]}
     if not mine:
         allowed = " ".join(sorted({key[:16] for one in told["missing"] for key in one["keys"]}))
@@ -325,6 +325,7 @@ def sign_request(told: dict[str, Any], signer: "Signer") -> list[tuple[str, Any]
     done = []
     for role in sorted(mine & set(told["metadata"])):
         found = read(role, json.dumps(told["metadata"][role]).encode())
+        check_form(role, found)
         if signer.key.keyid not in found.signatures:
             found = signed(found, signer.key.keyid, signer.sign(found.signed_bytes))
             told["metadata"][role] = found.to_dict()
@@ -378,10 +379,13 @@ def in_words(role: str, found: Any) -> list[str]:
         named: Mapping[str, Any] = content.roles
     else:
         named = content.delegations.roles if content.delegations else {}
-        files = sorted(content.targets.items())
-        lines += [f"  {path}  sha256 {file.hashes.get('sha256', '')}" for path, file in files[-_SHOWN:]]
-        if len(files) > _SHOWN:
-            lines.append(f"  and {len(files) - _SHOWN} more files")
+        lines += [_file(path, file) for path, file in sorted(content.targets.items())]  # all: who signs has to see it
     for name, keys in named.items():
         lines.append(f"  {name}: {keys.threshold} of {', '.join(key[:16] for key in keys.keyids)}")
     return lines
+
+
+def _file(path: str, file: Any) -> str:
+    said = file.custom or {}
+    told = f"  {path}  sha256 {file.hashes.get('sha256', '')}  for {' '.join(map(str, said.get('hardwareIds') or ()))}"
+    return told + (f", counter {counter}" if (counter := said.get("releaseCounter")) else "")

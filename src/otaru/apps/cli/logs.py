@@ -194,13 +194,13 @@ def check(
 
     with extra("server"):
         from otaru.trust.log.merkle import ProofError, leaf_hash
-        from otaru.trust.log.notes import NoteError, check_offline_proof, proven, verifier
+        from otaru.trust.log.notes import NoteError, check_offline_proof, proven
     if key is None and saved is None:
         raise InvalidInputError("whose log is it?", hint="Name its key with --key, or --from FILE of otaru log verify.")
     log = _key(key) if key is not None else _kept(saved)[0] if saved is not None else None
     text = files.text(proof)
+    witnesses = [_key(one, "witness") for one in witness or ()]
     try:
-        witnesses = [verifier(one) for one in witness or ()]
         entry = proven(text)
         assert log is not None  # noqa: S101 - one of the two is given
         head = check_offline_proof(text, leaf_hash(entry), log, witnesses, len(witnesses))
@@ -318,13 +318,13 @@ def _kept(saved: Path) -> "tuple[Verifier, Checkpoint]":
         raise InvalidInputError(f"{saved} keeps no checkpoint: {error}") from None
 
 
-def _key(text: str) -> "Verifier":
+def _key(text: str, whose: str = "log") -> "Verifier":
     from otaru.trust.log.notes import NoteError, verifier
 
     try:
         return verifier(text)
     except NoteError as error:
-        raise InvalidInputError(f"it is no log's public key: {error}") from None
+        raise InvalidInputError(f"it is no {whose}'s public key: {error}") from None
 
 
 def _keep(file: Path, text: str) -> None:

@@ -28,6 +28,7 @@ from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
 from otaru.ports.store.shelf import BlobRows, Inspection, Inspections, Releases
 from otaru.ports.store.tenancy import Idempotency, Tenants, Tokens
 from otaru.ports.store.trust import Anchor, Anchors, Directions, Logs, Signatures, Signed, Tree
+from otaru.ports.store.verdicts import Verdicts
 
 __all__ = [
     "Anchor",
@@ -62,6 +63,7 @@ __all__ = [
     "Tokens",
     "Tree",
     "Tx",
+    "Verdicts",
     "one",
 ]
 
@@ -85,6 +87,7 @@ class Tx(Protocol):
     fleet: Fleet
     groups: Groups
     health: Health
+    verdicts: Verdicts
     reports: Reports
     events: Events
     idempotency: Idempotency

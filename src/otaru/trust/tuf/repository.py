@@ -232,6 +232,20 @@ def _listed(version: int, file: bytes) -> MetaFile:
     return MetaFile(version, len(file), {"sha256": sha256(file).hexdigest()})
 
 
+def check_form(role: str, found: AnyMetadata) -> None:
+    """Check what root's, top-level targets' or a product's metadata of ours holds beyond TUF: what its keepers may sign.
+
+    Raises:
+        MetadataFormError, MetadataThresholdError, RoleNameError: it does not.
+    """
+    if role == ROOT:
+        check_root(as_root(found).signed)
+    elif role == TARGETS:
+        check_delegations(as_targets(found).signed)
+    else:
+        check_delegated(role, as_targets(found).signed)
+
+
 def check_root(root: Root) -> None:
     """Check what a root of ours holds beyond TUF.
 

@@ -41,6 +41,7 @@ from otaru.adapters.sql.tables.rollouts import (
     rollout,
     rollout_segment,
     rollout_wave,
+    verdict,
 )
 from otaru.adapters.sql.tables.shelf import (
     artifact,
@@ -131,4 +132,5 @@ __all__ = [
     "tuf_key",
     "tuf_metadata",
     "upload",
+    "verdict",
 ]

@@ -1,6 +1,18 @@
 """Rollouts, each device's share in them, and what devices said of it."""
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, SmallInteger, Table, Text, UniqueConstraint, false, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Double,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 
 from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
 
@@ -144,6 +156,24 @@ deployment_count = Table(
     key("shard", SmallInteger),
     col("members", BigInteger),
 )
+
+verdict = Table(
+    "verdict",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("number", Integer),
+    col("at", Instant),
+    col("segment", SmallInteger),  # -1: all members
+    col("call"),
+    col("log_e", Double),
+    col("log_threshold", Double),
+    col("failed", Integer),
+    col("tried", Integer),
+    col("words", Text),
+    Index("ix_verdict_segment", "tenant", "rollout", "segment", "number"),
+)
+"""What judges found, over time: kept where it says something new."""
 
 report = Table(
     "report",
