@@ -30,6 +30,8 @@ _NAMES = (("name", "text"),)
 _FACTS = """
 SELECT a.name, a.value FROM k CROSS JOIN device_attribute a WHERE a.tenant = ? AND a.device = ? AND a.name = k.name
 ORDER BY a.name"""
+_MEASURED = """
+SELECT t.name, t.value FROM k CROSS JOIN telemetry_last t WHERE t.tenant = ? AND t.device = ? AND t.name = k.name"""
 _IDS = (("device", "text"),)
 
 _ENTRY = f"""
@@ -275,7 +277,11 @@ class SqlDevices:
 
     def facts(self, tenant: TenantId, device: DeviceId, names: Collection[str]) -> tuple[tuple[str, str], ...]:
         keys = [(name,) for name in sorted(names)]
-        return tuple((name, value) for name, value in fetch_keyed(self._session, _NAMES, keys, _FACTS, tenant, device))
+        told: dict[str, str] = dict(fetch_keyed(self._session, _NAMES, keys, _FACTS, tenant, device))
+        # Telemetry comes by itself, and so is newer than what a device tells when it is asked.
+        measured = fetch_keyed(self._session, _NAMES, keys, _MEASURED, tenant, device)
+        told |= {name: f"{value:.15g}" for name, value in measured}
+        return tuple(sorted(told.items()))
 
     def set_auto_confirm(self, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None:
         self._set(tenant, device, auto_confirm=_packed(standing))
