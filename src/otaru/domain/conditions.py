@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import TypeAlias
 
 from otaru.domain.device import Device, Hardware, Lifecycle
 from otaru.domain.ids import DeviceId
@@ -204,10 +203,7 @@ def _asked(query: Query) -> set[str]:
     return {one.name for one in _terms(query) if not isinstance(one, Timed)}
 
 
-_Leaf: TypeAlias = Term | Timed | Compared | OneOf | Known
-
-
-def _terms(query: Query) -> list[_Leaf]:
+def _terms(query: Query) -> list[Term | Timed | Compared | OneOf | Known]:
     match query:
         case And(parts) | Or(parts):
             return [term for part in parts for term in _terms(part)]
