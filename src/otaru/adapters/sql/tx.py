@@ -3,6 +3,7 @@
 from sqlalchemy import Connection
 
 from otaru.adapters.sql.anchors import SqlAnchors
+from otaru.adapters.sql.attributes import SqlAttributes
 from otaru.adapters.sql.authorities import SqlAuthorities
 from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.adapters.sql.credentials import SqlCredentials
@@ -27,6 +28,7 @@ from otaru.adapters.sql.tokens import SqlTokens
 from otaru.adapters.sql.verdicts import SqlVerdicts
 from otaru.ports.store import (
     Anchors,
+    Attributes,
     Authorities,
     BlobRows,
     Credentials,
@@ -56,6 +58,7 @@ class SqlTx:
 
     __slots__ = (
         "anchors",
+        "attributes",
         "authorities",
         "blobs",
         "credentials",
@@ -88,6 +91,7 @@ class SqlTx:
         self.credentials: Credentials = SqlCredentials(session)
         self.authorities: Authorities = SqlAuthorities(session)
         self.fleet: Fleet = SqlFleet(session)
+        self.attributes: Attributes = SqlAttributes(session)
         self.groups: Groups = SqlGroups(session)
         self.health: Health = SqlHealth(session)
         self.releases: Releases = SqlReleases(session)

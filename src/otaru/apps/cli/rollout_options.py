@@ -21,6 +21,20 @@ class Wanted:
         str | None,
         typer.Option(help="Heights: devices or percentages, 2,10,100%. None: all at once.", show_default=False),
     ] = None
+    shape: Annotated[
+        Literal["exponential", "adaptive", "all"] | None,
+        typer.Option(
+            help="In place of waves: exponential, adaptive (canaries, a fine ladder, 3 % at the end), or all at once.",
+            show_default=False,
+        ),
+    ] = None
+    first: Annotated[
+        int | None, typer.Option(help="Exponential: devices of the first wave (10).", min=1, show_default=False)
+    ] = None
+    factor: Annotated[
+        float | None, typer.Option(help="Exponential: how waves grow (2).", min=1.1, show_default=False)
+    ] = None
+    reason: Annotated[str, typer.Option(help="Why: kept in the record. `--shape all` needs one.")] = ""
     success: Annotated[
         str | None,
         typer.Option(metavar="SHARE", help="A wave passes when so many succeeded (90%).", show_default=False),
@@ -139,6 +153,10 @@ class Wanted:
             "target": self.target,
             "name": self.name or None,
             "waves": None if self.waves is None else values.waves(self.waves),
+            "shape": self.shape,
+            "first": self.first,
+            "factor": self.factor,
+            "reason": self.reason or None,
             "success": _share(self.success),
             "error": _share(self.error),
             "judge": self.judge,

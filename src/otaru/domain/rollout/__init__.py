@@ -2,7 +2,7 @@
 
 from otaru.domain.rollout.holding import Order, Step, hold, release
 from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent, RolloutState
-from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, draw, laid_out, layout
+from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, cells, check_end, draw, laid_out, layout
 from otaru.domain.rollout.policy import (
     DEFAULT_RULE,
     JUDGED_WAVES,
@@ -19,6 +19,7 @@ from otaru.domain.rollout.policy import (
 from otaru.domain.rollout.rate import Abort, FailureType, RateRule, check_rate
 from otaru.domain.rollout.segment import CRITICAL, MAX_SEGMENTS, MAX_SPLITS, Segment, Stratum, cut, segments
 from otaru.domain.rollout.sequential import ALPHA, Learned, SequentialRule
+from otaru.domain.rollout.shape import Growth, Shape, check_growth, grown
 from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, reopened, step
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "ClassicRule",
     "Draw",
     "FailureType",
+    "Growth",
     "Learned",
     "OnError",
     "Order",
@@ -48,16 +50,21 @@ __all__ = [
     "RolloutState",
     "Segment",
     "SequentialRule",
+    "Shape",
     "Share",
     "Step",
     "Stratum",
     "Urgency",
     "Wave",
     "WaveState",
+    "cells",
     "check",
+    "check_end",
+    "check_growth",
     "check_rate",
     "cut",
     "draw",
+    "grown",
     "hold",
     "laid_out",
     "layout",

@@ -22,7 +22,7 @@ from typing import Protocol, TypeVar
 
 from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
 from otaru.ports.store.health import Health
-from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet, Groups
+from otaru.ports.store.inventory import Attributes, Authorities, Credentials, Devices, Fleet, Groups
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
 from otaru.ports.store.shelf import BlobRows, Inspection, Inspections, Releases
@@ -33,6 +33,7 @@ from otaru.ports.store.verdicts import Verdicts
 __all__ = [
     "Anchor",
     "Anchors",
+    "Attributes",
     "Authorities",
     "BlobRows",
     "Claim",
@@ -86,6 +87,7 @@ class Tx(Protocol):
     deployments: Deployments
     fleet: Fleet
     groups: Groups
+    attributes: Attributes
     health: Health
     verdicts: Verdicts
     reports: Reports

@@ -11,6 +11,7 @@ from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantI
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, Stratum
+from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 
 
@@ -53,6 +54,12 @@ class Rollouts(Protocol):
         """The candidates by what splits them (`domain.rollout.segment.cut`), biggest first; one where nothing does."""
         ...
 
+    def foresee(
+        self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum]
+    ) -> Outlook:
+        """What is known at `rollout.created_at` of the members that it would have, and of how the tenant's rollouts went."""
+        ...
+
     def enlist(
         self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum] = ()
     ) -> int:
@@ -92,6 +99,14 @@ class Rollouts(Protocol):
 
         The old attempt stays as history and is no longer counted. Decommissioned devices are left as they are.
         """
+        ...
+
+    def reserve(self, tenant: TenantId, rollout: RolloutId, minute: int, wanted: int, capacity: int) -> int:
+        """Take so many of a minute's places, as far as there are any left; how many were taken."""
+        ...
+
+    def prune_slots(self, before: int) -> None:
+        """Forget the places of minutes before this one, in every tenant."""
         ...
 
     def every_due(self, now: datetime, limit: int) -> list[tuple[TenantId, RolloutId]]:

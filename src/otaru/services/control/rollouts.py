@@ -12,15 +12,20 @@ from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import (
     PERSONS,
     ROLLOUT,
+    Growth,
     Order,
     Policy,
     Rollout,
     RolloutEvent,
     RolloutState,
+    Shape,
     Step,
     Stratum,
     Wave,
     check,
+    check_end,
+    check_growth,
+    grown,
     hold,
     laid_out,
     layout,
@@ -28,8 +33,15 @@ from otaru.domain.rollout import (
     release,
     reopened,
 )
-from otaru.domain.targeting import parse
-from otaru.errors import InvalidStateError, NeverDueError, NotFoundError, NothingToDoError, PreconditionFailedError
+from otaru.domain.targeting import Query, parse
+from otaru.errors import (
+    InvalidInputError,
+    InvalidStateError,
+    NeverDueError,
+    NotFoundError,
+    NothingToDoError,
+    PreconditionFailedError,
+)
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
 from otaru.services.control import groups
@@ -49,6 +61,20 @@ class Intention:
     name: str = ""
     start_at: datetime | None = None
     start: bool = False
+    growth: Growth | None = None
+    """What writes the heights of its waves, in place of those of the policy."""
+    reason: str = ""
+    """Why, for the record; what is brought to all at once by its shape needs one."""
+    planned: "Planned | None" = None
+    """The plan that somebody looked at, where it is to be that one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What makes a plan the same again: the seed of its ranking, and how many members it had."""
+
+    seed: int
+    members: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +116,15 @@ async def preview(world: World, tenant: TenantId, intention: Intention) -> Previ
     Raises:
         QuerySyntaxError, InvalidInputError, NotFoundError, InvalidStateError: as `create`.
     """
-    check(intention.policy)
+    check_intention(intention)
     now = world.clock.now()
     parse(intention.target, now)
 
     def look(tx: Tx) -> Preview:
-        query = groups.target(tx, tenant, intention.target, now)
-        release = _release(tx, tenant, intention.product, intention.version)
-        _check_times(tx, tenant, intention, now)
-        members, left_out = tx.rollouts.candidates(tenant, query, release)
-        return Preview(members, left_out, layout(intention.policy, members), release.warnings(now))
+        drafted = draft(tx, tenant, intention, RolloutId(0), 0, now)
+        members, left_out = tx.rollouts.candidates(tenant, drafted.query, drafted.release)
+        waves = layout(drafted.rollout.policy, members)
+        return Preview(members, left_out, waves, drafted.release.warnings(now))
 
     return await world.store.read(look)
 
@@ -115,11 +140,70 @@ async def create(world: World, tenant: TenantId, actor: Actor, intention: Intent
         NeverDueError: its window, its end and the tenant's blackouts leave no moment for it.
         NothingToDoError: no device would be a member.
     """
-    check(intention.policy)
+    check_intention(intention)
     now = world.clock.now()
     parse(intention.target, now)  # refused before it is queued
-    planning = _Planning(tenant, actor, intention, world.clock.seed(), now)
+    seed = world.clock.seed() if intention.planned is None else intention.planned.seed
+    planning = _Planning(tenant, actor, intention, seed, now)
     return await world.store.write(_create, planning)
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A rollout before it has members: with waves and segments, where it is staged and not for nobody."""
+
+    rollout: Rollout
+    query: Query
+    """Whom its target means, with the groups as they are now."""
+    release: Release
+    strata: tuple[Stratum, ...]
+
+
+def check_intention(intention: Intention) -> None:
+    """Check what needs no store.
+
+    Raises:
+        InvalidInputError: it says what makes no sense.
+    """
+    check(intention.policy)
+    if (growth := intention.growth) is None:
+        return
+    check_growth(growth)
+    if any(not share.percent or share.value != 100 for share in intention.policy.waves):
+        raise InvalidInputError("a rollout has waves or a shape, which writes them", hint="Leave out one of them.")
+    if growth.shape is Shape.ALL and not intention.reason:
+        raise InvalidInputError("all at once needs a reason", hint="Say why nobody goes first: it is recorded.")
+
+
+def draft(tx: Tx, tenant: TenantId, wanted: Intention, number: RolloutId, seed: int, now: datetime) -> Drafted:
+    """What somebody asks for as a rollout, within a transaction.
+
+    Raises:
+        NotFoundError, InvalidStateError, NeverDueError, InvalidInputError: as `create`.
+    """
+    release = _release(tx, tenant, wanted.product, wanted.version)
+    _check_times(tx, tenant, wanted, now)
+    query = groups.target(tx, tenant, wanted.target, now)
+    policy, growth = wanted.policy, wanted.growth
+    staged = policy.staged or (growth is not None and growth.shape is not Shape.ALL)
+    strata = tx.rollouts.strata(tenant, query, release, policy.split) if staged else ()
+    if growth is not None:
+        policy = replace(policy, waves=grown(growth, strata))
+    rollout = Rollout(
+        id=number,
+        product=wanted.product,
+        version=wanted.version,
+        target=wanted.target,
+        state=RolloutState.DRAFT,
+        policy=policy,
+        seed=seed,
+        created_at=now,
+        name=wanted.name,
+        start_at=wanted.start_at,
+    )
+    rollout = laid_out(rollout, strata)
+    check_end(rollout)
+    return Drafted(rollout, query, release, strata)
 
 
 async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among: int | None = None) -> Progress:
@@ -345,23 +429,8 @@ class _Planning:
 @one
 def _create(tx: Tx, planning: _Planning) -> Rollout:
     tenant, wanted, now = planning.tenant, planning.intention, planning.at
-    release = _release(tx, tenant, wanted.product, wanted.version)
-    _check_times(tx, tenant, wanted, now)
-    query = groups.target(tx, tenant, wanted.target, now)
-    rollout = Rollout(
-        id=tx.rollouts.next_id(tenant),
-        product=wanted.product,
-        version=wanted.version,
-        target=wanted.target,
-        state=RolloutState.DRAFT,
-        policy=wanted.policy,
-        seed=planning.seed,
-        created_at=now,
-        name=wanted.name,
-        start_at=wanted.start_at,
-    )
-    strata = tx.rollouts.strata(tenant, query, release, wanted.policy.split) if wanted.policy.staged else ()
-    rollout = laid_out(rollout, strata)
+    drafted = draft(tx, tenant, wanted, tx.rollouts.next_id(tenant), planning.seed, now)
+    rollout, query, release, strata = drafted.rollout, drafted.query, drafted.release, drafted.strata
     tx.rollouts.add(tenant, rollout)
     members = tx.rollouts.enlist(tenant, rollout, query, release, strata)
     if members == 0:
@@ -372,6 +441,11 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
             hint=f"Left out: {out}." if out else "The target matches no device at all.",
             left_out=dict(left_out),
         )
+    if wanted.planned is not None and wanted.planned.members != members:
+        raise PreconditionFailedError(
+            f"the fleet has changed: the plan had {wanted.planned.members} members, now there are {members}",
+            hint="Look at the plan again.",
+        )
     if not strata:
         rollout = laid_out(rollout, [Stratum((), members)])
     rollout = replace(rollout, policy=taught(tx, tenant, rollout))
@@ -379,6 +453,8 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
     data = {"product": wanted.product, "version": wanted.version, "target": wanted.target, "size": members}
     if wanted.policy.ignore_blackout:
         data["ignore_blackout"] = True
+    if wanted.reason:
+        data["reason"] = wanted.reason
     tx.events.add([Happening(tenant, now, planning.actor.name, Kind.ROLLOUT_CREATED, str(rollout.id), data)])
     if wanted.start_at is not None:
         planned = obey(planned, RolloutEvent.SCHEDULE, "", now).rollout

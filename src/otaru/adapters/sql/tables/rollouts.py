@@ -132,6 +132,18 @@ deployment_delay = Table(
 )
 """Until when owners have postponed their updates: only of those that were."""
 
+offer_slot = Table(
+    "offer_slot",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("minute", Integer),
+    col("taken", Integer),
+    Index("ix_offer_slot_minute", "minute"),
+    sqlite_with_rowid=False,
+)
+"""How many devices were told of a rollout in each minute of its window."""
+
 deployment_count = Table(
     "deployment_count",
     metadata,

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0020"
-down_revision: str | None = "0019b"
+down_revision: str | None = "0019c"
 branch_labels: str | None = None
 depends_on: str | None = None
 

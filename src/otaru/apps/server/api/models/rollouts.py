@@ -19,6 +19,7 @@ from otaru.apps.server.api.models.fields import (
     SplitText,
     Target,
     WaveText,
+    WholeNumber,
     WindowText,
     span,
     utc,
@@ -36,20 +37,23 @@ from otaru.domain.rollout import (
     MAX_SPLITS,
     MAX_WAVES,
     ClassicRule,
+    Growth,
     OnError,
     Policy,
     RolloutState,
     Segment,
     SequentialRule,
+    Shape,
     Urgency,
     Wave,
     WaveState,
     share,
 )
 from otaru.domain.rollout.sequential import MAX_ALPHA, MIN_ALPHA
+from otaru.domain.rollout.shape import MAX_FACTOR, MAX_FIRST, MIN_FACTOR
 from otaru.domain.schedule import window
 from otaru.errors import InvalidInputError
-from otaru.services.control.rollouts import Intention, Preview, Progress, allowed
+from otaru.services.control.rollouts import Intention, Planned, Progress, allowed
 from otaru.services.control.survey import counted
 
 
@@ -71,6 +75,15 @@ _EXAMPLE: dict[str, Any] = {
 _SIMPLE: dict[str, Any] = {"release": "app:1.1.0", "target": "id==dev-1", "start": True}
 
 
+class PlannedIn(Body):
+    """The plan that somebody looked at: its seed, and how many members it had. Where the fleet changed, it is refused."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"seed": "123456789", "members": 48}]})
+
+    seed: Annotated[str, Field(pattern=r"^[0-9]{1,19}$")]
+    members: Annotated[WholeNumber, Field(ge=1, lt=2**31)]
+
+
 class RolloutIn(Body):
     """A rollout to plan. Without waves and thresholds it is simple: one wave, no rule, offered at the next poll."""
 
@@ -83,6 +96,17 @@ class RolloutIn(Body):
         list[WaveText],
         Field(max_length=MAX_WAVES, description="Heights, cumulative: numbers of devices, or percentages of all."),
     ] = Field(default=[])
+    shape: Annotated[
+        Shape | None,
+        Field(
+            description="In place of waves: exponential (`first` devices, `factor` times as many with each wave), adaptive "
+            "(the canaries, then a fine ladder; the last 3 % are the control) or all, which needs a reason."
+        ),
+    ] = None
+    first: Annotated[WholeNumber, Field(ge=1, le=MAX_FIRST, description="Of the exponential shape.")] = 10
+    factor: Annotated[float, Field(ge=MIN_FACTOR, le=MAX_FACTOR, description="Of the exponential shape.")] = 2.0
+    reason: Annotated[Line, Field(description="Why; the record keeps it.")] = ""
+    planned: PlannedIn | None = None
     success: Annotated[
         Fraction | None, Field(description="The share of a wave that has to succeed; 0.9 where there are waves.")
     ] = None
@@ -158,10 +182,26 @@ class RolloutIn(Body):
             raise InvalidInputError("a rollout starts at once or at a time", hint="Leave out start or start_at.")
         product, version = release_name(self.release)
         start_at = None if self.start_at is None else utc(self.start_at)
-        return Intention(product, version, self.target, self._policy(), self.name, start_at, self.start)
+        return Intention(
+            product,
+            version,
+            self.target,
+            self._policy(),
+            self.name,
+            start_at,
+            self.start,
+            growth=None if self.shape is None else Growth(self.shape, self.first, self.factor),
+            reason=self.reason,
+            planned=None if self.planned is None else Planned(int(self.planned.seed) % 2**62, self.planned.members),
+        )
 
     def _policy(self) -> Policy:
-        judged = bool(self.waves) or self.success is not None or self.error is not None
+        judged = (
+            bool(self.waves)
+            or self.shape not in {None, Shape.ALL}
+            or self.success is not None
+            or self.error is not None
+        )
         success = DEFAULT_RULE.success if self.success is None else self.success
         error = DEFAULT_RULE.error if self.error is None else self.error
         sequential = self._sequential()
@@ -439,30 +479,6 @@ def _segment(segment: Segment, tally: Tally) -> SegmentOut:
         overruled=segment.overruled,
         counts=counted({0: tally}),
     )
-
-
-class PlannedWave(Out):
-    """A wave that would be."""
-
-    start: int
-    height: int
-
-
-class PreviewOut(Out):
-    """What a rollout would be."""
-
-    members: int
-    left_out: Annotated[dict[str, int], Field(description="How many are left out, by reason.")]
-    waves: list[PlannedWave]
-    warnings: Annotated[list[str], Field(description="What speaks against the release, though nothing forbids it.")]
-
-    @classmethod
-    def of(cls, preview: Preview) -> "PreviewOut":
-        """As it was found."""
-        waves = [PlannedWave(start=wave.start, height=wave.height) for wave in preview.waves]
-        return cls(
-            members=preview.members, left_out=dict(preview.left_out), waves=waves, warnings=list(preview.warnings)
-        )
 
 
 class DeploymentOut(Out):

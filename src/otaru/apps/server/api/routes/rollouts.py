@@ -9,11 +9,11 @@ from otaru.apps.server.api.call import Call, Edition, Once, Reading, RolloutWork
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.devices import HistoryItem
 from otaru.apps.server.api.models.fields import DeviceName, WholeNumber
+from otaru.apps.server.api.models.plans import PreviewIn, PreviewOut
 from otaru.apps.server.api.models.rollouts import (
     CancelIn,
     DeploymentOut,
     OrderIn,
-    PreviewOut,
     RetryIn,
     RolloutIn,
     RolloutOut,
@@ -28,7 +28,7 @@ from otaru.domain.ids import DeviceId, RolloutId
 from otaru.domain.rollout import MAX_SEGMENTS, Rollout, RolloutEvent, RolloutState
 from otaru.errors import ForbiddenError
 from otaru.ports.store import Tx
-from otaru.services.control import judging, rollouts, survey
+from otaru.services.control import judging, planning, rollouts, survey
 from otaru.services.control.world import World
 
 router = noun()
@@ -79,10 +79,10 @@ async def create_rollout(call: RolloutWork, once: Once, body: RolloutIn) -> Resp
 
 
 @router.post("/rollouts/preview", response_model=PreviewOut, responses=errors(404, 409), tags=["rollouts"])
-async def preview_rollout(call: Reading, body: RolloutIn) -> Response:
-    """Say what a rollout would be, without making it."""
+async def preview_rollout(call: Reading, body: PreviewIn) -> Response:
+    """Say what a rollout would be and how it would go, without making it."""
     _check_emergency(call, body)
-    return answered(PreviewOut.of(await rollouts.preview(call.world, call.tenant, body.parsed())))
+    return answered(PreviewOut.of(await planning.plan(call.world, call.tenant, body.parsed(), body.failure)))
 
 
 @router.get("/rollouts", responses=errors(), tags=["rollouts"])
