@@ -70,29 +70,34 @@ class _Play:
     under_way: deque[tuple[float, Cell, int]] = field(default_factory=deque)
     hours: dict[int, int] = field(default_factory=dict)
 
-    def come(self, at: float) -> None:
-        """Offer the release to whom it is due, as far as they have come by now."""
-        window, held = self.rollout.policy.window, self.rollout.held
+    def come(self, at: float) -> bool:
+        """Offer the release to whom it is due, as far as they have come by now; whether anybody was told."""
+        window, held, before = self.rollout.policy.window, self.rollout.held, len(self.under_way)
         if window is not None and not window.open_at(self.start + timedelta(seconds=at)):
-            return
-        opened = {
-            w.index: (w.opened_at - self.start).total_seconds() for w in self.rollout.waves if w.opened_at is not None
+            return False
+        reached = {
+            wave.index: share_heard(self.outlook, at - (wave.opened_at - self.start).total_seconds())
+            for wave in self.rollout.waves
+            if wave.opened_at is not None
         }
         for cell, size in self.sizes.items():
-            if cell[0] in held or cell[1] not in opened:
+            told = self.told.get(cell, 0)
+            if told == size or cell[0] in held or cell[1] not in reached:
                 continue
-            share = share_heard(self.outlook, at - opened[cell[1]])
-            new = floor(size * share + self.threshold(cell)) - self.told.get(cell, 0)
+            new = floor(size * reached[cell[1]] + self.threshold(cell)) - told
             if new > 0:
-                self.told[cell] = self.told.get(cell, 0) + new
+                self.told[cell] = told + new
                 self.hours[int(at // 3600)] = self.hours.get(int(at // 3600), 0) + new
                 self.under_way.append((at + (self.outlook.install_s or 0.0), cell, new))
+        return len(self.under_way) > before
 
-    def end(self, at: float) -> None:
-        """End the updates that have taken their time."""
+    def end(self, at: float) -> bool:
+        """End the updates that have taken their time; whether there were any."""
+        before = len(self.under_way)
         while self.under_way and self.under_way[0][0] <= at:
             _, cell, number = self.under_way.popleft()
             self.ended[cell] = self.ended.get(cell, 0) + number
+        return len(self.under_way) < before
 
     def failed(self, cell: Cell) -> int:
         """How many of those who ended there failed."""
@@ -148,10 +153,11 @@ def replay(
     reached: dict[float, float | None] = dict.fromkeys(QUANTILES)
     at = 0.0
     ended: float | None = None
+    timed = True
     while at <= HORIZON_S:
-        play.come(at)
-        play.end(at)
-        _work(play, ruling, at)
+        came, went = play.come(at), play.end(at)
+        if came or went or timed:
+            timed = _work(play, ruling, at)
         done = sum(play.ended.get(cell, 0) - play.failed(cell) for cell in play.sizes)
         for share in QUANTILES:
             if reached[share] is None and done >= share * rollout.size:
@@ -163,21 +169,24 @@ def replay(
     return _course(play, reached, ended)
 
 
-def _work(play: _Play, ruling: Callable[[Rollout, Evidence, datetime], Ruling], at: float) -> None:
-    """What the worker would do now."""
-    now = play.start + timedelta(seconds=at)
+def _work(play: _Play, ruling: Callable[[Rollout, Evidence, datetime], Ruling], at: float) -> bool:
+    """What the worker would do now; whether time alone may give it more to do."""
+    now, policy = play.start + timedelta(seconds=at), play.rollout.policy
     for _ in range(_MAX_STEPS):
         evidence = play.evidence()
-        taken = step(play.rollout, evidence, ruling(play.rollout, evidence, now), now)
+        ruled = ruling(play.rollout, evidence, now)
+        taken = step(play.rollout, evidence, ruled, now)
         if taken is None:
-            return
+            ends = (policy.wave_timeout, policy.expires_after, policy.end_at)
+            return bool(policy.observe) or ruled.ahead is not None or any(end is not None for end in ends)
         opened = [w.index for w in taken.rollout.waves if w.state is not WaveState.PENDING]
         more = len(opened) > sum(w.state is not WaveState.PENDING for w in play.rollout.waves)
         play.rollout = taken.rollout
         if Order.SKIP_SCHEDULED in taken.orders or Order.CANCEL_SCHEDULED in taken.orders:
             play.skip()
         if play.rollout.state is not RolloutState.RUNNING or more:
-            return
+            return True
+    return True
 
 
 def _course(play: _Play, reached: dict[float, float | None], ended: float | None) -> Course:
