@@ -456,6 +456,27 @@ class TestRollouts:
         told = [e["data"]["held"] for e in record if e["kind"] == "rollout.segment"]
         assert told == [True, False]
 
+    def test_a_sequential_judge_says_what_it_found(self, api: httpx.Client) -> None:
+        rollout = planned(api, 3, start=True, judge="sequential", alpha=0.02)
+        here = f"/rollouts/{rollout['id']}"
+        policy = rollout["policy"]
+        assert (policy["judge"], policy["alpha"], policy["learned_from"]) == ("sequential", 0.02, 0)
+        assert (policy["success"], policy["error"]) == (None, None)
+        assert (policy["waves"][0], policy["waves"][-1]) == ("0.4%", "100%")
+        eventually(lambda: api.get(f"{here}/verdicts").json()["items"] != [])
+        (verdict,) = api.get(f"{here}/verdicts").json()["items"]
+        assert (verdict["segment"], verdict["call"], verdict["failed"], verdict["tried"]) == (None, "hold", 0, 0)
+        assert (verdict["e_value"], verdict["threshold"]) == (pytest.approx(1), pytest.approx(100))
+        assert verdict["words"][0] == "hold: no outcome yet"
+        assert api.get(here).json()["verdicts"] == [verdict]
+        assert api.get(f"{here}/verdicts", params={"segment": 0}).json() == {"items": [], "next": None}
+
+    def test_two_ways_of_judging_are_refused(self, api: httpx.Client) -> None:
+        body = {"release": released(api), "target": "id==*", "judge": "sequential"}
+        problem(api.post("/rollouts", json=body | {"success": 0.9}), 400, "invalid_input")
+        problem(api.post("/rollouts", json=body | {"judge": "classic", "alpha": 0.01}), 400, "invalid_input")
+        problem(api.post("/rollouts", json=body | {"alpha": 0.5}), 400, "invalid_input")
+
     def test_what_splits_nothing_is_refused(self, api: httpx.Client) -> None:
         body = {"release": released(api), "target": "id==*", "split": ["tag"]}
         problem(api.post("/rollouts", json=body), 400, "invalid_input")

@@ -43,6 +43,21 @@ class Wanted:
         str | None,
         typer.Option(metavar="SHARE", help="A wave fails when more than so many failed (10%).", show_default=False),
     ] = None
+    judge: Annotated[
+        Literal["classic", "sequential"] | None,
+        typer.Option(
+            help="By thresholds per wave (classic), or by e-values against what past releases did (sequential).",
+            show_default=False,
+        ),
+    ] = None
+    alpha: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Of a sequential judge: the chance that a good release is ever stopped or held (1%).",
+            show_default=False,
+        ),
+    ] = None
     quorum: Annotated[
         str | None,
         typer.Option(metavar="SHARE", help="A wave is complete when so many have ended (100%).", show_default=False),
@@ -144,6 +159,8 @@ class Wanted:
             "reason": self.reason or None,
             "success": _share(self.success),
             "error": _share(self.error),
+            "judge": self.judge,
+            "alpha": _share(self.alpha),
             "quorum": _share(self.quorum),
             "wave_timeout_s": _seconds(self.wave_timeout),
             "observe_s": _seconds(self.observe),

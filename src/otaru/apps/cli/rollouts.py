@@ -10,7 +10,7 @@ from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.printer import Printer, field, moment, one_line, remark
-from otaru.apps.cli.progress import counts, details, sections, summary
+from otaru.apps.cli.progress import VERDICTS, counts, details, sections, summary
 from otaru.apps.cli.rollout_options import Wanted
 from otaru.errors import InvalidStateError
 
@@ -110,6 +110,24 @@ def show(api: Api, printer: Printer, rollout: Id) -> None:
     printer.details(found, details(found))
     for title, items, columns in sections(found):
         printer.section(title, items, columns)
+
+
+@command(noun, "verdicts")
+def verdicts(
+    api: Api,
+    printer: Printer,
+    rollout: Id,
+    segment: Annotated[
+        int | None, typer.Option(min=1, help="Only of this segment, as `rollout show` has it.", show_default=False)
+    ] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> None:
+    """List what a sequential judge found over time, the newest first."""
+    of = None if segment is None else segment - 1
+    page = api.pages(path("rollouts", rollout, "verdicts"), limit=limit, cursor=cursor, segment=of)
+    printer.table(page, page["items"], VERDICTS)
+    more(printer, page)
 
 
 @command(noun, "start")

@@ -5,6 +5,7 @@ from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent,
 from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, cells, check_end, draw, laid_out, layout
 from otaru.domain.rollout.policy import (
     DEFAULT_RULE,
+    JUDGED_WAVES,
     MAX_POSTPONEMENTS,
     MAX_WAVES,
     ClassicRule,
@@ -17,13 +18,16 @@ from otaru.domain.rollout.policy import (
 )
 from otaru.domain.rollout.rate import Abort, FailureType, RateRule, check_rate
 from otaru.domain.rollout.segment import CRITICAL, MAX_SEGMENTS, MAX_SPLITS, Segment, Stratum, cut, segments
+from otaru.domain.rollout.sequential import ALPHA, Learned, SequentialRule
 from otaru.domain.rollout.shape import Growth, Shape, check_growth, grown
 from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, reopened, step
 
 __all__ = [
     "ACTIVE",
+    "ALPHA",
     "CRITICAL",
     "DEFAULT_RULE",
+    "JUDGED_WAVES",
     "MAX_POSTPONEMENTS",
     "MAX_SEGMENTS",
     "MAX_SPLITS",
@@ -36,6 +40,7 @@ __all__ = [
     "Draw",
     "FailureType",
     "Growth",
+    "Learned",
     "OnError",
     "Order",
     "Policy",
@@ -44,6 +49,7 @@ __all__ = [
     "RolloutEvent",
     "RolloutState",
     "Segment",
+    "SequentialRule",
     "Shape",
     "Share",
     "Step",

@@ -101,6 +101,14 @@ class Rollouts(Protocol):
         """
         ...
 
+    def reserve(self, tenant: TenantId, rollout: RolloutId, minute: int, wanted: int, capacity: int) -> int:
+        """Take so many of a minute's places, as far as there are any left; how many were taken."""
+        ...
+
+    def prune_slots(self, before: int) -> None:
+        """Forget the places of minutes before this one, in every tenant."""
+        ...
+
     def every_due(self, now: datetime, limit: int) -> list[tuple[TenantId, RolloutId]]:
         """Rollouts that a worker should step now: stopping ones, and where no halt holds them, running and due ones.
 

@@ -4,7 +4,7 @@ The crash guarantee: what a poll's answer offers is durable before the answer le
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,8 +14,9 @@ from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Even
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
-from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due
+from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, usable
 from otaru.domain.release import Artifact
+from otaru.domain.schedule import appointment
 from otaru.domain.tenant import Tenant
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
@@ -71,11 +72,12 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
                 return entry, None, min((a.ask_at for a in answers if a.ask_at is not None), default=None)
             membership = moving
         move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now())
-        await world.store.write(_move, move)
+        full_until = await world.store.write(_move, move)
         world.registry.forget(tenant.id, subject.id)
         again = await world.registry.device(tenant.id, subject.id)
         if again is None or again.subject.memberships == subject.memberships:
-            return again or entry, None, None  # the rules in the store said no: this worker has not heard of it yet
+            # The rules in the store said no: this minute is full, or this worker has not heard of something yet.
+            return again or entry, None, full_until
         entry = again
         if entry.verifies and entry.subject.open is not None:
             await directing.told(world, tenant.id, entry.subject)
@@ -179,8 +181,10 @@ class _Move:
     at: datetime
 
 
-def _move(tx: Tx, moves: Sequence[_Move]) -> list[None]:
+def _move(tx: Tx, moves: Sequence[_Move]) -> list[datetime | None]:
     """Bulk: offer or skip scheduled deployments, and let those begin that a standing yes frees.
+
+    Where a window's minute is full: when the device should ask again.
 
     The poll decided in memory; here the same rules decide again on what is true in this transaction, so that nothing is
     offered after a halt, a quarantine or an order that has been acknowledged, by whichever worker.
@@ -188,15 +192,18 @@ def _move(tx: Tx, moves: Sequence[_Move]) -> list[None]:
     by_tenant: dict[TenantId, dict[DeviceId, _Move]] = defaultdict(dict)
     for move in moves:
         by_tenant[move.tenant].setdefault(move.device, move)  # twins of one device: the first decides
+    again: dict[tuple[TenantId, DeviceId], datetime] = {}
     for tenant, of_tenant in by_tenant.items():
-        _move_of(tx, tenant, list(of_tenant.values()))
-    return [None] * len(moves)
+        for device, at in _move_of(tx, tenant, list(of_tenant.values())).items():
+            again[tenant, device] = at
+    return [again.get((move.tenant, move.device)) for move in moves]
 
 
-def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> None:
+def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> dict[DeviceId, datetime]:
+    """Make the moves of one tenant; who found no place in this minute, and when it should ask again."""
     known = tx.tenants.get(tenant)
     if known is None:
-        return
+        return {}
     plans = {rollout: tx.rollouts.plan(tenant, rollout) for rollout in {m.rollout for m in moves}}
     rows = tx.deployments.current(tenant, [(m.rollout, m.device) for m in moves])
     valid = [
@@ -206,13 +213,45 @@ def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> None:
         and (plan := plans[move.rollout]) is not None
         and (answer := _again(tx, known, move, plan, row)) is not None
     ]
-    offering = [
-        move.device for move, row, (event, _) in valid if row.state is State.SCHEDULED and event is not Event.SKIP
-    ]
+    full = _crowded_out(tx, known, plans, valid)
+    valid = [one for one in valid if one[0].device not in full]
+    offering = [move.device for move, row, (event, _) in valid if _tells(row, event)]
     actions = dict(zip(offering, tx.deployments.allot(tenant, offering), strict=True))
     changed = [(row, _moved(row, answer, move.at, actions.get(move.device))) for move, row, answer in valid]
     tx.deployments.save(tenant, changed)
     tx.events.add([moved_event(tenant, before, after, "system", after.changed_at) for before, after in changed])
+    return full
+
+
+_Valid = tuple[_Move, Deployment, tuple[Event, str]]
+
+
+def _tells(row: Deployment, event: Event) -> bool:
+    """Whether a device is told of something new."""
+    return row.state is State.SCHEDULED and event is not Event.SKIP
+
+
+def _crowded_out(
+    tx: Tx, tenant: Tenant, plans: Mapping[RolloutId, Plan | None], valid: Sequence[_Valid]
+) -> dict[DeviceId, datetime]:
+    """Reserve places in the minutes of windows; who finds none, and when it should ask again."""
+    full: dict[DeviceId, datetime] = {}
+    wanted: dict[tuple[RolloutId, int], list[tuple[_Move, Deployment]]] = defaultdict(list)
+    for move, row, (event, _) in valid:
+        plan = plans[row.rollout]
+        # A rollout of few has places for all.
+        crowd = plan is not None and plan.rollout.policy.window is not None and plan.rollout.size > appointment.FREELY
+        if crowd and _tells(row, event):
+            wanted[row.rollout, appointment.minute(move.at)].append((move, row))
+    for (rollout, minute), asking in wanted.items():
+        plan = plans[rollout]
+        if plan is None or (window := plan.rollout.policy.window) is None:
+            continue
+        capacity = appointment.per_minute(usable(plan.rollout.policy, window), plan.rollout.watermark)
+        granted = tx.rollouts.reserve(tenant.id, rollout, minute, len(asking), capacity)
+        for move, row in asking[granted:]:
+            full[move.device] = appointment.again_at(row.rank, move.at, window.duration)
+    return full
 
 
 def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> tuple[Event, str] | None:

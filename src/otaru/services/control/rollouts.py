@@ -1,12 +1,12 @@
 """People plan, start, pause, resume, stop and retry rollouts, and cancel single deployments."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from otaru.domain.deployment import DEPLOYMENT, FAILURES, OPEN, RETRIABLE, WAITING, Deployment, Event, State
 from otaru.domain.events import Happening, Kind
-from otaru.domain.evidence import Evidence, Tally
+from otaru.domain.evidence import Evidence, Said, Tally
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import (
@@ -46,6 +46,7 @@ from otaru.errors import (
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
 from otaru.services.control import groups
+from otaru.services.control.judging import evidence_in, taught
 from otaru.services.control.poll import moved_event
 from otaru.services.control.world import Actor, World
 
@@ -96,6 +97,8 @@ class Progress:
     rollout: Rollout
     evidence: Evidence
     failures: Sequence[tuple[State, str, int]]
+    verdicts: Mapping[int | None, Said] = field(default_factory=dict)
+    """The newest finding of each segment and of all members (None), where it is judged by e-values."""
 
     @property
     def tallies(self) -> Mapping[int, Tally]:
@@ -213,7 +216,8 @@ async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among:
     """
 
     def look(tx: Tx) -> Progress:
-        return progress_in(tx, tenant, _rollout(tx, tenant, rollout), among=among)
+        found = progress_in(tx, tenant, _rollout(tx, tenant, rollout), among=among)
+        return replace(found, evidence=evidence_in(tx, tenant, found.rollout))
 
     return await world.store.read(look)
 
@@ -222,7 +226,9 @@ def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout, *, among: int | None
     """As `progress`, within a transaction. Where nobody is asked for reasons it costs the same at any size."""
     evidence = tx.rollouts.evidence(tenant, rollout.id)
     ask = among != 0 and evidence.whole.of(*FAILURES, State.REJECTED) > 0
-    return Progress(rollout, evidence, tx.deployments.reasons(tenant, rollout.id, MAX_REASONS, among) if ask else [])
+    reasons = tx.deployments.reasons(tenant, rollout.id, MAX_REASONS, among) if ask else []
+    judged = rollout.policy.sequential is not None
+    return Progress(rollout, evidence, reasons, tx.verdicts.newest(tenant, rollout.id) if judged else {})
 
 
 async def order(
@@ -444,6 +450,7 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
         )
     if not strata:
         rollout = laid_out(rollout, [Stratum((), members)])
+    rollout = replace(rollout, policy=taught(tx, tenant, rollout))
     planned = obey(rollout, RolloutEvent.PLAN, "", now).rollout
     data = {"product": wanted.product, "version": wanted.version, "target": wanted.target, "size": members}
     if wanted.policy.ignore_blackout:
@@ -501,7 +508,7 @@ def _hold(tx: Tx, asked: _Holding) -> Rollout:
     if asked.judge is None:
         taken = hold(before, asked.segment, asked.reason)
     else:
-        ruling = asked.judge.ruling(before, tx.rollouts.evidence(asked.tenant, before.id), asked.at)
+        ruling = asked.judge.ruling(before, evidence_in(tx, asked.tenant, before), asked.at)
         taken = release(before, asked.segment, asked.reason, ruling)
     apply(tx, asked.tenant, before, taken, asked.actor, asked.at)
     return taken.rollout

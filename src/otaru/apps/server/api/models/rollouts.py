@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, ConfigDict, Field
@@ -23,12 +24,15 @@ from otaru.apps.server.api.models.fields import (
     span,
     utc,
 )
+from otaru.apps.server.api.models.verdicts import VerdictOut
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.deployment import RETRIABLE, Deployment, State
 from otaru.domain.evidence import Tally
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
+    ALPHA,
     DEFAULT_RULE,
+    JUDGED_WAVES,
     MAX_POSTPONEMENTS,
     MAX_SPLITS,
     MAX_WAVES,
@@ -38,17 +42,27 @@ from otaru.domain.rollout import (
     Policy,
     RolloutState,
     Segment,
+    SequentialRule,
     Shape,
     Urgency,
     Wave,
     WaveState,
     share,
 )
+from otaru.domain.rollout.sequential import MAX_ALPHA, MIN_ALPHA
 from otaru.domain.rollout.shape import MAX_FACTOR, MAX_FIRST, MIN_FACTOR
 from otaru.domain.schedule import window
 from otaru.errors import InvalidInputError
 from otaru.services.control.rollouts import Intention, Planned, Progress, allowed
 from otaru.services.control.survey import counted
+
+
+class JudgeName(StrEnum):
+    """Who judges a rollout."""
+
+    CLASSIC = "classic"
+    SEQUENTIAL = "sequential"
+
 
 _EXAMPLE: dict[str, Any] = {
     "release": "app:1.1.0",
@@ -98,6 +112,18 @@ class RolloutIn(Body):
     ] = None
     error: Annotated[
         Fraction | None, Field(description="The share of a wave above which it has failed; 0.1 where there are waves.")
+    ] = None
+    judge: Annotated[
+        JudgeName,
+        Field(description="Thresholds per wave (classic), or e-values against what past releases did (sequential)."),
+    ] = JudgeName.CLASSIC
+    alpha: Annotated[
+        float | None,
+        Field(
+            ge=MIN_ALPHA,
+            le=MAX_ALPHA,
+            description="Of a sequential judge: the chance that a good release is ever stopped or held; 0.01.",
+        ),
     ] = None
     quorum: Annotated[float, Field(gt=0, le=1, description="The share of a wave that has to have ended.")] = 1.0
     wave_timeout_s: Annotated[
@@ -150,7 +176,7 @@ class RolloutIn(Body):
         """As the service takes it.
 
         Raises:
-            InvalidInputError: it is to start at once and later.
+            InvalidInputError: it is to start at once and later, or to be judged in two ways.
         """
         if self.start and self.start_at is not None:
             raise InvalidInputError("a rollout starts at once or at a time", hint="Leave out start or start_at.")
@@ -178,10 +204,12 @@ class RolloutIn(Body):
         )
         success = DEFAULT_RULE.success if self.success is None else self.success
         error = DEFAULT_RULE.error if self.error is None else self.error
-        simple = Policy()
+        sequential = self._sequential()
+        unsaid = Policy().waves if sequential is None else JUDGED_WAVES
         return Policy(
-            waves=tuple(map(share, self.waves)) or simple.waves,
-            rule=ClassicRule(success, error) if judged else None,
+            waves=tuple(map(share, self.waves)) or unsaid,
+            rule=ClassicRule(success, error) if judged and sequential is None else None,
+            sequential=sequential,
             quorum=self.quorum,
             wave_timeout=span(self.wave_timeout_s),
             observe=timedelta(seconds=self.observe_s),
@@ -199,6 +227,17 @@ class RolloutIn(Body):
             install_takes=timedelta(seconds=self.install_takes_s),
             ignore_blackout=self.ignore_blackout,
         )
+
+    def _sequential(self) -> SequentialRule | None:
+        if self.judge is JudgeName.CLASSIC:
+            if self.alpha is not None:
+                raise InvalidInputError(
+                    "alpha is of the sequential judge", hint="Say judge sequential, or leave it out."
+                )
+            return None
+        if self.success is not None or self.error is not None:
+            raise InvalidInputError("a sequential judge has no thresholds", hint="Leave out success and error.")
+        return SequentialRule(ALPHA if self.alpha is None else self.alpha)
 
 
 class OrderIn(Body):
@@ -259,6 +298,11 @@ class PolicyOut(Out):
     waves: list[str]
     success: float | None
     error: float | None
+    judge: Annotated[JudgeName | None, Field(description="Null: nobody judges it.")]
+    alpha: float | None
+    learned_from: Annotated[
+        int | None, Field(description="From how many past releases a sequential judge learned what to tolerate.")
+    ]
     quorum: float
     wave_timeout_s: float | None
     observe_s: float
@@ -283,6 +327,9 @@ class PolicyOut(Out):
             waves=[str(height) for height in policy.waves],
             success=None if policy.rule is None else policy.rule.success,
             error=None if policy.rule is None else policy.rule.error,
+            judge=_judge(policy),
+            alpha=None if policy.sequential is None else policy.sequential.alpha,
+            learned_from=None if policy.sequential is None else policy.sequential.releases,
             quorum=policy.quorum,
             wave_timeout_s=_seconds(policy.wave_timeout),
             observe_s=policy.observe.total_seconds(),
@@ -300,6 +347,12 @@ class PolicyOut(Out):
             install_takes_s=policy.install_takes.total_seconds(),
             ignore_blackout=policy.ignore_blackout,
         )
+
+
+def _judge(policy: Policy) -> JudgeName | None:
+    if policy.sequential is not None:
+        return JudgeName.SEQUENTIAL
+    return None if policy.rule is None else JudgeName.CLASSIC
 
 
 def _seconds(span: timedelta | None) -> float | None:
@@ -358,6 +411,10 @@ class RolloutOut(Out):
     segments: list[SegmentOut]
     counts: Counts
     failures: Annotated[list[FailureOut], Field(description="The most frequent reasons first.")]
+    verdicts: Annotated[
+        list[VerdictOut],
+        Field(description="The newest of a sequential judge: of all members first, then of segments."),
+    ]
     created_at: datetime
     start_at: datetime | None
     started_at: datetime | None
@@ -384,6 +441,7 @@ class RolloutOut(Out):
             segments=[_segment(segment, progress.evidence.segment(segment.index)) for segment in rollout.segments],
             counts=counted(progress.tallies),
             failures=[FailureOut(state=s, reason=r, devices=n) for s, r, n in progress.failures],
+            verdicts=[VerdictOut.of(progress.verdicts[s]) for s in sorted(progress.verdicts, key=_whole_first)],
             created_at=rollout.created_at,
             start_at=rollout.start_at,
             started_at=rollout.started_at,
@@ -392,6 +450,10 @@ class RolloutOut(Out):
             edition=rollout.edition,
             allowed=allowed(rollout),
         )
+
+
+def _whole_first(segment: int | None) -> int:
+    return -1 if segment is None else segment
 
 
 def _wave(wave: Wave, counts: Mapping[str, int]) -> WaveOut:
