@@ -314,7 +314,10 @@ def test_the_form_makes_the_rollout_it_tells_of(api: httpx.Client, browser: http
 def test_the_plan_is_shown_in_full_when_it_is_asked_for(api: httpx.Client, browser: httpx.Client) -> None:
     model = fresh("model")
     names = [added(api, hardware=f"{model}:{revision}") for revision in ("a", "a", "b")]
-    typed = form(browser.get("/rollouts/new")) | {"release": released(api, hardware=model), "target": f"hardware=={model}"}
+    typed = form(browser.get("/rollouts/new")) | {
+        "release": released(api, hardware=model),
+        "target": f"hardware=={model}",
+    }
     assert typed["mode"] == "adaptive", "what is proposed"
     part = browser.post("/rollouts/new/plan", data=typed).text
     assert f"{model}:a, version unknown" in part
@@ -325,7 +328,7 @@ def test_the_plan_is_shown_in_full_when_it_is_asked_for(api: httpx.Client, brows
     assert "&#39;tag&#39; splits nothing" in wrong
     made = browser.post("/rollouts/new", data=typed | {"when": "plan"})
     rollout = api.get(f"/rollouts/{made.headers['location'].rpartition('/')[2]}").json()
-    assert (rollout["policy"]["split"], rollout["policy"]["success"]) == (["hardware", "version"], 0.9)
+    assert (rollout["policy"]["split"], rollout["policy"]["judge"]) == (["hardware", "version"], "sequential")
     assert [s["size"] for s in rollout["segments"]] == [2, 1]
 
 

@@ -11,7 +11,19 @@ from otaru.domain.conditions import Condition, condition
 from otaru.domain.duration import duration
 from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import release_name
-from otaru.domain.rollout import DEFAULT_RULE, ClassicRule, Growth, OnError, Policy, Shape, Share, Urgency, check, share
+from otaru.domain.rollout import (
+    DEFAULT_RULE,
+    ClassicRule,
+    Growth,
+    OnError,
+    Policy,
+    SequentialRule,
+    Shape,
+    Share,
+    Urgency,
+    check,
+    share,
+)
 from otaru.domain.schedule import Window, window
 from otaru.domain.targeting import MAX_LENGTH, parse
 from otaru.errors import InvalidInputError, OtaruError, QuerySyntaxError
@@ -145,17 +157,25 @@ def _policy(form: _Form) -> Policy:
     mode = form.read("mode", _one_of(Mode), Mode.SIMPLE)
     if mode is Mode.SIMPLE:
         return policy
-    success = form.read("success", _percent(lambda p: Policy(rule=ClassicRule(p, 0))), DEFAULT_RULE.success)
-    error = form.read("error", _percent(lambda p: Policy(rule=ClassicRule(1, p))), DEFAULT_RULE.error)
+    adaptive = mode is Mode.ADAPTIVE
+    rule = None if adaptive else _rule(form)
     return replace(
         policy,
-        waves=form.read("waves", _waves, _SIMPLE.waves) if mode is Mode.WAVES else _SIMPLE.waves,
+        waves=form.read("waves", _waves, _SIMPLE.waves) if not adaptive else _SIMPLE.waves,
         split=form.read("split", _split, ()),
-        rule=ClassicRule(success, error),
+        rule=rule,
+        sequential=SequentialRule() if adaptive else None,
         on_error=form.read("on_error", _one_of(OnError), OnError.PAUSE),
         quorum=form.read("quorum", _percent(lambda p: Policy(quorum=p)), 1.0),
         observe=form.read("observe", _span(lambda span: Policy(observe=span)), None) or timedelta(0),
         wave_timeout=form.read("wave_timeout", _span(lambda span: Policy(wave_timeout=span)), None),
+    )
+
+
+def _rule(form: _Form) -> ClassicRule:
+    success = form.read("success", _percent(lambda p: Policy(rule=ClassicRule(p, 0))), DEFAULT_RULE.success)
+    return ClassicRule(
+        success, form.read("error", _percent(lambda p: Policy(rule=ClassicRule(1, p))), DEFAULT_RULE.error)
     )
 
 

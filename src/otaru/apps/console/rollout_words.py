@@ -329,6 +329,9 @@ def _split(segments: Sequence[Segment]) -> Iterator[str]:
 
 
 def _judging(policy: Policy) -> Iterator[str]:
+    if policy.sequential is not None:
+        alpha = percent(policy.sequential.alpha)
+        yield f"How fast depends on what is seen; a good release is stopped or held wrongly with a chance of {alpha} at most."
     if policy.rule is None:
         return
     watched = f" and {told_span(policy.observe)} more have gone by" if policy.observe else ""

@@ -68,7 +68,7 @@ async def show(call: Call) -> Response:
 async def preview(call: Call) -> Response:
     """The parts of the form that tell what it would do."""
     foreseen = await _foresee(call, rollout_form.read(_typed(await call.fields()), call.now).mended)
-    return await call.show("rollout_foreseen.html", foreseen=foreseen, draft=foreseen.draft)
+    return await call.show("rollout_foreseen.html", foreseen=foreseen, draft=foreseen.draft, plan=None, bad_share=BAD)
 
 
 async def plan(call: Call) -> Response:
@@ -78,7 +78,7 @@ async def plan(call: Call) -> Response:
     wanted, found = draft.intention, None
     if wanted is not None and foreseen.preview and foreseen.preview.members and not foreseen.draft.wrong:
         found = await planning.plan(call.world, call.tenant, wanted, BAD)
-    return await call.show("rollout_plan.html", foreseen=foreseen, draft=foreseen.draft, plan=found, bad_share=BAD)
+    return await call.show("rollout_foreseen.html", foreseen=foreseen, draft=foreseen.draft, plan=found, bad_share=BAD)
 
 
 async def create(call: Call) -> Response:
