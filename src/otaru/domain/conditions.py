@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from otaru.domain.device import Device, Hardware, Lifecycle
 from otaru.domain.ids import DeviceId
-from otaru.domain.targeting import And, Facts, Field, Known, Not, Or, Query, Term, Timed, matches, parse
+from otaru.domain.targeting import And, Compared, Facts, Field, Not, Or, Part, Query, Timed, matches, parse
 from otaru.errors import InvalidInputError
 
 MAX_CONDITIONS = 10
@@ -172,6 +172,11 @@ def _expression(text: str) -> Query:
     query = parse(text, _LONG_AGO)
     if any(one.field is not Field.ATTRIBUTE for one in _terms(query)):
         raise InvalidInputError("the expression of a condition asks for attributes only", hint=_HINT)
+    if any(isinstance(one, Compared) for one in _terms(query)):
+        # The device reads it too, and knows nothing of what is declared.
+        raise InvalidInputError(
+            "the expression of a condition compares by == and != only", hint="Numbers: battery>=30%, signal>=-90dBm."
+        )
     return query
 
 
@@ -179,7 +184,7 @@ def _asked(query: Query) -> set[str]:
     return {one.name for one in _terms(query) if not isinstance(one, Timed)}
 
 
-def _terms(query: Query) -> list[Term | Known | Timed]:
+def _terms(query: Query) -> list[Part]:
     match query:
         case And(parts) | Or(parts):
             return [term for part in parts for term in _terms(part)]

@@ -77,6 +77,9 @@ def test_by_what_is_known(text: str, facts: dict[str, str], said: str | None) ->
         "()",
         "(id==x)",
         "(state==idle)",
+        "(attr.level=lt=20)",
+        "(attr.site==depot;installed.app<2)",
+        "(telemetry.battery>20)",
         "x" * 600,
     ],
 )
