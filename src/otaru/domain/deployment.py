@@ -114,6 +114,9 @@ WAITING = frozenset({State.AWAITING_CONSENT, State.POSTPONED})
 
 IN_FLIGHT = OPEN - {State.POSTPONED}
 
+TOLD = OPEN - WAITING - {State.CANCELLING, State.ON_TRIAL}
+"""The device has been told to install it, and has not said that it did: nobody's yes is waited for, nothing is called off."""
+
 
 def _edges() -> Iterator[tuple[tuple[State, Event], State]]:
     yield (State.SCHEDULED, Event.OFFER), State.OFFERED
@@ -137,7 +140,8 @@ def _edges() -> Iterator[tuple[tuple[State, Event], State]]:
                 yield (state, event), target
         for event, target in _OUTCOMES.items():
             yield (state, event), target
-        yield (state, Event.CANCEL), State.CANCELLING
+        # Who is on trial has done it: nothing is left to call off, and no word of it is awaited.
+        yield (state, Event.CANCEL), State.CANCELLED if state is State.ON_TRIAL else State.CANCELLING
         yield (state, Event.SILENCE), State.SILENT
 
     # An order to cancel crosses the device's own report: whichever is true wins.

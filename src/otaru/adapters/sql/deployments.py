@@ -12,7 +12,8 @@ from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, Deployment, State
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId, TenantId
-from otaru.domain.rollout import Rollout
+from otaru.domain.rollout import ACTIVE, Rollout
+from otaru.domain.trial import Trial
 from otaru.errors import NotFoundError
 
 # The words are looked up by key for each row: joined, PostgreSQL may pair all with all while it has no statistics yet.
@@ -80,6 +81,20 @@ _PAGE_OF_STATE = f"""
 SELECT {_COLUMNS} FROM deployment d
 WHERE d.tenant = ? AND d.rollout = ? AND d.state = ? AND d.current AND d.device > ? AND d.wave BETWEEN ? AND ?
 ORDER BY d.device LIMIT ?"""
+
+_ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
+_ROLLOUTS_ON_TRIAL = f"""
+SELECT r.tenant, r.rollout FROM rollout r WHERE r.state IN ({_ACTIVE}) AND EXISTS (SELECT 1 FROM deployment d
+  WHERE d.tenant = r.tenant AND d.rollout = r.rollout AND d.state = 'on_trial') ORDER BY r.tenant, r.rollout"""
+_TRIALS_OVER = f"""
+SELECT {_COLUMNS}, CASE WHEN c.last_contact > d.changed_at THEN 1 ELSE 0 END, i.version FROM deployment d
+LEFT JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
+LEFT JOIN device_component i ON i.tenant = d.tenant AND i.device = d.device AND i.component = ?
+WHERE d.tenant = ? AND d.rollout = ? AND d.state = 'on_trial' AND d.changed_at <= ?
+AND (c.last_contact > d.changed_at OR d.changed_at <= ?) ORDER BY d.device LIMIT ?"""
+_ON_TRIAL = f"""
+SELECT {_COLUMNS} FROM k CROSS JOIN deployment d
+WHERE d.tenant = ? AND d.device = k.device AND d.state IN ({OPEN_STATES}) AND d.state = 'on_trial'"""
 
 _BAD_ENDS = sorted(FAILURES | {State.REJECTED})
 _ENDED = " UNION ALL ".join(
@@ -225,6 +240,22 @@ class SqlDeployments:
         of_each = (tenant, rollout, among)
         rows = fetch(self._session, _UNHEARD, tenant, *of_each * len(_UNENDED), *_range(wave), micros(before), limit)
         return [DeviceId(device) for (device,) in rows]
+
+    def every_rollout_on_trial(self) -> list[tuple[TenantId, RolloutId]]:
+        return [(TenantId(t), RolloutId(r)) for t, r in fetch(self._session, _ROLLOUTS_ON_TRIAL)]
+
+    def trials_over(
+        self, tenant: TenantId, rollout: RolloutId, component: str, began: datetime, unheard: datetime, limit: int
+    ) -> list[Trial]:
+        asked = (component, tenant, rollout, micros(began), micros(unheard), limit)
+        return [
+            Trial(_deployment(tuple(row)), bool(heard), runs)
+            for *row, heard, runs in fetch(self._session, _TRIALS_OVER, *asked)
+        ]
+
+    def on_trial(self, tenant: TenantId, devices: Collection[DeviceId]) -> list[Deployment]:
+        keys = [(device,) for device in sorted(devices)]
+        return [_deployment(row) for row in fetch_keyed(self._session, _DEVICES, keys, _ON_TRIAL, tenant)]
 
     def reasons(
         self, tenant: TenantId, rollout: RolloutId, limit: int, among: int | None = None

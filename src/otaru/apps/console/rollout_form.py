@@ -49,6 +49,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "quorum": "100",
     "wave_timeout": "",
     "expires": "",
+    "validate": "",
     "urgency": Urgency.FORCED.value,
     "consent": "",
     "window": "",
@@ -129,6 +130,7 @@ def _policy(form: _Form) -> Policy:
         urgency=form.read("urgency", _one_of(Urgency), Urgency.FORCED),
         consent=bool(form.typed["consent"]),
         window=form.read("window", _window, None),
+        validate=form.read("validate", _span(lambda span: Policy(validate=span or timedelta(0))), None) or timedelta(0),
     )
     if form.read("mode", _one_of(Mode), Mode.SIMPLE) is Mode.SIMPLE:
         return policy

@@ -325,6 +325,8 @@ def _judging(policy: Policy) -> Iterator[str]:
 
 
 def _manner(policy: Policy) -> Iterator[str]:
+    if policy.validate:
+        yield f"A device succeeds after {_trial(policy)}."
     if policy.consent:
         yield "Each device or its owner is asked first."
     if policy.urgency is Urgency.SOFT:
@@ -335,6 +337,12 @@ def _manner(policy: Policy) -> Iterator[str]:
         yield f"Nothing new is offered from {policy.end_at:%Y-%m-%d %H:%M} UTC on."
     if policy.expires_after:
         yield f"Who is not reached {told_span(policy.expires_after)} after the start is skipped."
+
+
+def _trial(policy: Policy) -> str:
+    allowed = policy.validate_events
+    bad = "a bad health event" if allowed == 1 else f"{number(allowed)} bad health events"
+    return f"{told_span(policy.validate)} on trial, heard of and without {bad}"
 
 
 def _beginning(intention: Intention) -> str:
@@ -360,6 +368,8 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
             yield "Watched", f"for {told_span(policy.observe)} before the next wave opens"
     if policy.split:
         yield "Segments", f"by {', '.join(policy.split)}; each can be held on its own"
+    if policy.validate:
+        yield "Succeeds", f"a device after {_trial(policy)}"
     soft = policy.urgency is Urgency.SOFT
     yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
     yield "Consent", "asked of each device or its owner" if policy.consent else "not asked"

@@ -5,6 +5,7 @@ from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent,
 from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, draw, laid_out, layout
 from otaru.domain.rollout.policy import (
     DEFAULT_RULE,
+    MAX_BAD_EVENTS,
     MAX_WAVES,
     ClassicRule,
     OnError,
@@ -22,6 +23,7 @@ __all__ = [
     "ACTIVE",
     "CRITICAL",
     "DEFAULT_RULE",
+    "MAX_BAD_EVENTS",
     "MAX_SEGMENTS",
     "MAX_SPLITS",
     "MAX_WAVES",

@@ -11,6 +11,7 @@ from otaru.domain.offer import Plan
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, Stratum
 from otaru.domain.targeting import Query
+from otaru.domain.trial import Trial
 
 
 class Rollouts(Protocol):
@@ -164,6 +165,23 @@ class Deployments(Protocol):
 
         `among` is how many members of each state are looked at, the first by device; None is all.
         """
+        ...
+
+    def every_rollout_on_trial(self) -> list[tuple[TenantId, RolloutId]]:
+        """Active rollouts, of every tenant, with members on trial."""
+        ...
+
+    def trials_over(
+        self, tenant: TenantId, rollout: RolloutId, component: str, began: datetime, unheard: datetime, limit: int
+    ) -> list[Trial]:
+        """Members on trial since `began` or before, by device: who was heard of since, and who was not by `unheard`.
+
+        It costs as much as there are members on trial. `component` is what the rollout updates.
+        """
+        ...
+
+    def on_trial(self, tenant: TenantId, devices: Collection[DeviceId]) -> list[Deployment]:
+        """The deployments on trial of those devices that have one."""
         ...
 
 

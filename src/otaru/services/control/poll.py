@@ -6,7 +6,7 @@ The crash guarantee: what a poll's answer offers is durable before the answer le
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Event, State
 from otaru.domain.device import Lifecycle
@@ -15,6 +15,7 @@ from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due
 from otaru.domain.release import Artifact
 from otaru.domain.tenant import Tenant
+from otaru.domain.trial import LOOKS
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx
 from otaru.services.control import directing
@@ -57,6 +58,8 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
             return entry, None, None
         if (membership := subject.open) is not None:
             told = await due(world, tenant.id, subject, membership)
+            if membership.state is State.ON_TRIAL:
+                return entry, None, None if told is None else _heard_by(told, world.clock.now())
             if told is None or not _agreed(world, tenant, subject, told):
                 return entry, told, None
         else:
@@ -75,6 +78,11 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
         if entry.verifies and entry.subject.open is not None:
             await directing.told(world, tenant.id, entry.subject)
     return entry, None, None
+
+
+def _heard_by(tried: Due, now: datetime) -> datetime:
+    """When a device that is on trial should come again: several times in its health window."""
+    return now + max(tried.plan.rollout.policy.validate / LOOKS, timedelta(seconds=1))
 
 
 def _agreed(world: World, tenant: Tenant, subject: Subject, told: Due) -> bool:

@@ -17,6 +17,7 @@ from otaru.apps.server.api.models.fields import (
     SplitText,
     Target,
     WaveText,
+    WholeNumber,
     WindowText,
     span,
     utc,
@@ -26,6 +27,7 @@ from otaru.domain.evidence import Tally
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
     DEFAULT_RULE,
+    MAX_BAD_EVENTS,
     MAX_SPLITS,
     MAX_WAVES,
     ClassicRule,
@@ -109,6 +111,13 @@ class RolloutIn(Body):
     ignore_blackout: Annotated[
         bool, Field(description="Whether it offers during the tenant's blackouts too; it needs tenant:write.")
     ] = False
+    validate_s: Annotated[
+        Seconds, Field(description="The health window: how long a device runs it on trial before that is a success.")
+    ] = 0
+    validate_events: Annotated[
+        WholeNumber,
+        Field(ge=1, le=MAX_BAD_EVENTS, description="So many bad health events in the window are a failure."),
+    ] = 1
 
     def parsed(self) -> Intention:
         """As the service takes it.
@@ -142,6 +151,8 @@ class RolloutIn(Body):
             end_at=None if self.end_at is None else utc(self.end_at),
             install_takes=timedelta(seconds=self.install_takes_s),
             ignore_blackout=self.ignore_blackout,
+            validate=timedelta(seconds=self.validate_s),
+            validate_events=self.validate_events,
         )
 
 
@@ -188,6 +199,8 @@ class PolicyOut(Out):
     end_at: datetime | None
     install_takes_s: float
     ignore_blackout: bool
+    validate_s: float
+    validate_events: int | None
 
     @classmethod
     def of(cls, policy: Policy) -> "PolicyOut":
@@ -208,6 +221,8 @@ class PolicyOut(Out):
             end_at=policy.end_at,
             install_takes_s=policy.install_takes.total_seconds(),
             ignore_blackout=policy.ignore_blackout,
+            validate_s=policy.validate.total_seconds(),
+            validate_events=policy.validate_events if policy.validate else None,
         )
 
 
