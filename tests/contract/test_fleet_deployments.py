@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import device
+from otaru.domain.consent import Delay
 from otaru.domain.deployment import OPEN, Deployment, State
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId, TenantId
@@ -283,3 +284,14 @@ def test_a_tenant_moves_its_own_deployments_only(shelf: Shelf) -> None:
         shelf.deployments.allot(nobody, [DEVS[0]])
     with pytest.raises(NotFoundError):
         shelf.deployments.save(nobody, [(theirs, replace(theirs, state=State.SUCCEEDED))])
+
+
+def test_a_delay_is_kept_for_one_attempt_of_one_device(shelf: Shelf) -> None:
+    mine, other = member(shelf, ONE, "dev-1"), member(shelf, TWO, "dev-1")
+    assert shelf.deployments.delay(HERE, mine) is None
+    for times in (1, 2):
+        shelf.deployments.delay_until(HERE, mine, Delay(later(times), times))
+    assert shelf.deployments.delay(HERE, mine) == Delay(later(2), 2)
+    assert shelf.deployments.delay(HERE, other) is None
+    assert shelf.deployments.delay(HERE, replace(mine, attempt=2)) is None
+    assert shelf.deployments.delay(THERE, mine) is None

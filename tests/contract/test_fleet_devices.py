@@ -346,3 +346,11 @@ def test_the_names_of_a_fleet_and_their_words(shelf: Shelf) -> None:
     assert shelf.devices.words(HERE, Field.ATTRIBUTE, 5, "c") == []
     assert shelf.devices.words(HERE, Field.INSTALLED, 5) == ["app"]
     assert shelf.devices.words(HERE, Field.INSTALLED, 5, "app") == ["1.0", "1.1"]
+
+
+def test_facts_are_what_a_device_told_of_what_is_asked(shelf: Shelf) -> None:
+    shelf.stock(HERE, [a_device("dev-1", attributes={"battery": "12", "idle": "true", "site": "a"})])
+    shelf.stock(THERE, [a_device("dev-1", attributes={"battery": "99"})])
+    assert shelf.devices.facts(HERE, DEV, {"battery", "site", "door"}) == (("battery", "12"), ("site", "a"))
+    assert shelf.devices.facts(HERE, DEV, ()) == ()
+    assert shelf.devices.facts(HERE, DeviceId("nobody"), {"battery"}) == ()

@@ -14,8 +14,10 @@ from otaru.apps.cli.app import app
 from otaru.apps.server.api.routes import (
     anchors,
     artifacts,
+    attributes,
     authorities,
     blackouts,
+    consent,
     credentials,
     devices,
     enrollments,
@@ -65,6 +67,7 @@ device add d-1 --hardware default --tag lab --attr region=eu --installed app=0.9
 device add d-2 --hardware default:b
 device list --query tag==lab --count
 device fields --values 5
+device complete tag==l --at 6
 device show d-1
 device set d-1 --tag beta --untag lab --attr region=us --unset rack --installed app=0.95 --hardware default:b
 device token d-2
@@ -84,6 +87,14 @@ group add hand d-1
 group add hand d-1 --from MEMBERS => 5
 group add both -q group=in=(lab,hand)
 group list
+attribute declare rack number
+attribute list
+device set d-1 --attr rack=7
+device attributes d-1
+device history d-1 --attributes
+device history d-1 --attributes --purge
+device list -q attr.rack=lt=8;installed.app=lt=2;telemetry.battery>80
+attribute drop rack
 group show both
 group set lab -q tag=in=(beta,lab)
 group remove hand --from MEMBERS
@@ -136,14 +147,17 @@ blackout add --reason markets --window 08:00/1m
 blackout list
 blackout remove BLACKOUT
 rollout preview --release app:1.0 --target id==* --split hardware --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
+rollout plan --release app:1.0 --target id==* --dry-run --failure 20%
+rollout plan --release app:1.0 --target id==nobody => 3
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
-rollout create --release app:1.0 --target id==d-2 --end-at 2036-02-01T00:00:00Z --install-takes 20m --ignore-blackout => 3
 rollout start 1
 rollout pause 1 --reason wait
+rollout create --release app:1.0 --target id==d-2 --judge sequential --alpha 1% => 3
 rollout hold-segment 1 1 --reason look
 rollout release-segment 1 1
 rollout resume 1
 rollout devices 1 --state scheduled
+rollout verdicts 1 --segment 1
 POLL
 rollout cancel 1 d-1 --force
 rollout retry 1 --state cancelled
@@ -157,6 +171,16 @@ device reports d-1 1
 rollout watch 1 --until wave:1
 rollout create --release app:1.1 --target id==f-* --urgency soft --consent --on-error stop --start-at 2036-01-01T00:00:00Z
 rollout stop 1 --reason enough
+rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout
+rollout create --release app:1.1 --target id==d-1 --consent --consent-deadline 7d --postpone-for 3d --require battery>=30% --start
+POLL
+device postpone d-1 4 --for 1d
+device approve d-1 4
+device approve d-1 4 => 1
+rollout cancel 4 d-1 --force
+rollout retry 4 --state cancelled
+POLL
+device reject d-1 4 --reason no
 rollout create --release app:1.1 --target tag==nobody --start => 3
 log prove app:1.0 -o PROOF
 log show
@@ -218,10 +242,12 @@ def operations() -> set[tuple[str, str]]:
         fleet,
         groups,
         devices,
+        attributes,
         enrollments,
         credentials,
         authorities,
         blackouts,
+        consent,
         artifacts,
         releases,
         keys,
@@ -280,7 +306,7 @@ def poll(server: Serving) -> None:
     """The device d-1 asks what is due, and is told."""
     headers = {"Authorization": "TargetToken 0123456789abcdef"}
     answer = httpx.get(f"{server.url}/DEFAULT/controller/v1/d-1", headers=headers)
-    assert "deploymentBase" in answer.json()["_links"]
+    assert answer.json()["_links"].keys() & {"deploymentBase", "confirmationBase"}
 
 
 def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: Path, words: dict[str, str]) -> None:

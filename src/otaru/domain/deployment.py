@@ -53,6 +53,7 @@ class Event(StrEnum):
     FAIL = "fail"
     REVERT = "revert"
     REJECT = "reject"
+    REFUSE = "refuse"
     CANCEL = "cancel"
     CANCEL_DONE = "cancel_done"
     CANCEL_REFUSED = "cancel_refused"
@@ -76,6 +77,8 @@ _OUTCOMES = {
     Event.REVERT: State.REVERTED,
     Event.REJECT: State.REJECTED,
 }
+
+_NOT_BEGUN = frozenset({State.OFFERED, State.DOWNLOADING, State.DOWNLOADED})
 
 OPEN = frozenset(
     {
@@ -132,6 +135,7 @@ def _edges() -> Iterator[tuple[tuple[State, Event], State]]:
         yield (asked, Event.REJECT), State.REJECTED
         yield (asked, Event.SILENCE), State.SILENT
     yield (State.AWAITING_CONSENT, Event.POSTPONE), State.POSTPONED
+    yield (State.POSTPONED, Event.ASK_CONSENT), State.AWAITING_CONSENT
 
     steps = [state for state, _ in _PROGRESS]
     for earlier, state in enumerate(steps):
@@ -140,6 +144,8 @@ def _edges() -> Iterator[tuple[tuple[State, Event], State]]:
                 yield (state, event), target
         for event, target in _OUTCOMES.items():
             yield (state, event), target
+        if state in _NOT_BEGUN:
+            yield (state, Event.REFUSE), state  # what is asked of it does not hold now: it may begin later
         # Who is on trial has done it: nothing is left to call off, and no word of it is awaited.
         yield (state, Event.CANCEL), State.CANCELLED if state is State.ON_TRIAL else State.CANCELLING
         yield (state, Event.SILENCE), State.SILENT

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from otaru.domain.conditions import unmet
+from otaru.domain.consent import is_asked
 from otaru.domain.deployment import OPEN, State
 from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
-from otaru.domain.rollout import Rollout, RolloutState
-from otaru.domain.schedule import DEVICE, FOREVER, Blackout, Calendar, Window
+from otaru.domain.rollout import Policy, Rollout, RolloutState
+from otaru.domain.schedule import DEVICE, FOREVER, Blackout, Calendar, Window, appointment
 
 
 class Rule(StrEnum):
@@ -36,6 +38,8 @@ class Rule(StrEnum):
     BUSY = "busy"
     WINDOW = "window"
     BLACKOUT = "blackout"
+    SLOT = "slot"
+    CONDITIONS = "conditions"
     CONSENT = "consent"
     OFFER = "offer"
 
@@ -71,6 +75,8 @@ class Subject:
     """Down to which counter a component may go, by a permission signed offline, and until when."""
     zone: str = ""
     """The time zone that it says it is in; empty where it says none, or none that is known."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """What it last told of what a rollout's conditions ask for: put in by who asks the rules of such a rollout."""
 
     @property
     def open(self) -> Membership | None:
@@ -180,7 +186,9 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
     if (held := _untimely(subject, rollout, membership, calendar, now)) is not None:
         return held
-    if rollout.policy.consent and not subject.auto_confirm:
+    if rollout.policy.conditions and (said := unmet(rollout.policy.conditions, dict(subject.facts))) is not None:
+        return Answer(Rule.CONDITIONS, f"By what the device last told, {said}.", membership)
+    if is_asked(rollout.policy, release) and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
 
@@ -235,7 +243,34 @@ def _untimely(
         lasting = calendar.blackout(subject.zone, now)
         if lasting is not None:
             return Answer(Rule.BLACKOUT, _black(*lasting), membership)
-    return None
+    return None if rollout.policy.window is None else _early(subject, rollout, membership, calendar, now)
+
+
+def usable(policy: Policy, window: Window) -> timedelta:
+    """How much of a window devices may be told in."""
+    return window.duration - policy.install_takes
+
+
+def _turn(rollout: Rollout, membership: Membership, window: Window) -> timedelta:
+    """How long after a window's opening a member has its appointment."""
+    waves = rollout.waves
+    members = waves[membership.wave].size if membership.wave < len(waves) else rollout.size
+    return appointment.offset(membership.rank, usable(rollout.policy, window), members)
+
+
+def _early(
+    subject: Subject, rollout: Rollout, membership: Membership, calendar: Calendar, now: datetime
+) -> Answer | None:
+    """The rule of the appointment, in a window that is open."""
+    if rollout.policy.window is None or rollout.size <= appointment.FREELY:
+        return None
+    window = window_of(subject, rollout.policy.window, calendar)
+    opened = window.opened_at(now)
+    if opened is None or now >= (turn := opened + _turn(rollout, membership, window)):
+        return None
+    return Answer(
+        Rule.SLOT, f"Its appointment in the window is at {turn:%Y-%m-%d %H:%M:%S} UTC.", membership, ask_at=turn
+    )
 
 
 def _shut(
@@ -249,8 +284,8 @@ def _shut(
     if closes is not None and closes - now >= takes:
         return None
     opens = window.next_opening(now)
-    # Who would sleep past the opening is woken in its first half, in the order of the ranking: a fleet does not come at once.
-    ask_at = opens + window.duration / 2 * (membership.rank / max(rollout.size, 1)) if opens else None
+    # Who would sleep past the opening is woken for its appointment: a fleet does not come at once.
+    ask_at = opens + _turn(rollout, membership, window) if opens else None
     said = window_words(subject, rollout.policy.window, calendar, now)
     if closes is not None:
         again = f" It opens next at {opens:%Y-%m-%d %H:%M} UTC." if opens else ""

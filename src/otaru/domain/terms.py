@@ -26,7 +26,7 @@ DEFAULT_CHANNEL = "stable"
 
 
 class UpdateType(StrEnum):
-    """What kind of update a release is: for people and filters, no rule asks for it."""
+    """What kind of update a release is. For people and filters; of the rules consent alone asks: security waits for nobody."""
 
     FIRMWARE = "firmware"
     SOFTWARE = "software"

@@ -49,7 +49,7 @@ def test_every_word_has_a_meaning(channel: Channel, execution: Execution, finish
         (Channel.DEPLOYMENT, "closed", "none", Event.SUCCEED),
         (Channel.DEPLOYMENT, "closed", "failure", Event.FAIL),
         (Channel.DEPLOYMENT, "canceled", "none", Event.CANCEL_DONE),
-        (Channel.DEPLOYMENT, "rejected", "none", None),
+        (Channel.DEPLOYMENT, "rejected", "none", Event.REFUSE),
         # Only `closed` ends an action, whatever stands in `finished`.
         (Channel.DEPLOYMENT, "proceeding", "success", Event.INSTALL),
         (Channel.DEPLOYMENT, "proceeding", "failure", Event.INSTALL),

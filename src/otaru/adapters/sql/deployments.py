@@ -6,10 +6,11 @@ from datetime import datetime
 
 from otaru.adapters.sql import fleet, health
 from otaru.adapters.sql.counters import Cell, move
-from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each
+from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run, run_each
 from otaru.adapters.sql.rollouts import without_waves
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
+from otaru.domain.consent import Delay
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, Deployment, State
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId, TenantId
 from otaru.domain.rollout import ACTIVE, Rollout
@@ -62,6 +63,12 @@ INSERT INTO deployment_reason (tenant, rollout, device, attempt, reason) VALUES 
 ON CONFLICT (tenant, rollout, device, attempt) DO UPDATE SET reason = excluded.reason"""
 
 _UNSAY = "DELETE FROM deployment_reason WHERE tenant = ? AND rollout = ? AND device = ? AND attempt = ?"
+
+_DELAY = """
+SELECT until, times FROM deployment_delay WHERE tenant = ? AND rollout = ? AND device = ? AND attempt = ?"""
+_DELAY_UNTIL = """
+INSERT INTO deployment_delay (tenant, rollout, device, attempt, until, times) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (tenant, rollout, device, attempt) DO UPDATE SET until = excluded.until, times = excluded.times"""
 
 _OF_DEVICE = f"""
 SELECT {_COLUMNS} FROM deployment d WHERE d.tenant = ? AND d.device = ?
@@ -202,6 +209,13 @@ class SqlDeployments:
             if _key(deployment) not in stored:
                 raise NotFoundError(f"device {deployment.device} is no member of rollout {deployment.rollout}")
         return stored
+
+    def delay(self, tenant: TenantId, deployment: Deployment) -> Delay | None:
+        found = fetch(self._session, _DELAY, tenant, *_key(deployment))
+        return Delay(moment(found[0][0]), found[0][1]) if found else None
+
+    def delay_until(self, tenant: TenantId, deployment: Deployment, delay: Delay) -> None:
+        run(self._session, _DELAY_UNTIL, tenant, *_key(deployment), micros(delay.until), delay.times)
 
     def of_device(self, tenant: TenantId, device: DeviceId, limit: int) -> list[tuple[Deployment, Rollout]]:
         deployments = [_deployment(row) for row in fetch(self._session, _OF_DEVICE, tenant, device, limit)]

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Column, CursorResult, Row, Table, and_, delete, func, insert, or_, select, update
 
 from otaru.adapters.sql import counters, members
+from otaru.adapters.sql.lean import fetch, run
 from otaru.adapters.sql.packed import pack, unpack_policy
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.session import Session
@@ -19,9 +20,14 @@ from otaru.domain.ids import ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, RolloutState, Segment, Stratum, Wave, WaveState
+from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 from otaru.errors import NotFoundError
 
+_TAKEN = "SELECT taken FROM offer_slot WHERE tenant = ? AND rollout = ? AND minute = ?"
+_TAKE = """
+INSERT INTO offer_slot (tenant, rollout, minute, taken) VALUES (?, ?, ?, ?)
+ON CONFLICT (tenant, rollout, minute) DO UPDATE SET taken = offer_slot.taken + excluded.taken"""
 _NamedRow = Row[*tuple[Any, ...]]
 
 
@@ -110,6 +116,11 @@ class SqlRollouts:
     def strata(self, tenant: TenantId, query: Query, release: Release, split: Sequence[str]) -> tuple[Stratum, ...]:
         return members.strata(self._session, tenant, query, release, split)
 
+    def foresee(
+        self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum]
+    ) -> Outlook:
+        return members.foresee(self._session, tenant, rollout, query, release, strata)
+
     def enlist(
         self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum] = ()
     ) -> int:
@@ -134,6 +145,16 @@ class SqlRollouts:
 
     def retry(self, tenant: TenantId, rollout: RolloutId, states: Collection[State], at: datetime) -> dict[int, int]:
         return members.retry(self._session, tenant, rollout, states, at)
+
+    def reserve(self, tenant: TenantId, rollout: RolloutId, minute: int, wanted: int, capacity: int) -> int:
+        rows = fetch(self._session, _TAKEN, tenant, rollout, minute)
+        granted = max(min(wanted, capacity - (rows[0][0] if rows else 0)), 0)
+        if granted:
+            run(self._session, _TAKE, tenant, rollout, minute, granted)
+        return granted
+
+    def prune_slots(self, before: int) -> None:
+        run(self._session, "DELETE FROM offer_slot WHERE minute < ?", before)
 
     def every_due(self, now: datetime, limit: int) -> list[tuple[TenantId, RolloutId]]:
         # Every millisecond another order: where there are more than `limit`, none of them waits for ever.

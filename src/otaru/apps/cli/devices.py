@@ -15,6 +15,7 @@ from otaru.errors import InvalidInputError, InvalidStateError, PreconditionFaile
 noun = group("The inventory: devices and their credentials.")
 
 Id = Annotated[str, typer.Argument(metavar="ID")]
+RolloutId = Annotated[int, typer.Argument(metavar="ROLLOUT", min=1, help="Whose update waits for consent.")]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", help="A label; may be given several times.", show_default=False)
 ]
@@ -103,6 +104,22 @@ def fields(
     printer.table(known, known["items"], columns)
 
 
+@command(noun, "complete")
+def complete(
+    api: Api,
+    printer: Printer,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="As far as it is written.")],
+    at: Annotated[
+        int | None, typer.Option(min=0, max=4096, help="Where the cursor is; else its end.", show_default=False)
+    ] = None,
+) -> None:
+    """Say what may follow in a query: for shells and editors."""
+    found = api.get("/fleet/completion", q=query, at=at, limit=100)
+    head, tail = query[: found["start"]], query[len(query) if at is None else at :]
+    columns = (("Query", lambda f: f"{head}{f['text']}{tail}"), field("Is", "help"))
+    printer.table(found, found["items"], columns)
+
+
 @command(noun, "show")
 def show(api: Api, printer: Printer, device: Id) -> None:
     """Show a device: installed versions, state, history."""
@@ -177,9 +194,53 @@ def accept(api: Api, printer: Printer, device: Id) -> Exit | None:
 
 
 @command(noun, "reject")
-def reject(api: Api, printer: Printer, device: Id) -> Exit | None:
-    """Turn a pending device away for good."""
-    return _lifecycle(api, printer, device, "reject", "decommissioned")
+def reject(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    rollout: Annotated[
+        int | None,
+        typer.Argument(metavar="[ROLLOUT]", min=1, help="Whose update it shall not get.", show_default=False),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why it shall not get this update.")] = "",
+) -> Exit | None:
+    """Turn a pending device away for good; or, with a rollout, say no to its update for its owner."""
+    if rollout is None:
+        return _lifecycle(api, printer, device, "reject", "decommissioned")
+    after = api.post(path("devices", device, "deployments", rollout, "reject"), {"reason": reason})
+    printer.result(after, f"{device} does not get the update of rollout {rollout}.")
+    return None
+
+
+@command(noun, "approve")
+def approve(api: Api, printer: Printer, device: Id, rollout: RolloutId) -> None:
+    """Say yes for its owner to an update that waits for consent."""
+    after = api.post(path("devices", device, "deployments", rollout, "approve"))
+    printer.result(after, f"{device} is told to begin at its next poll.")
+
+
+@command(noun, "postpone")
+def postpone(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    rollout: RolloutId,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Until when: 2026-05-03T18:00:00Z.", show_default=False)
+    ] = None,
+    span: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Or for so long: 2d.", show_default=False)
+    ] = None,
+) -> None:
+    """Put off an update that waits for consent.
+
+    Nobody is asked before. How often and how far the rollout says; it counts as no failure.
+    """
+    if (until is None) == (span is None):
+        raise InvalidInputError("an update is postponed until a moment, or for so long", hint="Give --until or --for.")
+    body = {"until": values.moment(until)} if until is not None else {"for_s": values.duration_s(span or "")}
+    after = api.post(path("devices", device, "deployments", rollout, "postpone"), body)
+    printer.result(after, f"{device}: {after['reason']}.")
 
 
 @command(noun, "quarantine")
@@ -237,10 +298,48 @@ def history(
     printer: Printer,
     device: Id,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 100,
+    attributes: Annotated[
+        bool, typer.Option("--attributes", help="What became of its attributes, instead.", show_default=False)
+    ] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="With --attributes: forget that.", show_default=False)] = False,
 ) -> None:
     """List every update it was to get, the newest first."""
+    if purge and not attributes:
+        raise InvalidInputError("updates are not forgotten", hint="otaru device history ID --attributes --purge")
+    if attributes:
+        _changes(api, printer, device, limit, purge=purge)
+        return
     page = api.get("/deployments", device=device, limit=limit)
     printer.table(page, page["items"], _HISTORY)
+
+
+def _changes(api: Api, printer: Printer, device: str, limit: int, *, purge: bool) -> None:
+    here = path("devices", device, "attributes", "history")
+    if purge:
+        api.delete(here)
+        printer.result({"id": device}, f"What became of the attributes of {device} is forgotten.")
+        return
+    page = api.get(here, limit=limit)
+    columns = (
+        ("At", lambda c: moment(c.get("at"))),
+        field("Attribute", "name"),
+        ("Before", lambda c: "—" if c["before"] is None else one_line(c["before"])),
+        ("After", lambda c: "—" if c["after"] is None else one_line(c["after"])),
+    )
+    printer.table(page, page["items"], columns)
+
+
+@command(noun, "attributes")
+def attributes_of(api: Api, printer: Printer, device: Id) -> None:
+    """List its attributes, with their types."""
+    page = api.get(path("devices", device, "attributes"))
+    columns = (
+        field("Name"),
+        ("Value", lambda a: one_line(a["value"])),
+        ("Type", lambda a: a["kind"] or ""),
+        ("Readable", lambda a: {None: "", True: "yes", False: f"no: not a {a['kind']}"}[a["readable"]]),
+    )
+    printer.table(page, page["items"], columns)
 
 
 @command(noun, "reports")

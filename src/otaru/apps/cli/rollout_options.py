@@ -21,6 +21,20 @@ class Wanted:
         str | None,
         typer.Option(help="Heights: devices or percentages, 2,10,100%. None: all at once.", show_default=False),
     ] = None
+    shape: Annotated[
+        Literal["exponential", "adaptive", "all"] | None,
+        typer.Option(
+            help="In place of waves: exponential, adaptive (canaries, a fine ladder, 3 % at the end), or all at once.",
+            show_default=False,
+        ),
+    ] = None
+    first: Annotated[
+        int | None, typer.Option(help="Exponential: devices of the first wave (10).", min=1, show_default=False)
+    ] = None
+    factor: Annotated[
+        float | None, typer.Option(help="Exponential: how waves grow (2).", min=1.1, show_default=False)
+    ] = None
+    reason: Annotated[str, typer.Option(help="Why: kept in the record. `--shape all` needs one.")] = ""
     success: Annotated[
         str | None,
         typer.Option(metavar="SHARE", help="A wave passes when so many succeeded (90%).", show_default=False),
@@ -28,6 +42,21 @@ class Wanted:
     error: Annotated[
         str | None,
         typer.Option(metavar="SHARE", help="A wave fails when more than so many failed (10%).", show_default=False),
+    ] = None
+    judge: Annotated[
+        Literal["classic", "sequential"] | None,
+        typer.Option(
+            help="By thresholds per wave (classic), or by e-values against what past releases did (sequential).",
+            show_default=False,
+        ),
+    ] = None
+    alpha: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Of a sequential judge: the chance that a good release is ever stopped or held (1%).",
+            show_default=False,
+        ),
     ] = None
     quorum: Annotated[
         str | None,
@@ -51,6 +80,27 @@ class Wanted:
         typer.Option(help="Whether the device may choose the moment (soft) or not (forced).", show_default=False),
     ] = None
     consent: Annotated[bool, typer.Option("--consent", help="The device or its owner is asked first.")] = False
+    consent_deadline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Who says nothing for so long has consented: 7d (waits for ever).", show_default=False
+        ),
+    ] = None
+    postponements: Annotated[
+        int | None, typer.Option(min=0, max=100, help="How often an owner may postpone (3).", show_default=False)
+    ] = None
+    postpone_for: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How far off, each time (7d).", show_default=False)
+    ] = None
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Begin only where it holds: battery>=30%, charging, idle, signal>=-90dBm, unmetered, free>=500MB, "
+            "(attr.site==depot). Several times: all of them.",
+            show_default=False,
+        ),
+    ] = None
     window: Annotated[
         str | None,
         typer.Option(
@@ -121,8 +171,14 @@ class Wanted:
             "target": self.target,
             "name": self.name or None,
             "waves": None if self.waves is None else values.waves(self.waves),
+            "shape": self.shape,
+            "first": self.first,
+            "factor": self.factor,
+            "reason": self.reason or None,
             "success": _share(self.success),
             "error": _share(self.error),
+            "judge": self.judge,
+            "alpha": _share(self.alpha),
             "quorum": _share(self.quorum),
             "wave_timeout_s": _seconds(self.wave_timeout),
             "observe_s": _seconds(self.observe),
@@ -130,6 +186,10 @@ class Wanted:
             "on_error": self.on_error,
             "urgency": self.urgency,
             "consent": self.consent or None,
+            "consent_deadline_s": _seconds(self.consent_deadline),
+            "postponements": self.postponements,
+            "postpone_for_s": _seconds(self.postpone_for),
+            "require": self.require or None,
             "window": self.window,
             "split": None if self.split is None else [word.strip() for word in self.split.split(",") if word.strip()],
             "start_at": _moment(self.start_at),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeVar
 
+from otaru.domain.conditions import Condition, condition
 from otaru.domain.duration import duration
 from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import release_name
@@ -51,7 +52,9 @@ FIELDS: Final[Mapping[str, str]] = {
     "expires": "",
     "validate": "",
     "urgency": Urgency.FORCED.value,
+    "require": "",
     "consent": "",
+    "consent_deadline": "",
     "window": "",
     "when": When.NOW.value,
     "start_at": "",
@@ -129,6 +132,12 @@ def _policy(form: _Form) -> Policy:
         expires_after=form.read("expires", _span(lambda span: Policy(expires_after=span)), None),
         urgency=form.read("urgency", _one_of(Urgency), Urgency.FORCED),
         consent=bool(form.typed["consent"]),
+        consent_deadline=form.read(
+            "consent_deadline", _span(lambda span: Policy(consent=True, consent_deadline=span)), None
+        )
+        if form.typed["consent"]
+        else None,
+        conditions=form.read("require", _conditions, ()),
         window=form.read("window", _window, None),
         validate=form.read("validate", _span(lambda span: Policy(validate=span or timedelta(0))), None) or timedelta(0),
     )
@@ -198,6 +207,12 @@ def _target(now: datetime) -> Callable[[str], str]:
 
 def _name(text: str) -> str:
     return _line(text, "the name", MAX_NAME)
+
+
+def _conditions(text: str) -> tuple[Condition, ...]:
+    conditions = tuple(condition(part) for part in text.split() if part)
+    check(Policy(conditions=conditions))
+    return conditions
 
 
 def _window(text: str) -> Window | None:

@@ -7,7 +7,10 @@ from enum import StrEnum
 from itertools import pairwise
 from math import ceil
 
+from otaru.domain import conditions
+from otaru.domain.conditions import Condition
 from otaru.domain.rollout.segment import check_split
+from otaru.domain.rollout.sequential import SequentialRule, check_sequential
 from otaru.domain.schedule import Window
 from otaru.errors import InvalidInputError
 
@@ -74,6 +77,8 @@ class Policy:
 
     waves: tuple[Share, ...] = (Share(100, percent=True),)
     rule: ClassicRule | None = None
+    sequential: SequentialRule | None = None
+    """Judged by e-values, with the harm budget as pace; then there is no classic rule."""
     quorum: float = 1.0
     """The share of a wave's members that must have ended before the wave is complete."""
     wave_timeout: timedelta | None = None
@@ -85,6 +90,14 @@ class Policy:
     urgency: Urgency = Urgency.FORCED
     consent: bool = False
     """Whether the device or its owner is asked first (hawkBit: confirmation)."""
+    consent_deadline: timedelta | None = None
+    """Who was asked and has said nothing for so long has consented; None: it waits for a yes."""
+    postponements: int = 3
+    """How often an update may be put off until a moment."""
+    postpone_for: timedelta = timedelta(days=7)
+    """How far off, each time."""
+    conditions: tuple[Condition, ...] = ()
+    """What has to hold on a device before it begins."""
     window: Window | None = None
     """When devices are told of it; None: at any time."""
     split: tuple[str, ...] = ()
@@ -108,6 +121,9 @@ class Policy:
 
 MAX_WAVES = 100
 MAX_BAD_EVENTS = 1000
+JUDGED_WAVES = tuple(Share(value, percent=True) for value in (0.4, 0.8, 1.5, 3, 6, 12, 25, 50, 75, 100))
+"""Where a sequential rollout names none: heights at which the pace opens the next; the harm budget says when."""
+MAX_POSTPONEMENTS = 100
 
 
 def check(policy: Policy) -> None:
@@ -125,14 +141,17 @@ def check(policy: Policy) -> None:
             raise InvalidInputError(f"a wave's number of devices is a whole number from 1 on, not {share}")
     _check_rising(policy.waves)
     check_split(policy.split)
-    if policy.rule is not None and not (0 <= policy.rule.error <= 1 and 0 <= policy.rule.success <= 1):
-        raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
+    _check_rules(policy)
     if not 0 < policy.quorum <= 1:
         raise InvalidInputError("the quorum is a share above 0 and at most 1")
+    _check_consent(policy)
+    conditions.check(policy.conditions)
     for what, span in (
         ("wave timeout", policy.wave_timeout),
         ("time to observe", policy.observe),
         ("expiry", policy.expires_after),
+        ("deadline of consent", policy.consent_deadline),
+        ("time by which an update may be postponed", policy.postpone_for),
         ("time that an installation takes", policy.install_takes),
         ("health window", policy.validate),
     ):
@@ -152,6 +171,22 @@ def _check_trial(policy: Policy) -> None:
                 f"{what} before a device could pass its health window of {policy.validate}",
                 hint="Give it more time, or make the health window shorter.",
             )
+
+
+def _check_rules(policy: Policy) -> None:
+    if policy.rule is not None and not (0 <= policy.rule.error <= 1 and 0 <= policy.rule.success <= 1):
+        raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
+    if policy.sequential is not None:
+        check_sequential(policy.sequential)
+        if policy.rule is not None:
+            raise InvalidInputError("a rollout is judged by thresholds or by e-values, not by both")
+
+
+def _check_consent(policy: Policy) -> None:
+    if not 0 <= policy.postponements <= MAX_POSTPONEMENTS:
+        raise InvalidInputError(f"an update may be postponed 0 to {MAX_POSTPONEMENTS} times")
+    if policy.consent_deadline is not None and not policy.consent:
+        raise InvalidInputError("a deadline of consent says nothing where nobody is asked", hint="Ask for consent too.")
 
 
 def _check_rising(waves: tuple[Share, ...]) -> None:

@@ -4,12 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from otaru.domain.consent import Delay
 from otaru.domain.deployment import Deployment, Report, State
 from otaru.domain.evidence import Evidence
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, Stratum
+from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 from otaru.domain.trial import Trial
 
@@ -53,6 +55,12 @@ class Rollouts(Protocol):
         """The candidates by what splits them (`domain.rollout.segment.cut`), biggest first; one where nothing does."""
         ...
 
+    def foresee(
+        self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum]
+    ) -> Outlook:
+        """What is known at `rollout.created_at` of the members that it would have, and of how the tenant's rollouts went."""
+        ...
+
     def enlist(
         self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum] = ()
     ) -> int:
@@ -94,6 +102,14 @@ class Rollouts(Protocol):
         """
         ...
 
+    def reserve(self, tenant: TenantId, rollout: RolloutId, minute: int, wanted: int, capacity: int) -> int:
+        """Take so many of a minute's places, as far as there are any left; how many were taken."""
+        ...
+
+    def prune_slots(self, before: int) -> None:
+        """Forget the places of minutes before this one, in every tenant."""
+        ...
+
     def every_due(self, now: datetime, limit: int) -> list[tuple[TenantId, RolloutId]]:
         """Rollouts that a worker should step now: stopping ones, and where no halt holds them, running and due ones.
 
@@ -127,6 +143,14 @@ class Deployments(Protocol):
 
         `changed` holds a deployment once. At most one open deployment a device is held by the schema.
         """
+        ...
+
+    def delay(self, tenant: TenantId, deployment: Deployment) -> Delay | None:
+        """Until when its owner has postponed it; None: never did."""
+        ...
+
+    def delay_until(self, tenant: TenantId, deployment: Deployment, delay: Delay) -> None:
+        """Keep that, in place of what was known."""
         ...
 
     def of_device(self, tenant: TenantId, device: DeviceId, limit: int) -> list[tuple[Deployment, Rollout]]:

@@ -13,7 +13,7 @@ from otaru.domain.ids import MAX_ACTION, ActionId
 from otaru.errors import InvalidInputError
 from otaru.protocols.ddi import wire
 from otaru.protocols.ddi.lenient import read
-from otaru.protocols.ddi.words import Consent, Deployment, Feedback, File, History, Links, Root
+from otaru.protocols.ddi.words import CONDITION, Consent, Deployment, Feedback, File, History, Links, Root
 
 _encode = msgspec.json.Encoder().encode
 
@@ -85,6 +85,7 @@ def _deployment(id_: str, order: wire.Order, history: wire.History | None) -> De
         version=chunk.version,
         file=File(file.filename, file.hashes.sha256, file.hashes.sha1, file.hashes.md5, file.size, link.href),
         window=order.maintenance_window,
+        conditions=tuple(one.value for one in chunk.metadata or () if one.key == CONDITION),
         history=None if history is None else History(history.status, tuple(history.messages)),
     )
 

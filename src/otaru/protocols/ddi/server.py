@@ -15,6 +15,7 @@ from otaru.errors import InvalidInputError, TooLargeError
 from otaru.protocols.ddi import wire
 from otaru.protocols.ddi.lenient import clean, read
 from otaru.protocols.ddi.words import (
+    CONDITION,
     Attributes,
     Consent,
     Deployment,
@@ -217,7 +218,10 @@ def standing(body: bytes) -> Standing:
 
 
 def _order(told: Deployment) -> wire.Order:
-    chunk = wire.Chunk(told.part, told.version, told.name, [_file(told.file, both=told.part != _ZEPHYR_PART)])
+    zephyr = told.part == _ZEPHYR_PART
+    # Zephyr's reader knows chunks without metadata only.
+    said = None if zephyr or not told.conditions else [wire.Metadata(CONDITION, one) for one in told.conditions]
+    chunk = wire.Chunk(told.part, told.version, told.name, [_file(told.file, both=not zephyr)], said)
     return wire.Order(told.download, told.update, [chunk], told.window)
 
 

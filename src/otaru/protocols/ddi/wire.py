@@ -68,13 +68,21 @@ class File(msgspec.Struct, frozen=True):
     links: FileLinks = msgspec.field(name="_links")
 
 
-class Chunk(msgspec.Struct, frozen=True):
+class Metadata(msgspec.Struct, frozen=True):
+    """A word on a software module, as hawkBit shows those that targets may see."""
+
+    key: str
+    value: str
+
+
+class Chunk(msgspec.Struct, frozen=True, omit_defaults=True):
     """A software module. All three names are needed: without one SWUpdate loops in silence."""
 
     part: str
     version: str
     name: str
     artifacts: list[File]
+    metadata: list[Metadata] | None = None
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

@@ -19,6 +19,8 @@ class Channel(StrEnum):
     CANCEL = "cancelAction"
 
 
+CONDITION = "otaru.require"
+"""The key of metadata that names a condition."""
 CONFIRMATION = "confirmationBase"
 """The third resource that a device answers to, with words of its own."""
 
@@ -167,6 +169,8 @@ class Deployment:
     file: File
     window: Window | None = None
     history: History | None = None
+    conditions: tuple[str, ...] = ()
+    """What has to hold before it begins, each as it is written in a rollout."""
 
 
 _EVENTS: dict[tuple[Channel, Execution], Event | None] = {
@@ -177,7 +181,7 @@ _EVENTS: dict[tuple[Channel, Execution], Event | None] = {
     (Channel.DEPLOYMENT, Execution.DOWNLOADED): Event.DOWNLOAD_DONE,
     (Channel.DEPLOYMENT, Execution.CANCELED): Event.CANCEL_DONE,
     # hawkBit keeps it as a warning: the device may still go on and close the action either way.
-    (Channel.DEPLOYMENT, Execution.REJECTED): None,
+    (Channel.DEPLOYMENT, Execution.REJECTED): Event.REFUSE,
     (Channel.CANCEL, Execution.REJECTED): Event.CANCEL_REFUSED,
     # "canceled" of a cancel order: hawkBit takes it for a device that dropped the order, and asks again.
     (Channel.CANCEL, Execution.CANCELED): None,

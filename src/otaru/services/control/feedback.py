@@ -17,6 +17,8 @@ from otaru.ports.store import Tx
 from otaru.services.control.poll import moved_event
 from otaru.services.control.world import World
 
+_EXPLAINED = frozenset({Event.CANCEL_REFUSED, Event.REFUSE})
+"""What a device says no to: its words are why it is where it is."""
 _MAX_REASON = 500
 _NEWEST = 20
 
@@ -121,6 +123,8 @@ class _Batch:
             said.event is Event.CONSENT and not may_begin(self._tx, self._tenant, row, said.received_at)
         ):
             return row
+        if said.event is Event.REFUSE and _reason(row, said, state) == row.reason:
+            return row  # as it said before
         moved = replace(
             row,
             state=state,
@@ -181,7 +185,7 @@ def _reason(row: Deployment, said: Report, state: State) -> str:
     """Why it is where it is: a success needs no reason, and a refused order to cancel is none."""
     if state is State.SUCCEEDED:
         return ""
-    return _last_words(said) if state in FINAL or said.event is Event.CANCEL_REFUSED else row.reason
+    return _last_words(said) if state in FINAL or said.event in _EXPLAINED else row.reason
 
 
 def _last_words(said: Report) -> str:

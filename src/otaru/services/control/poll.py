@@ -4,20 +4,23 @@ The crash guarantee: what a poll's answer offers is durable before the answer le
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from otaru.domain.conditions import names
+from otaru.domain.consent import automatic_at
 from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Event, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
-from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due
+from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, usable
 from otaru.domain.release import Artifact
+from otaru.domain.schedule import appointment
 from otaru.domain.tenant import Tenant
 from otaru.domain.trial import LOOKS
 from otaru.ports.registry import Entry
-from otaru.ports.store import Tx
+from otaru.ports.store import Tx, one
 from otaru.services.control import directing
 from otaru.services.control.world import World
 
@@ -31,8 +34,9 @@ _MOVES = {
 """What an answer does to a scheduled deployment. All others wait."""
 
 _FREES = {Rule.OFFER: Event.CONSENT}
-"""What an answer does to a deployment that waits for consent, where the device has given a standing yes."""
+"""What an answer does to a deployment that waits for consent, where there is a standing yes, or its deadline is over."""
 
+ASK_ANEW_S = 1800
 _MAX_TURNS = 20
 """Memberships that one poll works through; a device in more rollouts than that goes on at its next poll."""
 
@@ -60,20 +64,23 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
             told = await due(world, tenant.id, subject, membership)
             if membership.state is State.ON_TRIAL:
                 return entry, None, None if told is None else _heard_by(told, world.clock.now())
-            if told is None or not _agreed(world, tenant, subject, told):
+            if told is None or not await _wakes(world, tenant, subject, told):
                 return entry, told, None
         else:
             answers = await why(world, tenant, subject)
             moving = next((a.membership for a in answers if a.rule in _MOVES and a.membership is not None), None)
             if moving is None:
+                if any(answer.rule is Rule.CONDITIONS for answer in answers):
+                    entry = await _asking(world, tenant, entry)
                 return entry, None, min((a.ask_at for a in answers if a.ask_at is not None), default=None)
             membership = moving
         move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now())
-        await world.store.write(_move, move)
+        full_until = await world.store.write(_move, move)
         world.registry.forget(tenant.id, subject.id)
         again = await world.registry.device(tenant.id, subject.id)
         if again is None or again.subject.memberships == subject.memberships:
-            return again or entry, None, None  # the rules in the store said no: this worker has not heard of it yet
+            # The rules in the store said no: this minute is full, or this worker has not heard of something yet.
+            return again or entry, None, full_until
         entry = again
         if entry.verifies and entry.subject.open is not None:
             await directing.told(world, tenant.id, entry.subject)
@@ -85,14 +92,44 @@ def _heard_by(tried: Due, now: datetime) -> datetime:
     return now + max(tried.plan.rollout.policy.validate / LOOKS, timedelta(seconds=1))
 
 
-def _agreed(world: World, tenant: Tenant, subject: Subject, told: Due) -> bool:
-    """Whether a standing yes, given meanwhile, lets what waits for consent begin: then the rules find no other obstacle."""
-    if told.membership.state not in WAITING or not subject.auto_confirm:
+async def _wakes(world: World, tenant: Tenant, subject: Subject, told: Due) -> bool:
+    """Whether what waits for consent moves: by a standing yes, by its deadline, or because it was postponed until now.
+
+    A store is asked only where a moment may have come: of what was postponed, and where there is a deadline.
+    """
+    share, plan, now = told.membership, told.plan, world.clock.now()
+    if share.state not in WAITING:
         return False
-    answer = decide(
-        subject, told.plan, told.membership, halted=tenant.halted, now=world.clock.now(), calendar=tenant.calendar
-    )
-    return answer.rule is Rule.OFFER
+    timed = share.state is State.POSTPONED or plan.rollout.policy.consent_deadline is not None
+    if not subject.auto_confirm and not timed:
+        return False
+
+    def look(tx: Tx) -> Event | None:
+        (row,) = tx.deployments.current(tenant.id, [(share.rollout, subject.id)])
+        return None if row is None else _woken(tx, tenant, subject, plan, share, row, now)
+
+    return await world.store.glance(look) is not None
+
+
+def _woken(
+    tx: Tx, tenant: Tenant, subject: Subject, plan: Plan, share: Membership, row: Deployment, now: datetime
+) -> Event | None:
+    """What time, or a standing yes, does to a deployment that waits for consent."""
+    policy, subject = plan.rollout.policy, told_facts(tx, tenant.id, subject, plan)
+    deadline = automatic_at(policy, row.offered_at)
+    if deadline is not None and now >= deadline:
+        subject = replace(subject, auto_confirm=True)
+    if subject.auto_confirm:
+        answer = decide(subject, plan, share, halted=tenant.halted, now=now, calendar=tenant.calendar)
+        if answer.rule in _FREES:
+            return _FREES[answer.rule]
+    if (
+        row.state is State.POSTPONED
+        and (delay := tx.deployments.delay(tenant.id, row)) is not None
+        and now >= delay.until
+    ):
+        return Event.ASK_CONSENT
+    return None
 
 
 async def due(world: World, tenant: TenantId, subject: Subject, membership: Membership) -> Due | None:
@@ -106,7 +143,41 @@ async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     """The rules' answers for each rollout that has this device as a scheduled member, up to the first offer."""
     scheduled = {m.rollout for m in subject.memberships if m.state is State.SCHEDULED}
     plans = [plan for r in sorted(scheduled) if (plan := await world.registry.plan(tenant.id, r)) is not None]
-    return first_due(subject, plans, halted=tenant.halted, now=world.clock.now(), calendar=tenant.calendar)
+    now, calendar = world.clock.now(), tenant.calendar
+    answers = first_due(subject, plans, halted=tenant.halted, now=now, calendar=calendar)
+    asked = frozenset[str]().union(*(names(plan.rollout.policy.conditions) for plan in plans))
+    if not asked or not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
+        return answers
+    # Only where nothing else is in the way it is looked up what the device last told.
+    facts = await world.store.glance(lambda tx: tx.devices.facts(tenant.id, subject.id, asked))
+    return first_due(replace(subject, facts=facts), plans, halted=tenant.halted, now=now, calendar=calendar)
+
+
+async def _asking(world: World, tenant: Tenant, entry: Entry) -> Entry:
+    """The entry of a device that is held back by what it last told: now and then it is asked to tell it anew.
+
+    That is at its first poll in each half hour, so that most polls write nothing.
+    """
+    now, polling = world.clock.now().timestamp(), tenant.settings.polling.total_seconds()
+    if entry.attributes_requested or now // ASK_ANEW_S == (now - polling) // ASK_ANEW_S:
+        return entry
+    await world.store.write(_ask, (tenant.id, entry.subject.id))
+    world.registry.forget(tenant.id, entry.subject.id)
+    return await world.registry.device(tenant.id, entry.subject.id) or entry
+
+
+@one
+def _ask(tx: Tx, asked: tuple[TenantId, DeviceId]) -> None:
+    tenant, device = asked
+    tx.devices.ask_attributes(tenant, [device])
+
+
+def told_facts(tx: Tx, tenant: TenantId, subject: Subject, plan: Plan) -> Subject:
+    """The device with what a rollout's conditions ask of it."""
+    conditions = plan.rollout.policy.conditions
+    if not conditions:
+        return subject
+    return replace(subject, facts=tx.devices.facts(tenant, subject.id, names(conditions)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +189,10 @@ class _Move:
     at: datetime
 
 
-def _move(tx: Tx, moves: Sequence[_Move]) -> list[None]:
+def _move(tx: Tx, moves: Sequence[_Move]) -> list[datetime | None]:
     """Bulk: offer or skip scheduled deployments, and let those begin that a standing yes frees.
+
+    Where a window's minute is full: when the device should ask again.
 
     The poll decided in memory; here the same rules decide again on what is true in this transaction, so that nothing is
     offered after a halt, a quarantine or an order that has been acknowledged, by whichever worker.
@@ -127,15 +200,18 @@ def _move(tx: Tx, moves: Sequence[_Move]) -> list[None]:
     by_tenant: dict[TenantId, dict[DeviceId, _Move]] = defaultdict(dict)
     for move in moves:
         by_tenant[move.tenant].setdefault(move.device, move)  # twins of one device: the first decides
+    again: dict[tuple[TenantId, DeviceId], datetime] = {}
     for tenant, of_tenant in by_tenant.items():
-        _move_of(tx, tenant, list(of_tenant.values()))
-    return [None] * len(moves)
+        for device, at in _move_of(tx, tenant, list(of_tenant.values())).items():
+            again[tenant, device] = at
+    return [again.get((move.tenant, move.device)) for move in moves]
 
 
-def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> None:
+def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> dict[DeviceId, datetime]:
+    """Make the moves of one tenant; who found no place in this minute, and when it should ask again."""
     known = tx.tenants.get(tenant)
     if known is None:
-        return
+        return {}
     plans = {rollout: tx.rollouts.plan(tenant, rollout) for rollout in {m.rollout for m in moves}}
     rows = tx.deployments.current(tenant, [(m.rollout, m.device) for m in moves])
     valid = [
@@ -143,38 +219,72 @@ def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> None:
         for move, row in zip(moves, rows, strict=True)
         if row is not None
         and (plan := plans[move.rollout]) is not None
-        and (answer := _again(tx, known, move, plan)) is not None
+        and (answer := _again(tx, known, move, plan, row)) is not None
     ]
-    offering = [
-        move.device
-        for move, row, answer in valid
-        if row.state is State.SCHEDULED and answer.rule in {Rule.OFFER, Rule.CONSENT}
-    ]
+    full = _crowded_out(tx, known, plans, valid)
+    valid = [one for one in valid if one[0].device not in full]
+    offering = [move.device for move, row, (event, _) in valid if _tells(row, event)]
     actions = dict(zip(offering, tx.deployments.allot(tenant, offering), strict=True))
     changed = [(row, _moved(row, answer, move.at, actions.get(move.device))) for move, row, answer in valid]
     tx.deployments.save(tenant, changed)
     tx.events.add([moved_event(tenant, before, after, "system", after.changed_at) for before, after in changed])
+    return full
 
 
-def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan) -> Answer | None:
-    """The rules' answer as things stand now; None where it moves nothing."""
+_Valid = tuple[_Move, Deployment, tuple[Event, str]]
+
+
+def _tells(row: Deployment, event: Event) -> bool:
+    """Whether a device is told of something new."""
+    return row.state is State.SCHEDULED and event is not Event.SKIP
+
+
+def _crowded_out(
+    tx: Tx, tenant: Tenant, plans: Mapping[RolloutId, Plan | None], valid: Sequence[_Valid]
+) -> dict[DeviceId, datetime]:
+    """Reserve places in the minutes of windows; who finds none, and when it should ask again."""
+    full: dict[DeviceId, datetime] = {}
+    wanted: dict[tuple[RolloutId, int], list[tuple[_Move, Deployment]]] = defaultdict(list)
+    for move, row, (event, _) in valid:
+        plan = plans[row.rollout]
+        # A rollout of few has places for all.
+        crowd = plan is not None and plan.rollout.policy.window is not None and plan.rollout.size > appointment.FREELY
+        if crowd and _tells(row, event):
+            wanted[row.rollout, appointment.minute(move.at)].append((move, row))
+    for (rollout, minute), asking in wanted.items():
+        plan = plans[rollout]
+        if plan is None or (window := plan.rollout.policy.window) is None:
+            continue
+        capacity = appointment.per_minute(usable(plan.rollout.policy, window), plan.rollout.watermark)
+        granted = tx.rollouts.reserve(tenant.id, rollout, minute, len(asking), capacity)
+        for move, row in asking[granted:]:
+            full[move.device] = appointment.again_at(row.rank, move.at, window.duration)
+    return full
+
+
+def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> tuple[Event, str] | None:
+    """What the rules do to it as things stand now, and why; None where they move nothing."""
     entry = tx.devices.entry(tenant.id, move.device)
     if entry is None:
         return None
-    for membership in entry.subject.memberships:
-        if (membership.rollout, membership.attempt) == (move.rollout, move.attempt):
-            moves = _MOVES if membership.state is State.SCHEDULED else _FREES if membership.state in WAITING else {}
-            answer = decide(
-                entry.subject, plan, membership, halted=tenant.halted, now=move.at, calendar=tenant.calendar
-            )
-            return answer if answer.rule in moves else None
+    for share in entry.subject.memberships:
+        if (share.rollout, share.attempt) != (move.rollout, move.attempt):
+            continue
+        if share.state in WAITING:
+            event = _woken(tx, tenant, entry.subject, plan, share, row, move.at)
+            return None if event is None else (event, "")
+        if share.state is State.SCHEDULED:
+            subject = told_facts(tx, tenant.id, entry.subject, plan)
+            answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
+            return (_MOVES[answer.rule], answer.because) if answer.rule in _MOVES else None
     return None
 
 
-def _moved(row: Deployment, answer: Answer, at: datetime, action: ActionId | None) -> Deployment:
+def _moved(row: Deployment, answer: tuple[Event, str], at: datetime, action: ActionId | None) -> Deployment:
+    event, because = answer
+    state = DEPLOYMENT.next(row.state, event) or row.state
     if row.state in WAITING:
-        return replace(row, state=DEPLOYMENT.next(row.state, _FREES[answer.rule]) or row.state, changed_at=at)
-    state = DEPLOYMENT.next(row.state, _MOVES[answer.rule]) or row.state
+        return replace(row, state=state, changed_at=at, reason="")
     offered = state not in FINAL
     return replace(
         row,
@@ -183,7 +293,7 @@ def _moved(row: Deployment, answer: Answer, at: datetime, action: ActionId | Non
         changed_at=at,
         offered_at=at if offered else None,
         ended_at=None if offered else at,
-        reason="" if offered else answer.because,
+        reason="" if offered else because,
     )
 
 

@@ -19,6 +19,7 @@ from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control import groups
 from otaru.services.control.devices import found
+from otaru.services.control.poll import told_facts
 from otaru.services.control.rollouts import STOPPABLE, Progress, progress_in
 from otaru.services.control.world import World
 
@@ -173,7 +174,14 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
         for membership in subject.memberships:
             plan = tx.rollouts.plan(tenant, membership.rollout)
             if membership.state is State.SCHEDULED and plan is not None:
-                answer = decide(subject, plan, membership, halted=owner.halted, now=now, calendar=owner.calendar)
+                answer = decide(
+                    told_facts(tx, tenant, subject, plan),
+                    plan,
+                    membership,
+                    halted=owner.halted,
+                    now=now,
+                    calendar=owner.calendar,
+                )
                 advice = _advice(tx, tenant, subject, plan.release, answer.rule)
                 answers.append(Because(membership.rollout, answer.rule, f"{answer.because}{advice}"))
         return [a for a in answers if a is not None]

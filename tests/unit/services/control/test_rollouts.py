@@ -14,6 +14,7 @@ from otaru.domain.evidence import Call, Evidence, Ruling, Verdict
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, Version
 from otaru.domain.release import ReleaseEvent
 from otaru.domain.rollout import ClassicRule, OnError, Policy, Rollout, RolloutEvent, RolloutState, Share
+from otaru.domain.terms import NO_TERMS, Terms
 from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError, PreconditionFailedError
 from otaru.services.control import artifacts, devices, feedback, releases, rollouts, survey, tenants
 from otaru.services.control import poll as poll_module
@@ -48,13 +49,13 @@ class Fleet:
         for name in names:
             await devices.add(self.world, ACME, SYSTEM, NewDevice(DeviceId(name), hardware, installed=known))
 
-    async def release(self, version: str, hardware: Sequence[Hardware] = (BOARD,)) -> None:
+    async def release(self, version: str, hardware: Sequence[Hardware] = (BOARD,), terms: Terms = NO_TERMS) -> None:
         async def content() -> AsyncIterator[bytes]:
             yield version.encode()
 
         stored = await artifacts.store(self.world, ACME, content())
         part = Part(stored.blob.sha256, "app.bin", "app", hardware)
-        await releases.create(self.world, ACME, SYSTEM, NewRelease(APP, Version(version), (part,)))
+        await releases.create(self.world, ACME, SYSTEM, NewRelease(APP, Version(version), (part,), terms=terms))
 
     async def roll_out(self, version: str = "2", target: str = "id==*", policy: Policy | None = None) -> RolloutId:
         wanted = Intention(APP, Version(version), target, policy or Policy(), start=True)

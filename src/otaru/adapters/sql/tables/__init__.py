@@ -14,6 +14,9 @@ from otaru.adapters.sql.tables.enrolling import (
 )
 from otaru.adapters.sql.tables.health import exposure_count, health_count, health_event, telemetry_last
 from otaru.adapters.sql.tables.inventory import (
+    attribute_change,
+    attribute_declared,
+    attribute_sort,
     authority,
     component_count,
     contact_count,
@@ -41,6 +44,7 @@ from otaru.adapters.sql.tables.rollouts import (
     rollout,
     rollout_segment,
     rollout_wave,
+    verdict,
 )
 from otaru.adapters.sql.tables.shelf import (
     artifact,
@@ -77,6 +81,9 @@ __all__ = [
     "Instant",
     "Serial",
     "artifact",
+    "attribute_change",
+    "attribute_declared",
+    "attribute_sort",
     "authority",
     "blob",
     "component_count",
@@ -131,4 +138,5 @@ __all__ = [
     "tuf_key",
     "tuf_metadata",
     "upload",
+    "verdict",
 ]

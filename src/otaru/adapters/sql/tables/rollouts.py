@@ -1,6 +1,18 @@
 """Rollouts, each device's share in them, and what devices said of it."""
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, SmallInteger, Table, Text, UniqueConstraint, false, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Double,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 
 from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
 
@@ -107,6 +119,31 @@ deployment_reason = Table(
 )
 """Last words, apart from the hot row: only deployments that ended badly have one."""
 
+deployment_delay = Table(
+    "deployment_delay",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("device"),
+    key("attempt", SmallInteger),
+    col("until", Instant),
+    col("times", Integer),
+    sqlite_with_rowid=False,
+)
+"""Until when owners have postponed their updates: only of those that were."""
+
+offer_slot = Table(
+    "offer_slot",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("minute", Integer),
+    col("taken", Integer),
+    Index("ix_offer_slot_minute", "minute"),
+    sqlite_with_rowid=False,
+)
+"""How many devices were told of a rollout in each minute of its window."""
+
 deployment_count = Table(
     "deployment_count",
     metadata,
@@ -119,6 +156,24 @@ deployment_count = Table(
     key("shard", SmallInteger),
     col("members", BigInteger),
 )
+
+verdict = Table(
+    "verdict",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("number", Integer),
+    col("at", Instant),
+    col("segment", SmallInteger),  # -1: all members
+    col("call"),
+    col("log_e", Double),
+    col("log_threshold", Double),
+    col("failed", Integer),
+    col("tried", Integer),
+    col("words", Text),
+    Index("ix_verdict_segment", "tenant", "rollout", "segment", "number"),
+)
+"""What judges found, over time: kept where it says something new."""
 
 report = Table(
     "report",

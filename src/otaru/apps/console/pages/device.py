@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from starlette.responses import Response
 
@@ -11,7 +11,7 @@ from otaru.apps.console.happening import GROUPS, Thing, Told, rollout_page, told
 from otaru.apps.console.rendering import link, segment
 from otaru.apps.console.status import Tone
 from otaru.domain import ids
-from otaru.domain.deployment import DEPLOYMENT, FINAL, OPEN, RETRIABLE, Deployment, Report, State
+from otaru.domain.deployment import DEPLOYMENT, FINAL, OPEN, RETRIABLE, WAITING, Deployment, Report, State
 from otaru.domain.deployment import Event as DeploymentEvent
 from otaru.domain.device import LIFECYCLE, UNKNOWN_HARDWARE, Lifecycle, LifecycleEvent
 from otaru.domain.events import START
@@ -20,9 +20,11 @@ from otaru.domain.health import Kind as Health
 from otaru.domain.ids import MAX_ACTION, ActionId, CredentialId, DeviceId, RolloutId
 from otaru.domain.offer import Rule
 from otaru.domain.rollout import RolloutState
-from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, OtaruError
-from otaru.services.control import credentials, devices, health, rollouts, survey
+from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, OtaruError, RefusedError
+from otaru.services.control import consent, credentials, declaring, devices, health, rollouts, survey
 
+POSTPONE = {"1d": 1, "3d": 3, "7d": 7}
+"""How far an owner may put an update off here, in days."""
 MAX_LINES = 60
 MAX_SAID = 30
 MAX_REPORTS = 200
@@ -48,6 +50,8 @@ _RULES = {
     Rule.BUSY: ("Busy with another update", Tone.BUSY),
     Rule.WINDOW: ("Waits for its maintenance window", Tone.IDLE),
     Rule.BLACKOUT: ("A blackout lasts", Tone.HELD),
+    Rule.SLOT: ("Has an appointment in the window", Tone.IDLE),
+    Rule.CONDITIONS: ("What the update requires does not hold", Tone.HELD),
     Rule.CONSENT: ("Consent is asked first", Tone.HELD),
     Rule.OFFER: ("On its way", Tone.BUSY),
 }
@@ -108,7 +112,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         device=shown.device,
         here=page_of(name),
         standing=shown.state if shown.device.lifecycle is Lifecycle.ACTIVE else shown.device.lifecycle,
-        attributes=sorted(shown.device.attributes.items()),
+        attributes=await declaring.of_device(call.world, call.tenant, name),
         credentials=[one for one in known if one.good(now)],
         dead=sum(not one.good(now) for one in known),
         reasons=[_reason(answer) for answer in answers],
@@ -120,6 +124,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         may={str(event) for event in LIFECYCLE.allowed(shown.device.lifecycle)},
         busy=busy,
         turn=turn.id if turn is not None and shown.device.lifecycle is Lifecycle.ACTIVE else None,
+        asked=busy is not None and busy.state in WAITING,
         stuck=busy is not None and busy.state is State.CANCELLING,
         cancellable=busy is not None
         and (busy.state is State.CANCELLING or DEPLOYMENT.next(busy.state, DeploymentEvent.CANCEL) is not None),
@@ -152,6 +157,27 @@ async def cancel(call: Call) -> Response:
     try:
         await rollouts.cancel(call.world, call.tenant, call.actor, RolloutId(int(rollout)), name, force=force)
     except InvalidStateError as error:
+        return await _show(call, name, error)
+    return call.lead(page_of(name))
+
+
+async def answer(call: Call) -> Response:
+    """Say yes, later or no, for its owner, to an update that waits for consent."""
+    name, form, now = device_of(call), await call.fields(), call.world.clock.now()
+    rollout, said = form.get("rollout", ""), form.get("answer", "")
+    if not (rollout.isascii() and rollout.isdigit() and len(rollout) <= len(str(MAX_ACTION))):
+        raise InvalidInputError("the form names no rollout")
+    who = (call.world, call.tenant, call.actor, RolloutId(int(rollout)), name)
+    try:
+        if said == "approve":
+            await consent.approve(*who)
+        elif said == "reject":
+            await consent.reject(*who)
+        elif (days := POSTPONE.get(said)) is not None:
+            await consent.postpone(*who, now + timedelta(days=days))
+        else:
+            raise InvalidInputError("the form gives no answer")
+    except (InvalidStateError, RefusedError) as error:  # somebody else was faster, or it was put off too often
         return await _show(call, name, error)
     return call.lead(page_of(name))
 

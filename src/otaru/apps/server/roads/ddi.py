@@ -358,6 +358,7 @@ class DdiRoad:
             file=call.file(artifact),
             window=self._window(call, plan, state),
             history=await self._history(call, state),
+            conditions=tuple(map(str, plan.rollout.policy.conditions)),
         )
 
     def _window(self, call: Call, plan: Plan, state: State) -> words.Window | None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from otaru.domain import ids, release, terms
+from otaru.domain.conditions import MAX_CONDITION, condition
 from otaru.domain.device import hardware
 from otaru.domain.release import release_name
 from otaru.domain.rollout import share
@@ -158,6 +159,9 @@ WindowText = Annotated[
         examples=["02:00/4h Europe/Paris", "02:00/4h device FREQ=WEEKLY;BYDAY=SA,SU"],
     ),
     by(window),
+]
+ConditionText = Annotated[
+    str, Field(max_length=MAX_CONDITION, pattern=LINE, examples=["battery>=30%", "charging"]), by(condition)
 ]
 ZoneText = Annotated[str, Field(max_length=64, pattern=r"^[A-Z][A-Za-z0-9_+/-]*$", examples=["Europe/Paris"]), by(zone)]
 Target = Annotated[str, Field(min_length=1, max_length=4096, pattern=LINE, examples=["tag==lab;hardware==rpi4"])]
