@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
-from otaru.domain.ids import ActionId, DeviceId, RolloutId
+from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.domain.machine import Machine
 
 
@@ -193,6 +193,8 @@ class Deployment:
     ended_at: datetime | None = None
     reason: str = ""
     """The device's last words on it, or ours."""
+    base: Version | None = None
+    """What ran before, as far as it was known when the device was told: where a rollback brings it."""
 
 
 @dataclass(frozen=True, slots=True)

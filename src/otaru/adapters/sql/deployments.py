@@ -22,7 +22,7 @@ _WORDS = """(SELECT w.reason FROM deployment_reason w
 WHERE w.tenant = d.tenant AND w.rollout = d.rollout AND w.device = d.device AND w.attempt = d.attempt)"""
 
 _COLUMNS = f"""d.rollout, d.device, d.attempt, d.state, d.segment, d.wave, d.rank, d.action,
-d.changed_at, d.offered_at, d.ended_at, {_WORDS}"""
+d.changed_at, d.offered_at, d.ended_at, {_WORDS}, d.base"""
 
 _SHARES = (("rollout", "bigint"), ("device", "text"))
 _CURRENT = f"""
@@ -55,7 +55,7 @@ SELECT d.rollout, d.device, d.attempt, d.state, d.segment, d.wave, d.current FRO
 WHERE d.tenant = ? AND d.rollout = k.rollout AND d.device = k.device AND d.attempt = k.attempt"""
 
 _SAVE = """
-UPDATE deployment SET state = ?, action = ?, changed_at = ?, offered_at = ?, ended_at = ?
+UPDATE deployment SET state = ?, action = ?, changed_at = ?, offered_at = ?, ended_at = ?, base = ?
 WHERE tenant = ? AND rollout = ? AND device = ? AND attempt = ?"""
 
 _SAY = """
@@ -294,13 +294,14 @@ def _saved(tenant: TenantId, deployment: Deployment) -> tuple[object, ...]:
         micros(deployment.changed_at),
         None if deployment.offered_at is None else micros(deployment.offered_at),
         None if deployment.ended_at is None else micros(deployment.ended_at),
+        deployment.base,
         tenant,
         *_key(deployment),
     )
 
 
 def _deployment(row: AnyRow) -> Deployment:
-    rollout, device, attempt, state, segment, wave, rank, action, changed_at, offered_at, ended_at, reason = row
+    rollout, device, attempt, state, segment, wave, rank, action, changed_at, offered_at, ended_at, reason, base = row
     return Deployment(
         rollout=rollout,
         device=device,
@@ -314,4 +315,5 @@ def _deployment(row: AnyRow) -> Deployment:
         offered_at=None if offered_at is None else moment(offered_at),
         ended_at=None if ended_at is None else moment(ended_at),
         reason=reason or "",
+        base=base,
     )

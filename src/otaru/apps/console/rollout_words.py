@@ -349,6 +349,11 @@ def _trial(policy: Policy) -> str:
     return f"{told_span(policy.validate)} on trial, heard of and without {bad}"
 
 
+def taken(progress: Progress) -> int:
+    """How many devices run what it brought, as far as it knows: who could be brought back. 0 where it is a rollback."""
+    return 0 if progress.rollout.rolls_back else together(progress).of(State.SUCCEEDED, State.ON_TRIAL)
+
+
 def _beginning(intention: Intention) -> str:
     if intention.start_at is not None:
         return f"It starts by itself on {intention.start_at:%Y-%m-%d at %H:%M} UTC."

@@ -72,6 +72,32 @@ class Rollouts(Protocol):
         """
         ...
 
+    def bases(self, tenant: TenantId, rollout: Rollout, component: str) -> list[tuple[Version | None, int]]:
+        """What members that were told of a rollout, and run its version, ran before (`Deployment.base`); most first."""
+        ...
+
+    def left_behind(
+        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+    ) -> Mapping[str, int]:
+        """Who of those that ran `base` cannot be brought back to it by `release`, by reason (`LEFT_OUT`)."""
+        ...
+
+    def strata_back(
+        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+    ) -> tuple[Stratum, ...]:
+        """Who of them can, as one segment; none where nobody can."""
+        ...
+
+    def enlist_back(
+        self, tenant: TenantId, rollout: Rollout, bad: Rollout, release: Release, strata: tuple[Stratum, ...]
+    ) -> int:
+        """Make members of those of `strata_back`, as `enlist` does. Returns how many."""
+        ...
+
+    def rolling_back(self, tenant: TenantId, rollouts: Collection[RolloutId]) -> dict[RolloutId, list[RolloutId]]:
+        """The rollouts that bring devices of these back; without any it is left out."""
+        ...
+
     def evidence(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
         """Members by segment and wave, from the counters that move with the rows."""
         ...

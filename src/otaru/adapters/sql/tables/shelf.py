@@ -30,6 +30,7 @@ release = Table(
     col("requires", Text, server_default="[]"),
     col("floor", nullable=True),
     col("security_floor", Integer, nullable=True),
+    col("no_way_back", Boolean, server_default=false()),
     col("counter", Integer, server_default="0"),
     # `versions.key` in the product's order: bytewise, it sorts as versions do.
     col("sort_key", server_default=""),

@@ -436,6 +436,8 @@ class RolloutOut(Out):
     expires_at: datetime | None
     edition: int
     allowed: Annotated[list[str], Field(description="The orders that may be given now.")]
+    rolls_back: Annotated[int | None, Field(description="The rollout whose devices it brings back.")]
+    rolled_back_by: Annotated[list[int], Field(description="The rollouts that bring its devices back.")]
 
     @classmethod
     def of(cls, progress: Progress) -> "RolloutOut":
@@ -463,6 +465,8 @@ class RolloutOut(Out):
             expires_at=rollout.expires_at,
             edition=rollout.edition,
             allowed=allowed(rollout),
+            rolls_back=rollout.rolls_back,
+            rolled_back_by=list(progress.rolled_back_by),
         )
 
 
