@@ -30,12 +30,12 @@ release = Table(
     col("requires", Text, server_default="[]"),
     col("floor", nullable=True),
     col("security_floor", Integer, nullable=True),
-    col("no_way_back", Boolean, server_default=false()),
     col("counter", Integer, server_default="0"),
     # `versions.key` in the product's order: bytewise, it sorts as versions do.
     col("sort_key", server_default=""),
     # Published before roles knew channels: stays listed in `stable` with the counter 0, as it was signed.
     col("listed_plainly", Boolean, server_default=false()),
+    col("no_way_back", Boolean, server_default=false()),
     Index("ix_release_created", "tenant", "created_at"),
     Index("ix_release_sorted", "tenant", "product", "sort_key", "version"),
 )
