@@ -311,6 +311,27 @@ def test_the_form_makes_the_rollout_it_tells_of(api: httpx.Client, browser: http
     assert changed.status_code == 422
 
 
+def test_the_plan_is_shown_in_full_when_it_is_asked_for(api: httpx.Client, browser: httpx.Client) -> None:
+    model = fresh("model")
+    names = [added(api, hardware=f"{model}:{revision}") for revision in ("a", "a", "b")]
+    typed = form(browser.get("/rollouts/new")) | {
+        "release": released(api, hardware=model),
+        "target": f"hardware=={model}",
+    }
+    assert typed["mode"] == "adaptive", "what is proposed"
+    part = browser.post("/rollouts/new/plan", data=typed).text
+    assert f"{model}:a, version unknown" in part
+    assert all(name in part for name in names)
+    assert "none of the members was ever heard of" in part
+    assert "Canaries" not in browser.post("/rollouts/new/plan", data=typed | {"target": "id==nobody"}).text
+    wrong = browser.post("/rollouts/new/plan", data=typed | {"split": "tag"}).text
+    assert "&#39;tag&#39; splits nothing" in wrong
+    made = browser.post("/rollouts/new", data=typed | {"when": "plan"})
+    rollout = api.get(f"/rollouts/{made.headers['location'].rpartition('/')[2]}").json()
+    assert (rollout["policy"]["split"], rollout["policy"]["judge"]) == (["hardware", "version"], "sequential")
+    assert [s["size"] for s in rollout["segments"]] == [2, 1]
+
+
 def test_a_rollout_for_later(api: httpx.Client, browser: httpx.Client) -> None:
     model = fresh("model")
     added(api, hardware=model)

@@ -48,6 +48,9 @@ def preview(api: Api, printer: Printer, wanted: Wanted) -> None:
     plans.show(printer, api.post("/rollouts/preview", wanted.body()), hours=False)
 
 
+_PROPOSED = {"shape": "adaptive", "judge": "sequential"}
+
+
 @command(noun, "plan")
 def plan(
     api: Api,
@@ -63,10 +66,12 @@ def plan(
 ) -> Exit | None:
     """Look at a rollout before it is made: who, in which order, how much, and how it would go.
 
-    Without waves or a shape it is adaptive, split by hardware and version.
+    Without waves or a shape it is adaptive, split by hardware and version, and judged by e-values.
     """
     body = wanted.body()
-    body = ({} if "waves" in body else {"shape": "adaptive"}) | {"split": ["hardware", "version"]} | body
+    body = ({} if body.keys() & {"waves", "shape"} else _PROPOSED) | {"split": ["hardware", "version"]} | body
+    if body.keys() & {"success", "error"} and wanted.judge is None:
+        body.pop("judge", None)
     found = api.post("/rollouts/preview", body | ({"failure": values.share(failure)} if dry_run else {}))
     if not start or not found["members"]:
         plans.show(printer, found, hours=dry_run)

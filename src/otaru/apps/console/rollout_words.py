@@ -309,15 +309,29 @@ def summary(intention: Intention, preview: Preview) -> list[str]:
     whom = f"Brings {intention.product} {intention.version} to {devices(preview.members)}"
     first = (
         f" in {len(waves)} waves: {heights(waves)}."
+        if 1 < len(waves) <= _TOLD
+        else f" in {len(waves)} waves, from {devices(waves[0].height)} on."
         if len(waves) > 1
         else ", at its next poll."
         if preview.members == 1
         else ", each at its next poll."
     )
-    return [whom + first, *_judging(policy), *_manner(policy), _beginning(intention)]
+    return [whom + first, *_split(preview.segments), *_judging(policy), *_manner(policy), _beginning(intention)]
+
+
+_TOLD = 6
+"""Up to so many waves are told one by one."""
+
+
+def _split(segments: Sequence[Segment]) -> Iterator[str]:
+    if len(segments) > 1:
+        yield f"They are of {len(segments)} kinds. The canaries of each come first, and one that fails can be held alone."
 
 
 def _judging(policy: Policy) -> Iterator[str]:
+    if policy.sequential is not None:
+        alpha = percent(policy.sequential.alpha)
+        yield f"How fast depends on what is seen; a good release is stopped or held wrongly with a chance of {alpha} at most."
     if policy.rule is None:
         return
     watched = f" and {told_span(policy.observe)} more have gone by" if policy.observe else ""

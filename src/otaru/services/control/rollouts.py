@@ -18,6 +18,7 @@ from otaru.domain.rollout import (
     Rollout,
     RolloutEvent,
     RolloutState,
+    Segment,
     Shape,
     Step,
     Stratum,
@@ -84,6 +85,7 @@ class Preview:
     members: int
     left_out: Mapping[str, int]
     waves: tuple[Wave, ...]
+    segments: tuple[Segment, ...] = ()
     warnings: Sequence[str] = ()
     """Why nobody should begin to use the release, though nothing forbids it."""
 
@@ -126,7 +128,7 @@ async def preview(world: World, tenant: TenantId, intention: Intention) -> Previ
         drafted = draft(tx, tenant, intention, RolloutId(0), 0, now)
         members, left_out = tx.rollouts.candidates(tenant, drafted.query, drafted.release)
         waves = layout(drafted.rollout.policy, members)
-        return Preview(members, left_out, waves, drafted.release.warnings(now))
+        return Preview(members, left_out, waves, drafted.rollout.segments, drafted.release.warnings(now))
 
     return await world.store.read(look)
 

@@ -213,7 +213,7 @@ class RolloutIn(Body):
         success = DEFAULT_RULE.success if self.success is None else self.success
         error = DEFAULT_RULE.error if self.error is None else self.error
         sequential = self._sequential()
-        unsaid = Policy().waves if sequential is None else JUDGED_WAVES
+        unsaid = Policy().waves if sequential is None or self.shape is not None else JUDGED_WAVES
         return Policy(
             waves=tuple(map(share, self.waves)) or unsaid,
             rule=ClassicRule(success, error) if judged and sequential is None else None,
