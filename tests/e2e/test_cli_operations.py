@@ -162,6 +162,8 @@ POLL
 rollout cancel 1 d-1 --force
 rollout retry 1 --state cancelled
 rollout list --state running --state paused
+rollout rollback 1 --plan
+rollout rollback 1 --reason reboots => 3
 rollout show 1
 fleet show
 fleet versions --days 7

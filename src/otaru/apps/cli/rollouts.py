@@ -178,6 +178,32 @@ def _order(api: Api, printer: Printer, rollout: int, order: str, goal: set[str],
     return None
 
 
+@command(noun, "rollback")
+def rollback(
+    api: Api,
+    printer: Printer,
+    rollout: Id,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say who would be brought back, and where.")] = False,
+    reason: Reason = "",
+) -> None:
+    """Stop it, and bring its devices back to what they ran before.
+
+    Where that is safe: each by a rollout of the release that it ran, canaries first.
+    """
+    here = path("rollouts", rollout, "rollback")
+    found: Mapping[str, Any] = api.get(here) if plan else api.post(here, {"reason": reason})
+    out = counts(found["left_out"])
+    printer.details(found, (("brought back", found["members"]), ("left out", out)))
+    columns = (
+        ("Back to", lambda w: w["version"] or "unknown"),
+        field("Devices"),
+        ("Brought back", lambda w: w["members"]),
+        ("Rollout", lambda w: w["rollout"] or ""),
+        ("Left out", lambda w: one_line(w["why_not"] or counts(w["left_out"]))),
+    )
+    printer.section("Ways", found["ways"], columns)
+
+
 Segment = Annotated[int, typer.Argument(metavar="SEGMENT", min=1, help="Its number, as `rollout show` has it.")]
 
 

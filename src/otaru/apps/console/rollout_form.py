@@ -64,6 +64,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "quorum": "100",
     "wave_timeout": "",
     "expires": "",
+    "validate": "",
     "urgency": Urgency.FORCED.value,
     "require": "",
     "consent": "",
@@ -153,6 +154,7 @@ def _policy(form: _Form) -> Policy:
         else None,
         conditions=form.read("require", _conditions, ()),
         window=form.read("window", _window, None),
+        validate=form.read("validate", _span(lambda span: Policy(validate=span or timedelta(0))), None) or timedelta(0),
     )
     mode = form.read("mode", _one_of(Mode), Mode.SIMPLE)
     if mode is Mode.SIMPLE:

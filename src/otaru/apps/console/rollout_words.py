@@ -341,6 +341,8 @@ def _judging(policy: Policy) -> Iterator[str]:
 
 
 def _manner(policy: Policy) -> Iterator[str]:
+    if policy.validate:
+        yield f"A device succeeds after {_trial(policy)}."
     if policy.consent:
         yield "Each device or its owner is asked first."
     if policy.urgency is Urgency.SOFT:
@@ -353,6 +355,17 @@ def _manner(policy: Policy) -> Iterator[str]:
         yield f"Nothing new is offered from {policy.end_at:%Y-%m-%d %H:%M} UTC on."
     if policy.expires_after:
         yield f"Who is not reached {told_span(policy.expires_after)} after the start is skipped."
+
+
+def _trial(policy: Policy) -> str:
+    allowed = policy.validate_events
+    bad = "a bad health event" if allowed == 1 else f"{number(allowed)} bad health events"
+    return f"{told_span(policy.validate)} on trial, heard of and without {bad}"
+
+
+def taken(progress: Progress) -> int:
+    """How many devices run what it brought, as far as it knows: who could be brought back. 0 where it is a rollback."""
+    return 0 if progress.rollout.rolls_back else together(progress).of(State.SUCCEEDED, State.ON_TRIAL)
 
 
 def _beginning(intention: Intention) -> str:
@@ -371,6 +384,8 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
     yield from _rule_words(policy)
     if policy.split:
         yield "Segments", f"by {', '.join(policy.split)}; each can be held on its own"
+    if policy.validate:
+        yield "Succeeds", f"a device after {_trial(policy)}"
     soft = policy.urgency is Urgency.SOFT
     yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
     if policy.conditions:

@@ -1,11 +1,13 @@
 """A rollout: the intention to bring a release to a set of devices under a policy, and the functions that move it."""
 
+from otaru.domain.rollout.back import LEFT_OUT, Way, back_policy, barred, check_back, told
 from otaru.domain.rollout.holding import Order, Step, hold, release
 from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, cells, check_end, draw, laid_out, layout
 from otaru.domain.rollout.policy import (
     DEFAULT_RULE,
     JUDGED_WAVES,
+    MAX_BAD_EVENTS,
     MAX_POSTPONEMENTS,
     MAX_WAVES,
     ClassicRule,
@@ -28,6 +30,8 @@ __all__ = [
     "CRITICAL",
     "DEFAULT_RULE",
     "JUDGED_WAVES",
+    "LEFT_OUT",
+    "MAX_BAD_EVENTS",
     "MAX_POSTPONEMENTS",
     "MAX_SEGMENTS",
     "MAX_SPLITS",
@@ -57,8 +61,12 @@ __all__ = [
     "Urgency",
     "Wave",
     "WaveState",
+    "Way",
+    "back_policy",
+    "barred",
     "cells",
     "check",
+    "check_back",
     "check_end",
     "check_growth",
     "check_rate",
@@ -74,4 +82,5 @@ __all__ = [
     "segments",
     "share",
     "step",
+    "told",
 ]

@@ -6,18 +6,19 @@ The crash guarantee: what a poll's answer offers is durable before the answer le
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from otaru.domain.conditions import names
 from otaru.domain.consent import automatic_at
 from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Event, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
-from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
+from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
 from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, usable
 from otaru.domain.release import Artifact
 from otaru.domain.schedule import appointment
 from otaru.domain.tenant import Tenant
+from otaru.domain.trial import LOOKS
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
 from otaru.services.control import directing
@@ -61,6 +62,8 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
             return entry, None, None
         if (membership := subject.open) is not None:
             told = await due(world, tenant.id, subject, membership)
+            if membership.state is State.ON_TRIAL:
+                return entry, None, None if told is None else _heard_by(told, world.clock.now())
             if told is None or not await _wakes(world, tenant, subject, told):
                 return entry, told, None
         else:
@@ -82,6 +85,11 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
         if entry.verifies and entry.subject.open is not None:
             await directing.told(world, tenant.id, entry.subject)
     return entry, None, None
+
+
+def _heard_by(tried: Due, now: datetime) -> datetime:
+    """When a device that is on trial should come again: several times in its health window."""
+    return now + max(tried.plan.rollout.policy.validate / LOOKS, timedelta(seconds=1))
 
 
 async def _wakes(world: World, tenant: Tenant, subject: Subject, told: Due) -> bool:
@@ -215,7 +223,7 @@ def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> dict[DeviceId,
     ]
     full = _crowded_out(tx, known, plans, valid)
     valid = [one for one in valid if one[0].device not in full]
-    offering = [move.device for move, row, (event, _) in valid if _tells(row, event)]
+    offering = [move.device for move, row, found in valid if _tells(row, found.event)]
     actions = dict(zip(offering, tx.deployments.allot(tenant, offering), strict=True))
     changed = [(row, _moved(row, answer, move.at, actions.get(move.device))) for move, row, answer in valid]
     tx.deployments.save(tenant, changed)
@@ -223,7 +231,16 @@ def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> dict[DeviceId,
     return full
 
 
-_Valid = tuple[_Move, Deployment, tuple[Event, str]]
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the rules do to a deployment, why, and what runs on the device as they do."""
+
+    event: Event
+    because: str
+    base: Version | None
+
+
+_Valid = tuple[_Move, Deployment, _Found]
 
 
 def _tells(row: Deployment, event: Event) -> bool:
@@ -237,11 +254,11 @@ def _crowded_out(
     """Reserve places in the minutes of windows; who finds none, and when it should ask again."""
     full: dict[DeviceId, datetime] = {}
     wanted: dict[tuple[RolloutId, int], list[tuple[_Move, Deployment]]] = defaultdict(list)
-    for move, row, (event, _) in valid:
+    for move, row, found in valid:
         plan = plans[row.rollout]
         # A rollout of few has places for all.
         crowd = plan is not None and plan.rollout.policy.window is not None and plan.rollout.size > appointment.FREELY
-        if crowd and _tells(row, event):
+        if crowd and _tells(row, found.event):
             wanted[row.rollout, appointment.minute(move.at)].append((move, row))
     for (rollout, minute), asking in wanted.items():
         plan = plans[rollout]
@@ -254,29 +271,29 @@ def _crowded_out(
     return full
 
 
-def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> tuple[Event, str] | None:
+def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> _Found | None:
     """What the rules do to it as things stand now, and why; None where they move nothing."""
     entry = tx.devices.entry(tenant.id, move.device)
     if entry is None:
         return None
+    base = entry.subject.version_of(plan.release.artifacts[0].component)
     for share in entry.subject.memberships:
         if (share.rollout, share.attempt) != (move.rollout, move.attempt):
             continue
         if share.state in WAITING:
             event = _woken(tx, tenant, entry.subject, plan, share, row, move.at)
-            return None if event is None else (event, "")
+            return None if event is None else _Found(event, "", base)
         if share.state is State.SCHEDULED:
             subject = told_facts(tx, tenant.id, entry.subject, plan)
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
-            return (_MOVES[answer.rule], answer.because) if answer.rule in _MOVES else None
+            return _Found(_MOVES[answer.rule], answer.because, base) if answer.rule in _MOVES else None
     return None
 
 
-def _moved(row: Deployment, answer: tuple[Event, str], at: datetime, action: ActionId | None) -> Deployment:
-    event, because = answer
-    state = DEPLOYMENT.next(row.state, event) or row.state
+def _moved(row: Deployment, found: _Found, at: datetime, action: ActionId | None) -> Deployment:
+    state = DEPLOYMENT.next(row.state, found.event) or row.state
     if row.state in WAITING:
-        return replace(row, state=state, changed_at=at, reason="")
+        return replace(row, state=state, changed_at=at, reason="", base=found.base)
     offered = state not in FINAL
     return replace(
         row,
@@ -285,7 +302,8 @@ def _moved(row: Deployment, answer: tuple[Event, str], at: datetime, action: Act
         changed_at=at,
         offered_at=at if offered else None,
         ended_at=None if offered else at,
-        reason="" if offered else because,
+        reason="" if offered else found.because,
+        base=found.base if offered else None,
     )
 
 

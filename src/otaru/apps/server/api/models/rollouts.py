@@ -33,6 +33,7 @@ from otaru.domain.rollout import (
     ALPHA,
     DEFAULT_RULE,
     JUDGED_WAVES,
+    MAX_BAD_EVENTS,
     MAX_POSTPONEMENTS,
     MAX_SPLITS,
     MAX_WAVES,
@@ -171,6 +172,13 @@ class RolloutIn(Body):
     ignore_blackout: Annotated[
         bool, Field(description="Whether it offers during the tenant's blackouts too; it needs tenant:write.")
     ] = False
+    validate_s: Annotated[
+        Seconds, Field(description="The health window: how long a device runs it on trial before that is a success.")
+    ] = 0
+    validate_events: Annotated[
+        WholeNumber,
+        Field(ge=1, le=MAX_BAD_EVENTS, description="So many bad health events in the window are a failure."),
+    ] = 1
 
     def parsed(self) -> Intention:
         """As the service takes it.
@@ -226,6 +234,8 @@ class RolloutIn(Body):
             end_at=None if self.end_at is None else utc(self.end_at),
             install_takes=timedelta(seconds=self.install_takes_s),
             ignore_blackout=self.ignore_blackout,
+            validate=timedelta(seconds=self.validate_s),
+            validate_events=self.validate_events,
         )
 
     def _sequential(self) -> SequentialRule | None:
@@ -319,6 +329,8 @@ class PolicyOut(Out):
     end_at: datetime | None
     install_takes_s: float
     ignore_blackout: bool
+    validate_s: float
+    validate_events: int | None
 
     @classmethod
     def of(cls, policy: Policy) -> "PolicyOut":
@@ -346,6 +358,8 @@ class PolicyOut(Out):
             end_at=policy.end_at,
             install_takes_s=policy.install_takes.total_seconds(),
             ignore_blackout=policy.ignore_blackout,
+            validate_s=policy.validate.total_seconds(),
+            validate_events=policy.validate_events if policy.validate else None,
         )
 
 
@@ -422,6 +436,8 @@ class RolloutOut(Out):
     expires_at: datetime | None
     edition: int
     allowed: Annotated[list[str], Field(description="The orders that may be given now.")]
+    rolls_back: Annotated[int | None, Field(description="The rollout whose devices it brings back.")]
+    rolled_back_by: Annotated[list[int], Field(description="The rollouts that bring its devices back.")]
 
     @classmethod
     def of(cls, progress: Progress) -> "RolloutOut":
@@ -449,6 +465,8 @@ class RolloutOut(Out):
             expires_at=rollout.expires_at,
             edition=rollout.edition,
             allowed=allowed(rollout),
+            rolls_back=rollout.rolls_back,
+            rolled_back_by=list(progress.rolled_back_by),
         )
 
 
