@@ -1,7 +1,6 @@
 """Why a device gets an offer, or not: one ordered list of rules, the first that fails is the answer.
 
-The poll, the plan's preview and "why not updated?" all ask here (DOMAIN.md). The rules that later issues bring
-(limits, conditions) take their places in this order.
+The poll, the plan's preview and "why not updated?" all ask here (DOMAIN.md).
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from otaru.domain.deployment import OPEN, State
 from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
-from otaru.domain.rollout import Rollout, RolloutState
+from otaru.domain.rollout import Rollout, RolloutState, Taken, ask_again, full
 from otaru.domain.schedule import DEVICE, FOREVER, Blackout, Calendar, Window
 
 
@@ -38,6 +37,7 @@ class Rule(StrEnum):
     BUSY = "busy"
     WINDOW = "window"
     BLACKOUT = "blackout"
+    LIMIT = "limit"
     CONDITIONS = "conditions"
     CONSENT = "consent"
     OFFER = "offer"
@@ -104,6 +104,8 @@ class Plan:
     rollout: Rollout
     release: Release
     watermarks: tuple[int, ...]
+    taken: Taken | None = None
+    """What it has taken of its limits, where they were looked up for the device that asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +187,8 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
     if (held := _untimely(subject, rollout, membership, calendar, now)) is not None:
         return held
-    if rollout.policy.conditions and (said := unmet(rollout.policy.conditions, dict(subject.facts))) is not None:
-        return Answer(Rule.CONDITIONS, f"By what the device last told, {said}.", membership)
+    if (held := _unready(subject, plan, membership, now)) is not None:
+        return held
     if is_asked(rollout.policy, release) and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
@@ -263,6 +265,25 @@ def _shut(
         again = f" It opens next at {opens:%Y-%m-%d %H:%M} UTC." if opens else ""
         said += f" An installation takes {takes // timedelta(minutes=1)} minutes, which are not left.{again}"
     return Answer(Rule.WINDOW, said, membership, ask_at=ask_at)
+
+
+def _unready(subject: Subject, plan: Plan, membership: Membership, now: datetime) -> Answer | None:
+    """The rules of what was looked up: limits, conditions."""
+    rollout = plan.rollout
+    if plan.taken is not None and (held := _limited(rollout, plan.taken, membership, now)) is not None:
+        return held
+    if rollout.policy.conditions and (said := unmet(rollout.policy.conditions, dict(subject.facts))) is not None:
+        return Answer(Rule.CONDITIONS, f"By what the device last told, {said}.", membership)
+    return None
+
+
+def _limited(rollout: Rollout, taken: Taken, membership: Membership, now: datetime) -> Answer | None:
+    """The rule of the rollout's limits: who was told before is asked about places alone, not about the minute."""
+    limits, told = rollout.policy.limits, membership.state is not State.SCHEDULED
+    if (said := full(limits, taken, told=told)) is None:
+        return None
+    ask_at = None if told else ask_again(limits, taken, membership.rank, now)
+    return Answer(Rule.LIMIT, f"Rollout {rollout.id} is at its limit: {said}.", membership, ask_at=ask_at)
 
 
 def _black(blackout: Blackout, until: datetime) -> str:

@@ -12,7 +12,7 @@ from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Version
 from otaru.domain.offer import Membership, Plan, Rule, Subject, decide, first_due
 from otaru.domain.release import ReleaseState
-from otaru.domain.rollout import Policy, Rollout, RolloutState, Segment
+from otaru.domain.rollout import Limits, Policy, Rollout, RolloutState, Segment, Taken
 from otaru.domain.schedule import Blackout, Calendar, Window
 from otaru.domain.terms import Terms, requirement
 from otaru.domain.versions import VersionOrder
@@ -54,10 +54,13 @@ def test_each_obstacle_hides_those_after_it() -> None:
         rollout=replace(
             plan.rollout,
             state=RolloutState.PAUSED,
-            policy=replace(plan.rollout.policy, end_at=IN_IT, consent=True, conditions=(condition("charging"),)),
+            policy=replace(
+                plan.rollout.policy, end_at=IN_IT, consent=True, conditions=(condition("charging"),), limits=Limits(1)
+            ),
         ),
         release=replace(plan.release, state=ReleaseState.WITHDRAWN, product=ProductName("app")),
     )
+    plan = replace(plan, taken=Taken(1, 0, 4))
     met: list[Rule] = []
 
     subject = replace(subject, facts=(("charging", "false"),))
@@ -96,6 +99,8 @@ def test_each_obstacle_hides_those_after_it() -> None:
     ask()
     ask(now=IN_IT)
     calendar = Calendar()
+    ask(now=IN_IT)
+    plan = replace(plan, taken=None)
     ask(now=IN_IT)
     subject = replace(subject, facts=())
     ask(now=IN_IT)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, CursorResult, Row, Table, and_, delete, func, insert, or_, select, update
 
-from otaru.adapters.sql import counters, members
+from otaru.adapters.sql import counters, members, slots
 from otaru.adapters.sql.packed import pack, unpack_policy
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.session import Session
@@ -15,10 +15,10 @@ from otaru.adapters.sql.tables import rollout_segment, rollout_wave
 from otaru.adapters.sql.tables import tenant as tenants
 from otaru.domain.deployment import State
 from otaru.domain.evidence import Evidence
-from otaru.domain.ids import ProductName, RolloutId, TenantId, Version
+from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, RolloutState, Segment, Stratum, Wave, WaveState
+from otaru.domain.rollout import Rollout, RolloutState, Segment, Stratum, Taken, Wave, WaveState
 from otaru.domain.targeting import Query
 from otaru.errors import NotFoundError
 
@@ -134,6 +134,12 @@ class SqlRollouts:
 
     def retry(self, tenant: TenantId, rollout: RolloutId, states: Collection[State], at: datetime) -> dict[int, int]:
         return members.retry(self._session, tenant, rollout, states, at)
+
+    def taken(self, tenant: TenantId, rollout: Rollout, device: DeviceId, minute: int) -> Taken:
+        return slots.taken(self._session, tenant, rollout, device, minute)
+
+    def tell(self, tenant: TenantId, rollout: RolloutId, minute: int) -> None:
+        slots.tell(self._session, tenant, rollout, minute)
 
     def every_due(self, now: datetime, limit: int) -> list[tuple[TenantId, RolloutId]]:
         # Every millisecond another order: where there are more than `limit`, none of them waits for ever.

@@ -112,6 +112,24 @@ class Wanted:
         ),
     ] = False
 
+    max_in_flight: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="So many devices at once that are told and have not ended.", show_default=False
+        ),
+    ] = None
+    max_per_minute: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="So many devices told in a minute.", show_default=False)
+    ] = None
+    max_per: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="attr.NAME=N",
+            help="So many at once that share an attribute's value: attr.site=5; may be given several times.",
+            show_default=False,
+        ),
+    ] = None
+
     def body(self) -> dict[str, Any]:
         """The request for it: what was not named is left out, so that the server's defaults hold.
 
@@ -143,6 +161,9 @@ class Wanted:
             "end_at": _moment(self.end_at),
             "install_takes_s": _seconds(self.install_takes),
             "ignore_blackout": self.ignore_blackout or None,
+            "max_in_flight": self.max_in_flight,
+            "max_per_minute": self.max_per_minute,
+            "max_per": self.max_per or None,
         }
         return {key: value for key, value in body.items() if value is not None}
 

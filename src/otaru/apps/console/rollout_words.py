@@ -11,7 +11,18 @@ from otaru.domain.deployment import FAILURES, FINAL, OPEN, State
 from otaru.domain.evidence import Call as Verdicts
 from otaru.domain.evidence import Ruling, Tally
 from otaru.domain.ids import DeviceId
-from otaru.domain.rollout import ROLLOUT, OnError, Policy, Rollout, RolloutState, Segment, Urgency, Wave, WaveState
+from otaru.domain.rollout import (
+    ROLLOUT,
+    Limits,
+    OnError,
+    Policy,
+    Rollout,
+    RolloutState,
+    Segment,
+    Urgency,
+    Wave,
+    WaveState,
+)
 from otaru.services.control.rollouts import Intention, Preview, Progress
 
 BAD = FAILURES | {State.REJECTED}
@@ -335,6 +346,8 @@ def _manner(policy: Policy) -> Iterator[str]:
         yield f"Devices are told only in the window {policy.window}."
     if policy.end_at:
         yield f"Nothing new is offered from {policy.end_at:%Y-%m-%d %H:%M} UTC on."
+    if policy.limits.any:
+        yield f"Limited to {', '.join(_limits(policy.limits)).removeprefix('at most ')}."
     if policy.expires_after:
         yield f"Who is not reached {told_span(policy.expires_after)} after the start is skipped."
 
@@ -362,6 +375,10 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
             yield "Watched", f"for {told_span(policy.observe)} before the next wave opens"
     if policy.split:
         yield "Segments", f"by {', '.join(policy.split)}; each can be held on its own"
+    yield from _manner_words(policy)
+
+
+def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
     soft = policy.urgency is Urgency.SOFT
     yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
     if policy.conditions:
@@ -371,11 +388,22 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
         yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
     if policy.install_takes:
         yield "Installing", f"takes {told_span(policy.install_takes)}: so much of the window has to be left"
+    if policy.limits.any:
+        yield "Limits", "; ".join(_limits(policy.limits))
     if policy.ignore_blackout:
         yield "Blackouts", "are ignored: it is an emergency"
     if policy.end_at:
         yield "Ends", f"{policy.end_at:%Y-%m-%d %H:%M} UTC; then who has not been told is skipped"
     yield "Expires", _expiry(policy.expires_after)
+
+
+def _limits(limits: Limits) -> Iterator[str]:
+    if limits.in_flight is not None:
+        yield f"at most {devices(limits.in_flight)} in flight"
+    if limits.per_minute is not None:
+        yield f"{devices(limits.per_minute)} a minute"
+    for place in limits.places:
+        yield f"{devices(place.most)} in flight for each {place.attribute}"
 
 
 def _consent(policy: Policy) -> str:

@@ -1,6 +1,7 @@
 """A rollout: the intention to bring a release to a set of devices under a policy, and the functions that move it."""
 
 from otaru.domain.rollout.holding import Order, Step, hold, release
+from otaru.domain.rollout.limits import MAX_LIMIT, MAX_PLACES, Limits, Place, Taken, ask_again, full, minute, place
 from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, draw, laid_out, layout
 from otaru.domain.rollout.policy import (
@@ -23,6 +24,8 @@ __all__ = [
     "ACTIVE",
     "CRITICAL",
     "DEFAULT_RULE",
+    "MAX_LIMIT",
+    "MAX_PLACES",
     "MAX_POSTPONEMENTS",
     "MAX_SEGMENTS",
     "MAX_SPLITS",
@@ -34,8 +37,10 @@ __all__ = [
     "ClassicRule",
     "Draw",
     "FailureType",
+    "Limits",
     "OnError",
     "Order",
+    "Place",
     "Policy",
     "RateRule",
     "Rollout",
@@ -45,17 +50,22 @@ __all__ = [
     "Share",
     "Step",
     "Stratum",
+    "Taken",
     "Urgency",
     "Wave",
     "WaveState",
+    "ask_again",
     "check",
     "check_rate",
     "cut",
     "draw",
+    "full",
     "hold",
     "laid_out",
     "layout",
+    "minute",
     "obey",
+    "place",
     "release",
     "reopened",
     "segments",

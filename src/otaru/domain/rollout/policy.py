@@ -9,6 +9,7 @@ from math import ceil
 
 from otaru.domain import conditions
 from otaru.domain.conditions import Condition
+from otaru.domain.rollout.limits import NO_LIMITS, Limits, check_limits
 from otaru.domain.rollout.segment import check_split
 from otaru.domain.schedule import Window
 from otaru.errors import InvalidInputError
@@ -105,6 +106,8 @@ class Policy:
     """How long an installation takes: so much of the window has to be left when a device is told."""
     ignore_blackout: bool = False
     """Whether it offers during the tenant's blackouts too: for emergencies, and admins alone may say so."""
+    limits: Limits = NO_LIMITS
+    """How many devices are updated at once."""
 
     @property
     def staged(self) -> bool:
@@ -131,6 +134,7 @@ def check(policy: Policy) -> None:
             raise InvalidInputError(f"a wave's number of devices is a whole number from 1 on, not {share}")
     _check_rising(policy.waves)
     check_split(policy.split)
+    check_limits(policy.limits)
     if policy.rule is not None and not (0 <= policy.rule.error <= 1 and 0 <= policy.rule.success <= 1):
         raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
     if not 0 < policy.quorum <= 1:

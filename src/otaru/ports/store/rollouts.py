@@ -10,7 +10,7 @@ from otaru.domain.evidence import Evidence
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, Stratum
+from otaru.domain.rollout import Rollout, Stratum, Taken
 from otaru.domain.targeting import Query
 
 
@@ -92,6 +92,14 @@ class Rollouts(Protocol):
 
         The old attempt stays as history and is no longer counted. Decommissioned devices are left as they are.
         """
+        ...
+
+    def taken(self, tenant: TenantId, rollout: Rollout, device: DeviceId, minute: int) -> Taken:
+        """What a rollout has taken of its limits, as a device finds it in this minute of the clock."""
+        ...
+
+    def tell(self, tenant: TenantId, rollout: RolloutId, minute: int) -> None:
+        """Count one more that is told in this minute, where the rollout limits them."""
         ...
 
     def every_due(self, now: datetime, limit: int) -> list[tuple[TenantId, RolloutId]]:

@@ -4,7 +4,7 @@ The crash guarantee: what a poll's answer offers is durable before the answer le
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due
 from otaru.domain.release import Artifact
+from otaru.domain.rollout import full, minute
 from otaru.domain.tenant import Tenant
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
@@ -68,18 +69,23 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
             if moving is None:
                 if any(answer.rule is Rule.CONDITIONS for answer in answers):
                     entry = await _asking(world, tenant, entry)
-                return entry, None, min((a.ask_at for a in answers if a.ask_at is not None), default=None)
+                return entry, None, _soonest(answers)
             membership = moving
         move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now())
         await world.store.write(_move, move)
         world.registry.forget(tenant.id, subject.id)
         again = await world.registry.device(tenant.id, subject.id)
         if again is None or again.subject.memberships == subject.memberships:
-            return again or entry, None, None  # the rules in the store said no: this worker has not heard of it yet
+            # The rules in the store said no: this worker has not heard of it yet, or others were faster at a limit.
+            return again or entry, None, _soonest(await why(world, tenant, subject)) if subject.open is None else None
         entry = again
         if entry.verifies and entry.subject.open is not None:
             await directing.told(world, tenant.id, entry.subject)
     return entry, None, None
+
+
+def _soonest(answers: Sequence[Answer]) -> datetime | None:
+    return min((a.ask_at for a in answers if a.ask_at is not None), default=None)
 
 
 async def _wakes(world: World, tenant: Tenant, subject: Subject, told: Due) -> bool:
@@ -106,6 +112,10 @@ def _woken(
 ) -> Event | None:
     """What time, or a standing yes, does to a deployment that waits for consent."""
     policy, subject = plan.rollout.policy, told_facts(tx, tenant.id, subject, plan)
+    if share.state is State.POSTPONED:  # it holds no slot, and would take one
+        plan = with_taken(tx, tenant.id, plan, subject.id, now)
+        if plan.taken is not None and full(policy.limits, plan.taken, told=True) is not None:
+            return None
     deadline = automatic_at(policy, row.offered_at)
     if deadline is not None and now >= deadline:
         subject = replace(subject, auto_confirm=True)
@@ -136,11 +146,17 @@ async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     now, calendar = world.clock.now(), tenant.calendar
     answers = first_due(subject, plans, halted=tenant.halted, now=now, calendar=calendar)
     asked = frozenset[str]().union(*(names(plan.rollout.policy.conditions) for plan in plans))
-    if not asked or not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
+    asks = asked or any(plan.rollout.policy.limits.any for plan in plans)
+    if not asks or not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
         return answers
-    # Only where nothing else is in the way it is looked up what the device last told.
-    facts = await world.store.glance(lambda tx: tx.devices.facts(tenant.id, subject.id, asked))
-    return first_due(replace(subject, facts=facts), plans, halted=tenant.halted, now=now, calendar=calendar)
+
+    def look(tx: Tx) -> list[Answer]:
+        """Only where nothing else is in the way: with what the device last told, and what is taken of limits."""
+        known = replace(subject, facts=tx.devices.facts(tenant.id, subject.id, asked)) if asked else subject
+        found = [with_taken(tx, tenant.id, plan, subject.id, now) for plan in plans]
+        return first_due(known, found, halted=tenant.halted, now=now, calendar=calendar)
+
+    return await world.store.glance(look)
 
 
 async def _asking(world: World, tenant: Tenant, entry: Entry) -> Entry:
@@ -168,6 +184,13 @@ def told_facts(tx: Tx, tenant: TenantId, subject: Subject, plan: Plan) -> Subjec
     if not conditions:
         return subject
     return replace(subject, facts=tx.devices.facts(tenant, subject.id, names(conditions)))
+
+
+def with_taken(tx: Tx, tenant: TenantId, plan: Plan, device: DeviceId, now: datetime) -> Plan:
+    """The plan with what its rollout has taken of its limits, where it has any."""
+    if not plan.rollout.policy.limits.any:
+        return plan
+    return replace(plan, taken=tx.rollouts.taken(tenant, plan.rollout, device, minute(now)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +221,16 @@ def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> None:
     if known is None:
         return
     plans = {rollout: tx.rollouts.plan(tenant, rollout) for rollout in {m.rollout for m in moves}}
+    limited = {r for r, plan in plans.items() if plan is not None and plan.rollout.policy.limits.any}
+    if free := [move for move in moves if move.rollout not in limited]:
+        _move_some(tx, known, free, plans)
+    for move in moves:  # one after the other: each finds what those before it have taken
+        if move.rollout in limited:
+            _move_some(tx, known, [move], plans)
+
+
+def _move_some(tx: Tx, known: Tenant, moves: Sequence[_Move], plans: Mapping[RolloutId, Plan | None]) -> None:
+    tenant = known.id
     rows = tx.deployments.current(tenant, [(m.rollout, m.device) for m in moves])
     valid = [
         (move, row, answer)
@@ -213,6 +246,10 @@ def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> None:
     changed = [(row, _moved(row, answer, move.at, actions.get(move.device))) for move, row, answer in valid]
     tx.deployments.save(tenant, changed)
     tx.events.add([moved_event(tenant, before, after, "system", after.changed_at) for before, after in changed])
+    for row, after in changed:
+        plan = plans[row.rollout]
+        if plan is not None and plan.rollout.policy.limits.per_minute is not None and row.action != after.action:
+            tx.rollouts.tell(tenant, row.rollout, minute(after.changed_at))
 
 
 def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> tuple[Event, str] | None:
@@ -228,6 +265,7 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
             return None if event is None else (event, "")
         if share.state is State.SCHEDULED:
             subject = told_facts(tx, tenant.id, entry.subject, plan)
+            plan = with_taken(tx, tenant.id, plan, move.device, move.at)
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
             return (_MOVES[answer.rule], answer.because) if answer.rule in _MOVES else None
     return None

@@ -19,7 +19,7 @@ from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control import groups
 from otaru.services.control.devices import found
-from otaru.services.control.poll import told_facts
+from otaru.services.control.poll import told_facts, with_taken
 from otaru.services.control.rollouts import STOPPABLE, Progress, progress_in
 from otaru.services.control.world import World
 
@@ -176,7 +176,7 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
             if membership.state is State.SCHEDULED and plan is not None:
                 answer = decide(
                     told_facts(tx, tenant, subject, plan),
-                    plan,
+                    with_taken(tx, tenant, plan, device, now),
                     membership,
                     halted=owner.halted,
                     now=now,

@@ -39,6 +39,7 @@ from otaru.adapters.sql.tables.rollouts import (
     deployment_reason,
     report,
     rollout,
+    rollout_pace,
     rollout_segment,
     rollout_wave,
 )
@@ -121,6 +122,7 @@ __all__ = [
     "release_document",
     "report",
     "rollout",
+    "rollout_pace",
     "rollout_segment",
     "rollout_wave",
     "spent_proof",

@@ -133,6 +133,16 @@ deployment_count = Table(
     col("members", BigInteger),
 )
 
+rollout_pace = Table(
+    "rollout_pace",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    col("minute", BigInteger),
+    col("told", Integer),
+)
+"""How many were told in the newest minute, of rollouts that limit it."""
+
 report = Table(
     "report",
     metadata,

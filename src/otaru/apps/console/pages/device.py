@@ -50,6 +50,7 @@ _RULES = {
     Rule.BUSY: ("Busy with another update", Tone.BUSY),
     Rule.WINDOW: ("Waits for its maintenance window", Tone.IDLE),
     Rule.BLACKOUT: ("A blackout lasts", Tone.HELD),
+    Rule.LIMIT: ("Waits for others of the rollout", Tone.IDLE),
     Rule.CONDITIONS: ("What the update requires does not hold", Tone.HELD),
     Rule.CONSENT: ("Consent is asked first", Tone.HELD),
     Rule.OFFER: ("On its way", Tone.BUSY),

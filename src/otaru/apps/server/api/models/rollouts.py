@@ -12,7 +12,9 @@ from otaru.apps.server.api.models.fields import (
     ConditionText,
     Fraction,
     Line,
+    Most,
     Out,
+    PlaceText,
     ReleaseText,
     Seconds,
     SplitText,
@@ -28,10 +30,12 @@ from otaru.domain.evidence import Tally
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
     DEFAULT_RULE,
+    MAX_PLACES,
     MAX_POSTPONEMENTS,
     MAX_SPLITS,
     MAX_WAVES,
     ClassicRule,
+    Limits,
     OnError,
     Policy,
     RolloutState,
@@ -39,6 +43,7 @@ from otaru.domain.rollout import (
     Urgency,
     Wave,
     WaveState,
+    place,
     share,
 )
 from otaru.domain.schedule import window
@@ -121,6 +126,14 @@ class RolloutIn(Body):
     ignore_blackout: Annotated[
         bool, Field(description="Whether it offers during the tenant's blackouts too; it needs tenant:write.")
     ] = False
+    max_in_flight: Annotated[Most | None, Field(description="Devices that are told and have not ended, at once.")] = (
+        None
+    )
+    max_per_minute: Annotated[Most | None, Field(description="Devices that are told in a minute of the clock.")] = None
+    max_per: Annotated[
+        list[PlaceText],
+        Field(max_length=MAX_PLACES, description="Devices in flight at once that share an attribute's value."),
+    ] = Field(default=[])
 
     def parsed(self) -> Intention:
         """As the service takes it.
@@ -158,6 +171,7 @@ class RolloutIn(Body):
             end_at=None if self.end_at is None else utc(self.end_at),
             install_takes=timedelta(seconds=self.install_takes_s),
             ignore_blackout=self.ignore_blackout,
+            limits=Limits(self.max_in_flight, self.max_per_minute, tuple(map(place, self.max_per))),
         )
 
 
@@ -235,6 +249,9 @@ class PolicyOut(Out):
     end_at: datetime | None
     install_takes_s: float
     ignore_blackout: bool
+    max_in_flight: int | None
+    max_per_minute: int | None
+    max_per: Annotated[list[str], Field(examples=[["attr.site=5"]])]
 
     @classmethod
     def of(cls, policy: Policy) -> "PolicyOut":
@@ -259,6 +276,9 @@ class PolicyOut(Out):
             end_at=policy.end_at,
             install_takes_s=policy.install_takes.total_seconds(),
             ignore_blackout=policy.ignore_blackout,
+            max_in_flight=policy.limits.in_flight,
+            max_per_minute=policy.limits.per_minute,
+            max_per=list(map(str, policy.limits.places)),
         )
 
 
