@@ -26,7 +26,7 @@ from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.director.local import LocalDirector
 from otaru.adapters.inspector.process import ProcessInspector
-from otaru.adapters.judges.classic import ClassicJudge
+from otaru.adapters.judges.policy import PolicyJudge
 from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import open_registry
 from otaru.adapters.signers.file import FolderKeyring
@@ -106,7 +106,7 @@ async def _measure(folder: Path, count: int, rounds: int) -> Refreshes:
             director = LocalDirector(store, desk, clock)
             blobs = LocalBlobs(folder / "artifacts")
             world = World(
-                store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary, ProcessInspector(), director
+                store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, ProcessInspector(), director
             )
             assignments = await _told(world, count)
             ours_s, bare_s = list[float](), list[float]()

@@ -67,6 +67,12 @@ class AlreadyExistsError(OtaruError):
     code = "already_exists"
 
 
+class LogSplitError(OtaruError):
+    """The transparency log has signed a head that is none of its tree's: somebody was shown another history."""
+
+    code = "log_split"
+
+
 class InvalidStateError(OtaruError):
     """The thing's state does not allow this; `allowed` lists what it does allow."""
 
@@ -74,7 +80,7 @@ class InvalidStateError(OtaruError):
 
 
 class NeverDueError(InvalidStateError):
-    """A rollout could never offer anything: its window, its end and the tenant's blackouts leave no moment for it."""
+    """A rollout could never come to its end: its window, its end, its expiry and the tenant's blackouts leave no time for it."""
 
     code = "never_due"
 

@@ -12,10 +12,14 @@ from sqlalchemy import event, text
 from otaru.adapters.sql.engine import open_writer
 from otaru.adapters.sql.migrate import upgrade
 from otaru.adapters.sql.session import Session
+from otaru.domain.attribute import AttributeKind
 from otaru.domain.deployment import Event, Report, State
 from otaru.domain.device import Installed, Source
+from otaru.domain.group import GroupName
+from otaru.domain.health import HealthEvent
+from otaru.domain.health import Kind as Reported
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
-from otaru.domain.targeting import parse
+from otaru.domain.targeting import And, Compared, Field, OneOf, Relation, parse
 from tests.support.databases import SqliteDatabases
 from tests.support.fleet import HERE, NOW, Shelf, a_device, a_release, a_rollout, open_shelf
 
@@ -101,6 +105,9 @@ def wide_steps(plan: str) -> list[str]:
     ]
 
 
+LEVEL = Compared(Field.ATTRIBUTE, "a", Relation.BEFORE, "20", AttributeKind.NUMBER)
+
+
 def installed(shelf: Shelf) -> None:
     shelf.devices.install(HERE, [(DEV, Installed("app", Version("2"), Source.OTARU, NOW))])
 
@@ -169,6 +176,28 @@ def installed(shelf: Shelf) -> None:
         lambda s: s.deployments.reasons(HERE, ONE, 9, among=100),
         lambda s: s.reports.add(HERE, [REPORT]),
         lambda s: s.reports.of_action(HERE, DEV, ActionId(1), 9),
+        lambda s: s.devices.page(HERE, parse("group==lab;hardware==rpi4", NOW), DEV, 9),
+        lambda s: s.devices.page(HERE, parse("telemetry.battery<20", NOW), DEV, 9),
+        lambda s: s.devices.count(HERE, parse("telemetry.battery<20", NOW)),
+        lambda s: s.devices.page(HERE, LEVEL, DEV, 9),
+        lambda s: s.devices.page(HERE, And((LEVEL, parse("tag==lab", NOW))), DEV, 9),
+        lambda s: s.devices.count(HERE, LEVEL),
+        lambda s: s.devices.page(HERE, OneOf(Field.INSTALLED, "app", ("1", "2")), DEV, 9),
+        lambda s: s.groups.enter(HERE, GroupName("lab"), [DEV]),
+        lambda s: s.groups.leave(HERE, GroupName("lab"), [DEV]),
+        lambda s: s.groups.members(HERE, GroupName("lab")),
+        lambda s: s.groups.of_device(HERE, DEV),
+        lambda s: s.health.add(HERE, [HealthEvent(DEV, "1", Reported.REBOOT, NOW)]),
+        lambda s: s.health.add(HERE, [HealthEvent(DEV, "2", Reported.SAMPLE, NOW, name="battery", value=1)]),
+        lambda s: s.health.told_since(HERE, [DEV], NOW),
+        lambda s: s.health.of_device(HERE, DEV, None, 9),
+        lambda s: s.health.telemetry(HERE, DEV),
+        lambda s: s.health.prune(HERE, NOW, 9),
+        lambda s: s.health.risk(HERE, ONE),
+        lambda s: s.attributes.changes(HERE, DEV, None, 9),
+        lambda s: s.attributes.purge(HERE, DEV),
+        lambda s: s.attributes.clear(HERE, "a", 9),
+        lambda s: s.attributes.unreadable(HERE, "a"),
     ],
 )
 def test_no_statement_reads_all_of_a_tenant(shelf: Shelf, act: Callable[[Shelf], object]) -> None:

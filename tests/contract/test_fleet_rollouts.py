@@ -392,3 +392,17 @@ def test_counters_hold_from_the_start(shelf: Shelf, policy: Policy) -> None:
     release = shelf.stock(HERE, FLEET)
     rollout = shelf.launch(HERE, a_rollout(policy=policy), release)
     assert {w.index: w.size for w in rollout.waves} == {w: t.members for w, t in true_counters(shelf).items()}
+
+
+def test_places_of_a_minute_are_taken_as_far_as_there_are_any(shelf: Shelf) -> None:
+    for tenant in (HERE, THERE):
+        shelf.tenant(tenant)
+    one, two = RolloutId(1), RolloutId(2)
+    assert [shelf.rollouts.reserve(HERE, one, 7, wanted, 10) for wanted in (4, 4, 4, 1)] == [4, 4, 2, 0]
+    assert shelf.rollouts.reserve(HERE, one, 8, 4, 10) == 4
+    assert shelf.rollouts.reserve(HERE, two, 7, 4, 10) == 4
+    assert shelf.rollouts.reserve(THERE, one, 7, 4, 10) == 4
+    shelf.rollouts.prune_slots(8)
+    assert shelf.rollouts.reserve(HERE, one, 7, 99, 10) == 10, "it is forgotten"
+    assert shelf.rollouts.reserve(HERE, one, 8, 99, 10) == 6, "it is not"
+    assert shelf.rollouts.reserve(HERE, one, 8, 1, 3) == 0, "fewer places than were taken"

@@ -57,8 +57,8 @@ def expected(devices: list[Device], seed: int) -> dict[str, tuple[int, int]]:
         lined = sorted(members, key=lambda d: ("critical" in d.tags, drawn.key(lot(HERE, d.id)), d.id))
         for index, device in enumerate(lined):
             turn = 2 if "critical" in device.tags else 0 if index < canaries(len(lined)) else 1
-            order.append((turn, place(index, len(lined)), drawn.key(lot(HERE, device.id)), device.id, segment))
-    return {device: (segment, rank) for rank, (_, _, _, device, segment) in enumerate(sorted(order))}
+            order.append((turn, place(index, len(lined)), segment, device.id))
+    return {device: (segment, rank) for rank, (_, _, segment, device) in enumerate(sorted(order))}
 
 
 @pytest.mark.parametrize("seed", [7, 2**61 + 11])

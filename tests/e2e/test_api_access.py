@@ -29,6 +29,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/devices/{device}/lifecycle": {"event": "decommission"},
     "/api/v1/devices/{device}/credentials": {"kind": "token"},
     "/api/v1/authorities/{authority}/certificate": {"pem": "x"},
+    "/api/v1/attributes": {"name": "stranger", "kind": "number"},
     "/api/v1/groups": {"name": "strangers"},
     "/api/v1/groups/{group}/members": {"devices": []},
     "/api/v1/groups/{group}/members/remove": {"devices": []},
@@ -52,6 +53,7 @@ NOWHERE = {
     "enrollment": "0123",
     "blackout": 2**31 - 1,
     "group": "nothing",
+    "attribute": "nothing",
     "action": 1,
     "segment": 0,
     "sha256": "0" * 64,
@@ -162,6 +164,7 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
         "authority": own_authority(api),
         "blackout": api.post("/blackouts", json={"reason": "r", "window": "03:00/1m"}).json()["id"],
         "group": api.post("/groups", json={"name": "ours"}).json()["name"],
+        "attribute": api.post("/attributes", json={"name": "ours", "kind": "number"}).json()["name"],
     }
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}
     tried = 0

@@ -385,6 +385,37 @@ class TestRollouts:
         assert told["waves"] == [{"start": 0, "height": 1}, {"start": 1, "height": 4}]
         assert len(api.get("/rollouts", params={"limit": 1000}).json()["items"]) == before
 
+    def test_a_plan_is_looked_at_and_made(self, api: httpx.Client) -> None:
+        rollout = planned(api, 4)
+        body = {
+            "release": f"{rollout['product']}:1.1.0",
+            "target": rollout["target"],
+            "shape": "exponential",
+            "first": 1,
+        }
+        told = api.post("/rollouts/preview", json=body | {"split": ["hardware"], "failure": 0.5}).json()
+        assert [w["height"] for w in told["waves"]] == [1, 2, 4]
+        assert (told["members"], told["canaries"], told["unheard"], len(told["first"])) == (4, 1, 4, 4)
+        assert told["volume"] == 4 * len(rollout["product"])
+        (segment,) = told["segments"]
+        assert (segment["size"], segment["canaries"], segment["critical"]) == (4, 1, 0)
+        assert (told["expected"]["told"], told["expected"]["ended_s"], told["bad"]["told"]) == (0, None, 0)
+        seen = {"seed": told["seed"], "members": 4}
+        made = api.post(
+            "/rollouts", json=body | {"split": ["hardware"], "planned": seen, "reason": "as planned"}
+        ).json()
+        members = sorted(api.get(f"/rollouts/{made['id']}/deployments").json()["items"], key=lambda m: m["rank"])
+        assert [m["device"] for m in members] == told["first"]
+        assert made["policy"]["waves"] == ["1", "2", "100%"]
+        stale = api.post("/rollouts", json=body | {"planned": seen | {"members": 5}})
+        problem(stale, 412, "precondition_failed")
+        problem(api.post("/rollouts", json=body | {"shape": "all"}), 400, "invalid_input")
+        problem(api.post("/rollouts", json=body | {"waves": ["1", "100%"]}), 400, "invalid_input")
+        emergency = api.post("/rollouts", json=body | {"shape": "all", "reason": "a hole"}).json()
+        assert (emergency["policy"]["success"], len(emergency["waves"])) == (None, 1)
+        happened = api.get("/events", params={"subject": str(emergency["id"]), "limit": 1000}).json()["items"]
+        assert [e["data"]["reason"] for e in happened if e["kind"] == "rollout.created"] == ["a hole"]
+
     def test_a_rollout_to_nobody_is_a_slip(self, api: httpx.Client) -> None:
         body = {"release": released(api), "target": f"id=={fresh('nobody')}"}
         problem(api.post("/rollouts", json=body), 422, "nothing_to_do")
@@ -424,6 +455,27 @@ class TestRollouts:
         record = api.get("/events", params={"subject": str(rollout["id"]), "limit": 1000}).json()["items"]
         told = [e["data"]["held"] for e in record if e["kind"] == "rollout.segment"]
         assert told == [True, False]
+
+    def test_a_sequential_judge_says_what_it_found(self, api: httpx.Client) -> None:
+        rollout = planned(api, 3, start=True, judge="sequential", alpha=0.02)
+        here = f"/rollouts/{rollout['id']}"
+        policy = rollout["policy"]
+        assert (policy["judge"], policy["alpha"], policy["learned_from"]) == ("sequential", 0.02, 0)
+        assert (policy["success"], policy["error"]) == (None, None)
+        assert (policy["waves"][0], policy["waves"][-1]) == ("0.4%", "100%")
+        eventually(lambda: api.get(f"{here}/verdicts").json()["items"] != [])
+        (verdict,) = api.get(f"{here}/verdicts").json()["items"]
+        assert (verdict["segment"], verdict["call"], verdict["failed"], verdict["tried"]) == (None, "hold", 0, 0)
+        assert (verdict["e_value"], verdict["threshold"]) == (pytest.approx(1), pytest.approx(100))
+        assert verdict["words"][0] == "hold: no outcome yet"
+        assert api.get(here).json()["verdicts"] == [verdict]
+        assert api.get(f"{here}/verdicts", params={"segment": 0}).json() == {"items": [], "next": None}
+
+    def test_two_ways_of_judging_are_refused(self, api: httpx.Client) -> None:
+        body = {"release": released(api), "target": "id==*", "judge": "sequential"}
+        problem(api.post("/rollouts", json=body | {"success": 0.9}), 400, "invalid_input")
+        problem(api.post("/rollouts", json=body | {"judge": "classic", "alpha": 0.01}), 400, "invalid_input")
+        problem(api.post("/rollouts", json=body | {"alpha": 0.5}), 400, "invalid_input")
 
     def test_what_splits_nothing_is_refused(self, api: httpx.Client) -> None:
         body = {"release": released(api), "target": "id==*", "split": ["tag"]}

@@ -14,6 +14,7 @@ from otaru.apps.cli.app import app
 from otaru.apps.server.api.routes import (
     anchors,
     artifacts,
+    attributes,
     authorities,
     blackouts,
     consent,
@@ -66,6 +67,7 @@ device add d-1 --hardware default --tag lab --attr region=eu --installed app=0.9
 device add d-2 --hardware default:b
 device list --query tag==lab --count
 device fields --values 5
+device complete tag==l --at 6
 device show d-1
 device set d-1 --tag beta --untag lab --attr region=us --unset rack --installed app=0.95 --hardware default:b
 device token d-2
@@ -85,6 +87,14 @@ group add hand d-1
 group add hand d-1 --from MEMBERS => 5
 group add both -q group=in=(lab,hand)
 group list
+attribute declare rack number
+attribute list
+device set d-1 --attr rack=7
+device attributes d-1
+device history d-1 --attributes
+device history d-1 --attributes --purge
+device list -q attr.rack=lt=8;installed.app=lt=2;telemetry.battery>80
+attribute drop rack
 group show both
 group set lab -q tag=in=(beta,lab)
 group remove hand --from MEMBERS
@@ -137,13 +147,17 @@ blackout add --reason markets --window 08:00/1m
 blackout list
 blackout remove BLACKOUT
 rollout preview --release app:1.0 --target id==* --split hardware --waves 1,50%,all --success 90% --error 0.1 --quorum 80%
+rollout plan --release app:1.0 --target id==* --dry-run --failure 20%
+rollout plan --release app:1.0 --target id==nobody => 3
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
 rollout start 1
 rollout pause 1 --reason wait
+rollout create --release app:1.0 --target id==d-2 --judge sequential --alpha 1% => 3
 rollout hold-segment 1 1 --reason look
 rollout release-segment 1 1
 rollout resume 1
 rollout devices 1 --state scheduled
+rollout verdicts 1 --segment 1
 POLL
 rollout cancel 1 d-1 --force
 rollout retry 1 --state cancelled
@@ -228,6 +242,7 @@ def operations() -> set[tuple[str, str]]:
         fleet,
         groups,
         devices,
+        attributes,
         enrollments,
         credentials,
         authorities,

@@ -378,7 +378,7 @@ def test_an_owners_answer(api: httpx.Client, browser: httpx.Client, viewer: http
     assert answer("approve", viewer).status_code == 403
     assert answer("perhaps").status_code == 400
     assert answer("3d").status_code == 303
-    assert "Postponed by its owner." in shown(browser.get(f"/devices/{name}"))
+    assert "<strong>Postponed until " in shown(browser.get(f"/devices/{name}"))
     assert "has been postponed once" in shown(answer("1d"), 409)
     assert answer("approve").status_code == 303
     assert api.get(f"/devices/{name}").json()["state"] == "offered"
@@ -396,3 +396,27 @@ def test_a_devices_health_is_on_its_page(browser: httpx.Client, api: httpx.Clien
     page = shown(browser.get(f"/devices/{name}"))
     assert "Comm failure" in page
     assert _found(r"<dt>battery</dt><dd class=\"mono\">([\d.]+) ", page) == "81.5"
+
+
+def test_a_query_is_completed_as_it_is_written(browser: httpx.Client, api: httpx.Client) -> None:
+    tag = fresh("tag")
+    added(api, tags=[tag], attributes={"note": HOSTILE})
+    page = shown(browser.get("/devices"))
+    assert 'list="q-choices"' in page
+    assert f'value="tag=={tag}"' in shown(browser.get("/devices/+completion", params={"q": f"tag=={tag[:-1]}"}))
+    assert "<option" in shown(browser.get("/devices/+completion", params={"q": "attr.note=="}))
+    assert "<option" not in shown(browser.get("/devices/+completion", params={"q": "tag==a))"}))
+    found = api.get("/fleet/completion", params={"q": f"tag=={tag};id==x", "at": 5 + len(tag)}).json()
+    assert (found["start"], found["slot"], found["items"][0]["text"]) == (5, "value", tag)
+
+
+def test_a_blackout_is_said_on_every_page(served: Apis) -> None:
+    with served.client(Role.ADMIN, MATRIX) as admin, _browsing(served, Role.VIEWER, MATRIX) as viewer:
+        body = {"reason": HOSTILE.replace("\n", " "), "start": "2020-01-01T00:00:00Z"}
+        made = admin.post("/blackouts", json=body)
+        assert made.status_code == 201, made.text
+        page = shown(viewer.get("/devices"))
+        assert "A blackout lasts until it is removed." in page
+        assert html.escape("<script>alert") in page
+        assert admin.delete(f"/blackouts/{made.json()['id']}").status_code == 204
+        assert "A blackout lasts" not in shown(viewer.get("/devices"))

@@ -352,3 +352,17 @@ def test_nothing_is_complained_of_before_it_is_typed(browser: httpx.Client) -> N
     assert part.status_code == 200
     assert 'class="wrong"' not in part.text
     assert "the release decides" in part.text
+
+
+def test_a_sequential_rollout_shows_its_verdict(api: httpx.Client, browser: httpx.Client) -> None:
+    rollout = planned(api, 3, start=True, judge="sequential", split=["hardware"])
+    here = f"/rollouts/{rollout['id']}"
+    eventually(lambda: api.get(f"{here}/verdicts").json()["items"] != [])
+    page = browser.get(here).text
+    assert "<h2>Verdict</h2>" in page
+    assert "of the 200 at which the rollout is stopped" in page
+    assert "Hold: no outcome yet" in page
+    assert "a cautious guess: no past" in page
+    assert "verdict-line" in page
+    plain = planned(api, 1)
+    assert "<h2>Verdict</h2>" not in browser.get(f"/rollouts/{plain['id']}").text

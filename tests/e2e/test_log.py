@@ -6,15 +6,19 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from otaru.domain.access import Role
 from otaru.domain.ids import DEFAULT_TENANT
-from otaru.trust.log.merkle import EMPTY_ROOT, leaf_hash
-from otaru.trust.log.notes import opened, verifier
+from otaru.trust.log.gossip import grown, growth
+from otaru.trust.log.merkle import EMPTY_ROOT, ProofError, leaf_hash
+from otaru.trust.log.notes import opened, sign, verifier
 from otaru.trust.log.tiles import unbundle
 from tests.support.api import OTHER, Apis, apis, problem, released
 from tests.support.command import call
@@ -45,6 +49,51 @@ def _signed(api: httpx.Client) -> dict[str, int]:
     first = eventually(sizes)
     assert first
     return first
+
+
+@pytest.fixture
+def log(noted: Apis) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{noted.server.url}/log/DEFAULT/release", timeout=30) as client:
+        yield client
+
+
+def test_who_has_seen_a_head_is_shown_that_the_newest_grows_from_it(noted: Apis, log: httpx.Client) -> None:
+    key = verifier(log.get("/key").text.strip())
+    seen = log.get("/checkpoint").text
+    with noted.client() as api:
+        released(api)
+        eventually(lambda: log.get("/checkpoint").text != seen)
+    answer = log.post("/consistency", content=seen)
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "public, no-cache")
+    newest = grown(seen, answer.text, key)
+    assert opened(newest, key).size > opened(seen, key).size
+    assert grown(newest, log.post("/consistency", content=newest).text, key) == newest
+    problem(log.post("/consistency", content=seen.replace("otaru", "other")), 400, "invalid_input")
+    problem(log.post("/consistency", content=b"\xff"), 400, "invalid_input")
+    assert log.post("/consistency", content=b"x" * 20_000).status_code == 413
+    assert log.get("/consistency").status_code == 405
+    audit = f"{noted.server.url}/log/DEFAULT/audit/consistency"
+    assert httpx.post(audit, content=seen).status_code == 401
+    with noted.client() as api:
+        assert not [one for one in api.get("/events?limit=1000").json()["items"] if one["kind"] == "log.split"]
+
+
+def test_a_head_that_the_log_does_not_have_is_evidence(noted: Apis, log: httpx.Client) -> None:
+    """Signed by the log's key over another tree, as a server would that shows two histories."""
+    private = load_pem_private_key((noted.server.data / "log/DEFAULT/release.key").read_bytes(), None)
+    assert isinstance(private, Ed25519PrivateKey)
+    key = verifier(log.get("/key").text.strip())
+    real = opened(log.get("/checkpoint").text, key)
+    other, longer = replace(real, root=leaf_hash(b"x")), replace(real, size=real.size + 1000)
+    for split in (other, longer, other):
+        note = sign(split, key.name, private)
+        problem(log.post("/consistency", content=note), 409, "log_split")
+        with pytest.raises(ProofError):
+            grown(note, growth(split.size, [], log.get("/checkpoint").text), key)
+    with noted.client() as api:
+        kept = [one for one in api.get("/events?limit=1000").json()["items"] if one["kind"] == "log.split"]
+    assert {opened(one["data"]["note"], key) for one in kept} == {other, longer}
+    assert len(kept) == 2
 
 
 def _published(api: httpx.Client, number: int) -> None:

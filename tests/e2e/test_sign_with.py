@@ -127,6 +127,17 @@ def test_what_it_refuses_before_anything_is_uploaded(server: Serving) -> None:
     run(server, f"{ADD.format(1)} --sign-with alice.pem --draft", 2)
     run(server, f"{ADD.format(1)} --sign-with carol.pem", 4)
     run(server, "release add app.swu --name os --version 1 --hardware pi --sign-with alice.pem", 4)
+    for wrong, says in (
+        ("--channel Stable", "'Stable' is not a channel"),
+        ("--floor ../1", "'../1' is not a version"),
+        ("--security-floor 0", "greater than"),
+        ("--component a/b", "'a/b' is not a name"),
+        ("--filename a/b", "'a/b' is not a file name"),
+        ("--artifact app.swu=pi:", "is not a hardware"),
+        ("--artifact nothing.swu=pi", "nothing.swu cannot be read"),
+        ("--sbom nothing.json", "nothing.json cannot be read"),
+    ):
+        assert says in run(server, f"{ADD.format(1)} {wrong}", 2)
     assert json.loads(run(server, "artifact list --json"))["items"] == []
 
 

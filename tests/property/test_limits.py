@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from otaru.domain.deployment import IN_FLIGHT, Event, State
 from otaru.domain.device import Hardware
 from otaru.domain.ids import DeviceId, RolloutId
-from otaru.domain.rollout import Limits, Place, Policy, minute
+from otaru.domain.rollout import Limits, Place, Policy
+from otaru.domain.schedule.appointment import minute
 from otaru.services.control import devices
 from otaru.services.control.devices import NewDevice
 from otaru.services.control.world import SYSTEM, World

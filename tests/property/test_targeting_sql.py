@@ -12,14 +12,17 @@ from sqlalchemy import Connection
 from otaru.adapters.sql import targeting
 from otaru.adapters.sql.engine import open_writer
 from otaru.adapters.sql.session import Session
+from otaru.domain.attribute import Declared
 from otaru.domain.deployment import State
 from otaru.domain.device import Device, Hardware, Lifecycle
 from otaru.domain.group import Group, GroupName
+from otaru.domain.health import HealthEvent
+from otaru.domain.health import Kind as HealthKind
 from otaru.domain.ids import DeviceId, RolloutId
 from otaru.domain.targeting import Query, matches
 from tests.support.databases import PostgresDatabases, SqliteDatabases
 from tests.support.fleet import HERE, NOW, THERE, Shelf, a_device, a_release, a_rollout, shelf_on
-from tests.support.queries import Life, cases
+from tests.support.queries import DECLARED, Life, cases
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +42,30 @@ MODELS = ("rpi4", "rpi[5]", "a_b", "a%b", "ab")
 ROLLOUTS = (1, 2, 3)
 
 
+def declare(shelf: Shelf) -> None:
+    """Have attributes of types."""
+    for name, kind in DECLARED.items():
+        for tenant in (HERE, THERE):
+            shelf.attributes.declare(tenant, Declared(name, kind, NOW, ready=True))
+
+
+def tell(shelf: Shelf, fleet: Sequence[Life]) -> None:
+    """Put devices on lists, and have them tell what they measure."""
+    for name in ("lab", "vip", "a.b"):
+        for tenant in (HERE, THERE):
+            shelf.groups.add(tenant, Group(GroupName(name), None, "", NOW, NOW))
+        shelf.groups.enter(HERE, GroupName(name), [life.device.id for life in fleet if name in life.groups])
+    samples = [
+        HealthEvent(life.device.id, name, HealthKind.SAMPLE, NOW, name=name, value=value)
+        for life in fleet
+        for name, value in life.telemetry
+    ]
+    shelf.health.add(HERE, samples)
+
+
 def settle(shelf: Shelf, fleet: Sequence[Life]) -> None:
     """Have devices live their lives."""
+    declare(shelf)
     served = [replace(life.device, lifecycle=Lifecycle.ACTIVE) for life in fleet]
     release = shelf.stock(HERE, served, a_release("9", hardware=[Hardware(model) for model in MODELS]))
     for number in ROLLOUTS:
@@ -55,10 +80,7 @@ def settle(shelf: Shelf, fleet: Sequence[Life]) -> None:
             if state is not State.SCHEDULED:
                 moved.append((before, replace(before, state=state, changed_at=NOW, ended_at=ended_at)))
         shelf.deployments.save(HERE, moved)
-    for name in ("lab", "vip", "a.b"):
-        for tenant in (HERE, THERE):
-            shelf.groups.add(tenant, Group(GroupName(name), None, "", NOW, NOW))
-        shelf.groups.enter(HERE, GroupName(name), [life.device.id for life in fleet if name in life.groups])
+    tell(shelf, fleet)
     for life in fleet:
         if life.device.lifecycle is not Lifecycle.ACTIVE:
             shelf.devices.save(HERE, life.device)
@@ -81,7 +103,7 @@ def test_a_query_means_the_same_everywhere(
         with connection.begin() as transaction:
             shelf = shelf_on(Session(connection))
             settle(shelf, fleet)
-            shelf.devices.add(THERE, [(a_device("a", tags=("a",), attributes={"x": "a"}), b"h")])
+            shelf.devices.add(THERE, [(a_device("a", tags=("a",), attributes={"x": "a", "t.number": "2"}), b"h")])
             shelf.groups.enter(THERE, GroupName("lab"), [DeviceId("a")])
             for query in asked:
                 meant = sorted((life.device for life in fleet if matches(query, life.facts)), key=lambda d: d.id)

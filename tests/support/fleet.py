@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, insert
 
+from otaru.adapters.sql.attributes import SqlAttributes
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.engine import open_writer
@@ -103,6 +104,7 @@ class Shelf:
     reports: SqlReports
     health: SqlHealth
     groups: SqlGroups
+    attributes: SqlAttributes
 
     def tenant(self, tenant: TenantId, *, halted: bool = False) -> None:
         row = {
@@ -158,6 +160,7 @@ def shelf_on(session: Session) -> Shelf:
         SqlReports(session),
         SqlHealth(session),
         SqlGroups(session),
+        SqlAttributes(session),
     )
 
 

@@ -7,9 +7,24 @@ from datetime import datetime, timedelta
 from hypothesis import strategies as st
 
 from otaru.domain import standing
+from otaru.domain.attribute import AttributeKind
 from otaru.domain.deployment import FINAL, OPEN, State
 from otaru.domain.device import Assurance, Device, Hardware, Lifecycle
-from otaru.domain.targeting import And, Facts, Field, Known, Not, Or, Query, Relation, Term, Timed
+from otaru.domain.targeting import (
+    And,
+    Compared,
+    Facts,
+    Field,
+    Known,
+    Not,
+    OneOf,
+    Or,
+    Query,
+    Relation,
+    Term,
+    Timed,
+)
+from otaru.domain.targeting.fields import NAMED
 from otaru.domain.targeting.tree import fits
 from tests.support.fleet import NOW, a_device
 
@@ -18,6 +33,17 @@ texts = st.text(alphabet=SIGNS, max_size=5)
 attribute_names = st.sampled_from(["x", "y", "a.b"])
 models = st.sampled_from(["rpi4", "rpi[5]", "a_b", "a%b", "ab"])
 versions = st.sampled_from(["1.0", "1.0.1", "10", "a~b"])
+DECLARED = {f"t.{kind}": kind for kind in AttributeKind}
+VALUES = {
+    AttributeKind.STRING: ("", "a", "b%", "é"),
+    AttributeKind.NUMBER: ("-1e3", "-1", "0", "-0", "2", "10", "1.50", "1.5", "9e99", "lie", ""),
+    AttributeKind.VERSION: ("1.0", "1.0.0", "1.10", "1.9-rc.1", "v2", "a lie"),
+    AttributeKind.TIME: ("2026-05-01", "2026-05-01T00:00Z", "2026-05-01T01:00+02:00", "1950-01-01", "-P7D"),
+    AttributeKind.BOOLEAN: ("true", "NO", "1", "off", "perhaps"),
+}
+"""Of each kind some that are its values, and some that are none."""
+NUMBERS = (-1.5, 0.0, 20.0, 81.5)
+measures = st.sampled_from(["battery", "a.b"])
 group_names = st.sampled_from(["lab", "vip", "a.b"])
 components = st.sampled_from(["app", "os", "a.b"])
 lifecycles = st.sampled_from(list(Lifecycle))
@@ -37,11 +63,12 @@ class Life:
     device: Device
     shares: tuple[tuple[State, datetime | None], ...]
     groups: frozenset[str] = frozenset()
+    telemetry: tuple[tuple[str, float], ...] = ()
 
     @property
     def facts(self) -> Facts:
         known = [(at is None, at or NOW, n, s) for n, (s, at) in enumerate(self.shares) if s is not State.SCHEDULED]
-        return Facts(self.device, max(known)[-1] if known else None, self.groups)
+        return Facts(self.device, max(known)[-1] if known else None, self.groups, dict(self.telemetry))
 
 
 @st.composite
@@ -62,9 +89,45 @@ def _word(words: Sequence[str]) -> st.SearchStrategy[tuple[str, ...]]:
 
 _timed = st.builds(Timed, st.sampled_from([Field.CREATED, Field.LAST_CONTACT]), st.sampled_from(Relation), times)
 _known = st.one_of(
-    st.builds(Known, st.sampled_from([f for f in Field if f not in {Field.ATTRIBUTE, Field.INSTALLED, Field.GROUP}])),
+    st.builds(Known, st.sampled_from([f for f in Field if f not in {*NAMED, Field.GROUP}])),
     st.builds(Known, st.just(Field.ATTRIBUTE), attribute_names),
     st.builds(Known, st.just(Field.INSTALLED), components),
+    st.builds(Known, st.just(Field.TELEMETRY), measures),
+)
+_ordered = st.one_of(
+    st.sampled_from(sorted(DECLARED)).flatmap(
+        lambda name: st.builds(
+            Compared,
+            st.just(Field.ATTRIBUTE),
+            st.just(name),
+            st.sampled_from(Relation),
+            st.sampled_from(VALUES[DECLARED[name]]),
+            st.just(DECLARED[name]),
+        )
+    ),
+    st.builds(
+        Compared,
+        st.just(Field.TELEMETRY),
+        measures,
+        st.sampled_from(Relation),
+        st.sampled_from(NUMBERS).map(str),
+        st.just(AttributeKind.NUMBER),
+    ),
+    st.builds(OneOf, st.just(Field.INSTALLED), components, st.lists(versions, max_size=3, unique=True).map(tuple)),
+)
+
+
+_unordered = st.one_of(
+    st.builds(Compared, st.just(Field.ATTRIBUTE), attribute_names, st.sampled_from(Relation), st.just("2.4")),
+    st.builds(Compared, st.just(Field.INSTALLED), components, st.sampled_from(Relation), versions),
+    st.builds(
+        Compared,
+        st.just(Field.TELEMETRY),
+        measures,
+        st.sampled_from(Relation),
+        st.sampled_from(NUMBERS).map(str),
+        st.just(AttributeKind.NUMBER),
+    ),
 )
 
 
@@ -85,8 +148,8 @@ def _terms(
     )
 
 
-def queries(fleet: Sequence[Device] = ()) -> st.SearchStrategy[Query]:
-    """Trees as the parser makes them; most of their terms are about what `fleet` has."""
+def queries(fleet: Sequence[Device] = (), *, meant: bool = True) -> st.SearchStrategy[Query]:
+    """Trees as `meaning` makes them, or else as the parser does; most of their terms are about what `fleet` has."""
     tags = [tag for device in fleet for tag in sorted(device.tags)]
     values = [value for device in fleet for value in device.attributes.values()]
     terms = _terms(
@@ -94,7 +157,7 @@ def queries(fleet: Sequence[Device] = ()) -> st.SearchStrategy[Query]:
         st.sampled_from(tags) | texts if tags else texts,
         st.sampled_from(values) | texts if values else texts,
     )
-    return st.recursive(terms | _timed | _known, _combined, max_leaves=6)
+    return st.recursive(terms | _timed | _known | (_ordered if meant else _unordered), _combined, max_leaves=6)
 
 
 def _combined(parts: st.SearchStrategy[Query]) -> st.SearchStrategy[Query]:
@@ -113,6 +176,10 @@ def written(query: Query) -> str:
             return f"not ({written(part)})"
         case Known(field, name):
             return f"{_selector(field, name)}=null=false"
+        case Compared(field, name, relation, text):
+            return f"{_selector(field, name)}{relation}'{text}'"
+        case OneOf():
+            raise AssertionError("nobody writes it")
         case Timed(field, relation, at):
             return f"{field}{relation}'{at.isoformat()}'"
         case Term(field, pieces, name):
@@ -141,12 +208,23 @@ devices = st.builds(
     times,
     st.none() | times,
     st.lists(texts, max_size=3),
-    st.dictionaries(attribute_names, texts, max_size=3),
+    st.builds(
+        dict.__or__,
+        st.dictionaries(attribute_names, texts, max_size=3),
+        st.fixed_dictionaries({}, optional={name: st.sampled_from(VALUES[kind]) for name, kind in DECLARED.items()}),
+    ),
     st.dictionaries(components, versions, max_size=2),
 )
 _ended = st.tuples(st.sampled_from(sorted(FINAL)), ends) | st.just((State.SCHEDULED, None))
 _unended = st.sampled_from(sorted(OPEN)).map(lambda state: (state, None))
-lives = st.builds(Life, devices, st.tuples(_ended, _ended, _ended | _unended), st.frozensets(group_names))
+_told = st.dictionaries(measures, st.sampled_from(NUMBERS)).map(lambda told: tuple(sorted(told.items())))
+lives = st.builds(
+    Life,
+    devices,
+    st.tuples(_ended, _ended, _ended | _unended),
+    st.frozensets(group_names),
+    st.dictionaries(measures, st.sampled_from(NUMBERS)).map(lambda told: tuple(sorted(told.items()))),
+)
 fleets: st.SearchStrategy[list[Life]] = st.lists(lives, max_size=8, unique_by=lambda life: life.device.id)
 cases = fleets.flatmap(
     lambda fleet: st.tuples(st.just(fleet), st.lists(queries([x.device for x in fleet]), min_size=1, max_size=4))

@@ -10,7 +10,7 @@ from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.director.local import LocalDirector
 from otaru.adapters.inspector.process import ProcessInspector
-from otaru.adapters.judges.classic import ClassicJudge
+from otaru.adapters.judges.policy import PolicyJudge
 from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import open_registry
 from otaru.adapters.signers.file import FolderKeyring
@@ -46,7 +46,7 @@ async def a_world(url: str, folder: Path) -> AsyncIterator[tuple[World, Settable
             )
             director = LocalDirector(store, Desk(FolderKeyring(folder / "director")), clock)
             inspector = ProcessInspector()
-            world = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary, inspector, director)
+            world = World(store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, inspector, director)
             for tenant in (ACME, RIVAL):
                 await tenants.ensure(world, tenant)
             yield world, clock

@@ -7,45 +7,57 @@ that it *ever* reaches 1/alpha is at most alpha (Ville 1939), however often one 
 their order; and since every bad shift lies above every good one, one more failure never lowers it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
+from typing import Generic, TypeVar
 
-_GOOD = 48
-"""Points on the good side; the grid is finer than what 100,000 devices can tell apart."""
+P = TypeVar("P")
+
 _BAD = 14
 _STEP = 0.35
 _NEARER = 0.85
 
 
 @dataclass(frozen=True, slots=True)
-class Mixture:
-    """Shifts with the logarithms of their weights."""
+class Mixture(Generic[P]):
+    """Points (one shift, or several) with the logarithms of their weights, which sum to 1 on each side."""
 
-    good: tuple[tuple[float, float], ...]
-    bad: tuple[tuple[float, float], ...]
+    good: tuple[tuple[P, float], ...]
+    bad: tuple[tuple[P, float], ...]
 
-    def log_e(self, log_likelihood: Callable[[float], float]) -> float:
-        """The logarithm of the e-value."""
-        return _sum([w + log_likelihood(x) for x, w in self.bad]) - _sum([w + log_likelihood(x) for x, w in self.good])
+    @property
+    def points(self) -> list[P]:
+        """All of them, the good ones first."""
+        return [p for p, _ in (*self.good, *self.bad)]
+
+    def log_e(self, log_likelihoods: Sequence[float]) -> float:
+        """The logarithm of the e-value, from the log likelihoods at `points`."""
+        split = len(self.good)
+        good = [w + x for (_, w), x in zip(self.good, log_likelihoods[:split], strict=True)]
+        bad = [w + x for (_, w), x in zip(self.bad, log_likelihoods[split:], strict=True)]
+        return log_sum(bad) - log_sum(good)
 
 
-def mixture(spread: float, degrees: float, reach: float, centre: float = 0.0) -> Mixture:
-    """The two sides for a good side of this spread that ends `reach` above the centre."""
+def good_points(spread: float, degrees: float, reach: float, count: int) -> tuple[tuple[float, float], ...]:
+    """Shifts of good releases, three spreads below the centre up to `reach` above: a Student t."""
     low = -3 * spread
-    points = [low + (reach - low) * i / (_GOOD - 1) for i in range(_GOOD)]
-    good = _weighed(points, [-(degrees + 1) / 2 * log(1 + (x / spread) ** 2 / degrees) for x in points])
-    beyond = [reach + _STEP * (i + 0.5) for i in range(_BAD)]
-    bad = _weighed(beyond, [i * log(_NEARER) for i in range(_BAD)])
-    return Mixture(tuple((centre + x, w) for x, w in good), tuple((centre + x, w) for x, w in bad))
+    points = [low + (reach - low) * i / (count - 1) for i in range(count)]
+    return weighed(points, [-(degrees + 1) / 2 * log(1 + (x / spread) ** 2 / degrees) for x in points])
 
 
-def _weighed(points: Sequence[float], logs: Sequence[float]) -> list[tuple[float, float]]:
-    total = _sum(logs)
-    return [(x, w - total) for x, w in zip(points, logs, strict=True)]
+def beyond() -> tuple[tuple[float, float], ...]:
+    """How far beyond the limit a bad release may lie."""
+    return weighed([_STEP * (i + 0.5) for i in range(_BAD)], [i * log(_NEARER) for i in range(_BAD)])
 
 
-def _sum(logs: Sequence[float]) -> float:
+def weighed(points: Sequence[P], logs: Sequence[float]) -> tuple[tuple[P, float], ...]:
+    """Points with log weights, scaled to sum to 1."""
+    total = log_sum(logs)
+    return tuple((x, w - total) for x, w in zip(points, logs, strict=True))
+
+
+def log_sum(logs: Sequence[float]) -> float:
     """The logarithm of a sum, from the logarithms of its terms."""
     top = max(logs)
     return top + log(sum(exp(x - top) for x in logs))

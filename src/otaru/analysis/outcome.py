@@ -4,8 +4,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from math import exp, log1p
 
-from otaru.analysis.mixture import Mixture, mixture
+from otaru.analysis.mixture import Mixture, beyond, good_points
 from otaru.analysis.tolerance import Count, Tolerance
+
+_GOOD = 48
+"""Points on the good side; the grid is finer than what 100,000 devices can tell apart."""
 
 
 def log_e(tolerance: Tolerance, counts: Iterable[tuple[Tolerance, Count]]) -> float:
@@ -17,7 +20,8 @@ def log_e(tolerance: Tolerance, counts: Iterable[tuple[Tolerance, Count]]) -> fl
     cells = [(own.centre, c.failed, c.tried) for own, c in counts if c.tried > 0]
     if not cells:
         return 0.0
-    return _mixture(tolerance).log_e(lambda shift: sum(_log_likelihood(m + shift, k, n) for m, k, n in cells))
+    sides = _mixture(tolerance)
+    return sides.log_e([sum(_log_likelihood(m + shift, k, n) for m, k, n in cells) for shift in sides.points])
 
 
 def _log_likelihood(log_odds: float, k: int, n: int) -> float:
@@ -27,5 +31,7 @@ def _log_likelihood(log_odds: float, k: int, n: int) -> float:
 
 
 @lru_cache(maxsize=1024)
-def _mixture(tolerance: Tolerance) -> Mixture:
-    return mixture(tolerance.spread, tolerance.degrees, tolerance.reach)
+def _mixture(tolerance: Tolerance) -> Mixture[float]:
+    reach = tolerance.reach
+    good = good_points(tolerance.spread, tolerance.degrees, reach, _GOOD)
+    return Mixture(good, tuple((reach + d, w) for d, w in beyond()))

@@ -11,59 +11,92 @@ from dataclasses import dataclass
 from otaru.analysis.exact import upper
 
 MATURE_H = 24.0
-"""An exposure counts in full as evidence after so many hours; before that in proportion."""
+"""An exposure counts in full as evidence after so many hours."""
 LEVEL = 0.95
 """The confidence of the upper bound."""
 FLOOR = 0.004
 """No evidence makes the excess that must be reckoned with smaller."""
 
 
+def ripe(hours: float) -> float:
+    """How much an exposure of so many hours counts: little at first, for what breaks late breaks after hours."""
+    return float(min(1.0, max(0.0, hours) / MATURE_H) ** 1.5)
+
+
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Where a segment stands: its size, the harm seen and what has matured; devices may count in fractions."""
+    """Where a segment stands; devices may count in fractions."""
 
     size: int
-    harmed: float
-    """Devices that failed, and events beyond what control had."""
+    tried: int
+    """Devices that reported how the installation ended, `failed` of them badly."""
+    failed: int
     mature: float
     immature: float
     """Devices told whose exposure is not over, each by the share that is missing."""
+    late: float
+    """Events after the installation, beyond what control and chance explain."""
     expected: float
     """The failure rate of a good release."""
+    tolerated: float
+    """The failure rate up to which a release may be a good one: harm beyond it is charged to the budget for good."""
 
 
 def segment_budget(size: int) -> float:
-    """Devices that may come to harm in a segment before it is held."""
-    return max(10.0, 0.02 * size)
+    """Devices that may come to harm in a segment before it is held: at most 10, or 2 %; one in ten of a small one."""
+    return max(1.0, min(10.0, 0.1 * size), 0.02 * size)
 
 
 def fleet_budget(size: int) -> float:
-    """Devices that may come to harm in the whole rollout before it is stopped."""
-    return max(40.0, 0.004 * size)
+    """Devices that may come to harm in the whole rollout: at most 40, or 0.4 %; 2 % of a small one."""
+    return max(1.0, min(40.0, 0.02 * size), 0.004 * size)
 
 
-def room(exposures: Sequence[Exposure]) -> list[int]:
-    """How many more devices may be told in each segment."""
-    own = [max(0.0, segment_budget(e.size) / _excess(e) - e.immature) for e in exposures]
+def room(exposures: Sequence[Exposure], left: Sequence[int]) -> list[int]:
+    """How many more devices may be told in each segment, of so many that are `left`.
+
+    What the whole rollout may still risk is shared out by what is left of each segment.
+    """
+    own = [min(_room(segment_budget(e.size), e), n) for e, n in zip(exposures, left, strict=True)]
     whole = Exposure(
         size=sum(e.size for e in exposures),
-        harmed=sum(e.harmed for e in exposures),
+        tried=sum(e.tried for e in exposures),
+        failed=sum(e.failed for e in exposures),
         mature=sum(e.mature for e in exposures),
         immature=sum(e.immature for e in exposures),
-        expected=_mean(exposures),
+        late=sum(e.late for e in exposures),
+        expected=_mean([(e.expected, e.size) for e in exposures]),
+        tolerated=_mean([(e.tolerated, e.size) for e in exposures]),
     )
-    total = max(0.0, fleet_budget(whole.size) / _excess(whole) - whole.immature)
-    wanted = sum(own)
-    share = min(1.0, total / wanted) if wanted > 0 else 0.0
-    return [int(x * share + 1e-9) for x in own]
+    return [int(x + 1e-9) for x in _shared(_room(fleet_budget(whole.size), whole), own, left)]
 
 
-def _mean(exposures: Sequence[Exposure]) -> float:
-    size = sum(e.size for e in exposures)
-    return sum(e.expected * e.size for e in exposures) / size if size else 0.0
+def _shared(total: float, own: Sequence[float], left: Sequence[int]) -> list[float]:
+    """`total` in proportion to `left`, nobody above `own`; what one cannot take goes to the others."""
+    got = [0.0] * len(own)
+    wanting = {i for i, x in enumerate(own) if x > 0}
+    while wanting and total > 1e-9:
+        weight = sum(left[i] for i in wanting)
+        each = {i: min(own[i] - got[i], total * left[i] / weight) for i in wanting}
+        for i, more in each.items():
+            got[i] += more
+        total -= sum(each.values())
+        full = {i for i in wanting if own[i] - got[i] <= 1e-9}
+        if not full:
+            break
+        wanting -= full
+    return got
 
 
-def _excess(exposure: Exposure) -> float:
-    """The upper bound of what the failure rate may be beyond the expected one."""
-    tried = max(exposure.mature, exposure.harmed)
-    return max(FLOOR, upper(exposure.harmed, tried, LEVEL) - exposure.expected)
+def _room(budget: float, exposure: Exposure) -> float:
+    """A device under way may still come to harm late; a new one may fail at once, too."""
+    seen = exposure.tried
+    at_once = max(FLOOR, upper(exposure.failed, seen, LEVEL) - exposure.expected)
+    late = max(FLOOR, upper(exposure.late, max(exposure.mature, exposure.late), LEVEL))
+    spent = max(0.0, exposure.failed - exposure.tolerated * seen) + exposure.late
+    return max(0.0, (budget - spent - late * exposure.immature) / min(1.0, at_once + late))
+
+
+def _mean(weighed: Sequence[tuple[float, int]]) -> float:
+    total = sum(w for _, w in weighed)
+    return sum(x * w for x, w in weighed) / total if total else 0.0

@@ -6,19 +6,19 @@ its own reaches S·2/alpha with S segments. By Ville and Bonferroni a good relea
 chance of at most alpha. No data means hold.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, log
 
 from otaru.analysis import health, outcome, telemetry
-from otaru.analysis.health import FRESH, SETTLED, Health
+from otaru.analysis.health import Health
 from otaru.analysis.telemetry import Bets
 from otaru.analysis.tolerance import NOTHING, Count, Tolerance
 from otaru.domain.evidence import Call
 
 ALPHA = 0.01
 """The chance that a good release is stopped or held, where nothing else is said."""
-WEIGHTS = {"outcome": 0.5, "fresh": 0.2, "settled": 0.2, "telemetry": 0.1}
+WEIGHTS = {"outcome": 0.5, "health": 0.4, "telemetry": 0.1}
 """What each channel counts. Chosen once; they sum to 1."""
 MAX_OVERDUE = 0.25
 """When more of the told devices are overdue with their report, the telemetry is lost: hold."""
@@ -31,10 +31,8 @@ class Segment:
 
     tolerance: Tolerance
     outcomes: Count = NOTHING
-    fresh: Health = field(default_factory=lambda: Health(FRESH))
-    """Events of devices that have just restarted, against control."""
-    settled: Health = field(default_factory=lambda: Health(SETTLED))
-    """Events of devices that run the release for a while, against control."""
+    health: Health = field(default_factory=Health)
+    """Events after the update, against control."""
     bets: Bets = field(default_factory=Bets)
     told: int = 0
     overdue: int = 0
@@ -61,20 +59,23 @@ class Judgement:
     segments: tuple[Finding, ...]
 
 
-def judge(fleet: Tolerance, segments: Sequence[Segment], alpha: float = ALPHA) -> Judgement:
-    """Judge a rollout by what its segments show; S is `len(segments)`, fixed when the rollout was planned."""
+def judge(fleet: Tolerance, segments: Sequence[Segment], alpha: float = ALPHA, held: Collection[int] = ()) -> Judgement:
+    """Judge a rollout by what its segments show; S is `len(segments)`, fixed when the rollout was planned.
+
+    Segments that are `held` (by index) are judged on their own and say nothing of the whole.
+    """
     stop_at = log(2 / alpha)
     hold_at = log(max(1, len(segments)) * 2 / alpha)
     each = tuple(_finding(_channels(s.tolerance, [s]), [s], hold_at, Call.HOLD) for s in segments)
-    whole = _finding(_channels(fleet, segments), segments, stop_at, Call.STOP)
+    going = [s for i, s in enumerate(segments) if i not in held]
+    whole = _finding(_channels(fleet, going), going, stop_at, Call.STOP)
     return Judgement(whole, each)
 
 
 def _channels(tolerance: Tolerance, segments: Sequence[Segment]) -> dict[str, float]:
     return {
         "outcome": outcome.log_e(tolerance, [(s.tolerance, s.outcomes) for s in segments]),
-        "fresh": health.log_e([s.fresh for s in segments]),
-        "settled": health.log_e([s.settled for s in segments]),
+        "health": health.log_e([s.health for s in segments]),
         "telemetry": telemetry.log_e([s.bets for s in segments]),
     }
 
@@ -94,14 +95,19 @@ def _finding(channels: Mapping[str, float], segments: Sequence[Segment], thresho
     return Finding(Call.EXPAND, value, threshold, "nothing speaks against it", channels)
 
 
+def lost(segments: Sequence[Segment]) -> str | None:
+    """Why the telemetry counts as lost, so that no more devices are told; None where it does not."""
+    told, overdue = sum(s.told for s in segments), sum(s.overdue for s in segments)
+    if overdue >= MIN_OVERDUE and overdue > MAX_OVERDUE * told:
+        return f"{overdue} of {told} told devices are overdue with their report"
+    return None
+
+
 def _blind(segments: Sequence[Segment]) -> str | None:
     """Why nothing can be said; None where something can."""
     heard = sum(s.outcomes.tried for s in segments)
-    told, overdue = sum(s.told for s in segments), sum(s.overdue for s in segments)
     if heard == 0:
         return "no outcome yet"
-    if overdue >= MIN_OVERDUE and overdue > MAX_OVERDUE * told:
-        return f"{overdue} of {told} told devices are overdue with their report"
     if heard == sum(s.outcomes.failed for s in segments):
         return "no success yet"
-    return None
+    return lost(segments)

@@ -7,7 +7,9 @@ e-value bets on them being above 0 (Waudby-Smith and Ramdas, JRSS B 2024).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import log
+
+from otaru.analysis.mixture import log_sum
 
 _STAKES = (0.05, 0.1, 0.2, 0.4, 0.7)
 """The shares of its wealth that the bettor stakes on each score; the e-value is the mean over them."""
@@ -50,5 +52,4 @@ class Bets:
 def log_e(bets: Sequence[Bets]) -> float:
     """The logarithm of the e-value of one or more segments."""
     sums: list[float] = [sum(column) for column in zip(*(b.logs for b in bets), strict=True)] or [0.0]
-    top = max(sums)
-    return top + log(sum(exp(x - top) for x in sums) / len(sums))
+    return log_sum(sums) - log(len(sums))

@@ -36,11 +36,10 @@ class Explained:
 def explained(finding: Finding, segments: Sequence[Segment], expected: float, limit: float) -> Explained:
     """Gather a finding's evidence, of one segment or of all."""
     failed, tried = sum(s.outcomes.failed for s in segments), sum(s.outcomes.tried for s in segments)
-    healths = [h for s in segments for h in (s.fresh, s.settled)]
-    events, hours = sum(h.events for h in healths), sum(h.hours for h in healths)
-    # The fresh and the settled are held against the same control: it counts once.
-    sides = [max(s.fresh, s.settled, key=lambda h: h.control_hours) for s in segments]
-    control, control_hours = sum(h.control_events for h in sides), sum(h.control_hours for h in sides)
+    updated = [r for s in segments for r in (s.health.fresh, s.health.settled)]
+    events, hours = sum(r.events for r in updated), sum(r.hours for r in updated)
+    control = sum(s.health.control.events for s in segments)
+    control_hours = sum(s.health.control.hours for s in segments)
     known = hours > 0 and control > 0
     return Explained(
         failed=failed,

@@ -44,6 +44,7 @@ class Kind(StrEnum):
     ROLLOUT_SEGMENT = "rollout.segment"
     ROLLOUT_RETRIED = "rollout.retried"
     LOG_ERASED = "log.erased"
+    LOG_SPLIT = "log.split"
     METADATA_SIGNED = "metadata.signed"
     KEY_ADDED = "key.added"
     KEY_REVOKED = "key.revoked"

@@ -1,10 +1,13 @@
 """Facts that a judge sees, members of segments and waves by state, and what it makes of them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from math import log
 
 from otaru.domain.deployment import FAILURES, FINAL, IN_FLIGHT, State
+from otaru.domain.health import Risk
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Evidence:
     """The members of a rollout, counted by (segment, wave)."""
 
     cells: Mapping[tuple[int, int], Tally]
+    risk: Risk | None = None
+    """What devices told of their health, where a judge asks for it."""
 
     def wave(self, index: int) -> Tally:
         """The members of a wave."""
@@ -83,7 +88,7 @@ class Evidence:
         """The members of all other segments."""
         if not segments:
             return self
-        return Evidence({cell: tally for cell, tally in self.cells.items() if cell[0] not in segments})
+        return Evidence({cell: tally for cell, tally in self.cells.items() if cell[0] not in segments}, self.risk)
 
 
 class Call(StrEnum):
@@ -103,6 +108,38 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What an e-value says of a segment, or of all members, with the counts behind it."""
+
+    segment: int | None
+    """None: all members that are not in held segments."""
+    call: Call
+    log_e: float
+    """The natural logarithm of the e-value."""
+    log_threshold: float
+    failed: int
+    tried: int
+    words: tuple[str, ...] = ()
+
+    @property
+    def doublings(self) -> int:
+        """How often the e-value has doubled: 3 from 8 on."""
+        return max(0, int(self.log_e / log(2)))
+
+    def news(self, before: "Finding | None") -> bool:
+        """Whether it is worth keeping after `before`: another call, or another power of two reached."""
+        return before is None or (self.call, self.doublings) != (before.call, before.doublings)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A finding, and when it was made."""
+
+    at: datetime
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
 class Ruling:
     """What a judge says of a rollout."""
 
@@ -112,3 +149,5 @@ class Ruling:
     """Of segments it has an opinion of. Where it says stop, that segment is held and the others go on."""
     ahead: int | None = None
     """The height up to which waves may open before the ones below have passed; None: one wave after the other."""
+    findings: Sequence[Finding] = ()
+    """Of a judge that has e-values: of all members, and of each segment."""

@@ -14,8 +14,8 @@ from otaru.domain.deployment import OPEN, State
 from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
-from otaru.domain.rollout import Rollout, RolloutState, Taken, ask_again, full
-from otaru.domain.schedule import DEVICE, FOREVER, Blackout, Calendar, Window
+from otaru.domain.rollout import Policy, Rollout, RolloutState, Taken, ask_again, full
+from otaru.domain.schedule import DEVICE, FOREVER, Blackout, Calendar, Window, appointment
 
 
 class Rule(StrEnum):
@@ -37,6 +37,7 @@ class Rule(StrEnum):
     BUSY = "busy"
     WINDOW = "window"
     BLACKOUT = "blackout"
+    SLOT = "slot"
     LIMIT = "limit"
     CONDITIONS = "conditions"
     CONSENT = "consent"
@@ -244,7 +245,34 @@ def _untimely(
         lasting = calendar.blackout(subject.zone, now)
         if lasting is not None:
             return Answer(Rule.BLACKOUT, _black(*lasting), membership)
-    return None
+    return None if rollout.policy.window is None else _early(subject, rollout, membership, calendar, now)
+
+
+def usable(policy: Policy, window: Window) -> timedelta:
+    """How much of a window devices may be told in."""
+    return window.duration - policy.install_takes
+
+
+def _turn(rollout: Rollout, membership: Membership, window: Window) -> timedelta:
+    """How long after a window's opening a member has its appointment."""
+    waves = rollout.waves
+    members = waves[membership.wave].size if membership.wave < len(waves) else rollout.size
+    return appointment.offset(membership.rank, usable(rollout.policy, window), members)
+
+
+def _early(
+    subject: Subject, rollout: Rollout, membership: Membership, calendar: Calendar, now: datetime
+) -> Answer | None:
+    """The rule of the appointment, in a window that is open."""
+    if rollout.policy.window is None or rollout.size <= appointment.FREELY:
+        return None
+    window = window_of(subject, rollout.policy.window, calendar)
+    opened = window.opened_at(now)
+    if opened is None or now >= (turn := opened + _turn(rollout, membership, window)):
+        return None
+    return Answer(
+        Rule.SLOT, f"Its appointment in the window is at {turn:%Y-%m-%d %H:%M:%S} UTC.", membership, ask_at=turn
+    )
 
 
 def _shut(
@@ -258,8 +286,8 @@ def _shut(
     if closes is not None and closes - now >= takes:
         return None
     opens = window.next_opening(now)
-    # Who would sleep past the opening is woken in its first half, in the order of the ranking: a fleet does not come at once.
-    ask_at = opens + window.duration / 2 * (membership.rank / max(rollout.size, 1)) if opens else None
+    # Who would sleep past the opening is woken for its appointment: a fleet does not come at once.
+    ask_at = opens + _turn(rollout, membership, window) if opens else None
     said = window_words(subject, rollout.policy.window, calendar, now)
     if closes is not None:
         again = f" It opens next at {opens:%Y-%m-%d %H:%M} UTC." if opens else ""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otaru.analysis import health, outcome, sequential, telemetry
-from otaru.analysis.health import FRESH, SETTLED, Block, Health, Ratio
+from otaru.analysis.health import USUAL, Block, Health, Ratio, Ratios, Risk
 from otaru.analysis.sequential import Segment, combined, judge
 from otaru.analysis.telemetry import Bets, placed
 from otaru.analysis.tolerance import Count, Tolerance, expit, learn
@@ -71,12 +71,16 @@ def _poisson(random: Random, mean: float) -> int:
 @pytest.mark.parametrize("outage", [1.0, 50.0])
 def test_ville_holds_for_events_whatever_hits_both_sides(seed: int, alpha: float, outage: float) -> None:
     def path(random: Random) -> float:
-        state, best = Health(SETTLED), 0.0
+        state, best = Health(Ratios(settled=replace(USUAL.settled, tail=alpha / 2))), 0.0
         for hour in range(40):
             updated = 5 + 20 * hour
             rate = 0.001 * (outage if 10 <= hour < 16 else 1)
             control = 1000 - updated
-            block = Block(_poisson(random, updated * rate), updated, _poisson(random, control * rate), control)
+            block = Block(
+                Risk(_poisson(random, 30 * rate), 20),  # just restarted: half as much again is usual
+                Risk(_poisson(random, updated * rate), updated),
+                Risk(_poisson(random, control * rate), control),
+            )
             state = state.after([block])
             best = max(best, health.log_e([state]))
         return best
@@ -121,12 +125,16 @@ def test_a_good_release_is_hardly_ever_stopped_or_held(seed: int) -> None:
 def _an_hour(random: Random, segment: Segment, updated: int) -> Segment:
     failed = sum(random.random() < 0.01 for _ in range(10))
     control = 200 - updated + 20
-    block = Block(_poisson(random, updated * 0.002), updated, _poisson(random, control * 0.002), control)
+    block = Block(
+        Risk(_poisson(random, 60 * 0.003), 60),
+        Risk(_poisson(random, updated * 0.002), updated),
+        Risk(_poisson(random, control * 0.002), control),
+    )
     before = segment.outcomes
     return replace(
         segment,
         outcomes=Count(before.failed + failed, before.tried + 10),
-        settled=segment.settled.after([block]),
+        health=segment.health.after([block]),
         bets=segment.bets.after([random.uniform(-1, 1)]),
         told=updated,
     )
@@ -140,15 +148,14 @@ def test_one_more_failure_never_helps_a_release(tried: int, data: st.DataObject)
     assert outcome.log_e(FLEET, [(FLEET, Count(failed, tried + 1))]) < better
 
 
-_BLOCKS = st.lists(
-    st.builds(Block, st.integers(0, 20), st.floats(0, 1e4), st.integers(0, 20), st.floats(0, 1e4)), max_size=8
-)
+_RISKS = st.builds(Risk, st.integers(0, 20), st.floats(0, 1e4))
+_BLOCKS = st.lists(st.builds(Block, _RISKS, _RISKS, _RISKS), max_size=8)
 
 
 @given(_BLOCKS, st.randoms())
 def test_the_order_of_blocks_and_scores_does_not_matter(blocks: list[Block], random: Random) -> None:
     turned = random.sample(blocks, len(blocks))
-    one, other = health.log_e([Health(FRESH).after(blocks)]), health.log_e([Health(FRESH).after(turned)])
+    one, other = health.log_e([Health().after(blocks)]), health.log_e([Health().after(turned)])
     assert one == pytest.approx(other, abs=1e-6)
     scores = [random.uniform(-1, 1) for _ in range(10)]
     assert telemetry.log_e([Bets().after(scores)]) == pytest.approx(telemetry.log_e([Bets().after(sorted(scores))]))
@@ -156,22 +163,31 @@ def test_the_order_of_blocks_and_scores_does_not_matter(blocks: list[Block], ran
 
 @given(_BLOCKS)
 def test_blocks_at_once_or_one_by_one_are_the_same(blocks: list[Block]) -> None:
-    state = Health(SETTLED)
+    state = Health()
     for block in blocks:
         state = state.after([block])
-    assert health.log_e([state]) == pytest.approx(health.log_e([Health(SETTLED).after(blocks)]), abs=1e-6)
+    assert health.log_e([state]) == pytest.approx(health.log_e([Health().after(blocks)]), abs=1e-6)
 
 
-@given(st.integers(0, 20), st.floats(0, 1e4), st.floats(0, 1e4))
-def test_an_event_among_the_updated_speaks_against_the_release(control: int, hours: float, rest: float) -> None:
-    before = health.log_e([Health(SETTLED).after([Block(3, hours, control, rest)])])
-    after = health.log_e([Health(SETTLED).after([Block(4, hours, control, rest)])])
-    assert after >= before - 1e-9
+@given(_RISKS, _RISKS, _RISKS)
+def test_an_event_of_control_speaks_for_the_release(fresh: Risk, settled: Risk, control: Risk) -> None:
+    before = Health().after([Block(fresh, settled, control)])
+    calmer = Health().after([Block(fresh, settled, replace(control, events=control.events + 1))])
+    assert health.log_e([calmer]) <= health.log_e([before]) + 1e-9
 
 
-@given(st.integers(0, 20), st.floats(0, 1e6))
-def test_without_control_events_say_nothing(events: int, hours: float) -> None:
-    assert health.log_e([Health(SETTLED).after([Block(events, hours, 0, 0.0)])]) == pytest.approx(0)
+@given(st.integers(0, 20), st.floats(1, 1e3), st.integers(0, 20))
+def test_an_event_after_the_update_speaks_against_it(events: int, hours: float, control: int) -> None:
+    def said(fresh: int, settled: int) -> float:
+        other = Risk(control, 100 * hours)  # much control, as there is while a rollout is young
+        return health.log_e([Health().after([Block(Risk(fresh, hours), Risk(settled, hours), other)])])
+
+    assert said(events + 1, events + 1) >= said(events, events)
+
+
+@given(_RISKS, _RISKS, st.integers(0, 20))
+def test_without_control_events_say_nothing(fresh: Risk, settled: Risk, control: int) -> None:
+    assert health.log_e([Health().after([Block(fresh, settled, Risk(control, 0.0))])]) == pytest.approx(0)
 
 
 def test_no_data_holds() -> None:
@@ -180,7 +196,7 @@ def test_no_data_holds() -> None:
     assert {f.call for f in found.segments} == {Call.HOLD}
     assert found.whole.log_e == pytest.approx(0)
     assert judge(FLEET, []).whole.call is Call.HOLD
-    only_events = Segment(FLEET, settled=Health(SETTLED).after([Block(0, 100, 5, 100)]))
+    only_events = Segment(FLEET, health=Health().after([Block(Risk(), Risk(0, 100), Risk(5, 100))]))
     assert judge(FLEET, [only_events]).whole.call is Call.HOLD
 
 
@@ -206,7 +222,7 @@ def test_a_release_that_is_bad_everywhere_is_stopped_before_any_segment_could_te
 
 
 def test_events_hours_after_a_good_installation_stop_too() -> None:
-    late = Segment(FLEET, Count(5, 500), settled=Health(SETTLED).after([Block(12, 2000, 6, 20_000)]))
+    late = Segment(FLEET, Count(5, 500), health=Health().after([Block(Risk(6, 500), Risk(6, 1500), Risk(6, 20_000))]))
     assert judge(FLEET, [late]).whole.call is Call.STOP
 
 
@@ -226,8 +242,24 @@ def test_a_score_outside_its_range_is_refused() -> None:
 
 
 def test_a_worse_ratio_is_tolerated_of_the_freshly_restarted() -> None:
-    assert 1.5 < SETTLED.limit < 2.5 < FRESH.limit < 6
-    assert Ratio(spread=0.4).limit > SETTLED.limit
+    assert 1.5 < USUAL.settled.limit < 2.5 < USUAL.fresh.limit < 6
+    assert Ratio(centre=0, spread=0.4).limit > USUAL.settled.limit
+
+
+def test_what_restarts_always_do_is_learned_from_past_releases() -> None:
+    weak = [(Risk(60, 6000), Risk(24, 24_000))] * 8  # ten times control's rate, release after release
+    learned = health.learned(weak, USUAL.fresh)
+    assert log(10) * 0.8 < learned.centre < log(10)
+    assert learned.limit > 10 > USUAL.fresh.limit
+    assert health.learned([], USUAL.settled).spread == pytest.approx(sqrt(0.08))
+    assert health.learned([(Risk(), Risk())], USUAL.fresh).centre == pytest.approx(USUAL.fresh.centre)
+    now = [Block(Risk(6, 600), Risk(), Risk(3, 2400))]
+    assert health.log_e([Health(Ratios(fresh=learned)).after(now)]) < health.log_e([Health().after(now)])
+
+
+def test_excess_is_what_neither_control_nor_chance_explains() -> None:
+    assert Health().after([Block(Risk(), Risk(10, 1000), Risk(100, 10_000))]).excess == 0
+    assert Health().after([Block(Risk(), Risk(60, 1000), Risk(100, 10_000))]).excess == pytest.approx(42, abs=3)
 
 
 @settings(max_examples=50)
@@ -235,7 +267,10 @@ def test_a_worse_ratio_is_tolerated_of_the_freshly_restarted() -> None:
 def test_words_name_the_counts(failed: int, succeeded: int, events: int, control: int) -> None:
     tried = failed + succeeded
     segment = Segment(
-        FLEET, Count(failed, tried), settled=Health(SETTLED).after([Block(events, 100, control, 1000)]), told=tried
+        FLEET,
+        Count(failed, tried),
+        health=Health().after([Block(Risk(), Risk(events, 100), Risk(control, 1000))]),
+        told=tried,
     )
     finding = judge(FLEET, [segment]).whole
     told = explained(finding, [segment], FLEET.expected, FLEET.limit)

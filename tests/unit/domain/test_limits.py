@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from otaru.domain.deployment import State
 from otaru.domain.offer import Rule, decide
-from otaru.domain.rollout import Limits, Place, Policy, Taken, ask_again, check, full, minute, place
+from otaru.domain.rollout import Limits, Place, Policy, Taken, ask_again, check, full, place
+from otaru.domain.schedule.appointment import minute
 from otaru.errors import InvalidInputError
 from tests.unit.domain.test_offer import a_plan, a_subject, share
 

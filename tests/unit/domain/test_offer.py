@@ -53,14 +53,15 @@ def test_each_obstacle_hides_those_after_it() -> None:
         plan,
         rollout=replace(
             plan.rollout,
+            size=1000,
             state=RolloutState.PAUSED,
             policy=replace(
                 plan.rollout.policy, end_at=IN_IT, consent=True, conditions=(condition("charging"),), limits=Limits(1)
             ),
         ),
         release=replace(plan.release, state=ReleaseState.WITHDRAWN, product=ProductName("app")),
+        taken=Taken(1, 0, 4),
     )
-    plan = replace(plan, taken=Taken(1, 0, 4))
     met: list[Rule] = []
 
     subject = replace(subject, facts=(("charging", "false"),))
@@ -81,7 +82,7 @@ def test_each_obstacle_hides_those_after_it() -> None:
     ask()
     plan = replace(plan, watermarks=a_plan().watermarks)
     ask()
-    subject = replace(subject, memberships=(share(), other))
+    subject = replace(subject, memberships=(share(rank=1), other))
     ask()
     plan = replace(plan, release=gated)
     ask()
@@ -95,10 +96,11 @@ def test_each_obstacle_hides_those_after_it() -> None:
     ask()
     subject = replace(subject, installed=(("app", Version("1.0.5")),))
     ask()
-    subject = replace(subject, memberships=(share(),))
+    subject = replace(subject, memberships=(share(rank=1),))
     ask()
     ask(now=IN_IT)
     calendar = Calendar()
+    ask(now=IN_IT.replace(hour=2, minute=1))
     ask(now=IN_IT)
     plan = replace(plan, taken=None)
     ask(now=IN_IT)
@@ -123,7 +125,7 @@ def test_outside_its_window_it_is_held_back_and_told_when_it_opens() -> None:
     held = decide(a_subject(mine), a_plan(), mine, halted=False, now=NOON)
     assert held.rule is Rule.WINDOW
     assert held.because == "The maintenance window 02:00/4h UTC is shut: it opens at 2026-11-22 02:00 UTC."
-    assert held.ask_at == datetime(2026, 11, 22, 3, tzinfo=UTC), "rank 2 of 4: half-way through the first half"
+    assert held.ask_at == datetime(2026, 11, 22, 2, tzinfo=UTC), "four are no stampede"
 
 
 @pytest.mark.parametrize("consent", [False, True])
@@ -208,3 +210,20 @@ def test_below_its_security_counter_with_a_permission_that_holds(permit: tuple[s
     until = NOON + timedelta(seconds=seconds)
     subject = replace(runs(app="2.0"), counters=(("app", 3), ("os", 9)), permits=((component, lowest, until),))
     assert (answer(subject, counter=2)[0] is Rule.OFFER) == allowed
+
+
+def test_in_a_large_rollout_each_has_its_turn_in_the_window() -> None:
+    plan = a_plan(consent=False)
+    plan = replace(plan, rollout=replace(plan.rollout, size=100_000), watermarks=(100_000,))
+    opens = datetime(2026, 11, 22, 2, tzinfo=UTC)
+    turns = set()
+    for rank in (1, 2, 3, 99_999):
+        mine = share(rank=rank)
+        shut = decide(a_subject(mine), plan, mine, halted=False, now=NOON)
+        assert shut.ask_at is not None
+        assert opens < shut.ask_at < opens + timedelta(hours=2), "in the first half"
+        early = decide(a_subject(mine), plan, mine, halted=False, now=opens)
+        assert (early.rule, early.ask_at) == (Rule.SLOT, shut.ask_at)
+        assert decide(a_subject(mine), plan, mine, halted=False, now=shut.ask_at).rule is Rule.OFFER
+        turns.add(shut.ask_at)
+    assert len(turns) == 4

@@ -6,7 +6,7 @@ sum over shards is what is true.
 
 from collections.abc import Mapping, Sequence
 
-from otaru.adapters.sql.lean import AnyRow, fetch, run, run_each
+from otaru.adapters.sql.lean import AnyRow, fetch, run_each
 from otaru.adapters.sql.session import Session
 from otaru.domain.deployment import State
 from otaru.domain.evidence import Evidence, Tally
@@ -28,25 +28,12 @@ _RECOUNTED = """
 SELECT segment, wave, state, count(*) FROM deployment WHERE tenant = ? AND rollout = ? AND current
 GROUP BY segment, wave, state"""
 
-_FORGET = "DELETE FROM deployment_count WHERE tenant = ? AND rollout = ?"
-
-_COUNT_ANEW = """
-INSERT INTO deployment_count (tenant, rollout, segment, wave, state, shard, members)
-SELECT tenant, rollout, segment, wave, state, ?, count(*) FROM deployment
-WHERE tenant = ? AND rollout = ? AND current GROUP BY tenant, rollout, segment, wave, state"""
-
 
 def move(session: Session, tenant: TenantId, moves: Mapping[Cell, int]) -> None:
     """Add to counters, in the order of their keys so that two workers never wait for each other in a ring."""
     run_each(
         session, _ADD, [(tenant, *cell, session.shard, members) for cell, members in sorted(moves.items()) if members]
     )
-
-
-def count_anew(session: Session, tenant: TenantId, rollout: RolloutId) -> None:
-    """Make the counters of a rollout from its rows."""
-    run(session, _FORGET, tenant, rollout)
-    run(session, _COUNT_ANEW, session.shard, tenant, rollout)
 
 
 def evidence(session: Session, tenant: TenantId, rollout: RolloutId) -> Evidence:

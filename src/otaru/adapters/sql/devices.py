@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import update
 
-from otaru.adapters.sql import credentials, fleet, targeting
+from otaru.adapters.sql import attributes, credentials, fleet, patterns, targeting
 from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each, run_keyed
 from otaru.adapters.sql.packed import pack, unpack_auto_confirm
 from otaru.adapters.sql.session import Session
@@ -30,6 +30,8 @@ _NAMES = (("name", "text"),)
 _FACTS = """
 SELECT a.name, a.value FROM k CROSS JOIN device_attribute a WHERE a.tenant = ? AND a.device = ? AND a.name = k.name
 ORDER BY a.name"""
+_MEASURED = """
+SELECT t.name, t.value FROM k CROSS JOIN telemetry_last t WHERE t.tenant = ? AND t.device = ? AND t.name = k.name"""
 _IDS = (("device", "text"),)
 
 _ENTRY = f"""
@@ -118,27 +120,33 @@ FROM k CROSS JOIN device d LEFT JOIN device_contact c ON c.tenant = d.tenant AND
 LEFT JOIN direction x ON x.tenant = d.tenant AND x.device = d.device
 WHERE d.tenant = ? AND d.device = k.device ORDER BY d.device"""
 
+_BOUNDS = "/* bounds */"
 # From each word straight to the next one in the index, however many devices share it.
 _WORDS = """
 WITH RECURSIVE k(word, n) AS (
-  SELECT min({column}), 1 FROM {table} WHERE {of}
+  SELECT min({column}), 1 FROM {table} WHERE {of} /* bounds */
   UNION ALL
-  SELECT (SELECT min({column}) FROM {table} WHERE {of} AND {column} > k.word), n + 1
+  SELECT (SELECT min({column}) FROM {table} WHERE {of} /* bounds */ AND {column} > k.word), n + 1
   FROM k WHERE k.word IS NOT NULL AND n < ?
 ) SELECT word FROM k WHERE word IS NOT NULL ORDER BY n"""
 _OF_TENANT = "tenant = ?"
+
+
+def _words(column: str, table: str, of: str = "") -> tuple[str, str]:
+    return column, _WORDS.format(column=column, table=table, of=f"{_OF_TENANT}{of}")
+
+
 _WORDS_OF = {
-    Field.HARDWARE: _WORDS.format(column="model", table="device", of=_OF_TENANT),
-    Field.REVISION: _WORDS.format(
-        column="hardware_revision", table="device", of=f"{_OF_TENANT} AND hardware_revision <> ''"
-    ),
-    Field.TAG: _WORDS.format(column="tag", table="device_tag", of=_OF_TENANT),
-    Field.ATTRIBUTE: _WORDS.format(column="name", table="device_attribute", of=_OF_TENANT),
-    Field.INSTALLED: _WORDS.format(column="component", table="device_component", of=_OF_TENANT),
+    Field.HARDWARE: _words("model", "device"),
+    Field.REVISION: _words("hardware_revision", "device", " AND hardware_revision <> ''"),
+    Field.TAG: _words("tag", "device_tag"),
+    Field.ATTRIBUTE: _words("name", "device_attribute"),
+    Field.TELEMETRY: _words("name", "telemetry_last"),
+    Field.INSTALLED: _words("component", "device_component"),
 }
 _WORDS_OF_NAME = {
-    Field.ATTRIBUTE: _WORDS.format(column="value", table="device_attribute", of=f"{_OF_TENANT} AND name = ?"),
-    Field.INSTALLED: _WORDS.format(column="version", table="device_component", of=f"{_OF_TENANT} AND component = ?"),
+    Field.ATTRIBUTE: _words("value", "device_attribute", " AND name = ?"),
+    Field.INSTALLED: _words("version", "device_component", " AND component = ?"),
 }
 
 # A page makes hundreds of these, mostly of a few values: looked up they cost a third.
@@ -207,6 +215,9 @@ class SqlDevices:
             _SET_ATTRIBUTE,
             [(tenant, d.id, name, value) for d in added for name, value in d.attributes.items()],
         )
+        attributes.keep_sorted(
+            self._session, tenant, [(d.id, name, value) for d in added for name, value in d.attributes.items()]
+        )
         facts = _last([(d.id, fact) for d in added for fact in d.installed])
         self._install(tenant, facts)
         came = Counter((fleet.hour_of(micros(i.at)), (i.component, i.version)) for i in facts.values())
@@ -246,6 +257,9 @@ class SqlDevices:
             [(*key, name) for name in known.attributes.keys() - device.attributes.keys()],
         )
         run_each(self._session, _SET_ATTRIBUTE, [(*key, name, value) for name, value in sorted(changed)])
+        gone = [(device.id, name, None) for name in known.attributes.keys() - device.attributes.keys()]
+        attributes.keep_sorted(self._session, tenant, [*gone, *((device.id, *fact) for fact in changed)])
+        attributes.note(self._session, tenant, device.id, device.updated_at, known.attributes, device.attributes)
 
     def _count_lifecycle(self, tenant: TenantId, before: Device, after: Device) -> None:
         """Count a change of lifecycle; who is decommissioned counts nowhere else from then on."""
@@ -263,7 +277,11 @@ class SqlDevices:
 
     def facts(self, tenant: TenantId, device: DeviceId, names: Collection[str]) -> tuple[tuple[str, str], ...]:
         keys = [(name,) for name in sorted(names)]
-        return tuple((name, value) for name, value in fetch_keyed(self._session, _NAMES, keys, _FACTS, tenant, device))
+        told: dict[str, str] = dict(fetch_keyed(self._session, _NAMES, keys, _FACTS, tenant, device))
+        # Telemetry comes by itself, and so is newer than what a device tells when it is asked.
+        measured = fetch_keyed(self._session, _NAMES, keys, _MEASURED, tenant, device)
+        told |= {name: f"{value:.15g}" for name, value in measured}
+        return tuple(sorted(told.items()))
 
     def set_auto_confirm(self, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None:
         self._set(tenant, device, auto_confirm=_packed(standing))
@@ -312,9 +330,12 @@ class SqlDevices:
     def count(self, tenant: TenantId, query: Query | None) -> int:
         return targeting.count(self._session, tenant, query)
 
-    def words(self, tenant: TenantId, field: Field, limit: int, name: str = "") -> list[str]:
-        asked, of = (_WORDS_OF_NAME[field], (tenant, name)) if name else (_WORDS_OF[field], (tenant,))
-        return [word for (word,) in fetch(self._session, asked, *of, *of, limit)]
+    def words(self, tenant: TenantId, field: Field, limit: int, name: str = "", prefix: str = "") -> list[str]:
+        column, asked = (_WORDS_OF_NAME if name else _WORDS_OF)[field]
+        of: tuple[str, ...] = (tenant, name) if name else (tenant,)
+        bounds = "".join(f" AND {bound.text}" for bound in patterns.beginning(column, prefix))
+        of += tuple(value for bound in patterns.beginning(column, prefix) for value in bound.values)
+        return [word for (word,) in fetch(self._session, asked.replace(_BOUNDS, bounds), *of, *of, limit)]
 
     def _load(self, tenant: TenantId, ids: Sequence[str]) -> list[Device]:
         """Devices by id with all that hangs on them, in one statement each, whatever their number."""
@@ -322,14 +343,14 @@ class SqlDevices:
         tags: dict[str, set[str]] = {}
         for id_, tag in fetch_keyed(self._session, _IDS, keys, _TAGS_OF, tenant):
             tags.setdefault(id_, set()).add(tag)
-        attributes: dict[str, dict[str, str]] = {}
+        facts: dict[str, dict[str, str]] = {}
         for id_, name, value in fetch_keyed(self._session, _IDS, keys, _ATTRIBUTES_OF, tenant):
-            attributes.setdefault(id_, {})[name] = value
+            facts.setdefault(id_, {})[name] = value
         installed: dict[str, list[Installed]] = {}
         for row in fetch_keyed(self._session, _IDS, keys, _INSTALLED_OF, tenant):
             installed.setdefault(row[0], []).append(_installed(row))
         return [
-            _device(row, frozenset(tags.get(row[0], ())), attributes.get(row[0], {}), tuple(installed.get(row[0], ())))
+            _device(row, frozenset(tags.get(row[0], ())), facts.get(row[0], {}), tuple(installed.get(row[0], ())))
             for row in fetch_keyed(self._session, _IDS, keys, _DEVICES_OF, tenant)
         ]
 

@@ -13,14 +13,17 @@ from otaru.adapters.sql.piece import TRUE, Piece, all_of, among
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import micros
 from otaru.domain import standing
+from otaru.domain.attribute import number, sort_key
 from otaru.domain.deployment import State
 from otaru.domain.device import Assurance, Lifecycle
 from otaru.domain.ids import TenantId
 from otaru.domain.targeting import (
     And,
+    Compared,
     Field,
     Known,
     Not,
+    OneOf,
     Or,
     Query,
     Relation,
@@ -40,10 +43,12 @@ class Standing:
 
 
 Part: TypeAlias = Query | Standing
-Listed: TypeAlias = Term | Timed | Known | Standing
+Listed: TypeAlias = Term | Timed | Compared | OneOf | Known | Standing
 
 _ANY = ("", "")
+_NONE = Piece("1 = 0")
 _LISTS = {Field.TAG: ("device_tag", "l.tag"), Field.GROUP: ("group_member", "l.name")}
+_BY_ID = frozenset({Field.ID, Field.LAST_CONTACT, Field.TELEMETRY, *_LISTS, Field.ATTRIBUTE, Field.INSTALLED})
 _OF_ROW = frozenset({Field.HARDWARE, Field.REVISION, Field.LIFECYCLE, Field.ASSURANCE})
 _IN_SERVICE = Piece(f"device.lifecycle <> '{Lifecycle.DECOMMISSIONED}'")
 _RELATIONS = {Relation.BEFORE: "<", Relation.UNTIL: "<=", Relation.AFTER: ">", Relation.SINCE: ">="}
@@ -52,7 +57,7 @@ _RELATIONS = {Relation.BEFORE: "<", Relation.UNTIL: "<=", Relation.AFTER: ">", R
 def indexed(part: Part) -> bool:
     """Whether an index lists the devices of a part."""
     match part:
-        case Standing():
+        case Standing() | Compared() | OneOf():
             return True
         case Timed(field, relation, _):
             # Most devices have been heard of of late.
@@ -100,7 +105,9 @@ def counts(part: Part) -> bool:
             return indexed(part)
         case Term():
             return part.exact is not None
-        case Known(Field.ATTRIBUTE | Field.INSTALLED | Field.LAST_CONTACT) | Timed():
+        case Known(Field.ATTRIBUTE | Field.INSTALLED | Field.TELEMETRY | Field.LAST_CONTACT) | Timed() | Compared():
+            return True
+        case OneOf():
             return True
         case _:
             return False
@@ -113,12 +120,12 @@ def by_id(part: Part) -> bool:
             return all(map(by_id, parts))
         case Not(one):
             return by_id(one)
-        case Standing():
+        case Standing() | Compared() | OneOf():
             return True
         case Term(Field.STATE):
             return indexed(part)
         case Term(field) | Timed(field) | Known(field):
-            return field in {Field.ID, Field.TAG, Field.GROUP, Field.ATTRIBUTE, Field.INSTALLED, Field.LAST_CONTACT}
+            return field in _BY_ID
 
 
 def of_row(part: Part) -> bool:
@@ -136,10 +143,10 @@ def listed(session: Session, tenant: TenantId, part: Listed) -> Piece:
         case Timed(_, _, at):
             hour = Piece("l.hour <= ?", (fleet.hour_of(micros(at)),)) if indexed(part) else TRUE
             return _list("device_contact", tenant, hour, compared("l.last_contact", part))
-        case Known(Field.LAST_CONTACT):
-            return _list("device_contact", tenant)
-        case Known(field, name):
-            return listed(session, tenant, Term(field, _ANY, name))
+        case Compared() | OneOf():
+            return _in_order(tenant, part)
+        case Known():
+            return _has(session, tenant, part)
         case Term(Field.TAG | Field.GROUP as field, pieces):
             table, column = _LISTS[field]
             return _list(table, tenant, fits(session, column, pieces))
@@ -150,6 +157,28 @@ def listed(session: Session, tenant: TenantId, part: Listed) -> Piece:
             return _list("device_component", tenant, of_component, fits(session, "l.version", pieces))
         case Term():
             return _list("device", tenant, of_device(session, part, "l"))
+
+
+def _has(session: Session, tenant: TenantId, part: Known) -> Piece:
+    if part.field is Field.LAST_CONTACT:
+        return _list("device_contact", tenant)
+    if part.field is Field.TELEMETRY:
+        return _list("telemetry_last", tenant, Piece("l.name = ?", (part.name,)))
+    return listed(session, tenant, Term(part.field, _ANY, part.name))
+
+
+def _in_order(tenant: TenantId, part: Compared | OneOf) -> Piece:
+    """Who has a value that compares so. What is no value of its type has no key, and compares with nothing."""
+    if isinstance(part, OneOf):
+        of_component = Piece("l.component = ?", (part.name,))
+        return _list(
+            "device_component", tenant, of_component, among("l.version", part.values) if part.values else _NONE
+        )
+    sign, named = _RELATIONS[part.relation], Piece("l.name = ?", (part.name,))
+    if part.field is Field.TELEMETRY:
+        return _list("telemetry_last", tenant, named, Piece(f"l.value {sign} ?", (number(part.text),)))
+    key = None if part.kind is None else sort_key(part.kind, part.text)
+    return _list("attribute_sort", tenant, named, _NONE if key is None else Piece(f"l.sort {sign} ?", (key,)))
 
 
 def of_device(session: Session, part: Term | Known, row: str = "device") -> Piece:
@@ -198,7 +227,7 @@ def compared(column: str, timed: Timed) -> Piece:
 def behind(part: Part, listed: Piece, after: str) -> Piece:
     """Those of a list whose ids are above `after`."""
     # The same said of no column: the index of times is to be read, not the key from `after` on.
-    column = "l.device || ''" if isinstance(part, Timed) else "l.device"
+    column = "l.device || ''" if isinstance(part, (Timed, Compared)) else "l.device"
     return listed + Piece(f"AND {column} > ?", (after,))
 
 

@@ -28,13 +28,15 @@ from sqlalchemy import (
 from otaru.adapters.sql import counters, fleet, health, ranking, targeting
 from otaru.adapters.sql.counters import Cell
 from otaru.adapters.sql.lean import fetch, run
+from otaru.adapters.sql.outlook import outlook
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import deployment, device, device_component, micros
 from otaru.domain.deployment import FINAL, State
 from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, Stratum
+from otaru.domain.rollout import Rollout, Stratum, cells
+from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 
 _MANY = 10_000
@@ -64,6 +66,15 @@ def strata(
 ) -> tuple[Stratum, ...]:
     """Would-be members by what splits them."""
     return ranking.strata(session, tenant, _members(session, tenant, query, release), release, split)
+
+
+def foresee(
+    session: Session, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum]
+) -> Outlook:
+    """What history says of the candidates."""
+    them = _members(session, tenant, query, release)
+    ranked = ranking.stratified(rollout, release, strata, them) if strata else ranking.drawn(rollout, them)
+    return outlook(session, tenant, rollout, them, ranked)
 
 
 def enlist(
@@ -97,11 +108,8 @@ def enlist(
     )
     size = session.connection.execute(enlisted).rowcount
     scheduled = State.SCHEDULED.value
-    if len(strata) > 1:
-        counters.count_anew(session, tenant, rollout.id)
-    else:
-        sizes = {wave.index: wave.size for wave in rollout.waves} if strata else {0: size}
-        counters.move(session, tenant, {(rollout.id, 0, wave, scheduled): number for wave, number in sizes.items()})
+    sizes = cells(rollout, strata) if strata else {(0, 0): size}
+    counters.move(session, tenant, {(rollout.id, *cell, scheduled): number for cell, number in sizes.items()})
     exposed = {index: stratum.size for index, stratum in enumerate(strata)} or {0: size}
     at = micros(rollout.created_at)
     health.expose(session, tenant, {(rollout.id, segment, at, scheduled): n for segment, n in exposed.items()})

@@ -16,6 +16,13 @@ def fits(session: Session, column: str, pieces: tuple[str, ...]) -> Piece:
     return all_of(*above, *beneath(column, first), *like(session, column, pieces))
 
 
+def beginning(column: str, first: str) -> Iterator[Piece]:
+    """All that starts with `first`."""
+    if first:
+        yield Piece(f"{column} >= ?", (first,))
+        yield from beneath(column, first)
+
+
 def beneath(column: str, first: str) -> Iterator[Piece]:
     """The upper bound of all that starts with `first`, where it has one."""
     if first and (end := _behind(first)) is not None:

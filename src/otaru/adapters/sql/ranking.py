@@ -71,7 +71,9 @@ def stratified(rollout: Rollout, release: Release, strata: Sequence[Stratum], th
     first = _of_segment(strata, lined.c.segment, lambda s: canaries(s.size))
     turn = case((lined.c.critical == 1, 2), (lined.c.index < first, 0), else_=1)
     place = (2 * lined.c.index + 1) * literal_column(str(UNIT)) // (2 * size)
-    rank = func.row_number().over(order_by=(turn, place, lined.c.lot, lined.c.device)) - 1
+    # One number to sort by; no two members have the same.
+    turn_first = (turn * literal_column(str(UNIT)) + place) * literal_column(str(MAX_SEGMENTS)) + lined.c.segment
+    rank = func.row_number().over(order_by=turn_first) - 1
     return select(lined.c.device, lined.c.segment, rank.label("rank")).order_by(lined.c.device).subquery()
 
 

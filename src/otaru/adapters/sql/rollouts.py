@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Column, CursorResult, Row, Table, and_, delete, func, insert, or_, select, update
 
 from otaru.adapters.sql import counters, members, slots
+from otaru.adapters.sql.lean import run
 from otaru.adapters.sql.packed import pack, unpack_policy
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.session import Session
@@ -19,6 +20,7 @@ from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, RolloutState, Segment, Stratum, Taken, Wave, WaveState
+from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 from otaru.errors import NotFoundError
 
@@ -110,6 +112,11 @@ class SqlRollouts:
     def strata(self, tenant: TenantId, query: Query, release: Release, split: Sequence[str]) -> tuple[Stratum, ...]:
         return members.strata(self._session, tenant, query, release, split)
 
+    def foresee(
+        self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum]
+    ) -> Outlook:
+        return members.foresee(self._session, tenant, rollout, query, release, strata)
+
     def enlist(
         self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum] = ()
     ) -> int:
@@ -138,8 +145,11 @@ class SqlRollouts:
     def taken(self, tenant: TenantId, rollout: Rollout, device: DeviceId, minute: int) -> Taken:
         return slots.taken(self._session, tenant, rollout, device, minute)
 
-    def tell(self, tenant: TenantId, rollout: RolloutId, minute: int) -> None:
-        slots.tell(self._session, tenant, rollout, minute)
+    def reserve(self, tenant: TenantId, rollout: RolloutId, minute: int, wanted: int, capacity: int) -> int:
+        return slots.reserve(self._session, tenant, rollout, minute, wanted, capacity)
+
+    def prune_slots(self, before: int) -> None:
+        run(self._session, "DELETE FROM offer_slot WHERE minute < ?", before)
 
     def every_due(self, now: datetime, limit: int) -> list[tuple[TenantId, RolloutId]]:
         # Every millisecond another order: where there are more than `limit`, none of them waits for ever.

@@ -1,7 +1,7 @@
 """What rollouts have taken of their limits, counted from what is there: nothing is kept that could go astray.
 
-In flight are the counters of members, at a place the open deployments of the devices that are there; only what was told
-in a minute has a row of its own, of rollouts that limit it. PostgreSQL serializes whoever reads this and takes more.
+In flight are the counters of members, at a place the open deployments of the devices that are there; only the minutes of
+rollouts that limit them, or have a window, have rows of their own. PostgreSQL serializes whoever reads this and takes more.
 """
 
 from otaru.adapters.sql.lean import fetch, run
@@ -14,12 +14,10 @@ from otaru.domain.rollout import Place, Rollout, Taken
 _BY_STATE = """
 SELECT state, CAST(sum(members) AS bigint) FROM deployment_count WHERE tenant = ? AND rollout = ? GROUP BY state"""
 
-_TOLD = "SELECT told FROM rollout_pace WHERE tenant = ? AND rollout = ? AND minute = ?"
-
-_TELL = """
-INSERT INTO rollout_pace (tenant, rollout, minute, told) VALUES (?, ?, ?, 1)
-ON CONFLICT (tenant, rollout) DO UPDATE
-SET told = CASE WHEN rollout_pace.minute = excluded.minute THEN rollout_pace.told + 1 ELSE 1 END, minute = excluded.minute"""
+_TAKEN = "SELECT taken FROM offer_slot WHERE tenant = ? AND rollout = ? AND minute = ?"
+_TAKE = """
+INSERT INTO offer_slot (tenant, rollout, minute, taken) VALUES (?, ?, ?, ?)
+ON CONFLICT (tenant, rollout, minute) DO UPDATE SET taken = offer_slot.taken + excluded.taken"""
 
 _WHERE_IT_IS = "SELECT value FROM device_attribute WHERE tenant = ? AND device = ? AND name = ?"
 
@@ -36,7 +34,7 @@ def taken(session: Session, tenant: TenantId, rollout: Rollout, device: DeviceId
     """As a device finds it."""
     limits = rollout.policy.limits
     by_state = {State(state): members for state, members in fetch(session, _BY_STATE, tenant, rollout.id)}
-    told = fetch(session, _TOLD, tenant, rollout.id, minute) if limits.per_minute is not None else []
+    told = fetch(session, _TAKEN, tenant, rollout.id, minute) if limits.per_minute is not None else []
     places: list[tuple[Place, str, int]] = []
     for place in limits.places:
         for (value,) in fetch(session, _WHERE_IT_IS, tenant, device, place.attribute):
@@ -50,6 +48,10 @@ def taken(session: Session, tenant: TenantId, rollout: Rollout, device: DeviceId
     )
 
 
-def tell(session: Session, tenant: TenantId, rollout: RolloutId, minute: int) -> None:
-    """Count one more that is told."""
-    run(session, _TELL, tenant, rollout, minute)
+def reserve(session: Session, tenant: TenantId, rollout: RolloutId, minute: int, wanted: int, capacity: int) -> int:
+    """Take so many of a minute's places, as far as there are any left; how many were taken."""
+    rows = fetch(session, _TAKEN, tenant, rollout, minute)
+    granted = max(min(wanted, capacity - (rows[0][0] if rows else 0)), 0)
+    if granted:
+        run(session, _TAKE, tenant, rollout, minute, granted)
+    return granted

@@ -17,7 +17,7 @@ from otaru.adapters.sql.piece import Piece, all_of, one_of, rows
 from otaru.adapters.sql.session import Session
 from otaru.domain.deployment import State
 from otaru.domain.ids import TenantId
-from otaru.domain.targeting import And, Field, Known, Not, Or, Query, Term, Timed, states_meant
+from otaru.domain.targeting import And, Compared, Field, Known, Not, OneOf, Or, Query, Term, Timed, states_meant
 
 FEW = 10_000
 """Up to so many devices, a set is fetched whole and sorted; above, the order of ids has to come from elsewhere."""
@@ -209,7 +209,11 @@ def _asked(session: Session, tenant: TenantId, part: Part, *, sets: bool) -> Pie
             return listing.compared("device.created_at", part)
         case Term(Field.TAG | Field.GROUP | Field.ATTRIBUTE | Field.INSTALLED | Field.STATE) | Timed():
             return _listed(session, tenant, part, sets=sets)
-        case Known(Field.TAG | Field.ATTRIBUTE | Field.INSTALLED | Field.LAST_CONTACT):
+        case (
+            Compared()
+            | OneOf()
+            | Known(Field.TAG | Field.ATTRIBUTE | Field.INSTALLED | Field.TELEMETRY | Field.LAST_CONTACT)
+        ):
             return _listed(session, tenant, part, sets=sets)
         case Term() | Known():
             return listing.of_device(session, part)

@@ -3,6 +3,7 @@
 from sqlalchemy import Connection
 
 from otaru.adapters.sql.anchors import SqlAnchors
+from otaru.adapters.sql.attributes import SqlAttributes
 from otaru.adapters.sql.authorities import SqlAuthorities
 from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.adapters.sql.credentials import SqlCredentials
@@ -24,8 +25,10 @@ from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.signatures import SqlSignatures
 from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
+from otaru.adapters.sql.verdicts import SqlVerdicts
 from otaru.ports.store import (
     Anchors,
+    Attributes,
     Authorities,
     BlobRows,
     Credentials,
@@ -46,6 +49,7 @@ from otaru.ports.store import (
     Signatures,
     Tenants,
     Tokens,
+    Verdicts,
 )
 
 
@@ -54,6 +58,7 @@ class SqlTx:
 
     __slots__ = (
         "anchors",
+        "attributes",
         "authorities",
         "blobs",
         "credentials",
@@ -75,6 +80,7 @@ class SqlTx:
         "signatures",
         "tenants",
         "tokens",
+        "verdicts",
     )
 
     def __init__(self, connection: Connection, shard: int) -> None:
@@ -85,12 +91,14 @@ class SqlTx:
         self.credentials: Credentials = SqlCredentials(session)
         self.authorities: Authorities = SqlAuthorities(session)
         self.fleet: Fleet = SqlFleet(session)
+        self.attributes: Attributes = SqlAttributes(session)
         self.groups: Groups = SqlGroups(session)
         self.health: Health = SqlHealth(session)
         self.releases: Releases = SqlReleases(session)
         self.blobs: BlobRows = SqlBlobRows(session)
         self.rollouts: Rollouts = SqlRollouts(session)
         self.deployments: Deployments = SqlDeployments(session)
+        self.verdicts: Verdicts = SqlVerdicts(session)
         self.reports: Reports = SqlReports(session)
         self.record = SqlEvents(session)
         self.events: Events = self.record

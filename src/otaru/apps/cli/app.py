@@ -8,6 +8,7 @@ from otaru import __version__
 from otaru.apps.cli import (
     anchors,
     artifacts,
+    attributes,
     authority,
     blackouts,
     demo,
@@ -70,6 +71,7 @@ for _name, _noun in (
     ("token", tokens.noun),
     ("fleet", fleet.noun),
     ("device", devices.noun),
+    ("attribute", attributes.noun),
     ("group", groups.noun),
     ("ca", authority.noun),
     ("enrollment", enrollments.noun),

@@ -104,6 +104,22 @@ def fields(
     printer.table(known, known["items"], columns)
 
 
+@command(noun, "complete")
+def complete(
+    api: Api,
+    printer: Printer,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="As far as it is written.")],
+    at: Annotated[
+        int | None, typer.Option(min=0, max=4096, help="Where the cursor is; else its end.", show_default=False)
+    ] = None,
+) -> None:
+    """Say what may follow in a query: for shells and editors."""
+    found = api.get("/fleet/completion", q=query, at=at, limit=100)
+    head, tail = query[: found["start"]], query[len(query) if at is None else at :]
+    columns = (("Query", lambda f: f"{head}{f['text']}{tail}"), field("Is", "help"))
+    printer.table(found, found["items"], columns)
+
+
 @command(noun, "show")
 def show(api: Api, printer: Printer, device: Id) -> None:
     """Show a device: installed versions, state, history."""
@@ -282,10 +298,48 @@ def history(
     printer: Printer,
     device: Id,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 100,
+    attributes: Annotated[
+        bool, typer.Option("--attributes", help="What became of its attributes, instead.", show_default=False)
+    ] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="With --attributes: forget that.", show_default=False)] = False,
 ) -> None:
     """List every update it was to get, the newest first."""
+    if purge and not attributes:
+        raise InvalidInputError("updates are not forgotten", hint="otaru device history ID --attributes --purge")
+    if attributes:
+        _changes(api, printer, device, limit, purge=purge)
+        return
     page = api.get("/deployments", device=device, limit=limit)
     printer.table(page, page["items"], _HISTORY)
+
+
+def _changes(api: Api, printer: Printer, device: str, limit: int, *, purge: bool) -> None:
+    here = path("devices", device, "attributes", "history")
+    if purge:
+        api.delete(here)
+        printer.result({"id": device}, f"What became of the attributes of {device} is forgotten.")
+        return
+    page = api.get(here, limit=limit)
+    columns = (
+        ("At", lambda c: moment(c.get("at"))),
+        field("Attribute", "name"),
+        ("Before", lambda c: "—" if c["before"] is None else one_line(c["before"])),
+        ("After", lambda c: "—" if c["after"] is None else one_line(c["after"])),
+    )
+    printer.table(page, page["items"], columns)
+
+
+@command(noun, "attributes")
+def attributes_of(api: Api, printer: Printer, device: Id) -> None:
+    """List its attributes, with their types."""
+    page = api.get(path("devices", device, "attributes"))
+    columns = (
+        field("Name"),
+        ("Value", lambda a: one_line(a["value"])),
+        ("Type", lambda a: a["kind"] or ""),
+        ("Readable", lambda a: {None: "", True: "yes", False: f"no: not a {a['kind']}"}[a["readable"]]),
+    )
+    printer.table(page, page["items"], columns)
 
 
 @command(noun, "reports")

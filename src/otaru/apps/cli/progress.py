@@ -29,6 +29,17 @@ ORDER = (
 """States in the order in which people look for them: how it ended, then what is under way, the nearest to its end first."""
 
 
+VERDICTS: Sequence[Column] = (
+    ("Of", lambda v: "all" if v["segment"] is None else f"segment {v['segment'] + 1}"),
+    field("Verdict", "call"),
+    ("E-value", lambda v: f"{v['e_value']:.3g}"),
+    ("Threshold", lambda v: f"{v['threshold']:,.0f}"),
+    ("Failed", lambda v: f"{v['failed']} of {v['tried']}"),
+    ("At", lambda v: moment(v["at"])),
+)
+"""What a sequential judge found."""
+
+
 def counts(found: Mapping[str, int]) -> str:
     """Counts in words, without the zeros: `8 succeeded, 1 failed`."""
     known = [state for state in ORDER if state in found] + [state for state in found if state not in ORDER]
@@ -125,6 +136,10 @@ def sections(rollout: Rollout) -> Iterator[tuple[str, Sequence[Mapping[str, Any]
                 ("Why", lambda s: one_line(s.get("reason") or "")),
             ),
         )
+    if found := rollout.get("verdicts", ()):
+        yield "Verdicts", found, VERDICTS
+        lines = [{"words": one_line(line)} for line in found[0]["words"]]
+        yield "Why", lines, (field("All members", "words"),)
     yield (
         "Failures",
         rollout.get("failures", ()),

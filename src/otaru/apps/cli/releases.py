@@ -15,7 +15,11 @@ from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.keys import REQUEST, Output, waits
 from otaru.apps.cli.printer import Printer, field, moment, plain, remark
 from otaru.apps.cli.uploads import LocalFile, read_file, upload
+from otaru.domain import ids
+from otaru.domain.device import hardware as parse_hardware
+from otaru.domain.release import filename as parse_filename
 from otaru.domain.terms import DEFAULT_CHANNEL, UpdateType, requirement
+from otaru.domain.terms import channel as parse_channel
 from otaru.errors import InvalidInputError, InvalidStateError
 from otaru.images.admission import Aspect
 
@@ -68,6 +72,7 @@ class Wanted:
     security_floor: Annotated[
         int | None,
         typer.Option(
+            min=1,
             metavar="COUNTER",
             help="Burn this counter: a device that confirmed it is offered nothing lower any more.",
             show_default=False,
@@ -100,35 +105,33 @@ class Wanted:
     ] = None
     output: Output = REQUEST
 
-    def said(self) -> dict[str, Any]:
-        """What the API is told beside the files."""
+    def read(self) -> tuple[dict[str, Any], list[LocalFile]]:
+        """What the API is told, and the files that it is told of.
+
+        Raises:
+            InvalidInputError: a value is not written as it should be, or a file cannot be read.
+        """
+        own = {"component": ids.name(self.component)} if self.component is not None else {}
         said: dict[str, Any] = {
-            "product": self.name,
-            "version": self.version,
+            "product": ids.product_name(self.name),
+            "version": ids.version(self.version),
             "notes": _notes(self.notes),
             "publish": not self.draft,
             "type": str(self.type_),
-            "channel": self.channel,
+            "channel": parse_channel(self.channel),
             "requires": [str(requirement(wanted)) for wanted in self.requires or ()],
-            "floor": self.floor,
+            "floor": None if self.floor is None else ids.version(self.floor),
             "security_floor": self.security_floor,
             "support_until": None if self.support_until is None else values.day(self.support_until),
         }
         if self.accept_mismatch:
             said["accept_mismatch"] = [str(aspect) for aspect in self.accept_mismatch]
-        return said
-
-    def uploaded(self, api: Api) -> dict[str, Any]:
-        """Its files and documents, as the API is told of them once they are there."""
-        parts = [
-            _uploaded(api, self.file, self.hardware, self.filename),
-            *(_extra(api, more) for more in self.artifact or ()),
-        ]
-        if self.component is not None:
-            parts = [part | {"component": self.component} for part in parts]
+        parts = [_part(self.file, self.hardware, self.filename), *map(_extra, self.artifact or ())]
         papers = {"sbom": self.sbom, "provenance": self.provenance}
-        stored = {kind: None if file is None else _stored(api, file).sha256 for kind, file in papers.items()}
-        return {"artifacts": parts, **stored}
+        documents = {kind: None if paper is None else _read(paper) for kind, paper in papers.items()}
+        said["artifacts"] = [_told(local, models) | own for local, models in parts]
+        said |= {kind: None if local is None else local.sha256 for kind, local in documents.items()}
+        return said, [local for local in (*(local for local, _ in parts), *documents.values()) if local is not None]
 
 
 @command(noun, "add")
@@ -146,8 +149,9 @@ def add(api: Api, printer: Printer, wanted: Wanted) -> Exit | None:
     hands = (
         at_once.ready(api, wanted.name, wanted.channel, wanted.sign_with, wanted.output) if wanted.sign_with else None
     )
-    body = wanted.said()  # what was mistyped is told before anything is uploaded
-    body |= wanted.uploaded(api)
+    body, local = wanted.read()  # what was mistyped, or cannot be read, is told before anything is uploaded
+    for one in local:
+        _send(api, one)
     made = api.post("/releases", body, read_s=READING_S)
     if hands is not None:
         made = _signed(api, hands, body, made, wanted.output)
@@ -175,25 +179,32 @@ def _notes(given: str) -> str:
     return files.text(Path(given.removeprefix("@")))
 
 
-def _extra(api: Api, given: str) -> dict[str, Any]:
+def _extra(given: str) -> tuple[LocalFile, list[str]]:
     file, equals, hardware = given.rpartition("=")
     if not equals or not file or not hardware:
         raise InvalidInputError(
             f"{given!r} is not a file and its hardware", hint="Write --artifact other.swu=model-b,model-c."
         )
-    return _uploaded(api, Path(file), hardware.split(","), None)
+    return _part(Path(file), hardware.split(","), None)
 
 
-def _uploaded(api: Api, file: Path, hardware: list[str], filename: str | None) -> dict[str, Any]:
-    local = _stored(api, file, filename)
-    return {"sha256": local.sha256, "filename": local.name, "hardware": [model.strip() for model in hardware]}
+def _part(file: Path, hardware: list[str], filename: str | None) -> tuple[LocalFile, list[str]]:
+    models = [str(parse_hardware(model.strip())) for model in hardware]
+    return _read(file, None if filename is None else parse_filename(filename)), models
 
 
-def _stored(api: Api, file: Path, filename: str | None = None) -> LocalFile:
+def _told(local: LocalFile, models: list[str]) -> dict[str, Any]:
+    return {"sha256": local.sha256, "filename": local.name, "hardware": models}
+
+
+def _read(file: Path, filename: str | None = None) -> LocalFile:
     with bar(file.name) as progress:
-        local = read_file(file, name=filename, progress=progress)
+        return read_file(file, name=filename, progress=progress)
+
+
+def _send(api: Api, local: LocalFile) -> None:
+    with bar(local.path.name) as progress:
         upload(api, local, progress=progress)
-    return local
 
 
 @command(noun, "list")

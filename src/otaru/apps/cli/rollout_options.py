@@ -21,6 +21,20 @@ class Wanted:
         str | None,
         typer.Option(help="Heights: devices or percentages, 2,10,100%. None: all at once.", show_default=False),
     ] = None
+    shape: Annotated[
+        Literal["exponential", "adaptive", "all"] | None,
+        typer.Option(
+            help="In place of waves: exponential, adaptive (canaries, a fine ladder, 3 % at the end), or all at once.",
+            show_default=False,
+        ),
+    ] = None
+    first: Annotated[
+        int | None, typer.Option(help="Exponential: devices of the first wave (10).", min=1, show_default=False)
+    ] = None
+    factor: Annotated[
+        float | None, typer.Option(help="Exponential: how waves grow (2).", min=1.1, show_default=False)
+    ] = None
+    reason: Annotated[str, typer.Option(help="Why: kept in the record. `--shape all` needs one.")] = ""
     success: Annotated[
         str | None,
         typer.Option(metavar="SHARE", help="A wave passes when so many succeeded (90%).", show_default=False),
@@ -28,6 +42,21 @@ class Wanted:
     error: Annotated[
         str | None,
         typer.Option(metavar="SHARE", help="A wave fails when more than so many failed (10%).", show_default=False),
+    ] = None
+    judge: Annotated[
+        Literal["classic", "sequential"] | None,
+        typer.Option(
+            help="By thresholds per wave (classic), or by e-values against what past releases did (sequential).",
+            show_default=False,
+        ),
+    ] = None
+    alpha: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Of a sequential judge: the chance that a good release is ever stopped or held (1%).",
+            show_default=False,
+        ),
     ] = None
     quorum: Annotated[
         str | None,
@@ -142,8 +171,14 @@ class Wanted:
             "target": self.target,
             "name": self.name or None,
             "waves": None if self.waves is None else values.waves(self.waves),
+            "shape": self.shape,
+            "first": self.first,
+            "factor": self.factor,
+            "reason": self.reason or None,
             "success": _share(self.success),
             "error": _share(self.error),
+            "judge": self.judge,
+            "alpha": _share(self.alpha),
             "quorum": _share(self.quorum),
             "wave_timeout_s": _seconds(self.wave_timeout),
             "observe_s": _seconds(self.observe),

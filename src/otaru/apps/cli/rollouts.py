@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from otaru.apps.cli import values
+from otaru.apps.cli import plans, values
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.printer import Printer, field, moment, one_line, remark
-from otaru.apps.cli.progress import counts, details, sections, summary
+from otaru.apps.cli.progress import VERDICTS, counts, details, sections, summary
 from otaru.apps.cli.rollout_options import Wanted
 from otaru.errors import InvalidStateError
 
@@ -44,17 +44,40 @@ def _to_come(made: Mapping[str, Any]) -> str:
 
 @command(noun, "preview")
 def preview(api: Api, printer: Printer, wanted: Wanted) -> None:
-    """Say who would be a member, and change nothing."""
-    found = api.post("/rollouts/preview", wanted.body())
-    printer.details(found, (("members", found["members"]), ("left out", counts(found.get("left_out", {})))))
-    for warning in found.get("warnings", ()):
-        remark(f"otaru: {warning}")
-    columns = (
-        ("Wave", lambda w: found["waves"].index(w) + 1),
-        ("Devices", lambda w: w["height"] - w["start"]),
-        ("Up to", lambda w: w["height"]),
-    )
-    printer.section("Waves", found.get("waves", ()), columns)
+    """Say what `create` would make, and change nothing."""
+    plans.show(printer, api.post("/rollouts/preview", wanted.body()), hours=False)
+
+
+@command(noun, "plan")
+def plan(
+    api: Api,
+    printer: Printer,
+    wanted: Wanted,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Also play it as if the release were bad, and show it hour by hour.")
+    ] = False,
+    failure: Annotated[
+        str, typer.Option(metavar="SHARE", help="Dry run: the share of updates that fail.", show_default=True)
+    ] = "30%",
+    start: Annotated[bool, typer.Option("--start", help="Make just this plan, and start it.")] = False,
+) -> Exit | None:
+    """Look at a rollout before it is made: who, in which order, how much, and how it would go.
+
+    Without waves or a shape it is adaptive, split by hardware and version.
+    """
+    body = wanted.body()
+    body = ({} if "waves" in body else {"shape": "adaptive"}) | {"split": ["hardware", "version"]} | body
+    found = api.post("/rollouts/preview", body | ({"failure": values.share(failure)} if dry_run else {}))
+    if not start or not found["members"]:
+        plans.show(printer, found, hours=dry_run)
+        if found["members"]:
+            return None
+        remark("otaru: the target holds no device that this release is for")
+        return Exit.NOTHING_TO_DO
+    planned = {"seed": found["seed"], "members": found["members"]}
+    made = api.post("/rollouts", body | {"planned": planned, "start": "start_at" not in body})
+    printer.result(made | {"plan": found}, f"Rollout {made['id']}: {summary(made)}.{_to_come(made)}")
+    return None
 
 
 @command(noun, "list")
@@ -87,6 +110,24 @@ def show(api: Api, printer: Printer, rollout: Id) -> None:
     printer.details(found, details(found))
     for title, items, columns in sections(found):
         printer.section(title, items, columns)
+
+
+@command(noun, "verdicts")
+def verdicts(
+    api: Api,
+    printer: Printer,
+    rollout: Id,
+    segment: Annotated[
+        int | None, typer.Option(min=1, help="Only of this segment, as `rollout show` has it.", show_default=False)
+    ] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> None:
+    """List what a sequential judge found over time, the newest first."""
+    of = None if segment is None else segment - 1
+    page = api.pages(path("rollouts", rollout, "verdicts"), limit=limit, cursor=cursor, segment=of)
+    printer.table(page, page["items"], VERDICTS)
+    more(printer, page)
 
 
 @command(noun, "start")

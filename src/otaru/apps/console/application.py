@@ -52,6 +52,7 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/settings/lift", TENANT, overview.lift),
     ("GET", "/devices", READ, devices.show),
     ("GET", "/devices/+count", READ, devices.count),
+    ("GET", "/devices/+completion", READ, devices.complete),
     ("GET", "/devices/+new", DEVICES, device_form.new),
     ("POST", "/devices/+new", DEVICES, device_form.add),
     ("GET", "/devices/{device}", READ, device.show),

@@ -471,6 +471,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.AUTHORITY_ADDED: _authority_added,
     Kind.AUTHORITY_RETIRED: _plain(Tone.HELD, "was retired: it signs nothing new"),
     Kind.LOG_ERASED: _plain(Tone.IDLE, "lost its text: it was erased"),
+    Kind.LOG_SPLIT: _plain(Tone.FAILED, "was signed and is not in the log: somebody was shown another history"),
     Kind.METADATA_SIGNED: _metadata_signed,
     Kind.KEY_ADDED: _key_added,
     Kind.KEY_REVOKED: _plain(Tone.HELD, "was revoked: no role has it any more"),

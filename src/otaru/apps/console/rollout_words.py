@@ -221,7 +221,7 @@ def why(progress: Progress, ruling: Ruling) -> Why:
 def _running(progress: Progress, ruling: Ruling) -> Why:
     rollout = progress.rollout
     wave = rollout.wave
-    if len(rollout.waves) < 2 and rollout.policy.rule is None:
+    if len(rollout.waves) < 2 and rollout.policy.rule is None and rollout.policy.sequential is None:
         return Why(Tone.BUSY, _simple(progress))
     if wave is None:
         return Why(
@@ -232,8 +232,10 @@ def _running(progress: Progress, ruling: Ruling) -> Why:
     name = f"Wave {wave.index + 1} of {len(rollout.waves)}" if len(rollout.waves) > 1 else "It"
     if wave.state is WaveState.OBSERVING and wave.complete_at is not None:
         return Why(Tone.TRIAL, f"{name} is complete and watched; that ends", wave.complete_at + rollout.policy.observe)
-    if rollout.policy.rule is None:
+    if rollout.policy.rule is None and rollout.policy.sequential is None:
         return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
+    if wave.state is WaveState.PENDING and ruling.ahead is not None:
+        return Why(Tone.BUSY, f"{name} opens when the harm budget has room: what is out has to mature")
     return Why(Tone.BUSY, f"{name} is open: {ruling.waves[wave.index].reason}")
 
 
@@ -365,14 +367,7 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
         yield "Waves", "none: every device is offered it at its next poll"
     else:
         yield "Waves", f"first {heights(rollout.waves)}" if len(rollout.waves) > 1 else "one, of all"
-    if policy.rule is not None:
-        yield "Passes", f"when {percent(policy.rule.success)} of a wave succeeded"
-        does = "pauses" if policy.on_error is OnError.PAUSE else "stops for good"
-        yield "Fails", f"when more than {percent(policy.rule.error)} failed; then the rollout {does}"
-        late = f", or after {told_span(policy.wave_timeout)}" if policy.wave_timeout is not None else ""
-        yield "Complete", f"when {percent(policy.quorum)} of a wave have ended{late}"
-        if policy.observe:
-            yield "Watched", f"for {told_span(policy.observe)} before the next wave opens"
+    yield from _rule_words(policy)
     if policy.split:
         yield "Segments", f"by {', '.join(policy.split)}; each can be held on its own"
     yield from _manner_words(policy)
@@ -415,6 +410,23 @@ def _consent(policy: Policy) -> str:
         else f"; who says nothing for {told_span(policy.consent_deadline)} has consented"
     )
     return f"asked of each device or its owner{after}; not for a security release"
+
+
+def _rule_words(policy: Policy) -> Iterator[tuple[str, str]]:
+    does = "pauses" if policy.on_error is OnError.PAUSE else "stops for good"
+    if policy.sequential is not None:
+        past, alpha = policy.sequential.releases, percent(policy.sequential.alpha)
+        yield "Judge", f"by e-values; a good release is stopped or held by mistake in {alpha} of rollouts at most"
+        learned = f"what {past} past {'release' if past == 1 else 'releases'} did"
+        yield "Tolerates", learned if past else "a cautious guess: no past"
+        yield "Stopped", f"the rollout {does}; a bad segment is held"
+    if policy.rule is not None:
+        yield "Passes", f"when {percent(policy.rule.success)} of a wave succeeded"
+        yield "Fails", f"when more than {percent(policy.rule.error)} failed; then the rollout {does}"
+        late = f", or after {told_span(policy.wave_timeout)}" if policy.wave_timeout is not None else ""
+        yield "Complete", f"when {percent(policy.quorum)} of a wave have ended{late}"
+        if policy.observe:
+            yield "Watched", f"for {told_span(policy.observe)} before the next wave opens"
 
 
 def _expiry(after: timedelta | None) -> str:

@@ -20,6 +20,7 @@ _TABLE: dict[type[OtaruError], tuple[int, str]] = {
     errors.NotFoundError: (404, "Not found"),
     errors.MethodNotAllowedError: (405, "Method not allowed"),
     errors.AlreadyExistsError: (409, "Already exists"),
+    errors.LogSplitError: (409, "Log split"),
     errors.InvalidStateError: (409, "Not in this state"),
     errors.IdempotencyConflictError: (409, "Idempotency-Key used before"),
     errors.GoneError: (410, "Gone"),

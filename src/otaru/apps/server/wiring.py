@@ -10,7 +10,7 @@ from otaru.adapters.clock import SystemClock
 from otaru.adapters.director.process import ProcessDirector
 from otaru.adapters.director.wire import Begin
 from otaru.adapters.inspector.process import ProcessInspector
-from otaru.adapters.judges.classic import ClassicJudge
+from otaru.adapters.judges.policy import PolicyJudge
 from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import StoreRegistry
 from otaru.adapters.signers.file import FolderKeyring
@@ -42,7 +42,7 @@ async def world(settings: Settings) -> AsyncIterator[World]:
             "otaru.apps.server.signer",
         )
         blobs = LocalBlobs(settings.artifacts)
-        judge, inspector = ClassicJudge(), ProcessInspector()
+        judge, inspector = PolicyJudge(), ProcessInspector()
         made = World(
             store, registry, blobs, clock, judge, bus, keyring, notary, inspector, director, settings.production
         )

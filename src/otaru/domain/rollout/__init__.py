@@ -1,11 +1,12 @@
 """A rollout: the intention to bring a release to a set of devices under a policy, and the functions that move it."""
 
 from otaru.domain.rollout.holding import Order, Step, hold, release
-from otaru.domain.rollout.limits import MAX_LIMIT, MAX_PLACES, Limits, Place, Taken, ask_again, full, minute, place
+from otaru.domain.rollout.limits import MAX_LIMIT, MAX_PLACES, Limits, Place, Taken, ask_again, full, place
 from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent, RolloutState
-from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, draw, laid_out, layout
+from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, cells, check_end, draw, laid_out, layout
 from otaru.domain.rollout.policy import (
     DEFAULT_RULE,
+    JUDGED_WAVES,
     MAX_POSTPONEMENTS,
     MAX_WAVES,
     ClassicRule,
@@ -18,12 +19,16 @@ from otaru.domain.rollout.policy import (
 )
 from otaru.domain.rollout.rate import Abort, FailureType, RateRule, check_rate
 from otaru.domain.rollout.segment import CRITICAL, MAX_SEGMENTS, MAX_SPLITS, Segment, Stratum, cut, segments
+from otaru.domain.rollout.sequential import ALPHA, Learned, SequentialRule
+from otaru.domain.rollout.shape import Growth, Shape, check_growth, grown
 from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, reopened, step
 
 __all__ = [
     "ACTIVE",
+    "ALPHA",
     "CRITICAL",
     "DEFAULT_RULE",
+    "JUDGED_WAVES",
     "MAX_LIMIT",
     "MAX_PLACES",
     "MAX_POSTPONEMENTS",
@@ -37,6 +42,8 @@ __all__ = [
     "ClassicRule",
     "Draw",
     "FailureType",
+    "Growth",
+    "Learned",
     "Limits",
     "OnError",
     "Order",
@@ -47,6 +54,8 @@ __all__ = [
     "RolloutEvent",
     "RolloutState",
     "Segment",
+    "SequentialRule",
+    "Shape",
     "Share",
     "Step",
     "Stratum",
@@ -55,15 +64,18 @@ __all__ = [
     "Wave",
     "WaveState",
     "ask_again",
+    "cells",
     "check",
+    "check_end",
+    "check_growth",
     "check_rate",
     "cut",
     "draw",
     "full",
+    "grown",
     "hold",
     "laid_out",
     "layout",
-    "minute",
     "obey",
     "place",
     "release",

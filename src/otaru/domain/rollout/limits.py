@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from otaru.domain.ids import name as parse_name
+from otaru.domain.schedule import appointment
 from otaru.errors import InvalidInputError
 
 MAX_LIMIT = 1_000_000
@@ -87,11 +88,6 @@ def _paced(limits: Limits, taken: Taken) -> bool:
     return limits.per_minute is not None and taken.told >= limits.per_minute
 
 
-def minute(now: datetime) -> int:
-    """The minute of the clock, counted from 1970."""
-    return int(now.timestamp()) // 60
-
-
 def ask_again(limits: Limits, taken: Taken, rank: int, now: datetime) -> datetime | None:
     """When a device is to ask again that only waits for another minute; None where it waits for others' ends.
 
@@ -99,7 +95,7 @@ def ask_again(limits: Limits, taken: Taken, rank: int, now: datetime) -> datetim
     """
     if limits.per_minute is None or not _paced(limits, taken):
         return None
-    following = datetime.fromtimestamp((minute(now) + 1) * 60, UTC)
+    following = datetime.fromtimestamp((appointment.minute(now) + 1) * 60, UTC)
     return following + MINUTE * (taken.waiting / limits.per_minute) * (rank * _GOLDEN % 1)
 
 

@@ -14,7 +14,8 @@ from otaru.domain.device import LOT_PRIME
 from otaru.domain.ids import ProductName, RolloutId, Version
 from otaru.domain.rollout.machine import RolloutState
 from otaru.domain.rollout.policy import Policy, Share
-from otaru.domain.rollout.segment import Segment, Stratum, segments
+from otaru.domain.rollout.segment import Segment, Stratum, below, segments
+from otaru.errors import NeverDueError
 
 
 class WaveState(StrEnum):
@@ -119,6 +120,33 @@ def laid_out(rollout: Rollout, strata: Sequence[Stratum]) -> Rollout:
         return rollout
     size, alike = sum(stratum.size for stratum in strata), segments(rollout.policy.split, strata)
     return replace(rollout, size=size, waves=layout(rollout.policy, size), segments=alike)
+
+
+def cells(rollout: Rollout, strata: Sequence[Stratum]) -> dict[tuple[int, int], int]:
+    """How many members each segment has in each wave, of a rollout that is laid out."""
+    found: dict[tuple[int, int], int] = {}
+    before = (0,) * len(strata)
+    for wave in rollout.waves:
+        reached = below(strata, wave.height)
+        sizes = ((segment, then - now) for segment, (now, then) in enumerate(zip(before, reached, strict=True)))
+        found |= {(segment, wave.index): size for segment, size in sizes if size}
+        before = reached
+    return found
+
+
+def check_end(rollout: Rollout) -> None:
+    """Check that a rollout that is laid out can come to its end.
+
+    Raises:
+        NeverDueError: its last wave could not open before it expires.
+    """
+    expires, watched = rollout.policy.expires_after, rollout.policy.observe * (len(rollout.waves) - 1)
+    if expires is not None and rollout.waves and watched >= expires:
+        waves = f"{len(rollout.waves)} waves, each watched for {rollout.policy.observe}"
+        raise NeverDueError(
+            f"the rollout expires after {expires}, before its last wave could open: it has {waves}",
+            hint="Let it expire later, watch its waves for less time, or have fewer.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from otaru.domain import conditions
 from otaru.domain.conditions import Condition
 from otaru.domain.rollout.limits import NO_LIMITS, Limits, check_limits
 from otaru.domain.rollout.segment import check_split
+from otaru.domain.rollout.sequential import SequentialRule, check_sequential
 from otaru.domain.schedule import Window
 from otaru.errors import InvalidInputError
 
@@ -77,6 +78,8 @@ class Policy:
 
     waves: tuple[Share, ...] = (Share(100, percent=True),)
     rule: ClassicRule | None = None
+    sequential: SequentialRule | None = None
+    """Judged by e-values, with the harm budget as pace; then there is no classic rule."""
     quorum: float = 1.0
     """The share of a wave's members that must have ended before the wave is complete."""
     wave_timeout: timedelta | None = None
@@ -116,6 +119,8 @@ class Policy:
 
 
 MAX_WAVES = 100
+JUDGED_WAVES = tuple(Share(value, percent=True) for value in (0.4, 0.8, 1.5, 3, 6, 12, 25, 50, 75, 100))
+"""Where a sequential rollout names none: heights at which the pace opens the next; the harm budget says when."""
 MAX_POSTPONEMENTS = 100
 
 
@@ -135,8 +140,7 @@ def check(policy: Policy) -> None:
     _check_rising(policy.waves)
     check_split(policy.split)
     check_limits(policy.limits)
-    if policy.rule is not None and not (0 <= policy.rule.error <= 1 and 0 <= policy.rule.success <= 1):
-        raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
+    _check_rules(policy)
     if not 0 < policy.quorum <= 1:
         raise InvalidInputError("the quorum is a share above 0 and at most 1")
     _check_consent(policy)
@@ -151,6 +155,15 @@ def check(policy: Policy) -> None:
     ):
         if span is not None and not timedelta(0) <= span <= timedelta(days=3650):
             raise InvalidInputError(f"the {what} is between 0 and 3650 days")
+
+
+def _check_rules(policy: Policy) -> None:
+    if policy.rule is not None and not (0 <= policy.rule.error <= 1 and 0 <= policy.rule.success <= 1):
+        raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
+    if policy.sequential is not None:
+        check_sequential(policy.sequential)
+        if policy.rule is not None:
+            raise InvalidInputError("a rollout is judged by thresholds or by e-values, not by both")
 
 
 def _check_consent(policy: Policy) -> None:

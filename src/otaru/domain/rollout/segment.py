@@ -2,7 +2,8 @@
 
 Members are split into segments by what may make an update fail: hardware, the version they come from, attributes. They
 stand in one ranking all the same, so that a wave is one height. Its order is: canaries of every segment · the rest ·
-devices tagged `critical`; within these by how far along its own segment a member is (`place`); then by the draw. So
+devices tagged `critical`; within these by how far along its own segment a member is (`place`), where its members stand
+in the order of the draw; then by segment. So
 every height has of each segment, as nearly as whole devices can, the share that it has of all.
 """
 
@@ -62,6 +63,46 @@ def canaries(size: int) -> int:
 def place(index: int, size: int) -> int:
     """How far along its segment the member at `index` is: rises from 0 to a thousand million, whatever the size."""
     return (2 * index + 1) * UNIT // (2 * size)
+
+
+def below(strata: Sequence[Stratum], height: int) -> tuple[int, ...]:
+    """How many members of each stratum have a rank below a height."""
+    counts = [0] * len(strata)
+    for turn in range(3):
+        spans = [_span(stratum, turn) for stratum in strata]
+        left = height - sum(counts)
+        if left <= 0:
+            break
+        if left >= sum(last - first for first, last in spans):
+            counts = [count + last - first for count, (first, last) in zip(counts, spans, strict=True)]
+            continue
+        least, most = 0, UNIT
+        while least < most:
+            middle = (least + most + 1) // 2
+            reached = sum(_reached(s, span, middle) for s, span in zip(strata, spans, strict=True))
+            least, most = (middle, most) if reached <= left else (least, middle - 1)
+        got = [_reached(s, span, least) for s, span in zip(strata, spans, strict=True)]
+        further = [_reached(s, span, least + 1) for s, span in zip(strata, spans, strict=True)]
+        left -= sum(got)
+        for index, (now, then) in enumerate(zip(got, further, strict=True)):
+            more = min(then - now, left)
+            left -= more
+            counts[index] += now + more
+        break
+    return tuple(counts)
+
+
+def _span(stratum: Stratum, turn: int) -> tuple[int, int]:
+    """Which members of a stratum, by index, are canaries (0), the rest (1) or critical (2)."""
+    first, last = stratum.canaries, stratum.size - stratum.critical
+    return ((0, first), (first, last), (last, stratum.size))[turn]
+
+
+def _reached(stratum: Stratum, span: tuple[int, int], along: int) -> int:
+    """How many members of a span have a place below."""
+    # place(i) < along  <=>  (2i + 1) UNIT < along 2 size  <=>  i < (along 2 size / UNIT - 1) / 2, exactly
+    count = max(0, -(-(along * 2 * stratum.size - UNIT) // (2 * UNIT)))
+    return min(max(count, span[0]), span[1]) - span[0]
 
 
 def cut(strata: Sequence[Stratum], size: int, critical: int) -> tuple[Stratum, ...]:

@@ -14,15 +14,18 @@ saved query or a list of that name means (`meaning`). `state` is where the devic
 stands (`domain.standing`); who is decommissioned stands nowhere. Fields and operators: `FIELDS`.
 """
 
+from otaru.domain.targeting.cursor import Place, Slot, place
 from otaru.domain.targeting.fields import FIELDS, About, Kind
-from otaru.domain.targeting.meaning import MAX_GROUP_DEPTH, MAX_MEANT, groups_in, meaning
+from otaru.domain.targeting.meaning import MAX_GROUP_DEPTH, MAX_MEANT, MAX_VERSIONS, Catalogue, groups_in, meaning
 from otaru.domain.targeting.parse import MAX_DEPTH, MAX_LENGTH, MAX_TERMS, parse, quoted
 from otaru.domain.targeting.tree import (
     And,
+    Compared,
     Facts,
     Field,
     Known,
     Not,
+    OneOf,
     Or,
     Query,
     Relation,
@@ -41,16 +44,22 @@ __all__ = [
     "MAX_LENGTH",
     "MAX_MEANT",
     "MAX_TERMS",
+    "MAX_VERSIONS",
     "About",
     "And",
+    "Catalogue",
+    "Compared",
     "Facts",
     "Field",
     "Kind",
     "Known",
     "Not",
+    "OneOf",
     "Or",
+    "Place",
     "Query",
     "Relation",
+    "Slot",
     "Term",
     "Timed",
     "assurances_meant",
@@ -59,6 +68,7 @@ __all__ = [
     "matches",
     "meaning",
     "parse",
+    "place",
     "quoted",
     "states_meant",
 ]

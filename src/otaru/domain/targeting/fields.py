@@ -9,7 +9,11 @@ from otaru.domain.device import Assurance, Lifecycle
 from otaru.domain.targeting.tree import Field, Relation
 
 TIMES = frozenset({Field.CREATED, Field.LAST_CONTACT})
-NAMED: Mapping[Field, str] = {Field.ATTRIBUTE: "an attribute", Field.INSTALLED: "a component"}
+NAMED: Mapping[Field, str] = {
+    Field.ATTRIBUTE: "an attribute",
+    Field.INSTALLED: "a component",
+    Field.TELEMETRY: "something that is measured",
+}
 """Fields that are asked by a name of their own: `attr.NAME`."""
 WORDS: Mapping[Field, tuple[str, ...]] = {
     Field.LIFECYCLE: tuple(Lifecycle),
@@ -22,6 +26,9 @@ NULL = "=null="
 OF_TEXT = ("==", "!=", "=in=", "=out=", NULL)
 OF_GROUPS = ("==", "!=", "=in=", "=out=")
 OF_TIMES = (*Relation, NULL)
+OF_ORDER = (*OF_TEXT, *Relation)
+ORDERED = frozenset({Field.ATTRIBUTE, Field.INSTALLED, Field.TELEMETRY})
+"""Fields whose values may have an order: declared attributes, versions, numbers."""
 SHORT: Mapping[str, Relation] = {
     "<": Relation.BEFORE,
     "<=": Relation.UNTIL,
@@ -37,6 +44,7 @@ class Kind(StrEnum):
     TEXT = "text"
     WORD = "word"
     TIME = "time"
+    NUMBER = "number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class About:
         return f"{self.field}.{_NAMES[self.field]}" if self.field in _NAMES else str(self.field)
 
 
-_NAMES: Mapping[Field, str] = {Field.ATTRIBUTE: "NAME", Field.INSTALLED: "COMPONENT"}
+_NAMES: Mapping[Field, str] = {Field.ATTRIBUTE: "NAME", Field.INSTALLED: "COMPONENT", Field.TELEMETRY: "NAME"}
 _HELP: Mapping[Field, str] = {
     Field.ID: "the device's id",
     Field.HARDWARE: "its model",
@@ -68,7 +76,8 @@ _HELP: Mapping[Field, str] = {
     Field.STATE: "where it stands on updates; failed, waiting and under_way stand for several states",
     Field.LAST_CONTACT: "when it was last heard of: a time, or how long ago (-P7D)",
     Field.CREATED: "when it was added",
-    Field.ATTRIBUTE: "a fact that it reports, or that you set",
+    Field.ATTRIBUTE: "a fact that it reports, or that you set; in order where its type is declared",
+    Field.TELEMETRY: "the last number that it told of what it measures",
     Field.INSTALLED: "the version that runs in this component",
 }
 
@@ -79,8 +88,11 @@ def about(field: Field) -> About:
         return About(field, Kind.TIME, OF_TIMES, (), _HELP[field])
     if field is Field.GROUP:
         return About(field, Kind.TEXT, OF_GROUPS, (), _HELP[field])
+    if field is Field.TELEMETRY:
+        return About(field, Kind.NUMBER, OF_TIMES, (), _HELP[field])
     kind = Kind.WORD if field in WORDS else Kind.TEXT
-    return About(field, kind, OF_TEXT, WORDS.get(field, ()), _HELP[field])
+    operators = OF_ORDER if field in ORDERED else OF_TEXT
+    return About(field, kind, operators, WORDS.get(field, ()), _HELP[field])
 
 
 FIELDS = tuple(map(about, Field))

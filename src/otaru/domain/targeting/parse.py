@@ -10,10 +10,11 @@ from typing import Any
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from lark.exceptions import VisitError
 
+from otaru.domain.attribute import AttributeKind, number
 from otaru.domain.ids import name
-from otaru.domain.targeting.fields import FIELDS, NAMED, OF_TEXT, OF_TIMES, SHORT, TIMES, WORDS, about
-from otaru.domain.targeting.moment import moment
-from otaru.domain.targeting.tree import And, Field, Known, Not, Or, Query, Relation, Term, Timed, fits
+from otaru.domain.moments import moment
+from otaru.domain.targeting.fields import FIELDS, NAMED, OF_TEXT, OF_TIMES, ORDERED, SHORT, TIMES, WORDS, about
+from otaru.domain.targeting.tree import And, Compared, Field, Known, Not, Or, Query, Relation, Term, Timed, fits
 from otaru.errors import InvalidInputError, QuerySyntaxError
 
 MAX_LENGTH = 4096
@@ -160,6 +161,8 @@ class _ToTree(Transformer[Token, Query]):
         field, name = _selector(selector)
         operator = SHORT.get(str(sign), str(sign))
         _check_operator(field, operator, sign)
+        if field in ORDERED and operator in set(Relation):
+            return self._compared(field, name, Relation(operator), value)
         if field in TIMES:
             return Timed(field, Relation(operator), self._moment(value))
         term = _term(field, name, value)
@@ -197,6 +200,23 @@ class _ToTree(Transformer[Token, Query]):
             )
         return _Value(token, tuple(pieces))
 
+    def _compared(self, field: Field, name: str, relation: Relation, value: _Value) -> Compared:
+        if len(value.pieces) > 1:
+            raise QuerySyntaxError(
+                "a wildcard has no place in an order",
+                hint=f"It goes with ==: {field}.{name}==….",
+                column=_place(value.token),
+            )
+        if field is not Field.TELEMETRY:
+            return Compared(field, name, relation, value.text)
+        if number(value.text) is None:
+            raise QuerySyntaxError(
+                f"{value.text[:40]!r} is not a number",
+                hint="Telemetry is numbers: 20, -71.5.",
+                column=_place(value.token),
+            )
+        return Compared(field, name, relation, value.text, AttributeKind.NUMBER)
+
     def _moment(self, value: _Value) -> datetime:
         try:
             return moment(value.text, self._now)
@@ -207,7 +227,7 @@ class _ToTree(Transformer[Token, Query]):
 def _check_operator(field: Field, operator: str, sign: Token) -> None:
     known = about(field).operators
     if operator not in known:
-        values = "is a time" if field in TIMES else "has no order"
+        values = "is a time" if field in TIMES else "is a number" if field is Field.TELEMETRY else "has no order"
         if operator == "=null=":
             values = "is nothing that a device has or lacks"
         raise QuerySyntaxError(

@@ -2,12 +2,13 @@
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from otaru.domain import standing
+from otaru.domain.attribute import AttributeKind, number, sort_key
 from otaru.domain.deployment import State
 from otaru.domain.device import Assurance, Device, Lifecycle
 
@@ -27,6 +28,7 @@ class Field(StrEnum):
     CREATED = "created"
     ATTRIBUTE = "attr"
     INSTALLED = "installed"
+    TELEMETRY = "telemetry"
 
 
 class Relation(StrEnum):
@@ -63,6 +65,30 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """A value that has an order, compared with another one.
+
+    An attribute's kind is what the tenant declared (`meaning`); a version's order is its product's, so that `meaning`
+    makes `OneOf` of it; telemetry is numbers.
+    """
+
+    field: Field
+    name: str
+    relation: Relation
+    text: str
+    kind: AttributeKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The value, which has a name, is one of these."""
+
+    field: Field
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """The device has a value of this field at all."""
 
@@ -91,7 +117,7 @@ class Or:
     parts: tuple["Query", ...]
 
 
-Query: TypeAlias = Term | Timed | Known | Not | And | Or
+Query: TypeAlias = Term | Timed | Compared | OneOf | Known | Not | And | Or
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +129,11 @@ class Facts:
     """Where it stands (`domain.standing`); None is nowhere yet."""
     groups: frozenset[str] = frozenset()
     """The static groups that list it."""
+    telemetry: Mapping[str, float] = field(default_factory=dict)
+    """The last that it told of what it measures."""
 
 
-_RELATIONS: Mapping[Relation, Callable[[datetime, datetime], bool]] = {
+_RELATIONS: Mapping[Relation, Callable[[Any, Any], bool]] = {
     Relation.BEFORE: operator.lt,
     Relation.UNTIL: operator.le,
     Relation.AFTER: operator.gt,
@@ -127,8 +155,24 @@ def matches(query: Query, facts: Facts) -> bool:
         case Timed(field, relation, at):
             moment = _moment(field, facts.device)
             return moment is not None and _RELATIONS[relation](moment, at)
+        case Compared():
+            return _compares(query, facts)
+        case OneOf(field, name, values):
+            return any(value in values for value in _values(field, name, facts))
         case Term(field, pieces, name):
             return any(fits(pieces, value) for value in _values(field, name, facts))
+
+
+def _compares(query: Compared, facts: Facts) -> bool:
+    relation = _RELATIONS[query.relation]
+    if query.field is Field.TELEMETRY:
+        value, than = facts.telemetry.get(query.name), number(query.text)
+        return value is not None and than is not None and relation(value, than)
+    text = facts.device.attributes.get(query.name)
+    if text is None or query.kind is None:
+        return False
+    mine, other = sort_key(query.kind, text), sort_key(query.kind, query.text)
+    return mine is not None and other is not None and relation(mine, other)
 
 
 def states_meant(term: Term) -> frozenset[State | None]:
@@ -169,12 +213,19 @@ def _values(field: Field, name: str, facts: Facts) -> tuple[str, ...]:
             return () if device.lifecycle is Lifecycle.DECOMMISSIONED else tuple(standing.words(facts.state))
         case Field.TAG | Field.GROUP:
             return tuple(device.tags if field is Field.TAG else facts.groups)
-        case Field.ATTRIBUTE:
-            return (device.attributes[name],) if name in device.attributes else ()
-        case Field.INSTALLED:
-            return tuple(i.version for i in device.installed if i.component == name)
+        case Field.ATTRIBUTE | Field.INSTALLED | Field.TELEMETRY:
+            return _named(field, name, facts)
         case Field.LAST_CONTACT | Field.CREATED:
             return ()
+
+
+def _named(field: Field, name: str, facts: Facts) -> tuple[str, ...]:
+    device = facts.device
+    if field is Field.INSTALLED:
+        return tuple(i.version for i in device.installed if i.component == name)
+    if field is Field.TELEMETRY:
+        return (str(facts.telemetry[name]),) if name in facts.telemetry else ()
+    return (device.attributes[name],) if name in device.attributes else ()
 
 
 def fits(pieces: tuple[str, ...], value: str) -> bool:

@@ -22,16 +22,18 @@ from typing import Protocol, TypeVar
 
 from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
 from otaru.ports.store.health import Health
-from otaru.ports.store.inventory import Authorities, Credentials, Devices, Fleet, Groups
+from otaru.ports.store.inventory import Attributes, Authorities, Credentials, Devices, Fleet, Groups
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
 from otaru.ports.store.shelf import BlobRows, Inspection, Inspections, Releases
 from otaru.ports.store.tenancy import Idempotency, Tenants, Tokens
 from otaru.ports.store.trust import Anchor, Anchors, Directions, Logs, Signatures, Signed, Tree
+from otaru.ports.store.verdicts import Verdicts
 
 __all__ = [
     "Anchor",
     "Anchors",
+    "Attributes",
     "Authorities",
     "BlobRows",
     "Claim",
@@ -62,6 +64,7 @@ __all__ = [
     "Tokens",
     "Tree",
     "Tx",
+    "Verdicts",
     "one",
 ]
 
@@ -84,7 +87,9 @@ class Tx(Protocol):
     deployments: Deployments
     fleet: Fleet
     groups: Groups
+    attributes: Attributes
     health: Health
+    verdicts: Verdicts
     reports: Reports
     events: Events
     idempotency: Idempotency

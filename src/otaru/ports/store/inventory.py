@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from otaru.domain.attribute import AttributeChange, Declared
 from otaru.domain.authority import Authority
 from otaru.domain.credential import Credential, CredentialKind
 from otaru.domain.deployment import State
@@ -46,7 +47,7 @@ class Devices(Protocol):
         ...
 
     def facts(self, tenant: TenantId, device: DeviceId, names: Collection[str]) -> tuple[tuple[str, str], ...]:
-        """What a device last told of these, by name: its attributes. What it never told is left out."""
+        """What a device last told of these, by name: its attributes and, before them, its telemetry; else it is left out."""
         ...
 
     def set_auto_confirm(self, tenant: TenantId, device: DeviceId, standing: AutoConfirm | None) -> None: ...
@@ -59,11 +60,53 @@ class Devices(Protocol):
         ...
 
     def count(self, tenant: TenantId, query: Query | None) -> int: ...
-    def words(self, tenant: TenantId, field: Field, limit: int, name: str = "") -> list[str]:
-        """The first distinct values of hardware, revision or tag, sorted; what is read is as much as is returned.
+    def words(self, tenant: TenantId, field: Field, limit: int, name: str = "", prefix: str = "") -> list[str]:
+        """The first distinct values of hardware, revision or tag, sorted, that begin so; what is read is as much as is returned.
 
         Of attributes and components those of the one called `name`; without it, their names.
         """
+        ...
+
+
+class Attributes(Protocol):
+    """Attributes whose type is declared, and what became of attributes. `Devices` keeps both true."""
+
+    def declared(self, tenant: TenantId) -> list[Declared]:
+        """All of a tenant, by name."""
+        ...
+
+    def declare(self, tenant: TenantId, declared: Declared) -> None:
+        """Declare a type, in place of another one. What changes from then on is sorted; the rest is by `sort`."""
+        ...
+
+    def sort(self, tenant: TenantId, declared: Declared, after: DeviceId | None, limit: int) -> DeviceId | None:
+        """Sort what the next `limit` devices behind `after` have; the last of them. None: all are, and it is ready."""
+        ...
+
+    def drop(self, tenant: TenantId, name: str) -> None:
+        """Forget a declaration. What was sorted by it goes by `clear`."""
+        ...
+
+    def clear(self, tenant: TenantId, name: str, limit: int) -> int:
+        """Forget how at most `limit` values are sorted; how many."""
+        ...
+
+    def unreadable(self, tenant: TenantId, name: str) -> int:
+        """How many devices say of it what is no value of its type."""
+        ...
+
+    def changes(
+        self, tenant: TenantId, device: DeviceId, before: tuple[datetime, str] | None, limit: int
+    ) -> list[AttributeChange]:
+        """Newest first, at most MAX_CHANGES; `before` is time and name of the last one seen."""
+        ...
+
+    def purge(self, tenant: TenantId, device: DeviceId) -> int:
+        """Forget what became of a device's attributes; how many changes."""
+        ...
+
+    def prune(self, before: datetime, limit: int) -> int:
+        """Forget, of all tenants, at most `limit` changes that were before; how many."""
         ...
 
 

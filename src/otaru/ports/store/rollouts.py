@@ -11,6 +11,7 @@ from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantI
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, Stratum, Taken
+from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 
 
@@ -51,6 +52,12 @@ class Rollouts(Protocol):
 
     def strata(self, tenant: TenantId, query: Query, release: Release, split: Sequence[str]) -> tuple[Stratum, ...]:
         """The candidates by what splits them (`domain.rollout.segment.cut`), biggest first; one where nothing does."""
+        ...
+
+    def foresee(
+        self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, strata: Sequence[Stratum]
+    ) -> Outlook:
+        """What is known at `rollout.created_at` of the members that it would have, and of how the tenant's rollouts went."""
         ...
 
     def enlist(
@@ -95,11 +102,15 @@ class Rollouts(Protocol):
         ...
 
     def taken(self, tenant: TenantId, rollout: Rollout, device: DeviceId, minute: int) -> Taken:
-        """What a rollout has taken of its limits, as a device finds it in this minute of the clock."""
+        """What a rollout has taken of its limits, as a device finds it in this minute."""
         ...
 
-    def tell(self, tenant: TenantId, rollout: RolloutId, minute: int) -> None:
-        """Count one more that is told in this minute, where the rollout limits them."""
+    def reserve(self, tenant: TenantId, rollout: RolloutId, minute: int, wanted: int, capacity: int) -> int:
+        """Take so many of a minute's places, as far as there are any left; how many were taken."""
+        ...
+
+    def prune_slots(self, before: int) -> None:
+        """Forget the places of minutes before this one, in every tenant."""
         ...
 
     def every_due(self, now: datetime, limit: int) -> list[tuple[TenantId, RolloutId]]:

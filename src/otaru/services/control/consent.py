@@ -83,7 +83,7 @@ def _take(tx: Tx, said: _Said) -> Deployment:
     reason = f"rejected by {said.actor.name}" + (f": {said.reason}" if said.reason else "")
     if said.until is not None:
         _put_off(tx, row, said, said.until)
-        reason = f"postponed by {said.actor.name} until {said.until:%Y-%m-%d %H:%M} UTC"
+        reason = f"postponed until {said.until:%Y-%m-%d %H:%M} UTC"
     # Who has postponed may put it off further: that is the same state.
     state = DEPLOYMENT.next(row.state, said.event) or State.POSTPONED
     ended = state is State.REJECTED

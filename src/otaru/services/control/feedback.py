@@ -20,8 +20,8 @@ from otaru.domain.device import Installed, Lifecycle, Source
 from otaru.domain.events import Happening
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, RolloutState, full, minute
-from otaru.domain.schedule import ATTRIBUTE, told
+from otaru.domain.rollout import Rollout, RolloutState, full
+from otaru.domain.schedule import ATTRIBUTE, appointment, told
 from otaru.errors import NotFoundError
 from otaru.ports.store import Tx
 from otaru.services.control.poll import moved_event
@@ -76,7 +76,10 @@ def may_begin(tx: Tx, tenant: TenantId, row: Deployment, now: datetime) -> bool:
 
 def _has_room(tx: Tx, tenant: TenantId, rollout: Rollout, device: DeviceId, now: datetime) -> bool:
     limits = rollout.policy.limits
-    return not limits.any or full(limits, tx.rollouts.taken(tenant, rollout, device, minute(now)), told=True) is None
+    return (
+        not limits.any
+        or full(limits, tx.rollouts.taken(tenant, rollout, device, appointment.minute(now)), told=True) is None
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from datetime import datetime
 from otaru.domain.events import Happening, Kind
 from otaru.domain.group import MAX_DESCRIPTION, MAX_GROUPS, MAX_MEMBERS, Group, GroupName
 from otaru.domain.ids import DeviceId, TenantId
-from otaru.domain.targeting import Query, groups_in, meaning, parse
+from otaru.domain.targeting import MAX_VERSIONS, Catalogue, Field, Query, groups_in, meaning, parse
+from otaru.domain.versions import VersionOrder
 from otaru.errors import (
     AlreadyExistsError,
     InvalidInputError,
@@ -72,7 +73,7 @@ def target(tx: Tx, tenant: TenantId, text: str, now: datetime) -> Query:
     """
     query = parse(text, now)
     try:
-        return meaning(query, lambda name: tx.groups.get(tenant, name), now) if groups_in(query) else query
+        return meaning(query, _catalogue(tx, tenant), now)
     except QuerySyntaxError as error:
         raise _broken(error, text) from None
     except InvalidInputError as error:
@@ -319,9 +320,21 @@ def _check_query(tx: Tx, tenant: TenantId, group: Group) -> None:
         return
     query = parse(group.query, group.updated_at)
     try:
-        meaning(query, lambda name: tx.groups.get(tenant, name), group.updated_at, (group.name,))
+        meaning(query, _catalogue(tx, tenant), group.updated_at, (group.name,))
     except InvalidInputError as error:
         raise QuerySyntaxError(error.message, hint=error.hint, column=_place(group.query, error.message)) from None
+
+
+def _catalogue(tx: Tx, tenant: TenantId) -> Catalogue:
+    def versions(component: str) -> tuple[VersionOrder, list[str]]:
+        order = tx.releases.orders(tenant, [component]).get(component, VersionOrder.AUTO)
+        return order, tx.devices.words(tenant, Field.INSTALLED, MAX_VERSIONS + 1, component)
+
+    return Catalogue(
+        saved=lambda name: tx.groups.get(tenant, name),
+        declared=lambda name: next((one for one in tx.attributes.declared(tenant) if one.name == name), None),
+        versions=versions,
+    )
 
 
 def _check_description(text: str) -> None:

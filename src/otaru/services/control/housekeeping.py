@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from otaru.domain.ids import TenantId
+from otaru.domain.schedule import appointment
 from otaru.ports.store import Tx, one
 from otaru.services.control import artifacts
 from otaru.services.control.world import World
@@ -15,9 +16,13 @@ UPLOAD_ROWS_KEPT = timedelta(days=30)
 """Since it began: the row without its bytes is small, and an upload may take long."""
 VERSIONS_KEPT = timedelta(days=400)
 """How the versions of the fleet changed, hour by hour."""
+SLOTS_KEPT = timedelta(days=2)
+"""Places in windows; a minute that is over is never asked for again."""
 DISPUTES_KEPT = timedelta(days=90)
 HEALTH_COUNTS_KEPT = timedelta(days=400)
 """Of devices in no rollout. What was counted of a rollout stays with it."""
+ATTRIBUTES_KEPT = timedelta(days=180)
+"""What became of attributes."""
 _EVENTS_AT_ONCE = 5_000
 
 
@@ -31,6 +36,8 @@ async def housekeep(world: World, events_kept: timedelta) -> None:
         while await world.store.write(_prune_health, asked) == _EVENTS_AT_ONCE:
             pass
         await world.store.write(_prune_health_counts, (tenant.id, now - HEALTH_COUNTS_KEPT))
+    while await world.store.write(_prune_changes, now - ATTRIBUTES_KEPT) == _EVENTS_AT_ONCE:
+        pass
     await world.store.write(_prune_rest, now)
     await artifacts.sweep(world, UPLOADS_KEPT)
 
@@ -51,8 +58,14 @@ def _prune_health_counts(tx: Tx, asked: tuple[TenantId, datetime]) -> None:
 
 
 @one
+def _prune_changes(tx: Tx, before: datetime) -> int:
+    return tx.attributes.prune(before, _EVENTS_AT_ONCE)
+
+
+@one
 def _prune_rest(tx: Tx, now: datetime) -> None:
     tx.idempotency.prune(now - IDEMPOTENCY_KEPT)
     tx.blobs.prune_uploads(now - UPLOAD_ROWS_KEPT)
     tx.fleet.prune(now - VERSIONS_KEPT)
+    tx.rollouts.prune_slots(appointment.minute(now - SLOTS_KEPT))
     tx.enrollments.prune(now, now - DISPUTES_KEPT, now - SIGNS - LIFE)

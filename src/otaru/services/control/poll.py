@@ -6,7 +6,7 @@ The crash guarantee: what a poll's answer offers is durable before the answer le
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from otaru.domain.conditions import names
 from otaru.domain.consent import automatic_at
@@ -14,9 +14,11 @@ from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Even
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
-from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due
+from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, usable
 from otaru.domain.release import Artifact
-from otaru.domain.rollout import full, minute
+from otaru.domain.rollout import Rollout
+from otaru.domain.rollout import full as full_of
+from otaru.domain.schedule import appointment
 from otaru.domain.tenant import Tenant
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
@@ -72,12 +74,14 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
                 return entry, None, _soonest(answers)
             membership = moving
         move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now())
-        await world.store.write(_move, move)
+        full_until = await world.store.write(_move, move)
         world.registry.forget(tenant.id, subject.id)
         again = await world.registry.device(tenant.id, subject.id)
         if again is None or again.subject.memberships == subject.memberships:
-            # The rules in the store said no: this worker has not heard of it yet, or others were faster at a limit.
-            return again or entry, None, _soonest(await why(world, tenant, subject)) if subject.open is None else None
+            # The rules in the store said no: this minute is full, or this worker has not heard of something yet.
+            if full_until is None and subject.open is None:
+                full_until = _soonest(await why(world, tenant, subject))
+            return again or entry, None, full_until
         entry = again
         if entry.verifies and entry.subject.open is not None:
             await directing.told(world, tenant.id, entry.subject)
@@ -114,7 +118,7 @@ def _woken(
     policy, subject = plan.rollout.policy, told_facts(tx, tenant.id, subject, plan)
     if share.state is State.POSTPONED:  # it holds no slot, and would take one
         plan = with_taken(tx, tenant.id, plan, subject.id, now)
-        if plan.taken is not None and full(policy.limits, plan.taken, told=True) is not None:
+        if plan.taken is not None and full_of(policy.limits, plan.taken, told=True) is not None:
             return None
     deadline = automatic_at(policy, row.offered_at)
     if deadline is not None and now >= deadline:
@@ -190,7 +194,7 @@ def with_taken(tx: Tx, tenant: TenantId, plan: Plan, device: DeviceId, now: date
     """The plan with what its rollout has taken of its limits, where it has any."""
     if not plan.rollout.policy.limits.any:
         return plan
-    return replace(plan, taken=tx.rollouts.taken(tenant, plan.rollout, device, minute(now)))
+    return replace(plan, taken=tx.rollouts.taken(tenant, plan.rollout, device, appointment.minute(now)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +206,10 @@ class _Move:
     at: datetime
 
 
-def _move(tx: Tx, moves: Sequence[_Move]) -> list[None]:
+def _move(tx: Tx, moves: Sequence[_Move]) -> list[datetime | None]:
     """Bulk: offer or skip scheduled deployments, and let those begin that a standing yes frees.
+
+    Where a window's minute is full: when the device should ask again.
 
     The poll decided in memory; here the same rules decide again on what is true in this transaction, so that nothing is
     offered after a halt, a quarantine or an order that has been acknowledged, by whichever worker.
@@ -211,25 +217,31 @@ def _move(tx: Tx, moves: Sequence[_Move]) -> list[None]:
     by_tenant: dict[TenantId, dict[DeviceId, _Move]] = defaultdict(dict)
     for move in moves:
         by_tenant[move.tenant].setdefault(move.device, move)  # twins of one device: the first decides
+    again: dict[tuple[TenantId, DeviceId], datetime] = {}
     for tenant, of_tenant in by_tenant.items():
-        _move_of(tx, tenant, list(of_tenant.values()))
-    return [None] * len(moves)
+        for device, at in _move_of(tx, tenant, list(of_tenant.values())).items():
+            again[tenant, device] = at
+    return [again.get((move.tenant, move.device)) for move in moves]
 
 
-def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> None:
+def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> dict[DeviceId, datetime]:
+    """Make the moves of one tenant; who found no place in this minute, and when it should ask again."""
     known = tx.tenants.get(tenant)
     if known is None:
-        return
+        return {}
     plans = {rollout: tx.rollouts.plan(tenant, rollout) for rollout in {m.rollout for m in moves}}
     limited = {r for r, plan in plans.items() if plan is not None and plan.rollout.policy.limits.any}
-    if free := [move for move in moves if move.rollout not in limited]:
-        _move_some(tx, known, free, plans)
+    free = [move for move in moves if move.rollout not in limited]
+    full = _move_some(tx, known, free, plans) if free else {}
     for move in moves:  # one after the other: each finds what those before it have taken
         if move.rollout in limited:
-            _move_some(tx, known, [move], plans)
+            full |= _move_some(tx, known, [move], plans)
+    return full
 
 
-def _move_some(tx: Tx, known: Tenant, moves: Sequence[_Move], plans: Mapping[RolloutId, Plan | None]) -> None:
+def _move_some(
+    tx: Tx, known: Tenant, moves: Sequence[_Move], plans: Mapping[RolloutId, Plan | None]
+) -> dict[DeviceId, datetime]:
     tenant = known.id
     rows = tx.deployments.current(tenant, [(m.rollout, m.device) for m in moves])
     valid = [
@@ -239,17 +251,51 @@ def _move_some(tx: Tx, known: Tenant, moves: Sequence[_Move], plans: Mapping[Rol
         and (plan := plans[move.rollout]) is not None
         and (answer := _again(tx, known, move, plan, row)) is not None
     ]
-    offering = [
-        move.device for move, row, (event, _) in valid if row.state is State.SCHEDULED and event is not Event.SKIP
-    ]
+    full = _crowded_out(tx, known, plans, valid)
+    valid = [one for one in valid if one[0].device not in full]
+    offering = [move.device for move, row, (event, _) in valid if _tells(row, event)]
     actions = dict(zip(offering, tx.deployments.allot(tenant, offering), strict=True))
     changed = [(row, _moved(row, answer, move.at, actions.get(move.device))) for move, row, answer in valid]
     tx.deployments.save(tenant, changed)
     tx.events.add([moved_event(tenant, before, after, "system", after.changed_at) for before, after in changed])
-    for row, after in changed:
-        plan = plans[row.rollout]
-        if plan is not None and plan.rollout.policy.limits.per_minute is not None and row.action != after.action:
-            tx.rollouts.tell(tenant, row.rollout, minute(after.changed_at))
+    return full
+
+
+_Valid = tuple[_Move, Deployment, tuple[Event, str]]
+
+
+def _tells(row: Deployment, event: Event) -> bool:
+    """Whether a device is told of something new."""
+    return row.state is State.SCHEDULED and event is not Event.SKIP
+
+
+def _crowded_out(
+    tx: Tx, tenant: Tenant, plans: Mapping[RolloutId, Plan | None], valid: Sequence[_Valid]
+) -> dict[DeviceId, datetime]:
+    """Reserve places in minutes that have only so many; who finds none, and when it should ask again."""
+    full: dict[DeviceId, datetime] = {}
+    wanted: dict[tuple[RolloutId, int], list[tuple[_Move, Deployment]]] = defaultdict(list)
+    for move, row, (event, _) in valid:
+        if _tells(row, event):
+            wanted[row.rollout, appointment.minute(move.at)].append((move, row))
+    for (rollout, minute), asking in wanted.items():
+        plan = plans[rollout]
+        if plan is None or (capacity := _per_minute(plan.rollout)) is None:
+            continue
+        window = plan.rollout.policy.window
+        granted = tx.rollouts.reserve(tenant.id, rollout, minute, len(asking), capacity)
+        for move, row in asking[granted:]:
+            full[move.device] = appointment.again_at(row.rank, move.at, window.duration if window else timedelta(0))
+    return full
+
+
+def _per_minute(rollout: Rollout) -> int | None:
+    """How many devices are told in one minute, by the limit or by the window; None where neither says."""
+    window, limit = rollout.policy.window, rollout.policy.limits.per_minute
+    if window is None or rollout.size <= appointment.FREELY:  # a rollout of few has places for all
+        return limit
+    crowd = appointment.per_minute(usable(rollout.policy, window), rollout.watermark)
+    return crowd if limit is None else min(crowd, limit)
 
 
 def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> tuple[Event, str] | None:

@@ -1,26 +1,31 @@
 """People plan, start, pause, resume, stop and retry rollouts, and cancel single deployments."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from otaru.domain.deployment import DEPLOYMENT, FAILURES, OPEN, RETRIABLE, WAITING, Deployment, Event, State
 from otaru.domain.events import Happening, Kind
-from otaru.domain.evidence import Evidence, Tally
+from otaru.domain.evidence import Evidence, Said, Tally
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import (
     PERSONS,
     ROLLOUT,
+    Growth,
     Order,
     Policy,
     Rollout,
     RolloutEvent,
     RolloutState,
+    Shape,
     Step,
     Stratum,
     Wave,
     check,
+    check_end,
+    check_growth,
+    grown,
     hold,
     laid_out,
     layout,
@@ -28,11 +33,19 @@ from otaru.domain.rollout import (
     release,
     reopened,
 )
-from otaru.domain.targeting import parse
-from otaru.errors import InvalidStateError, NeverDueError, NotFoundError, NothingToDoError, PreconditionFailedError
+from otaru.domain.targeting import Query, parse
+from otaru.errors import (
+    InvalidInputError,
+    InvalidStateError,
+    NeverDueError,
+    NotFoundError,
+    NothingToDoError,
+    PreconditionFailedError,
+)
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
 from otaru.services.control import groups
+from otaru.services.control.judging import evidence_in, taught
 from otaru.services.control.poll import moved_event
 from otaru.services.control.world import Actor, World
 
@@ -48,6 +61,20 @@ class Intention:
     name: str = ""
     start_at: datetime | None = None
     start: bool = False
+    growth: Growth | None = None
+    """What writes the heights of its waves, in place of those of the policy."""
+    reason: str = ""
+    """Why, for the record; what is brought to all at once by its shape needs one."""
+    planned: "Planned | None" = None
+    """The plan that somebody looked at, where it is to be that one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What makes a plan the same again: the seed of its ranking, and how many members it had."""
+
+    seed: int
+    members: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +95,8 @@ class Progress:
     rollout: Rollout
     evidence: Evidence
     failures: Sequence[tuple[State, str, int]]
+    verdicts: Mapping[int | None, Said] = field(default_factory=dict)
+    """The newest finding of each segment and of all members (None), where it is judged by e-values."""
 
     @property
     def tallies(self) -> Mapping[int, Tally]:
@@ -87,16 +116,15 @@ async def preview(world: World, tenant: TenantId, intention: Intention) -> Previ
     Raises:
         QuerySyntaxError, InvalidInputError, NotFoundError, InvalidStateError: as `create`.
     """
-    check(intention.policy)
+    check_intention(intention)
     now = world.clock.now()
     parse(intention.target, now)
 
     def look(tx: Tx) -> Preview:
-        query = groups.target(tx, tenant, intention.target, now)
-        release = _release(tx, tenant, intention.product, intention.version)
-        _check_times(tx, tenant, intention, now)
-        members, left_out = tx.rollouts.candidates(tenant, query, release)
-        return Preview(members, left_out, layout(intention.policy, members), release.warnings(now))
+        drafted = draft(tx, tenant, intention, RolloutId(0), 0, now)
+        members, left_out = tx.rollouts.candidates(tenant, drafted.query, drafted.release)
+        waves = layout(drafted.rollout.policy, members)
+        return Preview(members, left_out, waves, drafted.release.warnings(now))
 
     return await world.store.read(look)
 
@@ -112,11 +140,70 @@ async def create(world: World, tenant: TenantId, actor: Actor, intention: Intent
         NeverDueError: its window, its end and the tenant's blackouts leave no moment for it.
         NothingToDoError: no device would be a member.
     """
-    check(intention.policy)
+    check_intention(intention)
     now = world.clock.now()
     parse(intention.target, now)  # refused before it is queued
-    planning = _Planning(tenant, actor, intention, world.clock.seed(), now)
+    seed = world.clock.seed() if intention.planned is None else intention.planned.seed
+    planning = _Planning(tenant, actor, intention, seed, now)
     return await world.store.write(_create, planning)
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A rollout before it has members: with waves and segments, where it is staged and not for nobody."""
+
+    rollout: Rollout
+    query: Query
+    """Whom its target means, with the groups as they are now."""
+    release: Release
+    strata: tuple[Stratum, ...]
+
+
+def check_intention(intention: Intention) -> None:
+    """Check what needs no store.
+
+    Raises:
+        InvalidInputError: it says what makes no sense.
+    """
+    check(intention.policy)
+    if (growth := intention.growth) is None:
+        return
+    check_growth(growth)
+    if any(not share.percent or share.value != 100 for share in intention.policy.waves):
+        raise InvalidInputError("a rollout has waves or a shape, which writes them", hint="Leave out one of them.")
+    if growth.shape is Shape.ALL and not intention.reason:
+        raise InvalidInputError("all at once needs a reason", hint="Say why nobody goes first: it is recorded.")
+
+
+def draft(tx: Tx, tenant: TenantId, wanted: Intention, number: RolloutId, seed: int, now: datetime) -> Drafted:
+    """What somebody asks for as a rollout, within a transaction.
+
+    Raises:
+        NotFoundError, InvalidStateError, NeverDueError, InvalidInputError: as `create`.
+    """
+    release = _release(tx, tenant, wanted.product, wanted.version)
+    _check_times(tx, tenant, wanted, now)
+    query = groups.target(tx, tenant, wanted.target, now)
+    policy, growth = wanted.policy, wanted.growth
+    staged = policy.staged or (growth is not None and growth.shape is not Shape.ALL)
+    strata = tx.rollouts.strata(tenant, query, release, policy.split) if staged else ()
+    if growth is not None:
+        policy = replace(policy, waves=grown(growth, strata))
+    rollout = Rollout(
+        id=number,
+        product=wanted.product,
+        version=wanted.version,
+        target=wanted.target,
+        state=RolloutState.DRAFT,
+        policy=policy,
+        seed=seed,
+        created_at=now,
+        name=wanted.name,
+        start_at=wanted.start_at,
+    )
+    rollout = laid_out(rollout, strata)
+    check_end(rollout)
+    return Drafted(rollout, query, release, strata)
 
 
 async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among: int | None = None) -> Progress:
@@ -127,7 +214,8 @@ async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among:
     """
 
     def look(tx: Tx) -> Progress:
-        return progress_in(tx, tenant, _rollout(tx, tenant, rollout), among=among)
+        found = progress_in(tx, tenant, _rollout(tx, tenant, rollout), among=among)
+        return replace(found, evidence=evidence_in(tx, tenant, found.rollout))
 
     return await world.store.read(look)
 
@@ -136,7 +224,9 @@ def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout, *, among: int | None
     """As `progress`, within a transaction. Where nobody is asked for reasons it costs the same at any size."""
     evidence = tx.rollouts.evidence(tenant, rollout.id)
     ask = among != 0 and evidence.whole.of(*FAILURES, State.REJECTED) > 0
-    return Progress(rollout, evidence, tx.deployments.reasons(tenant, rollout.id, MAX_REASONS, among) if ask else [])
+    reasons = tx.deployments.reasons(tenant, rollout.id, MAX_REASONS, among) if ask else []
+    judged = rollout.policy.sequential is not None
+    return Progress(rollout, evidence, reasons, tx.verdicts.newest(tenant, rollout.id) if judged else {})
 
 
 async def order(
@@ -339,23 +429,8 @@ class _Planning:
 @one
 def _create(tx: Tx, planning: _Planning) -> Rollout:
     tenant, wanted, now = planning.tenant, planning.intention, planning.at
-    release = _release(tx, tenant, wanted.product, wanted.version)
-    _check_times(tx, tenant, wanted, now)
-    query = groups.target(tx, tenant, wanted.target, now)
-    rollout = Rollout(
-        id=tx.rollouts.next_id(tenant),
-        product=wanted.product,
-        version=wanted.version,
-        target=wanted.target,
-        state=RolloutState.DRAFT,
-        policy=wanted.policy,
-        seed=planning.seed,
-        created_at=now,
-        name=wanted.name,
-        start_at=wanted.start_at,
-    )
-    strata = tx.rollouts.strata(tenant, query, release, wanted.policy.split) if wanted.policy.staged else ()
-    rollout = laid_out(rollout, strata)
+    drafted = draft(tx, tenant, wanted, tx.rollouts.next_id(tenant), planning.seed, now)
+    rollout, query, release, strata = drafted.rollout, drafted.query, drafted.release, drafted.strata
     tx.rollouts.add(tenant, rollout)
     members = tx.rollouts.enlist(tenant, rollout, query, release, strata)
     if members == 0:
@@ -366,12 +441,20 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
             hint=f"Left out: {out}." if out else "The target matches no device at all.",
             left_out=dict(left_out),
         )
+    if wanted.planned is not None and wanted.planned.members != members:
+        raise PreconditionFailedError(
+            f"the fleet has changed: the plan had {wanted.planned.members} members, now there are {members}",
+            hint="Look at the plan again.",
+        )
     if not strata:
         rollout = laid_out(rollout, [Stratum((), members)])
+    rollout = replace(rollout, policy=taught(tx, tenant, rollout))
     planned = obey(rollout, RolloutEvent.PLAN, "", now).rollout
     data = {"product": wanted.product, "version": wanted.version, "target": wanted.target, "size": members}
     if wanted.policy.ignore_blackout:
         data["ignore_blackout"] = True
+    if wanted.reason:
+        data["reason"] = wanted.reason
     tx.events.add([Happening(tenant, now, planning.actor.name, Kind.ROLLOUT_CREATED, str(rollout.id), data)])
     if wanted.start_at is not None:
         planned = obey(planned, RolloutEvent.SCHEDULE, "", now).rollout
@@ -423,7 +506,7 @@ def _hold(tx: Tx, asked: _Holding) -> Rollout:
     if asked.judge is None:
         taken = hold(before, asked.segment, asked.reason)
     else:
-        ruling = asked.judge.ruling(before, tx.rollouts.evidence(asked.tenant, before.id), asked.at)
+        ruling = asked.judge.ruling(before, evidence_in(tx, asked.tenant, before), asked.at)
         taken = release(before, asked.segment, asked.reason, ruling)
     apply(tx, asked.tenant, before, taken, asked.actor, asked.at)
     return taken.rollout

@@ -6,10 +6,12 @@ again inside one transaction. Repeating it after a crash is harmless, and of two
 
 from datetime import datetime
 
+from otaru.domain.evidence import Finding
 from otaru.domain.ids import RolloutId, TenantId
-from otaru.domain.rollout import Rollout, Step, step
+from otaru.domain.rollout import Rollout, RolloutState, Step, step
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
+from otaru.services.control.judging import evidence_in, keep, news
 from otaru.services.control.rollouts import apply
 from otaru.services.control.world import JUDGE, SYSTEM, World
 
@@ -26,7 +28,7 @@ async def step_due(world: World) -> int:
 
     def look(tx: Tx) -> list[tuple[TenantId, RolloutId]]:
         due = tx.rollouts.every_due(now, BATCH)
-        return [(t, r) for t, r in due if _decide(tx, t, r, world.judge, now) is not None]
+        return [(t, r) for t, r in due if (d := _decide(tx, t, r, world.judge, now)) is not None and (d[1] or d[2])]
 
     moving = await world.store.read(look)
     for tenant, rollout in moving:
@@ -36,13 +38,15 @@ async def step_due(world: World) -> int:
 
 def _decide(
     tx: Tx, tenant: TenantId, rollout_id: RolloutId, judge: Judge, now: datetime
-) -> tuple[Rollout, Step] | None:
+) -> tuple[Rollout, Step | None, list[Finding]] | None:
+    """The rollout, what is to become of it, and what its judge found that is new."""
     rollout = tx.rollouts.get(tenant, rollout_id)
     if rollout is None:
         return None
-    evidence = tx.rollouts.evidence(tenant, rollout_id)
-    taken = step(rollout, evidence, judge.ruling(rollout, evidence, now), now)
-    return None if taken is None else (rollout, taken)
+    evidence = evidence_in(tx, tenant, rollout)
+    ruling = judge.ruling(rollout, evidence, now)
+    found = news(tx, tenant, rollout_id, ruling) if rollout.state is RolloutState.RUNNING else []
+    return rollout, step(rollout, evidence, ruling, now), found
 
 
 @one
@@ -52,7 +56,10 @@ def _take(tx: Tx, due: tuple[TenantId, RolloutId, Judge, datetime]) -> None:
         decided = _decide(tx, tenant, rollout, judge, now)
         if decided is None:
             return
-        before, taken = decided
+        before, taken, found = decided
+        keep(tx, tenant, rollout, found, now)
+        if taken is None:
+            return
         judged = before.held != taken.rollout.held or (
             before.wave is not None and before.wave.state is not taken.rollout.waves[before.wave.index].state
         )

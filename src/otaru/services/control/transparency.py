@@ -78,7 +78,7 @@ async def _sign(world: World, tenant: TenantId, log: Log) -> bool:
     old = 0 if last is None else min(last.size, tree.size)
 
     def head(tx: Tx) -> tuple[bytes, list[bytes]]:
-        subtree = subtrees(tree.size, _reading(tx, tenant, log))
+        subtree = subtrees(tree.size, reading(tx, tenant, log))
         return merkle.root(tree.size, subtree), merkle.consistency(old, tree.size, subtree) if old else []
 
     try:
@@ -104,7 +104,8 @@ def _publish(tx: Tx, published: tuple[TenantId, Log, Signed]) -> None:
         tx.logs.publish(tenant, log, checkpoint)
 
 
-def _reading(tx: Tx, tenant: TenantId, log: Log) -> Read:
+def reading(tx: Tx, tenant: TenantId, log: Log) -> Read:
+    """How the hashes of a log are read, within a transaction."""
     return lambda tile: tx.logs.tile(tenant, log, tile)
 
 
@@ -121,10 +122,11 @@ class State:
 
 async def state(world: World, tenant: TenantId, log: Log) -> State:
     """How far a log has come, and its heads."""
-    return await world.store.read(lambda tx: _state(tx, tenant, log))
+    return await world.store.read(lambda tx: state_in(tx, tenant, log))
 
 
-def _state(tx: Tx, tenant: TenantId, log: Log) -> State:
+def state_in(tx: Tx, tenant: TenantId, log: Log) -> State:
+    """As `state`, within a transaction."""
     heads = tx.logs.checkpoints(tenant, log)
     witnessed = next((head for head in heads if head.witnessed), None)
     return State(log, tx.logs.tree(tenant, log), heads[0] if heads else None, witnessed)
@@ -188,7 +190,7 @@ async def cosign(world: World, tenant: TenantId, log: Log, note: str, witness: s
 @one
 def _cosign(tx: Tx, asked: tuple[TenantId, Log, str, str, datetime]) -> Signed:
     tenant, log, note, witness, now = asked
-    found = _state(tx, tenant, log)
+    found = state_in(tx, tenant, log)
     if found.newest is None or found.tree.verifier is None:
         raise NotFoundError(f"the {log} log has no checkpoint yet")
     try:

@@ -87,6 +87,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.AUTHORITY_ADDED: Rule(Audited.ALL),
     Kind.AUTHORITY_RETIRED: Rule(Audited.ALL),
     Kind.LOG_ERASED: Rule(Audited.ALL),
+    Kind.LOG_SPLIT: Rule(Audited.ALL),
     Kind.ENROLLMENT_CREATED: Rule(Audited.ALL),
     Kind.ENROLLMENT_CHANGED: Rule(Audited.ALL),
     Kind.ENROLLMENT_REVOKED: Rule(Audited.ALL),

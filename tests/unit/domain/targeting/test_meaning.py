@@ -1,30 +1,101 @@
 """What a query means, its groups looked up."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otaru.domain.attribute import AttributeKind, Declared
 from otaru.domain.group import Group, GroupName
 from otaru.domain.targeting import (
     MAX_GROUP_DEPTH,
     MAX_MEANT,
+    MAX_VERSIONS,
     And,
+    Catalogue,
+    Compared,
+    Facts,
     Field,
+    Known,
     Not,
+    OneOf,
     Or,
     Query,
+    Relation,
     Term,
     groups_in,
+    matches,
     meaning,
     parse,
 )
+from otaru.domain.versions import VersionOrder
 from otaru.errors import InvalidInputError, QuerySyntaxError
-from tests.support.fleet import NOW
+from tests.support.fleet import NOW, a_device
+
+DECLARED = {
+    "n": Declared("n", AttributeKind.NUMBER, NOW, ready=True),
+    "fw": Declared("fw", AttributeKind.VERSION, NOW, ready=True),
+    "new": Declared("new", AttributeKind.NUMBER, NOW),
+}
+RUN = {
+    "app": (VersionOrder.AUTO, ["1.9", "1.10", "2.0-rc.1", "2.0", "odd"]),
+    "cal": (VersionOrder.CALENDAR, ["2026.1", "no"]),
+    "many": (VersionOrder.AUTO, [f"1.{n}" for n in range(MAX_VERSIONS + 1)]),
+}
 
 
 def read(text: str, **saved: str | None) -> Query:
     groups = {name: Group(GroupName(name), query, "", NOW, NOW) for name, query in saved.items()}
-    return meaning(parse(text, NOW), groups.get, NOW)
+    catalogue = Catalogue(groups.get, DECLARED.get, lambda name: RUN.get(name, (VersionOrder.AUTO, [])))
+    return meaning(parse(text, NOW), catalogue, NOW)
+
+
+def test_attributes_compare_by_the_type_that_is_declared() -> None:
+    assert read("attr.n=lt=20") == Compared(Field.ATTRIBUTE, "n", Relation.BEFORE, "20", AttributeKind.NUMBER)
+    found = read("group==old", old="attr.fw>=2.4;attr.n=null=false")
+    assert found == And(
+        (
+            Compared(Field.ATTRIBUTE, "fw", Relation.SINCE, "2.4", AttributeKind.VERSION),
+            Known(Field.ATTRIBUTE, "n"),
+        )
+    )
+    device = a_device("a", attributes={"fw": "2.10", "n": "7"})
+    assert matches(found, Facts(device))
+    assert not matches(found, Facts(replace(device, attributes={"fw": "2.3.9", "n": "7"})))
+    assert not matches(found, Facts(replace(device, attributes={"fw": "a lie", "n": "7"})))
+
+
+def test_versions_compare_by_their_products_order() -> None:
+    assert read("installed.app=lt=2.0") == OneOf(Field.INSTALLED, "app", ("1.9", "1.10", "2.0-rc.1", "odd"))
+    assert read("installed.app>1.9") == OneOf(Field.INSTALLED, "app", ("1.10", "2.0-rc.1", "2.0"))
+    assert read("installed.cal<=2026.1") == OneOf(Field.INSTALLED, "cal", ("2026.1",))
+    assert read("installed.none<1") == OneOf(Field.INSTALLED, "none", ())
+
+
+def test_telemetry_compares_by_number() -> None:
+    facts = Facts(a_device("a"), telemetry={"battery": 20})
+    for text, held in (("<20", False), ("<=20.0", True), ("=gt=-5", True), (">=2e1", True), ("=null=true", False)):
+        assert matches(read(f"telemetry.battery{text}"), facts) is held
+    assert not matches(read("telemetry.signal<0"), facts)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("attr.x=lt=1", "'x' has no order"),
+        ("attr.new=lt=1", "still being read"),
+        ("attr.n=lt=few", "'few' is no number"),
+        ("installed.cal=lt=x", "no version of the calendar order"),
+        ("installed.many=lt=1", "too many"),
+        ("attr.n=lt=1*", "wildcard"),
+        ("telemetry.battery=lt=few", "not a number"),
+        ("telemetry.battery==20", "is a number"),
+    ],
+)
+def test_what_has_no_order_is_refused(text: str, words: str) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        read(text)
 
 
 def tag(name: str) -> Term:

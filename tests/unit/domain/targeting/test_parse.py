@@ -110,7 +110,7 @@ def test_a_query_is_read(text: str, query: Query) -> None:
         ("id==a andid==b", 7, "wants"),
         ("id==a and", 10, "wants `(` or a selector"),
         ("id<3", 3, "no order"),
-        ("attr.x=ge=3", 7, "no order"),
+        ("tag=ge=3", 4, "no order"),
         ("created==2026-05-01", 8, "created is a time"),
         ("created=in=(-P1D)", 8, "created is a time"),
         ("created<soon", 9, "'soon' is not a time"),
@@ -163,7 +163,7 @@ def test_an_unknown_selector_is_told_which_there_are() -> None:
         parse("version==3")
     assert caught.value.hint == (
         "Selectors are id, hardware, revision, tag, group, lifecycle, assurance, state, last_contact, created, "
-        "attr.NAME and installed.COMPONENT."
+        "attr.NAME, installed.COMPONENT and telemetry.NAME."
     )
 
 
@@ -202,7 +202,7 @@ def test_the_wildcards_of_a_value_are_bounded() -> None:
     assert refused(f"id=='{'*' * (MAX_WILDCARDS + 1)}'") == 5
 
 
-@given(queries())
+@given(queries(meant=False))
 def test_what_is_written_is_read_again(query: Query) -> None:
     assert parse(written(query)) == query
 
@@ -220,7 +220,7 @@ def test_any_text_is_read_or_refused_at_a_column(text: str) -> None:
 
 @pytest.mark.parametrize("about", FIELDS, ids=lambda about: about.field)
 def test_every_operator_of_a_field_is_read(about: targeting.About) -> None:
-    value = {Kind.TIME: "-P1D", Kind.WORD: (about.words or ("",))[0], Kind.TEXT: "x"}[about.kind]
+    value = {Kind.TIME: "-P1D", Kind.WORD: (about.words or ("",))[0], Kind.TEXT: "x", Kind.NUMBER: "1.5"}[about.kind]
     for sign in about.operators:
         asked = "true" if sign == "=null=" else f"({value})" if sign in {"=in=", "=out="} else value
         parse(f"{about.selector}{sign}{asked}")

@@ -14,6 +14,9 @@ from otaru.adapters.sql.tables.enrolling import (
 )
 from otaru.adapters.sql.tables.health import exposure_count, health_count, health_event, telemetry_last
 from otaru.adapters.sql.tables.inventory import (
+    attribute_change,
+    attribute_declared,
+    attribute_sort,
     authority,
     component_count,
     contact_count,
@@ -39,9 +42,9 @@ from otaru.adapters.sql.tables.rollouts import (
     deployment_reason,
     report,
     rollout,
-    rollout_pace,
     rollout_segment,
     rollout_wave,
+    verdict,
 )
 from otaru.adapters.sql.tables.shelf import (
     artifact,
@@ -78,6 +81,9 @@ __all__ = [
     "Instant",
     "Serial",
     "artifact",
+    "attribute_change",
+    "attribute_declared",
+    "attribute_sort",
     "authority",
     "blob",
     "component_count",
@@ -122,7 +128,6 @@ __all__ = [
     "release_document",
     "report",
     "rollout",
-    "rollout_pace",
     "rollout_segment",
     "rollout_wave",
     "spent_proof",
@@ -133,4 +138,5 @@ __all__ = [
     "tuf_key",
     "tuf_metadata",
     "upload",
+    "verdict",
 ]

@@ -76,6 +76,41 @@ device_attribute = Table(
     sqlite_with_rowid=False,
 )
 
+attribute_declared = Table(
+    "attribute_declared",
+    metadata,
+    key("tenant"),
+    key("name"),
+    col("kind"),
+    col("created_at", Instant),
+    col("ready", Boolean),
+)
+
+attribute_sort = Table(
+    "attribute_sort",
+    metadata,
+    key("tenant"),
+    key("device"),
+    key("name"),
+    col("sort", nullable=True),  # NULL: no value of its type
+    Index("ix_attribute_sort_sort", "tenant", "name", "sort", "device"),
+    sqlite_with_rowid=False,
+)
+"""Values of declared attributes as they are compared."""
+
+attribute_change = Table(
+    "attribute_change",
+    metadata,
+    key("tenant"),
+    key("device"),
+    key("at", Instant),
+    key("name"),
+    col("before", Text, nullable=True),
+    col("after", Text, nullable=True),
+    Index("ix_attribute_change_at", "at"),
+    sqlite_with_rowid=False,
+)
+
 device_tag = Table(
     "device_tag",
     metadata,

@@ -1,6 +1,18 @@
 """Rollouts, each device's share in them, and what devices said of it."""
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, SmallInteger, Table, Text, UniqueConstraint, false, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Double,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 
 from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
 
@@ -120,6 +132,18 @@ deployment_delay = Table(
 )
 """Until when owners have postponed their updates: only of those that were."""
 
+offer_slot = Table(
+    "offer_slot",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("minute", Integer),
+    col("taken", Integer),
+    Index("ix_offer_slot_minute", "minute"),
+    sqlite_with_rowid=False,
+)
+"""How many devices were told of a rollout in each minute of its window."""
+
 deployment_count = Table(
     "deployment_count",
     metadata,
@@ -133,15 +157,23 @@ deployment_count = Table(
     col("members", BigInteger),
 )
 
-rollout_pace = Table(
-    "rollout_pace",
+verdict = Table(
+    "verdict",
     metadata,
     key("tenant"),
     key("rollout", Integer),
-    col("minute", BigInteger),
-    col("told", Integer),
+    key("number", Integer),
+    col("at", Instant),
+    col("segment", SmallInteger),  # -1: all members
+    col("call"),
+    col("log_e", Double),
+    col("log_threshold", Double),
+    col("failed", Integer),
+    col("tried", Integer),
+    col("words", Text),
+    Index("ix_verdict_segment", "tenant", "rollout", "segment", "number"),
 )
-"""How many were told in the newest minute, of rollouts that limit it."""
+"""What judges found, over time: kept where it says something new."""
 
 report = Table(
     "report",

@@ -21,7 +21,7 @@ from otaru.domain.ids import MAX_ACTION, ActionId, CredentialId, DeviceId, Rollo
 from otaru.domain.offer import Rule
 from otaru.domain.rollout import RolloutState
 from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, OtaruError, RefusedError
-from otaru.services.control import consent, credentials, devices, health, rollouts, survey
+from otaru.services.control import consent, credentials, declaring, devices, health, rollouts, survey
 
 POSTPONE = {"1d": 1, "3d": 3, "7d": 7}
 """How far an owner may put an update off here, in days."""
@@ -50,6 +50,7 @@ _RULES = {
     Rule.BUSY: ("Busy with another update", Tone.BUSY),
     Rule.WINDOW: ("Waits for its maintenance window", Tone.IDLE),
     Rule.BLACKOUT: ("A blackout lasts", Tone.HELD),
+    Rule.SLOT: ("Has an appointment in the window", Tone.IDLE),
     Rule.LIMIT: ("Waits for others of the rollout", Tone.IDLE),
     Rule.CONDITIONS: ("What the update requires does not hold", Tone.HELD),
     Rule.CONSENT: ("Consent is asked first", Tone.HELD),
@@ -112,7 +113,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         device=shown.device,
         here=page_of(name),
         standing=shown.state if shown.device.lifecycle is Lifecycle.ACTIVE else shown.device.lifecycle,
-        attributes=sorted(shown.device.attributes.items()),
+        attributes=await declaring.of_device(call.world, call.tenant, name),
         credentials=[one for one in known if one.good(now)],
         dead=sum(not one.good(now) for one in known),
         reasons=[_reason(answer) for answer in answers],

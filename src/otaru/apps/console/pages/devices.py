@@ -18,6 +18,7 @@ from otaru.services.control.completion import Known
 
 ROWS = 50
 CHIPS = 8
+CHOICES = 12
 _SHOWN = 34
 """Characters of a wrong query that are shown around the wrong place: what a phone has room for."""
 
@@ -84,6 +85,14 @@ async def count(call: Call) -> Response:
     query = call.asked("q")
     total = await survey.count(call.world, call.tenant, query or None)
     return await call.show("devices_count.html", total=total, query=query)
+
+
+async def complete(call: Call) -> Response:
+    """What may follow in a query that is being written, each a whole query: the list below its field."""
+    query = call.asked("q")
+    found = await completion.following(call.world, call.tenant, query, len(query), CHOICES)
+    choices = [(f"{query[: found.start]}{one.text}", one.help) for one in found.items]
+    return await call.show("devices_completion.html", choices=choices)
 
 
 def _id(text: str) -> DeviceId:

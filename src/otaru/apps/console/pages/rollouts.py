@@ -9,9 +9,10 @@ from otaru.apps.console.call import Call
 from otaru.apps.console.happening import GROUPS, told
 from otaru.apps.console.rendering import link, segment
 from otaru.apps.console.rollout_form import words
+from otaru.apps.console.verdict_plot import plot, shown
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, RETRIABLE, State
 from otaru.domain.events import START
-from otaru.domain.evidence import Tally
+from otaru.domain.evidence import Said, Tally
 from otaru.domain.ids import RolloutId, device_id
 from otaru.domain.rollout import PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.errors import (
@@ -22,12 +23,14 @@ from otaru.errors import (
     OtaruError,
     PreconditionFailedError,
 )
-from otaru.services.control import rollouts, survey
+from otaru.services.control import judging, rollouts, survey
 
 PAGE = 50
 DEVICES = 100
 TIMELINE = 40
 SILENT_NAMED = 3
+PLOTTED = 500
+"""The newest findings of a sequential judge that its picture shows."""
 UNHEARD = 500
 """Members that nobody has heard of are counted up to here."""
 AMONG = 2000
@@ -164,6 +167,12 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         call.world, call.tenant, START, TIMELINE, str(rollout), newest=True, kinds=GROUPS["rollouts"][1]
     )
     ruling = call.world.judge.ruling(progress.rollout, progress.evidence, call.world.clock.now())
+    judged = progress.rollout.policy.sequential is not None
+    said = (
+        [s for _, s in await judging.verdicts(call.world, call.tenant, rollout, None, PLOTTED, None)] if judged else []
+    )
+    if said and progress.rollout.state is RolloutState.RUNNING:
+        said = [Said(call.world.clock.now(), ruling.findings[0]), *said]
     waits = await _waits(call, progress)
     retriable = _retriable(progress)
     line = rollout_words.line(progress)
@@ -179,6 +188,10 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         groups=rollout_words.GROUPS,
         standings=rollout_words.standings(progress, ruling),
         alike=rollout_words.alike(progress),
+        said=said,
+        plot=plot(said),
+        e_value=shown,
+        of_segments=[finding for finding in ruling.findings if finding.segment is not None],
         holding=rollouts.segments_move(progress.rollout),
         failures=progress.failures,
         among=AMONG if any(line.tally.of(state) > AMONG for state in rollout_words.BAD) else 0,

@@ -24,6 +24,7 @@ from otaru.apps.server.api.openapi import described
 from otaru.apps.server.api.routes import (
     anchors,
     artifacts,
+    attributes,
     authorities,
     blackouts,
     consent,
@@ -119,6 +120,7 @@ def framework_of(runtime: Runtime) -> FastAPI:
         tenants,
         fleet,
         devices,
+        attributes,
         enrollments,
         groups,
         credentials,

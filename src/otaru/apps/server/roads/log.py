@@ -1,16 +1,17 @@
 """`/log/{tenant}/{release|audit}/…`: a tenant's logs as c2sp.org/tlog-tiles serves them, and the log's public key.
 
 The release log is for everybody. The audit log wants a token of its tenant that may read it. Tiles never change, so
-anything in between may keep them for ever; a checkpoint is asked for anew each time.
+anything in between may keep them for ever; a checkpoint is asked for anew each time. Who has seen one shows it
+(`POST …/consistency`), and is shown that the newest grows from it.
 """
 
 from otaru.apps.server.api.caller import identify
-from otaru.apps.server.body import Receive, Scope, Send
+from otaru.apps.server.body import Receive, Scope, Send, read_body
 from otaru.apps.server.settings import Settings
 from otaru.domain.access import Permission, may
 from otaru.domain.ids import TenantId, tenant_id
 from otaru.errors import ForbiddenError, InvalidInputError, MethodNotAllowedError, NotFoundError
-from otaru.services.control import transparency
+from otaru.services.control import gossip, transparency
 from otaru.services.control.world import World
 from otaru.trust.log.entries import Log
 from otaru.trust.log.tiles import tile_at
@@ -30,13 +31,17 @@ class LogRoad:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        del receive  # no request has a body
-        if scope["method"] not in {"GET", "HEAD"}:
-            raise MethodNotAllowedError("logs are read", allowed=["GET", "HEAD"])
         tenant, log, rest = _asked(scope["path"])
+        methods = ["POST"] if rest == "consistency" else ["GET", "HEAD"]
+        if scope["method"] not in methods:
+            raise MethodNotAllowedError(f"this resource does not know {scope['method']}", allowed=methods)
         if log is Log.AUDIT:
             await self._let_in(scope, tenant)
-        body, kind, lasting = await self._read(tenant, log, rest)
+        if rest == "consistency":
+            seen = await read_body(scope, receive, gossip.MAX_SEEN)
+            body, kind, lasting = (await self._since(tenant, log, seen)), _TEXT, False
+        else:
+            body, kind, lasting = await self._read(tenant, log, rest)
         cache = _FOR_EVER if lasting else b"no-cache"
         headers = [
             (b"content-type", kind),
@@ -69,6 +74,13 @@ class LogRoad:
         except ValueError:
             raise NotFoundError("a log has a checkpoint, a key and tiles", hint="See docs/log.md.") from None
         return await transparency.tile(self._world, tenant, log, place), _BYTES, True
+
+    async def _since(self, tenant: TenantId, log: Log, seen: bytes) -> bytes:
+        try:
+            note = seen.decode()
+        except UnicodeDecodeError:
+            raise InvalidInputError("a checkpoint is text") from None
+        return (await gossip.since(self._world, tenant, log, note)).encode()
 
     async def _head(self, tenant: TenantId, log: Log, what: str) -> bytes:
         found = await transparency.state(self._world, tenant, log)

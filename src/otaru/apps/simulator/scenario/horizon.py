@@ -22,7 +22,7 @@ from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.director.local import LocalDirector
 from otaru.adapters.inspector.process import ProcessInspector
-from otaru.adapters.judges.classic import ClassicJudge
+from otaru.adapters.judges.policy import PolicyJudge
 from otaru.adapters.notary import FolderNotary
 from otaru.adapters.registry import open_registry
 from otaru.adapters.signers.file import FolderKeyring
@@ -272,7 +272,7 @@ async def _world(folder: Path, clock: StoryClock) -> AsyncIterator[tuple[World, 
             keyring, notary = FolderKeyring(folder / "keys"), FolderNotary(folder / "log")
             director = LocalDirector(store, Desk(FolderKeyring(folder / "director")), clock)
             blobs, inspector = LocalBlobs(folder / "artifacts"), ProcessInspector()
-            world = World(store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary, inspector, director)
+            world = World(store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, inspector, director)
             yield world, clock
     finally:
         await store.close()

@@ -18,6 +18,7 @@ from otaru.apps.server.api.models.fields import (
     Value,
     VersionText,
 )
+from otaru.domain.attribute import AttributeKind
 from otaru.domain.deployment import Deployment, Event, Report, State
 from otaru.domain.device import (
     MAX_ATTRIBUTES,
@@ -33,8 +34,8 @@ from otaru.domain.device import (
 from otaru.domain.ids import DeviceId, Version
 from otaru.domain.offer import Rule
 from otaru.domain.rollout import Rollout
-from otaru.domain.targeting import Kind
-from otaru.services.control.completion import Known
+from otaru.domain.targeting import Kind, Slot
+from otaru.services.control.completion import Completion, Known
 from otaru.services.control.devices import MAX_BATCH, Added, Batch, Change, NewDevice
 from otaru.services.control.survey import Because, Shown
 
@@ -70,6 +71,7 @@ class FieldOut(Out):
     values: Annotated[list[str], Field(description="The first ones, sorted.")]
     complete: Annotated[bool, Field(description="Whether these are all values that there are.")]
     help: str
+    declared: Annotated[AttributeKind | None, Field(description="An attribute's type, where one is declared.")]
 
     @classmethod
     def of(cls, known: Known) -> "FieldOut":
@@ -81,6 +83,7 @@ class FieldOut(Out):
             values=list(known.values),
             complete=known.complete,
             help=known.about.help,
+            declared=known.declared,
         )
 
 
@@ -88,6 +91,27 @@ class FieldsOut(Out):
     """What a target can ask for."""
 
     items: list[FieldOut]
+
+
+class FollowingOut(Out):
+    """What may follow at a cursor."""
+
+    text: Annotated[str, Field(description="It takes the place of what is written from `start` to the cursor.")]
+    help: str
+
+
+class CompletionOut(Out):
+    """What may follow at a cursor."""
+
+    start: int
+    slot: Slot
+    items: list[FollowingOut]
+
+    @classmethod
+    def of(cls, found: Completion) -> "CompletionOut":
+        """As it was found."""
+        items = [FollowingOut(text=one.text, help=one.help) for one in found.items]
+        return cls(start=found.start, slot=found.slot, items=items)
 
 
 class DeviceIn(Body):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, ConfigDict, Field
@@ -20,36 +21,53 @@ from otaru.apps.server.api.models.fields import (
     SplitText,
     Target,
     WaveText,
+    WholeNumber,
     WindowText,
     span,
     utc,
 )
+from otaru.apps.server.api.models.verdicts import VerdictOut
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.deployment import RETRIABLE, Deployment, State
 from otaru.domain.evidence import Tally
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
+    ALPHA,
     DEFAULT_RULE,
+    JUDGED_WAVES,
     MAX_PLACES,
     MAX_POSTPONEMENTS,
     MAX_SPLITS,
     MAX_WAVES,
     ClassicRule,
+    Growth,
     Limits,
     OnError,
     Policy,
     RolloutState,
     Segment,
+    SequentialRule,
+    Shape,
     Urgency,
     Wave,
     WaveState,
     place,
     share,
 )
+from otaru.domain.rollout.sequential import MAX_ALPHA, MIN_ALPHA
+from otaru.domain.rollout.shape import MAX_FACTOR, MAX_FIRST, MIN_FACTOR
 from otaru.domain.schedule import window
 from otaru.errors import InvalidInputError
-from otaru.services.control.rollouts import Intention, Preview, Progress, allowed
+from otaru.services.control.rollouts import Intention, Planned, Progress, allowed
 from otaru.services.control.survey import counted
+
+
+class JudgeName(StrEnum):
+    """Who judges a rollout."""
+
+    CLASSIC = "classic"
+    SEQUENTIAL = "sequential"
+
 
 _EXAMPLE: dict[str, Any] = {
     "release": "app:1.1.0",
@@ -60,6 +78,15 @@ _EXAMPLE: dict[str, Any] = {
     "observe_s": 600,
 }
 _SIMPLE: dict[str, Any] = {"release": "app:1.1.0", "target": "id==dev-1", "start": True}
+
+
+class PlannedIn(Body):
+    """The plan that somebody looked at: its seed, and how many members it had. Where the fleet changed, it is refused."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"seed": "123456789", "members": 48}]})
+
+    seed: Annotated[str, Field(pattern=r"^[0-9]{1,19}$")]
+    members: Annotated[WholeNumber, Field(ge=1, lt=2**31)]
 
 
 class RolloutIn(Body):
@@ -74,11 +101,34 @@ class RolloutIn(Body):
         list[WaveText],
         Field(max_length=MAX_WAVES, description="Heights, cumulative: numbers of devices, or percentages of all."),
     ] = Field(default=[])
+    shape: Annotated[
+        Shape | None,
+        Field(
+            description="In place of waves: exponential (`first` devices, `factor` times as many with each wave), adaptive "
+            "(the canaries, then a fine ladder; the last 3 % are the control) or all, which needs a reason."
+        ),
+    ] = None
+    first: Annotated[WholeNumber, Field(ge=1, le=MAX_FIRST, description="Of the exponential shape.")] = 10
+    factor: Annotated[float, Field(ge=MIN_FACTOR, le=MAX_FACTOR, description="Of the exponential shape.")] = 2.0
+    reason: Annotated[Line, Field(description="Why; the record keeps it.")] = ""
+    planned: PlannedIn | None = None
     success: Annotated[
         Fraction | None, Field(description="The share of a wave that has to succeed; 0.9 where there are waves.")
     ] = None
     error: Annotated[
         Fraction | None, Field(description="The share of a wave above which it has failed; 0.1 where there are waves.")
+    ] = None
+    judge: Annotated[
+        JudgeName,
+        Field(description="Thresholds per wave (classic), or e-values against what past releases did (sequential)."),
+    ] = JudgeName.CLASSIC
+    alpha: Annotated[
+        float | None,
+        Field(
+            ge=MIN_ALPHA,
+            le=MAX_ALPHA,
+            description="Of a sequential judge: the chance that a good release is ever stopped or held; 0.01.",
+        ),
     ] = None
     quorum: Annotated[float, Field(gt=0, le=1, description="The share of a wave that has to have ended.")] = 1.0
     wave_timeout_s: Annotated[
@@ -139,22 +189,40 @@ class RolloutIn(Body):
         """As the service takes it.
 
         Raises:
-            InvalidInputError: it is to start at once and later.
+            InvalidInputError: it is to start at once and later, or to be judged in two ways.
         """
         if self.start and self.start_at is not None:
             raise InvalidInputError("a rollout starts at once or at a time", hint="Leave out start or start_at.")
         product, version = release_name(self.release)
         start_at = None if self.start_at is None else utc(self.start_at)
-        return Intention(product, version, self.target, self._policy(), self.name, start_at, self.start)
+        return Intention(
+            product,
+            version,
+            self.target,
+            self._policy(),
+            self.name,
+            start_at,
+            self.start,
+            growth=None if self.shape is None else Growth(self.shape, self.first, self.factor),
+            reason=self.reason,
+            planned=None if self.planned is None else Planned(int(self.planned.seed) % 2**62, self.planned.members),
+        )
 
     def _policy(self) -> Policy:
-        judged = bool(self.waves) or self.success is not None or self.error is not None
+        judged = (
+            bool(self.waves)
+            or self.shape not in {None, Shape.ALL}
+            or self.success is not None
+            or self.error is not None
+        )
         success = DEFAULT_RULE.success if self.success is None else self.success
         error = DEFAULT_RULE.error if self.error is None else self.error
-        simple = Policy()
+        sequential = self._sequential()
+        unsaid = Policy().waves if sequential is None else JUDGED_WAVES
         return Policy(
-            waves=tuple(map(share, self.waves)) or simple.waves,
-            rule=ClassicRule(success, error) if judged else None,
+            waves=tuple(map(share, self.waves)) or unsaid,
+            rule=ClassicRule(success, error) if judged and sequential is None else None,
+            sequential=sequential,
             quorum=self.quorum,
             wave_timeout=span(self.wave_timeout_s),
             observe=timedelta(seconds=self.observe_s),
@@ -173,6 +241,17 @@ class RolloutIn(Body):
             ignore_blackout=self.ignore_blackout,
             limits=Limits(self.max_in_flight, self.max_per_minute, tuple(map(place, self.max_per))),
         )
+
+    def _sequential(self) -> SequentialRule | None:
+        if self.judge is JudgeName.CLASSIC:
+            if self.alpha is not None:
+                raise InvalidInputError(
+                    "alpha is of the sequential judge", hint="Say judge sequential, or leave it out."
+                )
+            return None
+        if self.success is not None or self.error is not None:
+            raise InvalidInputError("a sequential judge has no thresholds", hint="Leave out success and error.")
+        return SequentialRule(ALPHA if self.alpha is None else self.alpha)
 
 
 class OrderIn(Body):
@@ -233,6 +312,11 @@ class PolicyOut(Out):
     waves: list[str]
     success: float | None
     error: float | None
+    judge: Annotated[JudgeName | None, Field(description="Null: nobody judges it.")]
+    alpha: float | None
+    learned_from: Annotated[
+        int | None, Field(description="From how many past releases a sequential judge learned what to tolerate.")
+    ]
     quorum: float
     wave_timeout_s: float | None
     observe_s: float
@@ -260,6 +344,9 @@ class PolicyOut(Out):
             waves=[str(height) for height in policy.waves],
             success=None if policy.rule is None else policy.rule.success,
             error=None if policy.rule is None else policy.rule.error,
+            judge=_judge(policy),
+            alpha=None if policy.sequential is None else policy.sequential.alpha,
+            learned_from=None if policy.sequential is None else policy.sequential.releases,
             quorum=policy.quorum,
             wave_timeout_s=_seconds(policy.wave_timeout),
             observe_s=policy.observe.total_seconds(),
@@ -280,6 +367,12 @@ class PolicyOut(Out):
             max_per_minute=policy.limits.per_minute,
             max_per=list(map(str, policy.limits.places)),
         )
+
+
+def _judge(policy: Policy) -> JudgeName | None:
+    if policy.sequential is not None:
+        return JudgeName.SEQUENTIAL
+    return None if policy.rule is None else JudgeName.CLASSIC
 
 
 def _seconds(span: timedelta | None) -> float | None:
@@ -338,6 +431,10 @@ class RolloutOut(Out):
     segments: list[SegmentOut]
     counts: Counts
     failures: Annotated[list[FailureOut], Field(description="The most frequent reasons first.")]
+    verdicts: Annotated[
+        list[VerdictOut],
+        Field(description="The newest of a sequential judge: of all members first, then of segments."),
+    ]
     created_at: datetime
     start_at: datetime | None
     started_at: datetime | None
@@ -364,6 +461,7 @@ class RolloutOut(Out):
             segments=[_segment(segment, progress.evidence.segment(segment.index)) for segment in rollout.segments],
             counts=counted(progress.tallies),
             failures=[FailureOut(state=s, reason=r, devices=n) for s, r, n in progress.failures],
+            verdicts=[VerdictOut.of(progress.verdicts[s]) for s in sorted(progress.verdicts, key=_whole_first)],
             created_at=rollout.created_at,
             start_at=rollout.start_at,
             started_at=rollout.started_at,
@@ -372,6 +470,10 @@ class RolloutOut(Out):
             edition=rollout.edition,
             allowed=allowed(rollout),
         )
+
+
+def _whole_first(segment: int | None) -> int:
+    return -1 if segment is None else segment
 
 
 def _wave(wave: Wave, counts: Mapping[str, int]) -> WaveOut:
@@ -397,30 +499,6 @@ def _segment(segment: Segment, tally: Tally) -> SegmentOut:
         overruled=segment.overruled,
         counts=counted({0: tally}),
     )
-
-
-class PlannedWave(Out):
-    """A wave that would be."""
-
-    start: int
-    height: int
-
-
-class PreviewOut(Out):
-    """What a rollout would be."""
-
-    members: int
-    left_out: Annotated[dict[str, int], Field(description="How many are left out, by reason.")]
-    waves: list[PlannedWave]
-    warnings: Annotated[list[str], Field(description="What speaks against the release, though nothing forbids it.")]
-
-    @classmethod
-    def of(cls, preview: Preview) -> "PreviewOut":
-        """As it was found."""
-        waves = [PlannedWave(start=wave.start, height=wave.height) for wave in preview.waves]
-        return cls(
-            members=preview.members, left_out=dict(preview.left_out), waves=waves, warnings=list(preview.warnings)
-        )
 
 
 class DeploymentOut(Out):

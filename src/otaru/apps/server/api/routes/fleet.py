@@ -6,10 +6,11 @@ from fastapi import Query, Response
 
 from otaru.apps.server.api.call import Reading, answered
 from otaru.apps.server.api.errors import errors
-from otaru.apps.server.api.models.devices import FieldOut, FieldsOut
-from otaru.apps.server.api.models.fields import WholeNumber
+from otaru.apps.server.api.models.devices import CompletionOut, FieldOut, FieldsOut
+from otaru.apps.server.api.models.fields import LINE, WholeNumber
 from otaru.apps.server.api.models.fleet import FleetOut, HistoryOut
 from otaru.apps.server.api.noun import noun
+from otaru.domain.targeting import MAX_LENGTH
 from otaru.services.control import completion, fleet
 
 router = noun("/fleet", tag="fleet")
@@ -28,6 +29,20 @@ async def list_fleet_versions(
 ) -> Response:
     """Show how many devices ran each version, and when."""
     return answered(HistoryOut.of(await fleet.versions(call.world, call.tenant, days)))
+
+
+@router.get("/completion", response_model=CompletionOut, responses=errors())
+async def complete_query(
+    call: Reading,
+    q: Annotated[str, Query(max_length=MAX_LENGTH, pattern=LINE, description="A target that is being written.")] = "",
+    at: Annotated[
+        WholeNumber | None, Query(ge=0, le=MAX_LENGTH, description="Where the cursor is, in characters; else its end.")
+    ] = None,
+    limit: Annotated[WholeNumber, Query(ge=1, le=100, description="How many at most.")] = 20,
+) -> Response:
+    """Say what may follow in a target at a cursor: fields, operators, values that the fleet has, groups."""
+    found = await completion.following(call.world, call.tenant, q, len(q) if at is None else at, limit)
+    return answered(CompletionOut.of(found))
 
 
 @router.get("/fields", response_model=FieldsOut, responses=errors())

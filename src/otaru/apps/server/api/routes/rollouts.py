@@ -9,15 +9,16 @@ from otaru.apps.server.api.call import Call, Edition, Once, Reading, RolloutWork
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.devices import HistoryItem
 from otaru.apps.server.api.models.fields import DeviceName, WholeNumber
+from otaru.apps.server.api.models.plans import PreviewIn, PreviewOut
 from otaru.apps.server.api.models.rollouts import (
     CancelIn,
     DeploymentOut,
     OrderIn,
-    PreviewOut,
     RetryIn,
     RolloutIn,
     RolloutOut,
 )
+from otaru.apps.server.api.models.verdicts import VerdictOut
 from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, number, text
 from otaru.domain import ids
@@ -27,7 +28,7 @@ from otaru.domain.ids import DeviceId, RolloutId
 from otaru.domain.rollout import MAX_SEGMENTS, Rollout, RolloutEvent, RolloutState
 from otaru.errors import ForbiddenError
 from otaru.ports.store import Tx
-from otaru.services.control import rollouts, survey
+from otaru.services.control import judging, planning, rollouts, survey
 from otaru.services.control.world import World
 
 router = noun()
@@ -78,10 +79,10 @@ async def create_rollout(call: RolloutWork, once: Once, body: RolloutIn) -> Resp
 
 
 @router.post("/rollouts/preview", response_model=PreviewOut, responses=errors(404, 409), tags=["rollouts"])
-async def preview_rollout(call: Reading, body: RolloutIn) -> Response:
-    """Say what a rollout would be, without making it."""
+async def preview_rollout(call: Reading, body: PreviewIn) -> Response:
+    """Say what a rollout would be and how it would go, without making it."""
     _check_emergency(call, body)
-    return answered(PreviewOut.of(await rollouts.preview(call.world, call.tenant, body.parsed())))
+    return answered(PreviewOut.of(await planning.plan(call.world, call.tenant, body.parsed(), body.failure)))
 
 
 @router.get("/rollouts", responses=errors(), tags=["rollouts"])
@@ -211,6 +212,25 @@ async def retry_rollout(call: RolloutWork, once: Once, rollout: Id, body: RetryI
         return rollouts.retry(world, call.tenant, call.actor, RolloutId(rollout), states, reason=reason)
 
     return await once(call, work, _shower(call))
+
+
+@router.get("/rollouts/{rollout:number}/verdicts", responses=errors(404), tags=["rollouts"])
+async def list_verdicts(
+    call: Reading,
+    wanted: Wanted,
+    rollout: Id,
+    segment: Annotated[
+        WholeNumber | None,
+        Query(ge=0, lt=MAX_SEGMENTS, description="Only of this segment, by index."),
+    ] = None,
+) -> Items[VerdictOut]:
+    """List what a sequential judge found, newest first: where its call changed, or an e-value passed a power of two."""
+    after = wanted.after(number)
+    before = after[0] if after else None
+    of = -1 if segment is None else segment
+    found = await judging.verdicts(call.world, call.tenant, RolloutId(rollout), before, wanted.limit + 1, of)
+    items, following = wanted.page(found, lambda row: VerdictOut.of(row[1]), lambda row: (row[0],))
+    return Items(items=items, next=following)
 
 
 @router.get("/rollouts/{rollout:number}/deployments", responses=errors(404), tags=["deployments"])

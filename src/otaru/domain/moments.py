@@ -15,13 +15,13 @@ _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _HINT = "Write a time (2026-05-01T04:00Z, or 2026-05-01), or how long ago: -P7D, -PT12H, -P1DT12H."
 
 
-def moment(text: str, now: datetime) -> datetime:
-    """Read a moment. A time without a zone is UTC; what lies before 1970 is 1970.
+def moment(text: str, now: datetime | None) -> datetime:
+    """Read a moment. A time without a zone is UTC; what lies before 1970 is 1970. Without `now` it is a time, not how long ago.
 
     Raises:
         InvalidInputError: it is none.
     """
-    if (ago := _AGO.fullmatch(text)) and any(ago.groups()[1:]):
+    if now is not None and (ago := _AGO.fullmatch(text)) and any(ago.groups()[1:]):
         if not ago[1]:
             raise InvalidInputError(f"{text!r} lies ahead", hint=f"How long ago is written with a minus: -{text}.")
         weeks, days, hours, minutes, seconds = (int(number or 0) for number in ago.groups()[1:])

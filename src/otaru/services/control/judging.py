@@ -1,0 +1,77 @@
+"""What judges go by and what they found: evidence, what past releases taught, findings that are kept."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from otaru.analysis import learning
+from otaru.analysis.learning import Past
+from otaru.domain.evidence import Evidence, Finding, Ruling, Said
+from otaru.domain.ids import RolloutId, TenantId
+from otaru.domain.rollout import Policy, Rollout, RolloutState
+from otaru.errors import NotFoundError
+from otaru.ports.store import Tx
+from otaru.services.control.world import World
+
+_LOOKED_AT = 200
+"""Ended rollouts among which those of the product are looked for, the newest first."""
+_MAX_PAST = 30
+"""Of them, so many teach."""
+
+
+def evidence_in(tx: Tx, tenant: TenantId, rollout: Rollout) -> Evidence:
+    """What the rollout's judge asks for."""
+    evidence = tx.rollouts.evidence(tenant, rollout.id)
+    if rollout.policy.sequential is None:
+        return evidence
+    return replace(evidence, risk=tx.health.risk(tenant, rollout.id))
+
+
+def taught(tx: Tx, tenant: TenantId, rollout: Rollout) -> Policy:
+    """The policy of a rollout that is being planned, with what the product's past releases taught, frozen from now on.
+
+    Rollouts that were stopped teach nothing: what is tolerated is learned from good releases.
+    """
+    rule = rollout.policy.sequential
+    if rule is None:
+        return rollout.policy
+    ended = tx.rollouts.page(tenant, (RolloutState.FINISHED,), None, _LOOKED_AT)
+    alike = [r for r in ended if r.product == rollout.product and r.version != rollout.version][:_MAX_PAST]
+    past = [Past(r, tx.rollouts.evidence(tenant, r.id), tx.health.risk(tenant, r.id)) for r in alike]
+    return replace(rollout.policy, sequential=learning.learned(rule, rollout.segments, past))
+
+
+def news(tx: Tx, tenant: TenantId, rollout: RolloutId, ruling: Ruling) -> list[Finding]:
+    """Findings that say something new, compared with what is kept."""
+    if not ruling.findings:
+        return []
+    before = tx.verdicts.newest(tenant, rollout)
+    known = {segment: said.finding for segment, said in before.items()}
+    return [finding for finding in ruling.findings if finding.news(known.get(finding.segment))]
+
+
+def keep(tx: Tx, tenant: TenantId, rollout: RolloutId, findings: Sequence[Finding], at: datetime) -> None:
+    """Keep findings."""
+    tx.verdicts.add(tenant, rollout, [Said(at, finding) for finding in findings])
+
+
+async def verdicts(
+    world: World,
+    tenant: TenantId,
+    rollout: RolloutId,
+    before: int | None,
+    limit: int,
+    segment: int | None = -1,
+) -> list[tuple[int, Said]]:
+    """What the judge of a rollout found, newest first, numbered; of one segment, of all members (None), or everything (-1).
+
+    Raises:
+        NotFoundError: there is no such rollout.
+    """
+
+    def look(tx: Tx) -> list[tuple[int, Said]]:
+        if tx.rollouts.get(tenant, rollout) is None:
+            raise NotFoundError(f"there is no rollout {rollout}")
+        return tx.verdicts.of_rollout(tenant, rollout, before, limit, segment)
+
+    return await world.store.read(look)

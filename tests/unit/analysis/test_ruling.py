@@ -1,0 +1,179 @@
+"""From what a server counts to a ruling."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from math import exp
+
+import pytest
+
+from otaru.analysis.learning import Past, learned
+from otaru.analysis.ruling import blocks_of, ruling
+from otaru.domain.deployment import State
+from otaru.domain.evidence import Call, Evidence, Tally
+from otaru.domain.health import Arm, Heard, Kind, Risk, Stratum
+from otaru.domain.ids import ProductName, RolloutId, Version
+from otaru.domain.rollout import (
+    JUDGED_WAVES,
+    Policy,
+    Rollout,
+    RolloutState,
+    Segment,
+    SequentialRule,
+    WaveState,
+    layout,
+)
+
+NOW = datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
+HOUR = int(NOW.timestamp()) // 3600
+RULE = SequentialRule()
+
+
+def a_rollout(*sizes: int, opened: int = 1, held: frozenset[int] = frozenset(), version: str = "2") -> Rollout:
+    policy = Policy(waves=JUDGED_WAVES, sequential=RULE)
+    waves = layout(policy, sum(sizes))
+    return Rollout(
+        id=RolloutId(1),
+        product=ProductName("app"),
+        version=Version(version),
+        target="id==*",
+        state=RolloutState.RUNNING,
+        policy=policy,
+        seed=1,
+        created_at=NOW,
+        size=sum(sizes),
+        waves=tuple(replace(w, state=WaveState.OPEN) if w.index < opened else w for w in waves),
+        segments=tuple(Segment(i, f"s{i}", n, held=i in held) for i, n in enumerate(sizes)),
+    )
+
+
+def a_risk(moves: dict[tuple[int, Arm, int], int], events: dict[tuple[int, Arm, int, int, Kind], int]) -> Risk:
+    """Hours count back from now."""
+    return Risk(
+        RolloutId(1),
+        {Stratum(s, arm, HOUR - ago, age, kind): Heard(n, n) for (s, arm, ago, age, kind), n in events.items()},
+        {(s, arm, HOUR - ago): n for (s, arm, ago), n in moves.items()},
+    )
+
+
+def test_without_data_it_waits_at_its_first_wave() -> None:
+    rollout = a_rollout(10_000)
+    found = ruling(RULE, rollout, Evidence({(0, 0): Tally({State.SCHEDULED: 40})}), NOW)
+    assert found.ahead == rollout.watermark == 40
+    assert {v.call for v in found.waves.values()} == {Call.HOLD}
+    assert found.findings[0].call is Call.HOLD
+    assert found.findings[0].words[0] == "hold: no outcome yet"
+
+
+def test_good_devices_that_matured_open_more_waves() -> None:
+    rollout = a_rollout(10_000)
+    done = Evidence({(0, 0): Tally({State.SUCCEEDED: 40}), (0, 1): Tally({State.SCHEDULED: 40})})
+    at_once = ruling(RULE, rollout, done, NOW)
+    a_day = replace(done, risk=a_risk({(0, Arm.UPDATED, 24): 40}, {}))
+    later = ruling(RULE, rollout, a_day, NOW)
+    assert at_once.ahead is not None
+    assert later.ahead is not None
+    assert rollout.watermark <= at_once.ahead < later.ahead < 2000
+    assert later.waves[0].call is Call.EXPAND
+    assert "0 of 40 failed" in later.waves[0].reason
+
+
+def test_failures_everywhere_stop_every_wave() -> None:
+    rollout = a_rollout(5000, 5000)
+    bad = Evidence({(s, 0): Tally({State.FAILED: 6, State.SUCCEEDED: 14}) for s in (0, 1)})
+    found = ruling(RULE, rollout, bad, NOW)
+    assert {v.call for v in found.waves.values()} == {Call.STOP}
+    assert found.ahead == rollout.watermark
+    assert found.findings[0].log_e >= found.findings[0].log_threshold
+    assert "12 of 40 failed, e-value" in found.waves[0].reason
+
+
+def test_one_bad_segment_is_to_be_held_and_then_says_nothing_of_the_others() -> None:
+    cells = {
+        (0, 0): Tally({State.SUCCEEDED: 95, State.FAILED: 1}),
+        (1, 0): Tally({State.FAILED: 9, State.SUCCEEDED: 1}),
+    }
+    rollout = a_rollout(9000, 1000, opened=2, held=frozenset({1}))
+    found = ruling(RULE, rollout, Evidence(cells), NOW)
+    assert found.segments[1].call is Call.STOP
+    assert found.segments[0].call is Call.EXPAND
+    assert found.findings[0].failed == 1
+    assert found.waves[0].call is Call.EXPAND
+    assert found.ahead is not None
+    assert found.ahead >= rollout.watermark
+
+
+def test_a_person_who_overruled_a_wave_is_not_overruled() -> None:
+    rollout = a_rollout(5000)
+    waves = (replace(rollout.waves[0], state=WaveState.OVERRULED), *rollout.waves[1:])
+    bad = Evidence({(0, 0): Tally({State.FAILED: 10, State.SUCCEEDED: 10})})
+    found = ruling(RULE, replace(rollout, waves=waves), bad, NOW)
+    assert Call.STOP not in {v.call for v in found.waves.values()}
+
+
+def test_events_long_after_a_good_installation_stop_it() -> None:
+    rollout = a_rollout(10_000, opened=3)
+    cells = {(0, 0): Tally({State.SUCCEEDED: 150}), (0, 1): Tally({State.SCHEDULED: 9850})}
+    moves = {(0, Arm.CONTROL, 48): 10_000, (0, Arm.CONTROL, 24): -150, (0, Arm.UPDATED, 24): 150}
+    calm = {(0, Arm.CONTROL, ago, 0, Kind.CRASH): 4 for ago in range(1, 24)}
+    crashing = calm | {(0, Arm.UPDATED, ago, 2, Kind.CRASH): 1 for ago in range(2, 16)}
+    assert ruling(RULE, rollout, Evidence(cells, a_risk(moves, calm)), NOW).findings[0].call is Call.EXPAND
+    found = ruling(RULE, rollout, Evidence(cells, a_risk(moves, crashing)), NOW)
+    assert found.findings[0].call is Call.STOP
+    assert "rate ratio" in "\n".join(found.findings[0].words)
+
+
+def test_an_outage_of_everything_cancels_out() -> None:
+    rollout = a_rollout(10_000, opened=3)
+    cells = {(0, 0): Tally({State.SUCCEEDED: 150}), (0, 1): Tally({State.SCHEDULED: 9850})}
+    moves = {(0, Arm.CONTROL, 48): 10_000, (0, Arm.CONTROL, 24): -150, (0, Arm.UPDATED, 24): 150}
+    dark = {(0, Arm.CONTROL, ago, 0, Kind.COMM_FAILURE): 2000 for ago in range(6)}
+    dark |= {(0, Arm.UPDATED, ago, 3, Kind.COMM_FAILURE): 30 for ago in range(6)}
+    found = ruling(RULE, rollout, Evidence(cells, a_risk(moves, dark)), NOW)
+    assert found.findings[0].call is Call.EXPAND
+    assert found.findings[0].log_e < 1
+
+
+def test_blocks_tell_the_fresh_from_the_settled_and_count_a_device_once_an_hour() -> None:
+    moves = {(0, Arm.CONTROL, 10): 100, (0, Arm.CONTROL, 8): -20, (0, Arm.UPDATED, 8): 20, (0, Arm.UPDATED, 1): 5}
+    events = {
+        (0, Arm.UPDATED, 1, 2, Kind.CRASH): 3,
+        (0, Arm.UPDATED, 1, 2, Kind.REBOOT): 4,
+        (0, Arm.UPDATED, 1, 0, Kind.CRASH): 1,
+        (0, Arm.UPDATED, 1, 0, Kind.INSTALL): 9,
+        (0, Arm.CONTROL, 1, 0, Kind.POWER): 2,
+        (1, Arm.CONTROL, 1, 0, Kind.POWER): 50,
+    }
+    blocks = blocks_of(a_risk(moves, events), 0, HOUR)
+    assert len(blocks) == 11
+    assert (blocks[2].fresh.hours, blocks[2].settled.hours, blocks[2].control.hours) == (20, 0, 80)
+    last = blocks[-2]
+    assert (last.fresh.hours, last.settled.hours) == (5, 20)
+    assert (last.fresh.events, last.settled.events, last.control.events) == (1, 4, 2)
+    assert blocks_of(a_risk({}, events), 0, HOUR) == []
+
+
+def test_the_past_teaches_what_to_tolerate_by_release_and_segment() -> None:
+    past = []
+    for n in range(8):
+        one = a_rollout(5000, 1000, version=f"1.{n}")
+        cells = {
+            (0, 0): Tally({State.SUCCEEDED: 4950, State.FAILED: 50}),
+            (1, 0): Tally({State.SUCCEEDED: 950, State.SILENT: 50}),
+        }
+        past.append(Past(one, Evidence(cells), a_risk({}, {})))
+    rule = learned(RULE, a_rollout(10, 10).segments, past)
+    assert rule.releases == 8
+    assert rule.whole is not None
+    assert 1 / (1 + exp(-rule.whole.centre)) == pytest.approx(0.0167, rel=0.1)
+    rates = [1 / (1 + exp(-s.centre)) for s in rule.segments]
+    assert rates == pytest.approx([0.01, 0.05], rel=0.15)
+    assert learned(RULE, a_rollout(10).segments, []).releases == 0
+    twice = [past[0], replace(past[0], rollout=replace(past[0].rollout, id=RolloutId(2)))]
+    assert learned(RULE, a_rollout(10).segments, twice).releases == 1  # one release, rolled out twice
+
+
+def test_the_same_evidence_gives_the_same_ruling() -> None:
+    rollout = a_rollout(1000)
+    evidence = Evidence({(0, 0): Tally({State.SUCCEEDED: 4})}, a_risk({(0, Arm.UPDATED, 2): 4}, {}))
+    assert ruling(RULE, rollout, evidence, NOW) == ruling(RULE, rollout, evidence, NOW)
+    assert ruling(RULE, rollout, evidence, NOW + timedelta(days=3650)).ahead is not None
