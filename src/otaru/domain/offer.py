@@ -35,6 +35,7 @@ class Rule(StrEnum):
     SECURITY_FLOOR = "security_floor"
     INSTALLED = "installed"
     BUSY = "busy"
+    PRIORITY = "priority"
     WINDOW = "window"
     BLACKOUT = "blackout"
     SLOT = "slot"
@@ -68,7 +69,7 @@ class Subject:
     installed: tuple[tuple[str, Version], ...]
     auto_confirm: bool
     memberships: tuple[Membership, ...]
-    """Open and scheduled ones, oldest rollout first: the older rollout has priority."""
+    """Open and scheduled ones, oldest rollout first: of those with the same priority the older one goes first."""
     counters: tuple[tuple[str, int], ...] = ()
     """Security counters by component, those above 0."""
     permits: tuple[tuple[str, int, datetime], ...] = ()
@@ -319,17 +320,39 @@ def _black(blackout: Blackout, until: datetime) -> str:
     return f"Blackout {blackout.id} ({blackout.reason}) lasts {end}: nothing new is offered."
 
 
+def in_turn(subject: Subject, plans: Sequence[Plan]) -> list[tuple[Membership, Plan]]:
+    """The scheduled memberships with their plans: the highest priority first, then the oldest rollout."""
+    by_id = {plan.rollout.id: plan for plan in plans}
+    found = [
+        (membership, plan)
+        for membership in subject.memberships
+        if membership.state is State.SCHEDULED and (plan := by_id.get(membership.rollout)) is not None
+    ]
+    if len(found) > 1:
+        found.sort(key=lambda each: -each[1].rollout.policy.priority)
+    return found
+
+
 def first_due(
     subject: Subject, plans: Sequence[Plan], *, halted: bool, now: datetime, calendar: Calendar = NO_CALENDAR
 ) -> list[Answer]:
     """The answers for each scheduled membership in order of priority, up to and with the first that is an offer."""
-    by_id = {plan.rollout.id: plan for plan in plans}
     answers: list[Answer] = []
-    for membership in subject.memberships:
-        if membership.state is not State.SCHEDULED or (plan := by_id.get(membership.rollout)) is None:
-            continue
+    for membership, plan in in_turn(subject, plans):
         answer = decide(subject, plan, membership, halted=halted, now=now, calendar=calendar)
         answers.append(answer)
         if answer.rule in {Rule.OFFER, Rule.CONSENT}:
             break
     return answers
+
+
+_ORDER = {rule: number for number, rule in enumerate(Rule)}
+
+
+def behind(answer: Answer, rollout: Rollout, first: Rollout | None) -> Answer:
+    """What `rollout` answers where another one of the device's is due `first`: nothing later than that counts."""
+    if first is None or _ORDER[answer.rule] < _ORDER[Rule.PRIORITY]:
+        return answer
+    higher = first.policy.priority > rollout.policy.priority
+    why = f"its priority is {first.policy.priority}, of this one {rollout.policy.priority}" if higher else "it is older"
+    return Answer(Rule.PRIORITY, f"Rollout {first.id} goes first: {why}.", answer.membership)

@@ -5,17 +5,20 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from otaru.domain.conditions import condition
 from otaru.domain.deployment import State
 from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Version
-from otaru.domain.offer import Membership, Plan, Rule, Subject, decide, first_due
+from otaru.domain.offer import Membership, Plan, Rule, Subject, behind, decide, first_due
 from otaru.domain.release import ReleaseState
-from otaru.domain.rollout import Limits, Policy, Rollout, RolloutState, Segment, Taken
+from otaru.domain.rollout import Limits, Policy, Rollout, RolloutState, Segment, Taken, check
 from otaru.domain.schedule import Blackout, Calendar, Window
 from otaru.domain.terms import Terms, requirement
 from otaru.domain.versions import VersionOrder
+from otaru.errors import InvalidInputError
 from tests.support.fleet import RPI, a_release, a_rollout
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -108,7 +111,7 @@ def test_each_obstacle_hides_those_after_it() -> None:
     ask(now=IN_IT)
     subject = replace(subject, auto_confirm=True)
     ask(now=IN_IT)
-    assert met == [rule for rule in Rule if rule is not Rule.MEMBER]
+    assert met == [rule for rule in Rule if rule not in {Rule.MEMBER, Rule.PRIORITY}]
 
 
 def test_who_is_in_a_held_segment_is_told_so() -> None:
@@ -227,3 +230,35 @@ def test_in_a_large_rollout_each_has_its_turn_in_the_window() -> None:
         assert decide(a_subject(mine), plan, mine, halted=False, now=shut.ask_at).rule is Rule.OFFER
         turns.add(shut.ask_at)
     assert len(turns) == 4
+
+
+def with_priority(plan: Plan, priority: int) -> Plan:
+    return replace(plan, rollout=replace(plan.rollout, policy=replace(plan.rollout.policy, priority=priority)))
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=6))
+def test_the_highest_priority_goes_first_then_the_oldest(priorities: list[int]) -> None:
+    subject = a_subject(*(share(number + 1) for number in range(len(priorities))), auto_confirm=True)
+    plans = [with_priority(a_plan(n + 1, window=None), priority) for n, priority in enumerate(priorities)]
+    (answer,) = first_due(subject, list(reversed(plans)), halted=False, now=NOON)
+    assert answer.membership is not None
+    assert answer.rule is Rule.OFFER
+    assert answer.membership.rollout == priorities.index(max(priorities)) + 1
+
+
+def test_who_waits_for_another_rollout_is_told_why() -> None:
+    first, other = with_priority(a_plan(2), 7).rollout, a_plan(1)
+    mine = share(1)
+    shut = decide(a_subject(mine), other, mine, halted=False, now=NOON)
+    assert behind(shut, other.rollout, None) is shut
+    waits = behind(shut, other.rollout, first)
+    assert (waits.rule, waits.because) == (Rule.PRIORITY, "Rollout 2 goes first: its priority is 7, of this one 5.")
+    assert behind(shut, other.rollout, replace(first, policy=Policy())).because == "Rollout 2 goes first: it is older."
+    misfit = decide(replace(a_subject(mine), hardware=Hardware("other")), other, mine, halted=False, now=NOON)
+    assert behind(misfit, other.rollout, first) is misfit, "what stands before it in the order still counts"
+
+
+@pytest.mark.parametrize("priority", [-1, 10])
+def test_a_priority_that_is_none_is_refused(priority: int) -> None:
+    with pytest.raises(InvalidInputError):
+        check(Policy(priority=priority))

@@ -141,6 +141,16 @@ class Wanted:
         ),
     ] = False
 
+    priority: Annotated[
+        int | None,
+        typer.Option(
+            metavar="0-9",
+            min=0,
+            max=9,
+            help="Of a device's rollouts the one with the highest goes first (5).",
+            show_default=False,
+        ),
+    ] = None
     max_in_flight: Annotated[
         int | None,
         typer.Option(
@@ -196,6 +206,7 @@ class Wanted:
             "end_at": _moment(self.end_at),
             "install_takes_s": _seconds(self.install_takes),
             "ignore_blackout": self.ignore_blackout or None,
+            "priority": self.priority,
             "max_in_flight": self.max_in_flight,
             "max_per_minute": self.max_per_minute,
             "max_per": self.max_per or None,

@@ -12,6 +12,7 @@ from otaru.domain.evidence import Call as Verdicts
 from otaru.domain.evidence import Ruling, Tally
 from otaru.domain.ids import DeviceId
 from otaru.domain.rollout import (
+    MAX_PRIORITY,
     ROLLOUT,
     Limits,
     OnError,
@@ -383,6 +384,8 @@ def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
     if policy.install_takes:
         yield "Installing", f"takes {told_span(policy.install_takes)}: so much of the window has to be left"
+    if policy.priority != Policy().priority:
+        yield "Priority", f"{policy.priority} of 0 to {MAX_PRIORITY}; the highest goes first"
     if policy.limits.any:
         yield "Limits", "; ".join(_limits(policy.limits))
     if policy.ignore_blackout:

@@ -111,6 +111,8 @@ class Policy:
     """Whether it offers during the tenant's blackouts too: for emergencies, and admins alone may say so."""
     limits: Limits = NO_LIMITS
     """How many devices are updated at once."""
+    priority: int = 5
+    """From 0 to `MAX_PRIORITY`: of a device's rollouts the one with the highest goes first, then the oldest."""
 
     @property
     def staged(self) -> bool:
@@ -119,6 +121,7 @@ class Policy:
 
 
 MAX_WAVES = 100
+MAX_PRIORITY = 9
 JUDGED_WAVES = tuple(Share(value, percent=True) for value in (0.4, 0.8, 1.5, 3, 6, 12, 25, 50, 75, 100))
 """Where a sequential rollout names none: heights at which the pace opens the next; the harm budget says when."""
 MAX_POSTPONEMENTS = 100
@@ -140,6 +143,8 @@ def check(policy: Policy) -> None:
     _check_rising(policy.waves)
     check_split(policy.split)
     check_limits(policy.limits)
+    if not 0 <= policy.priority <= MAX_PRIORITY:
+        raise InvalidInputError(f"a priority is a number from 0 to {MAX_PRIORITY}, which goes first")
     _check_rules(policy)
     if not 0 < policy.quorum <= 1:
         raise InvalidInputError("the quorum is a share above 0 and at most 1")

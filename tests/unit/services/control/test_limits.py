@@ -140,3 +140,16 @@ async def test_a_pause_comes_before_a_limit(fleet: Fleet) -> None:
     await fleet.poll("b")
     await rollouts.order(fleet.world, ACME, SYSTEM, rollout, RolloutEvent.PAUSE)
     assert (await why(fleet))[0][0] is Rule.ROLLOUT_RUNNING
+
+
+async def test_the_higher_priority_goes_first(fleet: Fleet) -> None:
+    await fleet.release("3")
+    older = await fleet.roll_out("2")
+    urgent = await fleet.roll_out("3", policy=Policy(priority=9))
+    assert [rule for rule, _ in await why(fleet)] == [Rule.OFFER, Rule.PRIORITY]
+    assert await fleet.poll("a") is State.OFFERED
+    assert (await fleet.counts(urgent))[State.OFFERED] == 1
+    assert [rule for rule, _ in await why(fleet)] == [Rule.OFFER, Rule.BUSY]
+    await fleet.say("a", Event.SUCCEED)
+    assert await fleet.poll("a") is State.OFFERED, "then the other one"
+    assert (await fleet.counts(older))[State.OFFERED] == 1

@@ -48,6 +48,7 @@ _RULES = {
     Rule.SECURITY_FLOOR: ("Below its security floor", Tone.FAILED),
     Rule.INSTALLED: ("Installed already", Tone.DONE),
     Rule.BUSY: ("Busy with another update", Tone.BUSY),
+    Rule.PRIORITY: ("Another update goes first", Tone.IDLE),
     Rule.WINDOW: ("Waits for its maintenance window", Tone.IDLE),
     Rule.BLACKOUT: ("A blackout lasts", Tone.HELD),
     Rule.SLOT: ("Has an appointment in the window", Tone.IDLE),

@@ -37,6 +37,7 @@ from otaru.domain.rollout import (
     JUDGED_WAVES,
     MAX_PLACES,
     MAX_POSTPONEMENTS,
+    MAX_PRIORITY,
     MAX_SPLITS,
     MAX_WAVES,
     ClassicRule,
@@ -176,6 +177,9 @@ class RolloutIn(Body):
     ignore_blackout: Annotated[
         bool, Field(description="Whether it offers during the tenant's blackouts too; it needs tenant:write.")
     ] = False
+    priority: Annotated[
+        WholeNumber, Field(ge=0, le=MAX_PRIORITY, description="Of a device's rollouts the highest goes first.")
+    ] = 5
     max_in_flight: Annotated[Most | None, Field(description="Devices that are told and have not ended, at once.")] = (
         None
     )
@@ -239,6 +243,7 @@ class RolloutIn(Body):
             end_at=None if self.end_at is None else utc(self.end_at),
             install_takes=timedelta(seconds=self.install_takes_s),
             ignore_blackout=self.ignore_blackout,
+            priority=self.priority,
             limits=Limits(self.max_in_flight, self.max_per_minute, tuple(map(place, self.max_per))),
         )
 
@@ -333,6 +338,7 @@ class PolicyOut(Out):
     end_at: datetime | None
     install_takes_s: float
     ignore_blackout: bool
+    priority: int
     max_in_flight: int | None
     max_per_minute: int | None
     max_per: Annotated[list[str], Field(examples=[["attr.site=5"]])]
@@ -363,6 +369,7 @@ class PolicyOut(Out):
             end_at=policy.end_at,
             install_takes_s=policy.install_takes.total_seconds(),
             ignore_blackout=policy.ignore_blackout,
+            priority=policy.priority,
             max_in_flight=policy.limits.in_flight,
             max_per_minute=policy.limits.per_minute,
             max_per=list(map(str, policy.limits.places)),
