@@ -195,6 +195,7 @@ def _columns(rollout: Rollout) -> dict[str, Any]:
         "started_at": rollout.started_at,
         "ended_at": rollout.ended_at,
         "edition": rollout.edition,
+        "created_by": rollout.created_by,
     }
 
 
@@ -264,4 +265,5 @@ def _rollout(row: _NamedRow, waves: tuple[Wave, ...], segments: tuple[Segment, .
         started_at=row.started_at,
         ended_at=row.ended_at,
         edition=row.edition,
+        created_by=row.created_by,
     )

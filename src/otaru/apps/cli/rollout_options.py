@@ -141,6 +141,10 @@ class Wanted:
         ),
     ] = False
 
+    approve: Annotated[
+        Literal["start", "waves"] | None,
+        typer.Option(help="Wait for approval: of the start, or of each further wave too.", show_default=False),
+    ] = None
     priority: Annotated[
         int | None,
         typer.Option(
@@ -206,6 +210,7 @@ class Wanted:
             "end_at": _moment(self.end_at),
             "install_takes_s": _seconds(self.install_takes),
             "ignore_blackout": self.ignore_blackout or None,
+            "approve": self.approve,
             "priority": self.priority,
             "max_in_flight": self.max_in_flight,
             "max_per_minute": self.max_per_minute,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from otaru.apps.console.happening import actor
 from otaru.apps.console.rendering import number, share
 from otaru.apps.console.rendering import span as told_span
 from otaru.apps.console.status import Tone, look
@@ -14,6 +15,7 @@ from otaru.domain.ids import DeviceId
 from otaru.domain.rollout import (
     MAX_PRIORITY,
     ROLLOUT,
+    Approve,
     Limits,
     OnError,
     Policy,
@@ -201,6 +203,8 @@ def why(progress: Progress, ruling: Ruling) -> Why:
     match rollout.state:
         case RolloutState.RUNNING:
             return _running(progress, ruling)
+        case RolloutState.AWAITING_APPROVAL:
+            return Why(Tone.HELD, f"Nobody is offered anything until it is approved; {_author(rollout)} planned it")
         case RolloutState.SCHEDULED:
             return Why(Tone.IDLE, "It starts by itself", rollout.start_at)
         case RolloutState.PAUSED:
@@ -219,6 +223,10 @@ def why(progress: Progress, ruling: Ruling) -> Why:
             return Why(Tone.IDLE, "Nobody is offered anything until it is started")
 
 
+def _author(rollout: Rollout) -> str:
+    return actor(rollout.created_by) if rollout.created_by else "somebody"
+
+
 def _running(progress: Progress, ruling: Ruling) -> Why:
     rollout = progress.rollout
     wave = rollout.wave
@@ -229,6 +237,8 @@ def _running(progress: Progress, ruling: Ruling) -> Why:
             Tone.BUSY,
             f"Every wave has passed; {devices(_left(progress))} {'has' if _left(progress) == 1 else 'have'} not ended",
         )
+    if rollout.unapproved is not None:
+        return Why(Tone.HELD, f"Wave {wave.index + 1} of {len(rollout.waves)} opens when somebody approves it")
     tally = progress.tallies.get(wave.index, _NOBODY)
     name = f"Wave {wave.index + 1} of {len(rollout.waves)}" if len(rollout.waves) > 1 else "It"
     if wave.state is WaveState.OBSERVING and wave.complete_at is not None:
@@ -384,6 +394,8 @@ def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
     if policy.install_takes:
         yield "Installing", f"takes {told_span(policy.install_takes)}: so much of the window has to be left"
+    if policy.approve is not Approve.NONE:
+        yield "Approval", "of the start" + (" and of each further wave" if policy.approve is Approve.WAVES else "")
     if policy.priority != Policy().priority:
         yield "Priority", f"{policy.priority} of 0 to {MAX_PRIORITY}; the highest goes first"
     if policy.limits.any:

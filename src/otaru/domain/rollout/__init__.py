@@ -10,6 +10,7 @@ from otaru.domain.rollout.policy import (
     MAX_POSTPONEMENTS,
     MAX_PRIORITY,
     MAX_WAVES,
+    Approve,
     ClassicRule,
     OnError,
     Policy,
@@ -22,7 +23,7 @@ from otaru.domain.rollout.rate import Abort, FailureType, RateRule, check_rate
 from otaru.domain.rollout.segment import CRITICAL, MAX_SEGMENTS, MAX_SPLITS, Segment, Stratum, cut, segments
 from otaru.domain.rollout.sequential import ALPHA, Learned, SequentialRule
 from otaru.domain.rollout.shape import Growth, Shape, check_growth, grown
-from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, reopened, step
+from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, orders, reopened, step
 
 __all__ = [
     "ACTIVE",
@@ -41,6 +42,7 @@ __all__ = [
     "ROLLOUT",
     "STOP_PATIENCE",
     "Abort",
+    "Approve",
     "ClassicRule",
     "Draw",
     "FailureType",
@@ -79,6 +81,7 @@ __all__ = [
     "laid_out",
     "layout",
     "obey",
+    "orders",
     "place",
     "release",
     "reopened",

@@ -23,6 +23,15 @@ class Urgency(StrEnum):
     SOFT = "soft"
 
 
+class Approve(StrEnum):
+    """What waits until somebody approves it."""
+
+    NONE = "none"
+    START = "start"
+    WAVES = "waves"
+    """The start, and each wave after the first."""
+
+
 class OnError(StrEnum):
     """What a failed wave does to its rollout."""
 
@@ -111,6 +120,7 @@ class Policy:
     """Whether it offers during the tenant's blackouts too: for emergencies, and admins alone may say so."""
     limits: Limits = NO_LIMITS
     """How many devices are updated at once."""
+    approve: Approve = Approve.NONE
     priority: int = 5
     """From 0 to `MAX_PRIORITY`: of a device's rollouts the one with the highest goes first, then the oldest."""
 

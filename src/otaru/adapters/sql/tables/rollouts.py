@@ -35,6 +35,7 @@ rollout = Table(
     col("started_at", Instant, nullable=True),
     col("ended_at", Instant, nullable=True),
     col("edition", Integer),
+    col("created_by", Text, server_default=""),
     Index("ix_rollout_state", "state"),
     Index("ix_rollout_release", "tenant", "product", "version", "rollout"),
 )

@@ -40,6 +40,7 @@ from otaru.domain.rollout import (
     MAX_PRIORITY,
     MAX_SPLITS,
     MAX_WAVES,
+    Approve,
     ClassicRule,
     Growth,
     Limits,
@@ -177,6 +178,9 @@ class RolloutIn(Body):
     ignore_blackout: Annotated[
         bool, Field(description="Whether it offers during the tenant's blackouts too; it needs tenant:write.")
     ] = False
+    approve: Annotated[
+        Approve, Field(description="What waits for approval: its start, or its start and each further wave.")
+    ] = Approve.NONE
     priority: Annotated[
         WholeNumber, Field(ge=0, le=MAX_PRIORITY, description="Of a device's rollouts the highest goes first.")
     ] = 5
@@ -243,6 +247,7 @@ class RolloutIn(Body):
             end_at=None if self.end_at is None else utc(self.end_at),
             install_takes=timedelta(seconds=self.install_takes_s),
             ignore_blackout=self.ignore_blackout,
+            approve=self.approve,
             priority=self.priority,
             limits=Limits(self.max_in_flight, self.max_per_minute, tuple(map(place, self.max_per))),
         )
@@ -338,6 +343,7 @@ class PolicyOut(Out):
     end_at: datetime | None
     install_takes_s: float
     ignore_blackout: bool
+    approve: Approve
     priority: int
     max_in_flight: int | None
     max_per_minute: int | None
@@ -369,6 +375,7 @@ class PolicyOut(Out):
             end_at=policy.end_at,
             install_takes_s=policy.install_takes.total_seconds(),
             ignore_blackout=policy.ignore_blackout,
+            approve=policy.approve,
             priority=policy.priority,
             max_in_flight=policy.limits.in_flight,
             max_per_minute=policy.limits.per_minute,
@@ -448,6 +455,7 @@ class RolloutOut(Out):
     ended_at: datetime | None
     expires_at: datetime | None
     edition: int
+    created_by: Annotated[str, Field(description="Who planned it, as the record names them.")]
     allowed: Annotated[list[str], Field(description="The orders that may be given now.")]
 
     @classmethod
@@ -475,6 +483,7 @@ class RolloutOut(Out):
             ended_at=rollout.ended_at,
             expires_at=rollout.expires_at,
             edition=rollout.edition,
+            created_by=rollout.created_by,
             allowed=allowed(rollout),
         )
 
