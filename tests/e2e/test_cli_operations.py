@@ -48,7 +48,7 @@ token create --role viewer --label tv --expires 1d
 token list
 token revoke TOKEN
 tenant show
-tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --zone Europe/Paris --no-self-registration --health-kept 14d
+tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --zone Europe/Paris --no-self-registration --no-four-eyes --health-kept 14d
 tenant set --chunk-part zephyr=
 tenant halt --reason lunch
 tenant lift
@@ -102,6 +102,10 @@ group delete lab => 1
 group delete both
 device events d-1 --limit 1
 device telemetry d-1
+device pin d-2 --component app
+device pin d-2
+device pin d-2 => 3
+device unpin d-2
 device quarantine d-2
 device release d-2
 device accept d-2 => 3
@@ -152,7 +156,7 @@ rollout plan --release app:1.0 --target id==nobody => 3
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
 rollout start 1
 rollout pause 1 --reason wait
-rollout create --release app:1.0 --target id==d-2 --judge sequential --alpha 1% => 3
+rollout create --release app:1.0 --target id==nobody --judge sequential --alpha 1% => 3
 rollout hold-segment 1 1 --reason look
 rollout release-segment 1 1
 rollout resume 1
@@ -169,7 +173,8 @@ device history d-1
 device why d-2
 device reports d-1 1
 rollout watch 1 --until wave:1
-rollout create --release app:1.1 --target id==f-* --urgency soft --consent --on-error stop --start-at 2036-01-01T00:00:00Z
+rollout create --release app:1.1 --target id==f-* --urgency soft --consent --on-error stop --start-at 2036-01-01T00:00:00Z --approve start
+rollout approve 2 --reason seen
 rollout stop 1 --reason enough
 rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout --max-in-flight 5 --max-per-minute 3 --max-per attr.site=2 --priority 7
 rollout create --release app:1.1 --target id==d-1 --consent --consent-deadline 7d --postpone-for 3d --require battery>=30% --start
@@ -182,6 +187,8 @@ rollout retry 4 --state cancelled
 POLL
 device reject d-1 4 --reason no
 rollout create --release app:1.1 --target tag==nobody --start => 3
+device update f-2 --release app:1.1
+rollout stop 5
 log prove app:1.0 -o PROOF
 log show
 log entries --subject app:1.0

@@ -11,7 +11,7 @@ from enum import StrEnum
 from otaru.domain.conditions import unmet
 from otaru.domain.consent import is_asked
 from otaru.domain.deployment import OPEN, State
-from otaru.domain.device import Hardware, Lifecycle
+from otaru.domain.device import EVERYTHING, Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
 from otaru.domain.rollout import Policy, Rollout, RolloutState, Taken, ask_again, full
@@ -34,6 +34,7 @@ class Rule(StrEnum):
     FLOOR = "floor"
     SECURITY_FLOOR = "security_floor"
     INSTALLED = "installed"
+    PINNED = "pinned"
     BUSY = "busy"
     PRIORITY = "priority"
     WINDOW = "window"
@@ -78,6 +79,9 @@ class Subject:
     """The time zone that it says it is in; empty where it says none, or none that is known."""
     facts: tuple[tuple[str, str], ...] = ()
     """What it last told of what a rollout's conditions ask for: put in by who asks the rules of such a rollout."""
+
+    pins: tuple[str, ...] = ()
+    """Components that stay at what they run."""
 
     @property
     def open(self) -> Membership | None:
@@ -183,8 +187,8 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         held = _forbidden(subject, release, artifact.component, membership, now)
         if held is not None:
             return held
-    if (artifact.component, release.version) in subject.installed:
-        return Answer(Rule.INSTALLED, f"{artifact.component} {release.version} is installed already.", membership)
+    if (stays := _stays(subject, artifact.component, release.version, membership)) is not None:
+        return stays
     if (busy := subject.open) is not None and busy is not membership:
         return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
     if (held := _untimely(subject, rollout, membership, calendar, now)) is not None:
@@ -194,6 +198,15 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
     if is_asked(rollout.policy, release) and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
+
+
+def _stays(subject: Subject, component: str, version: Version, membership: Membership) -> Answer | None:
+    """The rules that ask whether there is anything to do: installed, pinned."""
+    if (component, version) in subject.installed:
+        return Answer(Rule.INSTALLED, f"{component} {version} is installed already.", membership)
+    if subject.pins and (EVERYTHING in subject.pins or component in subject.pins):
+        return Answer(Rule.PINNED, f"Its {component} is pinned: it stays at what it runs.", membership)
+    return None
 
 
 def _forbidden(

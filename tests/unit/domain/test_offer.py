@@ -49,20 +49,24 @@ def test_each_obstacle_hides_those_after_it() -> None:
         hardware=Hardware("other"),
         installed=(("app", Version("1.1.0")),),
         counters=(("app", 3),),
+        pins=("app",),
     )
-    plan = a_plan()
     gated = replace(a_release(), terms=Terms(requires=(requirement("bootloader>=2"),), floor=Version("1.2")), counter=2)
     plan = replace(
-        plan,
+        a_plan(),
         rollout=replace(
-            plan.rollout,
+            a_plan().rollout,
             size=1000,
             state=RolloutState.PAUSED,
             policy=replace(
-                plan.rollout.policy, end_at=IN_IT, consent=True, conditions=(condition("charging"),), limits=Limits(1)
+                a_plan().rollout.policy,
+                end_at=IN_IT,
+                consent=True,
+                conditions=(condition("charging"),),
+                limits=Limits(1),
             ),
         ),
-        release=replace(plan.release, state=ReleaseState.WITHDRAWN, product=ProductName("app")),
+        release=replace(a_release(), state=ReleaseState.WITHDRAWN, product=ProductName("app")),
         taken=Taken(1, 0, 4),
     )
     met: list[Rule] = []
@@ -78,8 +82,7 @@ def test_each_obstacle_hides_those_after_it() -> None:
     ask(halted=True)
     ask()
     held = Segment(0, "all", 4, held=True, reason="3 of 4 failed")
-    running = replace(plan.rollout, state=RolloutState.RUNNING, segments=(held,))
-    plan = replace(plan, rollout=running, watermarks=(-1,))
+    plan = replace(plan, rollout=replace(plan.rollout, state=RolloutState.RUNNING, segments=(held,)), watermarks=(-1,))
     ask()
     plan = replace(plan, rollout=replace(plan.rollout, policy=replace(plan.rollout.policy, end_at=None)))
     ask()
@@ -98,6 +101,8 @@ def test_each_obstacle_hides_those_after_it() -> None:
     subject = replace(subject, counters=())
     ask()
     subject = replace(subject, installed=(("app", Version("1.0.5")),))
+    ask()
+    subject = replace(subject, pins=())
     ask()
     subject = replace(subject, memberships=(share(rank=1),))
     ask()

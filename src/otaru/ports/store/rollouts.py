@@ -46,7 +46,8 @@ class Rollouts(Protocol):
     def candidates(self, tenant: TenantId, query: Query, release: Release) -> tuple[int, Mapping[str, int]]:
         """How many devices of the target would be members, and how many are left out for which reason.
 
-        Reasons, in this order: `inactive` (lifecycle), `misfit` (hardware), `installed` (this very version runs).
+        Reasons, in this order: `inactive` (lifecycle), `misfit` (hardware), `installed` (this very version runs),
+        `pinned`.
         """
         ...
 

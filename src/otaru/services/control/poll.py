@@ -31,6 +31,7 @@ _MOVES = {
     Rule.INSTALLED: Event.SKIP,
     Rule.FITS: Event.SKIP,
     Rule.SECURITY_FLOOR: Event.SKIP,
+    Rule.PINNED: Event.SKIP,
 }
 """What an answer does to a scheduled deployment. All others wait."""
 

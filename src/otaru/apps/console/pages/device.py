@@ -47,6 +47,7 @@ _RULES = {
     Rule.FLOOR: ("An older release comes first", Tone.HELD),
     Rule.SECURITY_FLOOR: ("Below its security floor", Tone.FAILED),
     Rule.INSTALLED: ("Installed already", Tone.DONE),
+    Rule.PINNED: ("Pinned", Tone.HELD),
     Rule.BUSY: ("Busy with another update", Tone.BUSY),
     Rule.PRIORITY: ("Another update goes first", Tone.IDLE),
     Rule.WINDOW: ("Waits for its maintenance window", Tone.IDLE),
