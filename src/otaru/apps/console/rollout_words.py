@@ -16,6 +16,7 @@ from otaru.domain.rollout import (
     MAX_PRIORITY,
     ROLLOUT,
     Approve,
+    FailureType,
     Limits,
     OnError,
     Policy,
@@ -464,6 +465,19 @@ def _rule_words(policy: Policy) -> Iterator[tuple[str, str]]:
         learned = f"what {past} past {'release' if past == 1 else 'releases'} did"
         yield "Tolerates", learned if past else "a cautious guess: no past"
         yield "Stopped", f"the rollout {does}; a bad segment is held"
+    if policy.rate is not None:
+        rate = policy.rate
+        what = "succeeded" if rate.succeeded else "were told"
+        yield (
+            "Rate",
+            (
+                f"{rate.base} devices a minute, times {rate.factor:g} for each {rate.every} that {what}, "
+                f"at most {rate.maximum}"
+            ),
+        )
+        for one in rate.aborts:
+            kind = "any failure" if one.failure is FailureType.ALL else str(one.failure).replace("_", " ")
+            yield "Aborts", f"at {one.threshold:g} % {kind} of at least {one.minimum}; then the rollout {does}"
     if policy.rule is not None:
         yield "Passes", f"when {percent(policy.rule.success)} of a wave succeeded"
         yield "Fails", f"when more than {percent(policy.rule.error)} failed; then the rollout {does}"

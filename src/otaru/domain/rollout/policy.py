@@ -10,6 +10,7 @@ from math import ceil
 from otaru.domain import conditions
 from otaru.domain.conditions import Condition
 from otaru.domain.rollout.limits import NO_LIMITS, Limits, check_limits
+from otaru.domain.rollout.rate import RateRule, check_rate
 from otaru.domain.rollout.segment import check_split
 from otaru.domain.rollout.sequential import SequentialRule, check_sequential
 from otaru.domain.schedule import Window
@@ -122,6 +123,8 @@ class Policy:
     """The health window: how long a device that installed it runs it on trial before that counts as a success."""
     validate_events: int = 1
     """So many bad health events (`domain.trial`) in the window are a failure."""
+    rate: RateRule | None = None
+    """Devices told per minute, more and more, until an abort criterion is met; in place of the other rules."""
     limits: Limits = NO_LIMITS
     """How many devices are updated at once."""
     approve: Approve = Approve.NONE
@@ -199,6 +202,10 @@ def _check_rules(policy: Policy) -> None:
         check_sequential(policy.sequential)
         if policy.rule is not None:
             raise InvalidInputError("a rollout is judged by thresholds or by e-values, not by both")
+    if policy.rate is not None:
+        check_rate(policy.rate)
+        if policy.rule is not None or policy.sequential is not None:
+            raise InvalidInputError("a rate aborts by its own criteria: it has no thresholds and no e-values")
 
 
 def _check_consent(policy: Policy) -> None:
