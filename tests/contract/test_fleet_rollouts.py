@@ -179,21 +179,26 @@ def test_candidates_are_counted_as_enlist_takes_them(shelf: Shelf) -> None:
         a_device("older", runs={"app": "1.0.0", "other": "1.1.0"}),
         a_device("pending", lifecycle=Lifecycle.PENDING, hardware=Hardware("x")),
         a_device("quarantined", lifecycle=Lifecycle.QUARANTINED, runs={"app": "1.1.0"}),
+        replace(a_device("pinned"), pins=frozenset({"*"})),
+        replace(a_device("pinned-app"), pins=frozenset({"app", "os"})),
+        replace(a_device("good-pinned-other"), pins=frozenset({"ap", "app.x"})),
         a_device("misfit", hardware=Hardware("cm", "3"), runs={"app": "1.1.0"}),
         a_device("bare", hardware=Hardware("cm")),
         a_device("there", runs={"app": "1.1.0"}),
         a_device("zz-not-asked"),
     ]
     release = shelf.stock(HERE, devices, a_release(hardware=(RPI, Hardware("cm", "2"))))
-    query = parse("id==good*,id==exact,id==older,id==pending,id==quarantined,id==misfit,id==bare,id==there", NOW)
+    query = parse(
+        "id==good*,id==exact,id==older,id==pending,id==quarantined,id==misfit,id==pinned*,id==bare,id==there", NOW
+    )
     members, left_out = shelf.rollouts.candidates(HERE, query, release)
-    assert (members, left_out) == (4, {"inactive": 2, "misfit": 2, "installed": 1})
-    assert list(left_out) == ["inactive", "misfit", "installed"]
-    assert shelf.rollouts.enlist(HERE, a_rollout(), query, release) == 4
-    assert set(ranks(shelf)) == {"good", "good-too", "exact", "older"}
+    assert (members, left_out) == (5, {"inactive": 2, "misfit": 2, "installed": 1, "pinned": 2})
+    assert list(left_out) == ["inactive", "misfit", "installed", "pinned"]
+    assert shelf.rollouts.enlist(HERE, a_rollout(), query, release) == 5
+    assert set(ranks(shelf)) == {"good", "good-too", "good-pinned-other", "exact", "older"}
     assert shelf.rollouts.candidates(HERE, parse("id==nobody", NOW), release) == (
         0,
-        {"inactive": 0, "misfit": 0, "installed": 0},
+        {"inactive": 0, "misfit": 0, "installed": 0, "pinned": 0},
     )
 
 

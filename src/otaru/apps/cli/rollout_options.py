@@ -145,6 +145,14 @@ class Wanted:
         Literal["start", "waves"] | None,
         typer.Option(help="Wait for approval: of the start, or of each further wave too.", show_default=False),
     ] = None
+    after: Annotated[
+        int | None,
+        typer.Option(metavar="ID", min=1, help="Start when this rollout has finished well.", show_default=False),
+    ] = None
+    forced_at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="With --urgency soft: from then on forced (timeforced).", show_default=False),
+    ] = None
     priority: Annotated[
         int | None,
         typer.Option(
@@ -211,6 +219,8 @@ class Wanted:
             "install_takes_s": _seconds(self.install_takes),
             "ignore_blackout": self.ignore_blackout or None,
             "approve": self.approve,
+            "after": self.after,
+            "forced_at": _moment(self.forced_at),
             "priority": self.priority,
             "max_in_flight": self.max_in_flight,
             "max_per_minute": self.max_per_minute,

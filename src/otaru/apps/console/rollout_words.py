@@ -205,6 +205,8 @@ def why(progress: Progress, ruling: Ruling) -> Why:
             return _running(progress, ruling)
         case RolloutState.AWAITING_APPROVAL:
             return Why(Tone.HELD, f"Nobody is offered anything until it is approved; {_author(rollout)} planned it")
+        case RolloutState.SCHEDULED if rollout.policy.after is not None:
+            return Why(Tone.IDLE, rollout.reason or f"It starts when rollout {rollout.policy.after} has finished well")
         case RolloutState.SCHEDULED:
             return Why(Tone.IDLE, "It starts by itself", rollout.start_at)
         case RolloutState.PAUSED:
@@ -386,7 +388,10 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
 
 def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
     soft = policy.urgency is Urgency.SOFT
-    yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
+    late = f", forced from {policy.forced_at:%Y-%m-%d %H:%M} UTC on" if policy.forced_at else ""
+    yield "Moment", f"the device's choice (soft){late}" if soft else "as soon as the device can (forced)"
+    if policy.after is not None:
+        yield "After", f"rollout {policy.after} has finished well"
     if policy.conditions:
         yield "Requires", ", ".join(map(str, policy.conditions))
     yield "Consent", _consent(policy)

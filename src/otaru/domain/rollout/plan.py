@@ -94,6 +94,12 @@ class Rollout:
         return wave if wave is not None and wave.state is WaveState.PENDING else None
 
     @property
+    def finished_well(self) -> bool:
+        """Whether every wave has passed, by its judge or by a person's word, and no segment was left behind."""
+        passed = {WaveState.PASSED, WaveState.OVERRULED}
+        return self.state is RolloutState.FINISHED and not self.held and all(w.state in passed for w in self.waves)
+
+    @property
     def held(self) -> frozenset[int]:
         """The segments that are held."""
         return frozenset(s.index for s in self.segments if s.held)

@@ -9,6 +9,7 @@ from math import ceil
 
 from otaru.domain import conditions
 from otaru.domain.conditions import Condition
+from otaru.domain.ids import RolloutId
 from otaru.domain.rollout.limits import NO_LIMITS, Limits, check_limits
 from otaru.domain.rollout.segment import check_split
 from otaru.domain.rollout.sequential import SequentialRule, check_sequential
@@ -121,8 +122,16 @@ class Policy:
     limits: Limits = NO_LIMITS
     """How many devices are updated at once."""
     approve: Approve = Approve.NONE
+    after: RolloutId | None = None
+    """It starts when that rollout has finished well."""
+    forced_at: datetime | None = None
+    """From then on the device has no say in the moment any more (hawkBit: timeforced)."""
     priority: int = 5
     """From 0 to `MAX_PRIORITY`: of a device's rollouts the one with the highest goes first, then the oldest."""
+
+    def urgency_at(self, now: datetime) -> Urgency:
+        """How much say a device has in the moment now."""
+        return Urgency.FORCED if self.forced_at is not None and now >= self.forced_at else self.urgency
 
     @property
     def staged(self) -> bool:
@@ -156,6 +165,8 @@ def check(policy: Policy) -> None:
     if not 0 <= policy.priority <= MAX_PRIORITY:
         raise InvalidInputError(f"a priority is a number from 0 to {MAX_PRIORITY}, which goes first")
     _check_rules(policy)
+    if policy.forced_at is not None and policy.urgency is not Urgency.SOFT:
+        raise InvalidInputError("only a soft rollout is forced from a moment on", hint="Say urgency soft too.")
     if not 0 < policy.quorum <= 1:
         raise InvalidInputError("the quorum is a share above 0 and at most 1")
     _check_consent(policy)

@@ -64,6 +64,8 @@ def _approved(rollout: Rollout, now: datetime) -> Step:
     """The next wave opens; or it starts, unless it has a time for that."""
     if (wave := rollout.unapproved) is not None:
         return Step(_opened(rollout, now), notes=(f"approved: wave {wave.index + 1} opened",))
+    if rollout.policy.after is not None:
+        return Step(rollout, notes=(f"approved: it starts after rollout {rollout.policy.after}",))
     if rollout.start_at is not None:
         return Step(rollout, notes=(f"approved: it starts at {rollout.start_at:%Y-%m-%d %H:%M} UTC",))
     started = obey(rollout, RolloutEvent.START, rollout.reason, now)

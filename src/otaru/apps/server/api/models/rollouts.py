@@ -30,6 +30,7 @@ from otaru.apps.server.api.models.verdicts import VerdictOut
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.deployment import RETRIABLE, Deployment, State
 from otaru.domain.evidence import Tally
+from otaru.domain.ids import RolloutId
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
     ALPHA,
@@ -181,6 +182,12 @@ class RolloutIn(Body):
     approve: Annotated[
         Approve, Field(description="What waits for approval: its start, or its start and each further wave.")
     ] = Approve.NONE
+    after: Annotated[
+        WholeNumber | None, Field(ge=1, lt=2**31, description="It starts when this rollout has finished well.")
+    ] = None
+    forced_at: Annotated[
+        AwareDatetime | None, Field(description="From then on a soft one is forced (hawkBit: timeforced).")
+    ] = None
     priority: Annotated[
         WholeNumber, Field(ge=0, le=MAX_PRIORITY, description="Of a device's rollouts the highest goes first.")
     ] = 5
@@ -248,6 +255,8 @@ class RolloutIn(Body):
             install_takes=timedelta(seconds=self.install_takes_s),
             ignore_blackout=self.ignore_blackout,
             approve=self.approve,
+            after=None if self.after is None else RolloutId(self.after),
+            forced_at=None if self.forced_at is None else utc(self.forced_at),
             priority=self.priority,
             limits=Limits(self.max_in_flight, self.max_per_minute, tuple(map(place, self.max_per))),
         )
@@ -344,6 +353,8 @@ class PolicyOut(Out):
     install_takes_s: float
     ignore_blackout: bool
     approve: Approve
+    after: int | None
+    forced_at: datetime | None
     priority: int
     max_in_flight: int | None
     max_per_minute: int | None
@@ -376,6 +387,8 @@ class PolicyOut(Out):
             install_takes_s=policy.install_takes.total_seconds(),
             ignore_blackout=policy.ignore_blackout,
             approve=policy.approve,
+            after=policy.after,
+            forced_at=policy.forced_at,
             priority=policy.priority,
             max_in_flight=policy.limits.in_flight,
             max_per_minute=policy.limits.per_minute,
