@@ -17,6 +17,8 @@ SHOWN = (
 )
 PEERS, _OURS = SHOWN[:-1], SHOWN[-1]
 _BEST = "best threshold in hindsight"
+ENOUGH = 100
+"""So often at least the plain good release is played under each threshold that hindsight may choose."""
 _ALLOWED = 0.01
 """How often the threshold of hindsight may stop the plain good release; or as often as we do, if that is more."""
 
@@ -30,7 +32,7 @@ come every hour, 10 % every day, one contact of twenty is missed; eight hardware
   1,000 successes, abort at 10 % failed of at least 100. **AWS cautious**: base 5, factor 1.1, abort at 5 % of at least 100.
   **Stages**: 1, 10, 50, 100 %, each watched for 24 h after 90 % reported, stop above the threshold from 20 outcomes on.
   **Best threshold in hindsight**: of the stages with 2 to 20 %, the one that exposes fewest devices in this very scenario, among
-  those that stop the plain good release in at most 1 % of the runs (or as rarely as we do).
+  those that stop the plain good release in at most 1 % of the runs (100 or more), or as rarely as we do.
 - **Otaru**: the judge of `src/otaru/analysis` at alpha 1 %, looking every hour; harm budget as pace; 3 % holdout; its past of ten
   releases is played by the same world. Peers are told of failures that show hours later, as if devices reported them.
 - Exposed: devices told of the bad release (of the bad revision, where one is bad) until the stop, the hold or the end.
@@ -43,7 +45,7 @@ def page(sections: list[tuple[int, Results]], salt: str, seconds: float) -> str:
     """The whole page."""
     parts = [_HEAD.format(minutes=max(1, seconds / 60), salt=salt)]
     for size, results in sections:
-        runs = len(next(iter(results.values())))
+        runs = len(results[GOOD[0].name, _OURS])
         parts.append(f"\n## {size:,} devices, {runs} runs of each\n")
         parts += [_mistakes(results), _hours(results), _exposed(results), _goals(size, results)]
     return "\n".join(parts)

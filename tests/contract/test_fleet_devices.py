@@ -5,7 +5,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import insert
 
+from otaru.adapters.sql.tables import telemetry_last
 from otaru.domain.deployment import State
 from otaru.domain.device import AutoConfirm, Device, Hardware, Installed, Lifecycle, Source
 from otaru.domain.ids import DeviceId, TenantId, Version
@@ -358,3 +360,11 @@ def test_facts_are_what_a_device_told_of_what_is_asked(shelf: Shelf) -> None:
     assert shelf.devices.facts(HERE, DEV, {"battery", "site", "door"}) == (("battery", "12"), ("site", "a"))
     assert shelf.devices.facts(HERE, DEV, ()) == ()
     assert shelf.devices.facts(HERE, DeviceId("nobody"), {"battery"}) == ()
+
+
+def test_telemetry_is_a_fact_before_the_attribute_of_its_name(shelf: Shelf) -> None:
+    shelf.stock(HERE, [a_device("dev-1", attributes={"battery": "12", "site": "a"})])
+    row = {"tenant": HERE, "device": DEV, "name": "battery", "value": 80.5, "since": NOW}
+    shelf.session.connection.execute(insert(telemetry_last).values(**row))
+    assert shelf.devices.facts(HERE, DEV, {"battery", "site", "signal"}) == (("battery", "80.5"), ("site", "a"))
+    assert shelf.devices.facts(THERE, DEV, {"battery"}) == ()

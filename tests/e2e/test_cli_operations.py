@@ -48,7 +48,8 @@ token create --role viewer --label tv --expires 1d
 token list
 token revoke TOKEN
 tenant show
-tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --zone Europe/Paris --no-self-registration --no-four-eyes --health-kept 14d
+tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --no-self-registration
+tenant set --zone Europe/Paris --no-four-eyes --health-kept 14d
 tenant set --chunk-part zephyr=
 tenant halt --reason lunch
 tenant lift
@@ -156,7 +157,7 @@ rollout plan --release app:1.0 --target id==nobody => 3
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
 rollout start 1
 rollout pause 1 --reason wait
-rollout create --release app:1.0 --target id==nobody --judge sequential --alpha 1% => 3
+rollout preview --release app:1.0 --target id==d-1 --judge sequential --alpha 1%
 rollout hold-segment 1 1 --reason look
 rollout release-segment 1 1
 rollout resume 1
@@ -166,6 +167,8 @@ POLL
 rollout cancel 1 d-1 --force
 rollout retry 1 --state cancelled
 rollout list --state running --state paused
+rollout rollback 1 --plan
+rollout rollback 1 --reason reboots => 3
 rollout show 1
 fleet show
 fleet versions --days 7
@@ -173,10 +176,11 @@ device history d-1
 device why d-2
 device reports d-1 1
 rollout watch 1 --until wave:1
-rollout create --release app:1.1 --target id==f-* --urgency soft --consent --on-error stop --start-at 2036-01-01T00:00:00Z --approve start
+rollout create --release app:1.1 --target id==f-* --urgency soft --on-error stop --start-at 2036-01-01T00:00Z --approve start
 rollout approve 2 --reason seen
 rollout stop 1 --reason enough
-rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout --max-in-flight 5 --max-per-minute 3 --max-per attr.site=2 --priority 7
+rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout --priority 7
+rollout preview --release app:1.1 --target id==f-1 --max-in-flight 5 --max-per-minute 3 --max-per attr.site=2
 rollout create --release app:1.1 --target id==d-1 --consent --consent-deadline 7d --postpone-for 3d --require battery>=30% --start
 POLL
 device postpone d-1 4 --for 1d

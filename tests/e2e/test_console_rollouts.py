@@ -10,7 +10,7 @@ import pytest
 
 from otaru.domain.access import Role
 from otaru.domain.ids import DEFAULT_TENANT, TenantId
-from tests.support.api import OTHER, Apis, added, fresh, planned, released
+from tests.support.api import OTHER, Apis, added, fresh, planned, released, uploaded
 from tests.support.ddi import eventually
 
 Login = Callable[..., httpx.Client]
@@ -311,6 +311,27 @@ def test_the_form_makes_the_rollout_it_tells_of(api: httpx.Client, browser: http
     assert changed.status_code == 422
 
 
+def test_the_plan_is_shown_in_full_when_it_is_asked_for(api: httpx.Client, browser: httpx.Client) -> None:
+    model = fresh("model")
+    names = [added(api, hardware=f"{model}:{revision}") for revision in ("a", "a", "b")]
+    typed = form(browser.get("/rollouts/new")) | {
+        "release": released(api, hardware=model),
+        "target": f"hardware=={model}",
+    }
+    assert typed["mode"] == "adaptive", "what is proposed"
+    part = browser.post("/rollouts/new/plan", data=typed).text
+    assert f"{model}:a, version unknown" in part
+    assert all(name in part for name in names)
+    assert "none of the members was ever heard of" in part
+    assert "Canaries" not in browser.post("/rollouts/new/plan", data=typed | {"target": "id==nobody"}).text
+    wrong = browser.post("/rollouts/new/plan", data=typed | {"split": "tag"}).text
+    assert "&#39;tag&#39; splits nothing" in wrong
+    made = browser.post("/rollouts/new", data=typed | {"when": "plan"})
+    rollout = api.get(f"/rollouts/{made.headers['location'].rpartition('/')[2]}").json()
+    assert (rollout["policy"]["split"], rollout["policy"]["judge"]) == (["hardware", "version"], "sequential")
+    assert [s["size"] for s in rollout["segments"]] == [2, 1]
+
+
 def test_a_rollout_for_later(api: httpx.Client, browser: httpx.Client) -> None:
     model = fresh("model")
     added(api, hardware=model)
@@ -366,3 +387,32 @@ def test_a_sequential_rollout_shows_its_verdict(api: httpx.Client, browser: http
     assert "verdict-line" in page
     plain = planned(api, 1)
     assert "<h2>Verdict</h2>" not in browser.get(f"/rollouts/{plain['id']}").text
+
+
+def test_devices_are_rolled_back_from_the_page(served: Apis, api: httpx.Client, browser: httpx.Client) -> None:
+    model, product = fresh("model"), fresh("way")
+    made = api.post("/devices", json={"id": fresh("dev"), "hardware": model, "installed": {product: "1.0"}}).json()
+    for version in ("1.0", "2.0"):
+        sha256 = uploaded(api, version.encode())
+        file = {"sha256": sha256, "filename": "a.bin", "hardware": [model]}
+        assert api.post("/releases", json={"product": product, "version": version, "artifacts": [file]}).is_success
+    body = {"release": f"{product}:2.0", "target": f"id=={made['id']}", "start": True}
+    rollout = api.post("/rollouts", json=body).json()["id"]
+    here = f"/rollouts/{rollout}"
+    assert "Roll back…" not in browser.get(here).text, "nobody has taken it"
+    device = served.device(made["id"], made["token"])
+    assert device.say(device.action(), "closed", "success").status_code == 200
+    eventually(lambda: api.get(here).json()["state"] == "finished")
+    assert "Roll back…" in browser.get(here).text
+    assert give(browser, rollout, "rollback", reason=f"reboots {HOSTILE}").status_code == 303
+    page = browser.get(here).text
+    (back,) = api.get(here).json()["rolled_back_by"]
+    assert f'Rolled back by</dt><dd><a href="/rollouts/{back}">' in page
+    assert "Brings 1 device back: reboots" in page
+    assert HOSTILE not in page
+    page = browser.get(f"/rollouts/{back}").text
+    assert f'Rolls back</dt><dd><a href="{here}">' in page
+    assert "Roll back…" not in page
+    refused = give(browser, rollout, "rollback")
+    assert refused.status_code == 409
+    assert "1 left out: going back" in refused.text

@@ -15,11 +15,16 @@ from otaru.domain.rollout import Learned, Rollout, Segment, SequentialRule
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A rollout that ended, with its members counted and what they told."""
+    """A rollout that ended, with its members counted and what they told. Segments that were held teach nothing."""
 
     rollout: Rollout
     evidence: Evidence
-    risk: Heard
+    risk: Heard | None = None
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Those that teach."""
+        return tuple(s for s in self.rollout.segments if not s.held)
 
 
 def learned(rule: SequentialRule, segments: Sequence[Segment], past: Sequence[Past]) -> SequentialRule:
@@ -45,7 +50,7 @@ def learned(rule: SequentialRule, segments: Sequence[Segment], past: Sequence[Pa
 
 
 def _by_name(past: Past) -> dict[str, Count]:
-    return _added({}, {s.name: outcomes(past.evidence.segment(s.index)) for s in past.rollout.segments})
+    return _added({}, {s.name: outcomes(past.evidence.segment(s.index)) for s in past.segments})
 
 
 def _added(known: Mapping[str, Count], more: Mapping[str, Count]) -> dict[str, Count]:
@@ -58,8 +63,10 @@ def _added(known: Mapping[str, Count], more: Mapping[str, Count]) -> dict[str, C
 
 def _events(past: Past) -> tuple[Risk, Risk, Risk]:
     """Fresh, settled and control, while there was a control."""
+    if past.risk is None:
+        return Risk(), Risk(), Risk()
     hours = max((h for _, _, h in past.risk.moves), default=0)
-    blocks = [b for s in past.rollout.segments for b in blocks_of(past.risk, s.index, hours) if b.control.hours > 0]
+    blocks = [b for s in past.segments for b in blocks_of(past.risk, s.index, hours) if b.control.hours > 0]
     return _sum([b.fresh for b in blocks]), _sum([b.settled for b in blocks]), _sum([b.control for b in blocks])
 
 

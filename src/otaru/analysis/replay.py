@@ -19,6 +19,7 @@ from math import floor
 
 from otaru.domain.deployment import State
 from otaru.domain.evidence import Evidence, Ruling, Tally
+from otaru.domain.health import Arm, Risk
 from otaru.domain.rollout import Order, Rollout, RolloutEvent, RolloutState, Stratum, WaveState, cells, obey, step
 from otaru.domain.rollout.outlook import SPANS_S, Outlook
 
@@ -27,7 +28,10 @@ QUANTILES = (0.5, 0.9, 0.99)
 _FIRST_TICK_S = 60.0
 _PACE = 1.02
 """Ticks grow with the time that has gone by: what is told is right to a minute, or to two in a hundred."""
+_QUIET_PACE = 1.05
+"""… where only time may give the worker something to do."""
 _MAX_STEPS = 200
+_RECENT_H = 48
 _GOLDEN, _SPREAD = 0.6180339887498949, 0.7548776662466927
 """Their multiples, modulo 1, lie evenly, and so do those of both together."""
 
@@ -69,30 +73,44 @@ class _Play:
     ended: dict[Cell, int] = field(default_factory=dict)
     under_way: deque[tuple[float, Cell, int]] = field(default_factory=deque)
     hours: dict[int, int] = field(default_factory=dict)
+    moves: dict[tuple[int, Arm, int], int] = field(default_factory=dict)
+    """Who came into an arm, by segment and hour: what a judge of health needs; no device tells of any event."""
 
-    def come(self, at: float) -> None:
-        """Offer the release to whom it is due, as far as they have come by now."""
-        window, held = self.rollout.policy.window, self.rollout.held
+    def come(self, at: float) -> bool:
+        """Offer the release to whom it is due, as far as they have come by now; whether anybody was told."""
+        window, held, before = self.rollout.policy.window, self.rollout.held, len(self.under_way)
         if window is not None and not window.open_at(self.start + timedelta(seconds=at)):
-            return
-        opened = {
-            w.index: (w.opened_at - self.start).total_seconds() for w in self.rollout.waves if w.opened_at is not None
+            return False
+        reached = {
+            wave.index: share_heard(self.outlook, at - (wave.opened_at - self.start).total_seconds())
+            for wave in self.rollout.waves
+            if wave.opened_at is not None
         }
         for cell, size in self.sizes.items():
-            if cell[0] in held or cell[1] not in opened:
+            told = self.told.get(cell, 0)
+            if told == size or cell[0] in held or cell[1] not in reached:
                 continue
-            share = share_heard(self.outlook, at - opened[cell[1]])
-            new = floor(size * share + self.threshold(cell)) - self.told.get(cell, 0)
+            new = floor(size * reached[cell[1]] + self.threshold(cell)) - told
             if new > 0:
-                self.told[cell] = self.told.get(cell, 0) + new
+                self.told[cell] = told + new
                 self.hours[int(at // 3600)] = self.hours.get(int(at // 3600), 0) + new
                 self.under_way.append((at + (self.outlook.install_s or 0.0), cell, new))
+        return len(self.under_way) > before
 
-    def end(self, at: float) -> None:
-        """End the updates that have taken their time."""
+    def end(self, at: float) -> bool:
+        """End the updates that have taken their time; whether there were any."""
+        before = len(self.under_way)
         while self.under_way and self.under_way[0][0] <= at:
             _, cell, number = self.under_way.popleft()
+            failed = self.failed(cell)
             self.ended[cell] = self.ended.get(cell, 0) + number
+            self._move(cell[0], Arm.CONTROL, at, -number)
+            self._move(cell[0], Arm.UPDATED, at, number - (self.failed(cell) - failed))
+        return len(self.under_way) < before
+
+    def _move(self, segment: int, arm: Arm, at: float, number: int) -> None:
+        place = (segment, arm, int((self.start.timestamp() + at) // 3600))
+        self.moves[place] = self.moves.get(place, 0) + number
 
     def failed(self, cell: Cell) -> int:
         """How many of those who ended there failed."""
@@ -102,7 +120,7 @@ class _Play:
         """From which part of a device on it counts as one more, there."""
         return (cell[0] * _SPREAD + (cell[1] + 1) * _GOLDEN) % 1.0
 
-    def evidence(self) -> Evidence:
+    def evidence(self, at: float) -> Evidence:
         """Members by segment and wave, as the counters would say."""
         cells = {}
         for cell, size in self.sizes.items():
@@ -114,7 +132,15 @@ class _Play:
                 State.FAILED: failed,
             }
             cells[cell] = Tally({state: number for state, number in counts.items() if number})
-        return Evidence(cells)
+        return Evidence(cells, Risk(self.rollout.id, {}, self._recent(at)))
+
+    def _recent(self, at: float) -> dict[tuple[int, Arm, int], int]:
+        """Moves between arms; those of long ago as one. Nobody tells of an event, so that hours without any say nothing."""
+        oldest, found = int((self.start.timestamp() + at) // 3600) - _RECENT_H, dict[tuple[int, Arm, int], int]()
+        for (segment, arm, hour), number in self.moves.items():
+            place = (segment, arm, max(hour, oldest))
+            found[place] = found.get(place, 0) + number
+        return found
 
     def skip(self) -> None:
         """Who is still scheduled will not be told."""
@@ -145,13 +171,16 @@ def replay(
     """Play a planned rollout from its start; of those whose update ends, the share `failure` fails."""
     running = obey(rollout, RolloutEvent.START, "", start).rollout
     play = _Play(running, cells(rollout, strata), outlook, failure, start)
+    for segment in rollout.segments:
+        play.moves[segment.index, Arm.CONTROL, int(start.timestamp() // 3600)] = segment.size
     reached: dict[float, float | None] = dict.fromkeys(QUANTILES)
     at = 0.0
     ended: float | None = None
+    timed, looked_at = True, 0.0
     while at <= HORIZON_S:
-        play.come(at)
-        play.end(at)
-        _work(play, ruling, at)
+        came, went = play.come(at), play.end(at)
+        if came or went or (timed and at >= looked_at * _QUIET_PACE):
+            timed, looked_at = _work(play, ruling, at), at
         done = sum(play.ended.get(cell, 0) - play.failed(cell) for cell in play.sizes)
         for share in QUANTILES:
             if reached[share] is None and done >= share * rollout.size:
@@ -163,21 +192,24 @@ def replay(
     return _course(play, reached, ended)
 
 
-def _work(play: _Play, ruling: Callable[[Rollout, Evidence, datetime], Ruling], at: float) -> None:
-    """What the worker would do now."""
-    now = play.start + timedelta(seconds=at)
+def _work(play: _Play, ruling: Callable[[Rollout, Evidence, datetime], Ruling], at: float) -> bool:
+    """What the worker would do now; whether time alone may give it more to do."""
+    now, policy = play.start + timedelta(seconds=at), play.rollout.policy
     for _ in range(_MAX_STEPS):
-        evidence = play.evidence()
-        taken = step(play.rollout, evidence, ruling(play.rollout, evidence, now), now)
+        evidence = play.evidence(at)
+        ruled = ruling(play.rollout, evidence, now)
+        taken = step(play.rollout, evidence, ruled, now)
         if taken is None:
-            return
+            ends = (policy.wave_timeout, policy.expires_after, policy.end_at)
+            return bool(policy.observe) or ruled.ahead is not None or any(end is not None for end in ends)
         opened = [w.index for w in taken.rollout.waves if w.state is not WaveState.PENDING]
         more = len(opened) > sum(w.state is not WaveState.PENDING for w in play.rollout.waves)
         play.rollout = taken.rollout
         if Order.SKIP_SCHEDULED in taken.orders or Order.CANCEL_SCHEDULED in taken.orders:
             play.skip()
         if play.rollout.state is not RolloutState.RUNNING or more:
-            return
+            return True
+    return True
 
 
 def _course(play: _Play, reached: dict[float, float | None], ended: float | None) -> Course:

@@ -4,7 +4,7 @@ Nothing is carried over from one look to the next: counters are enough, since e-
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate
 from math import exp
@@ -37,13 +37,16 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
         )
         for s in rollout.segments
     ]
-    found = sequential.judge(fleet, seen, rule.alpha, rollout.held)
-    going = [x for i, x in enumerate(seen) if i not in rollout.held]
+    # Whom a person released against our word, and who is held, says nothing of the others.
+    dumb = {s.index for s in rollout.segments if s.held or s.overruled}
+    found = sequential.judge(fleet, seen, rule.alpha, dumb)
+    going = [x for i, x in enumerate(seen) if i not in dumb]
     findings = [_finding(None, found.whole, going, fleet)]
     if len(seen) > 1:
         findings += [_finding(i, f, [seen[i]], seen[i].tolerance) for i, f in enumerate(found.segments)]
     overruled = any(wave.state is WaveState.OVERRULED for wave in rollout.waves)
-    call = Call.EXPAND if overruled and found.whole.call is Call.STOP else found.whole.call
+    overruled = overruled and found.whole.call is Call.STOP
+    call = Call.EXPAND if overruled or not going else found.whole.call
     return Ruling(
         waves={w.index: _of_wave(w, evidence.without(rollout.held), call, findings[0]) for w in rollout.waves},
         # A single segment is the whole: then it is the rollout that stops.
@@ -51,7 +54,7 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
         # Where there is no outcome yet the budget is what canaries cost; it needs no verdict.
         ahead=rollout.watermark
         if call is Call.STOP or sequential.lost(going)
-        else _ahead(rollout, seen, evidence, risks, hour),
+        else _ahead(rollout, seen, evidence, risks, now),
         findings=tuple(findings),
     )
 
@@ -200,19 +203,18 @@ def _of_wave(wave: Wave, evidence: Evidence, call: Call, finding: Finding) -> Ve
 
 
 def _ahead(
-    rollout: Rollout, seen: Sequence[sequential.Segment], evidence: Evidence, risks: Mapping[int, Risk], hour: int
+    rollout: Rollout, seen: Sequence[sequential.Segment], evidence: Evidence, risks: Mapping[int, Risk], now: datetime
 ) -> int:
     """How high the waves may open: what is due already, and what the harm budget has room for beside it."""
-    opened = {w.index for w in rollout.waves if w.state is not WaveState.PENDING}
+    opened = {w.index: w for w in rollout.waves if w.state is not WaveState.PENDING}
+    hour = int(now.timestamp()) // 3600
     exposures, left = [], []
     for segment, state in zip(rollout.segments, seen, strict=True):
         if segment.held:
             continue
         cells = {w: t for (s, w), t in evidence.cells.items() if s == segment.index}
         due = sum(t.members for w, t in cells.items() if w in opened)
-        out = sum(
-            t.of(State.SKIPPED, State.CANCELLED, State.REJECTED, *FAILURES) for w, t in cells.items() if w in opened
-        )
+        out = sum(t.of(*_out(opened[w], now)) for w, t in cells.items() if w in opened)
         mature = _mature(risks.get(segment.index), hour)
         exposures.append(
             pace.Exposure(
@@ -236,6 +238,13 @@ def _ahead(
     # Everything that is out has matured: without another wave nothing more would ever be known.
     pending = (w.height for w in rollout.waves if w.state is WaveState.PENDING)
     return max(ahead, min(pending, default=ahead))
+
+
+def _out(wave: Wave, now: datetime) -> tuple[State, ...]:
+    """States of due members that are no exposure: who ended without the release, and who has not come for a day."""
+    ended = (State.SKIPPED, State.CANCELLED, State.REJECTED, *FAILURES)
+    late = wave.opened_at is not None and now - wave.opened_at >= timedelta(hours=pace.MATURE_H)
+    return (*ended, State.SCHEDULED) if late else ended
 
 
 def _mature(risk: Risk | None, hour: int) -> float:

@@ -13,21 +13,7 @@ from functools import lru_cache
 
 from otaru.domain.device import Device, Hardware, Lifecycle
 from otaru.domain.ids import DeviceId
-from otaru.domain.targeting import (
-    And,
-    Compared,
-    Facts,
-    Field,
-    Known,
-    Not,
-    OneOf,
-    Or,
-    Query,
-    Term,
-    Timed,
-    matches,
-    parse,
-)
+from otaru.domain.targeting import And, Compared, Facts, Field, Not, Or, Part, Query, Timed, matches, parse
 from otaru.errors import InvalidInputError
 
 MAX_CONDITIONS = 10
@@ -80,7 +66,7 @@ _UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "M
 _WORDS = {"charging": Sensor.CHARGING, "idle": Sensor.IDLE, "unmetered": Sensor.METERED}
 _HINT = (
     "Conditions are battery>=30%, charging, idle, signal>=-90dBm, unmetered, free>=500MB, or an expression over attributes "
-    "in parentheses: (attr.site==depot;attr.door==closed)."
+    "and telemetry in parentheses: (attr.site==depot;telemetry.temperature<40)."
 )
 _NUMBER = re.compile(r" *(-?[0-9]{1,15}(?:\.[0-9]{1,6})?) *(?:%|dBm|B)? *", re.ASCII)
 _YES, _NO = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
@@ -157,12 +143,16 @@ def _unmet(one: Condition, facts: Mapping[str, str]) -> str | None:
             query = _expression(one.expression)
             if not _asked(query) <= facts.keys():
                 return None
-            return None if matches(query, Facts(_bare(facts))) else f"{one} does not hold"
+            return None if matches(query, Facts(_bare(facts), telemetry=_numbers(facts))) else f"{one} does not hold"
 
 
 def _number(text: str | None) -> float | None:
     found = None if text is None or len(text) > 40 else _NUMBER.fullmatch(text)
     return None if found is None else float(found[1])
+
+
+def _numbers(facts: Mapping[str, str]) -> dict[str, float]:
+    return {name: number for name, text in facts.items() if (number := _number(text)) is not None}
 
 
 def _yes(text: str | None) -> bool | None:
@@ -184,8 +174,14 @@ def _expression(text: str) -> Query:
         QuerySyntaxError: it makes no sense.
     """
     query = parse(text, _LONG_AGO)
-    if any(one.field is not Field.ATTRIBUTE for one in _terms(query)):
-        raise InvalidInputError("the expression of a condition asks for attributes only", hint=_HINT)
+    for one in _terms(query):
+        if one.field not in {Field.ATTRIBUTE, Field.TELEMETRY}:
+            raise InvalidInputError("the expression of a condition asks for attributes and telemetry only", hint=_HINT)
+        if one.field is Field.ATTRIBUTE and isinstance(one, Compared):
+            raise InvalidInputError(
+                "attributes are text in a condition: what is more or less is asked of telemetry",
+                hint="For example (telemetry.temperature<40).",
+            )
     return query
 
 
@@ -193,7 +189,7 @@ def _asked(query: Query) -> set[str]:
     return {one.name for one in _terms(query) if not isinstance(one, Timed)}
 
 
-def _terms(query: Query) -> list[Term | Timed | Compared | OneOf | Known]:
+def _terms(query: Query) -> list[Part]:
     match query:
         case And(parts) | Or(parts):
             return [term for part in parts for term in _terms(part)]

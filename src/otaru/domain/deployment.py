@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
-from otaru.domain.ids import ActionId, DeviceId, RolloutId
+from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.domain.machine import Machine
 
 
@@ -117,6 +117,9 @@ WAITING = frozenset({State.AWAITING_CONSENT, State.POSTPONED})
 
 IN_FLIGHT = OPEN - {State.POSTPONED}
 
+TOLD = OPEN - WAITING - {State.CANCELLING, State.ON_TRIAL}
+"""The device has been told to install it, and has not said that it did: nobody's yes is waited for, nothing is called off."""
+
 
 def _edges() -> Iterator[tuple[tuple[State, Event], State]]:
     yield (State.SCHEDULED, Event.OFFER), State.OFFERED
@@ -143,7 +146,8 @@ def _edges() -> Iterator[tuple[tuple[State, Event], State]]:
             yield (state, event), target
         if state in _NOT_BEGUN:
             yield (state, Event.REFUSE), state  # what is asked of it does not hold now: it may begin later
-        yield (state, Event.CANCEL), State.CANCELLING
+        # Who is on trial has done it: nothing is left to call off, and no word of it is awaited.
+        yield (state, Event.CANCEL), State.CANCELLED if state is State.ON_TRIAL else State.CANCELLING
         yield (state, Event.SILENCE), State.SILENT
 
     # An order to cancel crosses the device's own report: whichever is true wins.
@@ -189,6 +193,8 @@ class Deployment:
     ended_at: datetime | None = None
     reason: str = ""
     """The device's last words on it, or ours."""
+    base: Version | None = None
+    """What ran before, as far as it was known when the device was told: where a rollback brings it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ class Terms:
     requires: tuple[Requirement, ...] = ()
     floor: Version | None = None
     security_floor: int | None = None
+    no_way_back: bool = False
+    """It changes what is kept on a device so that older ones cannot read it: no rollback takes it away again."""
 
 
 NO_TERMS = Terms()

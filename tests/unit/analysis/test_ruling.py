@@ -172,6 +172,36 @@ def test_the_past_teaches_what_to_tolerate_by_release_and_segment() -> None:
     assert learned(RULE, a_rollout(10).segments, twice).releases == 1  # one release, rolled out twice
 
 
+def test_a_segment_that_was_held_teaches_nothing() -> None:
+    one = a_rollout(5000, 1000, held=frozenset({1}), version="1")
+    cells = {(0, 0): Tally({State.SUCCEEDED: 4950, State.FAILED: 50}), (1, 0): Tally({State.FAILED: 300})}
+    with_it = learned(RULE, a_rollout(10, 10).segments, [Past(one, Evidence(cells))])
+    without = learned(RULE, a_rollout(10, 10).segments, [Past(one, Evidence({(0, 0): cells[0, 0]}))])
+    assert with_it == without
+
+
+def test_a_released_segment_says_nothing_of_the_others_and_goes_on() -> None:
+    rollout = a_rollout(5000, 5000)
+    bad = {(0, 0): Tally({State.SUCCEEDED: 20}), (1, 0): Tally({State.FAILED: 15, State.SUCCEEDED: 5})}
+    freed = (rollout.segments[0], replace(rollout.segments[1], overruled=True))
+    assert ruling(RULE, rollout, Evidence(bad), NOW).findings[0].call is Call.STOP
+    found = ruling(RULE, replace(rollout, segments=freed), Evidence(bad), NOW)
+    assert found.findings[0].call is Call.EXPAND
+    assert {v.call for v in found.waves.values()} <= {Call.EXPAND, Call.HOLD}
+    alone = replace(rollout, segments=(replace(freed[0], held=True), freed[1]))
+    assert ruling(RULE, alone, Evidence(bad), NOW).waves[0].call is Call.EXPAND
+
+
+def test_who_has_not_come_for_a_day_holds_no_room() -> None:
+    rollout = a_rollout(1000)
+    waiting = Evidence({(0, 0): Tally({State.SCHEDULED: 4})})
+    opened = replace(rollout, waves=(replace(rollout.waves[0], opened_at=NOW), *rollout.waves[1:]))
+    now, later = (ruling(RULE, opened, waiting, NOW + timedelta(hours=h)).ahead for h in (1, 25))
+    assert now is not None
+    assert later is not None
+    assert rollout.watermark <= now < later <= 30
+
+
 def test_the_same_evidence_gives_the_same_ruling() -> None:
     rollout = a_rollout(1000)
     evidence = Evidence({(0, 0): Tally({State.SUCCEEDED: 4})}, a_risk({(0, Arm.UPDATED, 2): 4}, {}))

@@ -51,6 +51,9 @@ def test_nothing_that_a_device_says_breaks_it(one: Condition, facts: dict[str, s
         ("(attr.site==depot)", {"site": "road"}, "(attr.site==depot) does not hold"),
         ("(attr.site==dep*)", {"site": "depot"}, None),
         ("(attr.site==depot;attr.door==closed)", {"site": "road"}, None),
+        ("(telemetry.temperature<40)", {"temperature": "41.5"}, "(telemetry.temperature<40) does not hold"),
+        ("(telemetry.temperature<40)", {"temperature": "39"}, None),
+        ("(telemetry.temperature<40)", {}, None),
         ("(attr.site==depot;attr.door==closed)", {"site": "road", "door": "closed"}, "does not hold"),
     ],
 )
@@ -77,6 +80,9 @@ def test_by_what_is_known(text: str, facts: dict[str, str], said: str | None) ->
         "()",
         "(id==x)",
         "(state==idle)",
+        "(attr.temperature<40)",
+        "(attr.level=lt=20)",
+        "(attr.site==depot;installed.app<2)",
         "x" * 600,
     ],
 )

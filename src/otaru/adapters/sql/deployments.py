@@ -13,7 +13,8 @@ from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
 from otaru.domain.consent import Delay
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, Deployment, State
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, RolloutId, TenantId
-from otaru.domain.rollout import Rollout
+from otaru.domain.rollout import ACTIVE, Rollout
+from otaru.domain.trial import Trial
 from otaru.errors import NotFoundError
 
 # The words are looked up by key for each row: joined, PostgreSQL may pair all with all while it has no statistics yet.
@@ -21,7 +22,7 @@ _WORDS = """(SELECT w.reason FROM deployment_reason w
 WHERE w.tenant = d.tenant AND w.rollout = d.rollout AND w.device = d.device AND w.attempt = d.attempt)"""
 
 _COLUMNS = f"""d.rollout, d.device, d.attempt, d.state, d.segment, d.wave, d.rank, d.action,
-d.changed_at, d.offered_at, d.ended_at, {_WORDS}"""
+d.changed_at, d.offered_at, d.ended_at, {_WORDS}, d.base"""
 
 _SHARES = (("rollout", "bigint"), ("device", "text"))
 _CURRENT = f"""
@@ -54,7 +55,7 @@ SELECT d.rollout, d.device, d.attempt, d.state, d.segment, d.wave, d.current FRO
 WHERE d.tenant = ? AND d.rollout = k.rollout AND d.device = k.device AND d.attempt = k.attempt"""
 
 _SAVE = """
-UPDATE deployment SET state = ?, action = ?, changed_at = ?, offered_at = ?, ended_at = ?
+UPDATE deployment SET state = ?, action = ?, changed_at = ?, offered_at = ?, ended_at = ?, base = ?
 WHERE tenant = ? AND rollout = ? AND device = ? AND attempt = ?"""
 
 _SAY = """
@@ -87,6 +88,20 @@ _PAGE_OF_STATE = f"""
 SELECT {_COLUMNS} FROM deployment d
 WHERE d.tenant = ? AND d.rollout = ? AND d.state = ? AND d.current AND d.device > ? AND d.wave BETWEEN ? AND ?
 ORDER BY d.device LIMIT ?"""
+
+_ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
+_ROLLOUTS_ON_TRIAL = f"""
+SELECT r.tenant, r.rollout FROM rollout r WHERE r.state IN ({_ACTIVE}) AND EXISTS (SELECT 1 FROM deployment d
+  WHERE d.tenant = r.tenant AND d.rollout = r.rollout AND d.state = 'on_trial') ORDER BY r.tenant, r.rollout"""
+_TRIALS_OVER = f"""
+SELECT {_COLUMNS}, CASE WHEN c.last_contact > d.changed_at THEN 1 ELSE 0 END, i.version FROM deployment d
+LEFT JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
+LEFT JOIN device_component i ON i.tenant = d.tenant AND i.device = d.device AND i.component = ?
+WHERE d.tenant = ? AND d.rollout = ? AND d.state = 'on_trial' AND d.changed_at <= ?
+AND (c.last_contact > d.changed_at OR d.changed_at <= ?) ORDER BY d.device LIMIT ?"""
+_ON_TRIAL = f"""
+SELECT {_COLUMNS} FROM k CROSS JOIN deployment d
+WHERE d.tenant = ? AND d.device = k.device AND d.state IN ({OPEN_STATES}) AND d.state = 'on_trial'"""
 
 _BAD_ENDS = sorted(FAILURES | {State.REJECTED})
 _ENDED = " UNION ALL ".join(
@@ -240,6 +255,22 @@ class SqlDeployments:
         rows = fetch(self._session, _UNHEARD, tenant, *of_each * len(_UNENDED), *_range(wave), micros(before), limit)
         return [DeviceId(device) for (device,) in rows]
 
+    def every_rollout_on_trial(self) -> list[tuple[TenantId, RolloutId]]:
+        return [(TenantId(t), RolloutId(r)) for t, r in fetch(self._session, _ROLLOUTS_ON_TRIAL)]
+
+    def trials_over(
+        self, tenant: TenantId, rollout: RolloutId, component: str, began: datetime, unheard: datetime, limit: int
+    ) -> list[Trial]:
+        asked = (component, tenant, rollout, micros(began), micros(unheard), limit)
+        return [
+            Trial(_deployment(tuple(row)), bool(heard), runs)
+            for *row, heard, runs in fetch(self._session, _TRIALS_OVER, *asked)
+        ]
+
+    def on_trial(self, tenant: TenantId, devices: Collection[DeviceId]) -> list[Deployment]:
+        keys = [(device,) for device in sorted(devices)]
+        return [_deployment(row) for row in fetch_keyed(self._session, _DEVICES, keys, _ON_TRIAL, tenant)]
+
     def reasons(
         self, tenant: TenantId, rollout: RolloutId, limit: int, among: int | None = None
     ) -> list[tuple[State, str, int]]:
@@ -263,13 +294,14 @@ def _saved(tenant: TenantId, deployment: Deployment) -> tuple[object, ...]:
         micros(deployment.changed_at),
         None if deployment.offered_at is None else micros(deployment.offered_at),
         None if deployment.ended_at is None else micros(deployment.ended_at),
+        deployment.base,
         tenant,
         *_key(deployment),
     )
 
 
 def _deployment(row: AnyRow) -> Deployment:
-    rollout, device, attempt, state, segment, wave, rank, action, changed_at, offered_at, ended_at, reason = row
+    rollout, device, attempt, state, segment, wave, rank, action, changed_at, offered_at, ended_at, reason, base = row
     return Deployment(
         rollout=rollout,
         device=device,
@@ -283,4 +315,5 @@ def _deployment(row: AnyRow) -> Deployment:
         offered_at=None if offered_at is None else moment(offered_at),
         ended_at=None if ended_at is None else moment(ended_at),
         reason=reason or "",
+        base=base,
     )

@@ -37,7 +37,7 @@ _IDS = (("device", "text"),)
 _ENTRY = f"""
 SELECT lifecycle, model, hardware_revision, token_digest, attributes_requested, auto_confirm,
 coalesce((SELECT d.action FROM deployment d
-  WHERE d.tenant = device.tenant AND d.device = device.device AND d.action > 0 AND d.state = 'succeeded'
+  WHERE d.tenant = device.tenant AND d.device = device.device AND d.action > 0 AND d.state IN ('succeeded', 'on_trial')
   ORDER BY d.action DESC LIMIT 1), 0),
 EXISTS (SELECT 1 FROM credential c
   WHERE c.tenant = device.tenant AND c.device = device.device AND c.revoked_at IS NULL),
@@ -90,6 +90,9 @@ FROM k CROSS JOIN device d WHERE d.tenant = ? AND d.device = k.device
 ON CONFLICT (tenant, device, component) DO UPDATE
 SET version = excluded.version, source = excluded.source, confirmed = excluded.confirmed, at = excluded.at,
 counter = CASE WHEN excluded.counter > device_component.counter THEN excluded.counter ELSE device_component.counter END"""
+
+_CONFIRM = """
+UPDATE device_component SET confirmed = ? WHERE tenant = ? AND device = ? AND component = ? AND version = ?"""
 
 _ASK_ATTRIBUTES = """
 UPDATE device SET attributes_requested = ? WHERE tenant = ? AND device = ? AND attributes_requested <> ?"""
@@ -310,6 +313,9 @@ class SqlDevices:
             (*key, i.version, i.source.value, i.confirmed, micros(i.at), i.counter) for key, i in sorted(last.items())
         ]
         run_keyed(self._session, _INSTALLED, rows, _INSTALL, tenant)
+
+    def confirm(self, tenant: TenantId, installed: Sequence[tuple[DeviceId, str, Version]]) -> None:
+        run_each(self._session, _CONFIRM, [(True, tenant, *fact) for fact in sorted(installed)])
 
     def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
         run_each(self._session, _ASK_ATTRIBUTES, [(True, tenant, device, True) for device in devices])

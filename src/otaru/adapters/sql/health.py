@@ -5,7 +5,7 @@ transaction: their shares in active rollouts, what they told in this hour, and w
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,12 +57,16 @@ _REBOOTED = """
 SELECT k.device, k.since, min(h.received_at) FROM k CROSS JOIN health_event h
 WHERE h.tenant = ? AND h.device = k.device AND h.received_at >= k.since AND h.kind = 'reboot' GROUP BY k.device, k.since"""
 
+_SINCE_EACH = """
+SELECT h.device, h.kind, count(*) FROM k CROSS JOIN health_event h
+WHERE h.tenant = ? AND h.device = k.device AND h.received_at >= k.since AND h.kind IN ({kinds}) GROUP BY h.device, h.kind"""
+
 _ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
 # A device runs the new version from its trial on, where it had one.
 _SHARES = f"""
 SELECT d.device, d.rollout, d.segment, d.state, coalesce(d.offered_at, 0),
 CASE WHEN d.state = 'succeeded' THEN coalesce((SELECT min(r.received_at) FROM report r
-  WHERE r.tenant = d.tenant AND r.device = d.device AND r.action = d.action AND r.event = 'try'), d.changed_at)
+  WHERE r.tenant = d.tenant AND r.device = d.device AND r.action = d.action AND r.event IN ('try', 'succeed')), d.changed_at)
 ELSE d.changed_at END
 FROM k CROSS JOIN deployment d JOIN rollout o ON o.tenant = d.tenant AND o.rollout = d.rollout
 WHERE d.tenant = ? AND d.device = k.device AND d.current AND o.state IN ({_ACTIVE})"""
@@ -202,6 +206,17 @@ class SqlHealth:
             of_device[name] = value
             rows.append((tenant, device, name, value, micros(sample.received_at)))
         run_each(self._session, _SET_LAST, rows)
+
+    def since(
+        self, tenant: TenantId, keys: Sequence[tuple[DeviceId, datetime]], kinds: Collection[Kind]
+    ) -> dict[DeviceId, Counter[Kind]]:
+        asked = _SINCE_EACH.format(kinds=", ".join(f"'{kind}'" for kind in sorted(kinds)))
+        found: dict[DeviceId, Counter[Kind]] = defaultdict(Counter)
+        for device, kind, number in fetch_keyed(
+            self._session, _SINCE, [(device, micros(at)) for device, at in keys], asked, tenant
+        ):
+            found[DeviceId(device)][Kind(kind)] = number
+        return dict(found)
 
     def risk(self, tenant: TenantId, rollout: RolloutId) -> Risk:
         heard = {

@@ -42,18 +42,18 @@ from otaru.domain.targeting import Query
 _MANY = 10_000
 """So many rows moved at once change what PostgreSQL should know of them: it would plan on the old picture for minutes."""
 
+ACTIVE_DEVICE: ColumnElement[bool] = device.c.lifecycle == Lifecycle.ACTIVE.value
+
 LEFT_OUT = ("inactive", "misfit", "installed", "pinned")
 """Why a device of the target is no member, in this order."""
-
-_ACTIVE = device.c.lifecycle == Lifecycle.ACTIVE.value
 
 
 def candidates(session: Session, tenant: TenantId, query: Query, release: Release) -> tuple[int, Mapping[str, int]]:
     """How many devices of a target would be members, and how many are left out for which reason."""
-    fits, installed = _fits(release), _installed(session, tenant, release)
+    suits, installed = fits(release), _installed(session, tenant, release)
     why = case(
-        (not_(_ACTIVE), "inactive"),
-        (not_(fits), "misfit"),
+        (not_(ACTIVE_DEVICE), "inactive"),
+        (not_(suits), "misfit"),
         (installed, "installed"),
         (_pinned(session, release), "pinned"),
         else_="member",
@@ -90,7 +90,18 @@ def enlist(
     strata: Sequence[Stratum] = (),
 ) -> int:
     """Make the candidates members by one statement; how many."""
-    them = _members(session, tenant, query, release)
+    return enlist_all(session, tenant, rollout, release, strata, _members(session, tenant, query, release))
+
+
+def enlist_all(
+    session: Session,
+    tenant: TenantId,
+    rollout: Rollout,
+    release: Release,
+    strata: Sequence[Stratum],
+    them: ColumnElement[bool],
+) -> int:
+    """Make these devices members by one statement; how many."""
     ranked = ranking.stratified(rollout, release, strata, them) if strata else ranking.drawn(rollout, them)
     row: dict[str, ColumnElement[Any]] = {
         "tenant": literal(tenant),
@@ -125,8 +136,8 @@ def _members(session: Session, tenant: TenantId, query: Query, release: Release)
     return and_(
         device.c.tenant == tenant,
         targeting.condition(session, tenant, query),
-        _ACTIVE,
-        _fits(release),
+        ACTIVE_DEVICE,
+        fits(release),
         not_(_installed(session, tenant, release)),
         not_(_pinned(session, release)),
     )
@@ -145,8 +156,8 @@ def _look_anew(session: Session, rows: int) -> None:
         run(session, "ANALYZE deployment, deployment_reason")
 
 
-def _fits(release: Release) -> ColumnElement[bool]:
-    """`Hardware.fits` of one of its artifacts."""
+def fits(release: Release) -> ColumnElement[bool]:
+    """Whether the hardware is right: `Hardware.fits` of one of its artifacts."""
     return or_(false(), *(_runs_on(hardware) for hardware in sorted({a.hardware for a in release.artifacts}, key=str)))
 
 

@@ -24,8 +24,8 @@ _ADD_PRODUCT = (
 
 _ADD = """
 INSERT INTO release (tenant, product, version, state, notes, created_at, published_at, edition,
-type, channel, support_until, requires, floor, security_floor, counter, sort_key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, product, version) DO NOTHING"""
+type, channel, support_until, requires, floor, security_floor, no_way_back, counter, sort_key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, product, version) DO NOTHING"""
 
 # A device was told of what has an action; one that is only scheduled has not been.
 _RELEASES = (("product", "text"), ("version", "text"))
@@ -291,6 +291,7 @@ def _terms_row(release: Release) -> tuple[object, ...]:
         pack(tuple(map(str, terms.requires))),
         terms.floor,
         terms.security_floor,
+        terms.no_way_back,
         release.counter,
         key(release.order, release.version),
     )
@@ -304,6 +305,7 @@ def _terms(row: _Row, requires: tuple[Requirement, ...]) -> Terms:
         requires=requires,
         floor=row.floor,
         security_floor=row.security_floor,
+        no_way_back=row.no_way_back,
     )
 
 

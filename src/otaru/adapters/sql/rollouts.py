@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, CursorResult, Row, Table, and_, delete, func, insert, or_, select, update
 
-from otaru.adapters.sql import counters, members, slots
+from otaru.adapters.sql import back, counters, members, slots
 from otaru.adapters.sql.lean import run
 from otaru.adapters.sql.packed import pack, unpack_policy
 from otaru.adapters.sql.releases import SqlReleases
@@ -122,6 +122,33 @@ class SqlRollouts:
     ) -> int:
         return members.enlist(self._session, tenant, rollout, query, release, strata)
 
+    def bases(self, tenant: TenantId, rollout: Rollout, component: str) -> list[tuple[Version | None, int]]:
+        return back.bases(self._session, tenant, rollout, component)
+
+    def left_behind(
+        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+    ) -> Mapping[str, int]:
+        return back.candidates(self._session, tenant, bad, base, release, now)
+
+    def strata_back(
+        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+    ) -> tuple[Stratum, ...]:
+        return back.strata(self._session, tenant, bad, base, release, now)
+
+    def enlist_back(
+        self, tenant: TenantId, rollout: Rollout, bad: Rollout, release: Release, strata: tuple[Stratum, ...]
+    ) -> int:
+        return back.enlist(self._session, tenant, rollout, bad, release, strata)
+
+    def rolling_back(self, tenant: TenantId, rollouts: Collection[RolloutId]) -> dict[RolloutId, list[RolloutId]]:
+        asked = select(table.c.rolls_back, table.c.rollout).where(
+            table.c.tenant == tenant, table.c.rolls_back.in_(sorted(rollouts))
+        )
+        found: dict[RolloutId, list[RolloutId]] = {}
+        for bad, rollout in self._session.connection.execute(asked.order_by(table.c.rollout)):
+            found.setdefault(bad, []).append(rollout)
+        return found
+
     def evidence(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
         return counters.evidence(self._session, tenant, rollout)
 
@@ -195,6 +222,7 @@ def _columns(rollout: Rollout) -> dict[str, Any]:
         "started_at": rollout.started_at,
         "ended_at": rollout.ended_at,
         "edition": rollout.edition,
+        "rolls_back": rollout.rolls_back,
         "created_by": rollout.created_by,
     }
 
@@ -265,5 +293,6 @@ def _rollout(row: _NamedRow, waves: tuple[Wave, ...], segments: tuple[Segment, .
         started_at=row.started_at,
         ended_at=row.ended_at,
         edition=row.edition,
+        rolls_back=row.rolls_back,
         created_by=row.created_by,
     )

@@ -81,6 +81,8 @@ def details(rollout: Rollout) -> Iterator[tuple[str, Any]]:
     # The reason of one that runs is that of its start.
     yield "why", rollout.get("reason") if rollout["state"] in {"paused", "stopping", "stopped", "finished"} else None
     yield "devices", f"{rollout['size']} ({counts(rollout['counts'])})" if rollout.get("size") else 0
+    yield "rolls back", f"rollout {rollout['rolls_back']}" if rollout.get("rolls_back") else None
+    yield "rolled back by", ", ".join(f"rollout {back}" for back in rollout.get("rolled_back_by", ()))
     yield "policy", policy(rollout.get("policy") or {})
     for name in ("created", "start", "started", "ended", "expires"):
         yield name, moment(rollout.get(f"{name}_at"))

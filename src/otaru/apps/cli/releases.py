@@ -78,6 +78,10 @@ class Wanted:
             show_default=False,
         ),
     ] = None
+    no_way_back: Annotated[
+        bool,
+        typer.Option("--no-way-back", help="Devices cannot go back from it (a one-way migration): no rollback does."),
+    ] = False
     support_until: Annotated[
         str | None, typer.Option(metavar="DATE", help="The last day of its support: 2031-12-31.", show_default=False)
     ] = None
@@ -122,6 +126,7 @@ class Wanted:
             "requires": [str(requirement(wanted)) for wanted in self.requires or ()],
             "floor": None if self.floor is None else ids.version(self.floor),
             "security_floor": self.security_floor,
+            "no_way_back": self.no_way_back,
             "support_until": None if self.support_until is None else values.day(self.support_until),
         }
         if self.accept_mismatch:
@@ -254,6 +259,7 @@ def show(api: Api, printer: Printer, release: Which) -> None:
         ("requires", ", ".join(found.get("requires", ()))),
         ("floor", found.get("floor")),
         ("security", _security(found)),
+        ("way back", "none" if found.get("no_way_back") else None),
         ("support until", found.get("support_until")),
         ("runs on", f'{on} {"device" if on == 1 else "devices"}: otaru device list -q "{runs}"' if on else ""),
         *((d["kind"], f"{d['form']}: otaru artifact fetch {d['sha256']} -o FILE") for d in found.get("documents", ())),

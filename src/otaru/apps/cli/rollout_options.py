@@ -141,6 +141,23 @@ class Wanted:
         ),
     ] = False
 
+    validate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="The health window: a device that installed it runs it on trial so long, then it is a success: 30m.",
+            show_default=False,
+        ),
+    ] = None
+    validate_max_events: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="… and fails at so many crashes or other bad health events (1).",
+            show_default=False,
+        ),
+    ] = None
     approve: Annotated[
         Literal["start", "waves"] | None,
         typer.Option(help="Wait for approval: of the start, or of each further wave too.", show_default=False),
@@ -218,6 +235,8 @@ class Wanted:
             "end_at": _moment(self.end_at),
             "install_takes_s": _seconds(self.install_takes),
             "ignore_blackout": self.ignore_blackout or None,
+            "validate_s": _seconds(self.validate),
+            "validate_events": self.validate_max_events,
             "approve": self.approve,
             "after": self.after,
             "forced_at": _moment(self.forced_at),

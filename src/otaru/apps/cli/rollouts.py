@@ -52,6 +52,9 @@ def preview(api: Api, printer: Printer, wanted: Wanted) -> None:
     plans.show(printer, api.post("/rollouts/preview", wanted.body()), hours=False)
 
 
+_PROPOSED = {"shape": "adaptive", "judge": "sequential"}
+
+
 @command(noun, "plan")
 def plan(
     api: Api,
@@ -67,10 +70,12 @@ def plan(
 ) -> Exit | None:
     """Look at a rollout before it is made: who, in which order, how much, and how it would go.
 
-    Without waves or a shape it is adaptive, split by hardware and version.
+    Without waves or a shape it is adaptive, split by hardware and version, and judged by e-values.
     """
     body = wanted.body()
-    body = ({} if "waves" in body else {"shape": "adaptive"}) | {"split": ["hardware", "version"]} | body
+    body = ({} if body.keys() & {"waves", "shape"} else _PROPOSED) | {"split": ["hardware", "version"]} | body
+    if body.keys() & {"success", "error"} and wanted.judge is None:
+        body.pop("judge", None)
     found = api.post("/rollouts/preview", body | ({"failure": values.share(failure)} if dry_run else {}))
     if not start or not found["members"]:
         plans.show(printer, found, hours=dry_run)
@@ -185,6 +190,32 @@ def _order(api: Api, printer: Printer, rollout: int, order: str, goal: set[str],
         return Exit.NOTHING_TO_DO
     printer.result(moved, f"Rollout {rollout}: {summary(moved)}.")
     return None
+
+
+@command(noun, "rollback")
+def rollback(
+    api: Api,
+    printer: Printer,
+    rollout: Id,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say who would be brought back, and where.")] = False,
+    reason: Reason = "",
+) -> None:
+    """Stop it, and bring its devices back to what they ran before.
+
+    Where that is safe: each by a rollout of the release that it ran, canaries first.
+    """
+    here = path("rollouts", rollout, "rollback")
+    found: Mapping[str, Any] = api.get(here) if plan else api.post(here, {"reason": reason})
+    out = counts(found["left_out"])
+    printer.details(found, (("brought back", found["members"]), ("left out", out)))
+    columns = (
+        ("Back to", lambda w: w["version"] or "unknown"),
+        field("Devices"),
+        ("Brought back", lambda w: w["members"]),
+        ("Rollout", lambda w: w["rollout"] or ""),
+        ("Left out", lambda w: one_line(w["why_not"] or counts(w["left_out"]))),
+    )
+    printer.section("Ways", found["ways"], columns)
 
 
 Segment = Annotated[int, typer.Argument(metavar="SEGMENT", min=1, help="Its number, as `rollout show` has it.")]

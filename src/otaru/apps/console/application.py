@@ -87,6 +87,7 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("GET", "/rollouts/new", ROLLOUTS, new_rollout.show),
     ("POST", "/rollouts/new", ROLLOUTS, new_rollout.create),
     ("POST", "/rollouts/new/preview", ROLLOUTS, new_rollout.preview),
+    ("POST", "/rollouts/new/plan", ROLLOUTS, new_rollout.plan),
     ("GET", "/rollouts/{rollout}", READ, rollouts.show),
     ("POST", "/rollouts/{rollout}/orders", ROLLOUTS, rollouts.order),
     ("GET", "/rollouts/{rollout}/devices", READ, rollouts.devices),

@@ -389,6 +389,16 @@ def _rollout_retried(what: Happening) -> _Said:
     return _Said(Tone.BUSY, f"tries {number}{devices} again{which}", reason=_text(what, "reason"))
 
 
+def _rollout_back(what: Happening) -> _Said:
+    members, left_out = what.data.get("members"), what.data.get("left_out")
+    number = f"{members:,} {'device' if members == 1 else 'devices'}" if isinstance(members, int) else "devices"
+    made: Any = what.data.get("rollouts")
+    by = [f"rollout {rollout}" for rollout in made if isinstance(rollout, int)] if isinstance(made, list) else []
+    out = [f"{n:,} left out: {why}" for why, n in left_out.items()] if isinstance(left_out, dict) else []
+    words = f"brings {number} back" if by else "brings nobody back"
+    return _Said(Tone.HELD, words, reason=_text(what, "reason"), facts=(*by, *out))
+
+
 def _metadata_signed(what: Happening) -> _Said:
     version, keys = what.data.get("version"), _texts(what, "keys")
     words = f"was signed: version {version}" if isinstance(version, int) else "was signed"
@@ -468,6 +478,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ROLLOUT_WAVE: _rollout_wave,
     Kind.ROLLOUT_SEGMENT: _rollout_segment,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
+    Kind.ROLLOUT_BACK: _rollout_back,
     Kind.AUTHORITY_ADDED: _authority_added,
     Kind.AUTHORITY_RETIRED: _plain(Tone.HELD, "was retired: it signs nothing new"),
     Kind.LOG_ERASED: _plain(Tone.IDLE, "lost its text: it was erased"),

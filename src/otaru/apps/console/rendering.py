@@ -62,6 +62,7 @@ def environment() -> Environment:
         "size": size,
         "ago": ago,
         "span": span,
+        "lasting": lasting,
         "segment": segment,
         "typed": Typed,
         "quoted": quoted,
@@ -138,6 +139,12 @@ def span(time: timedelta) -> str:
         hours, minutes = seconds // 3600, seconds % 3600 // 60
         return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
     return f"{seconds // 86_400} d"
+
+
+def lasting(seconds: float) -> str:
+    """Seconds as exact as a forecast can be: to the minute, later to the hour."""
+    step = 60 if seconds < 7200 else 3600
+    return span(timedelta(seconds=max(1, round(seconds / step)) * step))
 
 
 def segment(name: str) -> str:

@@ -11,7 +11,19 @@ from otaru.domain.conditions import Condition, condition
 from otaru.domain.duration import duration
 from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import release_name
-from otaru.domain.rollout import DEFAULT_RULE, ClassicRule, OnError, Policy, Share, Urgency, check, share
+from otaru.domain.rollout import (
+    DEFAULT_RULE,
+    ClassicRule,
+    Growth,
+    OnError,
+    Policy,
+    SequentialRule,
+    Shape,
+    Share,
+    Urgency,
+    check,
+    share,
+)
 from otaru.domain.schedule import Window, window
 from otaru.domain.targeting import MAX_LENGTH, parse
 from otaru.errors import InvalidInputError, OtaruError, QuerySyntaxError
@@ -24,6 +36,7 @@ E = TypeVar("E", bound=StrEnum)
 class Mode(StrEnum):
     """How the members are told."""
 
+    ADAPTIVE = "adaptive"
     SIMPLE = "simple"
     WAVES = "waves"
 
@@ -41,7 +54,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "release": "",
     "target": "",
     "name": "",
-    "mode": Mode.SIMPLE.value,
+    "mode": Mode.ADAPTIVE.value,
+    "split": "hardware, version",
     "waves": "2, 10, 100%",
     "success": f"{DEFAULT_RULE.success * 100:g}",
     "error": f"{DEFAULT_RULE.error * 100:g}",
@@ -50,6 +64,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "quorum": "100",
     "wave_timeout": "",
     "expires": "",
+    "validate": "",
     "urgency": Urgency.FORCED.value,
     "require": "",
     "consent": "",
@@ -101,10 +116,11 @@ def read(fields: Mapping[str, str], now: datetime) -> Draft:
     target = form.read("target", _target(now), None)
     start, start_at = _start(form, now)
     name = form.read("name", _name, "")
-    policy = _policy(form)
+    policy, mode = _policy(form), form.read("mode", _one_of(Mode), Mode.SIMPLE)
     intention = None
     if named is not None and target is not None:
-        intention = Intention(*named, target, policy, name, start_at, start)
+        growth = Growth(Shape.ADAPTIVE) if mode is Mode.ADAPTIVE else None
+        intention = Intention(*named, target, policy, name, start_at, start, growth)
     return Draft(form.typed, form.wrong, form.column, intention)
 
 
@@ -138,19 +154,30 @@ def _policy(form: _Form) -> Policy:
         else None,
         conditions=form.read("require", _conditions, ()),
         window=form.read("window", _window, None),
+        validate=form.read("validate", _span(lambda span: Policy(validate=span or timedelta(0))), None) or timedelta(0),
     )
-    if form.read("mode", _one_of(Mode), Mode.SIMPLE) is Mode.SIMPLE:
+    mode = form.read("mode", _one_of(Mode), Mode.SIMPLE)
+    if mode is Mode.SIMPLE:
         return policy
-    success = form.read("success", _percent(lambda p: Policy(rule=ClassicRule(p, 0))), DEFAULT_RULE.success)
-    error = form.read("error", _percent(lambda p: Policy(rule=ClassicRule(1, p))), DEFAULT_RULE.error)
+    adaptive = mode is Mode.ADAPTIVE
+    rule = None if adaptive else _rule(form)
     return replace(
         policy,
-        waves=form.read("waves", _waves, _SIMPLE.waves),
-        rule=ClassicRule(success, error),
+        waves=form.read("waves", _waves, _SIMPLE.waves) if not adaptive else _SIMPLE.waves,
+        split=form.read("split", _split, ()),
+        rule=rule,
+        sequential=SequentialRule() if adaptive else None,
         on_error=form.read("on_error", _one_of(OnError), OnError.PAUSE),
         quorum=form.read("quorum", _percent(lambda p: Policy(quorum=p)), 1.0),
         observe=form.read("observe", _span(lambda span: Policy(observe=span)), None) or timedelta(0),
         wave_timeout=form.read("wave_timeout", _span(lambda span: Policy(wave_timeout=span)), None),
+    )
+
+
+def _rule(form: _Form) -> ClassicRule:
+    success = form.read("success", _percent(lambda p: Policy(rule=ClassicRule(p, 0))), DEFAULT_RULE.success)
+    return ClassicRule(
+        success, form.read("error", _percent(lambda p: Policy(rule=ClassicRule(1, p))), DEFAULT_RULE.error)
     )
 
 
@@ -222,6 +249,12 @@ def _waves(text: str) -> tuple[Share, ...]:
     waves = tuple(share(part) for part in parts)
     check(Policy(waves=waves))
     return waves
+
+
+def _split(text: str) -> tuple[str, ...]:
+    split = tuple(text.replace(",", " ").split())
+    check(Policy(split=split))
+    return split
 
 
 def _percent(of: Callable[[float], Policy]) -> Callable[[str], float]:

@@ -333,15 +333,29 @@ def summary(intention: Intention, preview: Preview) -> list[str]:
     whom = f"Brings {intention.product} {intention.version} to {devices(preview.members)}"
     first = (
         f" in {len(waves)} waves: {heights(waves)}."
+        if 1 < len(waves) <= _TOLD
+        else f" in {len(waves)} waves, from {devices(waves[0].height)} on."
         if len(waves) > 1
         else ", at its next poll."
         if preview.members == 1
         else ", each at its next poll."
     )
-    return [whom + first, *_judging(policy), *_manner(policy), _beginning(intention)]
+    return [whom + first, *_split(preview.segments), *_judging(policy), *_manner(policy), _beginning(intention)]
+
+
+_TOLD = 6
+"""Up to so many waves are told one by one."""
+
+
+def _split(segments: Sequence[Segment]) -> Iterator[str]:
+    if len(segments) > 1:
+        yield f"They are of {len(segments)} kinds. The canaries of each come first, and one that fails can be held alone."
 
 
 def _judging(policy: Policy) -> Iterator[str]:
+    if policy.sequential is not None:
+        alpha = percent(policy.sequential.alpha)
+        yield f"How fast depends on what is seen; a good release is stopped or held wrongly with a chance of {alpha} at most."
     if policy.rule is None:
         return
     watched = f" and {told_span(policy.observe)} more have gone by" if policy.observe else ""
@@ -351,6 +365,8 @@ def _judging(policy: Policy) -> Iterator[str]:
 
 
 def _manner(policy: Policy) -> Iterator[str]:
+    if policy.validate:
+        yield f"A device succeeds after {_trial(policy)}."
     if policy.consent:
         yield "Each device or its owner is asked first."
     if policy.urgency is Urgency.SOFT:
@@ -365,6 +381,17 @@ def _manner(policy: Policy) -> Iterator[str]:
         yield f"Limited to {', '.join(_limits(policy.limits)).removeprefix('at most ')}."
     if policy.expires_after:
         yield f"Who is not reached {told_span(policy.expires_after)} after the start is skipped."
+
+
+def _trial(policy: Policy) -> str:
+    allowed = policy.validate_events
+    bad = "a bad health event" if allowed == 1 else f"{number(allowed)} bad health events"
+    return f"{told_span(policy.validate)} on trial, heard of and without {bad}"
+
+
+def taken(progress: Progress) -> int:
+    """How many devices run what it brought, as far as it knows: who could be brought back. 0 where it is a rollback."""
+    return 0 if progress.rollout.rolls_back else together(progress).of(State.SUCCEEDED, State.ON_TRIAL)
 
 
 def _beginning(intention: Intention) -> str:
@@ -383,6 +410,8 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
     yield from _rule_words(policy)
     if policy.split:
         yield "Segments", f"by {', '.join(policy.split)}; each can be held on its own"
+    if policy.validate:
+        yield "Succeeds", f"a device after {_trial(policy)}"
     yield from _manner_words(policy)
 
 

@@ -17,6 +17,7 @@ from otaru.services.control.inspection import renew
 from otaru.services.control.metadata import renew_due
 from otaru.services.control.stepping import step_due
 from otaru.services.control.transparency import integrate
+from otaru.services.control.trials import end_trials
 from otaru.services.control.world import World
 
 _log = logging.getLogger("otaru.worker")
@@ -46,6 +47,7 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
     try:
         while not closing.is_set():
             try:
+                await end_trials(world)
                 await step_due(world)
                 if cleaned is None or world.clock.now() - cleaned >= HOUSEKEEPING:
                     cleaned = world.clock.now()

@@ -1,5 +1,6 @@
 """A rollout: the intention to bring a release to a set of devices under a policy, and the functions that move it."""
 
+from otaru.domain.rollout.back import LEFT_OUT, Way, back_policy, barred, check_back, told
 from otaru.domain.rollout.holding import Order, Step, hold, release
 from otaru.domain.rollout.limits import MAX_LIMIT, MAX_PLACES, Limits, Place, Taken, ask_again, full, place
 from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent, RolloutState
@@ -7,6 +8,7 @@ from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, cells, che
 from otaru.domain.rollout.policy import (
     DEFAULT_RULE,
     JUDGED_WAVES,
+    MAX_BAD_EVENTS,
     MAX_POSTPONEMENTS,
     MAX_PRIORITY,
     MAX_WAVES,
@@ -31,6 +33,8 @@ __all__ = [
     "CRITICAL",
     "DEFAULT_RULE",
     "JUDGED_WAVES",
+    "LEFT_OUT",
+    "MAX_BAD_EVENTS",
     "MAX_LIMIT",
     "MAX_PLACES",
     "MAX_POSTPONEMENTS",
@@ -67,9 +71,13 @@ __all__ = [
     "Urgency",
     "Wave",
     "WaveState",
+    "Way",
     "ask_again",
+    "back_policy",
+    "barred",
     "cells",
     "check",
+    "check_back",
     "check_end",
     "check_growth",
     "check_rate",
@@ -88,4 +96,5 @@ __all__ = [
     "segments",
     "share",
     "step",
+    "told",
 ]

@@ -72,6 +72,8 @@ class Rollout:
     ended_at: datetime | None = None
     """When it ended; while it is stopping, when it was told to."""
     edition: int = 1
+    rolls_back: RolloutId | None = None
+    """The rollout whose devices this one brings back."""
     created_by: str = ""
     """Who planned it, as the record names them; empty where that was not kept yet."""
 

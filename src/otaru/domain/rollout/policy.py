@@ -119,6 +119,10 @@ class Policy:
     """How long an installation takes: so much of the window has to be left when a device is told."""
     ignore_blackout: bool = False
     """Whether it offers during the tenant's blackouts too: for emergencies, and admins alone may say so."""
+    validate: timedelta = timedelta(0)
+    """The health window: how long a device that installed it runs it on trial before that counts as a success."""
+    validate_events: int = 1
+    """So many bad health events (`domain.trial`) in the window are a failure."""
     limits: Limits = NO_LIMITS
     """How many devices are updated at once."""
     approve: Approve = Approve.NONE
@@ -140,6 +144,7 @@ class Policy:
 
 
 MAX_WAVES = 100
+MAX_BAD_EVENTS = 1000
 MAX_PRIORITY = 9
 JUDGED_WAVES = tuple(Share(value, percent=True) for value in (0.4, 0.8, 1.5, 3, 6, 12, 25, 50, 75, 100))
 """Where a sequential rollout names none: heights at which the pace opens the next; the harm budget says when."""
@@ -178,9 +183,24 @@ def check(policy: Policy) -> None:
         ("deadline of consent", policy.consent_deadline),
         ("time by which an update may be postponed", policy.postpone_for),
         ("time that an installation takes", policy.install_takes),
+        ("health window", policy.validate),
     ):
         if span is not None and not timedelta(0) <= span <= timedelta(days=3650):
             raise InvalidInputError(f"the {what} is between 0 and 3650 days")
+    _check_trial(policy)
+
+
+def _check_trial(policy: Policy) -> None:
+    if not 1 <= policy.validate_events <= MAX_BAD_EVENTS:
+        raise InvalidInputError(f"a trial fails after 1 to {MAX_BAD_EVENTS} bad health events")
+    if not policy.validate:
+        return
+    for what, span in (("a wave would be complete", policy.wave_timeout), ("it would expire", policy.expires_after)):
+        if span is not None and span <= policy.validate:
+            raise InvalidInputError(
+                f"{what} before a device could pass its health window of {policy.validate}",
+                hint="Give it more time, or make the health window shorter.",
+            )
 
 
 def _check_rules(policy: Policy) -> None:

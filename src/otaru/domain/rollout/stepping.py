@@ -118,7 +118,9 @@ def _stopping(rollout: Rollout, evidence: Evidence, now: datetime) -> Step | Non
 
 
 def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime) -> Step | None:
-    if (expires := rollout.expires_at) is not None and now >= expires:
+    # Who is on trial when it expires has its health window still.
+    on_trial = rollout.policy.validate if evidence.whole.of(State.ON_TRIAL) else timedelta(0)
+    if (expires := rollout.expires_at) is not None and now >= expires + on_trial:
         after = replace(_ended(_given_up(rollout), RolloutEvent.FINISH, now), reason="expired")
         return Step(after, _GIVE_UP, ("finished: it expired, unreached members are skipped",))
     if _is_over(rollout, evidence, now):

@@ -1,10 +1,11 @@
 """What devices told of their health."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from otaru.domain.health import HealthEvent, Measured, Risk
+from otaru.domain.health import HealthEvent, Kind, Measured, Risk
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 
 
@@ -27,6 +28,12 @@ class Health(Protocol):
 
     def known(self, tenant: TenantId, keys: Sequence[tuple[DeviceId, str]]) -> set[tuple[DeviceId, str]]:
         """Which of these (device, event id) are kept."""
+        ...
+
+    def since(
+        self, tenant: TenantId, keys: Sequence[tuple[DeviceId, datetime]], kinds: Collection[Kind]
+    ) -> dict[DeviceId, Counter[Kind]]:
+        """How many events of these kinds each device told since its moment, by kind; without any it is left out."""
         ...
 
     def risk(self, tenant: TenantId, rollout: RolloutId) -> Risk:

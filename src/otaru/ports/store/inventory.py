@@ -45,6 +45,10 @@ class Devices(Protocol):
         """Set what runs in a component. Its security counter only rises: a lower one than is known changes nothing."""
         ...
 
+    def confirm(self, tenant: TenantId, installed: Sequence[tuple[DeviceId, str, Version]]) -> None:
+        """Note that a component's version held; where another one runs now, nothing changes."""
+        ...
+
     def ask_attributes(self, tenant: TenantId, devices: Sequence[DeviceId]) -> None:
         """Have each asked for its attributes at its next poll."""
         ...

@@ -13,6 +13,7 @@ from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, Stratum, Taken
 from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
+from otaru.domain.trial import Trial
 
 
 class Rollouts(Protocol):
@@ -70,6 +71,32 @@ class Rollouts(Protocol):
         stratum and in the wave of its rank; without, by the rollout's `draw` and then device id, in one segment and wave.
         Set-based: no row passes through Python. Their deployments are `scheduled`, attempt 1.
         """
+        ...
+
+    def bases(self, tenant: TenantId, rollout: Rollout, component: str) -> list[tuple[Version | None, int]]:
+        """What members that were told of a rollout, and run its version, ran before (`Deployment.base`); most first."""
+        ...
+
+    def left_behind(
+        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+    ) -> Mapping[str, int]:
+        """Who of those that ran `base` cannot be brought back to it by `release`, by reason (`LEFT_OUT`)."""
+        ...
+
+    def strata_back(
+        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+    ) -> tuple[Stratum, ...]:
+        """Who of them can, as one segment; none where nobody can."""
+        ...
+
+    def enlist_back(
+        self, tenant: TenantId, rollout: Rollout, bad: Rollout, release: Release, strata: tuple[Stratum, ...]
+    ) -> int:
+        """Make members of those of `strata_back`, as `enlist` does. Returns how many."""
+        ...
+
+    def rolling_back(self, tenant: TenantId, rollouts: Collection[RolloutId]) -> dict[RolloutId, list[RolloutId]]:
+        """The rollouts that bring devices of these back; without any it is left out."""
         ...
 
     def evidence(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
@@ -193,6 +220,23 @@ class Deployments(Protocol):
 
         `among` is how many members of each state are looked at, the first by device; None is all.
         """
+        ...
+
+    def every_rollout_on_trial(self) -> list[tuple[TenantId, RolloutId]]:
+        """Active rollouts, of every tenant, with members on trial."""
+        ...
+
+    def trials_over(
+        self, tenant: TenantId, rollout: RolloutId, component: str, began: datetime, unheard: datetime, limit: int
+    ) -> list[Trial]:
+        """Members on trial since `began` or before, by device: who was heard of since, and who was not by `unheard`.
+
+        It costs as much as there are members on trial. `component` is what the rollout updates.
+        """
+        ...
+
+    def on_trial(self, tenant: TenantId, devices: Collection[DeviceId]) -> list[Deployment]:
+        """The deployments on trial of those devices that have one."""
         ...
 
 

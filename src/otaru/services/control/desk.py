@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root, TargetFile
 
-from otaru.domain.deployment import OPEN, WAITING, State
+from otaru.domain.deployment import TOLD
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Kind
 from otaru.domain.ids import DeviceId, TenantId
@@ -45,8 +45,6 @@ BURST = 60
 """So many times a device's metadata is signed at once."""
 REST = timedelta(minutes=1)
 """After that, once in so long."""
-TOLD = OPEN - WAITING - {State.CANCELLING}
-"""A device is directed to a share in these states: it has been told, nobody's yes is waited for, nothing is called off."""
 _GOES_ON = frozenset({RolloutState.RUNNING, RolloutState.PAUSED})
 _OUT = frozenset({ReleaseState.PUBLISHED, ReleaseState.DEPRECATED})
 _MAX_REMEMBERED = 100_000

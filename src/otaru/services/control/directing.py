@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from otaru.domain.deployment import TOLD
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.offer import Subject
 from otaru.errors import AssignmentRefusedError, NotFoundError, OtaruError, OverloadedError, UnavailableError
@@ -19,7 +20,6 @@ from otaru.ports.director import Assignment
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
 from otaru.services.control import metadata
-from otaru.services.control.desk import TOLD
 from otaru.services.control.world import World
 from otaru.trust.tuf.director import Issued, Share, in_force
 from otaru.trust.tuf.kept import DIRECTOR

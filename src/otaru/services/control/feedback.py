@@ -19,7 +19,7 @@ from otaru.domain.deployment import (
 from otaru.domain.device import Installed, Lifecycle, Source
 from otaru.domain.events import Happening
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
-from otaru.domain.release import Release
+from otaru.domain.offer import Plan
 from otaru.domain.rollout import Rollout, RolloutState, full
 from otaru.domain.schedule import ATTRIBUTE, appointment, told
 from otaru.errors import NotFoundError
@@ -109,7 +109,7 @@ class _Batch:
         self._tenant = tenant
         self._events: list[Happening] = []
         self._installed: list[tuple[DeviceId, Installed]] = []
-        self._releases: dict[RolloutId, Release | None] = {}
+        self._plans: dict[RolloutId, Plan | None] = {}
 
     def take(self, reports: Sequence[Report]) -> list[tuple[State | None, bool]]:
         keys = [(r.device, r.action) for r in reports]
@@ -127,7 +127,7 @@ class _Batch:
             # Also words that are known already: the same "no" may answer a second order to cancel. Where they are only
             # repeated, the table has no edge for them.
             moved = self._decide(row, said)
-            if moved is row and fresh[id(said)] and said.event is Event.SUCCEED:
+            if moved is row and row.state in FINAL and fresh[id(said)] and said.event is Event.SUCCEED:
                 self._install_late(row, said)
             after[key] = moved
             results.append((moved.state, moved is not row))
@@ -137,7 +137,8 @@ class _Batch:
         return results
 
     def _decide(self, row: Deployment, said: Report) -> Deployment:
-        state = DEPLOYMENT.next(row.state, said.event) if said.event is not None else None
+        event = self._meant(row, said)
+        state = DEPLOYMENT.next(row.state, event) if event is not None else None
         if state is None or (
             said.event is Event.CONSENT and not may_begin(self._tx, self._tenant, row, said.received_at)
         ):
@@ -156,8 +157,23 @@ class _Batch:
             self._tx.deployments.save(self._tenant, [(row, moved)])
         self._events.append(moved_event(self._tenant, row, moved, f"device:{said.device}", said.received_at))
         if said.event is Event.SUCCEED:
-            self._install(row, said)
+            self._install(row, said, confirmed=state is State.SUCCEEDED)
         return moved
+
+    def _meant(self, row: Deployment, said: Report) -> Event | None:
+        """What a report means for this deployment: the success of one with a health window begins its trial."""
+        if said.event is not Event.SUCCEED:
+            return said.event
+        if row.state is State.ON_TRIAL:
+            return None  # said again: its window decides
+        plan = self._plan(row.rollout)
+        tried = plan is not None and plan.rollout.policy.validate and DEPLOYMENT.next(row.state, Event.TRY) is not None
+        return Event.TRY if tried else Event.SUCCEED
+
+    def _plan(self, rollout: RolloutId) -> Plan | None:
+        if rollout not in self._plans:
+            self._plans[rollout] = self._tx.rollouts.plan(self._tenant, rollout)
+        return self._plans[rollout]
 
     def _install_late(self, row: Deployment, said: Report) -> None:
         """A success that moves nothing any more (after a forced cancel, say) is still what runs on the device.
@@ -168,15 +184,13 @@ class _Batch:
         if row.state is not State.SUCCEEDED and all(other.action <= row.action for other, _ in known):
             self._install(row, said)
 
-    def _install(self, row: Deployment, said: Report) -> None:
+    def _install(self, row: Deployment, said: Report, *, confirmed: bool = True) -> None:
         """What an authenticated device reports as installed is true for the inventory (DOMAIN, Invariants)."""
-        if row.rollout not in self._releases:
-            plan = self._tx.rollouts.plan(self._tenant, row.rollout)
-            self._releases[row.rollout] = plan.release if plan is not None else None
-        if (release := self._releases[row.rollout]) is not None:
+        if (plan := self._plan(row.rollout)) is not None:
+            release = plan.release
             component = release.artifacts[0].component  # `admit`: one component a release
             burnt = release.terms.security_floor or 0  # only a release that declares it raises the device's counter
-            fact = Installed(component, release.version, Source.OTARU, said.received_at, counter=burnt)
+            fact = Installed(component, release.version, Source.OTARU, said.received_at, confirmed, burnt)
             self._installed.append((said.device, fact))
 
     def _write(self, changed: Sequence[tuple[Deployment, Deployment]]) -> None:

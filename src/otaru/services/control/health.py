@@ -14,7 +14,7 @@ from otaru.domain.health import HOUR, MAX_EVENTS, MAX_PER_HOUR, HealthEvent, Mea
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.errors import RateLimitedError, TooLargeError
 from otaru.ports.store import Tx
-from otaru.services.control import devices
+from otaru.services.control import devices, trials
 from otaru.services.control.world import World
 
 RETRY_S = 600
@@ -134,6 +134,7 @@ class _Batch:
     def take(self) -> list[Taken]:
         taken = [self._one(telling) for telling in self._tellings]
         self._tx.health.add(self._tenant, self._new)
+        trials.spoil(self._tx, self._tenant, self._new)
         return taken
 
     def _one(self, telling: _Telling) -> Taken:

@@ -16,7 +16,9 @@ from otaru.services.control.world import World
 _LOOKED_AT = 200
 """Ended rollouts among which those of the product are looked for, the newest first."""
 _MAX_PAST = 30
-"""Of them, so many teach."""
+"""Of them, so many teach how installations end."""
+_MAX_HEARD = 8
+"""Of them, so many teach what devices tell afterwards: that is a counter for each hour."""
 
 
 def evidence_in(tx: Tx, tenant: TenantId, rollout: Rollout) -> Evidence:
@@ -37,7 +39,10 @@ def taught(tx: Tx, tenant: TenantId, rollout: Rollout) -> Policy:
         return rollout.policy
     ended = tx.rollouts.page(tenant, (RolloutState.FINISHED,), None, _LOOKED_AT)
     alike = [r for r in ended if r.product == rollout.product and r.version != rollout.version][:_MAX_PAST]
-    past = [Past(r, tx.rollouts.evidence(tenant, r.id), tx.health.risk(tenant, r.id)) for r in alike]
+    past = [
+        Past(r, tx.rollouts.evidence(tenant, r.id), tx.health.risk(tenant, r.id) if i < _MAX_HEARD else None)
+        for i, r in enumerate(alike)
+    ]
     return replace(rollout.policy, sequential=learning.learned(rule, rollout.segments, past))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from otaru.analysis.replay import Course, replay
 from otaru.domain.ids import RolloutId, TenantId
@@ -11,6 +11,7 @@ from otaru.domain.rollout import Rollout, RolloutEvent, Segment, Stratum, laid_o
 from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import parse
 from otaru.ports.store import Tx
+from otaru.services.control.judging import taught
 from otaru.services.control.rollouts import Intention, check_intention, draft
 from otaru.services.control.world import World
 
@@ -60,7 +61,8 @@ async def plan(world: World, tenant: TenantId, intention: Intention, failure: fl
         members, left_out = tx.rollouts.candidates(tenant, drafted.query, drafted.release)
         strata = drafted.strata or ((Stratum((), members),) if members else ())
         outlook = tx.rollouts.foresee(tenant, drafted.rollout, drafted.query, drafted.release, drafted.strata)
-        rollout = obey(laid_out(drafted.rollout, strata), RolloutEvent.PLAN, "", now).rollout
+        rollout = laid_out(drafted.rollout, strata)
+        rollout = obey(replace(rollout, policy=taught(tx, tenant, rollout)), RolloutEvent.PLAN, "", now).rollout
         warnings = tuple(drafted.release.warnings(now))
         volume = _volume(drafted.release, outlook)
         return Foresight(rollout, left_out, warnings, strata, outlook, volume, None, None)
@@ -77,16 +79,7 @@ def _played(world: World, found: Foresight, failure: float | None) -> Foresight:
         ruling = world.judge.ruling
         return replay(found.rollout, found.strata, found.outlook, ruling, start=start, failure=failing)
 
-    return Foresight(
-        found.rollout,
-        found.left_out,
-        found.warnings,
-        found.strata,
-        found.outlook,
-        found.volume,
-        play(0.0),
-        None if failure is None else play(failure),
-    )
+    return replace(found, expected=play(0.0), bad=None if failure is None else play(failure))
 
 
 def _volume(release: Release, outlook: Outlook) -> int:

@@ -13,13 +13,14 @@ from otaru.domain.consent import automatic_at
 from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Event, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
-from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
+from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
 from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, usable
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Rollout
 from otaru.domain.rollout import full as full_of
 from otaru.domain.schedule import appointment
 from otaru.domain.tenant import Tenant
+from otaru.domain.trial import LOOKS
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
 from otaru.services.control import directing
@@ -64,6 +65,8 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
             return entry, None, None
         if (membership := subject.open) is not None:
             told = await due(world, tenant.id, subject, membership)
+            if membership.state is State.ON_TRIAL:
+                return entry, None, None if told is None else _heard_by(told, world.clock.now())
             if told is None or not await _wakes(world, tenant, subject, told):
                 return entry, told, None
         else:
@@ -74,19 +77,35 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
                     entry = await _asking(world, tenant, entry)
                 return entry, None, _soonest(answers)
             membership = moving
-        move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now())
-        full_until = await world.store.write(_move, move)
-        world.registry.forget(tenant.id, subject.id)
-        again = await world.registry.device(tenant.id, subject.id)
+        again, full_until = await _take(world, tenant, subject, membership)
         if again is None or again.subject.memberships == subject.memberships:
-            # The rules in the store said no: this minute is full, or this worker has not heard of something yet.
-            if full_until is None and subject.open is None:
-                full_until = _soonest(await why(world, tenant, subject))
             return again or entry, None, full_until
         entry = again
         if entry.verifies and entry.subject.open is not None:
             await directing.told(world, tenant.id, entry.subject)
     return entry, None, None
+
+
+async def _take(
+    world: World, tenant: Tenant, subject: Subject, membership: Membership
+) -> tuple[Entry | None, datetime | None]:
+    """Have the rules in the store move a deployment: the entry as it is then.
+
+    Where they said no (this minute is full, or this worker has not heard of something yet): when to ask again.
+    """
+    move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now())
+    full_until = await world.store.write(_move, move)
+    world.registry.forget(tenant.id, subject.id)
+    again = await world.registry.device(tenant.id, subject.id)
+    unmoved = again is not None and again.subject.memberships == subject.memberships
+    if unmoved and full_until is None and subject.open is None:
+        full_until = _soonest(await why(world, tenant, subject))
+    return again, full_until
+
+
+def _heard_by(tried: Due, now: datetime) -> datetime:
+    """When a device that is on trial should come again: several times in its health window."""
+    return now + max(tried.plan.rollout.policy.validate / LOOKS, timedelta(seconds=1))
 
 
 def _soonest(answers: Sequence[Answer]) -> datetime | None:
@@ -254,7 +273,7 @@ def _move_some(
     ]
     full = _crowded_out(tx, known, plans, valid)
     valid = [one for one in valid if one[0].device not in full]
-    offering = [move.device for move, row, (event, _) in valid if _tells(row, event)]
+    offering = [move.device for move, row, found in valid if _tells(row, found.event)]
     actions = dict(zip(offering, tx.deployments.allot(tenant, offering), strict=True))
     changed = [(row, _moved(row, answer, move.at, actions.get(move.device))) for move, row, answer in valid]
     tx.deployments.save(tenant, changed)
@@ -262,7 +281,16 @@ def _move_some(
     return full
 
 
-_Valid = tuple[_Move, Deployment, tuple[Event, str]]
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the rules do to a deployment, why, and what runs on the device as they do."""
+
+    event: Event
+    because: str
+    base: Version | None
+
+
+_Valid = tuple[_Move, Deployment, _Found]
 
 
 def _tells(row: Deployment, event: Event) -> bool:
@@ -276,8 +304,8 @@ def _crowded_out(
     """Reserve places in minutes that have only so many; who finds none, and when it should ask again."""
     full: dict[DeviceId, datetime] = {}
     wanted: dict[tuple[RolloutId, int], list[tuple[_Move, Deployment]]] = defaultdict(list)
-    for move, row, (event, _) in valid:
-        if _tells(row, event):
+    for move, row, found in valid:
+        if _tells(row, found.event):
             wanted[row.rollout, appointment.minute(move.at)].append((move, row))
     for (rollout, minute), asking in wanted.items():
         plan = plans[rollout]
@@ -299,30 +327,30 @@ def _per_minute(rollout: Rollout) -> int | None:
     return crowd if limit is None else min(crowd, limit)
 
 
-def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> tuple[Event, str] | None:
+def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> _Found | None:
     """What the rules do to it as things stand now, and why; None where they move nothing."""
     entry = tx.devices.entry(tenant.id, move.device)
     if entry is None:
         return None
+    base = entry.subject.version_of(plan.release.artifacts[0].component)
     for share in entry.subject.memberships:
         if (share.rollout, share.attempt) != (move.rollout, move.attempt):
             continue
         if share.state in WAITING:
             event = _woken(tx, tenant, entry.subject, plan, share, row, move.at)
-            return None if event is None else (event, "")
+            return None if event is None else _Found(event, "", base)
         if share.state is State.SCHEDULED:
             subject = told_facts(tx, tenant.id, entry.subject, plan)
             plan = with_taken(tx, tenant.id, plan, move.device, move.at)
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
-            return (_MOVES[answer.rule], answer.because) if answer.rule in _MOVES else None
+            return _Found(_MOVES[answer.rule], answer.because, base) if answer.rule in _MOVES else None
     return None
 
 
-def _moved(row: Deployment, answer: tuple[Event, str], at: datetime, action: ActionId | None) -> Deployment:
-    event, because = answer
-    state = DEPLOYMENT.next(row.state, event) or row.state
+def _moved(row: Deployment, found: _Found, at: datetime, action: ActionId | None) -> Deployment:
+    state = DEPLOYMENT.next(row.state, found.event) or row.state
     if row.state in WAITING:
-        return replace(row, state=state, changed_at=at, reason="")
+        return replace(row, state=state, changed_at=at, reason="", base=found.base)
     offered = state not in FINAL
     return replace(
         row,
@@ -331,7 +359,8 @@ def _moved(row: Deployment, answer: tuple[Event, str], at: datetime, action: Act
         changed_at=at,
         offered_at=at if offered else None,
         ended_at=None if offered else at,
-        reason="" if offered else because,
+        reason="" if offered else found.because,
+        base=found.base if offered else None,
     )
 
 

@@ -18,6 +18,7 @@ from otaru.domain.rollout import (
     Rollout,
     RolloutEvent,
     RolloutState,
+    Segment,
     Shape,
     Step,
     Stratum,
@@ -86,6 +87,7 @@ class Preview:
     members: int
     left_out: Mapping[str, int]
     waves: tuple[Wave, ...]
+    segments: tuple[Segment, ...] = ()
     warnings: Sequence[str] = ()
     """Why nobody should begin to use the release, though nothing forbids it."""
 
@@ -99,6 +101,8 @@ class Progress:
     failures: Sequence[tuple[State, str, int]]
     verdicts: Mapping[int | None, Said] = field(default_factory=dict)
     """The newest finding of each segment and of all members (None), where it is judged by e-values."""
+    rolled_back_by: Sequence[RolloutId] = ()
+    """The rollouts that bring its devices back."""
 
     @property
     def tallies(self) -> Mapping[int, Tally]:
@@ -126,7 +130,7 @@ async def preview(world: World, tenant: TenantId, intention: Intention) -> Previ
         drafted = draft(tx, tenant, intention, RolloutId(0), 0, now)
         members, left_out = tx.rollouts.candidates(tenant, drafted.query, drafted.release)
         waves = layout(drafted.rollout.policy, members)
-        return Preview(members, left_out, waves, drafted.release.warnings(now))
+        return Preview(members, left_out, waves, drafted.rollout.segments, drafted.release.warnings(now))
 
     return await world.store.read(look)
 
@@ -217,8 +221,8 @@ async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among:
     """
 
     def look(tx: Tx) -> Progress:
-        found = progress_in(tx, tenant, _rollout(tx, tenant, rollout), among=among)
-        return replace(found, evidence=evidence_in(tx, tenant, found.rollout))
+        so_far = progress_in(tx, tenant, found(tx, tenant, rollout), among=among)
+        return replace(so_far, evidence=evidence_in(tx, tenant, so_far.rollout))
 
     return await world.store.read(look)
 
@@ -229,7 +233,9 @@ def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout, *, among: int | None
     ask = among != 0 and evidence.whole.of(*FAILURES, State.REJECTED) > 0
     reasons = tx.deployments.reasons(tenant, rollout.id, MAX_REASONS, among) if ask else []
     judged = rollout.policy.sequential is not None
-    return Progress(rollout, evidence, reasons, tx.verdicts.newest(tenant, rollout.id) if judged else {})
+    verdicts = tx.verdicts.newest(tenant, rollout.id) if judged else {}
+    back = tx.rollouts.rolling_back(tenant, [rollout.id]).get(rollout.id, ())
+    return Progress(rollout, evidence, reasons, verdicts, back)
 
 
 async def order(
@@ -492,8 +498,8 @@ class _Asked:
 
 @one
 def _order(tx: Tx, asked: _Asked) -> Rollout:
-    before = _rollout(tx, asked.tenant, asked.rollout)
-    _check_edition(before, asked.edition)
+    before = found(tx, asked.tenant, asked.rollout)
+    check_edition(before, asked.edition)
     if asked.event is RolloutEvent.APPROVE:
         _check_eyes(tx, asked.tenant, before, asked.actor)
     taken = obey(before, asked.event, asked.reason, asked.at)
@@ -563,8 +569,8 @@ class _Holding:
 
 @one
 def _hold(tx: Tx, asked: _Holding) -> Rollout:
-    before = _rollout(tx, asked.tenant, asked.rollout)
-    _check_edition(before, asked.edition)
+    before = found(tx, asked.tenant, asked.rollout)
+    check_edition(before, asked.edition)
     if asked.judge is None:
         taken = hold(before, asked.segment, asked.reason)
     else:
@@ -588,8 +594,8 @@ class _Retrying:
 @one
 def _retry(tx: Tx, asked: _Retrying) -> Rollout:
     tenant, states, now = asked.tenant, asked.states, asked.at
-    before = _rollout(tx, tenant, asked.rollout)
-    _check_edition(before, asked.edition)
+    before = found(tx, tenant, asked.rollout)
+    check_edition(before, asked.edition)
     if before.state not in RETRIED_IN:
         raise InvalidStateError(
             f"rollout {before.id} is {before.state}: its members cannot be retried", allowed=allowed(before)
@@ -681,13 +687,23 @@ def _release(tx: Tx, tenant: TenantId, product: ProductName, version: Version) -
     return release
 
 
-def _rollout(tx: Tx, tenant: TenantId, rollout: RolloutId) -> Rollout:
-    found = tx.rollouts.get(tenant, rollout)
-    if found is None:
+def found(tx: Tx, tenant: TenantId, rollout: RolloutId) -> Rollout:
+    """A rollout.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    known = tx.rollouts.get(tenant, rollout)
+    if known is None:
         raise NotFoundError(f"there is no rollout {rollout}")
-    return found
+    return known
 
 
-def _check_edition(rollout: Rollout, edition: int | None) -> None:
+def check_edition(rollout: Rollout, edition: int | None) -> None:
+    """Check that a rollout is as it was when somebody looked at it.
+
+    Raises:
+        PreconditionFailedError: it has changed since.
+    """
     if edition is not None and edition != rollout.edition:
         raise PreconditionFailedError(f"rollout {rollout.id} has changed: it is at edition {rollout.edition}")

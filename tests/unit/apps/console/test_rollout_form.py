@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otaru.apps.console.rollout_form import FIELDS, read
-from otaru.domain.rollout import ClassicRule, OnError, Policy, Share, Urgency
+from otaru.domain.rollout import ClassicRule, Growth, OnError, Policy, SequentialRule, Shape, Share, Urgency
 from otaru.domain.schedule import Window
 from otaru.services.control.rollouts import Intention
 
@@ -26,9 +26,13 @@ def blamed(**typed: str) -> set[str]:
     return set(read({**WHAT, **typed}, NOW).wrong)
 
 
-def test_the_form_as_it_stands_makes_a_simple_rollout_that_starts_at_once() -> None:
+def test_the_form_as_it_stands_proposes_canaries_and_starts_at_once() -> None:
     made = intention()
-    assert made == Intention(made.product, made.version, "tag==lab", Policy(), "", None, start=True)
+    policy = Policy(sequential=SequentialRule(), split=("hardware", "version"))
+    growth = Growth(Shape.ADAPTIVE)
+    assert made == Intention(made.product, made.version, "tag==lab", policy, "", None, start=True, growth=growth)
+    simple = intention(mode="simple")
+    assert (simple.policy, simple.growth) == (Policy(), None)
     assert (made.product, made.version) == ("app", "1.1.0")
 
 
@@ -36,6 +40,7 @@ def test_everything_that_can_be_typed() -> None:
     made = intention(
         name="Spring",
         mode="waves",
+        split="hardware attr.site",
         waves="2, 10 25 %, all",
         success="99.5",
         error="0,5 %",
@@ -61,6 +66,7 @@ def test_everything_that_can_be_typed() -> None:
         urgency=Urgency.SOFT,
         consent=True,
         window=Window(time(2), timedelta(hours=4)),
+        split=("hardware", "attr.site"),
     )
     assert made.name == "Spring"
     assert (made.start, made.start_at) == (False, datetime(2026, 11, 22, 4, tzinfo=UTC))

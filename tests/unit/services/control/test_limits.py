@@ -35,8 +35,8 @@ async def fleet(world: World, clock: SettableClock) -> Fleet:
     return made
 
 
-def limited(*args: int | None) -> Policy:
-    return Policy(limits=Limits(*args))
+def limited(in_flight: int | None, per_minute: int | None = None) -> Policy:
+    return Policy(limits=Limits(in_flight, per_minute))
 
 
 async def test_no_more_in_flight_than_it_may(fleet: Fleet) -> None:

@@ -35,8 +35,17 @@ rollout = Table(
     col("started_at", Instant, nullable=True),
     col("ended_at", Instant, nullable=True),
     col("edition", Integer),
+    col("rolls_back", Integer, nullable=True),
     col("created_by", Text, server_default=""),
     Index("ix_rollout_state", "state"),
+    Index(
+        "ix_rollout_rolls_back",
+        "tenant",
+        "rolls_back",
+        "rollout",
+        sqlite_where=text("rolls_back IS NOT NULL"),
+        postgresql_where=text("rolls_back IS NOT NULL"),
+    ),
     Index("ix_rollout_release", "tenant", "product", "version", "rollout"),
 )
 
@@ -87,6 +96,8 @@ deployment = Table(
     col("changed_at", Instant),
     col("offered_at", Instant, nullable=True),
     col("ended_at", Instant, nullable=True),
+    # What ran before it was offered; NULL where nothing was known, or nobody was told.
+    col("base", nullable=True),
     UniqueConstraint("tenant", "device", "action"),
     # A device has at most one open deployment (DOMAIN, Invariants): the schema says so too.
     Index(

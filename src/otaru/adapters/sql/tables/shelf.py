@@ -35,6 +35,7 @@ release = Table(
     col("sort_key", server_default=""),
     # Published before roles knew channels: stays listed in `stable` with the counter 0, as it was signed.
     col("listed_plainly", Boolean, server_default=false()),
+    col("no_way_back", Boolean, server_default=false()),
     Index("ix_release_created", "tenant", "created_at"),
     Index("ix_release_sorted", "tenant", "product", "sort_key", "version"),
 )

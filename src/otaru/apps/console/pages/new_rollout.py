@@ -20,7 +20,7 @@ from otaru.errors import (
     NothingToDoError,
 )
 from otaru.ports.store import Tx
-from otaru.services.control import releases, rollouts, survey
+from otaru.services.control import planning, releases, rollouts, survey
 from otaru.services.control.once import Answer, Answers, Named
 from otaru.services.control.rollouts import Intention, Preview
 from otaru.services.control.world import World
@@ -28,6 +28,8 @@ from otaru.services.control.world import World
 RELEASES = 200
 """Releases to choose from; older ones can be typed."""
 MAX_KEY = 64
+BAD = 0.3
+"""The share of updates that fails where a plan is played as if its release were bad."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,17 @@ async def show(call: Call) -> Response:
 async def preview(call: Call) -> Response:
     """The parts of the form that tell what it would do."""
     foreseen = await _foresee(call, rollout_form.read(_typed(await call.fields()), call.now).mended)
-    return await call.show("rollout_foreseen.html", foreseen=foreseen, draft=foreseen.draft)
+    return await call.show("rollout_foreseen.html", foreseen=foreseen, draft=foreseen.draft, plan=None, bad_share=BAD)
+
+
+async def plan(call: Call) -> Response:
+    """The plan in full: what takes longer to find out than a keystroke."""
+    draft = rollout_form.read(_typed(await call.fields()), call.now)
+    foreseen = await _foresee(call, draft)
+    wanted, found = draft.intention, None
+    if wanted is not None and foreseen.preview and foreseen.preview.members and not foreseen.draft.wrong:
+        found = await planning.plan(call.world, call.tenant, wanted, BAD)
+    return await call.show("rollout_foreseen.html", foreseen=foreseen, draft=foreseen.draft, plan=found, bad_share=BAD)
 
 
 async def create(call: Call) -> Response:

@@ -24,7 +24,7 @@ from otaru.errors import (
     OtaruError,
     PreconditionFailedError,
 )
-from otaru.services.control import judging, rollouts, survey
+from otaru.services.control import judging, rollback, rollouts, survey
 
 PAGE = 50
 DEVICES = 100
@@ -202,6 +202,8 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         again=sum(n for state, n in retriable if state in FAILURES),
         preset=FAILURES,
         allowed=rollouts.allowed(progress.rollout),
+        taken=rollout_words.taken(progress),
+        rolled_back_by=progress.rolled_back_by,
         happened=[told(recorded) for recorded in happened],
     )
 
@@ -260,6 +262,8 @@ async def _obey(call: Call, rollout: RolloutId, fields: Mapping[str, list[str]])
         if not states:
             raise NothingToDoError("no state was chosen")
         await rollouts.retry(call.world, call.tenant, call.actor, rollout, states, reason=reason, edition=int(edition))
+    elif wanted == "rollback":
+        await rollback.roll_back(call.world, call.tenant, call.actor, rollout, reason=reason, edition=int(edition))
     elif wanted in {"hold", "release"}:
         act = rollouts.hold_segment if wanted == "hold" else rollouts.release_segment
         index = _segment(_last(fields, "segment"))

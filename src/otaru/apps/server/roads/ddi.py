@@ -21,7 +21,7 @@ from otaru.apps.server.roads.credentials import admit, good
 from otaru.apps.server.roads.ddi_call import NO_ACTION, Call, idle, may_install
 from otaru.apps.server.roads.grants import Grants
 from otaru.apps.server.settings import Settings
-from otaru.domain.deployment import FINAL, OPEN, WAITING, Event, Report, State
+from otaru.domain.deployment import FINAL, OPEN, TOLD, WAITING, Event, Report, State
 from otaru.domain.device import AutoConfirm
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, TenantId
 from otaru.domain.offer import Membership, Plan, window_of
@@ -39,10 +39,11 @@ from otaru.services.control import poll as polling
 from otaru.services.control.world import Actor, World
 
 _CANCELLING = frozenset({State.CANCELLING})
-_TOLD = OPEN - WAITING - {State.CANCELLING}
-"""States in which a device is shown its deployment."""
+_SHOWN = TOLD | {State.ON_TRIAL}
+"""States in which a device is shown its deployment. On trial it is closed for the device, as after its end."""
 
 _READABLE = FINAL - {State.CANCELLED, State.SKIPPED}
+_TRIED = frozenset({State.ON_TRIAL})
 _INSTALLED = frozenset({State.SUCCEEDED})
 _FETCHABLE = frozenset({State.SUCCEEDED, State.SILENT})
 """Ended deployments whose files are still given out: what runs, and what a device that was given up may be at."""
@@ -197,7 +198,7 @@ class DdiRoad:
     async def deployment_base(self, call: Call) -> None:
         """What is to be installed. As in hawkBit it can be read after its end, but not while or after it is called off."""
         call.refuse_unfit()
-        told = await self._told(call, _TOLD, _READABLE)
+        told = await self._told(call, _SHOWN, _READABLE)
         await call.say(ddi.deployment(told))
 
     async def confirmation_action(self, call: Call) -> None:
@@ -213,7 +214,7 @@ class DdiRoad:
 
     async def installed_base(self, call: Call) -> None:
         """What was installed."""
-        told = await self._told(call, frozenset(), _INSTALLED)
+        told = await self._told(call, _TRIED, _INSTALLED)
         await call.say(ddi.deployment(told))
 
     async def declare_installed(self, call: Call) -> None:

@@ -44,6 +44,7 @@ from otaru.services.control.devices import NewDevice
 from otaru.services.control.poll import Due, poll
 from otaru.services.control.releases import NewRelease, Part
 from otaru.services.control.stepping import step_due
+from otaru.services.control.trials import end_trials
 from otaru.services.control.world import SYSTEM, World
 
 TENANT = TenantId("DEFAULT")
@@ -106,6 +107,7 @@ class Horizon:
                 await self._look(heard)
                 next_hour += 3600
             await self._minute()
+            await end_trials(self.world)
             while await step_due(self.world):
                 pass
             self.clock.at_s += TICK_S

@@ -98,6 +98,9 @@ class ReleaseIn(Body):
         int | None,
         Field(ge=1, le=MAX_COUNTER, description="The counter that it burns: nothing lower is offered afterwards."),
     ] = None
+    no_way_back: Annotated[
+        bool, Field(description="Whether devices cannot go back from it, a one-way migration say: no rollback does.")
+    ] = False
     accept_mismatch: Annotated[
         list[Aspect],
         Field(max_length=len(Aspect), description="In what its images may say something else than is said here."),
@@ -122,6 +125,7 @@ class ReleaseIn(Body):
             tuple(map(requirement, self.requires)),
             None if self.floor is None else Version(self.floor),
             self.security_floor,
+            self.no_way_back,
         )
         name, accept = (ProductName(self.product), Version(self.version)), frozenset(self.accept_mismatch)
         named = {DocumentKind.SBOM: self.sbom, DocumentKind.PROVENANCE: self.provenance}
@@ -190,6 +194,7 @@ class ReleaseOut(Out):
     requires: list[str]
     floor: str | None
     security_floor: Annotated[int | None, Field(description="The counter that it burns.")]
+    no_way_back: Annotated[bool, Field(description="Whether devices cannot go back from it.")]
     security_counter: Annotated[int, Field(description="What it burns, else what it inherits from those before it.")]
     artifacts: list[PartOut]
     documents: Annotated[list[DocumentOut], Field(description="What there is to read of it, as artifacts.")]
@@ -212,6 +217,7 @@ class ReleaseOut(Out):
             requires=[str(wanted) for wanted in release.terms.requires],
             floor=release.terms.floor,
             security_floor=release.terms.security_floor,
+            no_way_back=release.terms.no_way_back,
             security_counter=release.counter,
             artifacts=[PartOut.of(artifact, images.get(artifact.blob.sha256)) for artifact in release.artifacts],
             documents=[DocumentOut.of(document) for document in release.documents],

@@ -36,6 +36,7 @@ from otaru.domain.rollout import (
     ALPHA,
     DEFAULT_RULE,
     JUDGED_WAVES,
+    MAX_BAD_EVENTS,
     MAX_PLACES,
     MAX_POSTPONEMENTS,
     MAX_PRIORITY,
@@ -179,6 +180,13 @@ class RolloutIn(Body):
     ignore_blackout: Annotated[
         bool, Field(description="Whether it offers during the tenant's blackouts too; it needs tenant:write.")
     ] = False
+    validate_s: Annotated[
+        Seconds, Field(description="The health window: how long a device runs it on trial before that is a success.")
+    ] = 0
+    validate_events: Annotated[
+        WholeNumber,
+        Field(ge=1, le=MAX_BAD_EVENTS, description="So many bad health events in the window are a failure."),
+    ] = 1
     approve: Annotated[
         Approve, Field(description="What waits for approval: its start, or its start and each further wave.")
     ] = Approve.NONE
@@ -233,7 +241,7 @@ class RolloutIn(Body):
         success = DEFAULT_RULE.success if self.success is None else self.success
         error = DEFAULT_RULE.error if self.error is None else self.error
         sequential = self._sequential()
-        unsaid = Policy().waves if sequential is None else JUDGED_WAVES
+        unsaid = Policy().waves if sequential is None or self.shape is not None else JUDGED_WAVES
         return Policy(
             waves=tuple(map(share, self.waves)) or unsaid,
             rule=ClassicRule(success, error) if judged and sequential is None else None,
@@ -254,6 +262,8 @@ class RolloutIn(Body):
             end_at=None if self.end_at is None else utc(self.end_at),
             install_takes=timedelta(seconds=self.install_takes_s),
             ignore_blackout=self.ignore_blackout,
+            validate=timedelta(seconds=self.validate_s),
+            validate_events=self.validate_events,
             approve=self.approve,
             after=None if self.after is None else RolloutId(self.after),
             forced_at=None if self.forced_at is None else utc(self.forced_at),
@@ -352,6 +362,8 @@ class PolicyOut(Out):
     end_at: datetime | None
     install_takes_s: float
     ignore_blackout: bool
+    validate_s: float
+    validate_events: int | None
     approve: Approve
     after: int | None
     forced_at: datetime | None
@@ -386,6 +398,8 @@ class PolicyOut(Out):
             end_at=policy.end_at,
             install_takes_s=policy.install_takes.total_seconds(),
             ignore_blackout=policy.ignore_blackout,
+            validate_s=policy.validate.total_seconds(),
+            validate_events=policy.validate_events if policy.validate else None,
             approve=policy.approve,
             after=policy.after,
             forced_at=policy.forced_at,
@@ -470,6 +484,8 @@ class RolloutOut(Out):
     edition: int
     created_by: Annotated[str, Field(description="Who planned it, as the record names them.")]
     allowed: Annotated[list[str], Field(description="The orders that may be given now.")]
+    rolls_back: Annotated[int | None, Field(description="The rollout whose devices it brings back.")]
+    rolled_back_by: Annotated[list[int], Field(description="The rollouts that bring its devices back.")]
 
     @classmethod
     def of(cls, progress: Progress) -> "RolloutOut":
@@ -498,6 +514,8 @@ class RolloutOut(Out):
             edition=rollout.edition,
             created_by=rollout.created_by,
             allowed=allowed(rollout),
+            rolls_back=rollout.rolls_back,
+            rolled_back_by=list(progress.rolled_back_by),
         )
 
 

@@ -10,6 +10,7 @@ from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.devices import HistoryItem
 from otaru.apps.server.api.models.fields import DeviceName, WholeNumber
 from otaru.apps.server.api.models.plans import PreviewIn, PreviewOut
+from otaru.apps.server.api.models.rollback import BackOut
 from otaru.apps.server.api.models.rollouts import (
     CancelIn,
     DeploymentOut,
@@ -25,10 +26,10 @@ from otaru.domain import ids
 from otaru.domain.access import Permission, may
 from otaru.domain.deployment import FAILURES, Deployment, State
 from otaru.domain.ids import DeviceId, RolloutId
-from otaru.domain.rollout import MAX_SEGMENTS, Rollout, RolloutEvent, RolloutState
+from otaru.domain.rollout import MAX_SEGMENTS, Rollout, RolloutEvent, RolloutState, Way
 from otaru.errors import ForbiddenError
 from otaru.ports.store import Tx
-from otaru.services.control import judging, planning, rollouts, survey
+from otaru.services.control import judging, planning, rollback, rollouts, survey
 from otaru.services.control.world import World
 
 router = noun()
@@ -244,6 +245,33 @@ async def list_verdicts(
     found = await judging.verdicts(call.world, call.tenant, RolloutId(rollout), before, wanted.limit + 1, of)
     items, following = wanted.page(found, lambda row: VerdictOut.of(row[1]), lambda row: (row[0],))
     return Items(items=items, next=following)
+
+
+@router.get(
+    "/rollouts/{rollout:number}/rollback", response_model=BackOut, responses=errors(404, 409), tags=["rollouts"]
+)
+async def plan_rollback(call: Reading, rollout: Id) -> Response:
+    """Say which devices would be brought back, and where; which would not, and why. Nothing changes."""
+    return answered(BackOut.of(await rollback.plan_back(call.world, call.tenant, RolloutId(rollout))))
+
+
+@router.post(
+    "/rollouts/{rollout:number}/rollback",
+    status_code=201,
+    response_model=BackOut,
+    responses=errors(404, 409, 412, 422, 507),
+    tags=["rollouts"],
+)
+async def roll_back(
+    call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: OrderIn | None = None
+) -> Response:
+    """Stop it, and bring the devices that took the release back to what they ran before, where that is safe."""
+    reason = body.reason if body else ""
+
+    def work(world: World) -> Awaitable[list[Way]]:
+        return rollback.roll_back(world, call.tenant, call.actor, RolloutId(rollout), reason=reason, edition=edition)
+
+    return await once(call, work, lambda _, ways: BackOut.of(ways), 201)
 
 
 @router.get("/rollouts/{rollout:number}/deployments", responses=errors(404), tags=["deployments"])
