@@ -511,7 +511,7 @@ def _started_after(tx: Tx, tenant: TenantId, rollout: Rollout, at: datetime) -> 
     """A rollout that waits for another one, started where that has finished well."""
     if rollout.policy.after is None or rollout.state is not RolloutState.SCHEDULED:
         return rollout
-    if not _rollout(tx, tenant, rollout.policy.after).finished_well:
+    if not found(tx, tenant, rollout.policy.after).finished_well:
         return rollout
     started = obey(rollout, RolloutEvent.START, f"rollout {rollout.policy.after} has finished well", at)
     apply(tx, tenant, rollout, started, SYSTEM, at)
@@ -657,7 +657,7 @@ def _check_after(tx: Tx, tenant: TenantId, wanted: Intention) -> None:
         return
     if wanted.start_at is not None or wanted.start:
         raise InvalidInputError("a rollout starts after another one, or at a time", hint="Leave out one of them.")
-    first = _rollout(tx, tenant, wanted.policy.after)
+    first = found(tx, tenant, wanted.policy.after)
     if first.state in ROLLOUT.final and not first.finished_well:
         raise InvalidStateError(f"rollout {first.id} has {first.state}, not well: nothing starts after it")
 

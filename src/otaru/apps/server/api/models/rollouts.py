@@ -190,6 +190,9 @@ class RolloutIn(Body):
     approve: Annotated[
         Approve, Field(description="What waits for approval: its start, or its start and each further wave.")
     ] = Approve.NONE
+    continuous: Annotated[
+        bool, Field(description="Whether devices that match later join it; it goes on until it is stopped or expires.")
+    ] = False
     after: Annotated[
         WholeNumber | None, Field(ge=1, lt=2**31, description="It starts when this rollout has finished well.")
     ] = None
@@ -265,6 +268,7 @@ class RolloutIn(Body):
             validate=timedelta(seconds=self.validate_s),
             validate_events=self.validate_events,
             approve=self.approve,
+            continuous=self.continuous,
             after=None if self.after is None else RolloutId(self.after),
             forced_at=None if self.forced_at is None else utc(self.forced_at),
             priority=self.priority,
@@ -365,6 +369,7 @@ class PolicyOut(Out):
     validate_s: float
     validate_events: int | None
     approve: Approve
+    continuous: bool
     after: int | None
     forced_at: datetime | None
     priority: int
@@ -401,6 +406,7 @@ class PolicyOut(Out):
             validate_s=policy.validate.total_seconds(),
             validate_events=policy.validate_events if policy.validate else None,
             approve=policy.approve,
+            continuous=policy.continuous,
             after=policy.after,
             forced_at=policy.forced_at,
             priority=policy.priority,
