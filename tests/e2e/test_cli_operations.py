@@ -179,8 +179,8 @@ rollout watch 1 --until wave:1
 rollout create --release app:1.1 --target id==f-* --urgency soft --on-error stop --start-at 2036-01-01T00:00Z --approve start
 rollout approve 2 --reason seen
 rollout stop 1 --reason enough
-rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout --priority 7
-rollout preview --release app:1.1 --target id==f-1 --max-in-flight 5 --max-per-minute 3 --max-per attr.site=2
+rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout
+rollout preview --release app:1.1 --target id==f-1 --priority 7 --max-in-flight 5 --max-per-minute 3 --max-per attr.site=2
 rollout create --release app:1.1 --target id==d-1 --consent --consent-deadline 7d --postpone-for 3d --require battery>=30% --start
 POLL
 device postpone d-1 4 --for 1d
