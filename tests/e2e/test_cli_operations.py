@@ -193,7 +193,9 @@ POLL
 device reject d-1 4 --reason no
 rollout create --release app:1.1 --target tag==nobody --start => 3
 device update f-2 --release app:1.1
+rollout create --release app:1.1 --target id==f-2 --after 5 --continuous --urgency soft --forced-at 2036-02-01T00:00Z
 rollout stop 5
+rollout stop 6
 log prove app:1.0 -o PROOF
 log show
 log entries --subject app:1.0

@@ -191,6 +191,17 @@ class Wanted:
         Literal["start", "waves"] | None,
         typer.Option(help="Wait for approval: of the start, or of each further wave too.", show_default=False),
     ] = None
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="Devices that match later join it, until it is stopped or expires.")
+    ] = False
+    after: Annotated[
+        int | None,
+        typer.Option(metavar="ID", min=1, help="Start when this rollout has finished well.", show_default=False),
+    ] = None
+    forced_at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="With --urgency soft: from then on forced (timeforced).", show_default=False),
+    ] = None
     priority: Annotated[
         int | None,
         typer.Option(
@@ -260,6 +271,9 @@ class Wanted:
             "validate_s": _seconds(self.validate),
             "validate_events": self.validate_max_events,
             "approve": self.approve,
+            "continuous": self.continuous or None,
+            "after": self.after,
+            "forced_at": _moment(self.forced_at),
             "priority": self.priority,
             "max_in_flight": self.max_in_flight,
             "max_per_minute": self.max_per_minute,

@@ -9,6 +9,7 @@ from math import ceil
 
 from otaru.domain import conditions
 from otaru.domain.conditions import Condition
+from otaru.domain.ids import RolloutId
 from otaru.domain.rollout.limits import NO_LIMITS, Limits, check_limits
 from otaru.domain.rollout.rate import RateRule, check_rate
 from otaru.domain.rollout.segment import check_split
@@ -128,8 +129,18 @@ class Policy:
     limits: Limits = NO_LIMITS
     """How many devices are updated at once."""
     approve: Approve = Approve.NONE
+    continuous: bool = False
+    """Whether devices that come to match later join it, behind all others; it goes on until somebody ends it."""
+    after: RolloutId | None = None
+    """It starts when that rollout has finished well."""
+    forced_at: datetime | None = None
+    """From then on the device has no say in the moment any more (hawkBit: timeforced)."""
     priority: int = 5
     """From 0 to `MAX_PRIORITY`: of a device's rollouts the one with the highest goes first, then the oldest."""
+
+    def urgency_at(self, now: datetime) -> Urgency:
+        """How much say a device has in the moment now."""
+        return Urgency.FORCED if self.forced_at is not None and now >= self.forced_at else self.urgency
 
     @property
     def staged(self) -> bool:
@@ -161,9 +172,8 @@ def check(policy: Policy) -> None:
     _check_rising(policy.waves)
     check_split(policy.split)
     check_limits(policy.limits)
-    if not 0 <= policy.priority <= MAX_PRIORITY:
-        raise InvalidInputError(f"a priority is a number from 0 to {MAX_PRIORITY}, which goes first")
     _check_rules(policy)
+    _check_kind(policy)
     if not 0 < policy.quorum <= 1:
         raise InvalidInputError("the quorum is a share above 0 and at most 1")
     _check_consent(policy)
@@ -213,6 +223,15 @@ def _check_consent(policy: Policy) -> None:
         raise InvalidInputError(f"an update may be postponed 0 to {MAX_POSTPONEMENTS} times")
     if policy.consent_deadline is not None and not policy.consent:
         raise InvalidInputError("a deadline of consent says nothing where nobody is asked", hint="Ask for consent too.")
+
+
+def _check_kind(policy: Policy) -> None:
+    if policy.continuous and policy.split:
+        raise InvalidInputError("a continuous rollout has no segments: who joins is in none", hint="Leave out split.")
+    if policy.forced_at is not None and policy.urgency is not Urgency.SOFT:
+        raise InvalidInputError("only a soft rollout is forced from a moment on", hint="Say urgency soft too.")
+    if not 0 <= policy.priority <= MAX_PRIORITY:
+        raise InvalidInputError(f"a priority is a number from 0 to {MAX_PRIORITY}, which goes first")
 
 
 def _check_rising(waves: tuple[Share, ...]) -> None:

@@ -30,6 +30,7 @@ from otaru.apps.server.api.models.verdicts import VerdictOut
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.deployment import RETRIABLE, Deployment, State
 from otaru.domain.evidence import Tally
+from otaru.domain.ids import RolloutId
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
     ALPHA,
@@ -240,6 +241,15 @@ class RolloutIn(Body):
     approve: Annotated[
         Approve, Field(description="What waits for approval: its start, or its start and each further wave.")
     ] = Approve.NONE
+    continuous: Annotated[
+        bool, Field(description="Whether devices that match later join it; it goes on until it is stopped or expires.")
+    ] = False
+    after: Annotated[
+        WholeNumber | None, Field(ge=1, lt=2**31, description="It starts when this rollout has finished well.")
+    ] = None
+    forced_at: Annotated[
+        AwareDatetime | None, Field(description="From then on a soft one is forced (hawkBit: timeforced).")
+    ] = None
     priority: Annotated[
         WholeNumber, Field(ge=0, le=MAX_PRIORITY, description="Of a device's rollouts the highest goes first.")
     ] = 5
@@ -310,6 +320,9 @@ class RolloutIn(Body):
             validate=timedelta(seconds=self.validate_s),
             validate_events=self.validate_events,
             approve=self.approve,
+            continuous=self.continuous,
+            after=None if self.after is None else RolloutId(self.after),
+            forced_at=None if self.forced_at is None else utc(self.forced_at),
             priority=self.priority,
             limits=Limits(self.max_in_flight, self.max_per_minute, tuple(map(place, self.max_per))),
         )
@@ -420,6 +433,9 @@ class PolicyOut(Out):
     validate_s: float
     validate_events: int | None
     approve: Approve
+    continuous: bool
+    after: int | None
+    forced_at: datetime | None
     priority: int
     max_in_flight: int | None
     max_per_minute: int | None
@@ -455,6 +471,9 @@ class PolicyOut(Out):
             validate_s=policy.validate.total_seconds(),
             validate_events=policy.validate_events if policy.validate else None,
             approve=policy.approve,
+            continuous=policy.continuous,
+            after=policy.after,
+            forced_at=policy.forced_at,
             priority=policy.priority,
             max_in_flight=policy.limits.in_flight,
             max_per_minute=policy.limits.per_minute,
