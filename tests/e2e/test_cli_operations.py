@@ -48,7 +48,8 @@ token create --role viewer --label tv --expires 1d
 token list
 token revoke TOKEN
 tenant show
-tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --zone Europe/Paris --no-self-registration --health-kept 14d
+tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --no-self-registration
+tenant set --zone Europe/Paris --no-four-eyes --health-kept 14d
 tenant set --chunk-part zephyr=
 tenant halt --reason lunch
 tenant lift
@@ -102,6 +103,10 @@ group delete lab => 1
 group delete both
 device events d-1 --limit 1
 device telemetry d-1
+device pin d-2 --component app
+device pin d-2
+device pin d-2 => 3
+device unpin d-2
 device quarantine d-2
 device release d-2
 device accept d-2 => 3
@@ -171,9 +176,11 @@ device history d-1
 device why d-2
 device reports d-1 1
 rollout watch 1 --until wave:1
-rollout create --release app:1.1 --target id==f-* --urgency soft --consent --on-error stop --start-at 2036-01-01T00:00:00Z
+rollout create --release app:1.1 --target id==f-* --urgency soft --on-error stop --start-at 2036-01-01T00:00Z --approve start
+rollout approve 2 --reason seen
 rollout stop 1 --reason enough
-rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout
+rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout --priority 7
+rollout preview --release app:1.1 --target id==f-1 --max-in-flight 5 --max-per-minute 3 --max-per attr.site=2
 rollout create --release app:1.1 --target id==d-1 --consent --consent-deadline 7d --postpone-for 3d --require battery>=30% --start
 POLL
 device postpone d-1 4 --for 1d
@@ -184,6 +191,8 @@ rollout retry 4 --state cancelled
 POLL
 device reject d-1 4 --reason no
 rollout create --release app:1.1 --target tag==nobody --start => 3
+device update f-2 --release app:1.1
+rollout stop 5
 log prove app:1.0 -o PROOF
 log show
 log entries --subject app:1.0

@@ -187,7 +187,7 @@ def _unpacked(data: bytes) -> list[tuple[str, bytes]]:
 def mend_mender(data: bytes) -> bytes:
     """A manifest that names what is there."""
     data = mend_tar(data)
-    with suppress(tarfile.TarError, ValueError, OSError, EOFError):
+    with suppress(tarfile.TarError, ValueError, OSError, EOFError, OverflowError):
         files = dict(_unpacked(data))
         known = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
         for name, raw in files.items():

@@ -70,6 +70,7 @@ class Packed:
             known.counters,
             known.permits,
             known.zone,
+            pins=known.pins,
         )
         told = (
             subject,

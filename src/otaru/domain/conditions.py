@@ -13,21 +13,7 @@ from functools import lru_cache
 
 from otaru.domain.device import Device, Hardware, Lifecycle
 from otaru.domain.ids import DeviceId
-from otaru.domain.targeting import (
-    And,
-    Compared,
-    Facts,
-    Field,
-    Known,
-    Not,
-    OneOf,
-    Or,
-    Query,
-    Term,
-    Timed,
-    matches,
-    parse,
-)
+from otaru.domain.targeting import And, Compared, Facts, Field, Not, Or, Part, Query, Timed, matches, parse
 from otaru.errors import InvalidInputError
 
 MAX_CONDITIONS = 10
@@ -203,7 +189,7 @@ def _asked(query: Query) -> set[str]:
     return {one.name for one in _terms(query) if not isinstance(one, Timed)}
 
 
-def _terms(query: Query) -> list[Term | Timed | Compared | OneOf | Known]:
+def _terms(query: Query) -> list[Part]:
     match query:
         case And(parts) | Or(parts):
             return [term for part in parts for term in _terms(part)]

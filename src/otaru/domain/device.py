@@ -1,13 +1,15 @@
 """A device: one updatable unit with an identity, what it is made of, and what runs on it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from otaru.domain.ids import DeviceId, TenantId, Version, hardware_model
+from otaru.domain.ids import name as parse_name
 from otaru.domain.machine import Machine
+from otaru.errors import InvalidInputError
 
 
 class Lifecycle(StrEnum):
@@ -140,6 +142,8 @@ class Device:
     last_contact: datetime | None = None
     address: str | None = None
     assurance: Assurance = Assurance.L1
+    pins: frozenset[str] = frozenset()
+    """Components that stay at what they run; `EVERYTHING` is all of them."""
     directed_at: datetime | None = None
     """When it last fetched what the director tells it, to the hour. None: it never did, whatever it is said to verify."""
 
@@ -154,6 +158,22 @@ MAX_ATTRIBUTES = 200
 MAX_TAGS = 50
 MAX_ATTRIBUTE_VALUE = 2048
 MAX_COMPONENTS = 50
+EVERYTHING = "*"
+"""Of pins: every component."""
+
+
+def pins(components: Iterable[str]) -> frozenset[str]:
+    """Parse what of a device is pinned.
+
+    Raises:
+        InvalidInputError: something is no component.
+    """
+    found = frozenset(components)
+    if EVERYTHING in found:
+        return frozenset({EVERYTHING})
+    if len(found) > MAX_COMPONENTS:
+        raise InvalidInputError(f"at most {MAX_COMPONENTS} components of a device are pinned")
+    return frozenset(map(parse_name, found))
 
 
 def merged(known: Mapping[str, str], reported: Mapping[str, str], mode: Merge) -> dict[str, str]:

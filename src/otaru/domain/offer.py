@@ -1,7 +1,6 @@
 """Why a device gets an offer, or not: one ordered list of rules, the first that fails is the answer.
 
-The poll, the plan's preview and "why not updated?" all ask here (DOMAIN.md). The rules that later issues bring
-(limits, conditions) take their places in this order.
+The poll, the plan's preview and "why not updated?" all ask here (DOMAIN.md).
 """
 
 from collections.abc import Sequence
@@ -12,10 +11,10 @@ from enum import StrEnum
 from otaru.domain.conditions import unmet
 from otaru.domain.consent import is_asked
 from otaru.domain.deployment import OPEN, State
-from otaru.domain.device import Hardware, Lifecycle
+from otaru.domain.device import EVERYTHING, Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
-from otaru.domain.rollout import Policy, Rollout, RolloutState
+from otaru.domain.rollout import Policy, Rollout, RolloutState, Taken, ask_again, full
 from otaru.domain.schedule import DEVICE, FOREVER, Blackout, Calendar, Window, appointment
 
 
@@ -35,10 +34,13 @@ class Rule(StrEnum):
     FLOOR = "floor"
     SECURITY_FLOOR = "security_floor"
     INSTALLED = "installed"
+    PINNED = "pinned"
     BUSY = "busy"
+    PRIORITY = "priority"
     WINDOW = "window"
     BLACKOUT = "blackout"
     SLOT = "slot"
+    LIMIT = "limit"
     CONDITIONS = "conditions"
     CONSENT = "consent"
     OFFER = "offer"
@@ -68,7 +70,7 @@ class Subject:
     installed: tuple[tuple[str, Version], ...]
     auto_confirm: bool
     memberships: tuple[Membership, ...]
-    """Open and scheduled ones, oldest rollout first: the older rollout has priority."""
+    """Open and scheduled ones, oldest rollout first: of those with the same priority the older one goes first."""
     counters: tuple[tuple[str, int], ...] = ()
     """Security counters by component, those above 0."""
     permits: tuple[tuple[str, int, datetime], ...] = ()
@@ -77,6 +79,9 @@ class Subject:
     """The time zone that it says it is in; empty where it says none, or none that is known."""
     facts: tuple[tuple[str, str], ...] = ()
     """What it last told of what a rollout's conditions ask for: put in by who asks the rules of such a rollout."""
+
+    pins: tuple[str, ...] = ()
+    """Components that stay at what they run."""
 
     @property
     def open(self) -> Membership | None:
@@ -105,6 +110,8 @@ class Plan:
     rollout: Rollout
     release: Release
     watermarks: tuple[int, ...]
+    taken: Taken | None = None
+    """What it has taken of its limits, where they were looked up for the device that asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +187,26 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         held = _forbidden(subject, release, artifact.component, membership, now)
         if held is not None:
             return held
-    if (artifact.component, release.version) in subject.installed:
-        return Answer(Rule.INSTALLED, f"{artifact.component} {release.version} is installed already.", membership)
+    if (stays := _stays(subject, artifact.component, release.version, membership)) is not None:
+        return stays
     if (busy := subject.open) is not None and busy is not membership:
         return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
     if (held := _untimely(subject, rollout, membership, calendar, now)) is not None:
         return held
-    if rollout.policy.conditions and (said := unmet(rollout.policy.conditions, dict(subject.facts))) is not None:
-        return Answer(Rule.CONDITIONS, f"By what the device last told, {said}.", membership)
+    if (held := _unready(subject, plan, membership, now)) is not None:
+        return held
     if is_asked(rollout.policy, release) and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
+
+
+def _stays(subject: Subject, component: str, version: Version, membership: Membership) -> Answer | None:
+    """The rules that ask whether there is anything to do: installed, pinned."""
+    if (component, version) in subject.installed:
+        return Answer(Rule.INSTALLED, f"{component} {version} is installed already.", membership)
+    if subject.pins and (EVERYTHING in subject.pins or component in subject.pins):
+        return Answer(Rule.PINNED, f"Its {component} is pinned: it stays at what it runs.", membership)
+    return None
 
 
 def _forbidden(
@@ -293,22 +309,63 @@ def _shut(
     return Answer(Rule.WINDOW, said, membership, ask_at=ask_at)
 
 
+def _unready(subject: Subject, plan: Plan, membership: Membership, now: datetime) -> Answer | None:
+    """The rules of what was looked up: limits, conditions."""
+    rollout = plan.rollout
+    if plan.taken is not None and (held := _limited(rollout, plan.taken, membership, now)) is not None:
+        return held
+    if rollout.policy.conditions and (said := unmet(rollout.policy.conditions, dict(subject.facts))) is not None:
+        return Answer(Rule.CONDITIONS, f"By what the device last told, {said}.", membership)
+    return None
+
+
+def _limited(rollout: Rollout, taken: Taken, membership: Membership, now: datetime) -> Answer | None:
+    """The rule of the rollout's limits: who was told before is asked about places alone, not about the minute."""
+    limits, told = rollout.policy.limits, membership.state is not State.SCHEDULED
+    if (said := full(limits, taken, told=told)) is None:
+        return None
+    ask_at = None if told else ask_again(limits, taken, membership.rank, now)
+    return Answer(Rule.LIMIT, f"Rollout {rollout.id} is at its limit: {said}.", membership, ask_at=ask_at)
+
+
 def _black(blackout: Blackout, until: datetime) -> str:
     end = "until it is removed" if until == FOREVER else f"until {until:%Y-%m-%d %H:%M} UTC"
     return f"Blackout {blackout.id} ({blackout.reason}) lasts {end}: nothing new is offered."
+
+
+def in_turn(subject: Subject, plans: Sequence[Plan]) -> list[tuple[Membership, Plan]]:
+    """The scheduled memberships with their plans: the highest priority first, then the oldest rollout."""
+    by_id = {plan.rollout.id: plan for plan in plans}
+    found = [
+        (membership, plan)
+        for membership in subject.memberships
+        if membership.state is State.SCHEDULED and (plan := by_id.get(membership.rollout)) is not None
+    ]
+    if len(found) > 1:
+        found.sort(key=lambda each: -each[1].rollout.policy.priority)
+    return found
 
 
 def first_due(
     subject: Subject, plans: Sequence[Plan], *, halted: bool, now: datetime, calendar: Calendar = NO_CALENDAR
 ) -> list[Answer]:
     """The answers for each scheduled membership in order of priority, up to and with the first that is an offer."""
-    by_id = {plan.rollout.id: plan for plan in plans}
     answers: list[Answer] = []
-    for membership in subject.memberships:
-        if membership.state is not State.SCHEDULED or (plan := by_id.get(membership.rollout)) is None:
-            continue
+    for membership, plan in in_turn(subject, plans):
         answer = decide(subject, plan, membership, halted=halted, now=now, calendar=calendar)
         answers.append(answer)
         if answer.rule in {Rule.OFFER, Rule.CONSENT}:
             break
     return answers
+
+
+_ORDER = {rule: number for number, rule in enumerate(Rule)}
+
+
+def behind(answer: Answer, rollout: Rollout, first: Rollout | None) -> Answer:
+    """What `rollout` answers where another one of the device's is due `first`: nothing later than that counts."""
+    if first is None or _ORDER[answer.rule] < _ORDER[Rule.PRIORITY]:
+        return answer
+    higher = first.policy.priority > rollout.policy.priority
+    why = f"its priority is {first.policy.priority}, of this one {rollout.policy.priority}" if higher else "it is older"
+    return Answer(Rule.PRIORITY, f"Rollout {first.id} goes first: {why}.", answer.membership)

@@ -27,6 +27,8 @@ class TenantSettings:
     quota: int = 100 * GIB
     health_kept: timedelta = timedelta(days=30)
     """How long what devices tell of their health is kept, word for word."""
+    four_eyes: bool = False
+    """Whether every rollout waits for the approval of somebody else than who planned it."""
     zone: str = "UTC"
     """That of devices whose own is not known, in windows that follow the device's."""
 

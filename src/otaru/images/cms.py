@@ -86,7 +86,7 @@ def parse(raw: bytes) -> SignedData:
         BrokenImageError: it is something else.
     """
     what = "the CMS signature"
-    kind, explicit = _parts(der.one(raw, what), 2)
+    kind, explicit = _pair(der.one(raw, what))
     if der.oid(kind, what) != SIGNED_DATA or explicit.tag != 0xA0:
         raise BrokenImageError("the signature is no CMS SignedData")
     version, digests, capsule, *rest = _parts(der.one(explicit.body, what), 4)
@@ -166,7 +166,7 @@ def _attributes_fault(data: SignedData, attributes: bytes, claimed: bytes) -> st
     what = "the signed attributes"
     found: dict[str, der.Element] = {}
     for attribute in der.children(der.one(attributes, what).body, what):
-        name, values = _parts(attribute, 2)
+        name, values = _pair(attribute)
         oid = der.oid(name, what)
         if oid in {_CONTENT_TYPE, _MESSAGE_DIGEST}:
             if oid in found:
@@ -264,7 +264,7 @@ def _names(identifier: der.Element, certificate: x509.Certificate) -> bool:
         if identifier.tag == 0x80:
             own = _optional(certificate.extensions, x509.SubjectKeyIdentifier)
             return own is not None and own.digest == identifier.body
-        issuer, serial = _parts(identifier, 2)
+        issuer, serial = _pair(identifier)
         number = int.from_bytes(serial.body, signed=True)
         return issuer.raw == certificate.issuer.public_bytes() and number == certificate.serial_number
     except keys.ERRORS:
@@ -289,6 +289,13 @@ def _parts(element: der.Element, least: int) -> list[der.Element]:
     if len(found) < least:
         raise BrokenImageError("the CMS signature is not of the form that RFC 5652 gives it")
     return found
+
+
+def _pair(element: der.Element) -> tuple[der.Element, der.Element]:
+    first, second, *more = _parts(element, 2)
+    if more:
+        raise BrokenImageError("the CMS signature is not of the form that RFC 5652 gives it")
+    return first, second
 
 
 def _certificate(raw: bytes) -> x509.Certificate | None:

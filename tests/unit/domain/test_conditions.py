@@ -81,6 +81,8 @@ def test_by_what_is_known(text: str, facts: dict[str, str], said: str | None) ->
         "(id==x)",
         "(state==idle)",
         "(attr.temperature<40)",
+        "(attr.level=lt=20)",
+        "(attr.site==depot;installed.app<2)",
         "x" * 600,
     ],
 )

@@ -5,17 +5,20 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from otaru.domain.conditions import condition
 from otaru.domain.deployment import State
 from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Version
-from otaru.domain.offer import Membership, Plan, Rule, Subject, decide, first_due
+from otaru.domain.offer import Membership, Plan, Rule, Subject, behind, decide, first_due
 from otaru.domain.release import ReleaseState
-from otaru.domain.rollout import Policy, Rollout, RolloutState, Segment
+from otaru.domain.rollout import Limits, Policy, Rollout, RolloutState, Segment, Taken, check
 from otaru.domain.schedule import Blackout, Calendar, Window
 from otaru.domain.terms import Terms, requirement
 from otaru.domain.versions import VersionOrder
+from otaru.errors import InvalidInputError
 from tests.support.fleet import RPI, a_release, a_rollout
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -46,18 +49,25 @@ def test_each_obstacle_hides_those_after_it() -> None:
         hardware=Hardware("other"),
         installed=(("app", Version("1.1.0")),),
         counters=(("app", 3),),
+        pins=("app",),
     )
-    plan = a_plan()
     gated = replace(a_release(), terms=Terms(requires=(requirement("bootloader>=2"),), floor=Version("1.2")), counter=2)
     plan = replace(
-        plan,
+        a_plan(),
         rollout=replace(
-            plan.rollout,
+            a_plan().rollout,
             size=1000,
             state=RolloutState.PAUSED,
-            policy=replace(plan.rollout.policy, end_at=IN_IT, consent=True, conditions=(condition("charging"),)),
+            policy=replace(
+                a_plan().rollout.policy,
+                end_at=IN_IT,
+                consent=True,
+                conditions=(condition("charging"),),
+                limits=Limits(1),
+            ),
         ),
-        release=replace(plan.release, state=ReleaseState.WITHDRAWN, product=ProductName("app")),
+        release=replace(a_release(), state=ReleaseState.WITHDRAWN, product=ProductName("app")),
+        taken=Taken(1, 0, 4),
     )
     met: list[Rule] = []
 
@@ -72,8 +82,7 @@ def test_each_obstacle_hides_those_after_it() -> None:
     ask(halted=True)
     ask()
     held = Segment(0, "all", 4, held=True, reason="3 of 4 failed")
-    running = replace(plan.rollout, state=RolloutState.RUNNING, segments=(held,))
-    plan = replace(plan, rollout=running, watermarks=(-1,))
+    plan = replace(plan, rollout=replace(plan.rollout, state=RolloutState.RUNNING, segments=(held,)), watermarks=(-1,))
     ask()
     plan = replace(plan, rollout=replace(plan.rollout, policy=replace(plan.rollout.policy, end_at=None)))
     ask()
@@ -93,17 +102,21 @@ def test_each_obstacle_hides_those_after_it() -> None:
     ask()
     subject = replace(subject, installed=(("app", Version("1.0.5")),))
     ask()
+    subject = replace(subject, pins=())
+    ask()
     subject = replace(subject, memberships=(share(rank=1),))
     ask()
     ask(now=IN_IT)
     calendar = Calendar()
     ask(now=IN_IT.replace(hour=2, minute=1))
     ask(now=IN_IT)
+    plan = replace(plan, taken=None)
+    ask(now=IN_IT)
     subject = replace(subject, facts=())
     ask(now=IN_IT)
     subject = replace(subject, auto_confirm=True)
     ask(now=IN_IT)
-    assert met == [rule for rule in Rule if rule is not Rule.MEMBER]
+    assert met == [rule for rule in Rule if rule not in {Rule.MEMBER, Rule.PRIORITY}]
 
 
 def test_who_is_in_a_held_segment_is_told_so() -> None:
@@ -222,3 +235,35 @@ def test_in_a_large_rollout_each_has_its_turn_in_the_window() -> None:
         assert decide(a_subject(mine), plan, mine, halted=False, now=shut.ask_at).rule is Rule.OFFER
         turns.add(shut.ask_at)
     assert len(turns) == 4
+
+
+def with_priority(plan: Plan, priority: int) -> Plan:
+    return replace(plan, rollout=replace(plan.rollout, policy=replace(plan.rollout.policy, priority=priority)))
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=6))
+def test_the_highest_priority_goes_first_then_the_oldest(priorities: list[int]) -> None:
+    subject = a_subject(*(share(number + 1) for number in range(len(priorities))), auto_confirm=True)
+    plans = [with_priority(a_plan(n + 1, window=None), priority) for n, priority in enumerate(priorities)]
+    (answer,) = first_due(subject, list(reversed(plans)), halted=False, now=NOON)
+    assert answer.membership is not None
+    assert answer.rule is Rule.OFFER
+    assert answer.membership.rollout == priorities.index(max(priorities)) + 1
+
+
+def test_who_waits_for_another_rollout_is_told_why() -> None:
+    first, other = with_priority(a_plan(2), 7).rollout, a_plan(1)
+    mine = share(1)
+    shut = decide(a_subject(mine), other, mine, halted=False, now=NOON)
+    assert behind(shut, other.rollout, None) is shut
+    waits = behind(shut, other.rollout, first)
+    assert (waits.rule, waits.because) == (Rule.PRIORITY, "Rollout 2 goes first: its priority is 7, of this one 5.")
+    assert behind(shut, other.rollout, replace(first, policy=Policy())).because == "Rollout 2 goes first: it is older."
+    misfit = decide(replace(a_subject(mine), hardware=Hardware("other")), other, mine, halted=False, now=NOON)
+    assert behind(misfit, other.rollout, first) is misfit, "what stands before it in the order still counts"
+
+
+@pytest.mark.parametrize("priority", [-1, 10])
+def test_a_priority_that_is_none_is_refused(priority: int) -> None:
+    with pytest.raises(InvalidInputError):
+        check(Policy(priority=priority))

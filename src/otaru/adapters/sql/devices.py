@@ -43,7 +43,7 @@ EXISTS (SELECT 1 FROM credential c
   WHERE c.tenant = device.tenant AND c.device = device.device AND c.revoked_at IS NULL),
 assurance <> 'L1' OR EXISTS (SELECT 1 FROM direction n WHERE n.tenant = device.tenant AND n.device = device.device),
 (SELECT a.value FROM device_attribute a
-  WHERE a.tenant = device.tenant AND a.device = device.device AND a.name = '{schedule.ATTRIBUTE}')
+  WHERE a.tenant = device.tenant AND a.device = device.device AND a.name = '{schedule.ATTRIBUTE}'), pins
 FROM device WHERE tenant = ? AND device = ?"""
 
 _ENTRY_INSTALLED = """
@@ -118,7 +118,7 @@ SELECT c.device, c.component, c.version, c.source, c.at, c.confirmed, c.counter 
 WHERE c.tenant = ? AND c.device = k.device ORDER BY c.device, c.component"""
 _DEVICES_OF = """
 SELECT d.device, d.lifecycle, d.model, d.hardware_revision, d.created_at, d.updated_at, d.edition, d.auto_confirm,
-d.attributes_requested, c.last_contact, c.address, d.assurance, x.asked_at
+d.attributes_requested, c.last_contact, c.address, d.assurance, x.asked_at, d.pins
 FROM k CROSS JOIN device d LEFT JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
 LEFT JOIN direction x ON x.tenant = d.tenant AND x.device = d.device
 WHERE d.tenant = ? AND d.device = k.device ORDER BY d.device"""
@@ -175,7 +175,7 @@ class SqlDevices:
         if not found:
             return None
         lifecycle, model, revision, token_hash, attributes_requested, packed, last_installed, *more = found[0]
-        keyed, verifies, zone = more
+        keyed, verifies, zone, pinned = more
         standing = unpack_auto_confirm(packed)
         runs = fetch(self._session, _ENTRY_INSTALLED, tenant, device)
         subject = Subject(
@@ -190,6 +190,7 @@ class SqlDevices:
             counters=tuple((component, counter) for component, _, counter, *_ in runs if counter),
             permits=tuple((row[0], row[3], moment(row[4])) for row in runs if row[4] is not None),
             zone=schedule.told(zone),
+            pins=tuple(pinned.split(",")) if pinned else (),
         )
         told = (subject, bytes(token_hash), bool(attributes_requested), standing, last_installed)
         keys = credentials.unrevoked(self._session, tenant, device) if keyed else ()
@@ -247,6 +248,7 @@ class SqlDevices:
             edition=device.edition,
             updated_at=device.updated_at,
             assurance=device.assurance.value,
+            pins=",".join(sorted(device.pins)),
         )
         if device.lifecycle is not known.lifecycle:
             self._count_lifecycle(tenant, known, device)
@@ -414,7 +416,7 @@ def _membership(row: AnyRow) -> Membership:
 
 def _device(row: AnyRow, tags: frozenset[str], attributes: dict[str, str], installed: tuple[Installed, ...]) -> Device:
     id_, lifecycle, model, revision, created, updated, edition, standing, requested, *seen = row
-    last_contact, address, assurance, directed_at = seen
+    last_contact, address, assurance, directed_at, pinned = seen
     return Device(
         id=id_,
         lifecycle=_LIFECYCLES[lifecycle],
@@ -430,5 +432,6 @@ def _device(row: AnyRow, tags: frozenset[str], attributes: dict[str, str], insta
         last_contact=None if last_contact is None else moment(last_contact),
         address=address,
         assurance=_ASSURANCES[assurance],
+        pins=frozenset(pinned.split(",")) if pinned else frozenset(),
         directed_at=None if directed_at is None else moment(directed_at),
     )

@@ -32,7 +32,7 @@ from otaru.adapters.sql.outlook import outlook
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import deployment, device, device_component, micros
 from otaru.domain.deployment import FINAL, State
-from otaru.domain.device import Hardware, Lifecycle
+from otaru.domain.device import EVERYTHING, Hardware, Lifecycle
 from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, Stratum, cells
@@ -44,6 +44,9 @@ _MANY = 10_000
 
 ACTIVE_DEVICE: ColumnElement[bool] = device.c.lifecycle == Lifecycle.ACTIVE.value
 
+LEFT_OUT = ("inactive", "misfit", "installed", "pinned")
+"""Why a device of the target is no member, in this order."""
+
 
 def candidates(session: Session, tenant: TenantId, query: Query, release: Release) -> tuple[int, Mapping[str, int]]:
     """How many devices of a target would be members, and how many are left out for which reason."""
@@ -52,13 +55,14 @@ def candidates(session: Session, tenant: TenantId, query: Query, release: Releas
         (not_(ACTIVE_DEVICE), "inactive"),
         (not_(suits), "misfit"),
         (installed, "installed"),
+        (_pinned(session, release), "pinned"),
         else_="member",
     )
     target = and_(device.c.tenant == tenant, targeting.condition(session, tenant, query))
     reasons = select(why.label("why")).where(target).subquery()
     counted = select(reasons.c.why, func.count().label("members")).group_by(reasons.c.why)
     found = {row.why: row.members for row in session.connection.execute(counted)}
-    return found.get("member", 0), {why: found.get(why, 0) for why in ("inactive", "misfit", "installed")}
+    return found.get("member", 0), {why: found.get(why, 0) for why in LEFT_OUT}
 
 
 def strata(
@@ -135,7 +139,15 @@ def _members(session: Session, tenant: TenantId, query: Query, release: Release)
         ACTIVE_DEVICE,
         fits(release),
         not_(_installed(session, tenant, release)),
+        not_(_pinned(session, release)),
     )
+
+
+def _pinned(session: Session, release: Release) -> ColumnElement[bool]:
+    """Whether what the release is for stays as it is."""
+    component = next((a.component for a in release.artifacts), "")
+    found = (func.strpos if session.postgres else func.instr)("," + device.c.pins + ",", f",{component},")
+    return and_(device.c.pins != "", or_(device.c.pins == EVERYTHING, found > 0))
 
 
 def _look_anew(session: Session, rows: int) -> None:

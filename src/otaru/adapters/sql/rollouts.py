@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Column, CursorResult, Row, Table, and_, delete, func, insert, or_, select, update
 
-from otaru.adapters.sql import back, counters, members
-from otaru.adapters.sql.lean import fetch, run
+from otaru.adapters.sql import back, counters, members, slots
+from otaru.adapters.sql.lean import run
 from otaru.adapters.sql.packed import pack, unpack_policy
 from otaru.adapters.sql.releases import SqlReleases
 from otaru.adapters.sql.session import Session
@@ -16,18 +16,14 @@ from otaru.adapters.sql.tables import rollout_segment, rollout_wave
 from otaru.adapters.sql.tables import tenant as tenants
 from otaru.domain.deployment import State
 from otaru.domain.evidence import Evidence
-from otaru.domain.ids import ProductName, RolloutId, TenantId, Version
+from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, RolloutState, Segment, Stratum, Wave, WaveState
+from otaru.domain.rollout import Rollout, RolloutState, Segment, Stratum, Taken, Wave, WaveState
 from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 from otaru.errors import NotFoundError
 
-_TAKEN = "SELECT taken FROM offer_slot WHERE tenant = ? AND rollout = ? AND minute = ?"
-_TAKE = """
-INSERT INTO offer_slot (tenant, rollout, minute, taken) VALUES (?, ?, ?, ?)
-ON CONFLICT (tenant, rollout, minute) DO UPDATE SET taken = offer_slot.taken + excluded.taken"""
 _NamedRow = Row[*tuple[Any, ...]]
 
 
@@ -173,12 +169,11 @@ class SqlRollouts:
     def retry(self, tenant: TenantId, rollout: RolloutId, states: Collection[State], at: datetime) -> dict[int, int]:
         return members.retry(self._session, tenant, rollout, states, at)
 
+    def taken(self, tenant: TenantId, rollout: Rollout, device: DeviceId, minute: int) -> Taken:
+        return slots.taken(self._session, tenant, rollout, device, minute)
+
     def reserve(self, tenant: TenantId, rollout: RolloutId, minute: int, wanted: int, capacity: int) -> int:
-        rows = fetch(self._session, _TAKEN, tenant, rollout, minute)
-        granted = max(min(wanted, capacity - (rows[0][0] if rows else 0)), 0)
-        if granted:
-            run(self._session, _TAKE, tenant, rollout, minute, granted)
-        return granted
+        return slots.reserve(self._session, tenant, rollout, minute, wanted, capacity)
 
     def prune_slots(self, before: int) -> None:
         run(self._session, "DELETE FROM offer_slot WHERE minute < ?", before)
@@ -228,6 +223,7 @@ def _columns(rollout: Rollout) -> dict[str, Any]:
         "ended_at": rollout.ended_at,
         "edition": rollout.edition,
         "rolls_back": rollout.rolls_back,
+        "created_by": rollout.created_by,
     }
 
 
@@ -298,4 +294,5 @@ def _rollout(row: _NamedRow, waves: tuple[Wave, ...], segments: tuple[Segment, .
         ended_at=row.ended_at,
         edition=row.edition,
         rolls_back=row.rolls_back,
+        created_by=row.created_by,
     )

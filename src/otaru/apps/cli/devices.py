@@ -1,5 +1,6 @@
 """`otaru device`: the fleet's inventory."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -243,6 +244,59 @@ def postpone(
     printer.result(after, f"{device}: {after['reason']}.")
 
 
+@command(noun, "update")
+def update(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    release: Annotated[str, typer.Option(metavar="PRODUCT:VERSION", help="What to bring.")],
+) -> None:
+    """Update it now: a rollout of one, before all others.
+
+    It is told at its next poll, unless another update is under way on it.
+    """
+    values.release(release)
+    body = {"release": release, "target": f"id=='{device}'", "name": f"{device} now", "priority": 9, "start": True}
+    made = api.post("/rollouts", body)
+    told = "It is told at its next poll." if made["started_at"] else "It waits for approval."
+    printer.result(made, f"Rollout {made['id']}: {made['product']}:{made['version']} for {device}. {told}")
+
+
+Component = Annotated[
+    str | None, typer.Option(help="Only this component; without it everything.", metavar="NAME", show_default=False)
+]
+
+
+@command(noun, "pin")
+def pin(api: Api, printer: Printer, device: Id, component: Component = None) -> Exit | None:
+    """Keep it where it is: rollouts leave it out."""
+    return _pinned(api, printer, device, lambda pins: pins | {component or "*"})
+
+
+@command(noun, "unpin")
+def unpin(api: Api, printer: Printer, device: Id, component: Component = None) -> Exit | None:
+    """End a pin; without a component all of them."""
+    return _pinned(api, printer, device, lambda pins: pins - {component} if component else set())
+
+
+def _pinned(api: Api, printer: Printer, device: str, change: Callable[[set[str]], set[str]]) -> Exit | None:
+    here = path("devices", device)
+    for _ in range(EDITS):
+        now = api.get(here)
+        pins = change(set(now["pins"]))
+        if pins == set(now["pins"]) or {"*"} < pins:
+            remark(f"otaru: {device} is so already")
+            return Exit.NOTHING_TO_DO
+        try:
+            after = api.patch(here, {"pins": sorted(pins)}, edition=now["edition"])
+        except PreconditionFailedError:
+            continue
+        left = "everything" if "*" in after["pins"] else ", ".join(after["pins"]) or "nothing"
+        printer.result(after, f"{device}: {left} is pinned.")
+        return None
+    raise PreconditionFailedError("somebody else changes this device all the time", hint="Try again.")
+
+
 @command(noun, "quarantine")
 def quarantine(api: Api, printer: Printer, device: Id) -> Exit | None:
     """Offer it nothing until it is released."""
@@ -457,6 +511,7 @@ def _print(printer: Printer, device: Any) -> None:
         ("last contact", moment(device.get("last_contact"))),
         ("address", device.get("address")),
         ("assurance", _assurance(device)),
+        ("pinned", "everything" if "*" in device.get("pins", ()) else device.get("pins")),
         ("added", moment(device.get("created_at"))),
     )
     printer.details(device, facts)

@@ -93,7 +93,7 @@ def policy(found: Mapping[str, Any]) -> str:
     """A policy on one line: what is set, durations as people write them."""
     parts = []
     for name, value in found.items():
-        if value in (None, False, "", []):
+        if name != "priority" and value in (None, False, "", [], "none"):
             continue
         parts.append(f"{name.removesuffix('_s').replace('_', ' ')} {_setting(name, value)}")
     return ", ".join(parts)

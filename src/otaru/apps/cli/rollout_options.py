@@ -164,6 +164,37 @@ class Wanted:
             show_default=False,
         ),
     ] = None
+    approve: Annotated[
+        Literal["start", "waves"] | None,
+        typer.Option(help="Wait for approval: of the start, or of each further wave too.", show_default=False),
+    ] = None
+    priority: Annotated[
+        int | None,
+        typer.Option(
+            metavar="0-9",
+            min=0,
+            max=9,
+            help="Of a device's rollouts the one with the highest goes first (5).",
+            show_default=False,
+        ),
+    ] = None
+    max_in_flight: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="So many devices at once that are told and have not ended.", show_default=False
+        ),
+    ] = None
+    max_per_minute: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="So many devices told in a minute.", show_default=False)
+    ] = None
+    max_per: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="attr.NAME=N",
+            help="So many at once that share an attribute's value: attr.site=5; may be given several times.",
+            show_default=False,
+        ),
+    ] = None
 
     def body(self) -> dict[str, Any]:
         """The request for it: what was not named is left out, so that the server's defaults hold.
@@ -204,6 +235,11 @@ class Wanted:
             "ignore_blackout": self.ignore_blackout or None,
             "validate_s": _seconds(self.validate),
             "validate_events": self.validate_max_events,
+            "approve": self.approve,
+            "priority": self.priority,
+            "max_in_flight": self.max_in_flight,
+            "max_per_minute": self.max_per_minute,
+            "max_per": self.max_per or None,
         }
         return {key: value for key, value in body.items() if value is not None}
 

@@ -37,6 +37,8 @@ def _to_come(made: Mapping[str, Any]) -> str:
     """What starts a rollout that has just been made."""
     if made.get("started_at"):
         return ""
+    if made["state"] == "awaiting_approval":
+        return f" It waits for approval: otaru rollout approve {made['id']}"
     if made.get("start_at"):
         return f" It starts by itself at {moment(made['start_at'])}."
     return f" Start it: otaru rollout start {made['id']}"
@@ -139,6 +141,16 @@ def verdicts(
 def start(api: Api, printer: Printer, rollout: Id) -> Exit | None:
     """Open its first wave."""
     return _order(api, printer, rollout, "start", {"running"}, "")
+
+
+@command(noun, "approve")
+def approve(api: Api, printer: Printer, rollout: Id, reason: Reason = "") -> None:
+    """Approve its start, or its next wave.
+
+    What is approved starts at once, or at its own time.
+    """
+    moved = api.post(f"{path('rollouts', rollout)}/approve", {"reason": reason})
+    printer.result(moved, f"Rollout {rollout}: {summary(moved)}.")
 
 
 @command(noun, "pause")

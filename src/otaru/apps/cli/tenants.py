@@ -43,6 +43,9 @@ def change(
     zone: Annotated[
         str | None, typer.Option(help="The time zone of devices whose own is not known: Europe/Paris.")
     ] = None,
+    four_eyes: Annotated[
+        bool | None, typer.Option(help="Whether every rollout waits for approval by somebody else than its author.")
+    ] = None,
 ) -> None:
     """Change settings; those that are not named stay."""
     settings: dict[str, Any] = {
@@ -54,6 +57,7 @@ def change(
         "quota": None if quota is None else values.size(quota),
         "health_kept_s": None if health_kept is None else values.duration_s(health_kept),
         "zone": zone,
+        "four_eyes": four_eyes,
     }
     named = {name: value for name, value in settings.items() if value is not None}
     if not named:
@@ -132,6 +136,7 @@ def _print(printer: Printer, tenant: dict[str, Any]) -> None:
             ("quota", values.shown_size(settings["quota"])),
             ("events kept", values.shown_duration(settings["health_kept_s"])),
             ("time zone", settings["zone"]),
+            ("four eyes", settings["four_eyes"]),
             ("used", values.shown_size(tenant["used"])),
         ),
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from otaru.apps.console.happening import actor
 from otaru.apps.console.rendering import number, share
 from otaru.apps.console.rendering import span as told_span
 from otaru.apps.console.status import Tone, look
@@ -11,7 +12,20 @@ from otaru.domain.deployment import FAILURES, FINAL, OPEN, State
 from otaru.domain.evidence import Call as Verdicts
 from otaru.domain.evidence import Ruling, Tally
 from otaru.domain.ids import DeviceId
-from otaru.domain.rollout import ROLLOUT, OnError, Policy, Rollout, RolloutState, Segment, Urgency, Wave, WaveState
+from otaru.domain.rollout import (
+    MAX_PRIORITY,
+    ROLLOUT,
+    Approve,
+    Limits,
+    OnError,
+    Policy,
+    Rollout,
+    RolloutState,
+    Segment,
+    Urgency,
+    Wave,
+    WaveState,
+)
 from otaru.services.control.rollouts import Intention, Preview, Progress
 
 BAD = FAILURES | {State.REJECTED}
@@ -189,6 +203,8 @@ def why(progress: Progress, ruling: Ruling) -> Why:
     match rollout.state:
         case RolloutState.RUNNING:
             return _running(progress, ruling)
+        case RolloutState.AWAITING_APPROVAL:
+            return Why(Tone.HELD, f"Nobody is offered anything until it is approved; {_author(rollout)} planned it")
         case RolloutState.SCHEDULED:
             return Why(Tone.IDLE, "It starts by itself", rollout.start_at)
         case RolloutState.PAUSED:
@@ -207,6 +223,10 @@ def why(progress: Progress, ruling: Ruling) -> Why:
             return Why(Tone.IDLE, "Nobody is offered anything until it is started")
 
 
+def _author(rollout: Rollout) -> str:
+    return actor(rollout.created_by) if rollout.created_by else "somebody"
+
+
 def _running(progress: Progress, ruling: Ruling) -> Why:
     rollout = progress.rollout
     wave = rollout.wave
@@ -217,6 +237,8 @@ def _running(progress: Progress, ruling: Ruling) -> Why:
             Tone.BUSY,
             f"Every wave has passed; {devices(_left(progress))} {'has' if _left(progress) == 1 else 'have'} not ended",
         )
+    if rollout.unapproved is not None:
+        return Why(Tone.HELD, f"Wave {wave.index + 1} of {len(rollout.waves)} opens when somebody approves it")
     tally = progress.tallies.get(wave.index, _NOBODY)
     name = f"Wave {wave.index + 1} of {len(rollout.waves)}" if len(rollout.waves) > 1 else "It"
     if wave.state is WaveState.OBSERVING and wave.complete_at is not None:
@@ -360,6 +382,8 @@ def _manner(policy: Policy) -> Iterator[str]:
         yield f"Devices are told only in the window {policy.window}."
     if policy.end_at:
         yield f"Nothing new is offered from {policy.end_at:%Y-%m-%d %H:%M} UTC on."
+    if policy.limits.any:
+        yield f"Limited to {', '.join(_limits(policy.limits)).removeprefix('at most ')}."
     if policy.expires_after:
         yield f"Who is not reached {told_span(policy.expires_after)} after the start is skipped."
 
@@ -393,6 +417,10 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
         yield "Segments", f"by {', '.join(policy.split)}; each can be held on its own"
     if policy.validate:
         yield "Succeeds", f"a device after {_trial(policy)}"
+    yield from _manner_words(policy)
+
+
+def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
     soft = policy.urgency is Urgency.SOFT
     yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
     if policy.conditions:
@@ -402,11 +430,26 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
         yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
     if policy.install_takes:
         yield "Installing", f"takes {told_span(policy.install_takes)}: so much of the window has to be left"
+    if policy.approve is not Approve.NONE:
+        yield "Approval", "of the start" + (" and of each further wave" if policy.approve is Approve.WAVES else "")
+    if policy.priority != Policy().priority:
+        yield "Priority", f"{policy.priority} of 0 to {MAX_PRIORITY}; the highest goes first"
+    if policy.limits.any:
+        yield "Limits", "; ".join(_limits(policy.limits))
     if policy.ignore_blackout:
         yield "Blackouts", "are ignored: it is an emergency"
     if policy.end_at:
         yield "Ends", f"{policy.end_at:%Y-%m-%d %H:%M} UTC; then who has not been told is skipped"
     yield "Expires", _expiry(policy.expires_after)
+
+
+def _limits(limits: Limits) -> Iterator[str]:
+    if limits.in_flight is not None:
+        yield f"at most {devices(limits.in_flight)} in flight"
+    if limits.per_minute is not None:
+        yield f"{devices(limits.per_minute)} a minute"
+    for place in limits.places:
+        yield f"{devices(place.most)} in flight for each {place.attribute}"
 
 
 def _consent(policy: Policy) -> str:

@@ -2,6 +2,7 @@
 
 from otaru.domain.rollout.back import LEFT_OUT, Way, back_policy, barred, check_back, told
 from otaru.domain.rollout.holding import Order, Step, hold, release
+from otaru.domain.rollout.limits import MAX_LIMIT, MAX_PLACES, Limits, Place, Taken, ask_again, full, place
 from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, cells, check_end, draw, laid_out, layout
 from otaru.domain.rollout.policy import (
@@ -9,7 +10,9 @@ from otaru.domain.rollout.policy import (
     JUDGED_WAVES,
     MAX_BAD_EVENTS,
     MAX_POSTPONEMENTS,
+    MAX_PRIORITY,
     MAX_WAVES,
+    Approve,
     ClassicRule,
     OnError,
     Policy,
@@ -22,7 +25,7 @@ from otaru.domain.rollout.rate import Abort, FailureType, RateRule, check_rate
 from otaru.domain.rollout.segment import CRITICAL, MAX_SEGMENTS, MAX_SPLITS, Segment, Stratum, cut, segments
 from otaru.domain.rollout.sequential import ALPHA, Learned, SequentialRule
 from otaru.domain.rollout.shape import Growth, Shape, check_growth, grown
-from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, reopened, step
+from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, orders, reopened, step
 
 __all__ = [
     "ACTIVE",
@@ -32,7 +35,10 @@ __all__ = [
     "JUDGED_WAVES",
     "LEFT_OUT",
     "MAX_BAD_EVENTS",
+    "MAX_LIMIT",
+    "MAX_PLACES",
     "MAX_POSTPONEMENTS",
+    "MAX_PRIORITY",
     "MAX_SEGMENTS",
     "MAX_SPLITS",
     "MAX_WAVES",
@@ -40,13 +46,16 @@ __all__ = [
     "ROLLOUT",
     "STOP_PATIENCE",
     "Abort",
+    "Approve",
     "ClassicRule",
     "Draw",
     "FailureType",
     "Growth",
     "Learned",
+    "Limits",
     "OnError",
     "Order",
+    "Place",
     "Policy",
     "RateRule",
     "Rollout",
@@ -58,10 +67,12 @@ __all__ = [
     "Share",
     "Step",
     "Stratum",
+    "Taken",
     "Urgency",
     "Wave",
     "WaveState",
     "Way",
+    "ask_again",
     "back_policy",
     "barred",
     "cells",
@@ -72,11 +83,14 @@ __all__ = [
     "check_rate",
     "cut",
     "draw",
+    "full",
     "grown",
     "hold",
     "laid_out",
     "layout",
     "obey",
+    "orders",
+    "place",
     "release",
     "reopened",
     "segments",

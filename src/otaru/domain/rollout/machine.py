@@ -50,6 +50,8 @@ ROLLOUT: Machine[RolloutState, RolloutEvent] = Machine(
         (RolloutState.SCHEDULED, RolloutEvent.START): RolloutState.RUNNING,
         (RolloutState.SCHEDULED, RolloutEvent.STOP): RolloutState.STOPPING,
         (RolloutState.RUNNING, RolloutEvent.PAUSE): RolloutState.PAUSED,
+        # Between waves: the next one opens.
+        (RolloutState.RUNNING, RolloutEvent.APPROVE): RolloutState.RUNNING,
         (RolloutState.RUNNING, RolloutEvent.STOP): RolloutState.STOPPING,
         (RolloutState.RUNNING, RolloutEvent.FINISH): RolloutState.FINISHED,
         (RolloutState.PAUSED, RolloutEvent.RESUME): RolloutState.RUNNING,

@@ -13,7 +13,7 @@ from enum import StrEnum
 from otaru.domain.device import LOT_PRIME
 from otaru.domain.ids import ProductName, RolloutId, Version
 from otaru.domain.rollout.machine import RolloutState
-from otaru.domain.rollout.policy import Policy, Share
+from otaru.domain.rollout.policy import Approve, Policy, Share
 from otaru.domain.rollout.segment import Segment, Stratum, below, segments
 from otaru.errors import NeverDueError
 
@@ -74,6 +74,8 @@ class Rollout:
     edition: int = 1
     rolls_back: RolloutId | None = None
     """The rollout whose devices this one brings back."""
+    created_by: str = ""
+    """Who planned it, as the record names them; empty where that was not kept yet."""
 
     @property
     def watermark(self) -> int:
@@ -84,6 +86,14 @@ class Rollout:
     def wave(self) -> Wave | None:
         """The wave under way: the first that has neither passed nor been overruled."""
         return next((w for w in self.waves if w.state not in {WaveState.PASSED, WaveState.OVERRULED}), None)
+
+    @property
+    def unapproved(self) -> Wave | None:
+        """The wave that opens when somebody approves it; the start is not one of them."""
+        if self.policy.approve is not Approve.WAVES or self.state is not RolloutState.RUNNING:
+            return None
+        wave = self.wave
+        return wave if wave is not None and wave.state is WaveState.PENDING else None
 
     @property
     def held(self) -> frozenset[int]:

@@ -9,6 +9,7 @@ from math import ceil
 
 from otaru.domain import conditions
 from otaru.domain.conditions import Condition
+from otaru.domain.rollout.limits import NO_LIMITS, Limits, check_limits
 from otaru.domain.rollout.segment import check_split
 from otaru.domain.rollout.sequential import SequentialRule, check_sequential
 from otaru.domain.schedule import Window
@@ -20,6 +21,15 @@ class Urgency(StrEnum):
 
     FORCED = "forced"
     SOFT = "soft"
+
+
+class Approve(StrEnum):
+    """What waits until somebody approves it."""
+
+    NONE = "none"
+    START = "start"
+    WAVES = "waves"
+    """The start, and each wave after the first."""
 
 
 class OnError(StrEnum):
@@ -116,6 +126,11 @@ class Policy:
     """The health window: how long a device that installed it runs it on trial before that counts as a success."""
     validate_events: int = 1
     """So many bad health events (`domain.trial`) in the window are a failure."""
+    limits: Limits = NO_LIMITS
+    """How many devices are updated at once."""
+    approve: Approve = Approve.NONE
+    priority: int = 5
+    """From 0 to `MAX_PRIORITY`: of a device's rollouts the one with the highest goes first, then the oldest."""
 
     @property
     def staged(self) -> bool:
@@ -125,6 +140,7 @@ class Policy:
 
 MAX_WAVES = 100
 MAX_BAD_EVENTS = 1000
+MAX_PRIORITY = 9
 JUDGED_WAVES = tuple(Share(value, percent=True) for value in (0.4, 0.8, 1.5, 3, 6, 12, 25, 50, 75, 100))
 """Where a sequential rollout names none: heights at which the pace opens the next; the harm budget says when."""
 MAX_POSTPONEMENTS = 100
@@ -145,6 +161,9 @@ def check(policy: Policy) -> None:
             raise InvalidInputError(f"a wave's number of devices is a whole number from 1 on, not {share}")
     _check_rising(policy.waves)
     check_split(policy.split)
+    check_limits(policy.limits)
+    if not 0 <= policy.priority <= MAX_PRIORITY:
+        raise InvalidInputError(f"a priority is a number from 0 to {MAX_PRIORITY}, which goes first")
     _check_rules(policy)
     if not 0 < policy.quorum <= 1:
         raise InvalidInputError("the quorum is a share above 0 and at most 1")

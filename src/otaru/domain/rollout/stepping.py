@@ -15,7 +15,7 @@ from otaru.domain.evidence import Call, Evidence, Ruling, Tally, Verdict
 from otaru.domain.rollout.holding import Order, Step, hold_failing
 from otaru.domain.rollout.machine import PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.domain.rollout.plan import Rollout, Wave, WaveState
-from otaru.domain.rollout.policy import OnError, Policy
+from otaru.domain.rollout.policy import Approve, OnError, Policy
 from otaru.errors import InvalidStateError
 
 ADVISED = "advised to stop: "
@@ -31,8 +31,8 @@ def obey(rollout: Rollout, event: RolloutEvent, reason: str, now: datetime) -> S
         InvalidStateError: the rollout's state does not allow it; `allowed` lists what it allows.
     """
     state = ROLLOUT.next(rollout.state, event)
-    if state is None:
-        allowed = [str(e) for e in ROLLOUT.allowed(rollout.state) if e in PERSONS]
+    if state is None or (event in PERSONS and event not in orders(rollout)):
+        allowed = [str(e) for e in orders(rollout)]
         raise InvalidStateError(
             f"rollout {rollout.id} is {rollout.state}: it cannot {event}",
             hint=f"Allowed now: {', '.join(allowed) or 'nothing'}.",
@@ -42,6 +42,8 @@ def obey(rollout: Rollout, event: RolloutEvent, reason: str, now: datetime) -> S
     match event:
         case RolloutEvent.START:
             after = replace(_opened(after, now), started_at=now)
+        case RolloutEvent.APPROVE:
+            return _approved(after, now)
         case RolloutEvent.RESUME:
             after = _overruled(after, reason, now)
         case RolloutEvent.STOP:
@@ -50,6 +52,24 @@ def obey(rollout: Rollout, event: RolloutEvent, reason: str, now: datetime) -> S
         case _:
             pass
     return Step(after, notes=(str(state),))
+
+
+def orders(rollout: Rollout) -> list[RolloutEvent]:
+    """What a person may order now."""
+    found = [event for event in ROLLOUT.allowed(rollout.state) if event in PERSONS]
+    if rollout.state is RolloutState.RUNNING and rollout.unapproved is None:
+        found.remove(RolloutEvent.APPROVE)
+    return found
+
+
+def _approved(rollout: Rollout, now: datetime) -> Step:
+    """The next wave opens; or it starts, unless it has a time for that."""
+    if (wave := rollout.unapproved) is not None:
+        return Step(_opened(rollout, now), notes=(f"approved: wave {wave.index + 1} opened",))
+    if rollout.start_at is not None:
+        return Step(rollout, notes=(f"approved: it starts at {rollout.start_at:%Y-%m-%d %H:%M} UTC",))
+    started = obey(rollout, RolloutEvent.START, rollout.reason, now)
+    return replace(started, notes=("approved", *started.notes))
 
 
 def reopened(rollout: Rollout, waves: Sequence[int], now: datetime) -> Rollout:
@@ -131,7 +151,7 @@ def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime
     if wave is None:
         return _finished(rollout, evidence, now) if left == 0 else None
     if wave.state is WaveState.PENDING:
-        may = ruling.ahead is None or wave.index == 0
+        may = rollout.unapproved is None and (ruling.ahead is None or wave.index == 0)
         return Step(_opened(rollout, now), notes=(f"wave {wave.index + 1} opened",)) if may else None
     return _judged(rollout, wave, evidence, ruling, now)
 
@@ -149,7 +169,7 @@ def _is_advised(rollout: Rollout, wave: Wave) -> bool:
 
 def _opened_ahead(rollout: Rollout, ahead: int | None, now: datetime) -> Step | None:
     """With every wave open that the pace permits, whether or not the ones below have passed."""
-    if ahead is None:
+    if ahead is None or rollout.policy.approve is Approve.WAVES:
         return None
     pending = [w for w in rollout.waves if w.state is WaveState.PENDING and w.height <= ahead]
     after = rollout
@@ -233,7 +253,9 @@ def _passed(rollout: Rollout, wave: Wave, reason: str, ahead: int | None, now: d
     """With a wave passed; the next one opens, unless the pace is what opens waves."""
     after = _with_wave(rollout, replace(wave, state=WaveState.PASSED, complete_at=now, reason=reason))
     notes = [f"wave {wave.index + 1} passed: {reason}"]
-    if ahead is None and (following := after.wave) is not None and following.state is WaveState.PENDING:
+    if (unapproved := after.unapproved) is not None:
+        notes.append(f"wave {unapproved.index + 1} waits for approval")
+    elif ahead is None and (following := after.wave) is not None and following.state is WaveState.PENDING:
         after = _opened(after, now)
         notes.append(f"wave {following.index + 1} opened")
     return Step(after, notes=tuple(notes))
@@ -281,7 +303,7 @@ def _overruled(rollout: Rollout, reason: str, now: datetime) -> Rollout:
     for wave in failed:
         word = f"overruled by hand ({wave.reason})" + (f": {reason}" if reason else "")
         rollout = _with_wave(rollout, replace(wave, state=WaveState.OVERRULED, complete_at=now, reason=word))
-    return _opened(rollout, now) if failed else rollout
+    return _opened(rollout, now) if failed and rollout.unapproved is None else rollout
 
 
 def _ended(rollout: Rollout, event: RolloutEvent, now: datetime) -> Rollout:

@@ -16,7 +16,7 @@ stands (`domain.standing`); who is decommissioned stands nowhere. Fields and ope
 
 from otaru.domain.targeting.cursor import Place, Slot, place
 from otaru.domain.targeting.fields import FIELDS, About, Kind
-from otaru.domain.targeting.meaning import MAX_GROUP_DEPTH, MAX_MEANT, MAX_VERSIONS, Catalogue, groups_in, meaning
+from otaru.domain.targeting.meaning import MAX_GROUP_DEPTH, MAX_MEANT, MAX_VERSIONS, Catalogue, Part, groups_in, meaning
 from otaru.domain.targeting.parse import MAX_DEPTH, MAX_LENGTH, MAX_TERMS, parse, quoted
 from otaru.domain.targeting.tree import (
     And,
@@ -56,6 +56,7 @@ __all__ = [
     "Not",
     "OneOf",
     "Or",
+    "Part",
     "Place",
     "Query",
     "Relation",

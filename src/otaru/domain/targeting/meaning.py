@@ -7,6 +7,7 @@ moment; a group may be made of groups, a few deep and never of itself.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeAlias
 
 from otaru.domain.attribute import AttributeKind, Declared, sort_key
 from otaru.domain.group import Group
@@ -24,7 +25,8 @@ MAX_MEANT = 256
 MAX_VERSIONS = 2000
 """Versions of one component that a comparison looks at."""
 
-Part = Term | Timed | Compared | OneOf | Known
+Part: TypeAlias = Term | Timed | Compared | OneOf | Known
+"""What a query is made of at its ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,10 @@ class Devices(Protocol):
         ...
 
     def save(self, tenant: TenantId, device: Device) -> None:
-        """Replace lifecycle, hardware, tags, attributes, auto_confirm, attributes_requested, assurance, edition, updated_at."""
+        """Replace what a person or the device changes of it, with edition and updated_at; not what runs on it.
+
+        That is lifecycle, hardware, tags, attributes, auto_confirm, attributes_requested, assurance and pins.
+        """
         ...
 
     def set_token(self, tenant: TenantId, device: DeviceId, digest: bytes) -> None: ...

@@ -10,7 +10,7 @@ from otaru.domain.evidence import Evidence
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, Stratum
+from otaru.domain.rollout import Rollout, Stratum, Taken
 from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 from otaru.domain.trial import Trial
@@ -47,7 +47,8 @@ class Rollouts(Protocol):
     def candidates(self, tenant: TenantId, query: Query, release: Release) -> tuple[int, Mapping[str, int]]:
         """How many devices of the target would be members, and how many are left out for which reason.
 
-        Reasons, in this order: `inactive` (lifecycle), `misfit` (hardware), `installed` (this very version runs).
+        Reasons, in this order: `inactive` (lifecycle), `misfit` (hardware), `installed` (this very version runs),
+        `pinned`.
         """
         ...
 
@@ -126,6 +127,10 @@ class Rollouts(Protocol):
 
         The old attempt stays as history and is no longer counted. Decommissioned devices are left as they are.
         """
+        ...
+
+    def taken(self, tenant: TenantId, rollout: Rollout, device: DeviceId, minute: int) -> Taken:
+        """What a rollout has taken of its limits, as a device finds it in this minute."""
         ...
 
     def reserve(self, tenant: TenantId, rollout: RolloutId, minute: int, wanted: int, capacity: int) -> int:

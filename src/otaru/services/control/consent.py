@@ -76,7 +76,8 @@ def _take(tx: Tx, said: _Said) -> Deployment:
         raise InvalidStateError(f"the deployment is {row.state}: it does not wait for consent")
     if said.event is Event.CONSENT and not may_begin(tx, said.tenant, row, said.at):
         raise InvalidStateError(
-            "nothing may begin now: the rollout does not run, a halt or a blackout lasts, or the device is not in service",
+            "nothing may begin now: the rollout does not run or is at its limits, a halt or a blackout lasts, "
+            "or the device is not in service",
             hint="otaru device why says what holds it up; approve when that is over.",
         )
     reason = f"rejected by {said.actor.name}" + (f": {said.reason}" if said.reason else "")

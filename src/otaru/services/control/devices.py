@@ -41,7 +41,7 @@ from otaru.services.control import leaving
 from otaru.services.control.world import Actor, World
 
 MAX_BATCH = 1000
-_CHANGED = ("hardware", "tags", "attributes", "installed", "assurance")
+_CHANGED = ("hardware", "tags", "attributes", "installed", "assurance", "pins")
 """What a person may change."""
 _TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 
@@ -83,6 +83,7 @@ class Change:
     attributes: Mapping[str, str | None] | None = None
     installed: Mapping[str, Version] | None = None
     assurance: Assurance | None = None
+    pins: frozenset[str] | None = None
 
 
 async def add(world: World, tenant: TenantId, actor: Actor, new: NewDevice) -> Added:
@@ -333,6 +334,7 @@ def _changed(before: Device, wanted: Change, at: datetime) -> Device:
         attributes={name: value for name, value in attributes.items() if value is not None},
         installed=tuple(sorted(running.values(), key=lambda i: i.component)),
         assurance=before.assurance if wanted.assurance is None else wanted.assurance,
+        pins=before.pins if wanted.pins is None else wanted.pins,
     )
 
 

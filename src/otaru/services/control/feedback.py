@@ -5,13 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from otaru.domain.deployment import DEPLOYMENT, FINAL, MAX_MESSAGE, MAX_MESSAGES, Deployment, Event, Report, State
+from otaru.domain.deployment import (
+    DEPLOYMENT,
+    FINAL,
+    IN_FLIGHT,
+    MAX_MESSAGE,
+    MAX_MESSAGES,
+    Deployment,
+    Event,
+    Report,
+    State,
+)
 from otaru.domain.device import Installed, Lifecycle, Source
 from otaru.domain.events import Happening
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Plan
-from otaru.domain.rollout import RolloutState
-from otaru.domain.schedule import ATTRIBUTE, told
+from otaru.domain.rollout import Rollout, RolloutState, full
+from otaru.domain.schedule import ATTRIBUTE, appointment, told
 from otaru.errors import NotFoundError
 from otaru.ports.store import Tx
 from otaru.services.control.poll import moved_event
@@ -44,8 +54,9 @@ async def report(world: World, tenant: TenantId, said: Report) -> State:
 
 
 def may_begin(tx: Tx, tenant: TenantId, row: Deployment, now: datetime) -> bool:
-    """Whether a device that waits for consent may begin now: its yes does not outrun a halt, pause, quarantine or blackout.
+    """Whether a device that waits for consent may begin now.
 
+    Its yes does not outrun a halt, pause, quarantine, blackout or, where it was postponed and held no slot, a limit.
     It goes on waiting then, and is asked again when that is over.
     """
     known, device = tx.tenants.get(tenant), tx.devices.get(tenant, row.device)
@@ -59,6 +70,15 @@ def may_begin(tx: Tx, tenant: TenantId, row: Deployment, now: datetime) -> bool:
         and rollout is not None
         and rollout.state is RolloutState.RUNNING
         and (rollout.policy.ignore_blackout or known.calendar.blackout(zone, now) is None)
+        and (row.state is not State.POSTPONED or _has_room(tx, tenant, rollout, row.device, now))
+    )
+
+
+def _has_room(tx: Tx, tenant: TenantId, rollout: Rollout, device: DeviceId, now: datetime) -> bool:
+    limits = rollout.policy.limits
+    return (
+        not limits.any
+        or full(limits, tx.rollouts.taken(tenant, rollout, device, appointment.minute(now)), told=True) is None
     )
 
 
@@ -132,6 +152,9 @@ class _Batch:
             ended_at=said.received_at if state in FINAL else None,
             reason=_reason(row, said, state),
         )
+        if row.state is State.POSTPONED and moved.state in IN_FLIGHT:
+            # At once, so that the next one of this batch finds the slot taken.
+            self._tx.deployments.save(self._tenant, [(row, moved)])
         self._events.append(moved_event(self._tenant, row, moved, f"device:{said.device}", said.received_at))
         if said.event is Event.SUCCEED:
             self._install(row, said, confirmed=state is State.SUCCEEDED)

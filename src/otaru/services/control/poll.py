@@ -16,6 +16,8 @@ from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
 from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, usable
 from otaru.domain.release import Artifact
+from otaru.domain.rollout import Rollout
+from otaru.domain.rollout import full as full_of
 from otaru.domain.schedule import appointment
 from otaru.domain.tenant import Tenant
 from otaru.domain.trial import LOOKS
@@ -30,6 +32,7 @@ _MOVES = {
     Rule.INSTALLED: Event.SKIP,
     Rule.FITS: Event.SKIP,
     Rule.SECURITY_FLOOR: Event.SKIP,
+    Rule.PINNED: Event.SKIP,
 }
 """What an answer does to a scheduled deployment. All others wait."""
 
@@ -72,14 +75,10 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
             if moving is None:
                 if any(answer.rule is Rule.CONDITIONS for answer in answers):
                     entry = await _asking(world, tenant, entry)
-                return entry, None, min((a.ask_at for a in answers if a.ask_at is not None), default=None)
+                return entry, None, _soonest(answers)
             membership = moving
-        move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now())
-        full_until = await world.store.write(_move, move)
-        world.registry.forget(tenant.id, subject.id)
-        again = await world.registry.device(tenant.id, subject.id)
+        again, full_until = await _take(world, tenant, subject, membership)
         if again is None or again.subject.memberships == subject.memberships:
-            # The rules in the store said no: this minute is full, or this worker has not heard of something yet.
             return again or entry, None, full_until
         entry = again
         if entry.verifies and entry.subject.open is not None:
@@ -87,9 +86,30 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
     return entry, None, None
 
 
+async def _take(
+    world: World, tenant: Tenant, subject: Subject, membership: Membership
+) -> tuple[Entry | None, datetime | None]:
+    """Have the rules in the store move a deployment: the entry as it is then.
+
+    Where they said no (this minute is full, or this worker has not heard of something yet): when to ask again.
+    """
+    move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now())
+    full_until = await world.store.write(_move, move)
+    world.registry.forget(tenant.id, subject.id)
+    again = await world.registry.device(tenant.id, subject.id)
+    unmoved = again is not None and again.subject.memberships == subject.memberships
+    if unmoved and full_until is None and subject.open is None:
+        full_until = _soonest(await why(world, tenant, subject))
+    return again, full_until
+
+
 def _heard_by(tried: Due, now: datetime) -> datetime:
     """When a device that is on trial should come again: several times in its health window."""
     return now + max(tried.plan.rollout.policy.validate / LOOKS, timedelta(seconds=1))
+
+
+def _soonest(answers: Sequence[Answer]) -> datetime | None:
+    return min((a.ask_at for a in answers if a.ask_at is not None), default=None)
 
 
 async def _wakes(world: World, tenant: Tenant, subject: Subject, told: Due) -> bool:
@@ -116,6 +136,10 @@ def _woken(
 ) -> Event | None:
     """What time, or a standing yes, does to a deployment that waits for consent."""
     policy, subject = plan.rollout.policy, told_facts(tx, tenant.id, subject, plan)
+    if share.state is State.POSTPONED:  # it holds no slot, and would take one
+        plan = with_taken(tx, tenant.id, plan, subject.id, now)
+        if plan.taken is not None and full_of(policy.limits, plan.taken, told=True) is not None:
+            return None
     deadline = automatic_at(policy, row.offered_at)
     if deadline is not None and now >= deadline:
         subject = replace(subject, auto_confirm=True)
@@ -146,11 +170,17 @@ async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     now, calendar = world.clock.now(), tenant.calendar
     answers = first_due(subject, plans, halted=tenant.halted, now=now, calendar=calendar)
     asked = frozenset[str]().union(*(names(plan.rollout.policy.conditions) for plan in plans))
-    if not asked or not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
+    asks = asked or any(plan.rollout.policy.limits.any for plan in plans)
+    if not asks or not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
         return answers
-    # Only where nothing else is in the way it is looked up what the device last told.
-    facts = await world.store.glance(lambda tx: tx.devices.facts(tenant.id, subject.id, asked))
-    return first_due(replace(subject, facts=facts), plans, halted=tenant.halted, now=now, calendar=calendar)
+
+    def look(tx: Tx) -> list[Answer]:
+        """Only where nothing else is in the way: with what the device last told, and what is taken of limits."""
+        known = replace(subject, facts=tx.devices.facts(tenant.id, subject.id, asked)) if asked else subject
+        found = [with_taken(tx, tenant.id, plan, subject.id, now) for plan in plans]
+        return first_due(known, found, halted=tenant.halted, now=now, calendar=calendar)
+
+    return await world.store.glance(look)
 
 
 async def _asking(world: World, tenant: Tenant, entry: Entry) -> Entry:
@@ -178,6 +208,13 @@ def told_facts(tx: Tx, tenant: TenantId, subject: Subject, plan: Plan) -> Subjec
     if not conditions:
         return subject
     return replace(subject, facts=tx.devices.facts(tenant, subject.id, names(conditions)))
+
+
+def with_taken(tx: Tx, tenant: TenantId, plan: Plan, device: DeviceId, now: datetime) -> Plan:
+    """The plan with what its rollout has taken of its limits, where it has any."""
+    if not plan.rollout.policy.limits.any:
+        return plan
+    return replace(plan, taken=tx.rollouts.taken(tenant, plan.rollout, device, appointment.minute(now)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +250,19 @@ def _move_of(tx: Tx, tenant: TenantId, moves: Sequence[_Move]) -> dict[DeviceId,
     if known is None:
         return {}
     plans = {rollout: tx.rollouts.plan(tenant, rollout) for rollout in {m.rollout for m in moves}}
+    limited = {r for r, plan in plans.items() if plan is not None and plan.rollout.policy.limits.any}
+    free = [move for move in moves if move.rollout not in limited]
+    full = _move_some(tx, known, free, plans) if free else {}
+    for move in moves:  # one after the other: each finds what those before it have taken
+        if move.rollout in limited:
+            full |= _move_some(tx, known, [move], plans)
+    return full
+
+
+def _move_some(
+    tx: Tx, known: Tenant, moves: Sequence[_Move], plans: Mapping[RolloutId, Plan | None]
+) -> dict[DeviceId, datetime]:
+    tenant = known.id
     rows = tx.deployments.current(tenant, [(m.rollout, m.device) for m in moves])
     valid = [
         (move, row, answer)
@@ -251,24 +301,30 @@ def _tells(row: Deployment, event: Event) -> bool:
 def _crowded_out(
     tx: Tx, tenant: Tenant, plans: Mapping[RolloutId, Plan | None], valid: Sequence[_Valid]
 ) -> dict[DeviceId, datetime]:
-    """Reserve places in the minutes of windows; who finds none, and when it should ask again."""
+    """Reserve places in minutes that have only so many; who finds none, and when it should ask again."""
     full: dict[DeviceId, datetime] = {}
     wanted: dict[tuple[RolloutId, int], list[tuple[_Move, Deployment]]] = defaultdict(list)
     for move, row, found in valid:
-        plan = plans[row.rollout]
-        # A rollout of few has places for all.
-        crowd = plan is not None and plan.rollout.policy.window is not None and plan.rollout.size > appointment.FREELY
-        if crowd and _tells(row, found.event):
+        if _tells(row, found.event):
             wanted[row.rollout, appointment.minute(move.at)].append((move, row))
     for (rollout, minute), asking in wanted.items():
         plan = plans[rollout]
-        if plan is None or (window := plan.rollout.policy.window) is None:
+        if plan is None or (capacity := _per_minute(plan.rollout)) is None:
             continue
-        capacity = appointment.per_minute(usable(plan.rollout.policy, window), plan.rollout.watermark)
+        window = plan.rollout.policy.window
         granted = tx.rollouts.reserve(tenant.id, rollout, minute, len(asking), capacity)
         for move, row in asking[granted:]:
-            full[move.device] = appointment.again_at(row.rank, move.at, window.duration)
+            full[move.device] = appointment.again_at(row.rank, move.at, window.duration if window else timedelta(0))
     return full
+
+
+def _per_minute(rollout: Rollout) -> int | None:
+    """How many devices are told in one minute, by the limit or by the window; None where neither says."""
+    window, limit = rollout.policy.window, rollout.policy.limits.per_minute
+    if window is None or rollout.size <= appointment.FREELY:  # a rollout of few has places for all
+        return limit
+    crowd = appointment.per_minute(usable(rollout.policy, window), rollout.watermark)
+    return crowd if limit is None else min(crowd, limit)
 
 
 def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> _Found | None:
@@ -285,6 +341,7 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
             return None if event is None else _Found(event, "", base)
         if share.state is State.SCHEDULED:
             subject = told_facts(tx, tenant.id, entry.subject, plan)
+            plan = with_taken(tx, tenant.id, plan, move.device, move.at)
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
             return _Found(_MOVES[answer.rule], answer.because, base) if answer.rule in _MOVES else None
     return None

@@ -10,8 +10,8 @@ from otaru.domain.evidence import Evidence, Said, Tally
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import (
-    PERSONS,
     ROLLOUT,
+    Approve,
     Growth,
     Order,
     Policy,
@@ -31,11 +31,13 @@ from otaru.domain.rollout import (
     laid_out,
     layout,
     obey,
+    orders,
     release,
     reopened,
 )
 from otaru.domain.targeting import Query, parse
 from otaru.errors import (
+    ForbiddenError,
     InvalidInputError,
     InvalidStateError,
     NeverDueError,
@@ -245,11 +247,12 @@ async def order(
     reason: str = "",
     edition: int | None = None,
 ) -> Rollout:
-    """Start, pause, resume or stop a rollout. `edition` is what If-Match names.
+    """Approve, start, pause, resume or stop a rollout. `edition` is what If-Match names.
 
     Raises:
         NotFoundError: there is none.
         InvalidStateError: its state does not allow it; `allowed` says what it allows.
+        ForbiddenError: who planned it approves it, and the tenant wants four eyes.
         PreconditionFailedError: it has changed since `edition`.
     """
     asked = _Asked(tenant, actor, rollout, event, reason, edition, world.clock.now())
@@ -348,7 +351,7 @@ RETRIED_IN = frozenset({RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.
 
 def allowed(rollout: Rollout) -> list[str]:
     """The orders that a person may give a rollout now."""
-    return [str(e) for e in ROLLOUT.allowed(rollout.state) if e in PERSONS]
+    return [str(event) for event in orders(rollout)]
 
 
 def segments_move(rollout: Rollout) -> bool:
@@ -437,6 +440,7 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
     tenant, wanted, now = planning.tenant, planning.intention, planning.at
     drafted = draft(tx, tenant, wanted, tx.rollouts.next_id(tenant), planning.seed, now)
     rollout, query, release, strata = drafted.rollout, drafted.query, drafted.release, drafted.strata
+    rollout = replace(rollout, policy=_watched(tx, tenant, rollout.policy), created_by=planning.actor.name)
     tx.rollouts.add(tenant, rollout)
     members = tx.rollouts.enlist(tenant, rollout, query, release, strata)
     if members == 0:
@@ -462,6 +466,10 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
     if wanted.reason:
         data["reason"] = wanted.reason
     tx.events.add([Happening(tenant, now, planning.actor.name, Kind.ROLLOUT_CREATED, str(rollout.id), data)])
+    if planned.policy.approve is not Approve.NONE:
+        asked = obey(planned, RolloutEvent.ASK_APPROVAL, "", now)
+        apply(tx, tenant, planned, asked, planning.actor, now)
+        return asked.rollout
     if wanted.start_at is not None:
         planned = obey(planned, RolloutEvent.SCHEDULE, "", now).rollout
     tx.rollouts.save(tenant, planned)
@@ -487,9 +495,31 @@ class _Asked:
 def _order(tx: Tx, asked: _Asked) -> Rollout:
     before = found(tx, asked.tenant, asked.rollout)
     check_edition(before, asked.edition)
+    if asked.event is RolloutEvent.APPROVE:
+        _check_eyes(tx, asked.tenant, before, asked.actor)
     taken = obey(before, asked.event, asked.reason, asked.at)
     apply(tx, asked.tenant, before, taken, asked.actor, asked.at)
     return taken.rollout
+
+
+def _four_eyes(tx: Tx, tenant: TenantId) -> bool:
+    known = tx.tenants.get(tenant)
+    return known is not None and known.settings.four_eyes
+
+
+def _watched(tx: Tx, tenant: TenantId, policy: Policy) -> Policy:
+    """The policy, with an approval where the tenant asks for one."""
+    if policy.approve is Approve.NONE and _four_eyes(tx, tenant):
+        return replace(policy, approve=Approve.START)
+    return policy
+
+
+def _check_eyes(tx: Tx, tenant: TenantId, rollout: Rollout, actor: Actor) -> None:
+    if rollout.created_by == actor.name and _four_eyes(tx, tenant):
+        raise ForbiddenError(
+            f"you planned rollout {rollout.id}: nobody approves their own (the tenant's four-eyes rule)",
+            hint="Have somebody else approve it, with a token of their own.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from otaru.domain.device import Device, Lifecycle
 from otaru.domain.events import Kind, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
-from otaru.domain.offer import Rule, Subject, decide, window_words
+from otaru.domain.offer import Rule, Subject, behind, decide, in_turn, window_words
 from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import Rollout
 from otaru.domain.targeting import Query
@@ -19,7 +19,7 @@ from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control import groups
 from otaru.services.control.devices import found
-from otaru.services.control.poll import told_facts
+from otaru.services.control.poll import told_facts, with_taken
 from otaru.services.control.rollouts import STOPPABLE, Progress, progress_in
 from otaru.services.control.world import World
 
@@ -171,19 +171,22 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
         if (alone := _of_itself(subject)) is not None:
             return [_after(alone, tx.deployments.of_device(tenant, device, 1))]
         answers = [_told(tx, owner, subject, now)]
-        for membership in subject.memberships:
-            plan = tx.rollouts.plan(tenant, membership.rollout)
-            if membership.state is State.SCHEDULED and plan is not None:
-                answer = decide(
-                    told_facts(tx, tenant, subject, plan),
-                    plan,
-                    membership,
-                    halted=owner.halted,
-                    now=now,
-                    calendar=owner.calendar,
-                )
-                advice = _advice(tx, tenant, subject, plan.release, answer.rule)
-                answers.append(Because(membership.rollout, answer.rule, f"{answer.because}{advice}"))
+        plans = [plan for m in subject.memberships if (plan := tx.rollouts.plan(tenant, m.rollout)) is not None]
+        first: Rollout | None = None
+        for membership, plan in in_turn(subject, plans):
+            answer = decide(
+                told_facts(tx, tenant, subject, plan),
+                with_taken(tx, tenant, plan, device, now),
+                membership,
+                halted=owner.halted,
+                now=now,
+                calendar=owner.calendar,
+            )
+            answer = behind(answer, plan.rollout, first)
+            if answer.rule in {Rule.OFFER, Rule.CONSENT}:
+                first = plan.rollout
+            advice = _advice(tx, tenant, subject, plan.release, answer.rule)
+            answers.append(Because(membership.rollout, answer.rule, f"{answer.because}{advice}"))
         return [a for a in answers if a is not None]
 
     return await world.store.read(look)

@@ -35,6 +35,7 @@ class Change:
     quota: int | None = None
     health_kept: timedelta | None = None
     zone: str | None = None
+    four_eyes: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ device = Table(
     col("updated_at", Instant),
     col("edition", Integer),
     col("assurance", server_default="L1"),
+    col("pins", Text, server_default=""),  # components with commas between them; * is all
     Index("ix_device_model", "tenant", "model", "device"),
     Index("ix_device_created", "tenant", "created_at", "device"),
     # Nearly all devices are active, and most have no revision: these list the others.

@@ -36,6 +36,7 @@ rollout = Table(
     col("ended_at", Instant, nullable=True),
     col("edition", Integer),
     col("rolls_back", Integer, nullable=True),
+    col("created_by", Text, server_default=""),
     Index("ix_rollout_state", "state"),
     Index(
         "ix_rollout_rolls_back",

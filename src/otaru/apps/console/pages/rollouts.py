@@ -16,6 +16,7 @@ from otaru.domain.evidence import Said, Tally
 from otaru.domain.ids import RolloutId, device_id
 from otaru.domain.rollout import PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.errors import (
+    ForbiddenError,
     InvalidInputError,
     InvalidStateError,
     NotFoundError,
@@ -79,7 +80,7 @@ async def order(call: Call) -> Response:
     fields = await call.lists()
     try:
         await _obey(call, rollout, fields)
-    except (InvalidInputError, InvalidStateError, NothingToDoError, PreconditionFailedError) as error:
+    except (ForbiddenError, InvalidInputError, InvalidStateError, NothingToDoError, PreconditionFailedError) as error:
         return await _page(call, rollout, error)
     return call.lead(f"/rollouts/{rollout}")
 
@@ -237,6 +238,8 @@ def _status(refused: OtaruError | None) -> int:
             return 412
         case InvalidInputError():
             return 422
+        case ForbiddenError():
+            return 403
         case _:
             return 409
 

@@ -30,6 +30,7 @@ from otaru.domain.device import (
     LifecycleEvent,
     Source,
     hardware,
+    pins,
 )
 from otaru.domain.ids import DeviceId, Version
 from otaru.domain.offer import Rule
@@ -49,6 +50,8 @@ InstalledVersions = Annotated[
 _ASSURANCE = (
     "How far it is said to verify what it installs: L1 its installer's signature, L2 both repositories, L3 the log too."
 )
+_PINS = "Components that stay at what they run: rollouts leave the device out. `*` is all of them."
+PinText = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127}|\*)$")]
 _EXAMPLE: dict[str, Any] = {
     "id": "dev-1",
     "hardware": "rpi4:b",
@@ -156,6 +159,7 @@ class DeviceChange(Body):
     attributes: Annotated[dict[Name, Value | None] | None, Field(max_length=MAX_ATTRIBUTES)] = None
     installed: InstalledVersions | None = None
     assurance: Annotated[Assurance | None, Field(description=_ASSURANCE)] = None
+    pins: Annotated[list[PinText] | None, Field(max_length=MAX_COMPONENTS, description=_PINS)] = None
 
     def parsed(self) -> Change:
         """As the service takes it."""
@@ -165,6 +169,7 @@ class DeviceChange(Body):
             attributes=self.attributes,
             installed=None if self.installed is None else _versions(self.installed),
             assurance=self.assurance,
+            pins=None if self.pins is None else pins(self.pins),
         )
 
 
@@ -253,6 +258,7 @@ class DeviceOut(Out):
     last_contact: datetime | None
     address: str | None
     assurance: Annotated[Assurance, Field(description=_ASSURANCE)]
+    pins: Annotated[list[str], Field(description=_PINS)]
     directed_at: Annotated[
         datetime | None,
         Field(description="When it last fetched what the director tells it, to the hour. Null: it never did."),
@@ -304,6 +310,7 @@ def _device(shown: Shown) -> dict[str, Any]:
         "last_contact": device.last_contact,
         "address": device.address,
         "assurance": device.assurance,
+        "pins": sorted(device.pins),
         "directed_at": device.directed_at,
         "auto_confirm": device.auto_confirm,
         "created_at": device.created_at,

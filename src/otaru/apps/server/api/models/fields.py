@@ -16,7 +16,7 @@ from otaru.domain import ids, release, terms
 from otaru.domain.conditions import MAX_CONDITION, condition
 from otaru.domain.device import hardware
 from otaru.domain.release import release_name
-from otaru.domain.rollout import share
+from otaru.domain.rollout import MAX_LIMIT, share
 from otaru.domain.schedule import MAX_TEXT, window, zone
 from otaru.errors import InvalidInputError
 
@@ -148,6 +148,11 @@ SplitText = Annotated[
     str,
     Field(pattern=r"^(hardware|version|attr\.[A-Za-z0-9][A-Za-z0-9._-]{0,127})$", examples=["hardware", "attr.region"]),
 ]
+PlaceText = Annotated[
+    str,
+    Field(pattern=r"^attr\.[A-Za-z0-9][A-Za-z0-9._-]{0,127}=[0-9]{1,7}$", examples=["attr.site=5"]),
+]
+Most = Annotated[WholeNumber, Field(ge=1, le=MAX_LIMIT)]
 WaveText = Annotated[
     str, Field(pattern=r"^([0-9]{1,9}|[0-9]{1,3}(\.[0-9]{1,4})?%)$", examples=["2", "10", "100%"]), by(share)
 ]

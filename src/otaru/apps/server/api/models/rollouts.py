@@ -13,7 +13,9 @@ from otaru.apps.server.api.models.fields import (
     ConditionText,
     Fraction,
     Line,
+    Most,
     Out,
+    PlaceText,
     ReleaseText,
     Seconds,
     SplitText,
@@ -34,11 +36,15 @@ from otaru.domain.rollout import (
     DEFAULT_RULE,
     JUDGED_WAVES,
     MAX_BAD_EVENTS,
+    MAX_PLACES,
     MAX_POSTPONEMENTS,
+    MAX_PRIORITY,
     MAX_SPLITS,
     MAX_WAVES,
+    Approve,
     ClassicRule,
     Growth,
+    Limits,
     OnError,
     Policy,
     RolloutState,
@@ -48,6 +54,7 @@ from otaru.domain.rollout import (
     Urgency,
     Wave,
     WaveState,
+    place,
     share,
 )
 from otaru.domain.rollout.sequential import MAX_ALPHA, MIN_ALPHA
@@ -179,6 +186,20 @@ class RolloutIn(Body):
         WholeNumber,
         Field(ge=1, le=MAX_BAD_EVENTS, description="So many bad health events in the window are a failure."),
     ] = 1
+    approve: Annotated[
+        Approve, Field(description="What waits for approval: its start, or its start and each further wave.")
+    ] = Approve.NONE
+    priority: Annotated[
+        WholeNumber, Field(ge=0, le=MAX_PRIORITY, description="Of a device's rollouts the highest goes first.")
+    ] = 5
+    max_in_flight: Annotated[Most | None, Field(description="Devices that are told and have not ended, at once.")] = (
+        None
+    )
+    max_per_minute: Annotated[Most | None, Field(description="Devices that are told in a minute of the clock.")] = None
+    max_per: Annotated[
+        list[PlaceText],
+        Field(max_length=MAX_PLACES, description="Devices in flight at once that share an attribute's value."),
+    ] = Field(default=[])
 
     def parsed(self) -> Intention:
         """As the service takes it.
@@ -236,6 +257,9 @@ class RolloutIn(Body):
             ignore_blackout=self.ignore_blackout,
             validate=timedelta(seconds=self.validate_s),
             validate_events=self.validate_events,
+            approve=self.approve,
+            priority=self.priority,
+            limits=Limits(self.max_in_flight, self.max_per_minute, tuple(map(place, self.max_per))),
         )
 
     def _sequential(self) -> SequentialRule | None:
@@ -331,6 +355,11 @@ class PolicyOut(Out):
     ignore_blackout: bool
     validate_s: float
     validate_events: int | None
+    approve: Approve
+    priority: int
+    max_in_flight: int | None
+    max_per_minute: int | None
+    max_per: Annotated[list[str], Field(examples=[["attr.site=5"]])]
 
     @classmethod
     def of(cls, policy: Policy) -> "PolicyOut":
@@ -360,6 +389,11 @@ class PolicyOut(Out):
             ignore_blackout=policy.ignore_blackout,
             validate_s=policy.validate.total_seconds(),
             validate_events=policy.validate_events if policy.validate else None,
+            approve=policy.approve,
+            priority=policy.priority,
+            max_in_flight=policy.limits.in_flight,
+            max_per_minute=policy.limits.per_minute,
+            max_per=list(map(str, policy.limits.places)),
         )
 
 
@@ -435,6 +469,7 @@ class RolloutOut(Out):
     ended_at: datetime | None
     expires_at: datetime | None
     edition: int
+    created_by: Annotated[str, Field(description="Who planned it, as the record names them.")]
     allowed: Annotated[list[str], Field(description="The orders that may be given now.")]
     rolls_back: Annotated[int | None, Field(description="The rollout whose devices it brings back.")]
     rolled_back_by: Annotated[list[int], Field(description="The rollouts that bring its devices back.")]
@@ -464,6 +499,7 @@ class RolloutOut(Out):
             ended_at=rollout.ended_at,
             expires_at=rollout.expires_at,
             edition=rollout.edition,
+            created_by=rollout.created_by,
             allowed=allowed(rollout),
             rolls_back=rollout.rolls_back,
             rolled_back_by=list(progress.rolled_back_by),

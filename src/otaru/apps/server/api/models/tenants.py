@@ -31,6 +31,11 @@ class SettingsIn(Body):
         None
     )
 
+    four_eyes: Annotated[
+        bool | None,
+        Field(description="Whether every rollout waits for approval by somebody else than who planned it."),
+    ] = None
+
     def parsed(self) -> Change:
         """As the service takes it."""
         return Change(
@@ -68,6 +73,7 @@ class SettingsOut(Out):
     quota: int
     health_kept_s: int
     zone: str
+    four_eyes: bool
 
 
 class TenantOut(Out):
@@ -98,6 +104,7 @@ class TenantOut(Out):
                 quota=settings.quota,
                 health_kept_s=int(settings.health_kept.total_seconds()),
                 zone=settings.zone,
+                four_eyes=settings.four_eyes,
             ),
             used=seen.used,
             edition=tenant.edition,

@@ -24,7 +24,7 @@ Device = Annotated[DeviceName, Path(description="The device's id.")]
 
 @router.post("/attributes", response_model=DeclaredOut, responses=errors(413, 507))
 async def declare_attribute(call: TenantWork, body: DeclareIn) -> Response:
-    """Declare an attribute's type. It answers when all that devices have of it is read: of a million, half a minute."""
+    """Declare an attribute's type. It answers when all that devices have of it is read: of a million, a minute."""
     return answered(DeclaredOut.of(await declaring.declare(call.world, call.tenant, call.actor, body.name, body.kind)))
 
 

@@ -120,6 +120,19 @@ async def start_rollout(
 
 
 @router.post(
+    "/rollouts/{rollout:number}/approve",
+    response_model=RolloutOut,
+    responses=errors(404, 409, 412, 507),
+    tags=["rollouts"],
+)
+async def approve_rollout(
+    call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: OrderIn | None = None
+) -> Response:
+    """Approve what waits for it: its start, or its next wave."""
+    return await _ordered(call, once, rollout, edition, RolloutEvent.APPROVE, body)
+
+
+@router.post(
     "/rollouts/{rollout:number}/pause",
     response_model=RolloutOut,
     responses=errors(404, 409, 412, 507),

@@ -1,0 +1,57 @@
+"""What rollouts have taken of their limits, counted from what is there: nothing is kept that could go astray.
+
+In flight are the counters of members, at a place the open deployments of the devices that are there; only the minutes of
+rollouts that limit them, or have a window, have rows of their own. PostgreSQL serializes whoever reads this and takes more.
+"""
+
+from otaru.adapters.sql.lean import fetch, run
+from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import OPEN_STATES
+from otaru.domain.deployment import IN_FLIGHT, State
+from otaru.domain.ids import DeviceId, RolloutId, TenantId
+from otaru.domain.rollout import Place, Rollout, Taken
+
+_BY_STATE = """
+SELECT state, CAST(sum(members) AS bigint) FROM deployment_count WHERE tenant = ? AND rollout = ? GROUP BY state"""
+
+_TAKEN = "SELECT taken FROM offer_slot WHERE tenant = ? AND rollout = ? AND minute = ?"
+_TAKE = """
+INSERT INTO offer_slot (tenant, rollout, minute, taken) VALUES (?, ?, ?, ?)
+ON CONFLICT (tenant, rollout, minute) DO UPDATE SET taken = offer_slot.taken + excluded.taken"""
+
+_WHERE_IT_IS = "SELECT value FROM device_attribute WHERE tenant = ? AND device = ? AND name = ?"
+
+# From the devices of the place, which are few, each with its open deployment, which the partial index has.
+_THERE = f"""
+SELECT count(*) FROM (
+  SELECT 1 FROM device_attribute a CROSS JOIN deployment d
+  WHERE a.tenant = ? AND a.name = ? AND a.value = ? AND d.tenant = a.tenant AND d.device = a.device
+  AND d.state IN ({OPEN_STATES}) AND d.state <> '{State.POSTPONED}' AND d.rollout = ? LIMIT ?
+) AS there"""
+
+
+def taken(session: Session, tenant: TenantId, rollout: Rollout, device: DeviceId, minute: int) -> Taken:
+    """As a device finds it."""
+    limits = rollout.policy.limits
+    by_state = {State(state): members for state, members in fetch(session, _BY_STATE, tenant, rollout.id)}
+    told = fetch(session, _TAKEN, tenant, rollout.id, minute) if limits.per_minute is not None else []
+    places: list[tuple[Place, str, int]] = []
+    for place in limits.places:
+        for (value,) in fetch(session, _WHERE_IT_IS, tenant, device, place.attribute):
+            ((there,),) = fetch(session, _THERE, tenant, place.attribute, value, rollout.id, place.most)
+            places.append((place, value, there))
+    return Taken(
+        in_flight=sum(by_state.get(state, 0) for state in IN_FLIGHT),
+        told=told[0][0] if told else 0,
+        waiting=by_state.get(State.SCHEDULED, 0),
+        places=tuple(places),
+    )
+
+
+def reserve(session: Session, tenant: TenantId, rollout: RolloutId, minute: int, wanted: int, capacity: int) -> int:
+    """Take so many of a minute's places, as far as there are any left; how many were taken."""
+    rows = fetch(session, _TAKEN, tenant, rollout, minute)
+    granted = max(min(wanted, capacity - (rows[0][0] if rows else 0)), 0)
+    if granted:
+        run(session, _TAKE, tenant, rollout, minute, granted)
+    return granted
