@@ -35,8 +35,8 @@ rollout = Table(
     col("started_at", Instant, nullable=True),
     col("ended_at", Instant, nullable=True),
     col("edition", Integer),
-    col("rolls_back", Integer, nullable=True),
     col("created_by", Text, server_default=""),
+    col("rolls_back", Integer, nullable=True),
     Index("ix_rollout_state", "state"),
     Index(
         "ix_rollout_rolls_back",
