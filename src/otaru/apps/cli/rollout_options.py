@@ -101,8 +101,14 @@ class Wanted:
         str | None, typer.Option(metavar="TIME", help="Then who is not reached is skipped: 30d.", show_default=False)
     ] = None
     on_error: Annotated[
-        Literal["pause", "stop"] | None,
-        typer.Option(help="What a failed wave does to the rollout (pause).", show_default=False),
+        Literal["advise", "pause", "stop", "rollback"] | None,
+        typer.Option(
+            "--on-error",
+            "--automation",
+            help="What a failed wave does by itself: tell (advise), pause, stop, or stop and bring devices back "
+            "(rollback).",
+            show_default=False,
+        ),
     ] = None
     urgency: Annotated[
         Literal["forced", "soft"] | None,

@@ -353,6 +353,14 @@ def _split(segments: Sequence[Segment]) -> Iterator[str]:
         yield f"They are of {len(segments)} kinds. The canaries of each come first, and one that fails can be held alone."
 
 
+_DOES: Mapping[OnError, str] = {
+    OnError.ADVISE: "says so and goes on",
+    OnError.PAUSE: "pauses",
+    OnError.STOP: "stops for good",
+    OnError.ROLLBACK: "stops for good, and devices that took it are brought back where that is safe",
+}
+
+
 def _judging(policy: Policy) -> Iterator[str]:
     if policy.sequential is not None:
         alpha = percent(policy.sequential.alpha)
@@ -360,9 +368,8 @@ def _judging(policy: Policy) -> Iterator[str]:
     if policy.rule is None:
         return
     watched = f" and {told_span(policy.observe)} more have gone by" if policy.observe else ""
-    then = "pauses" if policy.on_error is OnError.PAUSE else "stops for good"
     yield f"A wave passes when {percent(policy.rule.success)} of its devices succeeded{watched}."
-    yield f"When more than {percent(policy.rule.error)} failed, the rollout {then}."
+    yield f"When more than {percent(policy.rule.error)} failed, the rollout {_DOES[policy.on_error]}."
 
 
 def _manner(policy: Policy) -> Iterator[str]:
@@ -469,7 +476,7 @@ def _consent(policy: Policy) -> str:
 
 
 def _rule_words(policy: Policy) -> Iterator[tuple[str, str]]:
-    does = "pauses" if policy.on_error is OnError.PAUSE else "stops for good"
+    does = _DOES[policy.on_error]
     if policy.sequential is not None:
         past, alpha = policy.sequential.releases, percent(policy.sequential.alpha)
         yield "Judge", f"by e-values; a good release is stopped or held by mistake in {alpha} of rollouts at most"

@@ -35,10 +35,14 @@ class Approve(StrEnum):
 
 
 class OnError(StrEnum):
-    """What a failed wave does to its rollout."""
+    """What a failed wave does to its rollout: how far the engine goes by itself."""
 
+    ADVISE = "advise"
+    """The verdict is shown, and nothing is done: waves go on when they are complete."""
     PAUSE = "pause"
     STOP = "stop"
+    ROLLBACK = "rollback"
+    """It is stopped, and a linked rollout brings back whom it can be done for safely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +214,10 @@ def _check_rules(policy: Policy) -> None:
         raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
     if policy.sequential is not None:
         check_sequential(policy.sequential)
+        if policy.on_error is OnError.ADVISE:
+            raise InvalidInputError(
+                "a sequential judge sets the pace, so it cannot only advise", hint="Let it pause, stop or roll back."
+            )
         if policy.rule is not None:
             raise InvalidInputError("a rollout is judged by thresholds or by e-values, not by both")
     if policy.rate is not None:
