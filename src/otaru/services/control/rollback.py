@@ -160,6 +160,7 @@ def _made(
         created_at=at,
         name=f"Rollback of rollout {bad.id}",
         rolls_back=bad.id,
+        created_by=actor.name,
     )
     rollout = laid_out(rollout, strata)
     tx.rollouts.add(tenant, rollout)
