@@ -158,6 +158,7 @@ rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --w
 rollout start 1
 rollout pause 1 --reason wait
 rollout preview --release app:1.0 --target id==d-1 --judge sequential --alpha 1%
+rollout preview --release app:1.0 --target id==d-1 --judge rate --rate 50 --rate-every 100 --abort failed=20%@50
 rollout hold-segment 1 1 --reason look
 rollout release-segment 1 1
 rollout resume 1

@@ -16,6 +16,7 @@ from otaru.domain.rollout import (
     MAX_PRIORITY,
     ROLLOUT,
     Approve,
+    FailureType,
     Limits,
     OnError,
     Policy,
@@ -352,6 +353,14 @@ def _split(segments: Sequence[Segment]) -> Iterator[str]:
         yield f"They are of {len(segments)} kinds. The canaries of each come first, and one that fails can be held alone."
 
 
+_DOES: Mapping[OnError, str] = {
+    OnError.ADVISE: "says so and goes on",
+    OnError.PAUSE: "pauses",
+    OnError.STOP: "stops for good",
+    OnError.ROLLBACK: "stops for good, and devices that took it are brought back where that is safe",
+}
+
+
 def _judging(policy: Policy) -> Iterator[str]:
     if policy.sequential is not None:
         alpha = percent(policy.sequential.alpha)
@@ -359,9 +368,8 @@ def _judging(policy: Policy) -> Iterator[str]:
     if policy.rule is None:
         return
     watched = f" and {told_span(policy.observe)} more have gone by" if policy.observe else ""
-    then = "pauses" if policy.on_error is OnError.PAUSE else "stops for good"
     yield f"A wave passes when {percent(policy.rule.success)} of its devices succeeded{watched}."
-    yield f"When more than {percent(policy.rule.error)} failed, the rollout {then}."
+    yield f"When more than {percent(policy.rule.error)} failed, the rollout {_DOES[policy.on_error]}."
 
 
 def _manner(policy: Policy) -> Iterator[str]:
@@ -468,13 +476,26 @@ def _consent(policy: Policy) -> str:
 
 
 def _rule_words(policy: Policy) -> Iterator[tuple[str, str]]:
-    does = "pauses" if policy.on_error is OnError.PAUSE else "stops for good"
+    does = _DOES[policy.on_error]
     if policy.sequential is not None:
         past, alpha = policy.sequential.releases, percent(policy.sequential.alpha)
         yield "Judge", f"by e-values; a good release is stopped or held by mistake in {alpha} of rollouts at most"
         learned = f"what {past} past {'release' if past == 1 else 'releases'} did"
         yield "Tolerates", learned if past else "a cautious guess: no past"
         yield "Stopped", f"the rollout {does}; a bad segment is held"
+    if policy.rate is not None:
+        rate = policy.rate
+        what = "succeeded" if rate.succeeded else "were told"
+        yield (
+            "Rate",
+            (
+                f"{rate.base} devices a minute, times {rate.factor:g} for each {rate.every} that {what}, "
+                f"at most {rate.maximum}"
+            ),
+        )
+        for one in rate.aborts:
+            kind = "any failure" if one.failure is FailureType.ALL else str(one.failure).replace("_", " ")
+            yield "Aborts", f"at {one.threshold:g} % {kind} of at least {one.minimum}; then the rollout {does}"
     if policy.rule is not None:
         yield "Passes", f"when {percent(policy.rule.success)} of a wave succeeded"
         yield "Fails", f"when more than {percent(policy.rule.error)} failed; then the rollout {does}"

@@ -11,6 +11,7 @@ from otaru.domain import conditions
 from otaru.domain.conditions import Condition
 from otaru.domain.ids import RolloutId
 from otaru.domain.rollout.limits import NO_LIMITS, Limits, check_limits
+from otaru.domain.rollout.rate import RateRule, check_rate
 from otaru.domain.rollout.segment import check_split
 from otaru.domain.rollout.sequential import SequentialRule, check_sequential
 from otaru.domain.schedule import Window
@@ -34,10 +35,14 @@ class Approve(StrEnum):
 
 
 class OnError(StrEnum):
-    """What a failed wave does to its rollout."""
+    """What a failed wave does to its rollout: how far the engine goes by itself."""
 
+    ADVISE = "advise"
+    """The verdict is shown, and nothing is done: waves go on when they are complete."""
     PAUSE = "pause"
     STOP = "stop"
+    ROLLBACK = "rollback"
+    """It is stopped, and a linked rollout brings back whom it can be done for safely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,8 @@ class Policy:
     """The health window: how long a device that installed it runs it on trial before that counts as a success."""
     validate_events: int = 1
     """So many bad health events (`domain.trial`) in the window are a failure."""
+    rate: RateRule | None = None
+    """Devices told per minute, more and more, until an abort criterion is met; in place of the other rules."""
     limits: Limits = NO_LIMITS
     """How many devices are updated at once."""
     approve: Approve = Approve.NONE
@@ -207,8 +214,16 @@ def _check_rules(policy: Policy) -> None:
         raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
     if policy.sequential is not None:
         check_sequential(policy.sequential)
+        if policy.on_error is OnError.ADVISE:
+            raise InvalidInputError(
+                "a sequential judge sets the pace, so it cannot only advise", hint="Let it pause, stop or roll back."
+            )
         if policy.rule is not None:
             raise InvalidInputError("a rollout is judged by thresholds or by e-values, not by both")
+    if policy.rate is not None:
+        check_rate(policy.rate)
+        if policy.rule is not None or policy.sequential is not None:
+            raise InvalidInputError("a rate aborts by its own criteria: it has no thresholds and no e-values")
 
 
 def _check_consent(policy: Policy) -> None:

@@ -443,7 +443,7 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
     tenant, wanted, now = planning.tenant, planning.intention, planning.at
     drafted = draft(tx, tenant, wanted, tx.rollouts.next_id(tenant), planning.seed, now)
     rollout, query, release, strata = drafted.rollout, drafted.query, drafted.release, drafted.strata
-    rollout = replace(rollout, policy=_watched(tx, tenant, rollout.policy), created_by=planning.actor.name)
+    rollout = replace(rollout, policy=watched(tx, tenant, rollout.policy), created_by=planning.actor.name)
     tx.rollouts.add(tenant, rollout)
     members = tx.rollouts.enlist(tenant, rollout, query, release, strata)
     if members == 0:
@@ -539,7 +539,7 @@ def _four_eyes(tx: Tx, tenant: TenantId) -> bool:
     return known is not None and known.settings.four_eyes
 
 
-def _watched(tx: Tx, tenant: TenantId, policy: Policy) -> Policy:
+def watched(tx: Tx, tenant: TenantId, policy: Policy) -> Policy:
     """The policy, with an approval where the tenant asks for one."""
     if policy.approve is Approve.NONE and _four_eyes(tx, tenant):
         return replace(policy, approve=Approve.START)
