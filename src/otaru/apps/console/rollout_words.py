@@ -16,6 +16,7 @@ from otaru.domain.rollout import (
     MAX_PRIORITY,
     ROLLOUT,
     Approve,
+    FailureType,
     Limits,
     OnError,
     Policy,
@@ -205,6 +206,8 @@ def why(progress: Progress, ruling: Ruling) -> Why:
             return _running(progress, ruling)
         case RolloutState.AWAITING_APPROVAL:
             return Why(Tone.HELD, f"Nobody is offered anything until it is approved; {_author(rollout)} planned it")
+        case RolloutState.SCHEDULED if rollout.policy.after is not None:
+            return Why(Tone.IDLE, rollout.reason or f"It starts when rollout {rollout.policy.after} has finished well")
         case RolloutState.SCHEDULED:
             return Why(Tone.IDLE, "It starts by itself", rollout.start_at)
         case RolloutState.PAUSED:
@@ -417,12 +420,25 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
         yield "Segments", f"by {', '.join(policy.split)}; each can be held on its own"
     if policy.validate:
         yield "Succeeds", f"a device after {_trial(policy)}"
+    yield from _kind_words(policy)
     yield from _manner_words(policy)
+
+
+def _kind_words(policy: Policy) -> Iterator[tuple[str, str]]:
+    if policy.approve is not Approve.NONE:
+        yield "Approval", "of the start" + (" and of each further wave" if policy.approve is Approve.WAVES else "")
+    if policy.after is not None:
+        yield "After", f"rollout {policy.after} has finished well"
+    if policy.continuous:
+        yield "Continuous", "devices that match later join it, until it is stopped, expires or ends"
+    if policy.priority != Policy().priority:
+        yield "Priority", f"{policy.priority} of 0 to {MAX_PRIORITY}; the highest goes first"
 
 
 def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
     soft = policy.urgency is Urgency.SOFT
-    yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
+    late = f", forced from {policy.forced_at:%Y-%m-%d %H:%M} UTC on" if policy.forced_at else ""
+    yield "Moment", f"the device's choice (soft){late}" if soft else "as soon as the device can (forced)"
     if policy.conditions:
         yield "Requires", ", ".join(map(str, policy.conditions))
     yield "Consent", _consent(policy)
@@ -430,10 +446,6 @@ def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
     if policy.install_takes:
         yield "Installing", f"takes {told_span(policy.install_takes)}: so much of the window has to be left"
-    if policy.approve is not Approve.NONE:
-        yield "Approval", "of the start" + (" and of each further wave" if policy.approve is Approve.WAVES else "")
-    if policy.priority != Policy().priority:
-        yield "Priority", f"{policy.priority} of 0 to {MAX_PRIORITY}; the highest goes first"
     if policy.limits.any:
         yield "Limits", "; ".join(_limits(policy.limits))
     if policy.ignore_blackout:
@@ -471,6 +483,19 @@ def _rule_words(policy: Policy) -> Iterator[tuple[str, str]]:
         learned = f"what {past} past {'release' if past == 1 else 'releases'} did"
         yield "Tolerates", learned if past else "a cautious guess: no past"
         yield "Stopped", f"the rollout {does}; a bad segment is held"
+    if policy.rate is not None:
+        rate = policy.rate
+        what = "succeeded" if rate.succeeded else "were told"
+        yield (
+            "Rate",
+            (
+                f"{rate.base} devices a minute, times {rate.factor:g} for each {rate.every} that {what}, "
+                f"at most {rate.maximum}"
+            ),
+        )
+        for one in rate.aborts:
+            kind = "any failure" if one.failure is FailureType.ALL else str(one.failure).replace("_", " ")
+            yield "Aborts", f"at {one.threshold:g} % {kind} of at least {one.minimum}; then the rollout {does}"
     if policy.rule is not None:
         yield "Passes", f"when {percent(policy.rule.success)} of a wave succeeded"
         yield "Fails", f"when more than {percent(policy.rule.error)} failed; then the rollout {does}"

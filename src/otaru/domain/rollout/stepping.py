@@ -66,6 +66,8 @@ def _approved(rollout: Rollout, now: datetime) -> Step:
     """The next wave opens; or it starts, unless it has a time for that."""
     if (wave := rollout.unapproved) is not None:
         return Step(_opened(rollout, now), notes=(f"approved: wave {wave.index + 1} opened",))
+    if rollout.policy.after is not None:
+        return Step(rollout, notes=(f"approved: it starts after rollout {rollout.policy.after}",))
     if rollout.start_at is not None:
         return Step(rollout, notes=(f"approved: it starts at {rollout.start_at:%Y-%m-%d %H:%M} UTC",))
     started = obey(rollout, RolloutEvent.START, rollout.reason, now)
@@ -149,7 +151,7 @@ def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime
         return opened
     wave = rollout.wave
     if wave is None:
-        return _finished(rollout, evidence, now) if left == 0 else None
+        return _finished(rollout, evidence, now) if left == 0 and not rollout.joins(now) else None
     if wave.state is WaveState.PENDING:
         may = rollout.unapproved is None and (ruling.ahead is None or wave.index == 0)
         return Step(_opened(rollout, now), notes=(f"wave {wave.index + 1} opened",)) if may else None
@@ -211,7 +213,8 @@ def _judged(rollout: Rollout, wave: Wave, evidence: Evidence, ruling: Ruling, no
     verdict, tally = ruling.waves[wave.index], evidence.without(rollout.held).wave(wave.index)
     watched = wave.complete_at is not None and now >= wave.complete_at + rollout.policy.observe
     watched = watched or rollout.policy.observe == timedelta(0)
-    if wave.index == len(rollout.waves) - 1 and _left(rollout, evidence) == 0 and watched:
+    last = wave.index == len(rollout.waves) - 1 and not rollout.joins(now)
+    if last and _left(rollout, evidence) == 0 and watched:
         return _closed(rollout, wave, verdict, evidence, now)
     if rollout.held and tally.members == 0:
         return _passed(rollout, wave, "all its members are in held segments", ruling.ahead, now)

@@ -99,6 +99,14 @@ class Rollouts(Protocol):
         """The rollouts that bring devices of these back; without any it is left out."""
         ...
 
+    def may_join(self, tenant: TenantId, rollout: Rollout, query: Query, release: Release) -> bool:
+        """Whether there are candidates that are no members and never were."""
+        ...
+
+    def join(self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, at: datetime) -> list[DeviceId]:
+        """Make such candidates members too, ranked behind all others by id, in the last wave. Who they are."""
+        ...
+
     def evidence(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
         """Members by segment and wave, from the counters that move with the rows."""
         ...
