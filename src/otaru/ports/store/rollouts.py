@@ -237,9 +237,9 @@ class Deployments(Protocol):
     def trials_over(
         self, tenant: TenantId, rollout: RolloutId, component: str, began: datetime, unheard: datetime, limit: int
     ) -> list[Trial]:
-        """Members on trial since `began` or before, by device: who was heard of since, and who was not by `unheard`.
+        """Members on trial since `began` or before, oldest first: who was heard of since, and who was not by `unheard`.
 
-        It costs as much as there are members on trial. `component` is what the rollout updates.
+        It costs as much as there are of those, however many are on trial. `component` is what the rollout updates.
         """
         ...
 

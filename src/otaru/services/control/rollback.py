@@ -116,7 +116,7 @@ def bring_back(tx: Tx, tenant: TenantId, actor: Actor, bad: Rollout, reason: str
         else:
             ways.append(_made(tx, tenant, actor, bad, way, release, seed, at))
     made = [way for way in ways if way.rollout is not None]
-    if ways:
+    if made or told(ways).keys() - {"going back"}:
         data = {
             "rollouts": [way.rollout for way in made],
             "members": sum(way.members for way in made),

@@ -116,6 +116,16 @@ deployment = Table(
         sqlite_where=text("state = 'scheduled'"),
         postgresql_where=text("state = 'scheduled'"),
     ),
+    # The worker asks each second whose trial is over.
+    Index(
+        "ix_deployment_trial",
+        "tenant",
+        "rollout",
+        "changed_at",
+        "device",
+        sqlite_where=text("state = 'on_trial'"),
+        postgresql_where=text("state = 'on_trial'"),
+    ),
     Index("ix_deployment_state", "tenant", "rollout", "state", "device"),
     sqlite_with_rowid=False,
 )
