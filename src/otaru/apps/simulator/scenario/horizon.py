@@ -302,11 +302,16 @@ async def prepared(scenario: Scenario) -> AsyncIterator[Horizon]:
         async with _world(Path(folder), StoryClock(scenario.seed)) as (world, clock):
             await tenants.ensure_default(world, polling_s=300)
             await _fill(world, scenario)
-            rollout = await rollouts.create(world, TENANT, SYSTEM, _intended(scenario).parsed())
+            rollout = await rollouts.create(world, TENANT, SYSTEM, intended(scenario).parsed())
             yield Horizon(scenario, world, clock, Account(scenario), rollout.id)
 
 
-def _intended(scenario: Scenario) -> RolloutIn:
+def intended(scenario: Scenario) -> RolloutIn:
+    """The rollout of a scenario, as the REST API would take it.
+
+    Raises:
+        InvalidInputError: it makes no sense.
+    """
     plain: dict[str, Any] = {"release": f"{scenario.product}:{scenario.version}", "target": "id==*", "start": True}
     try:
         return RolloutIn.model_validate({**plain, **scenario.rollout})
