@@ -52,15 +52,15 @@ RULE = ClassicRule(success=0.6, error=0.34)
 PLANS = (
     Intention(APP, Version("2"), "id==*", Policy(WAVES, RULE), name="two waves, some fail, and again", start=True),
     Intention(
-        APP, Version("3"), "id==*", Policy(WAVES, ClassicRule(1, 0), on_error=OnError.STOP), name="bad", start=True
+        APP, Version("3"), "id==*", Policy(WAVES, ClassicRule(1, 0), on_error=OnError.ROLLBACK), name="bad", start=True
     ),
     Intention(APP, Version("4"), "id==*", Policy(), name="stopped by hand", start=True),
 )
 
 
 def outcome(device: DeviceId, version: Version) -> Event:
-    """How a device's first attempt ends: of the first rollout three fail, of the bad one all."""
-    bad = version == "3" or (version == "2" and int(device[1:]) % 3 == 1)
+    """How a device's first attempt ends: of the first rollout three fail, of the bad one every second."""
+    bad = (version == "3" and int(device[1:]) % 2 == 1) or (version == "2" and int(device[1:]) % 3 == 1)
     return Event.FAIL if bad else Event.SUCCEED
 
 
@@ -94,7 +94,10 @@ class Story:
             busy = await self._people() or busy
 
     async def _people(self) -> bool:
-        known = {r.name: r for r in await self._rollouts()}
+        made = await self._rollouts()
+        if any(r.rolls_back is not None and r.state is not RolloutState.FINISHED for r in made):
+            return False  # they wait until the devices are back
+        known = {r.name: r for r in made}
         for number, plan in enumerate(PLANS):
             rollout = known.get(plan.name)
             if rollout is None:
@@ -138,7 +141,8 @@ class Story:
         open_ = after.subject.open
         if told is None or open_ is None:
             return False
-        say = self._next(name, open_.state, told.plan.release.version, open_.attempt)
+        attempt = open_.attempt + (told.plan.rollout.rolls_back is not None)  # what ran before runs again
+        say = self._next(name, open_.state, told.plan.release.version, attempt)
         if say is None:
             return False
         self.said.setdefault(f"{name} {open_.action}", []).append(str(say))

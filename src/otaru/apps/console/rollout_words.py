@@ -397,9 +397,10 @@ def _trial(policy: Policy) -> str:
     return f"{told_span(policy.validate)} on trial, heard of and without {bad}"
 
 
-def taken(progress: Progress) -> int:
-    """How many devices run what it brought, as far as it knows: who could be brought back. 0 where it is a rollback."""
-    return 0 if progress.rollout.rolls_back else together(progress).of(State.SUCCEEDED, State.ON_TRIAL)
+def taken(progress: Progress) -> bool:
+    """Whether some may run what it brought, and could be brought back: a trial that was cut short ends as cancelled."""
+    may = together(progress).of(State.SUCCEEDED, State.ON_TRIAL, State.FAILED, State.SILENT, State.CANCELLED)
+    return may > 0 and progress.rollout.started_at is not None and progress.rollout.rolls_back is None
 
 
 def _beginning(intention: Intention) -> str:

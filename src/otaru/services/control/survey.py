@@ -217,6 +217,8 @@ def _told(tx: Tx, tenant: Tenant, subject: Subject, now: datetime) -> Because | 
         return None
     word = "Its consent is awaited" if busy.state in WAITING else "It has been told"
     said = f"{word}: action {busy.action} is {busy.state}."
+    if busy.state is State.ON_TRIAL:
+        said = f"It installed action {busy.action} and runs it on trial, until its health window is over."
     rollout = tx.rollouts.get(tenant.id, busy.rollout)
     if rollout is not None and rollout.policy.window is not None:
         said += f" {window_words(subject, rollout.policy.window, tenant.calendar, now)}"
