@@ -105,7 +105,8 @@ class TestDevices:
         assert fields["attr.asked.for"] == {
             "field": "attr.asked.for",
             "kind": "text",
-            "operators": ["==", "!=", "=in=", "=out=", "=null="],
+            "operators": ["==", "!=", "=in=", "=out=", "=null=", "=lt=", "=le=", "=gt=", "=ge="],
+            "declared": None,
             "values": ["it"],
             "complete": True,
             "help": fields["attr.asked.for"]["help"],

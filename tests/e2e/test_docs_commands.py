@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 
 def commands(page: str) -> list[str]:
     """The lines of a page's plain code blocks that are for the second terminal; `serve` is the test's own."""
-    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
     wanted = [line for line in lines if line.startswith(("otaru ", "head ", "export OTARU_TOKEN"))]
     return [line for line in wanted if not line.startswith("otaru serve")]
 
