@@ -94,7 +94,7 @@ async def test_what_makes_no_sense_is_refused(fleet: Fleet) -> None:
     with pytest.raises(InvalidInputError, match="the year 9000"):
         await rollouts.create(fleet.world, ACME, SYSTEM, never)
     late = wanted(Policy(waves=waves, observe=timedelta(hours=2), expires_after=timedelta(hours=3)))
-    with pytest.raises(NeverDueError):
+    with pytest.raises(NeverDueError, match=r"expires after 3h, .* each watched for 2h$"):
         await rollouts.create(fleet.world, ACME, SYSTEM, late)
     emergency = await rollouts.create(fleet.world, ACME, SYSTEM, wanted(growth=Growth(Shape.ALL), reason="CVE"))
     assert len(emergency.waves) == 1
