@@ -70,11 +70,15 @@ def test_save_replaces_what_a_person_may_change(shelf: Shelf) -> None:
         attributes={"note": "plain", "site": "7"},
         auto_confirm=None,
         attributes_requested=True,
+        pins=frozenset({"app", "os"}),
         edition=4,
         updated_at=later(9),
     )
     shelf.devices.save(HERE, changed)
     assert shelf.devices.get(HERE, DEV) == changed
+    entry = shelf.devices.entry(HERE, DEV)
+    assert entry is not None
+    assert entry.subject.pins == ("app", "os")
     shelf.devices.save(HERE, FULL)
     assert shelf.devices.get(HERE, DEV) == FULL
 

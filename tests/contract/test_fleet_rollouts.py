@@ -17,12 +17,16 @@ from otaru.domain.device import Hardware, Lifecycle, lot
 from otaru.domain.evidence import Evidence, Tally
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.rollout import (
+    Approve,
     ClassicRule,
+    Limits,
     OnError,
+    Place,
     Policy,
     RolloutState,
     Segment,
     Share,
+    Taken,
     Urgency,
     WaveState,
     draw,
@@ -33,6 +37,7 @@ from otaru.errors import NotFoundError
 from tests.support.fleet import HERE, NOW, RPI, THERE, Shelf, a_device, a_release, a_rollout, later, open_shelf
 
 ONE = RolloutId(1)
+ALL = frozenset({"*"})
 FLEET = [a_device(f"dev-{n:02}") for n in range(20)]
 STAGED = Policy(
     waves=(Share(2, percent=False), Share(50, percent=True), Share(100, percent=True)),
@@ -45,6 +50,12 @@ STAGED = Policy(
     urgency=Urgency.SOFT,
     consent=True,
     window=Window(time(22, 30), timedelta(minutes=90), "Europe/Paris"),
+    limits=Limits(100, 20, (Place("site", 5),)),
+    priority=7,
+    approve=Approve.WAVES,
+    after=RolloutId(9),
+    forced_at=NOW,
+    continuous=True,
 )
 
 
@@ -179,21 +190,26 @@ def test_candidates_are_counted_as_enlist_takes_them(shelf: Shelf) -> None:
         a_device("older", runs={"app": "1.0.0", "other": "1.1.0"}),
         a_device("pending", lifecycle=Lifecycle.PENDING, hardware=Hardware("x")),
         a_device("quarantined", lifecycle=Lifecycle.QUARANTINED, runs={"app": "1.1.0"}),
+        replace(a_device("pinned"), pins=frozenset({"*"})),
+        replace(a_device("pinned-app"), pins=frozenset({"app", "os"})),
+        replace(a_device("good-pinned-other"), pins=frozenset({"ap", "app.x"})),
         a_device("misfit", hardware=Hardware("cm", "3"), runs={"app": "1.1.0"}),
         a_device("bare", hardware=Hardware("cm")),
         a_device("there", runs={"app": "1.1.0"}),
         a_device("zz-not-asked"),
     ]
     release = shelf.stock(HERE, devices, a_release(hardware=(RPI, Hardware("cm", "2"))))
-    query = parse("id==good*,id==exact,id==older,id==pending,id==quarantined,id==misfit,id==bare,id==there", NOW)
+    query = parse(
+        "id==good*,id==exact,id==older,id==pending,id==quarantined,id==misfit,id==pinned*,id==bare,id==there", NOW
+    )
     members, left_out = shelf.rollouts.candidates(HERE, query, release)
-    assert (members, left_out) == (4, {"inactive": 2, "misfit": 2, "installed": 1})
-    assert list(left_out) == ["inactive", "misfit", "installed"]
-    assert shelf.rollouts.enlist(HERE, a_rollout(), query, release) == 4
-    assert set(ranks(shelf)) == {"good", "good-too", "exact", "older"}
+    assert (members, left_out) == (5, {"inactive": 2, "misfit": 2, "installed": 1, "pinned": 2})
+    assert list(left_out) == ["inactive", "misfit", "installed", "pinned"]
+    assert shelf.rollouts.enlist(HERE, a_rollout(), query, release) == 5
+    assert set(ranks(shelf)) == {"good", "good-too", "good-pinned-other", "exact", "older"}
     assert shelf.rollouts.candidates(HERE, parse("id==nobody", NOW), release) == (
         0,
-        {"inactive": 0, "misfit": 0, "installed": 0},
+        {"inactive": 0, "misfit": 0, "installed": 0, "pinned": 0},
     )
 
 
@@ -406,3 +422,53 @@ def test_places_of_a_minute_are_taken_as_far_as_there_are_any(shelf: Shelf) -> N
     assert shelf.rollouts.reserve(HERE, one, 7, 99, 10) == 10, "it is forgotten"
     assert shelf.rollouts.reserve(HERE, one, 8, 99, 10) == 6, "it is not"
     assert shelf.rollouts.reserve(HERE, one, 8, 1, 3) == 0, "fewer places than were taken"
+
+
+def test_who_was_no_member_yet_joins_behind_all_others(shelf: Shelf) -> None:
+    release = shelf.stock(HERE, FLEET[:3])
+    shelf.stock(THERE, FLEET[:4])
+    rollout = shelf.launch(HERE, replace(a_rollout(policy=STAGED), created_by="user:ann"), release)
+    query = parse(rollout.target, NOW)
+    assert shelf.rollouts.get(HERE, ONE) == rollout
+    assert not shelf.rollouts.may_join(HERE, rollout, query, release)
+    assert shelf.rollouts.join(HERE, rollout, query, release, later(1)) == []
+    before = ranks(shelf)
+    shelf.move(HERE, 1, FLEET[0].id, State.FAILED)
+    shelf.rollouts.retry(HERE, ONE, {State.FAILED}, later(2))
+    assert not shelf.rollouts.may_join(HERE, rollout, query, release), "who has another attempt is a member"
+    late = [a_device("aa"), a_device("zz"), a_device("runs", runs={"app": "1.1.0"}), replace(a_device("p"), pins=ALL)]
+    shelf.devices.add(HERE, [(device, b"t" * 32) for device in late])
+    assert shelf.rollouts.may_join(HERE, rollout, query, release)
+    assert shelf.rollouts.join(HERE, rollout, query, release, later(3)) == ["aa", "zz"]
+    assert ranks(shelf) == before | {"aa": 3, "zz": 4}
+    rows = {d.device: d for d in shelf.deployments.page(HERE, ONE, (), None, 100)}
+    assert {rows[DeviceId(name)].wave for name in ("aa", "zz")} == {rollout.waves[-1].index}
+    assert shelf.rollouts.evidence(HERE, ONE) == shelf.rollouts.recounted(HERE, ONE)
+    assert ranks(shelf, THERE) == {}
+
+
+def test_what_is_taken_of_limits_is_counted_as_a_device_finds_it(shelf: Shelf) -> None:
+    site = Place("site", 2)
+    places = {"a": "berlin", "b": "berlin", "c": "berlin", "d": "berlin", "e": "oslo"}
+    devices = [a_device(name, attributes={"site": place}) for name, place in places.items()] + [a_device("f")]
+    for tenant in (HERE, THERE):
+        release = shelf.stock(tenant, devices)
+        shelf.launch(tenant, a_rollout(policy=Policy(limits=Limits(9, 9, (site,)))), release)
+        shelf.launch(tenant, a_rollout(2), release)
+    rollout = shelf.rollouts.get(HERE, ONE)
+    assert rollout is not None
+
+    def taken(name: str, minute: int = 7) -> Taken:
+        return shelf.rollouts.taken(HERE, rollout, DeviceId(name), minute)
+
+    assert taken("a") == Taken(0, 0, 6, ((site, "berlin", 0),))
+    for name, state in (("a", State.OFFERED), ("b", State.POSTPONED), ("e", State.CANCELLING), ("f", State.OFFERED)):
+        shelf.move(HERE, 1, name, state)
+    shelf.move(HERE, 2, "c", State.INSTALLING)
+    assert shelf.rollouts.reserve(HERE, ONE, 7, 2, 9) == 2
+    assert taken("d") == Taken(3, 2, 2, ((site, "berlin", 1),))
+    assert taken("e", 8) == Taken(3, 0, 2, ((site, "oslo", 1),))
+    assert taken("f").places == (), "it is in no place"
+    for name in ("b", "d"):
+        shelf.move(HERE, 1, name, State.DOWNLOADING)
+    assert taken("c").places == ((site, "berlin", 2),), "more than the limit is not counted"

@@ -369,6 +369,23 @@ class TestRollouts:
         refused = problem(api.post(f"{here}/pause"), 409, "invalid_state")
         assert refused["allowed"] == []
 
+    def test_with_four_eyes_another_person_approves_it(self, served: Apis, api: httpx.Client) -> None:
+        made = api.post("/tokens", json={"role": "operator", "label": fresh("ben")}).json()
+        ben = {"Authorization": f"Bearer {made['token']}"}
+        api.patch("/tenant", json={"settings": {"four_eyes": True}})
+        try:
+            rollout = planned(api, 1)
+            assert (rollout["state"], rollout["policy"]["approve"]) == ("awaiting_approval", "start")
+            assert rollout["allowed"] == ["approve", "stop"]
+            here = f"/rollouts/{rollout['id']}"
+            problem(api.post(f"{here}/approve"), 403, "forbidden")
+            url = f"{served.server.url}/api/v1{here}/approve"
+            answer = httpx.post(url, headers=ben)
+            assert answer.json()["state"] == "running", answer.text
+            assert answer.json()["created_by"] == rollout["created_by"]
+        finally:
+            api.patch("/tenant", json={"settings": {"four_eyes": False}})
+
     def test_a_preview_makes_nothing(self, api: httpx.Client) -> None:
         model = fresh("model")
         for _ in range(4):

@@ -158,6 +158,7 @@ rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --w
 rollout start 1
 rollout pause 1 --reason wait
 rollout preview --release app:1.0 --target id==d-1 --judge sequential --alpha 1%
+rollout preview --release app:1.0 --target id==d-1 --judge rate --rate 50 --rate-every 100 --abort failed=20%@50
 rollout hold-segment 1 1 --reason look
 rollout release-segment 1 1
 rollout resume 1
@@ -179,8 +180,8 @@ rollout watch 1 --until wave:1
 rollout create --release app:1.1 --target id==f-* --urgency soft --on-error stop --start-at 2036-01-01T00:00Z --approve start
 rollout approve 2 --reason seen
 rollout stop 1 --reason enough
-rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout --priority 7
-rollout preview --release app:1.1 --target id==f-1 --max-in-flight 5 --max-per-minute 3 --max-per attr.site=2
+rollout create --release app:1.1 --target id==f-1 --consent --postponements 2 --end-at 2036-02-01T00:00Z --ignore-blackout
+rollout preview --release app:1.1 --target id==f-1 --priority 7 --max-in-flight 5 --max-per-minute 3 --max-per attr.site=2
 rollout create --release app:1.1 --target id==d-1 --consent --consent-deadline 7d --postpone-for 3d --require battery>=30% --start
 POLL
 device postpone d-1 4 --for 1d
@@ -192,7 +193,9 @@ POLL
 device reject d-1 4 --reason no
 rollout create --release app:1.1 --target tag==nobody --start => 3
 device update f-2 --release app:1.1
+rollout create --release app:1.1 --target id==f-2 --after 5 --continuous --urgency soft --forced-at 2036-02-01T00:00Z
 rollout stop 5
+rollout stop 6
 log prove app:1.0 -o PROOF
 log show
 log entries --subject app:1.0

@@ -125,6 +125,19 @@ def test_a_rollout_obeys_the_orders_that_its_page_offers(api: httpx.Client, brow
     assert HOSTILE not in page
 
 
+def test_a_rollout_is_approved_from_its_page(api: httpx.Client, browser: httpx.Client) -> None:
+    rollout = planned(api, 2, waves=["1"], approve="waves", priority=8, max_in_flight=5, max_per=["attr.site=2"])["id"]
+    page = browser.get(f"/rollouts/{rollout}").text
+    assert "Nobody is offered anything until it is approved" in page
+    assert "at most 5 devices in flight; 2 devices in flight for each site" in page
+    assert 'value="start"' not in page
+    assert give(browser, rollout, "start").status_code == 409
+    assert give(browser, rollout, "approve", reason="seen").status_code == 303
+    assert api.get(f"/rollouts/{rollout}").json()["state"] == "running"
+    assert 'value="approve"' not in browser.get(f"/rollouts/{rollout}").text
+    assert give(browser, rollout, "approve").status_code == 409
+
+
 def test_a_segment_is_held_and_released_from_its_page(api: httpx.Client, browser: httpx.Client, login: Login) -> None:
     rollout = planned(api, 2, split=["hardware", "attr.region"])
     number = rollout["id"]

@@ -59,6 +59,47 @@ def test_a_good_release_reaches_everybody(scenario: Path) -> None:
     assert sum(good["counts"].values()) == 200
 
 
+CRASHES = """
+until = "5d"
+[fleet]
+devices = 120
+seed = 5
+base_failure = 0
+crash_every = "90d"
+telemetry_loss = "10%"
+[[bad]]
+share = "60%"
+kind = "crash"
+every = "10m"
+[rollout]
+waves = ["20", "100%"]
+error = 0.1
+validate_s = 7200
+on_error = "rollback"
+"""
+
+
+def test_a_release_that_crashes_fails_its_trials_and_is_rolled_back(scenario: Path) -> None:
+    scenario.write_text(CRASHES)
+    bad = told(scenario)
+    assert bad["state"] == "stopped"
+    assert 0 < bad["exposed"] <= 20, "nobody beyond the first wave"
+    assert bad["crashes"] > 0
+    assert 0 < bad["brought_back"] <= 20
+    assert bad["counts"]["failed"] > 2
+    assert bad["hours"] < 48, "the story ends when they are back"
+    scenario.write_text(CRASHES.replace("60%", "0%"))
+    good = told(scenario)
+    assert (good["state"], good["brought_back"]) == ("finished", 0)
+    assert good["counts"]["succeeded"] > 110
+
+
+def test_crashes_are_refused_over_http(scenario: Path) -> None:
+    scenario.write_text(CRASHES)
+    said = otaru("simulate", "--scenario", str(scenario), check=False)
+    assert (said.returncode, "virtual" in said.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [("devices = 1", "devices"), ("[rollout]\nwaves = ['0']", "wave"), ("[rollout]\ncolour = 1", "colour")],

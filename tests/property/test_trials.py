@@ -87,7 +87,8 @@ def test_what_is_over_and_how_it_ends(made: Shelf, lives: list[Past], now: int, 
                 ends[device] = Event.REVERT if back else Event.SUCCEED if heard else Event.SILENCE
         found = made.deployments.trials_over(HERE, ONE, "app", at - WINDOW, at - WINDOW - PATIENCE, limit)
         outcomes = {t.deployment.device: outcome(t, Version("1.1.0"), WINDOW)[0] for t in found}
-        assert outcomes == dict(sorted(ends.items())[:limit])
+        oldest = sorted(ends, key=lambda device: (tried[device].began, device))[:limit]
+        assert outcomes == {device: ends[device] for device in oldest}
         assert {row.device for row in made.deployments.on_trial(HERE, DEVICES)} == set(tried)
         assert made.deployments.every_rollout_on_trial() == ([(HERE, ONE)] if tried else [])
 

@@ -44,6 +44,12 @@ class TestDeployment:
         deployment = device.get(f"deploymentBase/{action}").json()["deployment"]
         assert (deployment["download"], deployment["update"]) == ("attempt", "attempt")
 
+    @pytest.mark.parametrize(("at", "handling"), [("2020-01-01T00:00Z", "forced"), ("2090-01-01T00:00Z", "attempt")])
+    def test_soft_until_it_is_forced(self, operator: Operator, at: str, handling: str) -> None:
+        device, action, _ = operator.offered(urgency="soft", forced_at=at)
+        deployment = device.get(f"deploymentBase/{action}").json()["deployment"]
+        assert (deployment["download"], deployment["update"]) == (handling, handling)
+
     def test_part_is_configurable(self, operator: Operator, settings: Callable[..., None]) -> None:
         settings(chunk_parts={"frdm_k64f": "bApp"})
         device = operator.device("frdm_k64f")

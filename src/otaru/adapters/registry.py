@@ -379,12 +379,20 @@ class StoreRegistry:
         for kind in ("authorities", "denied"):
             self._disown(tenant, kind)
 
-    def _forget_rollout(self, what: Happening) -> None:
+    def _forget_plan(self, what: Happening) -> RolloutId:
         rollout = RolloutId(int(what.subject))
-        shelf = self._shelves.get(what.tenant)
         self._flights.pop(_Key(what.tenant, "plan", rollout), None)
-        if shelf is not None:
+        if (shelf := self._shelves.get(what.tenant)) is not None:
             shelf.plans.pop(rollout, None)
+        return rollout
+
+    def _forget_rollout(self, what: Happening) -> None:
+        rollout = self._forget_plan(what)
+        if what.kind is Kind.ROLLOUT_JOINED and "devices" in what.data:
+            for device in what.data["devices"]:
+                self.forget(what.tenant, DeviceId(device))
+            return
+        shelf = self._shelves.get(what.tenant)
         whom = _concerns(what)
         if whom is _Concern.PLAN:
             return

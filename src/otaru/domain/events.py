@@ -43,6 +43,7 @@ class Kind(StrEnum):
     ROLLOUT_WAVE = "rollout.wave"
     ROLLOUT_SEGMENT = "rollout.segment"
     ROLLOUT_RETRIED = "rollout.retried"
+    ROLLOUT_JOINED = "rollout.joined"
     ROLLOUT_BACK = "rollout.back"
     LOG_ERASED = "log.erased"
     LOG_SPLIT = "log.split"

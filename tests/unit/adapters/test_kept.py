@@ -36,6 +36,7 @@ subjects = st.builds(
     memberships=st.lists(memberships, max_size=5).map(tuple),
     counters=st.lists(st.tuples(st.text(), INTEGER), max_size=2).map(tuple),
     zone=st.sampled_from(["", "Europe/Paris"]),
+    pins=st.lists(st.text(), max_size=2).map(tuple),
 )
 FACTS: dict[str, st.SearchStrategy[Any]] = {
     "subject": subjects,

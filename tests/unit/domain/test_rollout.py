@@ -66,6 +66,8 @@ class Fleet:
         self.now = NOW
         self.bad: dict[int, Verdict] = {}
         self.ahead: int | None = None
+        self.brought: list[str] = []
+        """Why devices were to be brought back."""
 
     def at(self, state: RolloutState) -> bool:
         return self.rollout.state is state
@@ -103,6 +105,7 @@ class Fleet:
             Order.SILENCE_OPEN: (OPEN, Event.SILENCE),
         }
         self.rollout = taken.rollout
+        self.brought += [taken.back] * bool(taken.back)
         for wanted in taken.orders:
             sources, event = events[wanted]
             self.states = [(DEPLOYMENT.next(s, event) or s) if s in sources else s for s in self.states]
@@ -359,3 +362,39 @@ def test_whatever_happens_the_invariants_hold(
         assert not above, "nobody above the watermark is in flight"
         if fleet.rollout.state in {RolloutState.FINISHED, RolloutState.STOPPED}:
             assert set(fleet.states) <= FINAL
+
+
+_ACTS = st.tuples(
+    st.integers(0, 29),
+    st.sampled_from([Event.OFFER, Event.TRY, Event.SUCCEED, Event.FAIL, Event.CANCEL_DONE]),
+)
+
+
+@given(
+    st.sampled_from(OnError),
+    st.booleans(),
+    st.lists(_ACTS, max_size=60),
+    st.sampled_from([timedelta(0), timedelta(minutes=5)]),
+)
+def test_each_rung_of_the_ladder_does_what_it_says_and_no_more(
+    rung: OnError, is_rollback: bool, acts: list[tuple[int, Event]], observe: timedelta
+) -> None:
+    """Whatever devices do: who advises never moves the rollout; devices are brought back only by the rung that says so."""
+    rollout = planned(replace(STAGED, on_error=rung, observe=observe))
+    fleet = Fleet(replace(rollout, rolls_back=RolloutId(9)) if is_rollback else rollout)
+    fleet.order(RolloutEvent.START)
+    for rank, event in acts:
+        if event is Event.OFFER:
+            fleet.offer(rank)
+        elif fleet.states[rank] in OPEN:
+            fleet.tell(rank, event)
+        fleet.now += timedelta(minutes=1)
+        fleet.work()
+    if rung is OnError.ADVISE:
+        assert fleet.rollout.state in {RolloutState.RUNNING, RolloutState.FINISHED}
+    if rung is not OnError.PAUSE:
+        assert not fleet.at(RolloutState.PAUSED)
+    if rung is not OnError.ROLLBACK or is_rollback:
+        assert fleet.brought == []
+    elif fleet.rollout.state in {RolloutState.STOPPING, RolloutState.STOPPED}:
+        assert fleet.brought, "nobody but the judge stopped it"

@@ -98,7 +98,7 @@ SELECT {_COLUMNS}, CASE WHEN c.last_contact > d.changed_at THEN 1 ELSE 0 END, i.
 LEFT JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
 LEFT JOIN device_component i ON i.tenant = d.tenant AND i.device = d.device AND i.component = ?
 WHERE d.tenant = ? AND d.rollout = ? AND d.state = 'on_trial' AND d.changed_at <= ?
-AND (c.last_contact > d.changed_at OR d.changed_at <= ?) ORDER BY d.device LIMIT ?"""
+AND (c.last_contact > d.changed_at OR d.changed_at <= ?) ORDER BY d.changed_at, d.device LIMIT ?"""
 _ON_TRIAL = f"""
 SELECT {_COLUMNS} FROM k CROSS JOIN deployment d
 WHERE d.tenant = ? AND d.device = k.device AND d.state IN ({OPEN_STATES}) AND d.state = 'on_trial'"""

@@ -63,8 +63,8 @@ ORDER BY rollout"""
 
 _ADD = """
 INSERT INTO device (tenant, device, lifecycle, model, hardware_revision, token_digest, lot, last_action,
-attributes_requested, auto_confirm, created_at, updated_at, edition, assurance)
-VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)"""
+attributes_requested, auto_confirm, created_at, updated_at, edition, assurance, pins)
+VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)"""
 
 _TAG = "INSERT INTO device_tag (tenant, device, tag) VALUES (?, ?, ?)"
 _UNTAG = "DELETE FROM device_tag WHERE tenant = ? AND device = ? AND tag = ?"
@@ -392,6 +392,7 @@ def _row(tenant: TenantId, device: Device, digest: bytes) -> tuple[object, ...]:
         micros(device.updated_at),
         device.edition,
         device.assurance.value,
+        ",".join(sorted(device.pins)),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Subquery,
     and_,
     case,
     exists,
@@ -33,7 +34,7 @@ from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import deployment, device, device_component, micros
 from otaru.domain.deployment import FINAL, State
 from otaru.domain.device import EVERYTHING, Hardware, Lifecycle
-from otaru.domain.ids import RolloutId, TenantId
+from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, Stratum, cells
 from otaru.domain.rollout.outlook import Outlook
@@ -103,21 +104,8 @@ def enlist_all(
 ) -> int:
     """Make these devices members by one statement; how many."""
     ranked = ranking.stratified(rollout, release, strata, them) if strata else ranking.drawn(rollout, them)
-    row: dict[str, ColumnElement[Any]] = {
-        "tenant": literal(tenant),
-        "rollout": literal(rollout.id),
-        "device": ranked.c.device,
-        "attempt": literal(1),
-        "current": true(),
-        "state": literal(State.SCHEDULED.value),
-        "segment": ranked.c.segment,
-        "wave": ranking.by_halves(rollout.waves, ranked.c.rank) if strata else literal(0),
-        "rank": ranked.c.rank,
-        "action": null(),
-        "changed_at": literal(rollout.created_at, deployment.c.changed_at.type),
-        "offered_at": null(),
-        "ended_at": null(),
-    }
+    wave = ranking.by_halves(rollout.waves, ranked.c.rank) if strata else literal(0)
+    row = _scheduled(tenant, rollout, ranked, wave, rollout.created_at)
     enlisted = (
         insert(deployment).from_select(list(row), select(*row.values())).execution_options(preserve_rowcount=True)
     )
@@ -130,6 +118,64 @@ def enlist_all(
     health.expose(session, tenant, {(rollout.id, segment, at, scheduled): n for segment, n in exposed.items()})
     _look_anew(session, size)
     return size
+
+
+def _scheduled(
+    tenant: TenantId, rollout: Rollout, ranked: Subquery, wave: ColumnElement[int], at: datetime
+) -> dict[str, ColumnElement[Any]]:
+    """The rows of those ranked, by column."""
+    return {
+        "tenant": literal(tenant),
+        "rollout": literal(rollout.id),
+        "device": ranked.c.device,
+        "attempt": literal(1),
+        "current": true(),
+        "state": literal(State.SCHEDULED.value),
+        "segment": ranked.c.segment,
+        "wave": wave,
+        "rank": ranked.c.rank,
+        "action": null(),
+        "changed_at": literal(at, deployment.c.changed_at.type),
+        "offered_at": null(),
+        "ended_at": null(),
+    }
+
+
+def may_join(session: Session, tenant: TenantId, rollout: Rollout, query: Query, release: Release) -> bool:
+    """Whether there are candidates that are no members and never were."""
+    them = _joiners(session, tenant, rollout, query, release)
+    return bool(session.connection.execute(select(exists(select(device.c.device).where(them)))).scalar_one())
+
+
+def join(
+    session: Session, tenant: TenantId, rollout: Rollout, query: Query, release: Release, at: datetime
+) -> list[DeviceId]:
+    """Make them members by one statement, behind all others; who they are."""
+    them = _joiners(session, tenant, rollout, query, release)
+    rank = func.row_number().over(order_by=device.c.device) - 1 + rollout.size
+    ranked = select(device.c.device, literal(0).label("segment"), rank.label("rank")).where(them).subquery()
+    last = rollout.waves[-1].index
+    row = _scheduled(tenant, rollout, ranked, literal(last), at)
+    joining = insert(deployment).from_select(list(row), select(*row.values())).returning(deployment.c.device)
+    joined = sorted(DeviceId(id_) for (id_,) in session.connection.execute(joining))
+    if joined:
+        scheduled = State.SCHEDULED.value
+        counters.move(session, tenant, {(rollout.id, 0, last, scheduled): len(joined)})
+        health.expose(session, tenant, {(rollout.id, 0, micros(at), scheduled): len(joined)})
+        _look_anew(session, len(joined))
+    return joined
+
+
+def _joiners(
+    session: Session, tenant: TenantId, rollout: Rollout, query: Query, release: Release
+) -> ColumnElement[bool]:
+    ever = exists().where(
+        deployment.c.tenant == tenant,
+        deployment.c.rollout == rollout.id,
+        deployment.c.device == device.c.device,
+        deployment.c.attempt == 1,
+    )
+    return and_(_members(session, tenant, query, release), not_(ever.correlate(device)))
 
 
 def _members(session: Session, tenant: TenantId, query: Query, release: Release) -> ColumnElement[bool]:

@@ -149,6 +149,12 @@ class SqlRollouts:
             found.setdefault(bad, []).append(rollout)
         return found
 
+    def may_join(self, tenant: TenantId, rollout: Rollout, query: Query, release: Release) -> bool:
+        return members.may_join(self._session, tenant, rollout, query, release)
+
+    def join(self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, at: datetime) -> list[DeviceId]:
+        return members.join(self._session, tenant, rollout, query, release, at)
+
     def evidence(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
         return counters.evidence(self._session, tenant, rollout)
 

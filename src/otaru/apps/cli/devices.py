@@ -271,12 +271,14 @@ Component = Annotated[
 @command(noun, "pin")
 def pin(api: Api, printer: Printer, device: Id, component: Component = None) -> Exit | None:
     """Keep it where it is: rollouts leave it out."""
-    return _pinned(api, printer, device, lambda pins: pins | {component or "*"})
+    return _pinned(api, printer, device, lambda pins: pins | {component} if component and "*" not in pins else {"*"})
 
 
 @command(noun, "unpin")
 def unpin(api: Api, printer: Printer, device: Id, component: Component = None) -> Exit | None:
     """End a pin; without a component all of them."""
+    if component and "*" in api.get(path("devices", device))["pins"]:
+        raise InvalidInputError("everything is pinned, not one component", hint="Leave out --component.")
     return _pinned(api, printer, device, lambda pins: pins - {component} if component else set())
 
 
@@ -285,7 +287,7 @@ def _pinned(api: Api, printer: Printer, device: str, change: Callable[[set[str]]
     for _ in range(EDITS):
         now = api.get(here)
         pins = change(set(now["pins"]))
-        if pins == set(now["pins"]) or {"*"} < pins:
+        if pins == set(now["pins"]):
             remark(f"otaru: {device} is so already")
             return Exit.NOTHING_TO_DO
         try:

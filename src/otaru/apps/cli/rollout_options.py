@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from otaru.apps.cli import values
+from otaru.errors import InvalidInputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,37 @@ class Wanted:
         typer.Option(metavar="SHARE", help="A wave fails when more than so many failed (10%).", show_default=False),
     ] = None
     judge: Annotated[
-        Literal["classic", "sequential"] | None,
+        Literal["classic", "sequential", "rate"] | None,
         typer.Option(
-            help="By thresholds per wave (classic), or by e-values against what past releases did (sequential).",
+            help="By thresholds per wave (classic), by e-values against what past releases did (sequential), or at a rate "
+            "until it is aborted (rate).",
+            show_default=False,
+        ),
+    ] = None
+    rate: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Of the judge `rate`: devices told in a minute.", show_default=False),
+    ] = None
+    rate_factor: Annotated[
+        float | None,
+        typer.Option(metavar="F", help="… times so much (2, from 1.1 to 5) …", show_default=False),
+    ] = None
+    rate_every: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="… for each so many more (1000) …", show_default=False)
+    ] = None
+    rate_counts: Annotated[
+        Literal["notified", "succeeded"] | None,
+        typer.Option(help="… that were notified (as it is), or succeeded …", show_default=False),
+    ] = None
+    rate_max: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="… but at most so many (1000).", show_default=False)
+    ] = None
+    abort: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE=SHARE@N",
+            help="Abort a rate when of N completed devices so many failed, rejected, timed_out, or all of these: "
+            "failed=20%@50. Several times: the first that is met.",
             show_default=False,
         ),
     ] = None
@@ -72,8 +101,14 @@ class Wanted:
         str | None, typer.Option(metavar="TIME", help="Then who is not reached is skipped: 30d.", show_default=False)
     ] = None
     on_error: Annotated[
-        Literal["pause", "stop"] | None,
-        typer.Option(help="What a failed wave does to the rollout (pause).", show_default=False),
+        Literal["advise", "pause", "stop", "rollback"] | None,
+        typer.Option(
+            "--on-error",
+            "--automation",
+            help="What a failed wave does by itself: tell (advise), pause, stop, or stop and bring devices back "
+            "(rollback).",
+            show_default=False,
+        ),
     ] = None
     urgency: Annotated[
         Literal["forced", "soft"] | None,
@@ -162,6 +197,17 @@ class Wanted:
         Literal["start", "waves"] | None,
         typer.Option(help="Wait for approval: of the start, or of each further wave too.", show_default=False),
     ] = None
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="Devices that match later join it, until it is stopped or expires.")
+    ] = False
+    after: Annotated[
+        int | None,
+        typer.Option(metavar="ID", min=1, help="Start when this rollout has finished well.", show_default=False),
+    ] = None
+    forced_at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="With --urgency soft: from then on forced (timeforced).", show_default=False),
+    ] = None
     priority: Annotated[
         int | None,
         typer.Option(
@@ -209,6 +255,7 @@ class Wanted:
             "success": _share(self.success),
             "error": _share(self.error),
             "judge": self.judge,
+            "rate": self._rate(),
             "alpha": _share(self.alpha),
             "quorum": _share(self.quorum),
             "wave_timeout_s": _seconds(self.wave_timeout),
@@ -230,12 +277,36 @@ class Wanted:
             "validate_s": _seconds(self.validate),
             "validate_events": self.validate_max_events,
             "approve": self.approve,
+            "continuous": self.continuous or None,
+            "after": self.after,
+            "forced_at": _moment(self.forced_at),
             "priority": self.priority,
             "max_in_flight": self.max_in_flight,
             "max_per_minute": self.max_per_minute,
             "max_per": self.max_per or None,
         }
         return {key: value for key, value in body.items() if value is not None}
+
+    def _rate(self) -> dict[str, Any] | None:
+        said = {
+            "per_minute": self.rate,
+            "factor": self.rate_factor,
+            "every": self.rate_every,
+            "counts": self.rate_counts,
+            "maximum": self.rate_max,
+            "aborts": [_abort(text) for text in self.abort or ()] or None,
+        }
+        if self.rate is None and any(value is not None for value in said.values()):
+            raise InvalidInputError("a rate says how many devices are told in a minute", hint="Write --rate 50.")
+        return None if self.rate is None else {key: value for key, value in said.items() if value is not None}
+
+
+def _abort(text: str) -> dict[str, Any]:
+    kind, _, rest = text.partition("=")
+    share, at, minimum = rest.partition("@")
+    if not kind or not at or not minimum.isascii() or not minimum.isdigit():
+        raise InvalidInputError(f"{text!r} is no abort criterion", hint="Write --abort failed=20%@50.")
+    return {"failure": kind, "threshold": round(values.share(share) * 100, 9), "minimum": int(minimum)}
 
 
 def _share(text: str | None) -> float | None:

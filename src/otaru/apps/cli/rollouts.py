@@ -39,6 +39,8 @@ def _to_come(made: Mapping[str, Any]) -> str:
         return ""
     if made["state"] == "awaiting_approval":
         return f" It waits for approval: otaru rollout approve {made['id']}"
+    if made["state"] == "scheduled" and (first := made["policy"]["after"]) is not None:
+        return f" It starts when rollout {first} has finished well."
     if made.get("start_at"):
         return f" It starts by itself at {moment(made['start_at'])}."
     return f" Start it: otaru rollout start {made['id']}"

@@ -389,6 +389,12 @@ def _rollout_retried(what: Happening) -> _Said:
     return _Said(Tone.BUSY, f"tries {number}{devices} again{which}", reason=_text(what, "reason"))
 
 
+def _rollout_joined(what: Happening) -> _Said:
+    members = what.data.get("members")
+    number = f"{members:,} {'device' if members == 1 else 'devices'}" if isinstance(members, int) else "devices"
+    return _Said(Tone.BUSY, f"was joined by {number}")
+
+
 def _rollout_back(what: Happening) -> _Said:
     members, left_out = what.data.get("members"), what.data.get("left_out")
     number = f"{members:,} {'device' if members == 1 else 'devices'}" if isinstance(members, int) else "devices"
@@ -478,6 +484,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ROLLOUT_WAVE: _rollout_wave,
     Kind.ROLLOUT_SEGMENT: _rollout_segment,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
+    Kind.ROLLOUT_JOINED: _rollout_joined,
     Kind.ROLLOUT_BACK: _rollout_back,
     Kind.AUTHORITY_ADDED: _authority_added,
     Kind.AUTHORITY_RETIRED: _plain(Tone.HELD, "was retired: it signs nothing new"),

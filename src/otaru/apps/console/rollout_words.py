@@ -16,6 +16,7 @@ from otaru.domain.rollout import (
     MAX_PRIORITY,
     ROLLOUT,
     Approve,
+    FailureType,
     Limits,
     OnError,
     Policy,
@@ -205,6 +206,8 @@ def why(progress: Progress, ruling: Ruling) -> Why:
             return _running(progress, ruling)
         case RolloutState.AWAITING_APPROVAL:
             return Why(Tone.HELD, f"Nobody is offered anything until it is approved; {_author(rollout)} planned it")
+        case RolloutState.SCHEDULED if rollout.policy.after is not None:
+            return Why(Tone.IDLE, rollout.reason or f"It starts when rollout {rollout.policy.after} has finished well")
         case RolloutState.SCHEDULED:
             return Why(Tone.IDLE, "It starts by itself", rollout.start_at)
         case RolloutState.PAUSED:
@@ -350,6 +353,14 @@ def _split(segments: Sequence[Segment]) -> Iterator[str]:
         yield f"They are of {len(segments)} kinds. The canaries of each come first, and one that fails can be held alone."
 
 
+_DOES: Mapping[OnError, str] = {
+    OnError.ADVISE: "says so and goes on",
+    OnError.PAUSE: "pauses",
+    OnError.STOP: "stops for good",
+    OnError.ROLLBACK: "stops for good, and devices that took it are brought back where that is safe",
+}
+
+
 def _judging(policy: Policy) -> Iterator[str]:
     if policy.sequential is not None:
         alpha = percent(policy.sequential.alpha)
@@ -357,9 +368,8 @@ def _judging(policy: Policy) -> Iterator[str]:
     if policy.rule is None:
         return
     watched = f" and {told_span(policy.observe)} more have gone by" if policy.observe else ""
-    then = "pauses" if policy.on_error is OnError.PAUSE else "stops for good"
     yield f"A wave passes when {percent(policy.rule.success)} of its devices succeeded{watched}."
-    yield f"When more than {percent(policy.rule.error)} failed, the rollout {then}."
+    yield f"When more than {percent(policy.rule.error)} failed, the rollout {_DOES[policy.on_error]}."
 
 
 def _manner(policy: Policy) -> Iterator[str]:
@@ -410,12 +420,25 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
         yield "Segments", f"by {', '.join(policy.split)}; each can be held on its own"
     if policy.validate:
         yield "Succeeds", f"a device after {_trial(policy)}"
+    yield from _kind_words(policy)
     yield from _manner_words(policy)
+
+
+def _kind_words(policy: Policy) -> Iterator[tuple[str, str]]:
+    if policy.approve is not Approve.NONE:
+        yield "Approval", "of the start" + (" and of each further wave" if policy.approve is Approve.WAVES else "")
+    if policy.after is not None:
+        yield "After", f"rollout {policy.after} has finished well"
+    if policy.continuous:
+        yield "Continuous", "devices that match later join it, until it is stopped, expires or ends"
+    if policy.priority != Policy().priority:
+        yield "Priority", f"{policy.priority} of 0 to {MAX_PRIORITY}; the highest goes first"
 
 
 def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
     soft = policy.urgency is Urgency.SOFT
-    yield "Moment", "the device's choice (soft)" if soft else "as soon as the device can (forced)"
+    late = f", forced from {policy.forced_at:%Y-%m-%d %H:%M} UTC on" if policy.forced_at else ""
+    yield "Moment", f"the device's choice (soft){late}" if soft else "as soon as the device can (forced)"
     if policy.conditions:
         yield "Requires", ", ".join(map(str, policy.conditions))
     yield "Consent", _consent(policy)
@@ -423,10 +446,6 @@ def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
     if policy.install_takes:
         yield "Installing", f"takes {told_span(policy.install_takes)}: so much of the window has to be left"
-    if policy.approve is not Approve.NONE:
-        yield "Approval", "of the start" + (" and of each further wave" if policy.approve is Approve.WAVES else "")
-    if policy.priority != Policy().priority:
-        yield "Priority", f"{policy.priority} of 0 to {MAX_PRIORITY}; the highest goes first"
     if policy.limits.any:
         yield "Limits", "; ".join(_limits(policy.limits))
     if policy.ignore_blackout:
@@ -457,13 +476,26 @@ def _consent(policy: Policy) -> str:
 
 
 def _rule_words(policy: Policy) -> Iterator[tuple[str, str]]:
-    does = "pauses" if policy.on_error is OnError.PAUSE else "stops for good"
+    does = _DOES[policy.on_error]
     if policy.sequential is not None:
         past, alpha = policy.sequential.releases, percent(policy.sequential.alpha)
         yield "Judge", f"by e-values; a good release is stopped or held by mistake in {alpha} of rollouts at most"
         learned = f"what {past} past {'release' if past == 1 else 'releases'} did"
         yield "Tolerates", learned if past else "a cautious guess: no past"
         yield "Stopped", f"the rollout {does}; a bad segment is held"
+    if policy.rate is not None:
+        rate = policy.rate
+        what = "succeeded" if rate.succeeded else "were told"
+        yield (
+            "Rate",
+            (
+                f"{rate.base} devices a minute, times {rate.factor:g} for each {rate.every} that {what}, "
+                f"at most {rate.maximum}"
+            ),
+        )
+        for one in rate.aborts:
+            kind = "any failure" if one.failure is FailureType.ALL else str(one.failure).replace("_", " ")
+            yield "Aborts", f"at {one.threshold:g} % {kind} of at least {one.minimum}; then the rollout {does}"
     if policy.rule is not None:
         yield "Passes", f"when {percent(policy.rule.success)} of a wave succeeded"
         yield "Fails", f"when more than {percent(policy.rule.error)} failed; then the rollout {does}"

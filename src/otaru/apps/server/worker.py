@@ -14,6 +14,7 @@ from otaru.errors import OtaruError
 from otaru.ports.store import Committed
 from otaru.services.control.housekeeping import housekeep
 from otaru.services.control.inspection import renew
+from otaru.services.control.joining import join_all
 from otaru.services.control.metadata import renew_due
 from otaru.services.control.stepping import step_due
 from otaru.services.control.transparency import integrate
@@ -27,6 +28,8 @@ LOOK_S = 1.0
 SETTLE_S = 0.1
 """After an event, wait this long for others: one look serves many reports."""
 HOUSEKEEPING = timedelta(minutes=10)
+JOINING = timedelta(minutes=5)
+"""So often it is looked who joins continuous rollouts: that reads the devices that each of them means."""
 AUTHORITIES_S = 1.0
 """A new authority is known to the devices' listener after this long, at most."""
 LOGS_S = 1.0
@@ -43,12 +46,15 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
     """Work until `closing` is set. What fails is logged and tried again: the next round repeats it harmlessly."""
     woken = asyncio.Event()
     leave = world.bus.subscribe("events", woken.set)
-    cleaned = None
+    cleaned = swept = None
     try:
         while not closing.is_set():
             try:
                 await end_trials(world)
                 await step_due(world)
+                if swept is None or world.clock.now() - swept >= JOINING:
+                    swept = world.clock.now()
+                    await join_all(world)
                 if cleaned is None or world.clock.now() - cleaned >= HOUSEKEEPING:
                     cleaned = world.clock.now()
                     try:

@@ -4,7 +4,7 @@ from otaru.domain.rollout.back import LEFT_OUT, Way, back_policy, barred, check_
 from otaru.domain.rollout.holding import Order, Step, hold, release
 from otaru.domain.rollout.limits import MAX_LIMIT, MAX_PLACES, Limits, Place, Taken, ask_again, full, place
 from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent, RolloutState
-from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, cells, check_end, draw, laid_out, layout
+from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, cells, check_end, draw, joined, laid_out, layout
 from otaru.domain.rollout.policy import (
     DEFAULT_RULE,
     JUDGED_WAVES,
@@ -86,6 +86,7 @@ __all__ = [
     "full",
     "grown",
     "hold",
+    "joined",
     "laid_out",
     "layout",
     "obey",

@@ -7,7 +7,7 @@ from otaru.domain.ids import RolloutId, Version
 from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout.machine import RolloutState
 from otaru.domain.rollout.plan import Rollout
-from otaru.domain.rollout.policy import DEFAULT_RULE, Policy, Share
+from otaru.domain.rollout.policy import DEFAULT_RULE, MAX_PRIORITY, Policy, Share
 from otaru.domain.rollout.segment import canaries
 from otaru.errors import InvalidStateError
 
@@ -81,13 +81,14 @@ def check_back(rollout: Rollout) -> None:
 def back_policy(bad: Policy, members: int) -> Policy:
     """How devices are brought back: canaries, then all, by the default rule, tried as long as what failed was.
 
-    It asks nobody, and does not wait for a window: what they run now is worse.
+    It asks nobody, does not wait for a window and goes before other rollouts: what they run now is worse.
     """
     first = canaries(members)
     waves = (Share(first, percent=False),) if first < members else ()
     return Policy(
         waves=(*waves, Share(100, percent=True)),
         rule=DEFAULT_RULE,
+        priority=MAX_PRIORITY,
         validate=bad.validate,
         validate_events=bad.validate_events,
     )

@@ -33,6 +33,8 @@ class Step:
     orders: tuple[Order, ...] = ()
     notes: tuple[str, ...] = ()
     """In words, one for each thing that changed: they go into the record."""
+    back: str = ""
+    """Why devices that took the release are to be brought back now; empty where they are not."""
 
 
 def hold(rollout: Rollout, index: int, reason: str) -> Step:

@@ -96,6 +96,17 @@ class Rollout:
         wave = self.wave
         return wave if wave is not None and wave.state is WaveState.PENDING else None
 
+    def joins(self, now: datetime) -> bool:
+        """Whether devices that come to match become members now."""
+        end = self.policy.end_at
+        return self.policy.continuous and self.state is RolloutState.RUNNING and (end is None or now < end)
+
+    @property
+    def finished_well(self) -> bool:
+        """Whether every wave has passed, by its judge or by a person's word, and no segment was left behind."""
+        passed = {WaveState.PASSED, WaveState.OVERRULED}
+        return self.state is RolloutState.FINISHED and not self.held and all(w.state in passed for w in self.waves)
+
     @property
     def held(self) -> frozenset[int]:
         """The segments that are held."""
@@ -160,6 +171,19 @@ def check_end(rollout: Rollout) -> None:
             f"the rollout expires after {written(expires.total_seconds())}, before its last wave could open: it has {waves}",
             hint="Let it expire later, watch its waves for less time, or have fewer.",
         )
+
+
+def joined(rollout: Rollout, members: int) -> Rollout:
+    """A rollout that more members have joined: in its last wave, behind all others."""
+    *waves, last = rollout.waves
+    *alike, own = rollout.segments
+    return replace(
+        rollout,
+        size=rollout.size + members,
+        waves=(*waves, replace(last, height=last.height + members)),
+        segments=(*alike, replace(own, size=own.size + members)),
+        edition=rollout.edition + 1,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from math import ceil
 from otaru.domain import conditions
 from otaru.domain.conditions import Condition
 from otaru.domain.duration import written
+from otaru.domain.ids import RolloutId
 from otaru.domain.rollout.limits import NO_LIMITS, Limits, check_limits
+from otaru.domain.rollout.rate import RateRule, check_rate
 from otaru.domain.rollout.segment import check_split
 from otaru.domain.rollout.sequential import SequentialRule, check_sequential
 from otaru.domain.schedule import Window
@@ -34,10 +36,14 @@ class Approve(StrEnum):
 
 
 class OnError(StrEnum):
-    """What a failed wave does to its rollout."""
+    """What a failed wave does to its rollout: how far the engine goes by itself."""
 
+    ADVISE = "advise"
+    """The verdict is shown, and nothing is done: waves go on when they are complete."""
     PAUSE = "pause"
     STOP = "stop"
+    ROLLBACK = "rollback"
+    """It is stopped, and a linked rollout brings back whom it can be done for safely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +129,23 @@ class Policy:
     """The health window: how long a device that installed it runs it on trial before that counts as a success."""
     validate_events: int = 1
     """So many bad health events (`domain.trial`) in the window are a failure."""
+    rate: RateRule | None = None
+    """Devices told per minute, more and more, until an abort criterion is met; in place of the other rules."""
     limits: Limits = NO_LIMITS
     """How many devices are updated at once."""
     approve: Approve = Approve.NONE
+    continuous: bool = False
+    """Whether devices that come to match later join it, behind all others; it goes on until somebody ends it."""
+    after: RolloutId | None = None
+    """It starts when that rollout has finished well."""
+    forced_at: datetime | None = None
+    """From then on the device has no say in the moment any more (hawkBit: timeforced)."""
     priority: int = 5
     """From 0 to `MAX_PRIORITY`: of a device's rollouts the one with the highest goes first, then the oldest."""
+
+    def urgency_at(self, now: datetime) -> Urgency:
+        """How much say a device has in the moment now."""
+        return Urgency.FORCED if self.forced_at is not None and now >= self.forced_at else self.urgency
 
     @property
     def staged(self) -> bool:
@@ -159,9 +177,8 @@ def check(policy: Policy) -> None:
     _check_rising(policy.waves)
     check_split(policy.split)
     check_limits(policy.limits)
-    if not 0 <= policy.priority <= MAX_PRIORITY:
-        raise InvalidInputError(f"a priority is a number from 0 to {MAX_PRIORITY}, which goes first")
     _check_rules(policy)
+    _check_kind(policy)
     if not 0 < policy.quorum <= 1:
         raise InvalidInputError("the quorum is a share above 0 and at most 1")
     _check_consent(policy)
@@ -198,8 +215,16 @@ def _check_rules(policy: Policy) -> None:
         raise InvalidInputError("thresholds are shares between 0 and 1 (0 % and 100 %)")
     if policy.sequential is not None:
         check_sequential(policy.sequential)
+        if policy.on_error is OnError.ADVISE:
+            raise InvalidInputError(
+                "a sequential judge sets the pace, so it cannot only advise", hint="Let it pause, stop or roll back."
+            )
         if policy.rule is not None:
             raise InvalidInputError("a rollout is judged by thresholds or by e-values, not by both")
+    if policy.rate is not None:
+        check_rate(policy.rate)
+        if policy.rule is not None or policy.sequential is not None:
+            raise InvalidInputError("a rate aborts by its own criteria: it has no thresholds and no e-values")
 
 
 def _check_consent(policy: Policy) -> None:
@@ -207,6 +232,15 @@ def _check_consent(policy: Policy) -> None:
         raise InvalidInputError(f"an update may be postponed 0 to {MAX_POSTPONEMENTS} times")
     if policy.consent_deadline is not None and not policy.consent:
         raise InvalidInputError("a deadline of consent says nothing where nobody is asked", hint="Ask for consent too.")
+
+
+def _check_kind(policy: Policy) -> None:
+    if policy.continuous and policy.split:
+        raise InvalidInputError("a continuous rollout has no segments: who joins is in none", hint="Leave out split.")
+    if policy.forced_at is not None and policy.urgency is not Urgency.SOFT:
+        raise InvalidInputError("only a soft rollout is forced from a moment on", hint="Say urgency soft too.")
+    if not 0 <= policy.priority <= MAX_PRIORITY:
+        raise InvalidInputError(f"a priority is a number from 0 to {MAX_PRIORITY}, which goes first")
 
 
 def _check_rising(waves: tuple[Share, ...]) -> None:

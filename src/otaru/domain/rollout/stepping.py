@@ -18,6 +18,8 @@ from otaru.domain.rollout.plan import Rollout, Wave, WaveState
 from otaru.domain.rollout.policy import Approve, OnError, Policy
 from otaru.errors import InvalidStateError
 
+ADVISED = "advised to stop: "
+"""How the reason of a wave begins that would have failed, where the judge only advises."""
 STOP_PATIENCE = timedelta(days=1)
 """How long a stopping rollout waits for devices to confirm that they cancelled."""
 
@@ -64,6 +66,8 @@ def _approved(rollout: Rollout, now: datetime) -> Step:
     """The next wave opens; or it starts, unless it has a time for that."""
     if (wave := rollout.unapproved) is not None:
         return Step(_opened(rollout, now), notes=(f"approved: wave {wave.index + 1} opened",))
+    if rollout.policy.after is not None:
+        return Step(rollout, notes=(f"approved: it starts after rollout {rollout.policy.after}",))
     if rollout.start_at is not None:
         return Step(rollout, notes=(f"approved: it starts at {rollout.start_at:%Y-%m-%d %H:%M} UTC",))
     started = obey(rollout, RolloutEvent.START, rollout.reason, now)
@@ -107,12 +111,20 @@ def step(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime) ->
 
 
 def _stopping(rollout: Rollout, evidence: Evidence, now: datetime) -> Step | None:
+    # Who had begun when it was told to stop may have taken it since.
+    failed = any(wave.state is WaveState.FAILED for wave in rollout.waves)
+    back = _back(rollout, "taken while it was stopped") if failed else ""
     if _left(rollout, evidence) == 0:
-        return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), notes=("stopped",))
+        return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), notes=("stopped",), back=back)
     if rollout.ended_at is not None and now >= rollout.ended_at + STOP_PATIENCE:
         note = "gave up waiting for devices to confirm that they cancelled"
-        return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), _GIVE_UP, (note, "stopped"))
+        return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), _GIVE_UP, (note, "stopped"), back)
     return None
+
+
+def _back(rollout: Rollout, why: str) -> str:
+    """Why it rolls back by itself; empty where it does not. What brings devices back never does: that would be a loop."""
+    return why if rollout.policy.on_error is OnError.ROLLBACK and rollout.rolls_back is None else ""
 
 
 def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime) -> Step | None:
@@ -125,7 +137,8 @@ def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime
         after = replace(rollout, reason="its end has come", edition=rollout.edition + 1)
         return Step(after, _OVER, ("its end has come: who has not been told is skipped",))
     waiting = evidence.whole.of(State.SCHEDULED) > 0
-    if (held := hold_failing(rollout, ruling)) is not None:
+    advises = rollout.policy.on_error is OnError.ADVISE
+    if not advises and (held := hold_failing(rollout, ruling)) is not None:
         none_left = held.all_held and waiting
         return _broken(held, held.policy.on_error, "every segment is held", now) if none_left else Step(held)
     if rollout.all_held and waiting:
@@ -138,7 +151,7 @@ def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime
         return opened
     wave = rollout.wave
     if wave is None:
-        return _finished(rollout, evidence, now) if left == 0 else None
+        return _finished(rollout, evidence, now) if left == 0 and not rollout.joins(now) else None
     if wave.state is WaveState.PENDING:
         may = rollout.unapproved is None and (ruling.ahead is None or wave.index == 0)
         return Step(_opened(rollout, now), notes=(f"wave {wave.index + 1} opened",)) if may else None
@@ -148,7 +161,12 @@ def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime
 def _stopped(rollout: Rollout, ruling: Ruling) -> Wave | None:
     """A wave that has been opened, and that its members make fail: also one that passed while some were under way."""
     opened = (w for w in rollout.waves if w.state in {WaveState.PASSED, WaveState.OPEN, WaveState.OBSERVING})
-    return next((w for w in opened if ruling.waves[w.index].call is Call.STOP), None)
+    return next((w for w in opened if ruling.waves[w.index].call is Call.STOP and not _is_advised(rollout, w)), None)
+
+
+def _is_advised(rollout: Rollout, wave: Wave) -> bool:
+    """Whether it was told already that the wave should stop, by a judge that only advises."""
+    return rollout.policy.on_error is OnError.ADVISE and wave.reason.startswith(ADVISED)
 
 
 def _opened_ahead(rollout: Rollout, ahead: int | None, now: datetime) -> Step | None:
@@ -195,11 +213,12 @@ def _judged(rollout: Rollout, wave: Wave, evidence: Evidence, ruling: Ruling, no
     verdict, tally = ruling.waves[wave.index], evidence.without(rollout.held).wave(wave.index)
     watched = wave.complete_at is not None and now >= wave.complete_at + rollout.policy.observe
     watched = watched or rollout.policy.observe == timedelta(0)
-    if wave.index == len(rollout.waves) - 1 and _left(rollout, evidence) == 0 and watched:
+    last = wave.index == len(rollout.waves) - 1 and not rollout.joins(now)
+    if last and _left(rollout, evidence) == 0 and watched:
         return _closed(rollout, wave, verdict, evidence, now)
     if rollout.held and tally.members == 0:
         return _passed(rollout, wave, "all its members are in held segments", ruling.ahead, now)
-    if verdict.call is Call.STOP:
+    if verdict.call is Call.STOP and not _is_advised(rollout, wave):
         return _failed(rollout, wave, verdict.reason, now)
     if verdict.call is Call.EXPAND and watched:
         return _passed(rollout, wave, verdict.reason, ruling.ahead, now)
@@ -209,6 +228,8 @@ def _judged(rollout: Rollout, wave: Wave, evidence: Evidence, ruling: Ruling, no
         observing = replace(wave, state=WaveState.OBSERVING, complete_at=now)
         note = f"wave {wave.index + 1} is complete, watched for {rollout.policy.observe}"
         return Step(_with_wave(rollout, observing), notes=(note,))
+    if watched and rollout.policy.on_error is OnError.ADVISE:
+        return _gone_on(rollout, wave, verdict.reason, now)
     if watched and ruling.ahead is None:
         return _failed(rollout, wave, f"complete, but {verdict.reason}", now)
     return None
@@ -218,7 +239,9 @@ def _closed(rollout: Rollout, wave: Wave, verdict: Verdict, evidence: Evidence, 
     """Every member of every wave has ended: nothing is left that a verdict could protect, so it only names the result."""
     state = WaveState.PASSED if verdict.call is Call.EXPAND else WaveState.FAILED
     after = _with_wave(rollout, replace(wave, state=state, complete_at=now, reason=verdict.reason))
-    return _finished(after, evidence, now, f"wave {wave.index + 1} {state}: {verdict.reason}")
+    finished = _finished(after, evidence, now, f"wave {wave.index + 1} {state}: {verdict.reason}")
+    bad = verdict.call is Call.STOP
+    return replace(finished, back=_back(rollout, f"wave {wave.index + 1}: {verdict.reason}")) if bad else finished
 
 
 def _complete(policy: Policy, wave: Wave, tally: Tally, now: datetime) -> bool:
@@ -241,18 +264,30 @@ def _passed(rollout: Rollout, wave: Wave, reason: str, ahead: int | None, now: d
     return Step(after, notes=tuple(notes))
 
 
+def _gone_on(rollout: Rollout, wave: Wave, why: str, now: datetime) -> Step:
+    """Where the judge only advises: past a wave that is complete and did not pass."""
+    word = f"went on, though {why}"
+    after = _with_wave(rollout, replace(wave, state=WaveState.OVERRULED, complete_at=now, reason=word))
+    return Step(_opened(after, now), notes=(f"wave {wave.index + 1} {word}",))
+
+
 def _failed(rollout: Rollout, wave: Wave, why: str, now: datetime) -> Step:
+    if rollout.policy.on_error is OnError.ADVISE:
+        advice = f"{ADVISED}{why}"
+        return Step(_with_wave(rollout, replace(wave, reason=advice)), notes=(f"wave {wave.index + 1}: {advice}",))
     after = _with_wave(rollout, replace(wave, state=WaveState.FAILED, reason=why))
     return _broken(after, rollout.policy.on_error, f"wave {wave.index + 1}: {why}", now)
 
 
 def _broken(after: Rollout, on_error: OnError, reason: str, now: datetime) -> Step:
     match on_error:
-        case OnError.PAUSE:
+        case OnError.PAUSE | OnError.ADVISE:
             return Step(replace(after, state=RolloutState.PAUSED, reason=reason), notes=(f"paused: {reason}",))
-        case OnError.STOP:
+        case OnError.STOP | OnError.ROLLBACK:
             after = replace(after, state=RolloutState.STOPPING, reason=reason, ended_at=now)
-            return Step(after, (Order.CANCEL_SCHEDULED, Order.CANCEL_OPEN), (f"stopping: {reason}",))
+            return Step(
+                after, (Order.CANCEL_SCHEDULED, Order.CANCEL_OPEN), (f"stopping: {reason}",), _back(after, reason)
+            )
         case _:
             assert_never(on_error)
 

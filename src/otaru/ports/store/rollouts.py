@@ -99,6 +99,14 @@ class Rollouts(Protocol):
         """The rollouts that bring devices of these back; without any it is left out."""
         ...
 
+    def may_join(self, tenant: TenantId, rollout: Rollout, query: Query, release: Release) -> bool:
+        """Whether there are candidates that are no members and never were."""
+        ...
+
+    def join(self, tenant: TenantId, rollout: Rollout, query: Query, release: Release, at: datetime) -> list[DeviceId]:
+        """Make such candidates members too, ranked behind all others by id, in the last wave. Who they are."""
+        ...
+
     def evidence(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
         """Members by segment and wave, from the counters that move with the rows."""
         ...
@@ -229,9 +237,9 @@ class Deployments(Protocol):
     def trials_over(
         self, tenant: TenantId, rollout: RolloutId, component: str, began: datetime, unheard: datetime, limit: int
     ) -> list[Trial]:
-        """Members on trial since `began` or before, by device: who was heard of since, and who was not by `unheard`.
+        """Members on trial since `began` or before, oldest first: who was heard of since, and who was not by `unheard`.
 
-        It costs as much as there are members on trial. `component` is what the rollout updates.
+        It costs as much as there are of those, however many are on trial. `component` is what the rollout updates.
         """
         ...
 

@@ -207,4 +207,4 @@ async def begun(world: World, tenant: TenantId) -> Begun:
 
 def _by_rule(rollout: Rollout) -> bool:
     failed = any(wave.state is WaveState.FAILED for wave in rollout.waves)
-    return failed and rollout.policy.on_error is OnError.STOP
+    return failed and rollout.policy.on_error in {OnError.STOP, OnError.ROLLBACK}

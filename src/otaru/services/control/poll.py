@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from otaru.analysis import rate
 from otaru.domain.conditions import names
 from otaru.domain.consent import automatic_at
 from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Event, State
@@ -309,7 +310,7 @@ def _crowded_out(
             wanted[row.rollout, appointment.minute(move.at)].append((move, row))
     for (rollout, minute), asking in wanted.items():
         plan = plans[rollout]
-        if plan is None or (capacity := _per_minute(plan.rollout)) is None:
+        if plan is None or (capacity := _per_minute(tx, tenant.id, plan.rollout)) is None:
             continue
         window = plan.rollout.policy.window
         granted = tx.rollouts.reserve(tenant.id, rollout, minute, len(asking), capacity)
@@ -318,13 +319,18 @@ def _crowded_out(
     return full
 
 
-def _per_minute(rollout: Rollout) -> int | None:
-    """How many devices are told in one minute, by the limit or by the window; None where neither says."""
-    window, limit = rollout.policy.window, rollout.policy.limits.per_minute
-    if window is None or rollout.size <= appointment.FREELY:  # a rollout of few has places for all
-        return limit
-    crowd = appointment.per_minute(usable(rollout.policy, window), rollout.watermark)
-    return crowd if limit is None else min(crowd, limit)
+def _per_minute(tx: Tx, tenant: TenantId, rollout: Rollout) -> int | None:
+    """How many devices are told in one minute, by the limit, the rate or the window; None where none of them says."""
+    policy, most = rollout.policy, []
+    if policy.limits.per_minute is not None:
+        most.append(policy.limits.per_minute)
+    if policy.rate is not None:
+        told = tx.rollouts.evidence(tenant, rollout.id).whole
+        notified = told.members - told.of(State.SCHEDULED, State.SKIPPED)
+        most.append(rate.per_minute(policy.rate, notified, told.of(State.SUCCEEDED)))
+    if policy.window is not None and rollout.size > appointment.FREELY:  # a rollout of few has places for all
+        most.append(appointment.per_minute(usable(policy, policy.window), rollout.watermark))
+    return min(most, default=None)
 
 
 def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> _Found | None:

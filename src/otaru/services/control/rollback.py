@@ -12,6 +12,7 @@ from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import RolloutId, TenantId, Version
 from otaru.domain.release import Release
 from otaru.domain.rollout import (
+    Approve,
     Rollout,
     RolloutEvent,
     RolloutState,
@@ -25,8 +26,8 @@ from otaru.domain.rollout import (
 )
 from otaru.errors import NotFoundError, NothingToDoError
 from otaru.ports.store import Tx, one
-from otaru.services.control.rollouts import STOPPABLE, apply, check_edition, found
-from otaru.services.control.world import Actor, World
+from otaru.services.control.rollouts import STOPPABLE, apply, check_edition, found, watched
+from otaru.services.control.world import JUDGE, Actor, World
 
 MAX_WAYS = 100
 """Versions that devices go back to at once, those of the most devices first; asked again, the others follow."""
@@ -102,7 +103,10 @@ def _roll_back(tx: Tx, asked: _Asked) -> list[Way]:
 
 
 def bring_back(tx: Tx, tenant: TenantId, actor: Actor, bad: Rollout, reason: str, seed: int, at: datetime) -> list[Way]:
-    """Make the rollouts that bring devices of `bad` back, and start them; what was made of each way, recorded."""
+    """Make the rollouts that bring devices of `bad` back, and start them; what was made of each way, recorded.
+
+    A person's wait for approval where the tenant's rollouts do; the judge's were approved with the rollout that says so.
+    """
     ways: list[Way] = []
     for way, release in _ways(tx, tenant, bad, at):
         if release is None or way.members == 0:
@@ -112,7 +116,7 @@ def bring_back(tx: Tx, tenant: TenantId, actor: Actor, bad: Rollout, reason: str
         else:
             ways.append(_made(tx, tenant, actor, bad, way, release, seed, at))
     made = [way for way in ways if way.rollout is not None]
-    if ways:
+    if made or told(ways).keys() - {"going back"}:
         data = {
             "rollouts": [way.rollout for way in made],
             "members": sum(way.members for way in made),
@@ -149,17 +153,19 @@ def _made(
 ) -> Way:
     strata = tx.rollouts.strata_back(tenant, bad, release.version, release, at)
     component = release.artifacts[0].component
+    policy = back_policy(bad.policy, way.members)
     rollout = Rollout(
         id=tx.rollouts.next_id(tenant),
         product=release.product,
         version=release.version,
         target=f"installed.{component}=='{bad.version}'",
         state=RolloutState.DRAFT,
-        policy=back_policy(bad.policy, way.members),
+        policy=policy if actor is JUDGE else watched(tx, tenant, policy),
         seed=seed,
         created_at=at,
         name=f"Rollback of rollout {bad.id}",
         rolls_back=bad.id,
+        created_by=actor.name,
     )
     rollout = laid_out(rollout, strata)
     tx.rollouts.add(tenant, rollout)
@@ -173,7 +179,9 @@ def _made(
         "rolls_back": bad.id,
     }
     tx.events.add([Happening(tenant, at, actor.name, Kind.ROLLOUT_CREATED, str(rollout.id), data)])
-    apply(tx, tenant, planned, obey(planned, RolloutEvent.START, f"rolls back rollout {bad.id}", at), actor, at)
+    waits = planned.policy.approve is not Approve.NONE
+    event = RolloutEvent.ASK_APPROVAL if waits else RolloutEvent.START
+    apply(tx, tenant, planned, obey(planned, event, f"rolls back rollout {bad.id}", at), actor, at)
     return replace(way, rollout=rollout.id)
 
 

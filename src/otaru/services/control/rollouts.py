@@ -50,7 +50,7 @@ from otaru.ports.store import Tx, one
 from otaru.services.control import groups
 from otaru.services.control.judging import evidence_in, taught
 from otaru.services.control.poll import moved_event
-from otaru.services.control.world import Actor, World
+from otaru.services.control.world import SYSTEM, Actor, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +190,7 @@ def draft(tx: Tx, tenant: TenantId, wanted: Intention, number: RolloutId, seed: 
         NotFoundError, InvalidStateError, NeverDueError, InvalidInputError: as `create`.
     """
     release = _release(tx, tenant, wanted.product, wanted.version)
+    _check_after(tx, tenant, wanted)
     _check_times(tx, tenant, wanted, now)
     query = groups.target(tx, tenant, wanted.target, now)
     policy, growth = wanted.policy, wanted.growth
@@ -389,6 +390,8 @@ def apply(tx: Tx, tenant: TenantId, before: Rollout, taken: Step, actor: Actor, 
         return
     kind = Kind.ROLLOUT_MOVED if after.state is not before.state or moved else Kind.ROLLOUT_WAVE
     tx.events.add([Happening(tenant, at, actor.name, kind, str(after.id), data)])
+    if after.state in ROLLOUT.final and before.state is not after.state:
+        _ended(tx, tenant, after, at)
 
 
 def _segments_moved(tenant: TenantId, before: Rollout, after: Rollout, actor: Actor, at: datetime) -> list[Happening]:
@@ -442,7 +445,7 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
     tenant, wanted, now = planning.tenant, planning.intention, planning.at
     drafted = draft(tx, tenant, wanted, tx.rollouts.next_id(tenant), planning.seed, now)
     rollout, query, release, strata = drafted.rollout, drafted.query, drafted.release, drafted.strata
-    rollout = replace(rollout, policy=_watched(tx, tenant, rollout.policy), created_by=planning.actor.name)
+    rollout = replace(rollout, policy=watched(tx, tenant, rollout.policy), created_by=planning.actor.name)
     tx.rollouts.add(tenant, rollout)
     members = tx.rollouts.enlist(tenant, rollout, query, release, strata)
     if members == 0:
@@ -472,9 +475,11 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
         asked = obey(planned, RolloutEvent.ASK_APPROVAL, "", now)
         apply(tx, tenant, planned, asked, planning.actor, now)
         return asked.rollout
-    if wanted.start_at is not None:
+    if wanted.start_at is not None or planned.policy.after is not None:
         planned = obey(planned, RolloutEvent.SCHEDULE, "", now).rollout
     tx.rollouts.save(tenant, planned)
+    if planned.policy.after is not None:
+        return _started_after(tx, tenant, planned, now)
     if wanted.start and wanted.start_at is None:
         started = obey(planned, RolloutEvent.START, "", now)
         apply(tx, tenant, planned, started, planning.actor, now)
@@ -503,7 +508,34 @@ def _order(tx: Tx, asked: _Asked) -> Rollout:
         _check_eyes(tx, asked.tenant, before, asked.actor)
     taken = obey(before, asked.event, asked.reason, asked.at)
     apply(tx, asked.tenant, before, taken, asked.actor, asked.at)
-    return taken.rollout
+    return _started_after(tx, asked.tenant, taken.rollout, asked.at)
+
+
+def _started_after(tx: Tx, tenant: TenantId, rollout: Rollout, at: datetime) -> Rollout:
+    """A rollout that waits for another one, started where that has finished well."""
+    if rollout.policy.after is None or rollout.state is not RolloutState.SCHEDULED:
+        return rollout
+    if not found(tx, tenant, rollout.policy.after).finished_well:
+        return rollout
+    started = obey(rollout, RolloutEvent.START, f"rollout {rollout.policy.after} has finished well", at)
+    apply(tx, tenant, rollout, started, SYSTEM, at)
+    return started.rollout
+
+
+def _ended(tx: Tx, tenant: TenantId, rollout: Rollout, at: datetime) -> None:
+    """Start what waits for a rollout that has finished well; tell of it where it did not."""
+    after: RolloutId | None = None
+    while page := tx.rollouts.page(tenant, [RolloutState.SCHEDULED], after, _PAGE):
+        for waiting in page:
+            if waiting.policy.after != rollout.id:
+                continue
+            if rollout.finished_well:
+                _started_after(tx, tenant, waiting, at)
+                continue
+            why = f"rollout {rollout.id} has {rollout.state}" + (f": {rollout.reason}" if rollout.reason else "")
+            kept = replace(waiting, reason=f"{why}; start it by hand, or stop it", edition=waiting.edition + 1)
+            apply(tx, tenant, waiting, Step(kept, notes=(f"does not start: {why}",)), SYSTEM, at)
+        after = page[-1].id
 
 
 def _four_eyes(tx: Tx, tenant: TenantId) -> bool:
@@ -511,7 +543,7 @@ def _four_eyes(tx: Tx, tenant: TenantId) -> bool:
     return known is not None and known.settings.four_eyes
 
 
-def _watched(tx: Tx, tenant: TenantId, policy: Policy) -> Policy:
+def watched(tx: Tx, tenant: TenantId, policy: Policy) -> Policy:
     """The policy, with an approval where the tenant asks for one."""
     if policy.approve is Approve.NONE and _four_eyes(tx, tenant):
         return replace(policy, approve=Approve.START)
@@ -622,6 +654,16 @@ def _cancel(tx: Tx, asked: tuple[TenantId, Actor, RolloutId, DeviceId, bool, dat
     tx.deployments.save(tenant, [(before, after)])
     tx.events.add([moved_event(tenant, before, after, actor.name, now)])
     return after
+
+
+def _check_after(tx: Tx, tenant: TenantId, wanted: Intention) -> None:
+    if wanted.policy.after is None:
+        return
+    if wanted.start_at is not None or wanted.start:
+        raise InvalidInputError("a rollout starts after another one, or at a time", hint="Leave out one of them.")
+    first = found(tx, tenant, wanted.policy.after)
+    if first.state in ROLLOUT.final and not first.finished_well:
+        raise InvalidStateError(f"rollout {first.id} has {first.state}, not well: nothing starts after it")
 
 
 def _check_times(tx: Tx, tenant: TenantId, wanted: Intention, now: datetime) -> None:

@@ -12,6 +12,7 @@ from otaru.domain.rollout import Rollout, RolloutState, Step, step
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
 from otaru.services.control.judging import evidence_in, keep, news
+from otaru.services.control.rollback import bring_back
 from otaru.services.control.rollouts import apply
 from otaru.services.control.world import JUDGE, SYSTEM, World
 
@@ -32,7 +33,7 @@ async def step_due(world: World) -> int:
 
     moving = await world.store.read(look)
     for tenant, rollout in moving:
-        await world.store.write(_take, (tenant, rollout, world.judge, now))
+        await world.store.write(_take, (tenant, rollout, world.judge, world.clock.seed(), now))
     return len(moving)
 
 
@@ -50,8 +51,8 @@ def _decide(
 
 
 @one
-def _take(tx: Tx, due: tuple[TenantId, RolloutId, Judge, datetime]) -> None:
-    tenant, rollout, judge, now = due
+def _take(tx: Tx, due: tuple[TenantId, RolloutId, Judge, int, datetime]) -> None:
+    tenant, rollout, judge, seed, now = due
     for _ in range(_MAX_STEPS):
         decided = _decide(tx, tenant, rollout, judge, now)
         if decided is None:
@@ -64,3 +65,5 @@ def _take(tx: Tx, due: tuple[TenantId, RolloutId, Judge, datetime]) -> None:
             before.wave is not None and before.wave.state is not taken.rollout.waves[before.wave.index].state
         )
         apply(tx, tenant, before, taken, JUDGE if judged else SYSTEM, now)
+        if taken.back:
+            bring_back(tx, tenant, JUDGE, taken.rollout, taken.back, seed, now)

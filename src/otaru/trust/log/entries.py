@@ -79,6 +79,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.ROLLOUT_WAVE: Rule(Audited.PEOPLE, _ROLLOUT),
     Kind.ROLLOUT_SEGMENT: Rule(Audited.PEOPLE, ("segment", "held")),
     Kind.ROLLOUT_RETRIED: Rule(Audited.PEOPLE, ()),
+    Kind.ROLLOUT_JOINED: Rule(Audited.NONE),
     Kind.ROLLOUT_BACK: Rule(Audited.PEOPLE, ("rollouts", "members")),
     Kind.METADATA_SIGNED: Rule(Audited.ALL, ("version", "keys", "sha256")),
     Kind.KEY_ADDED: Rule(Audited.ALL, ("role", "development")),

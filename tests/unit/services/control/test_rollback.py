@@ -9,14 +9,14 @@ from otaru.domain.device import LifecycleEvent
 from otaru.domain.events import START, Kind
 from otaru.domain.ids import DeviceId, RolloutId, Version
 from otaru.domain.release import ReleaseEvent
-from otaru.domain.rollout import Policy, RolloutState, Way
+from otaru.domain.rollout import Policy, RolloutEvent, RolloutState, Way
 from otaru.domain.targeting import parse
 from otaru.domain.terms import Terms
-from otaru.errors import InvalidStateError, NothingToDoError, PreconditionFailedError
-from otaru.services.control import devices, releases, rollouts, survey
+from otaru.errors import ForbiddenError, InvalidStateError, NothingToDoError, PreconditionFailedError
+from otaru.services.control import devices, releases, rollouts, survey, tenants
 from otaru.services.control.releases import NewRelease, Part
 from otaru.services.control.rollback import plan_back, roll_back
-from otaru.services.control.world import SYSTEM, World
+from otaru.services.control.world import SYSTEM, Actor, World
 from tests.support.stores import ACME
 from tests.unit.services.control.test_rollouts import APP, BOARD, OTHER_BOARD, Fleet
 
@@ -200,3 +200,18 @@ async def test_who_comes_later_is_brought_by_the_next(fleet: Back) -> None:
     second = await fleet.back(bad)
     assert (second["1"].members, second["1"].left_out) == (1, {"going back": 1})
     assert await fleet.poll("b") is State.OFFERED
+
+
+async def test_where_four_eyes_are_wanted_somebody_else_approves_it(fleet: Back) -> None:
+    await fleet.add("a", installed="1")
+    bad = await fleet.roll_out("2")
+    await fleet.took(bad, "a")
+    await tenants.change(fleet.world, ACME, SYSTEM, tenants.Change(four_eyes=True))
+    made = (await fleet.back(bad))["1"].rollout
+    assert made is not None
+    assert (await fleet.show(made)).state is RolloutState.AWAITING_APPROVAL
+    assert await fleet.poll("a") is None
+    with pytest.raises(ForbiddenError):
+        await rollouts.order(fleet.world, ACME, SYSTEM, made, RolloutEvent.APPROVE)
+    await rollouts.order(fleet.world, ACME, Actor("user:bea"), made, RolloutEvent.APPROVE)
+    assert await fleet.poll("a") is State.OFFERED

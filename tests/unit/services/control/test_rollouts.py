@@ -241,7 +241,7 @@ async def test_who_is_left_out_is_said_before(fleet: Fleet) -> None:
     await devices.move(fleet.world, ACME, SYSTEM, DeviceId("gone"), LifecycleEvent.QUARANTINE)
     wanted = Intention(APP, Version("2"), "id==*", Policy())
     seen = await rollouts.preview(fleet.world, ACME, wanted)
-    assert (seen.members, dict(seen.left_out)) == (1, {"inactive": 1, "misfit": 1, "installed": 1})
+    assert (seen.members, dict(seen.left_out)) == (1, {"inactive": 1, "misfit": 1, "installed": 1, "pinned": 0})
     with pytest.raises(NothingToDoError):
         await fleet.roll_out(target="id==has")
     with pytest.raises(NotFoundError):

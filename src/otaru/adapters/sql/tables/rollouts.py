@@ -35,8 +35,8 @@ rollout = Table(
     col("started_at", Instant, nullable=True),
     col("ended_at", Instant, nullable=True),
     col("edition", Integer),
-    col("rolls_back", Integer, nullable=True),
     col("created_by", Text, server_default=""),
+    col("rolls_back", Integer, nullable=True),
     Index("ix_rollout_state", "state"),
     Index(
         "ix_rollout_rolls_back",
@@ -115,6 +115,16 @@ deployment = Table(
         "rollout",
         sqlite_where=text("state = 'scheduled'"),
         postgresql_where=text("state = 'scheduled'"),
+    ),
+    # The worker asks each second whose trial is over.
+    Index(
+        "ix_deployment_trial",
+        "tenant",
+        "rollout",
+        "changed_at",
+        "device",
+        sqlite_where=text("state = 'on_trial'"),
+        postgresql_where=text("state = 'on_trial'"),
     ),
     Index("ix_deployment_state", "tenant", "rollout", "state", "device"),
     sqlite_with_rowid=False,

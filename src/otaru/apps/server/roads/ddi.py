@@ -347,7 +347,8 @@ class DdiRoad:
         raise NotFoundError(f"there is no such action {call.action} now")
 
     async def _words(self, call: Call, plan: Plan, artifact: Artifact, state: State) -> words.Deployment:
-        handling = Handling.FORCED if plan.rollout.policy.urgency is Urgency.FORCED else Handling.ATTEMPT
+        urgency = plan.rollout.policy.urgency_at(self._world.clock.now())
+        handling = Handling.FORCED if urgency is Urgency.FORCED else Handling.ATTEMPT
         return words.Deployment(
             action=call.action,
             download=handling,

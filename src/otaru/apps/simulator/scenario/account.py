@@ -35,6 +35,10 @@ class Account:
     """Devices that a bad release harmed, at once or later."""
     postponed: int = 0
     power_cuts: int = 0
+    crashes: int = 0
+    """Crashes that devices told of."""
+    brought_back: int = 0
+    """Devices that a rollback has brought back to what they ran before."""
 
     def hour(self, at_s: float, progress: Progress) -> None:
         """Note how the rollout stands."""
@@ -71,6 +75,8 @@ class Account:
             "exposed": self.exposed,
             "postponed": self.postponed,
             "power_cuts": self.power_cuts,
+            "crashes": self.crashes,
+            "brought_back": self.brought_back,
             "polls": self.polls,
             "reports": self.reports,
             "bytes": self.bytes,
@@ -92,6 +98,7 @@ class Account:
         return (
             f"hour {now.at_s / 3600:.0f}: {now.state}{why}, {done} succeeded, {failed} failed, {under_way} under way, "
             f"{self.exposed} harmed by the release"
+            + (f", {self.brought_back} brought back" if self.brought_back else "")
         )
 
     def summary(self) -> str:

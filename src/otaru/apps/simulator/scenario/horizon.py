@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
+from otaru.adapters.contacts import Contact, record_contacts
 from otaru.adapters.director.local import LocalDirector
 from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.policy import PolicyJudge
@@ -35,10 +36,12 @@ from otaru.apps.simulator.scenario.account import Account
 from otaru.apps.simulator.scenario.life import ScenarioLife, nature
 from otaru.apps.simulator.scenario.script import BEGINNING, Scenario
 from otaru.domain.deployment import Event, Report, State
+from otaru.domain.health import Kind, Told
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.rollout import RolloutState
 from otaru.errors import InvalidInputError
-from otaru.services.control import artifacts, devices, feedback, releases, rollouts, tenants
+from otaru.ports.store import Tx
+from otaru.services.control import artifacts, devices, feedback, health, releases, rollouts, tenants
 from otaru.services.control.desk import Desk
 from otaru.services.control.devices import NewDevice
 from otaru.services.control.poll import Due, poll
@@ -82,6 +85,10 @@ class _Device:
     steps: Iterator[model.Step] | None = None
     action: ActionId = ActionId(0)  # noqa: RUF009 - a number
     said: int = 0
+    heard_s: float = 0.0
+    """When it told of its health last."""
+    asked_at_s: float | None = None
+    """When the server wants it to come again, where it said so."""
 
 
 @dataclass(slots=True)
@@ -95,6 +102,7 @@ class Horizon:
     rollout: RolloutId
     _heap: list[tuple[float, int]] = field(default_factory=list)
     _devices: Sequence[_Device] = ()
+    _heard: list[Contact] = field(default_factory=list)
 
     async def tell(self, heard: Callable[[Account], object]) -> Account:
         """The whole story; `heard` is called each hour of it."""
@@ -107,7 +115,8 @@ class Horizon:
                 await self._look(heard)
                 next_hour += 3600
             await self._minute()
-            await end_trials(self.world)
+            if self._tried:
+                await self._try()
             while await step_due(self.world):
                 pass
             self.clock.at_s += TICK_S
@@ -115,6 +124,18 @@ class Horizon:
                 break
         await self._look(heard)
         return self.account
+
+    @property
+    def _tried(self) -> bool:
+        """Whether it matters to the minute who was heard of: contacts are written behind, which here may be days."""
+        return bool(self.scenario.rollout.get("validate_s"))
+
+    async def _try(self) -> None:
+        """Write who was heard of, and end the trials that are over."""
+        heard, self._heard = self._heard, []
+        if heard:
+            await self.world.store.write(record_contacts, heard)
+        await end_trials(self.world)
 
     def _life(self, name: str) -> ScenarioLife:
         return ScenarioLife(self.scenario, name, nature(self.scenario, name), lambda: self.clock.at_s)
@@ -125,12 +146,28 @@ class Horizon:
         self.account.postponed = sum(life.postponed for life in lives)
         self.account.power_cuts = sum(life.power_cuts for life in lives)
         self.account.exposed = sum(life.harmed for life in lives)
+        self.account.brought_back = await self._brought_back()
         self.account.hour(self.clock.at_s, progress)
         heard(self.account)
 
+    async def _brought_back(self) -> int:
+        """Devices that a rollback has brought back."""
+
+        def look(tx: Tx) -> int:
+            back = tx.rollouts.rolling_back(TENANT, [self.rollout]).get(self.rollout, [])
+            return sum(tx.rollouts.evidence(TENANT, one).whole.of(State.SUCCEEDED) for one in back)
+
+        return await self.world.store.glance(look)
+
     async def _is_over(self) -> bool:
-        rollout = await self.world.store.glance(lambda tx: tx.rollouts.get(TENANT, self.rollout))
-        return rollout is not None and rollout.state in ENDED
+        """Whether the rollout has ended, and whatever brings its devices back."""
+
+        def look(tx: Tx) -> bool:
+            back = tx.rollouts.rolling_back(TENANT, [self.rollout]).get(self.rollout, [])
+            known = (tx.rollouts.get(TENANT, one) for one in (self.rollout, *back))
+            return all(rollout is not None and rollout.state in ENDED for rollout in known)
+
+        return await self.world.store.glance(look)
 
     async def _minute(self) -> None:
         until = self.clock.at_s + TICK_S
@@ -151,11 +188,22 @@ class Horizon:
         if away_s := device.life.away_s(device.contacts):
             return now_s + away_s
         device.contacts += 1
+        await self._tell(device)
         if device.steps is not None and (rest_s := await self._go_on(device)) is not None:
             return now_s + rest_s
         if device.steps is None and await self._ask(device):
             return now_s
-        return now_s + device.life.until_next_s(device.contacts, 0.0)
+        own_s = now_s + device.life.until_next_s(device.contacts, 0.0)
+        return own_s if device.asked_at_s is None else min(own_s, device.asked_at_s)
+
+    async def _tell(self, device: _Device) -> None:
+        """What it has to tell of its health since it was heard last."""
+        crashes = device.life.crashes(device.heard_s, device.contacts) if self.scenario.ails else 0
+        device.heard_s, device.asked_at_s = self.clock.at_s, None
+        if crashes:
+            told = [Told(f"{device.contacts}-{n}", Kind.CRASH, "the main task crashed") for n in range(crashes)]
+            await health.tell(self.world, TENANT, device.name, told)
+            self.account.crashes += crashes
 
     async def _poll(self, device: _Device) -> Due | None:
         tenant = await self.world.registry.tenant(TENANT)
@@ -163,8 +211,12 @@ class Horizon:
         if tenant is None or entry is None:
             raise LookupError(device.name)
         self.account.polls += 1
-        self.world.registry.touch(TENANT, device.name, self.clock.now(), "")
-        _, told, _ = await poll(self.world, tenant, entry)
+        if self._tried:
+            self._heard.append((TENANT, device.name, self.clock.now(), ""))
+        else:
+            self.world.registry.touch(TENANT, device.name, self.clock.now(), "")
+        _, told, ask_at = await poll(self.world, tenant, entry)
+        device.asked_at_s = None if ask_at is None else (ask_at - BEGINNING).total_seconds()
         return told
 
     async def _ask(self, device: _Device) -> bool:
@@ -250,11 +302,16 @@ async def prepared(scenario: Scenario) -> AsyncIterator[Horizon]:
         async with _world(Path(folder), StoryClock(scenario.seed)) as (world, clock):
             await tenants.ensure_default(world, polling_s=300)
             await _fill(world, scenario)
-            rollout = await rollouts.create(world, TENANT, SYSTEM, _intended(scenario).parsed())
+            rollout = await rollouts.create(world, TENANT, SYSTEM, intended(scenario).parsed())
             yield Horizon(scenario, world, clock, Account(scenario), rollout.id)
 
 
-def _intended(scenario: Scenario) -> RolloutIn:
+def intended(scenario: Scenario) -> RolloutIn:
+    """The rollout of a scenario, as the REST API would take it.
+
+    Raises:
+        InvalidInputError: it makes no sense.
+    """
     plain: dict[str, Any] = {"release": f"{scenario.product}:{scenario.version}", "target": "id==*", "start": True}
     try:
         return RolloutIn.model_validate({**plain, **scenario.rollout})
@@ -280,14 +337,18 @@ async def _world(folder: Path, clock: StoryClock) -> AsyncIterator[tuple[World, 
         await store.close()
 
 
-async def _fill(world: World, scenario: Scenario) -> None:
+async def _release(world: World, scenario: Scenario, version: Version) -> None:
     async def content() -> AsyncIterator[bytes]:
-        yield f"{scenario.product} {scenario.version}".encode()
+        yield f"{scenario.product} {version}".encode()
 
     blob = (await artifacts.store(world, TENANT, content())).blob.sha256
-    name, version = ProductName(scenario.product), Version(scenario.version)
     part = Part(blob, "image.bin", scenario.product, sorted({hardware for hardware, _ in scenario.hardware}, key=str))
-    await releases.create(world, TENANT, SYSTEM, NewRelease(name, version, (part,)))
+    await releases.create(world, TENANT, SYSTEM, NewRelease(ProductName(scenario.product), version, (part,)))
+
+
+async def _fill(world: World, scenario: Scenario) -> None:
+    for version in dict.fromkeys((scenario.installed, scenario.version)):  # what they run is where they go back to
+        await _release(world, scenario, Version(version))
     installed = {scenario.product: Version(scenario.installed)}
     names = scenario.names()
     for start in range(0, len(names), devices.MAX_BATCH):

@@ -20,6 +20,8 @@ T = TypeVar("T")
 DAY_S = 86_400.0
 WAKING_S = 60.0
 """After an outage devices come back spread over this many seconds times ten."""
+MAX_CRASHES = 20
+"""A device tells of so many at one contact."""
 HARM_WORDS = "Health check failed after the update; went back to the old version."
 OUTAGE_WORDS = "Health check failed: the server cannot be reached; went back to the old version."
 
@@ -112,6 +114,9 @@ class Lot:
     """Whether it is the release that harms, at once or later."""
     silent_after_s: float | None = None
     """So long after it came up the device is gone."""
+    crashes_after_s: float | None = None
+    """So long after it came up it crashes first."""
+    crash_every_s: float = 0.0
 
 
 def lot(scenario: Scenario, device: str, of: Nature, action: int, version: str, now_s: float) -> Lot:
@@ -131,7 +136,10 @@ def lot(scenario: Scenario, device: str, of: Nature, action: int, version: str, 
         later_s = harm.after_s + _reboots_s(scenario, of, harm.after_reboots, now_s)
         if harm.kind is HarmKind.INSTALL and later_s == 0:
             return Lot(replace(fated, end=End.BOOT_FAILS, words=HARM_WORDS), cuts, harmed=True)
-        return Lot(replace(fated, end=End.SUCCESS), cuts, harmed=True, silent_after_s=later_s)
+        runs = replace(fated, end=End.SUCCESS)
+        if harm.kind is HarmKind.CRASH:
+            return Lot(runs, cuts, harmed=True, crashes_after_s=later_s, crash_every_s=harm.every_s)
+        return Lot(runs, cuts, harmed=True, silent_after_s=later_s)
     return Lot(fated, cuts, harmed=False)
 
 
@@ -167,6 +175,9 @@ class ScenarioLife:
     power_cuts: int = 0
     postponed: int = 0
     gone_at_s: float | None = None
+    crashes_from_s: float | None = None
+    """When it crashed first, or will, of what it runs."""
+    crash_every_s: float = 0.0
 
     def comes_up_s(self) -> float:
         """See `model.Life`."""
@@ -201,6 +212,30 @@ class ScenarioLife:
         self.harmed += drawn.harmed
         if drawn.silent_after_s is not None:
             self.gone_at_s = self.now_s() + drawn.silent_after_s
+        if drawn.fate.end is End.SUCCESS:
+            later_s = drawn.crashes_after_s
+            self.crashes_from_s = None if later_s is None else self.now_s() + later_s
+            self.crash_every_s = drawn.crash_every_s
+
+    def crashes(self, since_s: float, number: int) -> int:
+        """How many crashes since then it tells of at its so-manyth contact: by chance, and of what it runs."""
+        now_s = self.now_s()
+        random = Random(f"{self.scenario.seed}/{self.device}/crash/{number}")  # noqa: S311 - a story, not a secret
+        crashed = 0
+        if self.scenario.crash_every_s:
+            at_s = since_s + random.expovariate(1 / self.scenario.crash_every_s)
+            while at_s < now_s and crashed < MAX_CRASHES:
+                crashed += 1
+                at_s += random.expovariate(1 / self.scenario.crash_every_s)
+        if self.crashes_from_s is not None:
+            crashed += _beats(self.crashes_from_s, self.crash_every_s, now_s)
+            crashed -= _beats(self.crashes_from_s, self.crash_every_s, since_s)
+        return sum(random.random() >= self.scenario.telemetry_loss for _ in range(min(crashed, MAX_CRASHES)))
+
+
+def _beats(from_s: float, every_s: float, until_s: float) -> int:
+    """How many of what happens at `from_s` and then each so many seconds happened before or at a moment."""
+    return floor((until_s - from_s) / every_s) + 1 if until_s >= from_s else 0
 
 
 def _cut(steps: Iterator[model.Step], cuts: int) -> Iterator[model.Step]:

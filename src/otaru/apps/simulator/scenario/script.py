@@ -34,6 +34,8 @@ class HarmKind(StrEnum):
     """The update fails, and says so."""
     SILENT = "silent"
     """The device is not heard of again."""
+    CRASH = "crash"
+    """The device runs it, and crashes again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Harm:
     """At the so-manyth reboot after it."""
     battery_below: float = 100.0
     """Only where the battery holds less than so many percent when it is installed."""
+    every_s: float = 3600.0
+    """So long from one crash to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,15 @@ class Scenario:
     owners: Owners = field(default_factory=Owners)
     rollout: Mapping[str, Any] = field(default_factory=dict)
     """As the REST API takes it, but without release and target where they are plain."""
+    crash_every_s: float = 0.0
+    """Every device crashes once in so long, by chance, whatever it runs; 0: none does."""
+    telemetry_loss: float = 0.0
+    """Of what devices tell of their health so much gets lost."""
+
+    @property
+    def ails(self) -> bool:
+        """Whether devices have anything to tell of their health."""
+        return self.crash_every_s > 0 or any(harm.kind is HarmKind.CRASH for harm in self.harms)
 
     def names(self) -> list[str]:
         """The devices' ids."""
@@ -124,6 +137,8 @@ class _Fleet(msgspec.Struct, forbid_unknown_fields=True):
     loss: str | float = 0.0
     power_cuts: str | float = 0.0
     reboot_every: str = "1d"
+    crash_every: str = ""
+    telemetry_loss: str | float = 0.0
 
 
 class _Habit(msgspec.Struct, forbid_unknown_fields=True):
@@ -147,6 +162,7 @@ class _Harm(msgspec.Struct, forbid_unknown_fields=True):
     after: str = "0s"
     after_reboots: int = 0
     battery_below: float = 100.0
+    every: str = "1h"
 
 
 class _Outage(msgspec.Struct, forbid_unknown_fields=True):
@@ -220,6 +236,8 @@ def _checked(file: _File) -> Scenario:
         outages=[_outage(outage) for outage in file.outage],
         owners=_owners(file.owners),
         rollout=file.rollout,
+        crash_every_s=_span(fleet.crash_every, "fleet.crash_every", least=60.0) if fleet.crash_every else 0.0,
+        telemetry_loss=share(fleet.telemetry_loss, "fleet.telemetry_loss"),
     )
 
 
@@ -292,6 +310,7 @@ def _harm(harm: _Harm, version: str) -> Harm:
         after_s=_span(harm.after, "bad.after"),
         after_reboots=harm.after_reboots,
         battery_below=harm.battery_below,
+        every_s=_span(harm.every, "bad.every", least=60.0),
     )
 
 

@@ -81,3 +81,32 @@ def test_owners_put_off_as_often_as_they_may() -> None:
     rests = [step for step in one.steps(1, "2.0.0") if isinstance(step, Rest) and step.why == "put off"]
     assert [step.span_s for step in rests] == [8 * 3600.0] * 2
     assert one.postponed == 2
+
+
+@given(st.sampled_from(NAMES), st.lists(st.floats(1, 40_000), min_size=1, max_size=8), st.floats(60, 7200))
+def test_what_crashes_crashes_as_often_as_it_says_however_it_is_asked(
+    name: str, waits: list[float], every_s: float
+) -> None:
+    scenario = replace(PLAIN, harms=[Harm("2.0.0", 1.0, HarmKind.CRASH, after_s=500.0, every_s=every_s)])
+    now = [0.0]
+    one = ScenarioLife(scenario, name, nature(scenario, name), lambda: now[0])
+    list(one.steps(1, "2.0.0"))
+    assert one.crashes_from_s == 500.0
+    told = 0
+    for number, wait in enumerate(waits):
+        before, now[0] = now[0], now[0] + wait
+        crashed = one.crashes(before, number)
+        expected = max(0, int((now[0] - 500) // every_s) + 1) - max(0, int((before - 500) // every_s) + 1)
+        assert crashed == min(expected, life.MAX_CRASHES)
+        told += crashed
+    lost = ScenarioLife(replace(scenario, telemetry_loss=1.0), name, one.of, lambda: now[0], crashes_from_s=0.0)
+    lost.crash_every_s = every_s
+    assert lost.crashes(0.0, 1) == 0
+    list(one.steps(2, "1.0.0"))
+    assert one.crashes(0.0, 9) == 0, "what it runs now does not crash"
+
+
+def test_crashes_by_chance_come_as_often_as_is_said() -> None:
+    scenario = replace(PLAIN, crash_every_s=86_400.0)
+    lives = [ScenarioLife(scenario, name, nature(scenario, name), lambda: 5 * 86_400.0) for name in NAMES]
+    assert 4.5 < sum(one.crashes(0.0, 1) for one in lives) / len(lives) < 5.5

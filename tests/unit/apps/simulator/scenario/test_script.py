@@ -1,10 +1,13 @@
 """Scenario files: what they say, and what is refused with its place."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from otaru.apps.simulator.scenario import script
+from otaru.apps.simulator.scenario.horizon import intended
 from otaru.apps.simulator.scenario.script import HarmKind
 from otaru.domain.device import Hardware
 from otaru.errors import InvalidInputError
@@ -53,6 +56,13 @@ def test_everything_is_read() -> None:
     assert (harm.version, harm.kind, harm.after_s, harm.share) == ("2", HarmKind.SILENT, 6 * 3600, 0.3)
     assert (read.outages[0].from_s, read.outages[0].fails, read.owners.share) == (30 * 3600, 0.3, 0.1)
     assert read.rollout == {"waves": ["20", "100%"]}
+
+
+def test_the_example_of_the_docs_is_one() -> None:
+    read = script.read((Path(__file__).parents[5] / "docs/examples/bad-revision.toml").read_text())
+    wanted = intended(read).parsed()
+    assert wanted.policy.sequential is not None
+    assert wanted.policy.split == ("hardware",)
 
 
 def test_an_empty_file_is_a_plain_story() -> None:

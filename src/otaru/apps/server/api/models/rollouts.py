@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
@@ -30,6 +30,7 @@ from otaru.apps.server.api.models.verdicts import VerdictOut
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.deployment import RETRIABLE, Deployment, State
 from otaru.domain.evidence import Tally
+from otaru.domain.ids import RolloutId
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
     ALPHA,
@@ -57,6 +58,7 @@ from otaru.domain.rollout import (
     place,
     share,
 )
+from otaru.domain.rollout.rate import MAX_PER_MINUTE, Abort, FailureType, RateRule
 from otaru.domain.rollout.sequential import MAX_ALPHA, MIN_ALPHA
 from otaru.domain.rollout.shape import MAX_FACTOR, MAX_FIRST, MIN_FACTOR
 from otaru.domain.schedule import window
@@ -70,6 +72,52 @@ class JudgeName(StrEnum):
 
     CLASSIC = "classic"
     SEQUENTIAL = "sequential"
+    RATE = "rate"
+
+
+class AbortIn(Body):
+    """When a rate is aborted: of at least `minimum` completed devices at least `threshold` percent ended so."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"failure": "failed", "threshold": 20, "minimum": 50}]})
+
+    failure: FailureType
+    threshold: Annotated[float, Field(gt=0, le=100)]
+    minimum: Annotated[WholeNumber, Field(ge=1, lt=2**31)]
+
+
+class RateIn(Body):
+    """Devices told per minute: `per_minute`, times `factor` each time that `every` more were notified, or succeeded."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"per_minute": 50, "factor": 2, "every": 1000, "maximum": 1000}]}
+    )
+
+    per_minute: Annotated[WholeNumber, Field(ge=1, le=MAX_PER_MINUTE)]
+    factor: Annotated[float, Field(ge=1.1, le=5)] = 2.0
+    every: Annotated[WholeNumber, Field(ge=1, lt=2**31)] = 1000
+    counts: Literal["notified", "succeeded"] = "notified"
+    maximum: Annotated[WholeNumber, Field(ge=1, le=MAX_PER_MINUTE)] = MAX_PER_MINUTE
+    aborts: Annotated[list[AbortIn], Field(max_length=10)] = Field(default=[])
+
+    def parsed(self) -> RateRule:
+        """As the domain takes it."""
+        aborts = tuple(Abort(one.failure, one.threshold, one.minimum) for one in self.aborts)
+        succeeded = self.counts == "succeeded"
+        return RateRule(self.per_minute, self.factor, self.every, succeeded, self.maximum, aborts)
+
+    @classmethod
+    def of(cls, rule: RateRule) -> "RateIn":
+        """As it is stored."""
+        aborts = [AbortIn(failure=a.failure, threshold=a.threshold, minimum=a.minimum) for a in rule.aborts]
+        counts: Literal["notified", "succeeded"] = "succeeded" if rule.succeeded else "notified"
+        return cls(
+            per_minute=rule.base,
+            factor=rule.factor,
+            every=rule.every,
+            counts=counts,
+            maximum=rule.maximum,
+            aborts=aborts,
+        )
 
 
 _EXAMPLE: dict[str, Any] = {
@@ -123,8 +171,12 @@ class RolloutIn(Body):
     ] = None
     judge: Annotated[
         JudgeName,
-        Field(description="Thresholds per wave (classic), or e-values against what past releases did (sequential)."),
+        Field(
+            description="Thresholds per wave (classic), e-values against what past releases did (sequential), or an "
+            "exponential rate with abort criteria (rate)."
+        ),
     ] = JudgeName.CLASSIC
+    rate: Annotated[RateIn | None, Field(description="Of the judge `rate`, which needs it.")] = None
     alpha: Annotated[
         float | None,
         Field(
@@ -189,6 +241,15 @@ class RolloutIn(Body):
     approve: Annotated[
         Approve, Field(description="What waits for approval: its start, or its start and each further wave.")
     ] = Approve.NONE
+    continuous: Annotated[
+        bool, Field(description="Whether devices that match later join it; it goes on until it is stopped or expires.")
+    ] = False
+    after: Annotated[
+        WholeNumber | None, Field(ge=1, lt=2**31, description="It starts when this rollout has finished well.")
+    ] = None
+    forced_at: Annotated[
+        AwareDatetime | None, Field(description="From then on a soft one is forced (hawkBit: timeforced).")
+    ] = None
     priority: Annotated[
         WholeNumber, Field(ge=0, le=MAX_PRIORITY, description="Of a device's rollouts the highest goes first.")
     ] = 5
@@ -237,8 +298,9 @@ class RolloutIn(Body):
         unsaid = Policy().waves if sequential is None or self.shape is not None else JUDGED_WAVES
         return Policy(
             waves=tuple(map(share, self.waves)) or unsaid,
-            rule=ClassicRule(success, error) if judged and sequential is None else None,
+            rule=ClassicRule(success, error) if judged and self.judge is JudgeName.CLASSIC else None,
             sequential=sequential,
+            rate=self._rate(),
             quorum=self.quorum,
             wave_timeout=span(self.wave_timeout_s),
             observe=timedelta(seconds=self.observe_s),
@@ -258,12 +320,26 @@ class RolloutIn(Body):
             validate=timedelta(seconds=self.validate_s),
             validate_events=self.validate_events,
             approve=self.approve,
+            continuous=self.continuous,
+            after=None if self.after is None else RolloutId(self.after),
+            forced_at=None if self.forced_at is None else utc(self.forced_at),
             priority=self.priority,
             limits=Limits(self.max_in_flight, self.max_per_minute, tuple(map(place, self.max_per))),
         )
 
+    def _rate(self) -> RateRule | None:
+        if (self.rate is not None) != (self.judge is JudgeName.RATE):
+            raise InvalidInputError(
+                "the judge `rate` and its rate belong together", hint="Say both: judge rate, and so many per minute."
+            )
+        if self.rate is None:
+            return None
+        if self.waves or self.shape is not None or self.success is not None or self.error is not None:
+            raise InvalidInputError("a rate has no waves and no thresholds", hint="Leave them out.")
+        return self.rate.parsed()
+
     def _sequential(self) -> SequentialRule | None:
-        if self.judge is JudgeName.CLASSIC:
+        if self.judge is not JudgeName.SEQUENTIAL:
             if self.alpha is not None:
                 raise InvalidInputError(
                     "alpha is of the sequential judge", hint="Say judge sequential, or leave it out."
@@ -333,6 +409,7 @@ class PolicyOut(Out):
     success: float | None
     error: float | None
     judge: Annotated[JudgeName | None, Field(description="Null: nobody judges it.")]
+    rate: RateIn | None
     alpha: float | None
     learned_from: Annotated[
         int | None, Field(description="From how many past releases a sequential judge learned what to tolerate.")
@@ -356,6 +433,9 @@ class PolicyOut(Out):
     validate_s: float
     validate_events: int | None
     approve: Approve
+    continuous: bool
+    after: int | None
+    forced_at: datetime | None
     priority: int
     max_in_flight: int | None
     max_per_minute: int | None
@@ -369,6 +449,7 @@ class PolicyOut(Out):
             success=None if policy.rule is None else policy.rule.success,
             error=None if policy.rule is None else policy.rule.error,
             judge=_judge(policy),
+            rate=None if policy.rate is None else RateIn.of(policy.rate),
             alpha=None if policy.sequential is None else policy.sequential.alpha,
             learned_from=None if policy.sequential is None else policy.sequential.releases,
             quorum=policy.quorum,
@@ -390,6 +471,9 @@ class PolicyOut(Out):
             validate_s=policy.validate.total_seconds(),
             validate_events=policy.validate_events if policy.validate else None,
             approve=policy.approve,
+            continuous=policy.continuous,
+            after=policy.after,
+            forced_at=policy.forced_at,
             priority=policy.priority,
             max_in_flight=policy.limits.in_flight,
             max_per_minute=policy.limits.per_minute,
@@ -400,6 +484,8 @@ class PolicyOut(Out):
 def _judge(policy: Policy) -> JudgeName | None:
     if policy.sequential is not None:
         return JudgeName.SEQUENTIAL
+    if policy.rate is not None:
+        return JudgeName.RATE
     return None if policy.rule is None else JudgeName.CLASSIC
 
 
