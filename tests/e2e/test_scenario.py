@@ -112,6 +112,14 @@ def test_nonsense_is_refused_in_one_line(scenario: Path, text: str, words: str) 
     assert "Traceback" not in said.stderr
 
 
+def test_what_the_file_says_is_no_option(scenario: Path) -> None:
+    words = ("--scenario", str(scenario), "--prefix", "hs-", "--fail-hardware", "r2=50%")
+    for beside in ((), ("--virtual",)):
+        said = otaru("simulate", *words, *beside, check=False)
+        assert said.returncode == 2
+        assert said.stderr.startswith("otaru: with --scenario the file says it, not --fail-hardware, --prefix")
+
+
 def test_the_same_file_drives_devices_over_http(scenario: Path, tmp_path: Path) -> None:
     scenario.write_text(STORY.replace("devices = 200", "devices = 20").replace("90%", "0%"))
     with serving(tmp_path / "data") as server:

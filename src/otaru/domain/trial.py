@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from otaru.domain.deployment import Deployment, Event
+from otaru.domain.duration import written
 from otaru.domain.health import Kind
 from otaru.domain.ids import Version
 
@@ -38,7 +39,7 @@ def outcome(trial: Trial, version: Version, window: timedelta) -> tuple[Event, s
         return Event.REVERT, f"it runs {trial.runs} in its health window"
     if trial.heard:
         return Event.SUCCEED, ""
-    return Event.SILENCE, f"not heard of in its health window of {window}"
+    return Event.SILENCE, f"not heard of in its health window of {written(window.total_seconds())}"
 
 
 def spoiled(events: int, kinds: Collection[Kind], allowed: int) -> str | None:

@@ -56,6 +56,13 @@ def test_the_one_that_lasts_longest_is_told() -> None:
         (10, NIGHT, 0, (), "nothing may be offered before 2026-11-22 02:00 UTC"),
         (None, window("02:00/4h UTC FREQ=DAILY;UNTIL=20260101"), 0, (), "no moment in the window"),
         (None, NIGHT, 0, (Blackout(1, "r", window=window("00:00/24h")),), "and in no blackout"),
+        (
+            None,
+            None,
+            0,
+            (Blackout(1, "r", window=window("00:00/24h")),),
+            "there is a blackout at every moment from 2026-11-21 12:00 UTC on",
+        ),
         (None, NIGHT, 0, (Blackout(1, "r", window=window("01:00/6h")),), "and in no blackout"),
     ],
 )

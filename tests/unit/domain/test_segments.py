@@ -207,12 +207,12 @@ def test_holding_all_by_hand_pauses_and_nobody_is_given_up() -> None:
 
 def test_orders_for_segments_that_make_no_sense_are_refused() -> None:
     fleet = started()
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError, match=r"no such segment: it has \d$"):
         hold(fleet.rollout, 3, "")
     with pytest.raises(NothingToDoError):
         release(fleet.rollout, 0, "", fleet.ruling())
     fleet.take(hold(fleet.rollout, 0, ""))
-    with pytest.raises(NothingToDoError):
+    with pytest.raises(NothingToDoError, match=f"segment '{fleet.rollout.segments[0].name}' of rollout"):
         hold(fleet.rollout, 0, "")
     fleet.order(RolloutEvent.STOP)
     with pytest.raises(InvalidStateError):

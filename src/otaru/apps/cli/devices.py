@@ -256,6 +256,7 @@ def update(
     It is told at its next poll, unless another update is under way on it.
     """
     values.release(release)
+    api.get(path("devices", device))  # A target that holds nobody does not say that there is no such device.
     body = {"release": release, "target": f"id=='{device}'", "name": f"{device} now", "priority": 9, "start": True}
     made = api.post("/rollouts", body)
     told = "It is told at its next poll." if made["started_at"] else "It waits for approval."

@@ -33,7 +33,7 @@ class Wanted:
         int | None, typer.Option(help="Exponential: devices of the first wave (10).", min=1, show_default=False)
     ] = None
     factor: Annotated[
-        float | None, typer.Option(help="Exponential: how waves grow (2).", min=1.1, show_default=False)
+        float | None, typer.Option(help="Exponential: how waves grow (2).", min=1.1, max=100, show_default=False)
     ] = None
     reason: Annotated[str, typer.Option(help="Why: kept in the record. `--shape all` needs one.")] = ""
     success: Annotated[

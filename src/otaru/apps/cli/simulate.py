@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from otaru.apps.simulator.scenario.script import Scenario
 
 FINISHED = "finished"
+TOLD = frozenset({"devices", "hardware", "fail", "loss", "flaky", "firmware_fails", "fail_hardware", "seed", "prefix"})
+"""What a scenario says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def simulate(printer: Printer, wanted: Wanted) -> Exit | None:
 
     Devices the server does not know are added with the API token; those it knows get new tokens.
     """
+    if wanted.scenario is not None:
+        _check_scenario(wanted)
     if wanted.virtual:
         return _virtual(printer, wanted)
     if wanted.report is not None:
@@ -104,6 +108,14 @@ def simulate(printer: Printer, wanted: Wanted) -> Exit | None:
     ran = run(options.check(_plan(wanted)), goal, lambda tally: remark(tally.line()))
     printer.result(ran.facts(), _sentence(ran))
     return None if ran.reached else Exit.FAILED
+
+
+def _check_scenario(wanted: Wanted) -> None:
+    """Refuse what a scenario says itself: it would be without effect, and nobody would notice."""
+    given = [one.name for one in fields(wanted) if one.name in TOLD and getattr(wanted, one.name) != one.default]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InvalidInputError(f"with --scenario the file says it, not {options}", hint="Write it into the file.")
 
 
 def _virtual(printer: Printer, wanted: Wanted) -> Exit | None:

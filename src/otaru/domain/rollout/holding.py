@@ -46,7 +46,7 @@ def hold(rollout: Rollout, index: int, reason: str) -> Step:
     """
     segment = _of_unended(rollout, index)
     if segment.held:
-        raise NothingToDoError(f"segment {index + 1} of rollout {rollout.id} is held already")
+        raise NothingToDoError(f"segment {segment.name!r} of rollout {rollout.id} is held already")
     why = reason or "no reason was given"
     return Step(_with(rollout, replace(segment, held=True, overruled=False, reason=f"held by hand: {why}")))
 
@@ -60,7 +60,7 @@ def release(rollout: Rollout, index: int, reason: str, ruling: Ruling) -> Step:
     """
     segment = _of_unended(rollout, index)
     if not segment.held:
-        raise NothingToDoError(f"segment {index + 1} of rollout {rollout.id} is not held")
+        raise NothingToDoError(f"segment {segment.name!r} of rollout {rollout.id} is not held")
     verdict = ruling.segments.get(index)
     overruled = verdict is not None and verdict.call is Call.STOP
     told = f"overruled by hand ({verdict.reason})" if verdict is not None and overruled else "released by hand"
@@ -84,7 +84,8 @@ def _stops(ruling: Ruling, segment: Segment) -> bool:
 def _of_unended(rollout: Rollout, index: int) -> Segment:
     segment = next((s for s in rollout.segments if s.index == index), None)
     if segment is None:
-        raise NotFoundError(f"rollout {rollout.id} has no segment {index + 1}")
+        # People count them from 1, the API from 0: a number would be wrong for one of them.
+        raise NotFoundError(f"rollout {rollout.id} has no such segment: it has {len(rollout.segments)}")
     if rollout.state in ROLLOUT.final or rollout.state is RolloutState.STOPPING:
         raise InvalidStateError(f"rollout {rollout.id} is {rollout.state}: its segments stay as they are")
     return segment

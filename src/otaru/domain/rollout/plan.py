@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from otaru.domain.device import LOT_PRIME
+from otaru.domain.duration import written
 from otaru.domain.ids import ProductName, RolloutId, Version
 from otaru.domain.rollout.machine import RolloutState
 from otaru.domain.rollout.policy import Approve, Policy, Share
@@ -165,9 +166,9 @@ def check_end(rollout: Rollout) -> None:
     """
     expires, watched = rollout.policy.expires_after, rollout.policy.observe * (len(rollout.waves) - 1)
     if expires is not None and rollout.waves and watched >= expires:
-        waves = f"{len(rollout.waves)} waves, each watched for {rollout.policy.observe}"
+        waves = f"{len(rollout.waves)} waves, each watched for {written(rollout.policy.observe.total_seconds())}"
         raise NeverDueError(
-            f"the rollout expires after {expires}, before its last wave could open: it has {waves}",
+            f"the rollout expires after {written(expires.total_seconds())}, before its last wave could open: it has {waves}",
             hint="Let it expire later, watch its waves for less time, or have fewer.",
         )
 

@@ -9,6 +9,7 @@ from math import ceil
 
 from otaru.domain import conditions
 from otaru.domain.conditions import Condition
+from otaru.domain.duration import written
 from otaru.domain.ids import RolloutId
 from otaru.domain.rollout.limits import NO_LIMITS, Limits, check_limits
 from otaru.domain.rollout.rate import RateRule, check_rate
@@ -204,7 +205,7 @@ def _check_trial(policy: Policy) -> None:
     for what, span in (("a wave would be complete", policy.wave_timeout), ("it would expire", policy.expires_after)):
         if span is not None and span <= policy.validate:
             raise InvalidInputError(
-                f"{what} before a device could pass its health window of {policy.validate}",
+                f"{what} before a device could pass its health window of {written(policy.validate.total_seconds())}",
                 hint="Give it more time, or make the health window shorter.",
             )
 

@@ -67,12 +67,10 @@ class Calendar:
             lasting = self.blackout("", begin) if blackouts else None
             if lasting is not None and lasting[1] == FOREVER:
                 return f"blackout {lasting[0].id} ({lasting[0].reason}) lasts until it is removed"
-            what = (
-                "in no blackout"
-                if window is None
-                else f"in the window {window}" + (" and in no blackout" if blackouts else "")
-            )
-            return f"there is no moment {what} from {_said(begin)} on"
+            if window is None:
+                return f"there is a blackout at every moment from {_said(begin)} on"
+            beside = " and in no blackout" if blackouts else ""
+            return f"there is no moment in the window {window}{beside} from {_said(begin)} on"
         slack = _EARTH if window is not None and window.zone == DEVICE else timedelta(0)
         if end is not None and first - slack >= end:
             return f"nothing may be offered before {_said(first)}, and it ends {_said(end)}"

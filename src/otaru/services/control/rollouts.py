@@ -113,6 +113,8 @@ class Progress:
 STOPPABLE = tuple(str(s) for s in RolloutState if ROLLOUT.next(s, RolloutEvent.STOP) is not None)
 """The states of rollouts that can be stopped."""
 MAX_REASONS = 20
+LAST_YEAR = 9000
+"""No rollout starts later: what counts from its start (its expiry, the windows after it) has to be a time, too."""
 _PAGE = 100
 
 
@@ -500,7 +502,9 @@ class _Asked:
 def _order(tx: Tx, asked: _Asked) -> Rollout:
     before = found(tx, asked.tenant, asked.rollout)
     check_edition(before, asked.edition)
-    if asked.event is RolloutEvent.APPROVE:
+    # Whoever starts what was planned before the four-eyes rule, and so waits for nobody's approval, approves it.
+    unseen = asked.event is RolloutEvent.START and before.policy.approve is Approve.NONE
+    if unseen or asked.event is RolloutEvent.APPROVE:
         _check_eyes(tx, asked.tenant, before, asked.actor)
     taken = obey(before, asked.event, asked.reason, asked.at)
     apply(tx, asked.tenant, before, taken, asked.actor, asked.at)
@@ -550,7 +554,7 @@ def _check_eyes(tx: Tx, tenant: TenantId, rollout: Rollout, actor: Actor) -> Non
     if rollout.created_by == actor.name and _four_eyes(tx, tenant):
         raise ForbiddenError(
             f"you planned rollout {rollout.id}: nobody approves their own (the tenant's four-eyes rule)",
-            hint="Have somebody else approve it, with a token of their own.",
+            hint="Have somebody else approve or start it, with a token of their own.",
         )
 
 
@@ -668,6 +672,8 @@ def _check_times(tx: Tx, tenant: TenantId, wanted: Intention, now: datetime) -> 
     if known is None:
         return
     begin = max(wanted.start_at or now, now)
+    if begin.year > LAST_YEAR:
+        raise InvalidInputError(f"a rollout starts before the end of the year {LAST_YEAR}")
     ends = [policy.end_at, None if policy.expires_after is None else begin + policy.expires_after]
     end = min((one for one in ends if one is not None), default=None)
     blackouts = not policy.ignore_blackout

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from otaru.apps import cli
 from otaru.apps.cli.client import Api
 from otaru.apps.cli.printer import Printer
 from otaru.apps.cli.progress import details
@@ -32,3 +33,10 @@ def test_it_says_what_starts_it(facts: dict[str, Any], said: str, capsys: pytest
 @pytest.mark.parametrize(("state", "why"), [("running", None), ("paused", "x"), ("stopped", "x"), ("finished", "x")])
 def test_why_is_told_of_what_does_not_run(state: str, why: str | None) -> None:
     assert dict(details(MADE | {"state": state, "reason": "x"}))["why"] == why
+
+
+@pytest.mark.parametrize("factor", ["inf", "nan", "1e9", "1"])
+def test_a_factor_is_one_that_a_plan_can_have(factor: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["rollout", "plan", "--release", "app:2.0", "--target", "id==*", "--shape", "exponential"]
+    assert cli.run([*words, "--factor", factor]) == 2
+    assert "--factor" in capsys.readouterr().err

@@ -125,6 +125,21 @@ async def test_with_four_eyes_nobody_approves_their_own(fleet: Fleet) -> None:
     assert await told(fleet) == [State.OFFERED] * 3
 
 
+async def test_with_four_eyes_nobody_starts_what_they_planned_before(fleet: Fleet) -> None:
+    made = await rollouts.create(fleet.world, ACME, ANN, Intention(APP, Version("2"), "id==*", Policy()))
+    await tenants.change(fleet.world, ACME, SYSTEM, Change(four_eyes=True))
+    with pytest.raises(ForbiddenError, match="their own"):
+        await order(fleet, made.id, RolloutEvent.START, ANN)
+    assert (await order(fleet, made.id, RolloutEvent.START, BEN)).state is RolloutState.RUNNING
+
+
+async def test_with_four_eyes_an_author_may_start_early_what_another_approved(fleet: Fleet) -> None:
+    await tenants.change(fleet.world, ACME, SYSTEM, Change(four_eyes=True))
+    made = await planned(fleet, Policy(), hours=3)
+    assert (await order(fleet, made.id, RolloutEvent.APPROVE, BEN)).state is RolloutState.SCHEDULED
+    assert (await order(fleet, made.id, RolloutEvent.START, ANN)).state is RolloutState.RUNNING
+
+
 async def test_without_it_an_author_may(fleet: Fleet) -> None:
     made = await planned(fleet)
     assert (await order(fleet, made.id, RolloutEvent.APPROVE, ANN)).state is RolloutState.RUNNING

@@ -1,6 +1,6 @@
 """Plans: what is looked at is what is made, and how it would go is how it goes."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -87,8 +87,14 @@ async def test_what_makes_no_sense_is_refused(fleet: Fleet) -> None:
             await plan(fleet.world, ACME, senseless)
         with pytest.raises(InvalidInputError):
             await rollouts.create(fleet.world, ACME, SYSTEM, senseless)
+    end_of_time = datetime.max.replace(tzinfo=UTC)
+    never = Intention(APP, V2, "id==*", Policy(expires_after=timedelta(days=100)), start_at=end_of_time)
+    with pytest.raises(InvalidInputError, match="the year 9000"):
+        await plan(fleet.world, ACME, never)
+    with pytest.raises(InvalidInputError, match="the year 9000"):
+        await rollouts.create(fleet.world, ACME, SYSTEM, never)
     late = wanted(Policy(waves=waves, observe=timedelta(hours=2), expires_after=timedelta(hours=3)))
-    with pytest.raises(NeverDueError):
+    with pytest.raises(NeverDueError, match=r"expires after 3h, .* each watched for 2h$"):
         await rollouts.create(fleet.world, ACME, SYSTEM, late)
     emergency = await rollouts.create(fleet.world, ACME, SYSTEM, wanted(growth=Growth(Shape.ALL), reason="CVE"))
     assert len(emergency.waves) == 1

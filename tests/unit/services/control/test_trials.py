@@ -123,7 +123,7 @@ async def test_silence_is_a_failure_after_a_polling_interval_more(fleet: Tried, 
     clock.ahead += POLLING
     assert await end_trials(fleet.world) == 1
     assert await fleet.counts(rollout) == {State.SUCCEEDED: 1, State.SILENT: 1}
-    assert await fleet.reason("a") == "not heard of in its health window of 0:30:00"
+    assert await fleet.reason("a") == "not heard of in its health window of 30m"
     assert await fleet.say("a", Event.SUCCEED) is State.SUCCEEDED, "silent ones may still come back"
 
 
