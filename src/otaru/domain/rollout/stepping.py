@@ -11,6 +11,7 @@ from math import ceil
 from typing import assert_never
 
 from otaru.domain.deployment import OPEN, WAITING, State
+from otaru.domain.duration import written
 from otaru.domain.evidence import Call, Evidence, Ruling, Tally, Verdict
 from otaru.domain.rollout.holding import Order, Step, hold_failing
 from otaru.domain.rollout.machine import PERSONS, ROLLOUT, RolloutEvent, RolloutState
@@ -226,7 +227,7 @@ def _judged(rollout: Rollout, wave: Wave, evidence: Evidence, ruling: Ruling, no
         return None
     if wave.complete_at is None:
         observing = replace(wave, state=WaveState.OBSERVING, complete_at=now)
-        note = f"wave {wave.index + 1} is complete, watched for {rollout.policy.observe}"
+        note = f"wave {wave.index + 1} is complete, watched for {written(rollout.policy.observe.total_seconds())}"
         return Step(_with_wave(rollout, observing), notes=(note,))
     if watched and rollout.policy.on_error is OnError.ADVISE:
         return _gone_on(rollout, wave, verdict.reason, now)
