@@ -33,6 +33,13 @@ class Blackout:
         end = self.end or FOREVER
         return end if now < end else None
 
+    def over(self, now: datetime) -> bool:
+        """Whether it neither lasts nor ever will again."""
+        if self.window is not None:
+            here = self.window.within("", "UTC")
+            return not here.open_at(now) and here.next_opening(now) is None
+        return self.end is not None and now >= self.end
+
     def __str__(self) -> str:
         if self.window is not None:
             return str(self.window)

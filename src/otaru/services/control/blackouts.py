@@ -10,7 +10,7 @@ from otaru.domain.ids import TenantId
 from otaru.domain.schedule import Blackout
 from otaru.domain.schedule.blackout import check
 from otaru.domain.tenant import Tenant
-from otaru.errors import NotFoundError
+from otaru.errors import InvalidInputError, NotFoundError
 from otaru.ports.store import Tx, one
 from otaru.services.control import tenants
 from otaru.services.control.world import Actor, World
@@ -45,6 +45,10 @@ def _add(tx: Tx, asked: tuple[TenantId, Actor, Blackout, datetime]) -> Blackout:
 
     def added(before: Tenant) -> Tenant:
         check(wanted, before.blackouts)
+        if wanted.over(now):
+            raise InvalidInputError(
+                "this blackout is over already", hint="Give an end, or a rule, that is still to come."
+            )
         # Editions only grow: no id is given twice.
         return replace(before, blackouts=(*before.blackouts, replace(wanted, id=before.edition + 1)))
 

@@ -10,7 +10,7 @@ from otaru.domain.ids import DeviceId, Version
 from otaru.domain.offer import Rule
 from otaru.domain.rollout import Policy, RolloutState
 from otaru.domain.schedule import Blackout, window
-from otaru.errors import InvalidStateError, NeverDueError, NotFoundError
+from otaru.errors import InvalidInputError, InvalidStateError, NeverDueError, NotFoundError
 from otaru.services.control import blackouts, rollouts, survey
 from otaru.services.control.rollouts import Intention
 from otaru.services.control.world import SYSTEM, World
@@ -138,3 +138,14 @@ async def test_nobody_is_told_when_too_little_of_the_window_is_left(fleet: Fleet
     assert said.endswith("takes 30 minutes, which are not left. It opens next at 2031-05-03 02:00 UTC.")
     assert fleet.ask_at is not None
     assert fleet.ask_at >= datetime(2031, 5, 3, 2, tzinfo=UTC)
+
+
+async def test_what_is_over_is_refused(fleet: Fleet) -> None:
+    over = (
+        Blackout(0, "last year", NOON - 9 * HOUR, NOON - 8 * HOUR),
+        Blackout(0, "no day", window=window("03:00/1h UTC FREQ=DAILY;UNTIL=20200101 from 2019-01-01")),
+    )
+    for one in over:
+        with pytest.raises(InvalidInputError, match="over already"):
+            await blackouts.add(fleet.world, ACME, SYSTEM, one)
+    assert await blackouts.listed(fleet.world, ACME) == ()
