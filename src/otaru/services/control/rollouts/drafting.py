@@ -1,0 +1,283 @@
+"""A rollout is planned: who asks for what, what it would be, and the transaction that freezes its members."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from otaru.domain.events import Happening, Kind
+from otaru.domain.ids import ProductName, RolloutId, TenantId, Version
+from otaru.domain.release import Release, ReleaseState
+from otaru.domain.rollout import (
+    ROLLOUT,
+    Approve,
+    Growth,
+    Policy,
+    Rollout,
+    RolloutEvent,
+    RolloutState,
+    Segment,
+    Shape,
+    Stratum,
+    Wave,
+    check,
+    check_end,
+    check_growth,
+    grown,
+    laid_out,
+    layout,
+    obey,
+)
+from otaru.domain.targeting import Query, parse
+from otaru.errors import (
+    InvalidInputError,
+    InvalidStateError,
+    NeverDueError,
+    NotFoundError,
+    NothingToDoError,
+    PreconditionFailedError,
+)
+from otaru.ports.store import Tx, one
+from otaru.services.control import groups
+from otaru.services.control.judging import taught
+from otaru.services.control.rollouts.applying import apply, found, started_after
+from otaru.services.control.rollouts.approving import watched
+from otaru.services.control.world import Actor, World
+
+
+@dataclass(frozen=True, slots=True)
+class Intention:
+    """A rollout as somebody asks for it."""
+
+    product: ProductName
+    version: Version
+    target: str
+    policy: Policy
+    name: str = ""
+    start_at: datetime | None = None
+    start: bool = False
+    growth: Growth | None = None
+    """What writes the heights of its waves, in place of those of the policy."""
+    reason: str = ""
+    """Why, for the record; what is brought to all at once by its shape needs one."""
+    planned: "Planned | None" = None
+    """The plan that somebody looked at, where it is to be that one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What makes a plan the same again: the seed of its ranking, and how many members it had."""
+
+    seed: int
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a rollout would be."""
+
+    members: int
+    left_out: Mapping[str, int]
+    waves: tuple[Wave, ...]
+    segments: tuple[Segment, ...] = ()
+    warnings: Sequence[str] = ()
+    """Why nobody should begin to use the release, though nothing forbids it."""
+
+
+LAST_YEAR = 9000
+"""No rollout starts later: what counts from its start (its expiry, the windows after it) has to be a time, too."""
+
+
+async def preview(world: World, tenant: TenantId, intention: Intention) -> Preview:
+    """What `create` would make of it, without making it.
+
+    Raises:
+        QuerySyntaxError, InvalidInputError, NotFoundError, InvalidStateError: as `create`.
+    """
+    check_intention(intention)
+    now = world.clock.now()
+    parse(intention.target, now)
+
+    def look(tx: Tx) -> Preview:
+        drafted = draft(tx, tenant, intention, RolloutId(0), 0, now)
+        members, left_out = tx.rollouts.candidates(tenant, drafted.query, drafted.release)
+        waves = layout(drafted.rollout.policy, members)
+        return Preview(members, left_out, waves, drafted.rollout.segments, drafted.release.warnings(now))
+
+    return await world.store.read(look)
+
+
+async def create(world: World, tenant: TenantId, actor: Actor, intention: Intention) -> Rollout:
+    """Plan a rollout, freezing its members and their ranks; start it where `intention.start` says so.
+
+    Raises:
+        QuerySyntaxError: the target makes no sense.
+        InvalidInputError: the policy makes no sense.
+        NotFoundError: there is no such release.
+        InvalidStateError: the release is not published.
+        NeverDueError: its window, its end and the tenant's blackouts leave no moment for it.
+        NothingToDoError: no device would be a member.
+    """
+    check_intention(intention)
+    now = world.clock.now()
+    parse(intention.target, now)  # refused before it is queued
+    seed = world.clock.seed() if intention.planned is None else intention.planned.seed
+    planning = _Planning(tenant, actor, intention, seed, now)
+    return await world.store.write(_create, planning)
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A rollout before it has members: with waves and segments, where it is staged and not for nobody."""
+
+    rollout: Rollout
+    query: Query
+    """Whom its target means, with the groups as they are now."""
+    release: Release
+    strata: tuple[Stratum, ...]
+
+
+def check_intention(intention: Intention) -> None:
+    """Check what needs no store.
+
+    Raises:
+        InvalidInputError: it says what makes no sense.
+    """
+    check(intention.policy)
+    if (growth := intention.growth) is None:
+        return
+    check_growth(growth)
+    if any(not share.percent or share.value != 100 for share in intention.policy.waves):
+        raise InvalidInputError("a rollout has waves or a shape, which writes them", hint="Leave out one of them.")
+    if growth.shape is Shape.ALL and not intention.reason:
+        raise InvalidInputError("all at once needs a reason", hint="Say why nobody goes first: it is recorded.")
+
+
+def draft(tx: Tx, tenant: TenantId, wanted: Intention, number: RolloutId, seed: int, now: datetime) -> Drafted:
+    """What somebody asks for as a rollout, within a transaction.
+
+    Raises:
+        NotFoundError, InvalidStateError, NeverDueError, InvalidInputError: as `create`.
+    """
+    release = published(tx, tenant, wanted.product, wanted.version)
+    _check_after(tx, tenant, wanted)
+    _check_times(tx, tenant, wanted, now)
+    query = groups.target(tx, tenant, wanted.target, now)
+    policy, growth = wanted.policy, wanted.growth
+    staged = policy.staged or (growth is not None and growth.shape is not Shape.ALL)
+    strata = tx.rollouts.strata(tenant, query, release, policy.split) if staged else ()
+    if growth is not None:
+        policy = replace(policy, waves=grown(growth, strata))
+    rollout = Rollout(
+        id=number,
+        product=wanted.product,
+        version=wanted.version,
+        target=wanted.target,
+        state=RolloutState.DRAFT,
+        policy=policy,
+        seed=seed,
+        created_at=now,
+        name=wanted.name,
+        start_at=wanted.start_at,
+    )
+    rollout = laid_out(rollout, strata)
+    check_end(rollout)
+    return Drafted(rollout, query, release, strata)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planning:
+    tenant: TenantId
+    actor: Actor
+    intention: Intention
+    seed: int
+    at: datetime
+
+
+@one
+def _create(tx: Tx, planning: _Planning) -> Rollout:
+    tenant, wanted, now = planning.tenant, planning.intention, planning.at
+    drafted = draft(tx, tenant, wanted, tx.rollouts.next_id(tenant), planning.seed, now)
+    rollout, query, release, strata = drafted.rollout, drafted.query, drafted.release, drafted.strata
+    rollout = replace(rollout, policy=watched(tx, tenant, rollout.policy), created_by=planning.actor.name)
+    tx.rollouts.add(tenant, rollout)
+    members = tx.rollouts.enlist(tenant, rollout, query, release, strata)
+    if members == 0:
+        _, left_out = tx.rollouts.candidates(tenant, query, release)
+        out = ", ".join(f"{n} {why}" for why, n in left_out.items() if n)
+        raise NothingToDoError(
+            "the target holds no device that this release is for",
+            hint=f"Left out: {out}." if out else "The target matches no device at all.",
+            left_out=dict(left_out),
+        )
+    if wanted.planned is not None and wanted.planned.members != members:
+        raise PreconditionFailedError(
+            f"the fleet has changed: the plan had {wanted.planned.members} members, now there are {members}",
+            hint="Look at the plan again.",
+        )
+    if not strata:
+        rollout = laid_out(rollout, [Stratum((), members)])
+    rollout = replace(rollout, policy=taught(tx, tenant, rollout))
+    planned = obey(rollout, RolloutEvent.PLAN, "", now).rollout
+    data = {"product": wanted.product, "version": wanted.version, "target": wanted.target, "size": members}
+    if wanted.policy.ignore_blackout:
+        data["ignore_blackout"] = True
+    if wanted.reason:
+        data["reason"] = wanted.reason
+    tx.events.add([Happening(tenant, now, planning.actor.name, Kind.ROLLOUT_CREATED, str(rollout.id), data)])
+    if planned.policy.approve is not Approve.NONE:
+        asked = obey(planned, RolloutEvent.ASK_APPROVAL, "", now)
+        apply(tx, tenant, planned, asked, planning.actor, now)
+        return asked.rollout
+    if wanted.start_at is not None or planned.policy.after is not None:
+        planned = obey(planned, RolloutEvent.SCHEDULE, "", now).rollout
+    tx.rollouts.save(tenant, planned)
+    if planned.policy.after is not None:
+        return started_after(tx, tenant, planned, now)
+    if wanted.start and wanted.start_at is None:
+        started = obey(planned, RolloutEvent.START, "", now)
+        apply(tx, tenant, planned, started, planning.actor, now)
+        return started.rollout
+    return planned
+
+
+def _check_after(tx: Tx, tenant: TenantId, wanted: Intention) -> None:
+    if wanted.policy.after is None:
+        return
+    if wanted.start_at is not None or wanted.start:
+        raise InvalidInputError("a rollout starts after another one, or at a time", hint="Leave out one of them.")
+    first = found(tx, tenant, wanted.policy.after)
+    if first.state in ROLLOUT.final and not first.finished_well:
+        raise InvalidStateError(f"rollout {first.id} has {first.state}, not well: nothing starts after it")
+
+
+def _check_times(tx: Tx, tenant: TenantId, wanted: Intention, now: datetime) -> None:
+    """Refuse what could never offer anything: its window, its end and the tenant's blackouts leave no moment."""
+    known, policy = tx.tenants.get(tenant), wanted.policy
+    if known is None:
+        return
+    begin = max(wanted.start_at or now, now)
+    if begin.year > LAST_YEAR:
+        raise InvalidInputError(f"a rollout starts before the end of the year {LAST_YEAR}")
+    ends = [policy.end_at, None if policy.expires_after is None else begin + policy.expires_after]
+    end = min((one for one in ends if one is not None), default=None)
+    blackouts = not policy.ignore_blackout
+    why = known.calendar.never(policy.window, begin, end, takes=policy.install_takes, blackouts=blackouts)
+    if why is not None:
+        raise NeverDueError(f"the rollout could never offer anything: {why}")
+
+
+def published(tx: Tx, tenant: TenantId, product: ProductName, version: Version) -> Release:
+    """A release that may be rolled out.
+
+    Raises:
+        NotFoundError: there is none.
+        InvalidStateError: it is not published.
+    """
+    release = tx.releases.get(tenant, product, version)
+    if release is None:
+        raise NotFoundError(f"there is no release {product} {version}")
+    if release.state not in {ReleaseState.PUBLISHED, ReleaseState.DEPRECATED}:
+        raise InvalidStateError(
+            f"release {product} {version} is {release.state}: only a published one can be rolled out"
+        )
+    return release

@@ -1,0 +1,61 @@
+"""How far a rollout is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from otaru.domain.deployment import FAILURES, State
+from otaru.domain.evidence import Evidence, Said, Tally
+from otaru.domain.ids import RolloutId, TenantId
+from otaru.domain.rollout import (
+    Rollout,
+)
+from otaru.ports.store import Tx
+from otaru.services.control.judging import evidence_in
+from otaru.services.control.rollouts.applying import found
+from otaru.services.control.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A rollout with its members counted by segment and wave, and the most frequent reasons of failure, in one snapshot."""
+
+    rollout: Rollout
+    evidence: Evidence
+    failures: Sequence[tuple[State, str, int]]
+    verdicts: Mapping[int | None, Said] = field(default_factory=dict)
+    """The newest finding of each segment and of all members (None), where it is judged by e-values."""
+    rolled_back_by: Sequence[RolloutId] = ()
+    """The rollouts that bring its devices back."""
+
+    @property
+    def tallies(self) -> Mapping[int, Tally]:
+        """Members by wave."""
+        return self.evidence.waves
+
+
+MAX_REASONS = 20
+
+
+async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among: int | None = None) -> Progress:
+    """A rollout and how far it is. `among` is how many failures of each state are asked for their reasons; None is all.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+
+    def look(tx: Tx) -> Progress:
+        so_far = progress_in(tx, tenant, found(tx, tenant, rollout), among=among)
+        return replace(so_far, evidence=evidence_in(tx, tenant, so_far.rollout))
+
+    return await world.store.read(look)
+
+
+def progress_in(tx: Tx, tenant: TenantId, rollout: Rollout, *, among: int | None = None) -> Progress:
+    """As `progress`, within a transaction. Where nobody is asked for reasons it costs the same at any size."""
+    evidence = tx.rollouts.evidence(tenant, rollout.id)
+    ask = among != 0 and evidence.whole.of(*FAILURES, State.REJECTED) > 0
+    reasons = tx.deployments.reasons(tenant, rollout.id, MAX_REASONS, among) if ask else []
+    judged = rollout.policy.sequential is not None
+    verdicts = tx.verdicts.newest(tenant, rollout.id) if judged else {}
+    back = tx.rollouts.rolling_back(tenant, [rollout.id]).get(rollout.id, ())
+    return Progress(rollout, evidence, reasons, verdicts, back)
