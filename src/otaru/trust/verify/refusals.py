@@ -146,6 +146,12 @@ class DeltaSourceError(UpdateError):
     code = "delta_source"
 
 
+class SlowRetrievalError(UpdateError):
+    """Bytes come too slowly, or the whole of them too late."""
+
+    code = "retrieval_slow"
+
+
 class DeltaResultError(UpdateError):
     """What a delta made is not the target."""
 

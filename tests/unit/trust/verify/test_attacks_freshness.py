@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from otaru.trust.tuf import changes
 from otaru.trust.verify.clock import trusted_time
+from otaru.trust.verify.pace import Pace, Watch
 from otaru.trust.verify.steps import Source
-from tests.support.attacks import DEVICE, Device, attack, replayed
+from tests.support.attacks import DEVICE, Device, Seen, attack, replayed
 from tests.support.keys import APP, NOW, ROOTS, by, public
 from tests.support.site import (
     FILE,
@@ -137,3 +138,24 @@ def test_clock_attack(site: Site, unit: Device) -> None:
     assert unit.state.time == floor
     unit.now = trusted_time(unit.state, NOW, floor + timedelta(hours=1))
     unit.poll()
+
+
+@attack("Slow retrieval", "retrieval_slow")
+def test_slow_retrieval(seen: Seen) -> None:
+    """A byte a second, whole seconds of nothing, and enough that comes too late."""
+    pace = Pace(least_per_s=100, stretch=timedelta(seconds=60), within=timedelta(hours=1))
+    drip = Watch(pace, NOW, NOW)
+    for second in range(1, 60):
+        drip.came(1, NOW + timedelta(seconds=second))  # it may be a slow beginning
+    seen.refused(lambda: drip.came(1, NOW + timedelta(seconds=60)))
+    silent = Watch(pace, NOW, NOW)
+    silent.came(1_000_000, NOW + timedelta(seconds=1))
+    silent.came(0, NOW + timedelta(seconds=59))
+    seen.refused(lambda: silent.came(0, NOW + timedelta(seconds=62)))
+    steady = Watch(pace, NOW, NOW)
+    for minute in range(1, 60):
+        steady.came(6000, NOW + timedelta(minutes=minute))
+    seen.refused(lambda: steady.came(6000, NOW + timedelta(hours=1)))
+    resumed = Watch(pace, NOW, NOW + timedelta(minutes=59))  # after a break the rate begins anew, the end stays
+    resumed.came(0, NOW + timedelta(minutes=59, seconds=59))
+    seen.refused(lambda: resumed.came(10_000, NOW + timedelta(hours=1)))
