@@ -107,7 +107,8 @@ def roll_out(me: Seat) -> None:
     me.type_into(page.get_by_label("Target"), "id==sim-*")
     expect(page.get_by_text(f"{DEVICES} devices will be members")).to_be_visible()
     assert "target" in me.focus()  # what is told while one types takes the focus from nobody
-    me.tab_to(page.get_by_label(re.compile("^All at once")))
+    me.tab_to(page.get_by_label(re.compile("^Canaries first")))
+    page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     expect(page.get_by_label(re.compile("^In waves"))).to_be_checked()
     me.type_into(page.get_by_label("Waves", exact=True), "3, 100%")
