@@ -124,7 +124,7 @@ def test_the_same_file_drives_devices_over_http(scenario: Path, tmp_path: Path) 
     scenario.write_text(STORY.replace("devices = 200", "devices = 20").replace("90%", "0%"))
     with serving(tmp_path / "data") as server:
         _roll_out(server, tmp_path)
-        words = ("--scenario", str(scenario), "--speed", "4000", "--until", "finished", "--json")
+        words = ("--scenario", str(scenario), "--speed", "10000", "--until", "finished", "--json")
         said = server.otaru("simulate", *words)
         assert json.loads(said.stdout)["outcomes"]["succeeded"] >= 18
 
