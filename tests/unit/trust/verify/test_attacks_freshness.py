@@ -7,7 +7,9 @@ from datetime import timedelta
 from otaru.trust.tuf import changes
 from otaru.trust.verify.clock import trusted_time
 from otaru.trust.verify.pace import Pace, Watch
+from otaru.trust.verify.state import decode, encode
 from otaru.trust.verify.steps import Source
+from otaru.trust.verify.update import committed
 from tests.support.attacks import DEVICE, Device, Seen, attack, replayed
 from tests.support.keys import APP, NOW, ROOTS, by, public
 from tests.support.site import (
@@ -159,3 +161,16 @@ def test_slow_retrieval(seen: Seen) -> None:
     resumed = Watch(pace, NOW, NOW + timedelta(minutes=59))  # after a break the rate begins anew, the end stays
     resumed.came(0, NOW + timedelta(minutes=59, seconds=59))
     seen.refused(lambda: resumed.came(10_000, NOW + timedelta(hours=1)))
+
+
+@attack("Power cut", "state_broken")
+def test_power_cut(site: Site, unit: Device, seen: Seen) -> None:
+    """Half of what a device keeps is no trust at all; and until it runs what it installed, it has burnt nothing."""
+    site.deploy(DEVICE, a_target(releaseCounter=4))
+    verdict = unit.poll()
+    before, whole = unit.state, encode(committed(verdict.state, verdict.updates, ["app"]))
+    for at in range(len(whole)):
+        seen.refused(lambda at=at: decode(whole[:at]))  # type: ignore[misc]
+    assert decode(encode(before)).counters == {}, "what was kept before the cut is as good as it was"
+    assert decode(whole).counters == {"app": 4}
+    assert paths(unit.poll()) == paths(unit.poll()), "asked again after it, the answer is the same"
