@@ -13,7 +13,7 @@ from otaru.analysis import pace, sequential, words
 from otaru.analysis.health import FRESH_H, USUAL, Block, Health, Ratio, Ratios
 from otaru.analysis.health import Risk as AtRisk
 from otaru.analysis.tolerance import Count, Tolerance, learn
-from otaru.domain.deployment import FAILURES, State
+from otaru.domain.deployment import FAILURES, NOT_BEGUN, State
 from otaru.domain.evidence import Call, Evidence, Finding, Ruling, Tally, Verdict
 from otaru.domain.health import AGES, Arm, Heard, Kind, Risk, Stratum
 from otaru.domain.rollout import Learned, Rollout, SequentialRule, Wave, WaveState
@@ -33,7 +33,11 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
     risks = {} if evidence.risk is None else _split(evidence.risk)
     seen = [
         _segment(
-            s.index, own.get(s.index, by_segment[s.index]), evidence, _health(_ratios(rule), risks.get(s.index), hour)
+            rollout,
+            s.index,
+            own.get(s.index, by_segment[s.index]),
+            evidence,
+            _health(_ratios(rule), risks.get(s.index), hour),
         )
         for s in rollout.segments
     ]
@@ -81,13 +85,20 @@ def _split(risk: Risk) -> dict[int, Risk]:
     return {s: Risk(risk.rollout, heard.get(s, {}), of_it) for s, of_it in moves.items()}
 
 
-def _segment(index: int, tolerance: Tolerance, evidence: Evidence, health: Health) -> sequential.Segment:
+def _unordered(rollout: Rollout) -> frozenset[State]:
+    """States in which members have been told to download and not to install: they are exposed to nothing."""
+    return NOT_BEGUN if rollout.policy.downloads_first else frozenset()
+
+
+def _segment(
+    rollout: Rollout, index: int, tolerance: Tolerance, evidence: Evidence, health: Health
+) -> sequential.Segment:
     tally = evidence.segment(index)
     return sequential.Segment(
         tolerance=tolerance,
         outcomes=outcomes(tally),
         health=health,
-        told=tally.members - tally.of(State.SCHEDULED, State.SKIPPED, State.CANCELLED),
+        told=tally.members - tally.of(State.SCHEDULED, State.SKIPPED, State.CANCELLED, *_unordered(rollout)),
     )
 
 
@@ -214,7 +225,7 @@ def _ahead(
             continue
         cells = {w: t for (s, w), t in evidence.cells.items() if s == segment.index}
         due = sum(t.members for w, t in cells.items() if w in opened)
-        out = sum(t.of(*_out(opened[w], now)) for w, t in cells.items() if w in opened)
+        out = sum(t.of(*_out(rollout, opened[w], now)) for w, t in cells.items() if w in opened)
         mature = _mature(risks.get(segment.index), hour)
         exposures.append(
             pace.Exposure(
@@ -240,11 +251,11 @@ def _ahead(
     return max(ahead, min(pending, default=ahead))
 
 
-def _out(wave: Wave, now: datetime) -> tuple[State, ...]:
+def _out(rollout: Rollout, wave: Wave, now: datetime) -> tuple[State, ...]:
     """States of due members that are no exposure: who ended without the release, and who has not come for a day."""
     ended = (State.SKIPPED, State.CANCELLED, State.REJECTED, *FAILURES)
     late = wave.opened_at is not None and now - wave.opened_at >= timedelta(hours=pace.MATURE_H)
-    return (*ended, State.SCHEDULED) if late else ended
+    return (*ended, State.SCHEDULED, *_unordered(rollout)) if late else ended
 
 
 def _mature(risk: Risk | None, hour: int) -> float:
