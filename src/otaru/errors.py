@@ -157,6 +157,12 @@ class UnavailableError(OtaruError):
     code = "unavailable"
 
 
+class StoppedError(OtaruError):
+    """What was under way was ended by whoever began it."""
+
+    code = "stopped"
+
+
 class StorageFullError(OtaruError):
     """The disk is full; nothing of the request was kept."""
 
