@@ -216,12 +216,16 @@ def _unlzma(blocks: Iterable[bytes]) -> Iterator[bytes]:
             if stream.eof:
                 raise BrokenPatchError("its payload has bytes after its end")
             yield stream.decompress(block, _PIECE)
-            while not (stream.eof or stream.needs_input):
+            while not _hungry(stream):
                 yield stream.decompress(b"", _PIECE)
     except (lzma.LZMAError, MemoryError):
         raise BrokenPatchError("its payload is packed wrongly") from None
     if not _ended(stream):
         raise BrokenPatchError("its payload does not end where its packing does")
+
+
+def _hungry(stream: lzma.LZMADecompressor) -> bool:
+    return stream.eof or stream.needs_input
 
 
 def _ended(stream: lzma.LZMADecompressor) -> bool:

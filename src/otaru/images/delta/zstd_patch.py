@@ -68,7 +68,7 @@ def decode(window: Window, source: Source, payload: Iterable[bytes]) -> Iterator
                     raise BrokenPatchError("it makes more than its result")
                 yield out
                 data = b""
-                if stream.eof or stream.needs_input:
+                if _hungry(stream):
                     break
     except zstd.ZstdError:
         raise BrokenPatchError("its payload is packed wrongly") from None
@@ -79,6 +79,10 @@ def decode(window: Window, source: Source, payload: Iterable[bytes]) -> Iterator
 def memory(window: Window, _start: bytes) -> int:
     """How much memory applying a window takes: its stretch, twice while it is read, else with zstd's own window."""
     return window.source_size + max(window.source_size, 1 << _log(window.result_size)) + _OWN
+
+
+def _hungry(stream: zstd.ZstdDecompressor) -> bool:
+    return stream.eof or stream.needs_input
 
 
 def _ended(stream: zstd.ZstdDecompressor) -> bool:
