@@ -99,6 +99,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.INSTALLING, _E.FAIL): _S.REVERTING,
     (_S.ARMING, _E.ARM): _S.ARMED,
     (_S.ARMING, _E.FAIL): _S.REVERTING,
+    # Switched and given up again and again before it could be noted: whoever starts it is right.
     (_S.ARMING, _E.FALL_BACK): _S.REVERTING,
     (_S.ARMED, _E.REBOOT): _S.REBOOTING,
     (_S.ARMED, _E.TRY): _S.ON_TRIAL,
@@ -181,7 +182,7 @@ RESUME: dict[State, Resume] = {
     State.FETCHING: Resume(Way.GO_ON, 100, Event.FAIL),
     State.STAGED: Resume(Way.GO_ON, 100, Event.FAIL),
     State.INSTALLING: Resume(Way.GO_ON, 10, Event.FAIL),
-    State.ARMING: Resume(Way.ASK, 5, Event.FALL_BACK),
+    State.ARMING: Resume(Way.REDO, 5, Event.FALL_BACK),
     State.ARMED: Resume(Way.ASK, 5, Event.FALL_BACK),
     State.REBOOTING: Resume(Way.ASK, 5, Event.FALL_BACK),
     State.ON_TRIAL: Resume(Way.ASK, 3, Event.FALL_BACK),
@@ -197,12 +198,10 @@ class Standing(StrEnum):
     """What an installer says of a piece, from what is there, not from what it remembers."""
 
     ABSENT = "absent"
-    """What ran before runs, and will after the next start."""
+    """What ran before runs, and will after the next start: nothing was switched, or whoever starts it has given it up."""
     ARMED = "armed"
     """It will run after the next start."""
     RUNS = "runs"
-    FAILED = "failed"
-    """It was started, and whoever starts it has given it up."""
 
 
 class Outcome(StrEnum):

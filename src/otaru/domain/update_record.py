@@ -152,8 +152,6 @@ def found(record: Record, standings: Iterable[Standing]) -> Event | None:
     runs = seen <= {Standing.RUNS}
     coming = seen <= {Standing.RUNS, Standing.ARMED}
     match record.state:
-        case State.ARMING:
-            return Event.FALL_BACK if Standing.FAILED in seen else None
         case State.ARMED | State.REBOOTING:
             # Still armed: the reboot has not happened, and is ordered again.
             return Event.TRY if runs else None if coming else Event.FALL_BACK
