@@ -142,12 +142,12 @@ class Horizon:
 
     async def _look(self, heard: Callable[[Account], object]) -> None:
         progress = await rollouts.progress(self.world, TENANT, self.rollout, among=0)
-        lives = [device.life for device in self._devices]
-        self.account.postponed = sum(life.postponed for life in lives)
-        self.account.power_cuts = sum(life.power_cuts for life in lives)
-        self.account.exposed = sum(life.harmed for life in lives)
+        self.account.take([device.life for device in self._devices])
         self.account.brought_back = await self._brought_back()
-        self.account.hour(self.clock.at_s, progress)
+        rollout, whole = progress.rollout, progress.evidence.whole
+        counts = {str(state): members for state, members in whole.counts.items() if members}
+        held = tuple(segment.name for segment in rollout.segments if segment.held)
+        self.account.hour(self.clock.at_s, str(rollout.state), rollout.reason, counts, held)
         heard(self.account)
 
     async def _brought_back(self) -> int:
