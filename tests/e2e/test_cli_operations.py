@@ -196,6 +196,16 @@ device update f-2 --release app:1.1
 rollout create --release app:1.1 --target id==f-2 --after 5 --continuous --urgency soft --forced-at 2036-02-01T00:00Z
 rollout stop 5
 rollout stop 6
+rollout create --release app:1.1 --target id==f-2 --download-only --install-at 2036-03-01T00:00Z --window 02:00/4h --download any-time
+rollout start 7
+rollout install 7 --in-window --reason agreed
+rollout install 7 --in-window => 3
+rollout install 7 --at 2036-02-01T00:00Z
+rollout install 7 --withdraw
+rollout install 7 --withdraw => 3
+rollout install 7 --at 2001-01-01T00:00Z => 2
+rollout install 7
+rollout stop 7
 log prove app:1.0 -o PROOF
 log show
 log entries --subject app:1.0

@@ -59,6 +59,25 @@ def test_a_good_release_reaches_everybody(scenario: Path) -> None:
     assert sum(good["counts"].values()) == 200
 
 
+LATER = (
+    STORY.replace("90%", "0%")
+    + 'download_only = true\ninstall_at = "2026-01-06T00:00:00Z"\n'  # a day after the beginning
+)
+
+
+def test_what_is_downloaded_first_is_installed_from_its_moment_on(scenario: Path) -> None:
+    scenario.write_text(LATER)
+    later = told(scenario)
+    assert later["state"] == "finished"
+    assert later["counts"]["succeeded"] > 190
+    assert later["hours_to"]["50%"] >= 24
+    scenario.write_text(LATER.replace("install_at", "expires_in_s = 86400 #"))
+    never = told(scenario)
+    assert (never["state"], never["reason"]) == ("finished", "expired")
+    assert never["counts"].get("succeeded", 0) == 0
+    assert never["counts"]["skipped"] > 190, "who has downloaded and was never told to install is not silent"
+
+
 CRASHES = """
 until = "5d"
 [fleet]

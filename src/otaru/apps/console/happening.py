@@ -355,6 +355,7 @@ _MOVED = {
     Order.CANCEL_SCHEDULED: "cancelled",
     Order.SKIP_SCHEDULED: "skipped",
     Order.SILENCE_OPEN: "given up",
+    Order.SKIP_HELD: "skipped that had only downloaded",
 }
 
 
@@ -372,6 +373,13 @@ def _rollout_moved(what: Happening) -> _Said:
 
 def _rollout_wave(what: Happening) -> _Said:
     return _Said(Tone.BUSY, "went on", reason="; ".join(_texts(what, "notes")))
+
+
+def _rollout_install(what: Happening) -> _Said:
+    ordered = what.data.get("at") is not None
+    words = "was ordered to install" if ordered else "was told not to install yet"
+    facts = tuple(_texts(what, "notes"))
+    return _Said(Tone.BUSY if ordered else Tone.HELD, words, reason=_text(what, "reason"), facts=facts)
 
 
 def _rollout_segment(what: Happening) -> _Said:
@@ -482,6 +490,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ROLLOUT_CREATED: _rollout_created,
     Kind.ROLLOUT_MOVED: _rollout_moved,
     Kind.ROLLOUT_WAVE: _rollout_wave,
+    Kind.ROLLOUT_INSTALL: _rollout_install,
     Kind.ROLLOUT_SEGMENT: _rollout_segment,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
     Kind.ROLLOUT_JOINED: _rollout_joined,
