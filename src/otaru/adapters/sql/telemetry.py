@@ -1,7 +1,7 @@
 """Telemetry of updated devices against control's, in the transaction that keeps it (channel C, `analysis/telemetry`).
 
-An updated device's measurement, at a few ages (`LOOKS`), is compared with those of a few control devices of its segment
-that were heard of at the same time. What is compared are changes: now, less the device's usual value before the rollout
+An updated device's measurement, at a few ages (`LOOKS`), is compared with that of a control device of its segment that was
+heard of at the same time. What is compared are changes: now, less the device's usual value before the rollout
 started, which is the mean of its newest events of then. Each device is used once for each name and look, so that a score
 says nothing of the next. What is looked at is bounded: newest events of the tenant, newest events of each device before
 the start, and MAX_SCORED updated devices in a segment.
@@ -21,8 +21,6 @@ from otaru.domain.health import (
     ARMS,
     LOOKS,
     MAX_SCORED,
-    SCORE,
-    TWINS,
     Arm,
     HealthEvent,
     Measure,
@@ -159,9 +157,8 @@ class Comparison:
             for one in of_name:
                 if (found := self._score(one, twins[one.cell[1], one.cell[3]])) is None:
                     continue
-                score, used = found
-                uses += [(self.tenant, *one.use, score)]
-                uses += [(self.tenant, rollout, name, one.cell[3], device, None) for device in used]
+                score, twin = found
+                uses += [(self.tenant, *one.use, score), (self.tenant, rollout, name, one.cell[3], twin, None)]
                 scores[*one.cell, score] += 1
         run_each(self.session, _USE, uses)
         shard = self.session.shard
@@ -205,21 +202,17 @@ class Comparison:
                     free[segment, look].append((device, value))
         return free
 
-    def _score(self, one: _Asked, twins: list[tuple[str, float]]) -> tuple[int, list[str]] | None:
-        """Its score, and whom it was compared with; they are taken from `twins`. None where it cannot be compared."""
+    def _score(self, one: _Asked, twins: list[tuple[str, float]]) -> tuple[int, str] | None:
+        """Its score, and whom it was compared with, who is taken from `twins`. None where it cannot be compared."""
         rollout, _, name, _ = one.cell
         change = self._harm(rollout, name, one.device, one.value)
         if change is None:
             return None
-        used: list[str] = []
-        worse = 0
-        while twins and len(used) < TWINS:
+        while twins:
             device, value = twins.pop()
-            theirs = self._harm(rollout, name, device, value)
-            if theirs is not None:
-                used.append(device)
-                worse += (change > theirs) - (change < theirs)
-        return (worse * SCORE // len(used), used) if used else None
+            if (theirs := self._harm(rollout, name, device, value)) is not None:
+                return (change > theirs) - (change < theirs), device
+        return None
 
     def _harm(self, rollout: int, name: str, device: str, value: float) -> float | None:
         """How much worse a device fares than before the rollout started; None where that is not known."""

@@ -200,8 +200,11 @@ class Horizon:
         """What it has to tell of its health since it was heard last."""
         crashes = device.life.crashes(device.heard_s, device.contacts) if self.scenario.ails else 0
         device.heard_s, device.asked_at_s = self.clock.at_s, None
-        if crashes:
-            told = [Told(f"{device.contacts}-{n}", Kind.CRASH, "the main task crashed") for n in range(crashes)]
+        told = [Told(f"{device.contacts}-{n}", Kind.CRASH, "the main task crashed") for n in range(crashes)]
+        if self.scenario.telemetry or self.scenario.drains:
+            holds = device.life.battery(device.contacts)
+            told += [] if holds is None else [Told(f"{device.contacts}-b", Kind.SAMPLE, name="battery", value=holds)]
+        if told:
             await health.tell(self.world, TENANT, device.name, told)
             self.account.crashes += crashes
 
