@@ -8,7 +8,7 @@ the start, and MAX_SCORED updated devices in a segment.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -68,6 +68,10 @@ _SCORE = """
 INSERT INTO telemetry_score (tenant, rollout, segment, name, look, score, shard, devices) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (tenant, rollout, segment, name, look, score, shard)
 DO UPDATE SET devices = telemetry_score.devices + excluded.devices"""
+_MARK = """
+INSERT INTO health_mark (tenant, rollout, shard, moves) VALUES (?, ?, ?, 1)
+ON CONFLICT (tenant, rollout, shard) DO UPDATE SET moves = health_mark.moves + 1"""
+_MARKED = "SELECT CAST(coalesce(sum(moves), 0) AS bigint) FROM health_mark WHERE tenant = ? AND rollout = ?"
 _PLACED = """
 SELECT segment, name, look, score, CAST(sum(devices) AS bigint) FROM telemetry_score WHERE tenant = ? AND rollout = ?
 GROUP BY segment, name, look, score"""
@@ -106,6 +110,17 @@ def judged(session: Session, tenant: TenantId) -> dict[int, Judged]:
 def _measures(policy: str) -> tuple[Measure, ...]:
     rule = unpack_policy(policy).sequential
     return () if rule is None else rule.telemetry
+
+
+def mark(session: Session, tenant: TenantId, rollouts: Collection[object]) -> None:
+    """Mark that what is counted of rollouts' health has moved."""
+    run_each(session, _MARK, [(tenant, rollout, session.shard) for rollout in sorted(rollouts, key=str)])
+
+
+def marked(session: Session, tenant: TenantId, rollout: RolloutId) -> int:
+    """How often it has moved."""
+    moves: int = fetch(session, _MARKED, tenant, rollout)[0][0]
+    return moves
 
 
 def placed(session: Session, tenant: TenantId, rollout: RolloutId) -> dict[Placement, int]:
@@ -163,6 +178,7 @@ class Comparison:
         run_each(self.session, _USE, uses)
         shard = self.session.shard
         run_each(self.session, _SCORE, [(self.tenant, *cell, shard, n) for cell, n in sorted(scores.items())])
+        mark(self.session, self.tenant, {one.cell[0] for one in asked})
 
     def _due(self, asked: Sequence[_Asked]) -> list[_Asked]:
         """Those that have not been placed, as far as their segments have not heard enough."""

@@ -44,6 +44,7 @@ from otaru.ports.store import Tx
 from otaru.services.control import artifacts, devices, feedback, health, releases, rollouts, tenants
 from otaru.services.control.desk import Desk
 from otaru.services.control.devices import NewDevice
+from otaru.services.control.looks import Looks
 from otaru.services.control.poll import Due, poll
 from otaru.services.control.releases import NewRelease, Part
 from otaru.services.control.stepping import step_due
@@ -103,6 +104,7 @@ class Horizon:
     _heap: list[tuple[float, int]] = field(default_factory=list)
     _devices: Sequence[_Device] = ()
     _heard: list[Contact] = field(default_factory=list)
+    _looks: Looks = field(default_factory=Looks)
 
     async def tell(self, heard: Callable[[Account], object]) -> Account:
         """The whole story; `heard` is called each hour of it."""
@@ -117,7 +119,7 @@ class Horizon:
             await self._minute()
             if self._tried:
                 await self._try()
-            while await step_due(self.world):
+            while await step_due(self.world, self._looks):
                 pass
             self.clock.at_s += TICK_S
             if await self._is_over():
