@@ -157,7 +157,7 @@ rollout plan --release app:1.0 --target id==nobody => 3
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
 rollout start 1
 rollout pause 1 --reason wait
-rollout preview --release app:1.0 --target id==d-1 --judge sequential --alpha 1%
+rollout preview --release app:1.0 --target id==d-1 --judge sequential --alpha 1% --telemetry heat:high
 rollout preview --release app:1.0 --target id==d-1 --judge rate --rate 50 --rate-every 100 --abort failed=20%@50
 rollout hold-segment 1 1 --reason look
 rollout release-segment 1 1

@@ -15,6 +15,7 @@ from otaru.ports.store import Committed
 from otaru.services.control.housekeeping import housekeep
 from otaru.services.control.inspection import renew
 from otaru.services.control.joining import join_all
+from otaru.services.control.looks import Looks
 from otaru.services.control.metadata import renew_due
 from otaru.services.control.stepping import step_due
 from otaru.services.control.transparency import integrate
@@ -47,11 +48,12 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
     woken = asyncio.Event()
     leave = world.bus.subscribe("events", woken.set)
     cleaned = swept = None
+    looks = Looks()
     try:
         while not closing.is_set():
             try:
                 await end_trials(world)
-                await step_due(world)
+                await step_due(world, looks)
                 if swept is None or world.clock.now() - swept >= JOINING:
                     swept = world.clock.now()
                     await join_all(world)

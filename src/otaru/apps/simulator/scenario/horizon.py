@@ -45,6 +45,7 @@ from otaru.ports.store import Tx
 from otaru.services.control import artifacts, devices, feedback, health, releases, rollouts, tenants
 from otaru.services.control.desk import Desk
 from otaru.services.control.devices import NewDevice
+from otaru.services.control.looks import Looks
 from otaru.services.control.poll import Due, poll
 from otaru.services.control.releases import NewRelease, Part
 from otaru.services.control.stepping import step_due
@@ -106,6 +107,7 @@ class Horizon:
     _heap: list[tuple[float, int]] = field(default_factory=list)
     _devices: Sequence[_Device] = ()
     _heard: list[Contact] = field(default_factory=list)
+    _looks: Looks = field(default_factory=Looks)
 
     async def tell(self, heard: Callable[[Account], object]) -> Account:
         """The whole story; `heard` is called each hour of it."""
@@ -120,7 +122,7 @@ class Horizon:
             await self._minute()
             if self._tried:
                 await self._try()
-            while await step_due(self.world):
+            while await step_due(self.world, self._looks):
                 pass
             self.clock.at_s += TICK_S
             if await self._is_over():
@@ -207,8 +209,11 @@ class Horizon:
         """What it has to tell of its health since it was heard last."""
         crashes = device.life.crashes(device.heard_s, device.contacts) if self.scenario.ails else 0
         device.heard_s, device.asked_at_s = self.clock.at_s, None
-        if crashes:
-            told = [Told(f"{device.contacts}-{n}", Kind.CRASH, "the main task crashed") for n in range(crashes)]
+        told = [Told(f"{device.contacts}-{n}", Kind.CRASH, "the main task crashed") for n in range(crashes)]
+        if self.scenario.telemetry or self.scenario.drains:
+            holds = device.life.battery(device.contacts)
+            told += [] if holds is None else [Told(f"{device.contacts}-b", Kind.SAMPLE, name="battery", value=holds)]
+        if told:
             await health.tell(self.world, TENANT, device.name, told)
             self.account.crashes += crashes
 
