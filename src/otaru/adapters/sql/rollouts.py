@@ -19,7 +19,7 @@ from otaru.domain.evidence import Evidence
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, RolloutState, Segment, Stratum, Taken, Wave, WaveState
+from otaru.domain.rollout import Install, Rollout, RolloutState, Segment, Stratum, Taken, Wave, WaveState
 from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 from otaru.errors import NotFoundError
@@ -230,6 +230,8 @@ def _columns(rollout: Rollout) -> dict[str, Any]:
         "edition": rollout.edition,
         "rolls_back": rollout.rolls_back,
         "created_by": rollout.created_by,
+        "install_at": None if rollout.install is None else rollout.install.at,
+        "install_in_window": rollout.install is not None and rollout.install.in_window,
     }
 
 
@@ -301,4 +303,5 @@ def _rollout(row: _NamedRow, waves: tuple[Wave, ...], segments: tuple[Segment, .
         edition=row.edition,
         rolls_back=row.rolls_back,
         created_by=row.created_by,
+        install=None if row.install_at is None else Install(row.install_at, row.install_in_window),
     )

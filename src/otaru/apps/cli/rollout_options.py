@@ -218,6 +218,27 @@ class Wanted:
             show_default=False,
         ),
     ] = None
+    download_only: Annotated[
+        bool,
+        typer.Option(
+            "--download-only", help="Devices fetch it, and install it when `rollout install` says so (downloadonly)."
+        ),
+    ] = False
+    install_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="With --download-only: install it from then on: 2026-12-01T02:00:00Z.",
+            show_default=False,
+        ),
+    ] = None
+    download: Annotated[
+        Literal["any-time", "in-window"] | None,
+        typer.Option(
+            help="With --window: fetch it at any time and install it in the window, or both in it (in-window).",
+            show_default=False,
+        ),
+    ] = None
     max_in_flight: Annotated[
         int | None,
         typer.Option(
@@ -281,6 +302,9 @@ class Wanted:
             "after": self.after,
             "forced_at": _moment(self.forced_at),
             "priority": self.priority,
+            "download_only": self.download_only or None,
+            "install_at": _moment(self.install_at),
+            "download": self.download,
             "max_in_flight": self.max_in_flight,
             "max_per_minute": self.max_per_minute,
             "max_per": self.max_per or None,

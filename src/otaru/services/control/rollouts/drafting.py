@@ -11,6 +11,7 @@ from otaru.domain.rollout import (
     ROLLOUT,
     Approve,
     Growth,
+    Install,
     Policy,
     Rollout,
     RolloutEvent,
@@ -22,6 +23,7 @@ from otaru.domain.rollout import (
     check,
     check_end,
     check_growth,
+    check_install,
     grown,
     laid_out,
     layout,
@@ -61,6 +63,8 @@ class Intention:
     """Why, for the record; what is brought to all at once by its shape needs one."""
     planned: "Planned | None" = None
     """The plan that somebody looked at, where it is to be that one."""
+    install: Install | None = None
+    """The order to install, where it is given with the plan of a rollout that only downloads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,7 @@ def draft(tx: Tx, tenant: TenantId, wanted: Intention, number: RolloutId, seed: 
         NotFoundError, InvalidStateError, NeverDueError, InvalidInputError: as `create`.
     """
     release = published(tx, tenant, wanted.product, wanted.version)
+    check_install(wanted.policy, wanted.install, now)
     _check_after(tx, tenant, wanted)
     _check_times(tx, tenant, wanted, now)
     query = groups.target(tx, tenant, wanted.target, now)
@@ -178,6 +183,7 @@ def draft(tx: Tx, tenant: TenantId, wanted: Intention, number: RolloutId, seed: 
         created_at=now,
         name=wanted.name,
         start_at=wanted.start_at,
+        install=wanted.install,
     )
     rollout = laid_out(rollout, strata)
     check_end(rollout)
