@@ -95,6 +95,10 @@ def _manner(policy: Policy) -> Iterator[str]:
         yield f"A device begins only where this holds: {', '.join(map(str, policy.conditions))}."
     if policy.window:
         yield f"Devices are told only in the window {policy.window}."
+    if policy.download_only:
+        yield "Devices download it, and install it when that is ordered."
+    elif policy.downloads_first:
+        yield "They download it at any time before."
     if policy.ignore_blackout:
         yield "Blackouts are ignored."
 
