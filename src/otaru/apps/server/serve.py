@@ -100,7 +100,7 @@ async def _serve(
             mutual.load()
             servers.append((Server(mutual), devices))
         local = Server(config(replace(shell, local_admin=True)))
-        stop = _stopper(runtime, local, *(server for server, _ in servers))
+        stop = _stopper(runtime, device, local, *(server for server, _ in servers))
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop)
@@ -139,9 +139,10 @@ async def _check_keys(world: World) -> None:
     _log.warning("development keys sign the releases of %s: not for production (docs/trust.md)", tenants)
 
 
-def _stopper(runtime: Runtime, *servers: uvicorn.Server) -> Callable[[], None]:
+def _stopper(runtime: Runtime, device: DeviceRoad, *servers: uvicorn.Server) -> Callable[[], None]:
     def stop() -> None:
         runtime.closing.set()
+        device.native.close()
         for server in servers:
             server.should_exit = True
 
