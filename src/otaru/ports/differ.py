@@ -20,11 +20,17 @@ class PatchFailedError(Exception):
 class MadePatch(Protocol):
     """A delta that was made, applied and found to make its target. It goes when its context ends."""
 
-    size: int
-    full: int
-    """Bytes of the compressed target."""
-    memory: int
-    """Bytes of memory that applying it takes: it was applied within them."""
+    @property
+    def size(self) -> int: ...
+    @property
+    def full(self) -> int:
+        """Bytes of the compressed target."""
+        ...
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that applying it takes: it was applied within them."""
+        ...
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Its bytes."""
