@@ -108,6 +108,7 @@ async def _serve(
             work = tasks.create_task(worker.work(runtime.world, settings, runtime.closing))
             logs = tasks.create_task(worker.keep_logs(runtime.world, runtime.closing))
             verdicts = tasks.create_task(worker.keep_judged(runtime.world))
+            deltas = tasks.create_task(worker.keep_deltas(runtime.world))
             if devices is not None:
                 assert mutual.ssl is not None  # noqa: S101 - the listener has a certificate
                 tasks.create_task(worker.learn_authorities(world, mutual.ssl, runtime.closing))
@@ -118,7 +119,8 @@ async def _serve(
             gc.freeze()  # what start-up made stays: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLD)
             await runtime.closing.wait()
-            verdicts.cancel()  # it may be in the middle of a large image; the next process goes on
+            for slow in (verdicts, deltas):  # they may be in the middle of a large image; the next process goes on
+                slow.cancel()
             await asyncio.gather(work, logs)
 
 

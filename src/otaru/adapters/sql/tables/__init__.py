@@ -57,6 +57,7 @@ from otaru.adapters.sql.tables.rollouts import (
 from otaru.adapters.sql.tables.shelf import (
     artifact,
     blob,
+    delta,
     inspection,
     product,
     release,
@@ -97,6 +98,7 @@ __all__ = [
     "component_count",
     "contact_count",
     "credential",
+    "delta",
     "deployment",
     "deployment_count",
     "deployment_reason",

@@ -22,6 +22,7 @@ from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.contacts import Contact, record_contacts
+from otaru.adapters.differ.process import ProcessDiffer
 from otaru.adapters.director.local import LocalDirector
 from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.policy import PolicyJudge
@@ -349,8 +350,10 @@ async def _world(folder: Path, clock: StoryClock) -> AsyncIterator[tuple[World, 
         async with open_registry(store, bus, clock) as registry:
             keyring, notary = FolderKeyring(folder / "keys"), FolderNotary(folder / "log")
             director = LocalDirector(store, Desk(FolderKeyring(folder / "director")), clock)
-            blobs, inspector = LocalBlobs(folder / "artifacts"), ProcessInspector()
-            world = World(store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, inspector, director)
+            blobs, inspector, differ = LocalBlobs(folder / "artifacts"), ProcessInspector(), ProcessDiffer()
+            world = World(
+                store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, inspector, director, differ
+            )
             yield world, clock
     finally:
         await store.close()
