@@ -12,6 +12,7 @@ from otaru.domain.events import Kind
 from otaru.domain.ids import Sha256, TenantId
 from otaru.errors import OtaruError
 from otaru.ports.store import Committed
+from otaru.services.control.following import tend
 from otaru.services.control.housekeeping import housekeep
 from otaru.services.control.inspection import renew
 from otaru.services.control.joining import join_all
@@ -52,7 +53,9 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
             try:
                 await end_trials(world)
                 await step_due(world)
-                if swept is None or world.clock.now() - swept >= JOINING:
+                sweeps = swept is None or world.clock.now() - swept >= JOINING
+                await tend(world, again=sweeps)
+                if sweeps:
                     swept = world.clock.now()
                     await join_all(world)
                 if cleaned is None or world.clock.now() - cleaned >= HOUSEKEEPING:

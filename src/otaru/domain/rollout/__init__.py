@@ -4,7 +4,19 @@ from otaru.domain.rollout.back import LEFT_OUT, Way, back_policy, barred, check_
 from otaru.domain.rollout.holding import Order, Step, hold, release
 from otaru.domain.rollout.limits import MAX_LIMIT, MAX_PLACES, Limits, Place, Taken, ask_again, full, place
 from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent, RolloutState
-from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, cells, check_end, draw, joined, laid_out, layout
+from otaru.domain.rollout.plan import (
+    Draw,
+    Follows,
+    Rollout,
+    Wave,
+    WaveState,
+    cells,
+    check_end,
+    draw,
+    joined,
+    laid_out,
+    layout,
+)
 from otaru.domain.rollout.policy import (
     DEFAULT_RULE,
     JUDGED_WAVES,
@@ -25,7 +37,7 @@ from otaru.domain.rollout.rate import Abort, FailureType, RateRule, check_rate
 from otaru.domain.rollout.segment import CRITICAL, MAX_SEGMENTS, MAX_SPLITS, Segment, Stratum, cut, segments
 from otaru.domain.rollout.sequential import ALPHA, Learned, SequentialRule
 from otaru.domain.rollout.shape import Growth, Shape, check_growth, grown
-from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, orders, reopened, step
+from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, orders, reopened, step, supersede
 
 __all__ = [
     "ACTIVE",
@@ -50,6 +62,7 @@ __all__ = [
     "ClassicRule",
     "Draw",
     "FailureType",
+    "Follows",
     "Growth",
     "Learned",
     "Limits",
@@ -97,5 +110,6 @@ __all__ = [
     "segments",
     "share",
     "step",
+    "supersede",
     "told",
 ]

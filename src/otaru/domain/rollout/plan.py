@@ -12,8 +12,9 @@ from enum import StrEnum
 
 from otaru.domain.device import LOT_PRIME
 from otaru.domain.duration import written
+from otaru.domain.group import GroupName
 from otaru.domain.ids import ProductName, RolloutId, Version
-from otaru.domain.rollout.machine import RolloutState
+from otaru.domain.rollout.machine import ROLLOUT, RolloutState
 from otaru.domain.rollout.policy import Approve, Policy, Share
 from otaru.domain.rollout.segment import Segment, Stratum, below, segments
 from otaru.errors import NeverDueError
@@ -50,6 +51,14 @@ class Wave:
 
 
 @dataclass(frozen=True, slots=True)
+class Follows:
+    """The standing order that made a rollout: which group it keeps on which channel of the rollout's product."""
+
+    group: GroupName
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """A rollout with its waves and segments."""
 
@@ -77,6 +86,9 @@ class Rollout:
     """The rollout whose devices this one brings back."""
     created_by: str = ""
     """Who planned it, as the record names them; empty where that was not kept yet."""
+    follows: Follows | None = None
+    superseded_by: RolloutId | None = None
+    """The rollout of a newer release that has taken its place: it tells nobody new, and is judged no more."""
 
     @property
     def watermark(self) -> int:
@@ -93,13 +105,22 @@ class Rollout:
         """The wave that opens when somebody approves it; the start is not one of them."""
         if self.policy.approve is not Approve.WAVES or self.state is not RolloutState.RUNNING:
             return None
+        if self.superseded_by is not None:
+            return None
         wave = self.wave
         return wave if wave is not None and wave.state is WaveState.PENDING else None
 
     def joins(self, now: datetime) -> bool:
         """Whether devices that come to match become members now."""
         end = self.policy.end_at
-        return self.policy.continuous and self.state is RolloutState.RUNNING and (end is None or now < end)
+        goes_on = self.state is RolloutState.RUNNING and self.superseded_by is None
+        return self.policy.continuous and goes_on and (end is None or now < end)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it tells devices of its release, or will: it has not ended, is not ending and is not superseded."""
+        ending = self.state in ROLLOUT.final or self.state is RolloutState.STOPPING
+        return not ending and self.superseded_by is None
 
     @property
     def finished_well(self) -> bool:

@@ -60,6 +60,8 @@ def orders(rollout: Rollout) -> list[RolloutEvent]:
     found = [event for event in ROLLOUT.allowed(rollout.state) if event in PERSONS]
     if rollout.state is RolloutState.RUNNING and rollout.unapproved is None:
         found.remove(RolloutEvent.APPROVE)
+    if rollout.superseded_by is not None:  # it only waits for those that were told
+        found = [event for event in found if event is RolloutEvent.STOP]
     return found
 
 
@@ -73,6 +75,25 @@ def _approved(rollout: Rollout, now: datetime) -> Step:
         return Step(rollout, notes=(f"approved: it starts at {rollout.start_at:%Y-%m-%d %H:%M} UTC",))
     started = obey(rollout, RolloutEvent.START, rollout.reason, now)
     return replace(started, notes=("approved", *started.notes))
+
+
+def supersede(rollout: Rollout, by: Rollout, now: datetime) -> Step:
+    """Have the rollout of a newer release take its place: who was not told is skipped, who was goes on as they are.
+
+    Who was asked for consent and has not given it is skipped too, since they will be asked for the newer one.
+
+    Raises:
+        InvalidStateError: it has ended, or is about to.
+    """
+    state = ROLLOUT.next(rollout.state, RolloutEvent.SUPERSEDE)
+    if state is None:
+        raise InvalidStateError(f"rollout {rollout.id} is {rollout.state}: it cannot be superseded")
+    reason = f"superseded by rollout {by.id}: {by.product} {by.version}"
+    ended = now if state in ROLLOUT.final else None
+    after = replace(
+        rollout, state=state, reason=reason, superseded_by=by.id, ended_at=ended, edition=rollout.edition + 1
+    )
+    return Step(after, _OVER, (reason,))
 
 
 def reopened(rollout: Rollout, waves: Sequence[int], now: datetime) -> Rollout:
@@ -137,6 +158,8 @@ def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime
     if _is_over(rollout, evidence, now):
         after = replace(rollout, reason="its end has come", edition=rollout.edition + 1)
         return Step(after, _OVER, ("its end has come: who has not been told is skipped",))
+    if rollout.superseded_by is not None:
+        return _finished(rollout, evidence, now) if _left(rollout, evidence) == 0 else None
     waiting = evidence.whole.of(State.SCHEDULED) > 0
     advises = rollout.policy.on_error is OnError.ADVISE
     if not advises and (held := hold_failing(rollout, ruling)) is not None:
