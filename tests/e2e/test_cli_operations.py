@@ -23,6 +23,7 @@ from otaru.apps.server.api.routes import (
     enrollments,
     events,
     fleet,
+    following,
     groups,
     keys,
     logs,
@@ -196,6 +197,13 @@ device update f-2 --release app:1.1
 rollout create --release app:1.1 --target id==f-2 --after 5 --continuous --urgency soft --forced-at 2036-02-01T00:00Z
 rollout stop 5
 rollout stop 6
+group follow lab --product app --channel beta --dry-run => 3
+group follow lab --product app --dry-run --waves 1,all
+group follow lab --product app --waves 1,all --validate 1m --approve start --window 02:00/4h
+group follows lab --product app --channel stable
+group show lab
+group unfollow lab --product app
+group unfollow lab --product app => 1
 log prove app:1.0 -o PROOF
 log show
 log entries --subject app:1.0
@@ -255,6 +263,7 @@ def operations() -> set[tuple[str, str]]:
         tenants,
         fleet,
         groups,
+        following,
         devices,
         attributes,
         enrollments,

@@ -44,6 +44,7 @@ class Kind(StrEnum):
     ROLLOUT_CREATED = "rollout.created"
     ROLLOUT_MOVED = "rollout.moved"
     ROLLOUT_WAVE = "rollout.wave"
+    ROLLOUT_INSTALL = "rollout.install"
     ROLLOUT_SEGMENT = "rollout.segment"
     ROLLOUT_RETRIED = "rollout.retried"
     ROLLOUT_JOINED = "rollout.joined"

@@ -19,7 +19,7 @@ from otaru.domain.evidence import Evidence
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
-from otaru.domain.rollout import Follows, Rollout, RolloutState, Segment, Stratum, Taken, Wave, WaveState
+from otaru.domain.rollout import Follows, Install, Rollout, RolloutState, Segment, Stratum, Taken, Wave, WaveState
 from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 from otaru.errors import NotFoundError
@@ -246,6 +246,8 @@ def _columns(rollout: Rollout) -> dict[str, Any]:
         "follows_group": None if rollout.follows is None else rollout.follows.group,
         "follows_channel": None if rollout.follows is None else rollout.follows.channel,
         "superseded_by": rollout.superseded_by,
+        "install_at": None if rollout.install is None else rollout.install.at,
+        "install_in_window": rollout.install is not None and rollout.install.in_window,
     }
 
 
@@ -319,4 +321,5 @@ def _rollout(row: _NamedRow, waves: tuple[Wave, ...], segments: tuple[Segment, .
         created_by=row.created_by,
         follows=None if row.follows_group is None else Follows(row.follows_group, row.follows_channel),
         superseded_by=row.superseded_by,
+        install=None if row.install_at is None else Install(row.install_at, row.install_in_window),
     )

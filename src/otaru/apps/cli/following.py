@@ -5,13 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from otaru.apps.cli import plans
+from otaru.apps.cli import groups, plans
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, more
 from otaru.apps.cli.exits import Exit
-from otaru.apps.cli.groups import Name, noun
-from otaru.apps.cli.printer import Printer, field, moment, one_line, remark
+from otaru.apps.cli.groups import FOLLOWS, Name
+from otaru.apps.cli.printer import Printer, field, one_line, remark
 from otaru.apps.cli.rollout_options import Standing, Stream
+
+noun = groups.noun
 
 
 @command(noun, "follow")
@@ -20,9 +22,7 @@ def follow(
     printer: Printer,
     name: Name,
     standing: Standing,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what that would do now, and change nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what that would do now, and change nothing.")] = False,
 ) -> Exit | None:
     """Keep a group on the newest release of a channel, by a rollout of each.
 
@@ -59,7 +59,7 @@ def follows(
 ) -> None:
     """List which groups follow which channels, and how that stands."""
     page = api.pages("/follows", limit=limit, cursor=cursor, group=name, product=product, channel=channel)
-    printer.table(page, page["items"], COLUMNS)
+    printer.table(page, page["items"], (field("Group"), *FOLLOWS))
     more(printer, page)
 
 
@@ -69,17 +69,6 @@ def _standing(kept: Mapping[str, Any]) -> str:
     said = [] if last is None else [f"rollout {last['id']} of {kept['product']} {last['version']} is {last['state']}"]
     waits = one_line(kept["waits"]).rstrip(".")
     return "; ".join([*said, waits] if waits else said) or "nothing was done yet"
-
-
-COLUMNS = (
-    field("Group"),
-    ("Follows", lambda f: f"{f['product']} {f['channel']}"),
-    ("Newest", lambda f: f["newest"]),
-    ("Rollout", lambda f: f["rollout"] and f["rollout"]["id"]),
-    ("State", lambda f: f["rollout"] and f["rollout"]["state"]),
-    ("Waits", lambda f: ("! " if f["stuck"] else "") + one_line(f["waits"])),
-    ("Since", lambda f: moment(f.get("created_at"))),
-)
 
 
 def _proposed(printer: Printer, name: str, found: Mapping[str, Any]) -> Exit | None:

@@ -212,6 +212,19 @@ class How:
             show_default=False,
         ),
     ] = None
+    download_only: Annotated[
+        bool,
+        typer.Option(
+            "--download-only", help="Devices fetch it, and install it when `rollout install` says so (downloadonly)."
+        ),
+    ] = False
+    download: Annotated[
+        Literal["any-time", "in-window"] | None,
+        typer.Option(
+            help="With --window: fetch it at any time and install it in the window, or both in it (in-window).",
+            show_default=False,
+        ),
+    ] = None
     max_in_flight: Annotated[
         int | None,
         typer.Option(
@@ -266,6 +279,8 @@ class How:
             "validate_events": self.validate_max_events,
             "approve": self.approve,
             "priority": self.priority,
+            "download_only": self.download_only or None,
+            "download": self.download,
             "max_in_flight": self.max_in_flight,
             "max_per_minute": self.max_per_minute,
             "max_per": self.max_per or None,
@@ -307,6 +322,14 @@ class Wanted(How, Aim):
         int | None,
         typer.Option(metavar="ID", min=1, help="Start when this rollout has finished well.", show_default=False),
     ] = None
+    install_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="With --download-only: install it from then on: 2026-12-01T02:00:00Z.",
+            show_default=False,
+        ),
+    ] = None
     forced_at: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="With --urgency soft: from then on forced (timeforced).", show_default=False),
@@ -327,6 +350,7 @@ class Wanted(How, Aim):
             "end_at": _moment(self.end_at),
             "continuous": self.continuous or None,
             "after": self.after,
+            "install_at": _moment(self.install_at),
             "forced_at": _moment(self.forced_at),
         }
         return _said(own) | super().body()

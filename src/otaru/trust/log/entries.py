@@ -80,6 +80,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.ROLLOUT_CREATED: Rule(Audited.PEOPLE, ("product", "version", "size")),
     Kind.ROLLOUT_MOVED: Rule(Audited.PEOPLE, _ROLLOUT),
     Kind.ROLLOUT_WAVE: Rule(Audited.PEOPLE, _ROLLOUT),
+    Kind.ROLLOUT_INSTALL: Rule(Audited.PEOPLE, ("at", "in_window")),
     Kind.ROLLOUT_SEGMENT: Rule(Audited.PEOPLE, ("segment", "held")),
     Kind.ROLLOUT_RETRIED: Rule(Audited.PEOPLE, ()),
     Kind.ROLLOUT_JOINED: Rule(Audited.NONE),

@@ -13,7 +13,14 @@ from otaru.adapters.sql.tables.enrolling import (
     spent_proof,
 )
 from otaru.adapters.sql.tables.following import following
-from otaru.adapters.sql.tables.health import exposure_count, health_count, health_event, telemetry_last
+from otaru.adapters.sql.tables.health import (
+    exposure_count,
+    health_count,
+    health_event,
+    telemetry_last,
+    telemetry_score,
+    telemetry_witness,
+)
 from otaru.adapters.sql.tables.inventory import (
     attribute_change,
     attribute_declared,
@@ -134,6 +141,8 @@ __all__ = [
     "rollout_wave",
     "spent_proof",
     "telemetry_last",
+    "telemetry_score",
+    "telemetry_witness",
     "tenant",
     "token",
     "trust_anchor",

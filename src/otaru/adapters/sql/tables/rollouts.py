@@ -37,6 +37,8 @@ rollout = Table(
     col("edition", Integer),
     col("created_by", Text, server_default=""),
     col("rolls_back", Integer, nullable=True),
+    col("install_at", Instant, nullable=True),
+    col("install_in_window", Boolean, server_default=false()),
     # The standing order that made it.
     col("follows_group", nullable=True),
     col("follows_channel", nullable=True),

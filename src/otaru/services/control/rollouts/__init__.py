@@ -18,7 +18,15 @@ from otaru.services.control.rollouts.drafting import (
     draft,
     preview,
 )
-from otaru.services.control.rollouts.ordering import allowed, hold_segment, order, release_segment, segments_move
+from otaru.services.control.rollouts.ordering import (
+    allowed,
+    hold_segment,
+    install,
+    order,
+    release_segment,
+    segments_move,
+    withdraw,
+)
 from otaru.services.control.rollouts.progress import MAX_REASONS, Progress, progress, progress_in
 
 __all__ = [
@@ -44,6 +52,7 @@ __all__ = [
     "draft",
     "found",
     "hold_segment",
+    "install",
     "order",
     "preview",
     "progress",
@@ -53,4 +62,5 @@ __all__ = [
     "segments_move",
     "stop_all",
     "watched",
+    "withdraw",
 ]

@@ -85,6 +85,7 @@ _ORDERS: Mapping[Order, tuple[Collection[State], Event]] = {
     Order.CANCEL_SCHEDULED: ((State.SCHEDULED,), Event.CANCEL),
     Order.SKIP_SCHEDULED: ((State.SCHEDULED,), Event.SKIP),
     Order.SILENCE_OPEN: (OPEN, Event.SILENCE),
+    Order.SKIP_HELD: ((State.DOWNLOADED,), Event.SKIP),
     Order.SKIP_WAITING: (WAITING, Event.SKIP),
 }
 

@@ -12,6 +12,7 @@ from otaru.domain.rollout import (
     Approve,
     Follows,
     Growth,
+    Install,
     Policy,
     Rollout,
     RolloutEvent,
@@ -23,6 +24,7 @@ from otaru.domain.rollout import (
     check,
     check_end,
     check_growth,
+    check_install,
     grown,
     laid_out,
     layout,
@@ -65,6 +67,8 @@ class Intention:
     follows: Follows | None = None
     """The standing order that makes it, in the name of `ordered_by`."""
     ordered_by: str = ""
+    install: Install | None = None
+    """The order to install, where it is given with the plan of a rollout that only downloads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,7 @@ def draft(tx: Tx, tenant: TenantId, wanted: Intention, number: RolloutId, seed: 
         NotFoundError, InvalidStateError, NeverDueError, InvalidInputError: as `create`.
     """
     release = published(tx, tenant, wanted.product, wanted.version)
+    check_install(wanted.policy, wanted.install, now)
     _check_after(tx, tenant, wanted)
     _check_times(tx, tenant, wanted, now)
     query = aimed(tx, tenant, wanted.target, wanted.follows, release, now)
@@ -192,6 +197,7 @@ def draft(tx: Tx, tenant: TenantId, wanted: Intention, number: RolloutId, seed: 
         name=wanted.name,
         start_at=wanted.start_at,
         follows=wanted.follows,
+        install=wanted.install,
     )
     rollout = laid_out(rollout, strata)
     check_end(rollout)

@@ -45,7 +45,9 @@ from otaru.domain.rollout import (
     MAX_WAVES,
     Approve,
     ClassicRule,
+    Download,
     Growth,
+    Install,
     Limits,
     OnError,
     Policy,
@@ -234,6 +236,16 @@ class PolicyIn(Body):
     priority: Annotated[
         WholeNumber, Field(ge=0, le=MAX_PRIORITY, description="Of a device's rollouts the highest goes first.")
     ] = 5
+    download_only: Annotated[
+        bool,
+        Field(
+            description="Devices fetch it when the rollout starts, whatever their wave, and install it on a later order "
+            "(hawkBit: downloadonly)."
+        ),
+    ] = False
+    download: Annotated[
+        Download, Field(description="Whether it may be fetched outside the window in which it is installed.")
+    ] = Download.IN_WINDOW
     max_in_flight: Annotated[Most | None, Field(description="Devices that are told and have not ended, at once.")] = (
         None
     )
@@ -288,6 +300,8 @@ class PolicyIn(Body):
             validate_events=self.validate_events,
             approve=self.approve,
             priority=self.priority,
+            download_only=self.download_only,
+            download=self.download,
             limits=Limits(self.max_in_flight, self.max_per_minute, tuple(map(place, self.max_per))),
         )
 
@@ -335,6 +349,9 @@ class RolloutIn(PolicyIn):
     after: Annotated[
         WholeNumber | None, Field(ge=1, lt=2**31, description="It starts when this rollout has finished well.")
     ] = None
+    install_at: Annotated[
+        AwareDatetime | None, Field(description="The order to install, of one that only downloads: from then on.")
+    ] = None
     forced_at: Annotated[
         AwareDatetime | None, Field(description="From then on a soft one is forced (hawkBit: timeforced).")
     ] = None
@@ -360,6 +377,7 @@ class RolloutIn(PolicyIn):
             growth=self.growth,
             reason=self.reason,
             planned=None if self.planned is None else Planned(int(self.planned.seed) % 2**62, self.planned.members),
+            install=None if self.install_at is None else Install(utc(self.install_at)),
         )
 
     def policy(self) -> Policy:
@@ -382,6 +400,20 @@ class OrderIn(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the lab reports reboots"}]})
 
+    reason: Line = ""
+
+
+class InstallIn(Body):
+    """When devices install what they have downloaded: now, from a moment on, or in the rollout's window."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"at": "2031-12-01T02:00:00Z"}, {"in_window": True}, {"reason": "agreed"}]}
+    )
+
+    at: Annotated[AwareDatetime | None, Field(description="From then on; without it, and without a window, now.")] = (
+        None
+    )
+    in_window: Annotated[bool, Field(description="From now on, whenever the rollout's window is open.")] = False
     reason: Line = ""
 
 
@@ -464,6 +496,8 @@ class PolicyOut(Out):
     after: int | None
     forced_at: datetime | None
     priority: int
+    download_only: bool
+    download: Download
     max_in_flight: int | None
     max_per_minute: int | None
     max_per: Annotated[list[str], Field(examples=[["attr.site=5"]])]
@@ -502,6 +536,8 @@ class PolicyOut(Out):
             after=policy.after,
             forced_at=policy.forced_at,
             priority=policy.priority,
+            download_only=policy.download_only,
+            download=policy.download,
             max_in_flight=policy.limits.in_flight,
             max_per_minute=policy.limits.per_minute,
             max_per=list(map(str, policy.limits.places)),
@@ -548,6 +584,18 @@ class SegmentOut(Out):
     counts: Counts
 
 
+class InstallOut(Out):
+    """The order to install."""
+
+    at: Annotated[datetime, Field(description="From when on; of one by the window, when it was given.")]
+    in_window: bool
+
+    @classmethod
+    def of(cls, install: Install | None) -> "InstallOut | None":
+        """As it is stored."""
+        return None if install is None else cls(at=install.at, in_window=install.in_window)
+
+
 class FailureOut(Out):
     """How many devices ended badly for one reason."""
 
@@ -584,6 +632,13 @@ class RolloutOut(Out):
     waves: list[WaveOut]
     segments: list[SegmentOut]
     counts: Counts
+    install: Annotated[
+        InstallOut | None, Field(description="The order to install, of one that only downloads; null: none was given.")
+    ]
+    holding: Annotated[
+        int,
+        Field(description="Devices that have downloaded it and wait to be told to install it: they are not in flight."),
+    ]
     failures: Annotated[list[FailureOut], Field(description="The most frequent reasons first.")]
     verdicts: Annotated[
         list[VerdictOut],
@@ -621,6 +676,8 @@ class RolloutOut(Out):
             waves=[_wave(wave, counted(progress.tallies, wave.index)) for wave in rollout.waves],
             segments=[_segment(segment, progress.evidence.segment(segment.index)) for segment in rollout.segments],
             counts=counted(progress.tallies),
+            install=InstallOut.of(rollout.install),
+            holding=progress.holding,
             failures=[FailureOut(state=s, reason=r, devices=n) for s, r, n in progress.failures],
             verdicts=[VerdictOut.of(progress.verdicts[s]) for s in sorted(progress.verdicts, key=_whole_first)],
             created_at=rollout.created_at,

@@ -8,12 +8,13 @@ from fastapi import Path, Query, Response
 from otaru.apps.server.api.call import Call, Edition, Once, Reading, RolloutWork, answered, check_emergency
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.devices import HistoryItem
-from otaru.apps.server.api.models.fields import DeviceName, WholeNumber
+from otaru.apps.server.api.models.fields import DeviceName, WholeNumber, utc
 from otaru.apps.server.api.models.plans import PreviewIn, PreviewOut
 from otaru.apps.server.api.models.rollback import BackOut
 from otaru.apps.server.api.models.rollouts import (
     CancelIn,
     DeploymentOut,
+    InstallIn,
     OrderIn,
     RetryIn,
     RolloutIn,
@@ -157,6 +158,52 @@ async def stop_rollout(
 ) -> Response:
     """End it for good: who has not begun never will, who has is asked to cancel."""
     return await _ordered(call, once, rollout, edition, RolloutEvent.STOP, body)
+
+
+@router.post(
+    "/rollouts/{rollout:number}/install",
+    response_model=RolloutOut,
+    responses=errors(404, 409, 412, 422, 507),
+    tags=["rollouts"],
+)
+async def install_rollout(
+    call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: InstallIn | None = None
+) -> Response:
+    """Have devices install what they have downloaded; until its moment another order moves it."""
+    wanted = body or InstallIn()
+    at = None if wanted.at is None else utc(wanted.at)
+
+    def work(world: World) -> Awaitable[Rollout]:
+        return rollouts.install(
+            world,
+            call.tenant,
+            call.actor,
+            RolloutId(rollout),
+            at,
+            in_window=wanted.in_window,
+            reason=wanted.reason,
+            edition=edition,
+        )
+
+    return await once(call, work, _shower(call))
+
+
+@router.post(
+    "/rollouts/{rollout:number}/install/withdraw",
+    response_model=RolloutOut,
+    responses=errors(404, 409, 412, 422, 507),
+    tags=["rollouts"],
+)
+async def withdraw_install(
+    call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: OrderIn | None = None
+) -> Response:
+    """Take the order to install back, before its moment."""
+    reason = body.reason if body else ""
+
+    def work(world: World) -> Awaitable[Rollout]:
+        return rollouts.withdraw(world, call.tenant, call.actor, RolloutId(rollout), reason=reason, edition=edition)
+
+    return await once(call, work, _shower(call))
 
 
 @router.post(
