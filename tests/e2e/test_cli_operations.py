@@ -23,6 +23,7 @@ from otaru.apps.server.api.routes import (
     enrollments,
     events,
     fleet,
+    following,
     groups,
     keys,
     logs,
@@ -206,6 +207,13 @@ rollout install 7 --withdraw => 3
 rollout install 7 --at 2001-01-01T00:00Z => 2
 rollout install 7
 rollout stop 7
+group follow lab --product app --channel beta --dry-run => 3
+group follow lab --product app --dry-run --waves 1,all
+group follow lab --product app --waves 1,all --validate 1m --approve start --window 02:00/4h
+group follows lab --product app --channel stable
+group show lab
+group unfollow lab --product app
+group unfollow lab --product app => 1
 log prove app:1.0 -o PROOF
 log show
 log entries --subject app:1.0
@@ -265,6 +273,7 @@ def operations() -> set[tuple[str, str]]:
         tenants,
         fleet,
         groups,
+        following,
         devices,
         attributes,
         enrollments,

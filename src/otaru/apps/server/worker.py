@@ -13,6 +13,7 @@ from otaru.domain.ids import Sha256, TenantId
 from otaru.errors import OtaruError
 from otaru.ports.store import Committed
 from otaru.services.control.deltas import make_next
+from otaru.services.control.following import tend
 from otaru.services.control.housekeeping import housekeep
 from otaru.services.control.inspection import renew
 from otaru.services.control.joining import join_all
@@ -58,7 +59,9 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
             try:
                 await end_trials(world)
                 await step_due(world, looks)
-                if swept is None or world.clock.now() - swept >= JOINING:
+                sweeps = swept is None or world.clock.now() - swept >= JOINING
+                await tend(world, again=sweeps)
+                if sweeps:
                     swept = world.clock.now()
                     await join_all(world)
                 if cleaned is None or world.clock.now() - cleaned >= HOUSEKEEPING:

@@ -12,6 +12,7 @@ from otaru.adapters.sql.tables.enrolling import (
     grant_key,
     spent_proof,
 )
+from otaru.adapters.sql.tables.following import following
 from otaru.adapters.sql.tables.health import (
     exposure_count,
     health_count,
@@ -119,6 +120,7 @@ __all__ = [
     "enrollment_serial",
     "event",
     "exposure_count",
+    "following",
     "grant_key",
     "group_member",
     "health_count",
