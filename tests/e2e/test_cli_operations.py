@@ -197,7 +197,7 @@ device update f-2 --release app:1.1
 rollout create --release app:1.1 --target id==f-2 --after 5 --continuous --urgency soft --forced-at 2036-02-01T00:00Z
 rollout stop 5
 rollout stop 6
-rollout create --release app:1.1 --target id==f-2 --download-only --install-at 2036-03-01T00:00Z --window 02:00/4h --download any-time
+rollout create --release app:1.1 --target id==f-2 --download-only --install-at 2036-03-01T00Z --window 02:00/4h --download any-time
 rollout start 7
 rollout install 7 --in-window --reason agreed
 rollout install 7 --in-window => 3
