@@ -353,6 +353,7 @@ async def test_the_order_opens_the_first_wave_where_waves_are_approved(fleet: Fl
     assert (running.state, running.waves[0].state) == (RolloutState.RUNNING, WaveState.PENDING)
     assert rollouts.allowed(running) == ["pause", "stop", "install"]
     await fetch(fleet)
+    await order(fleet, made.id)
     await fleet.say((await told(fleet))[0], Event.SUCCEED)
     assert (await fleet.show(made.id)).unapproved is not None
 
