@@ -15,12 +15,12 @@ from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Even
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
-from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, usable
+from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, told_to_install, usable
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Rollout
 from otaru.domain.rollout import full as full_of
 from otaru.domain.schedule import Window, appointment
-from otaru.domain.tenant import Tenant
+from otaru.domain.tenant import WHOLE_PARTS, Tenant
 from otaru.domain.trial import LOOKS
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
@@ -198,8 +198,15 @@ async def due(world: World, tenant: TenantId, subject: Subject, membership: Memb
     return None if plan is None or artifact is None else Due(membership, plan, artifact)
 
 
+def seen(tenant: Tenant, subject: Subject) -> Subject:
+    """A device with what its tenant's settings say of its client."""
+    parts = tenant.settings.chunk_parts
+    return replace(subject, whole=True) if parts and parts.get(subject.hardware.model) in WHOLE_PARTS else subject
+
+
 async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     """The rules' answers for each rollout that has this device as a scheduled member, up to the first offer."""
+    subject = seen(tenant, subject)
     scheduled = {m.rollout for m in subject.memberships if m.state is State.SCHEDULED}
     plans = [plan for r in sorted(scheduled) if (plan := await world.registry.plan(tenant.id, r)) is not None]
     now, calendar = world.clock.now(), tenant.calendar
@@ -341,7 +348,7 @@ def _crowded_out(
     wanted: dict[tuple[RolloutId, int, bool], list[tuple[_Move, Deployment]]] = defaultdict(list)
     for move, row, found in valid:
         if _tells(row, found.event):
-            wanted[row.rollout, appointment.minute(move.at), row.state is State.DOWNLOADED].append((move, row))
+            wanted[row.rollout, appointment.minute(move.at), found.event is Event.INSTALL].append((move, row))
     for (rollout, minute, installs), asking in wanted.items():
         plan = plans[rollout]
         if plan is None:
@@ -383,10 +390,10 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
             event = _woken(tx, tenant, entry.subject, plan, share, row, move.at)
             return None if event is None else _Found(event, "", base)
         if share.state is State.SCHEDULED or holds(share, plan):
-            subject = told_facts(tx, tenant.id, entry.subject, plan)
+            subject = told_facts(tx, tenant.id, seen(tenant, entry.subject), plan)
             plan = with_taken(tx, tenant.id, plan, move.device, move.at)
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
-            moves = _MOVES if share.state is State.SCHEDULED else _INSTALLS
+            moves = _INSTALLS if told_to_install(subject, plan.rollout, share) else _MOVES
             return _Found(moves[answer.rule], answer.because, base) if answer.rule in moves else None
     return None
 

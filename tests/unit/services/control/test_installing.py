@@ -354,7 +354,8 @@ async def test_the_order_opens_the_first_wave_where_waves_are_approved(fleet: Fl
     assert rollouts.allowed(running) == ["pause", "stop", "install"]
     await fetch(fleet)
     await order(fleet, made.id)
-    (first,) = await told(fleet)
+    first = await told(fleet)
+    assert len(first) == 1
     await fleet.say(first, Event.SUCCEED)
     assert (await fleet.show(made.id)).unapproved is not None
 
