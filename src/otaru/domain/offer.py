@@ -174,9 +174,13 @@ def _barred(subject: Subject, plan: Plan, membership: Membership, now: datetime,
 
 def told_to_install(subject: Subject, rollout: Rollout, membership: Membership) -> bool:
     """Whether what the device is told next is to install, in a rollout where it is told to download first."""
-    if membership.state is State.DOWNLOADED:
+    if membership.state in _TOLD_TO_DOWNLOAD:
         return True
     return subject.whole and membership.state is State.SCHEDULED and rollout.policy.downloads_first
+
+
+_TOLD_TO_DOWNLOAD = frozenset({State.OFFERED, State.DOWNLOADED})
+"""Who has said nothing of a download is asked about too: there are clients that ignore an order to download only."""
 
 
 _PROMPTLY = timedelta(minutes=10)
@@ -231,7 +235,7 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         return held
     if (held := _unready(subject, plan, membership, now)) is not None:
         return held
-    asked = membership.state is not State.DOWNLOADED and is_asked(rollout.policy, release)  # who has it said yes
+    asked = membership.state not in _TOLD_TO_DOWNLOAD and is_asked(rollout.policy, release)  # those have said yes
     if asked and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
@@ -360,6 +364,8 @@ def _unready(subject: Subject, plan: Plan, membership: Membership, now: datetime
 
 def _limited(rollout: Rollout, taken: Taken, membership: Membership, now: datetime) -> Answer | None:
     """The rule of the rollout's limits: who was told before is asked about places alone, not about the minute."""
+    if membership.state is State.OFFERED:
+        return None  # it has its place
     limits, told = rollout.policy.limits, membership.state in WAITING
     if (said := full(limits, taken, told=told)) is None:
         return None
