@@ -22,6 +22,7 @@ from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.contacts import Contact, record_contacts
+from otaru.adapters.differ.process import ProcessDiffer
 from otaru.adapters.director.local import LocalDirector
 from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.policy import PolicyJudge
@@ -45,6 +46,7 @@ from otaru.ports.store import Tx
 from otaru.services.control import artifacts, devices, feedback, health, releases, rollouts, tenants
 from otaru.services.control.desk import Desk
 from otaru.services.control.devices import NewDevice
+from otaru.services.control.looks import Looks
 from otaru.services.control.poll import Due, poll
 from otaru.services.control.releases import NewRelease, Part
 from otaru.services.control.stepping import step_due
@@ -106,6 +108,7 @@ class Horizon:
     _heap: list[tuple[float, int]] = field(default_factory=list)
     _devices: Sequence[_Device] = ()
     _heard: list[Contact] = field(default_factory=list)
+    _looks: Looks = field(default_factory=Looks)
 
     async def tell(self, heard: Callable[[Account], object]) -> Account:
         """The whole story; `heard` is called each hour of it."""
@@ -120,7 +123,7 @@ class Horizon:
             await self._minute()
             if self._tried:
                 await self._try()
-            while await step_due(self.world):
+            while await step_due(self.world, self._looks):
                 pass
             self.clock.at_s += TICK_S
             if await self._is_over():
@@ -145,12 +148,12 @@ class Horizon:
 
     async def _look(self, heard: Callable[[Account], object]) -> None:
         progress = await rollouts.progress(self.world, TENANT, self.rollout, among=0)
-        lives = [device.life for device in self._devices]
-        self.account.postponed = sum(life.postponed for life in lives)
-        self.account.power_cuts = sum(life.power_cuts for life in lives)
-        self.account.exposed = sum(life.harmed for life in lives)
+        self.account.take([device.life for device in self._devices])
         self.account.brought_back = await self._brought_back()
-        self.account.hour(self.clock.at_s, progress)
+        rollout, whole = progress.rollout, progress.evidence.whole
+        counts = {str(state): members for state, members in whole.counts.items() if members}
+        held = tuple(segment.name for segment in rollout.segments if segment.held)
+        self.account.hour(self.clock.at_s, str(rollout.state), rollout.reason, counts, held)
         heard(self.account)
 
     async def _brought_back(self) -> int:
@@ -207,8 +210,11 @@ class Horizon:
         """What it has to tell of its health since it was heard last."""
         crashes = device.life.crashes(device.heard_s, device.contacts) if self.scenario.ails else 0
         device.heard_s, device.asked_at_s = self.clock.at_s, None
-        if crashes:
-            told = [Told(f"{device.contacts}-{n}", Kind.CRASH, "the main task crashed") for n in range(crashes)]
+        told = [Told(f"{device.contacts}-{n}", Kind.CRASH, "the main task crashed") for n in range(crashes)]
+        if self.scenario.telemetry or self.scenario.drains:
+            holds = device.life.battery(device.contacts)
+            told += [] if holds is None else [Told(f"{device.contacts}-b", Kind.SAMPLE, name="battery", value=holds)]
+        if told:
             await health.tell(self.world, TENANT, device.name, told)
             self.account.crashes += crashes
 
@@ -344,8 +350,10 @@ async def _world(folder: Path, clock: StoryClock) -> AsyncIterator[tuple[World, 
         async with open_registry(store, bus, clock) as registry:
             keyring, notary = FolderKeyring(folder / "keys"), FolderNotary(folder / "log")
             director = LocalDirector(store, Desk(FolderKeyring(folder / "director")), clock)
-            blobs, inspector = LocalBlobs(folder / "artifacts"), ProcessInspector()
-            world = World(store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, inspector, director)
+            blobs, inspector, differ = LocalBlobs(folder / "artifacts"), ProcessInspector(), ProcessDiffer()
+            world = World(
+                store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, inspector, director, differ
+            )
             yield world, clock
     finally:
         await store.close()
