@@ -398,5 +398,5 @@ async def test_one_that_has_ended_is_ordered_nothing(fleet: Fleet) -> None:
     rollout = await fleet.roll_out(policy=ONLY)
     await rollouts.order(fleet.world, ACME, SYSTEM, rollout, RolloutEvent.STOP)
     await fleet.work()
-    with pytest.raises(InvalidStateError, match="nobody of it installs"):
+    with pytest.raises(InvalidStateError, match="nobody new of it installs"):
         await order(fleet, rollout)
