@@ -120,13 +120,13 @@ def _install(form: Form, policy: Policy, now: datetime) -> Install | None:
 def _asking(form: Form, policy: Policy) -> Policy:
     """With what counts where somebody is asked first."""
     deadline = fields.span(lambda span: Policy(consent=True, consent_deadline=span))
-    postponed = fields.span(lambda span: Policy(postpone_for=span))
+    postponed = fields.span(lambda span: Policy(consent=True, postpone_for=span))
     return replace(
         policy,
         consent=True,
         consent_deadline=form.read("consent_deadline", deadline, None),
         postponements=form.read(
-            "postponements", fields.number(lambda n: check(Policy(postponements=n))), _SIMPLE.postponements
+            "postponements", fields.number(lambda n: check(Policy(consent=True, postponements=n))), _SIMPLE.postponements
         ),
         postpone_for=_SIMPLE.postpone_for if (span := form.read("postpone_for", postponed, None)) is None else span,
     )
