@@ -31,6 +31,7 @@ from otaru.apps.console.pages import (
     release_new,
     releases,
     rollouts,
+    settings,
 )
 from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, refuse_other_pages, visitor
 from otaru.domain.access import Permission
@@ -51,6 +52,12 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("GET", "/", READ, overview.show),
     ("POST", "/settings/halt", TENANT, overview.halt),
     ("POST", "/settings/lift", TENANT, overview.lift),
+    ("GET", "/settings", READ, settings.show),
+    ("POST", "/settings/blackouts", TENANT, settings.add_blackout),
+    ("POST", "/settings/blackouts/{blackout}/remove", TENANT, settings.remove_blackout),
+    ("POST", "/settings/attributes", TENANT, settings.declare),
+    ("POST", "/settings/attributes/{attribute}/drop", TENANT, settings.drop),
+    ("POST", "/settings/four-eyes", TENANT, settings.four_eyes),
     ("GET", "/devices", READ, devices.show),
     ("GET", "/devices/+count", READ, devices.count),
     ("GET", "/devices/+completion", READ, devices.complete),
