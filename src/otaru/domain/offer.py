@@ -207,7 +207,7 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         held = _forbidden(subject, release, artifact.component, membership, now)
         if held is not None:
             return held
-    if (stays := _stays(subject, artifact.component, release.version, membership)) is not None:
+    if (stays := _stays(subject, artifact.component, plan, membership)) is not None:
         return stays
     if (busy := subject.open) is not None and busy is not membership:
         return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
@@ -221,13 +221,25 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
 
 
-def _stays(subject: Subject, component: str, version: Version, membership: Membership) -> Answer | None:
-    """The rules that ask whether there is anything to do: installed, pinned."""
+def _stays(subject: Subject, component: str, plan: Plan, membership: Membership) -> Answer | None:
+    """The rules that ask whether there is anything to do: installed, or something newer; pinned."""
+    version = plan.release.version
     if (component, version) in subject.installed:
         return Answer(Rule.INSTALLED, f"{component} {version} is installed already.", membership)
+    if plan.rollout.follows is not None and (ahead := _ahead(subject, plan.release, component, membership)) is not None:
+        return ahead
     if subject.pins and (EVERYTHING in subject.pins or component in subject.pins):
         return Answer(Rule.PINNED, f"Its {component} is pinned: it stays at what it runs.", membership)
     return None
+
+
+def _ahead(subject: Subject, release: Release, component: str, membership: Membership) -> Answer | None:
+    """The rule of standing orders: nobody goes back by one."""
+    runs = subject.version_of(component)
+    if runs is None or not release.older_than(runs):
+        return None
+    said = f"{component} {runs} is newer than {release.version}: what follows a channel never goes back by itself."
+    return Answer(Rule.INSTALLED, said, membership)
 
 
 def _forbidden(

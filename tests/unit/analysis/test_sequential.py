@@ -1,6 +1,6 @@
 """The judge that may look at every report: its errors are bounded, and it says what follows from counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from math import exp, log, sqrt
 from random import Random
@@ -107,7 +107,7 @@ def test_ville_holds_for_telemetry_that_is_as_much_worse_as_is_tolerated(seed: i
 
     def path(random: Random) -> float:
         best = 0.0
-        segments = [dict.fromkeys(("battery", "signal"), Bets()) for _ in range(2)]
+        segments: list[dict[Hashable, Bets]] = [dict.fromkeys(("battery", "signal"), Bets()) for _ in range(2)]
         for _ in range(100):
             score = 1.0 if random.random() < (1 + TOLERATED) / 2 else -1.0
             segments = [{k: b.after([beyond(score)]) for k, b in s.items()} for s in segments]

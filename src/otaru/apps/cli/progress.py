@@ -97,10 +97,17 @@ def details(rollout: Rollout) -> Iterator[tuple[str, Any]]:
     yield "installs", installing(rollout)
     yield "rolls back", f"rollout {rollout['rolls_back']}" if rollout.get("rolls_back") else None
     yield "rolled back by", ", ".join(f"rollout {back}" for back in rollout.get("rolled_back_by", ()))
+    yield "follows", _follows(rollout)
+    yield "superseded by", f"rollout {rollout['superseded_by']}" if rollout.get("superseded_by") else None
     yield "policy", policy(rollout.get("policy") or {})
     for name in ("created", "start", "started", "ended", "expires"):
         yield name, moment(rollout.get(f"{name}_at"))
     yield "allowed now", ", ".join(rollout.get("allowed", ()))
+
+
+def _follows(rollout: Rollout) -> str | None:
+    order = rollout.get("follows")
+    return f"{order['channel']}, for the group {order['group']}" if order else None
 
 
 def policy(found: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from otaru.domain.rollout.limits import MAX_LIMIT, MAX_PLACES, Limits, Place, Ta
 from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.domain.rollout.plan import (
     Draw,
+    Follows,
     Install,
     Rollout,
     Wave,
@@ -45,7 +46,7 @@ from otaru.domain.rollout.rate import Abort, FailureType, RateRule, check_rate
 from otaru.domain.rollout.segment import CRITICAL, MAX_SEGMENTS, MAX_SPLITS, Segment, Stratum, cut, segments
 from otaru.domain.rollout.sequential import ALPHA, Learned, SequentialRule
 from otaru.domain.rollout.shape import Growth, Shape, check_growth, grown
-from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, orders, reopened, step
+from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, orders, reopened, step, supersede
 
 __all__ = [
     "ACTIVE",
@@ -71,6 +72,7 @@ __all__ = [
     "Download",
     "Draw",
     "FailureType",
+    "Follows",
     "Growth",
     "Install",
     "Learned",
@@ -123,6 +125,7 @@ __all__ = [
     "settled",
     "share",
     "step",
+    "supersede",
     "told",
     "withdraw_install",
 ]

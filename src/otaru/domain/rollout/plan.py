@@ -12,8 +12,9 @@ from enum import StrEnum
 
 from otaru.domain.device import LOT_PRIME
 from otaru.domain.duration import written
+from otaru.domain.group import GroupName
 from otaru.domain.ids import ProductName, RolloutId, Version
-from otaru.domain.rollout.machine import RolloutState
+from otaru.domain.rollout.machine import ROLLOUT, RolloutState
 from otaru.domain.rollout.policy import Approve, Download, Policy, Share
 from otaru.domain.rollout.segment import Segment, Stratum, below, segments
 from otaru.domain.schedule import Window
@@ -48,6 +49,14 @@ class Wave:
     def size(self) -> int:
         """How many members it has."""
         return self.height - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Follows:
+    """The standing order that made a rollout: which group it keeps on which channel of the rollout's product."""
+
+    group: GroupName
+    channel: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,9 @@ class Rollout:
     """The order to install, of a rollout that only downloads until there is one."""
     created_by: str = ""
     """Who planned it, as the record names them; empty where that was not kept yet."""
+    follows: Follows | None = None
+    superseded_by: RolloutId | None = None
+    """The rollout of a newer release that has taken its place: it tells nobody new, and is judged no more."""
 
     @property
     def watermark(self) -> int:
@@ -110,6 +122,8 @@ class Rollout:
     def unapproved(self) -> Wave | None:
         """The wave that opens when somebody approves it; the start is not one of them."""
         if self.policy.approve is not Approve.WAVES or self.state is not RolloutState.RUNNING:
+            return None
+        if self.superseded_by is not None:
             return None
         wave = self.wave
         return wave if wave is not None and wave.index and wave.state is WaveState.PENDING else None
@@ -133,7 +147,14 @@ class Rollout:
     def joins(self, now: datetime) -> bool:
         """Whether devices that come to match become members now."""
         end = self.policy.end_at
-        return self.policy.continuous and self.state is RolloutState.RUNNING and (end is None or now < end)
+        goes_on = self.state is RolloutState.RUNNING and self.superseded_by is None
+        return self.policy.continuous and goes_on and (end is None or now < end)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it tells devices of its release, or will: it has not ended, is not ending and is not superseded."""
+        ending = self.state in ROLLOUT.final or self.state is RolloutState.STOPPING
+        return not ending and self.superseded_by is None
 
     @property
     def finished_well(self) -> bool:

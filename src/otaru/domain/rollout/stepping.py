@@ -61,6 +61,8 @@ def orders(rollout: Rollout) -> list[RolloutEvent]:
     found = [event for event in ROLLOUT.allowed(rollout.state) if event in PERSONS]
     if rollout.state is RolloutState.RUNNING and rollout.unapproved is None:
         found.remove(RolloutEvent.APPROVE)
+    if rollout.superseded_by is not None:  # it only waits for those that were told
+        found = [event for event in found if event is RolloutEvent.STOP]
     return found
 
 
@@ -74,6 +76,25 @@ def _approved(rollout: Rollout, now: datetime) -> Step:
         return Step(rollout, notes=(f"approved: it starts at {rollout.start_at:%Y-%m-%d %H:%M} UTC",))
     started = obey(rollout, RolloutEvent.START, rollout.reason, now)
     return replace(started, notes=("approved", *started.notes))
+
+
+def supersede(rollout: Rollout, by: Rollout, now: datetime) -> Step:
+    """Have the rollout of a newer release take its place: who was not told is skipped, who was goes on as they are.
+
+    Who was asked for consent and has not given it is skipped too, since they will be asked for the newer one.
+
+    Raises:
+        InvalidStateError: it has ended, or is about to.
+    """
+    state = ROLLOUT.next(rollout.state, RolloutEvent.SUPERSEDE)
+    if state is None:
+        raise InvalidStateError(f"rollout {rollout.id} is {rollout.state}: it cannot be superseded")
+    reason = f"superseded by rollout {by.id}: {by.product} {by.version}"
+    ended = now if state in ROLLOUT.final else None
+    after = replace(
+        rollout, state=state, reason=reason, superseded_by=by.id, ended_at=ended, edition=rollout.edition + 1
+    )
+    return Step(after, _over(rollout), (reason,))
 
 
 def reopened(rollout: Rollout, waves: Sequence[int], now: datetime) -> Rollout:
@@ -138,6 +159,8 @@ def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime
     if _is_over(rollout, evidence, now):
         after = replace(rollout, reason="its end has come", edition=rollout.edition + 1)
         return Step(after, _over(rollout), ("its end has come: who has not been told is skipped",))
+    if rollout.superseded_by is not None:
+        return _superseded(rollout, evidence, now)
     waiting = evidence.whole.of(State.SCHEDULED) > 0
     advises = rollout.policy.on_error is OnError.ADVISE
     if not advises and (held := hold_failing(rollout, ruling)) is not None:
@@ -159,6 +182,13 @@ def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime
         may = may and (rollout.may_install(now) or left == 0)
         return Step(opened(rollout, now), notes=(f"wave {wave.index + 1} opened",)) if may else None
     return _judged(rollout, wave, evidence, ruling, now)
+
+
+def _superseded(rollout: Rollout, evidence: Evidence, now: datetime) -> Step | None:
+    """It waits for those that were told; who has only fetched it by now is not told to install it any more."""
+    if rollout.policy.downloads_first and evidence.whole.of(State.DOWNLOADED):
+        return Step(rollout, _held_back(rollout), (rollout.reason,))
+    return _finished(rollout, evidence, now) if _left(rollout, evidence) == 0 else None
 
 
 def _stopped(rollout: Rollout, ruling: Ruling) -> Wave | None:

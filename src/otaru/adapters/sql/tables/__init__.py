@@ -12,10 +12,12 @@ from otaru.adapters.sql.tables.enrolling import (
     grant_key,
     spent_proof,
 )
+from otaru.adapters.sql.tables.following import following
 from otaru.adapters.sql.tables.health import (
     exposure_count,
     health_count,
     health_event,
+    health_mark,
     telemetry_last,
     telemetry_score,
     telemetry_witness,
@@ -56,6 +58,7 @@ from otaru.adapters.sql.tables.rollouts import (
 from otaru.adapters.sql.tables.shelf import (
     artifact,
     blob,
+    delta,
     inspection,
     product,
     release,
@@ -96,6 +99,7 @@ __all__ = [
     "component_count",
     "contact_count",
     "credential",
+    "delta",
     "deployment",
     "deployment_count",
     "deployment_reason",
@@ -116,10 +120,12 @@ __all__ = [
     "enrollment_serial",
     "event",
     "exposure_count",
+    "following",
     "grant_key",
     "group_member",
     "health_count",
     "health_event",
+    "health_mark",
     "idempotency",
     "inspection",
     "log_checkpoint",

@@ -1,6 +1,7 @@
 """Rollouts and deployments, as the API shows and takes them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from otaru.apps.server.api.models.fields import (
     ConditionText,
     Fraction,
     Line,
+    MeasureText,
     Most,
     Out,
     PlaceText,
@@ -30,6 +32,7 @@ from otaru.apps.server.api.models.verdicts import VerdictOut
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.deployment import RETRIABLE, Deployment, State
 from otaru.domain.evidence import Tally
+from otaru.domain.health import MAX_MEASURES, MEASURES, measure
 from otaru.domain.ids import RolloutId
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
@@ -50,6 +53,7 @@ from otaru.domain.rollout import (
     Limits,
     OnError,
     Policy,
+    Rollout,
     RolloutState,
     Segment,
     SequentialRule,
@@ -142,14 +146,9 @@ class PlannedIn(Body):
     members: Annotated[WholeNumber, Field(ge=1, lt=2**31)]
 
 
-class RolloutIn(Body):
-    """A rollout to plan. Without waves and thresholds it is simple: one wave, no rule, offered at the next poll."""
+class PolicyIn(Body):
+    """How a rollout goes about it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE, _SIMPLE]})
-
-    release: ReleaseText
-    target: Target
-    name: Annotated[str, Field(max_length=200, pattern=LINE)] = ""
     waves: Annotated[
         list[WaveText],
         Field(max_length=MAX_WAVES, description="Heights, cumulative: numbers of devices, or percentages of all."),
@@ -164,7 +163,6 @@ class RolloutIn(Body):
     first: Annotated[WholeNumber, Field(ge=1, le=MAX_FIRST, description="Of the exponential shape.")] = 10
     factor: Annotated[float, Field(ge=MIN_FACTOR, le=MAX_FACTOR, description="Of the exponential shape.")] = 2.0
     reason: Annotated[Line, Field(description="Why; the record keeps it.")] = ""
-    planned: PlannedIn | None = None
     success: Annotated[
         Fraction | None, Field(description="The share of a wave that has to succeed; 0.9 where there are waves.")
     ] = None
@@ -185,6 +183,15 @@ class RolloutIn(Body):
             ge=MIN_ALPHA,
             le=MAX_ALPHA,
             description="Of a sequential judge: the chance that a good release is ever stopped or held; 0.01.",
+        ),
+    ] = None
+    telemetry: Annotated[
+        list[MeasureText] | None,
+        Field(
+            max_length=MAX_MEASURES,
+            description="Of a sequential judge: measurements of updated devices that are compared with those of devices not "
+            "updated yet, and which way is worse; "
+            f"{', '.join(map(str, MEASURES))}. None is judged where the list is empty.",
         ),
     ] = None
     quorum: Annotated[float, Field(gt=0, le=1, description="The share of a wave that has to have ended.")] = 1.0
@@ -220,12 +227,6 @@ class RolloutIn(Body):
             examples=[["hardware", "version"]],
         ),
     ] = Field(default=[])
-    start_at: Annotated[AwareDatetime | None, Field(description="When it starts by itself.")] = None
-    start: Annotated[bool, Field(description="Whether it starts at once.")] = False
-    end_at: Annotated[
-        AwareDatetime | None,
-        Field(description="From then on nothing new is offered; who has not been told is skipped."),
-    ] = None
     install_takes_s: Annotated[
         float,
         Field(ge=0, le=86_400, description="How long an installation takes: so much of the window has to be left."),
@@ -243,15 +244,6 @@ class RolloutIn(Body):
     approve: Annotated[
         Approve, Field(description="What waits for approval: its start, or its start and each further wave.")
     ] = Approve.NONE
-    continuous: Annotated[
-        bool, Field(description="Whether devices that match later join it; it goes on until it is stopped or expires.")
-    ] = False
-    after: Annotated[
-        WholeNumber | None, Field(ge=1, lt=2**31, description="It starts when this rollout has finished well.")
-    ] = None
-    forced_at: Annotated[
-        AwareDatetime | None, Field(description="From then on a soft one is forced (hawkBit: timeforced).")
-    ] = None
     priority: Annotated[
         WholeNumber, Field(ge=0, le=MAX_PRIORITY, description="Of a device's rollouts the highest goes first.")
     ] = 5
@@ -262,9 +254,6 @@ class RolloutIn(Body):
             "(hawkBit: downloadonly)."
         ),
     ] = False
-    install_at: Annotated[
-        AwareDatetime | None, Field(description="The order to install, of one that only downloads: from then on.")
-    ] = None
     download: Annotated[
         Download, Field(description="Whether it may be fetched outside the window in which it is installed.")
     ] = Download.IN_WINDOW
@@ -277,31 +266,17 @@ class RolloutIn(Body):
         Field(max_length=MAX_PLACES, description="Devices in flight at once that share an attribute's value."),
     ] = Field(default=[])
 
-    def parsed(self) -> Intention:
-        """As the service takes it.
+    @property
+    def growth(self) -> Growth | None:
+        """What writes the heights of its waves."""
+        return None if self.shape is None else Growth(self.shape, self.first, self.factor)
+
+    def policy(self) -> Policy:
+        """As the domain takes it.
 
         Raises:
-            InvalidInputError: it is to start at once and later, or to be judged in two ways.
+            InvalidInputError: it is to be judged in two ways.
         """
-        if self.start and self.start_at is not None:
-            raise InvalidInputError("a rollout starts at once or at a time", hint="Leave out start or start_at.")
-        product, version = release_name(self.release)
-        start_at = None if self.start_at is None else utc(self.start_at)
-        return Intention(
-            product,
-            version,
-            self.target,
-            self._policy(),
-            self.name,
-            start_at,
-            self.start,
-            growth=None if self.shape is None else Growth(self.shape, self.first, self.factor),
-            reason=self.reason,
-            planned=None if self.planned is None else Planned(int(self.planned.seed) % 2**62, self.planned.members),
-            install=None if self.install_at is None else Install(utc(self.install_at)),
-        )
-
-    def _policy(self) -> Policy:
         judged = (
             bool(self.waves)
             or self.shape not in {None, Shape.ALL}
@@ -330,15 +305,11 @@ class RolloutIn(Body):
             conditions=tuple(map(condition, self.require)),
             window=None if self.window is None else window(self.window),
             split=tuple(self.split),
-            end_at=None if self.end_at is None else utc(self.end_at),
             install_takes=timedelta(seconds=self.install_takes_s),
             ignore_blackout=self.ignore_blackout,
             validate=timedelta(seconds=self.validate_s),
             validate_events=self.validate_events,
             approve=self.approve,
-            continuous=self.continuous,
-            after=None if self.after is None else RolloutId(self.after),
-            forced_at=None if self.forced_at is None else utc(self.forced_at),
             priority=self.priority,
             download_only=self.download_only,
             download=self.download,
@@ -358,14 +329,83 @@ class RolloutIn(Body):
 
     def _sequential(self) -> SequentialRule | None:
         if self.judge is not JudgeName.SEQUENTIAL:
-            if self.alpha is not None:
+            if self.alpha is not None or self.telemetry is not None:
+                what = "telemetry" if self.alpha is None else "alpha"
                 raise InvalidInputError(
-                    "alpha is of the sequential judge", hint="Say judge sequential, or leave it out."
+                    f"{what} is of the sequential judge", hint="Say judge sequential, or leave it out."
                 )
             return None
         if self.success is not None or self.error is not None:
             raise InvalidInputError("a sequential judge has no thresholds", hint="Leave out success and error.")
-        return SequentialRule(ALPHA if self.alpha is None else self.alpha)
+        measures = MEASURES if self.telemetry is None else tuple(map(measure, self.telemetry))
+        return SequentialRule(ALPHA if self.alpha is None else self.alpha, telemetry=measures)
+
+
+class RolloutIn(PolicyIn):
+    """A rollout to plan. Without waves and thresholds it is simple: one wave, no rule, offered at the next poll."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE, _SIMPLE]})
+
+    release: ReleaseText
+    target: Target
+    name: Annotated[str, Field(max_length=200, pattern=LINE)] = ""
+    planned: PlannedIn | None = None
+    start_at: Annotated[AwareDatetime | None, Field(description="When it starts by itself.")] = None
+    start: Annotated[bool, Field(description="Whether it starts at once.")] = False
+    end_at: Annotated[
+        AwareDatetime | None,
+        Field(description="From then on nothing new is offered; who has not been told is skipped."),
+    ] = None
+    continuous: Annotated[
+        bool, Field(description="Whether devices that match later join it; it goes on until it is stopped or expires.")
+    ] = False
+    after: Annotated[
+        WholeNumber | None, Field(ge=1, lt=2**31, description="It starts when this rollout has finished well.")
+    ] = None
+    install_at: Annotated[
+        AwareDatetime | None, Field(description="The order to install, of one that only downloads: from then on.")
+    ] = None
+    forced_at: Annotated[
+        AwareDatetime | None, Field(description="From then on a soft one is forced (hawkBit: timeforced).")
+    ] = None
+
+    def parsed(self) -> Intention:
+        """As the service takes it.
+
+        Raises:
+            InvalidInputError: it is to start at once and later, or to be judged in two ways.
+        """
+        if self.start and self.start_at is not None:
+            raise InvalidInputError("a rollout starts at once or at a time", hint="Leave out start or start_at.")
+        product, version = release_name(self.release)
+        start_at = None if self.start_at is None else utc(self.start_at)
+        return Intention(
+            product,
+            version,
+            self.target,
+            self.policy(),
+            self.name,
+            start_at,
+            self.start,
+            growth=self.growth,
+            reason=self.reason,
+            planned=None if self.planned is None else Planned(int(self.planned.seed) % 2**62, self.planned.members),
+            install=None if self.install_at is None else Install(utc(self.install_at)),
+        )
+
+    def policy(self) -> Policy:
+        """As the domain takes it, with what holds for one rollout alone.
+
+        Raises:
+            InvalidInputError: it is to be judged in two ways.
+        """
+        return replace(
+            super().policy(),
+            end_at=None if self.end_at is None else utc(self.end_at),
+            continuous=self.continuous,
+            after=None if self.after is None else RolloutId(self.after),
+            forced_at=None if self.forced_at is None else utc(self.forced_at),
+        )
 
 
 class OrderIn(Body):
@@ -443,6 +483,7 @@ class PolicyOut(Out):
     judge: Annotated[JudgeName | None, Field(description="Null: nobody judges it.")]
     rate: RateIn | None
     alpha: float | None
+    telemetry: Annotated[list[MeasureText], Field(description="What of it a sequential judge compares.")]
     learned_from: Annotated[
         int | None, Field(description="From how many past releases a sequential judge learned what to tolerate.")
     ]
@@ -485,6 +526,7 @@ class PolicyOut(Out):
             judge=_judge(policy),
             rate=None if policy.rate is None else RateIn.of(policy.rate),
             alpha=None if policy.sequential is None else policy.sequential.alpha,
+            telemetry=[] if policy.sequential is None else list(map(str, policy.sequential.telemetry)),
             learned_from=None if policy.sequential is None else policy.sequential.releases,
             quorum=policy.quorum,
             wave_timeout_s=_seconds(policy.wave_timeout),
@@ -577,6 +619,19 @@ class FailureOut(Out):
     devices: int
 
 
+class FollowsOut(Out):
+    """The group that a standing order keeps on a channel of the rollout's product."""
+
+    group: str
+    channel: str
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> "FollowsOut | None":
+        """As it is stored."""
+        follows = rollout.follows
+        return None if follows is None else cls(group=follows.group, channel=follows.channel)
+
+
 class RolloutOut(Out):
     """A rollout, and how far it is."""
 
@@ -614,6 +669,10 @@ class RolloutOut(Out):
     allowed: Annotated[list[str], Field(description="The orders that may be given now.")]
     rolls_back: Annotated[int | None, Field(description="The rollout whose devices it brings back.")]
     rolled_back_by: Annotated[list[int], Field(description="The rollouts that bring its devices back.")]
+    follows: Annotated[FollowsOut | None, Field(description="The standing order that made it.")]
+    superseded_by: Annotated[
+        int | None, Field(description="The rollout of a newer release, which has taken its place.")
+    ]
 
     @classmethod
     def of(cls, progress: Progress) -> "RolloutOut":
@@ -646,6 +705,8 @@ class RolloutOut(Out):
             allowed=allowed(rollout),
             rolls_back=rollout.rolls_back,
             rolled_back_by=list(progress.rolled_back_by),
+            follows=FollowsOut.of(rollout),
+            superseded_by=rollout.superseded_by,
         )
 
 
