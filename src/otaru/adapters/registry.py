@@ -117,7 +117,7 @@ def _revokes(what: Happening) -> bool:
 def _concerns(what: Happening) -> _Concern:
     # Entries name the rollouts that are active (`Devices.entry`): a rollout that becomes active comes into entries that
     # do not name it yet; afterwards nothing but moved members changes them.
-    if what.kind is Kind.ROLLOUT_SEGMENT:
+    if what.kind in {Kind.ROLLOUT_SEGMENT, Kind.ROLLOUT_INSTALL}:
         return _Concern.PLAN
     was, is_, moved = (what.data.get(name) for name in ("from", "to", "moved"))
     if what.kind not in {Kind.ROLLOUT_MOVED, Kind.ROLLOUT_WAVE} or was not in ACTIVE:

@@ -78,7 +78,10 @@ _OUTCOMES = {
     Event.REJECT: State.REJECTED,
 }
 
-_NOT_BEGUN = frozenset({State.OFFERED, State.DOWNLOADING, State.DOWNLOADED})
+NOT_BEGUN = frozenset({State.OFFERED, State.DOWNLOADING, State.DOWNLOADED})
+"""The device has been told, and has not begun to install."""
+_REFUSES = NOT_BEGUN | {State.INSTALLING}
+"""Where it may say that what is asked of it does not hold now. Told to install what it downloaded before, it looks again."""
 
 OPEN = frozenset(
     {
@@ -144,11 +147,14 @@ def _edges() -> Iterator[tuple[tuple[State, Event], State]]:
                 yield (state, event), target
         for event, target in _OUTCOMES.items():
             yield (state, event), target
-        if state in _NOT_BEGUN:
+        if state in _REFUSES:
             yield (state, Event.REFUSE), state  # what is asked of it does not hold now: it may begin later
         # Who is on trial has done it: nothing is left to call off, and no word of it is awaited.
         yield (state, Event.CANCEL), State.CANCELLED if state is State.ON_TRIAL else State.CANCELLING
         yield (state, Event.SILENCE), State.SILENT
+
+    # It has fetched it and was never told to install it (`Policy.downloads_first`).
+    yield (State.DOWNLOADED, Event.SKIP), State.SKIPPED
 
     # An order to cancel crosses the device's own report: whichever is true wins.
     yield (State.CANCELLING, Event.CANCEL_DONE), State.CANCELLED

@@ -12,6 +12,7 @@ from otaru.domain.deployment import (
     IN_FLIGHT,
     MAX_MESSAGE,
     MAX_MESSAGES,
+    NOT_BEGUN,
     Deployment,
     Event,
     Report,
@@ -28,8 +29,21 @@ from otaru.ports.store import Tx
 from otaru.services.control.poll import moved_event
 from otaru.services.control.world import World
 
+_EARLY = {
+    Event.INSTALL: Event.DOWNLOAD,
+    Event.REBOOT: Event.DOWNLOAD,
+    Event.TRY: Event.DOWNLOAD_DONE,
+    Event.SUCCEED: Event.DOWNLOAD_DONE,
+}
+"""What a device means by its words that was told to download and not to install.
+
+Clients say `proceeding` while they download. And one that takes the order for a whole update closes it: SWUpdate without
+having done anything. Whatever it did, it is told again, and its success counts then.
+"""
+
 _EXPLAINED = frozenset({Event.CANCEL_REFUSED, Event.REFUSE})
 """What a device says no to: its words are why it is where it is."""
+_CLOSED_EARLY = "closed it before it was told to install: "
 _MAX_REASON = 500
 _NEWEST = 20
 
@@ -161,6 +175,7 @@ class _Batch:
 
     def _decide(self, row: Deployment, said: Report) -> Deployment:
         event = self._meant(row, said)
+        early = said.event is Event.SUCCEED and event is Event.DOWNLOAD_DONE
         state = DEPLOYMENT.next(row.state, event) if event is not None else None
         if state is None or (
             said.event is Event.CONSENT and not may_begin(self._tx, self._tenant, row, said.received_at)
@@ -173,25 +188,38 @@ class _Batch:
             state=state,
             changed_at=said.received_at,
             ended_at=said.received_at if state in FINAL else None,
-            reason=_reason(row, said, state),
+            reason=f"{_CLOSED_EARLY}{_last_words(said)}" if early else _reason(row, said, state),
         )
         if row.state is State.POSTPONED and moved.state in IN_FLIGHT:
             # At once, so that the next one of this batch finds the slot taken.
             self._tx.deployments.save(self._tenant, [(row, moved)])
         self._events.append(moved_event(self._tenant, row, moved, f"device:{said.device}", said.received_at))
-        if said.event is Event.SUCCEED:
+        if event in {Event.SUCCEED, Event.TRY}:
             self._install(row, said, confirmed=state is State.SUCCEEDED)
         return moved
 
     def _meant(self, row: Deployment, said: Report) -> Event | None:
         """What a report means for this deployment: the success of one with a health window begins its trial."""
+        if said.event in _EARLY and row.state in NOT_BEGUN and self._downloads_first(row):
+            return _EARLY[said.event]
         if said.event is not Event.SUCCEED:
             return said.event
         if row.state is State.ON_TRIAL:
             return None  # said again: its window decides
+        if not self._was_ordered(row, said):
+            return Event.CANCEL_DONE if row.state is State.CANCELLING else None
         plan = self._plan(row.rollout)
         tried = plan is not None and plan.rollout.policy.validate and DEPLOYMENT.next(row.state, Event.TRY) is not None
         return Event.TRY if tried else Event.SUCCEED
+
+    def _downloads_first(self, row: Deployment) -> bool:
+        plan = self._plan(row.rollout)
+        return plan is not None and plan.rollout.policy.downloads_first
+
+    def _was_ordered(self, row: Deployment, said: Report) -> bool:
+        """Whether it may be that the device was told to install: else its success is none, whatever became of it since."""
+        plan = self._plan(row.rollout)
+        return plan is None or plan.rollout.may_install(said.received_at)
 
     def _plan(self, rollout: RolloutId) -> Plan | None:
         if rollout not in self._plans:
@@ -204,7 +232,11 @@ class _Batch:
         Unless the device has been given something newer since, of which its reports will tell.
         """
         known = self._tx.deployments.of_device(self._tenant, said.device, _NEWEST)
-        if row.state is not State.SUCCEEDED and all(other.action <= row.action for other, _ in known):
+        if (
+            row.state is not State.SUCCEEDED
+            and self._was_ordered(row, said)
+            and all(other.action <= row.action for other, _ in known)
+        ):
             self._install(row, said)
 
     def _install(self, row: Deployment, said: Report, *, confirmed: bool = True) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from otaru.apps.console import rollout_words
+from otaru.apps.console import policy_words, rollout_words
 from otaru.apps.console.call import Call
 from otaru.apps.console.happening import GROUPS, told
 from otaru.apps.console.rendering import link, segment
@@ -196,7 +196,7 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         holding=rollouts.segments_move(progress.rollout),
         failures=progress.failures,
         among=AMONG if any(line.tally.of(state) > AMONG for state in rollout_words.BAD) else 0,
-        policy=list(rollout_words.policy_words(progress.rollout)),
+        policy=list(policy_words.policy_words(progress.rollout)),
         resumed=rollout_words.resumed(progress.rollout),
         retriable=retriable,
         again=sum(n for state, n in retriable if state in FAILURES),
