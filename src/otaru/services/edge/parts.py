@@ -58,5 +58,7 @@ class Parts:
     link: Link
     clock: Clock
     pause: Pause
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """What the server is told of the device when it asks."""
     manner: Manner = field(default_factory=Manner)
     patience: Patience = Patience()

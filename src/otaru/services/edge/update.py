@@ -10,6 +10,7 @@ from which `start` goes on.
 - What the server is told never holds up an update, and what it says is only a hint: what is due is what metadata signs.
 """
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -37,7 +38,6 @@ from otaru.errors import OtaruError
 from otaru.services.edge.fetch import Fetch
 from otaru.services.edge.parts import Parts
 from otaru.services.edge.planning import installed, plan
-from otaru.trust.tuf.names import address
 from otaru.trust.verify.payload import payload_of
 from otaru.trust.verify.update import burnt
 
@@ -49,6 +49,7 @@ _LATER = (
     errors.ForbiddenError,
 )
 """The server cannot be asked now, or not by this device: nothing is wrong with the update."""
+_log = logging.getLogger("otaru.agent")
 _ALONE = TOUCHED | {State.REPORTING}
 """What needs no server: health, the way back, writing down how it ended."""
 NOW = timedelta(0)
@@ -127,6 +128,8 @@ class Updater:
     def _hear(self, told: Told) -> None:
         self._heard, self._cancel, self._offer = True, told.cancel, told.offer
         record, offer = self.record, told.offer
+        if told.describe and self._parts.attributes:
+            self._parts.link.describe(self._parts.attributes)
         if told.cancel is not None and record.state in RESTING:
             self._answer_cancel(told.cancel)
         if offer is None or record.state not in RESTING:
@@ -220,7 +223,7 @@ class Updater:
                 parts.staging.partial(piece),
                 piece.size,
                 partial(payload_of, piece),
-                told or [f"/tuf/{parts.me.tenant}/image/targets/{address(piece.path, piece.sha256)}"],
+                told,
                 parts.clock,
                 parts.pause,
                 lambda: parts.clock.seed() / 2**62,
@@ -362,6 +365,9 @@ class Updater:
 
     def _put(self, record: Record) -> None:
         self._parts.journal.put(record)
+        if record.state is not self.record.state:
+            about = "" if record.plan is None else f" {record.plan.release}"
+            _log.info("%s%s%s", record.state, about, f": {record.reason}" if record.reason else "")
         self.record = record
 
     def _note(self, name: str, event: deployment.Event | None, code: str = "", text: str = "") -> Note:
