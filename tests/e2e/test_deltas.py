@@ -146,7 +146,7 @@ def test_a_patch_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
     for words, why in (
         ((str(new), str(made)), "another file"),
         ((str(old), str(old)), "does not begin"),
-        ((str(old), str(made), "--memory", "1MiB"), "bytes of memory"),
+        ((str(old), str(made), "--memory", "1KiB"), "bytes of memory"),
         ((str(old), str(made), "--largest", "1KiB"), "longer than"),
     ):
         done = call(None, "delta", "apply", *words[:2], str(out), *words[2:])
