@@ -8,9 +8,9 @@ import pytest
 
 from otaru.adapters.sql.session import Session
 from otaru.domain.deployment import Event, Report, State
-from otaru.domain.health import MAX_SAMPLED, Arm, HealthEvent, Heard, Kind, Measured, Stratum
+from otaru.domain.health import MAX_SAMPLED, Arm, HealthEvent, Heard, Kind, Measured, Placement, Stratum
 from otaru.domain.ids import ActionId, DeviceId, RolloutId
-from otaru.domain.rollout import RolloutState
+from otaru.domain.rollout import Policy, RolloutState, SequentialRule
 from tests.support.fleet import HERE, NOW, THERE, Shelf, a_device, a_rollout, later, open_shelf, shelf_on
 
 ONE, NONE = RolloutId(1), RolloutId(0)
@@ -170,3 +170,76 @@ def test_old_events_are_forgotten_a_few_at_a_time(fleet: Shelf) -> None:
     fleet.health.prune_counts(HERE, NOW + timedelta(hours=3))
     assert len(fleet.health.risk(HERE, NONE).heard) == 2
     assert len(fleet.health.risk(THERE, NONE).heard) == 1
+
+
+@pytest.fixture
+def compared(shelf: Shelf) -> Shelf:
+    """Six members of a rollout that is judged by telemetry, each with a past; it started at NOW."""
+    policy = Policy(sequential=SequentialRule())
+    for tenant in (HERE, THERE):
+        release = shelf.stock(tenant, [a_device(f"dev-{n}") for n in range(6)])
+        shelf.launch(tenant, replace(a_rollout(policy=policy), started_at=NOW), release)
+        usual = [sample(f"dev-{n}", "battery", 80 + n + m, -600 * m) for n in range(6) for m in (1, 2, 3)]
+        assert all(shelf.health.add(tenant, usual))
+    return shelf
+
+
+def heard(shelf: Shelf, hours: float, values: dict[str, float], name: str = "battery", shard: int = 0) -> None:
+    health = shelf_on(Session(shelf.session.connection, shard)).health
+    health.add(HERE, [sample(device, name, value, 3600 * hours) for device, value in values.items()])
+
+
+def placements(shelf: Shelf) -> dict[tuple[int, int], int]:
+    return {(p.look, p.score): n for p, n in shelf.health.risk(HERE, ONE).placed.items() if p.name == "battery"}
+
+
+def test_an_updated_device_is_placed_among_control_by_its_change(compared: Shelf) -> None:
+    compared.move(HERE, 1, "dev-5", State.SUCCEEDED)
+    heard(compared, 1.5, {"dev-0": 80, "dev-1": 81})
+    assert placements(compared) == {}, "control alone"
+    heard(compared, 1.6, {"dev-5": 85}, shard=3)  # it lost 2, as they did
+    assert placements(compared) == {(1, 0): 1}
+    heard(compared, 1.7, {"dev-5": 1, "dev-2": 80, "dev-3": 80})
+    assert placements(compared) == {(1, 0): 1}, "once at each look"
+    heard(compared, 7, {"dev-5": 10, "dev-0": 80, "dev-1": 80, "dev-2": 80, "dev-3": 80, "dev-4": 80})
+    assert placements(compared) == {(1, 0): 1, (2, 1): 1}
+    heard(compared, 30, {"dev-5": 90, "dev-4": 20})
+    assert placements(compared) == {(1, 0): 1, (2, 1): 1, (3, -1): 1}
+    assert compared.health.risk(HERE, ONE).placed[Placement(0, "battery", 3, -1)] == 1
+    assert compared.health.risk(THERE, ONE).placed == {}
+
+
+def test_each_control_device_is_used_once_for_a_look(compared: Shelf) -> None:
+    compared.move(HERE, 1, "dev-4", State.SUCCEEDED)
+    compared.move(HERE, 1, "dev-5", State.ON_TRIAL)
+    heard(compared, 1.5, {"dev-0": 80, "dev-4": 1})
+    assert placements(compared) == {(1, 1): 1}
+    heard(compared, 1.6, {"dev-0": 80, "dev-5": 1})
+    assert placements(compared) == {(1, 1): 1}, "its only twin has been used"
+    heard(compared, 1.7, {"dev-1": 80, "dev-5": 1})
+    assert placements(compared) == {(1, 1): 2}
+
+
+def test_who_has_no_past_or_is_too_young_or_unjudged_is_not_placed(compared: Shelf) -> None:
+    compared.move(HERE, 1, "dev-5", State.SUCCEEDED)
+    compared.move(HERE, 1, "dev-4", State.REBOOTING)
+    heard(compared, 0.2, {"dev-0": 80, "dev-5": 1})
+    heard(compared, 2, {"dev-1": 80, "dev-4": 1})
+    heard(compared, 2, {"dev-1": 80, "dev-5": 1}, name="signal")
+    heard(compared, 2, {"dev-1": 80, "dev-5": 1}, name="rainfall")
+    assert compared.health.risk(HERE, ONE).placed == {}
+
+
+def test_who_compared_is_forgotten_long_after_the_end_and_the_scores_stay(compared: Shelf) -> None:
+    compared.move(HERE, 1, "dev-5", State.SUCCEEDED)
+    heard(compared, 1.5, {"dev-0": 80, "dev-5": 1})
+    rollout = compared.rollouts.get(HERE, ONE)
+    assert rollout is not None
+    count = "SELECT count(*) FROM telemetry_witness WHERE tenant = 'here'"
+    compared.health.prune_counts(HERE, later(9999))
+    assert compared.session.connection.exec_driver_sql(count).scalar_one() == 2
+    ended = replace(rollout, state=RolloutState.FINISHED, ended_at=later(7200), edition=rollout.edition + 1)
+    compared.rollouts.save(HERE, ended)
+    compared.health.prune_counts(HERE, later(9999))
+    assert compared.session.connection.exec_driver_sql(count).scalar_one() == 0
+    assert placements(compared) == {(1, 1): 1}

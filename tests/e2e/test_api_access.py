@@ -33,6 +33,8 @@ BODIES: dict[str, Any] = {
     "/api/v1/groups": {"name": "strangers"},
     "/api/v1/groups/{group}/members": {"devices": []},
     "/api/v1/groups/{group}/members/remove": {"devices": []},
+    "/api/v1/groups/{group}/follows": {"product": "app", "channel": "stable"},
+    "/api/v1/groups/{group}/follows/preview": {"product": "app", "channel": "stable"},
     "/api/v1/enrollments": {"label": "l", "quota": 1},
     "/api/v1/enrollments/{enrollment}/serials": {"serials": []},
     "/api/v1/tenant": {"settings": {}},
@@ -54,6 +56,7 @@ NOWHERE = {
     "enrollment": "0123",
     "blackout": 2**31 - 1,
     "group": "nothing",
+    "channel": "stable",
     "attribute": "nothing",
     "action": 1,
     "segment": 0,
@@ -165,8 +168,11 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
         "authority": own_authority(api),
         "blackout": api.post("/blackouts", json={"reason": "r", "window": "03:00/1m"}).json()["id"],
         "group": api.post("/groups", json={"name": "ours"}).json()["name"],
+        "channel": "stable",
         "attribute": api.post("/attributes", json={"name": "ours", "kind": "number"}).json()["name"],
     }
+    follows = {"product": rollout["product"], "channel": "stable", "approve": "start"}
+    assert api.post("/groups/ours/follows", json=follows).json()["waits"].startswith("no device of ours needs")
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}
     tried = 0
     for operation in operations:
@@ -195,6 +201,7 @@ def test_lists_hold_nothing_of_another_tenant(api: httpx.Client, other: httpx.Cl
         "/trust-anchors",
         "/blackouts",
         "/groups",
+        "/follows",
     ):
         assert other.get(path, params={"limit": 1000} if "?" not in path else None).json()["items"] == [], path
     labels = {token["label"] for token in other.get("/tokens").json()["items"]}

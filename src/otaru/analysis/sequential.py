@@ -12,7 +12,7 @@ from math import exp, log
 
 from otaru.analysis import health, outcome, telemetry
 from otaru.analysis.health import Health
-from otaru.analysis.telemetry import Bets
+from otaru.analysis.telemetry import Changes
 from otaru.analysis.tolerance import NOTHING, Count, Tolerance
 from otaru.domain.evidence import Call
 
@@ -33,7 +33,8 @@ class Segment:
     outcomes: Count = NOTHING
     health: Health = field(default_factory=Health)
     """Events after the update, against control."""
-    bets: Bets = field(default_factory=Bets)
+    changes: Changes = field(default_factory=Changes)
+    """Telemetry after the update, against control."""
     told: int = 0
     overdue: int = 0
     """Told devices that should have reported by now and did not."""
@@ -76,7 +77,7 @@ def _channels(tolerance: Tolerance, segments: Sequence[Segment]) -> dict[str, fl
     return {
         "outcome": outcome.log_e(tolerance, [(s.tolerance, s.outcomes) for s in segments]),
         "health": health.log_e([s.health for s in segments]),
-        "telemetry": telemetry.log_e([s.bets for s in segments]),
+        "telemetry": telemetry.log_e([s.changes for s in segments]),
     }
 
 

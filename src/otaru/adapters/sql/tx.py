@@ -14,6 +14,7 @@ from otaru.adapters.sql.directions import SqlDirections
 from otaru.adapters.sql.enrollments import SqlEnrollments
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
+from otaru.adapters.sql.followings import SqlFollowings
 from otaru.adapters.sql.groups import SqlGroups
 from otaru.adapters.sql.health import SqlHealth
 from otaru.adapters.sql.idempotency import SqlIdempotency
@@ -40,6 +41,7 @@ from otaru.ports.store import (
     Enrollments,
     Events,
     Fleet,
+    Followings,
     Groups,
     Health,
     Idempotency,
@@ -71,6 +73,7 @@ class SqlTx:
         "enrollments",
         "events",
         "fleet",
+        "followings",
         "groups",
         "health",
         "idempotency",
@@ -94,6 +97,7 @@ class SqlTx:
         self.credentials: Credentials = SqlCredentials(session)
         self.authorities: Authorities = SqlAuthorities(session)
         self.fleet: Fleet = SqlFleet(session)
+        self.followings: Followings = SqlFollowings(session)
         self.attributes: Attributes = SqlAttributes(session)
         self.groups: Groups = SqlGroups(session)
         self.health: Health = SqlHealth(session)

@@ -377,23 +377,37 @@ _MOVED = {
     Order.CANCEL_SCHEDULED: "cancelled",
     Order.SKIP_SCHEDULED: "skipped",
     Order.SILENCE_OPEN: "given up",
+    Order.SKIP_HELD: "skipped that had only downloaded",
 }
 
 
 def _rollout_moved(what: Happening) -> _Said:
     before, after = _text(what, "from"), _text(what, "to")
+    if (newer := what.data.get("superseded_by")) is not None:
+        return _Said(Tone.IDLE, "was superseded by", rollout_page(newer), facts=_moved(what))
     if after not in set(RolloutState) or before == after:
         return _rollout_wave(what)
     state = RolloutState(after)
     words = "resumed" if (before, after) == (RolloutState.PAUSED, RolloutState.RUNNING) else _ROLLOUT[state]
+    return _Said(look(state).tone, words, reason=_text(what, "reason"), facts=_moved(what))
+
+
+def _moved(what: Happening) -> tuple[str, ...]:
+    """How many members were moved, and how."""
     moved: Any = what.data.get("moved")
     counts = moved if isinstance(moved, dict) else {}
-    facts = tuple(f"{counts[o]:,} {word}" for o, word in _MOVED.items() if isinstance(counts.get(o), int))
-    return _Said(look(state).tone, words, reason=_text(what, "reason"), facts=facts)
+    return tuple(f"{counts[o]:,} {word}" for o, word in _MOVED.items() if isinstance(counts.get(o), int))
 
 
 def _rollout_wave(what: Happening) -> _Said:
     return _Said(Tone.BUSY, "went on", reason="; ".join(_texts(what, "notes")))
+
+
+def _rollout_install(what: Happening) -> _Said:
+    ordered = what.data.get("at") is not None
+    words = "was ordered to install" if ordered else "was told not to install yet"
+    facts = tuple(_texts(what, "notes"))
+    return _Said(Tone.BUSY if ordered else Tone.HELD, words, reason=_text(what, "reason"), facts=facts)
 
 
 def _rollout_segment(what: Happening) -> _Said:
@@ -473,6 +487,15 @@ def _group_changed(what: Happening) -> _Said:
     return _Said(Tone.IDLE, "was changed", facts=_query(what))
 
 
+def _stream(what: Happening) -> str:
+    return f"{_text(what, 'product')} {_text(what, 'channel')}".strip()
+
+
+def _group_waits(what: Happening) -> _Said:
+    tone = Tone.FAILED if what.data.get("stuck") is True else Tone.IDLE
+    return _Said(tone, f"waits with {_stream(what)}", reason=_text(what, "reason"))
+
+
 def _query(what: Happening) -> tuple[str, ...]:
     query = _text(what, "query")
     return (query,) if query else ()
@@ -497,6 +520,9 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.GROUP_CREATED: lambda what: _Said(Tone.IDLE, "was made", facts=_query(what)),
     Kind.GROUP_CHANGED: _group_changed,
     Kind.GROUP_DELETED: _plain(Tone.HELD, "was deleted"),
+    Kind.GROUP_FOLLOWED: lambda what: _Said(Tone.IDLE, f"follows {_stream(what)}", reason=_text(what, "reason")),
+    Kind.GROUP_UNFOLLOWED: lambda what: _Said(Tone.HELD, f"follows {_stream(what)} no longer"),
+    Kind.GROUP_WAITS: _group_waits,
     Kind.DEPLOYMENT_MOVED: _deployment_moved,
     Kind.PRODUCT_CHANGED: lambda what: _Said(Tone.IDLE, f"follows the {_text(what, 'order')} order"),
     Kind.RELEASE_CREATED: _release_created,
@@ -506,6 +532,7 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.ROLLOUT_CREATED: _rollout_created,
     Kind.ROLLOUT_MOVED: _rollout_moved,
     Kind.ROLLOUT_WAVE: _rollout_wave,
+    Kind.ROLLOUT_INSTALL: _rollout_install,
     Kind.ROLLOUT_SEGMENT: _rollout_segment,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
     Kind.ROLLOUT_JOINED: _rollout_joined,

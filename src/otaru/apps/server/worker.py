@@ -13,9 +13,11 @@ from otaru.domain.ids import Sha256, TenantId
 from otaru.errors import OtaruError
 from otaru.ports.store import Committed
 from otaru.services.control.deltas import make_next
+from otaru.services.control.following import tend
 from otaru.services.control.housekeeping import housekeep
 from otaru.services.control.inspection import renew
 from otaru.services.control.joining import join_all
+from otaru.services.control.looks import Looks
 from otaru.services.control.metadata import renew_due
 from otaru.services.control.stepping import step_due
 from otaru.services.control.transparency import integrate
@@ -51,12 +53,15 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
     woken = asyncio.Event()
     leave = world.bus.subscribe("events", woken.set)
     cleaned = swept = None
+    looks = Looks()
     try:
         while not closing.is_set():
             try:
                 await end_trials(world)
-                await step_due(world)
-                if swept is None or world.clock.now() - swept >= JOINING:
+                await step_due(world, looks)
+                sweeps = swept is None or world.clock.now() - swept >= JOINING
+                await tend(world, again=sweeps)
+                if sweeps:
                     swept = world.clock.now()
                     await join_all(world)
                 if cleaned is None or world.clock.now() - cleaned >= HOUSEKEEPING:

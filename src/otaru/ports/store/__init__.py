@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
+from otaru.ports.store.following import Followings
 from otaru.ports.store.health import Health
 from otaru.ports.store.inventory import Attributes, Authorities, Credentials, Devices, Fleet, Groups
 from otaru.ports.store.record import Committed, Events, Recorded
@@ -47,6 +48,7 @@ __all__ = [
     "Enrollments",
     "Events",
     "Fleet",
+    "Followings",
     "GrantKey",
     "Groups",
     "Health",
@@ -87,6 +89,7 @@ class Tx(Protocol):
     rollouts: Rollouts
     deployments: Deployments
     fleet: Fleet
+    followings: Followings
     groups: Groups
     attributes: Attributes
     health: Health

@@ -19,6 +19,8 @@ class Health(Protocol):
         the moment; for rollout 0 where there is none. The first reboot of an updated device since it was offered the
         update counts nowhere. The newest sample of each name becomes the device's last telemetry, where it differs
         from what is known by more than its precision; beyond MAX_SAMPLED names of a device it does not.
+        Of each active rollout that is judged by telemetry, an updated device's newest sample of a judged name is placed
+        among those of control at the same time, once in each of LOOKS: see `Placement`.
         """
         ...
 
@@ -38,6 +40,10 @@ class Health(Protocol):
 
     def risk(self, tenant: TenantId, rollout: RolloutId) -> Risk:
         """What was counted of a rollout (0: of devices in none). It costs as much as there are cells."""
+        ...
+
+    def mark(self, tenant: TenantId, rollout: RolloutId) -> int:
+        """A number that moves when `risk` does for another reason than that members moved; cheap."""
         ...
 
     def of_device(

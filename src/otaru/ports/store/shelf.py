@@ -63,6 +63,10 @@ class Releases(Protocol):
         """Releases by product, newest version first in its order; nothing after one that is not there."""
         ...
 
+    def newest_of(self, tenant: TenantId, product: ProductName, channel: str) -> Release | None:
+        """The newest published release of a channel, in the product's order; of equally new ones the last by text."""
+        ...
+
     def orders(self, tenant: TenantId, products: Collection[str]) -> dict[str, VersionOrder]:
         """The version order of each product that is there."""
         ...

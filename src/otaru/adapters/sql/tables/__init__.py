@@ -12,7 +12,16 @@ from otaru.adapters.sql.tables.enrolling import (
     grant_key,
     spent_proof,
 )
-from otaru.adapters.sql.tables.health import exposure_count, health_count, health_event, telemetry_last
+from otaru.adapters.sql.tables.following import following
+from otaru.adapters.sql.tables.health import (
+    exposure_count,
+    health_count,
+    health_event,
+    health_mark,
+    telemetry_last,
+    telemetry_score,
+    telemetry_witness,
+)
 from otaru.adapters.sql.tables.inventory import (
     attribute_change,
     attribute_declared,
@@ -111,10 +120,12 @@ __all__ = [
     "enrollment_serial",
     "event",
     "exposure_count",
+    "following",
     "grant_key",
     "group_member",
     "health_count",
     "health_event",
+    "health_mark",
     "idempotency",
     "inspection",
     "log_checkpoint",
@@ -134,6 +145,8 @@ __all__ = [
     "rollout_wave",
     "spent_proof",
     "telemetry_last",
+    "telemetry_score",
+    "telemetry_witness",
     "tenant",
     "token",
     "trust_anchor",
