@@ -8,7 +8,7 @@ import pytest
 
 from otaru.adapters.sql.session import Session
 from otaru.domain.deployment import Event, Report, State
-from otaru.domain.health import MAX_SAMPLED, SCORE, Arm, HealthEvent, Heard, Kind, Measured, Placement, Stratum
+from otaru.domain.health import MAX_SAMPLED, Arm, HealthEvent, Heard, Kind, Measured, Placement, Stratum
 from otaru.domain.ids import ActionId, DeviceId, RolloutId
 from otaru.domain.rollout import Policy, RolloutState, SequentialRule
 from tests.support.fleet import HERE, NOW, THERE, Shelf, a_device, a_rollout, later, open_shelf, shelf_on
@@ -195,17 +195,17 @@ def placements(shelf: Shelf) -> dict[tuple[int, int], int]:
 
 def test_an_updated_device_is_placed_among_control_by_its_change(compared: Shelf) -> None:
     compared.move(HERE, 1, "dev-5", State.SUCCEEDED)
-    heard(compared, 1.5, {"dev-0": 80, "dev-1": 60})
+    heard(compared, 1.5, {"dev-0": 80, "dev-1": 81})
     assert placements(compared) == {}, "control alone"
-    heard(compared, 1.6, {"dev-5": 75}, shard=3)  # it lost 12, dev-0 lost 2 and dev-1 lost 23
+    heard(compared, 1.6, {"dev-5": 85}, shard=3)  # it lost 2, as they did
     assert placements(compared) == {(1, 0): 1}
     heard(compared, 1.7, {"dev-5": 1, "dev-2": 80, "dev-3": 80})
     assert placements(compared) == {(1, 0): 1}, "once at each look"
     heard(compared, 7, {"dev-5": 10, "dev-0": 80, "dev-1": 80, "dev-2": 80, "dev-3": 80, "dev-4": 80})
-    assert placements(compared) == {(1, 0): 1, (2, SCORE): 1}
+    assert placements(compared) == {(1, 0): 1, (2, 1): 1}
     heard(compared, 30, {"dev-5": 90, "dev-4": 20})
-    assert placements(compared) == {(1, 0): 1, (2, SCORE): 1, (3, -SCORE): 1}
-    assert compared.health.risk(HERE, ONE).placed[Placement(0, "battery", 3, -SCORE)] == 1
+    assert placements(compared) == {(1, 0): 1, (2, 1): 1, (3, -1): 1}
+    assert compared.health.risk(HERE, ONE).placed[Placement(0, "battery", 3, -1)] == 1
     assert compared.health.risk(THERE, ONE).placed == {}
 
 
@@ -213,11 +213,11 @@ def test_each_control_device_is_used_once_for_a_look(compared: Shelf) -> None:
     compared.move(HERE, 1, "dev-4", State.SUCCEEDED)
     compared.move(HERE, 1, "dev-5", State.ON_TRIAL)
     heard(compared, 1.5, {"dev-0": 80, "dev-4": 1})
-    assert placements(compared) == {(1, SCORE): 1}
+    assert placements(compared) == {(1, 1): 1}
     heard(compared, 1.6, {"dev-0": 80, "dev-5": 1})
-    assert placements(compared) == {(1, SCORE): 1}, "its only twin has been used"
+    assert placements(compared) == {(1, 1): 1}, "its only twin has been used"
     heard(compared, 1.7, {"dev-1": 80, "dev-5": 1})
-    assert placements(compared) == {(1, SCORE): 2}
+    assert placements(compared) == {(1, 1): 2}
 
 
 def test_who_has_no_past_or_is_too_young_or_unjudged_is_not_placed(compared: Shelf) -> None:
@@ -242,4 +242,4 @@ def test_who_compared_is_forgotten_long_after_the_end_and_the_scores_stay(compar
     compared.rollouts.save(HERE, ended)
     compared.health.prune_counts(HERE, later(9999))
     assert compared.session.connection.exec_driver_sql(count).scalar_one() == 0
-    assert placements(compared) == {(1, SCORE): 1}
+    assert placements(compared) == {(1, 1): 1}

@@ -158,7 +158,7 @@ rollout plan --release app:1.0 --target id==nobody => 3
 rollout create --release app:1.0 --target id==d-1 --name first --waves 1,all --wave-timeout 2h --observe 1m --expires 7d
 rollout start 1
 rollout pause 1 --reason wait
-rollout preview --release app:1.0 --target id==d-1 --judge sequential --alpha 1%
+rollout preview --release app:1.0 --target id==d-1 --judge sequential --alpha 1% --telemetry heat:high
 rollout preview --release app:1.0 --target id==d-1 --judge rate --rate 50 --rate-every 100 --abort failed=20%@50
 rollout hold-segment 1 1 --reason look
 rollout release-segment 1 1
@@ -197,6 +197,16 @@ device update f-2 --release app:1.1
 rollout create --release app:1.1 --target id==f-2 --after 5 --continuous --urgency soft --forced-at 2036-02-01T00:00Z
 rollout stop 5
 rollout stop 6
+rollout create --release app:1.1 --target id==f-2 --download-only --install-at 2036-03-01T00Z --window 02:00/4h --download any-time
+rollout start 7
+rollout install 7 --in-window --reason agreed
+rollout install 7 --in-window => 3
+rollout install 7 --at 2036-02-01T00:00Z
+rollout install 7 --withdraw
+rollout install 7 --withdraw => 3
+rollout install 7 --at 2001-01-01T00:00Z => 2
+rollout install 7
+rollout stop 7
 group follow lab --product app --channel beta --dry-run => 3
 group follow lab --product app --dry-run --waves 1,all
 group follow lab --product app --waves 1,all --validate 1m --approve start --window 02:00/4h

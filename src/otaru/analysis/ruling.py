@@ -17,7 +17,7 @@ from otaru.analysis.telemetry import Bets, Changes, beyond
 from otaru.analysis.tolerance import Count, Tolerance, learn
 from otaru.domain.deployment import FAILURES, NOT_BEGUN, State
 from otaru.domain.evidence import Call, Evidence, Finding, Ruling, Tally, Verdict
-from otaru.domain.health import AGES, LOOKS, SCORE, Arm, Heard, Kind, Measure, Placement, Risk, Stratum
+from otaru.domain.health import AGES, LOOKS, Arm, Heard, Kind, Measure, Placement, Risk, Stratum
 from otaru.domain.rollout import Learned, Rollout, SequentialRule, Wave, WaveState
 
 _FRESH_AGES = frozenset(i for i, start in enumerate(AGES) if start < FRESH_H)
@@ -104,7 +104,7 @@ def _changes(measures: Sequence[Measure], risk: Risk | None) -> Changes:
     for at, devices in (risk.placed if risk is not None else {}).items():
         if at.name in judged:
             key = (at.name, at.look)
-            bets[key] = bets.get(key, Bets()).often(beyond(at.score / SCORE), devices)
+            bets[key] = bets.get(key, Bets()).often(beyond(at.score), devices)
     return Changes(len(measures) * len(LOOKS), bets)
 
 
@@ -114,7 +114,7 @@ def _compared(risks: Sequence[Risk]) -> tuple[words.Compared, ...]:
     for risk in risks:
         for at, devices in risk.placed.items():
             times[at.name] = times.get(at.name, 0) + devices
-            worse[at.name] = worse.get(at.name, 0.0) + devices * (1 + at.score / SCORE) / 2
+            worse[at.name] = worse.get(at.name, 0.0) + devices * (1 + at.score) / 2
     return tuple(words.Compared(name, n, worse[name] / n) for name, n in sorted(times.items()) if n)
 
 

@@ -217,6 +217,8 @@ class Report:
     messages: tuple[str, ...]
     digest: bytes
     device_time: str = ""
+    has_id: bool = False
+    """The digest is of an id that the device gave it: the same again is never a new word, whatever happened meanwhile."""
 
 
 MAX_REPORTS = 1000

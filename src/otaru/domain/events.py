@@ -41,6 +41,8 @@ class Kind(StrEnum):
     PRODUCT_CHANGED = "product.changed"
     RELEASE_CREATED = "release.created"
     RELEASE_MOVED = "release.moved"
+    DELTA_ORDERED = "delta.ordered"
+    DELTA_ENDED = "delta.ended"
     ROLLOUT_CREATED = "rollout.created"
     ROLLOUT_MOVED = "rollout.moved"
     ROLLOUT_WAVE = "rollout.wave"

@@ -78,10 +78,6 @@ def age_bucket(hours: int) -> int:
 
 LOOKS = (1, 2, 3)
 """Buckets of ages in which an updated device's telemetry is compared once with control's: hours later, and a day or more."""
-TWINS = 4
-"""Control devices that one updated device is compared with, at most."""
-SCORE = 12
-"""The highest score: worse than each of its twins. All numbers of twins divide it."""
 MAX_SCORED = 1000
 """Updated devices that are compared in one segment, by name and look: more would say nothing new."""
 MAX_MEASURES = 8
@@ -187,9 +183,9 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Placement:
-    """Where an updated device's change since before the rollout stands among those of its twins at the same time.
+    """How an updated device's change since before the rollout compares with that of a control device at the same time.
 
-    `score` is SCORE where it fares worse than each of them, -SCORE where better.
+    `score` is 1 where it fares worse, -1 where better, 0 where neither does.
     """
 
     segment: int

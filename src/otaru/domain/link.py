@@ -27,6 +27,7 @@ SPOKEN = frozenset(
         Event.SUCCEED,
         Event.FAIL,
         Event.REVERT,
+        Event.REJECT,
         Event.REFUSE,
         Event.CANCEL_DONE,
         Event.CANCEL_REFUSED,
@@ -61,7 +62,7 @@ class Consent:
     automatic_at: datetime | None = None
     """When silence becomes a yes."""
     postponements: int = 0
-    """How often it may be put off in all."""
+    """How often it may still be put off."""
     longest: timedelta = timedelta(0)
     """How far off, each time."""
 

@@ -44,7 +44,22 @@ class Download(Protocol):
         ...
 
 
-class Link(Protocol):
+class Shelf(Protocol):
+    """Where files are."""
+
+    def open(self, address: str, first: int = 0, tag: str = "") -> Download:
+        """Open a file at an address of an offer, from a byte on, if it is still the one with this tag; else from 0.
+
+        The credential goes to the server alone, whatever the address.
+
+        Raises:
+            NotFoundError: there is no such file (any more).
+            RangeNotSatisfiableError: it has no such byte; `facts["size"]` where the server says how many it has.
+        """
+        ...
+
+
+class Link(Shelf, Protocol):
     """One device's side of a road: for one thread, but for `close`.
 
     It never waits of itself and never tries again: it raises, and the device knows how patient it is. What was said is
@@ -93,17 +108,6 @@ class Link(Protocol):
 
     def metadata(self, want: Want) -> bytes | None:
         """A file that verification asks for: at most `want.max_length` bytes and one; None where there is none."""
-        ...
-
-    def open(self, address: str, first: int = 0, tag: str = "") -> Download:
-        """Open a file at an address of an offer, from a byte on, if it is still the one with this tag; else from 0.
-
-        The credential goes to the server alone, whatever the address.
-
-        Raises:
-            NotFoundError: there is no such file (any more).
-            RangeNotSatisfiableError: it has no such byte; `facts["size"]` where the server says how many it has.
-        """
         ...
 
     def close(self) -> None:

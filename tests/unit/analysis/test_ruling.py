@@ -10,7 +10,7 @@ from otaru.analysis.learning import Past, learned
 from otaru.analysis.ruling import blocks_of, ruling
 from otaru.domain.deployment import State
 from otaru.domain.evidence import Call, Evidence, Tally
-from otaru.domain.health import SCORE, Arm, Heard, Kind, Placement, Risk, Stratum
+from otaru.domain.health import Arm, Heard, Kind, Placement, Risk, Stratum
 from otaru.domain.ids import ProductName, RolloutId, Version
 from otaru.domain.rollout import (
     JUDGED_WAVES,
@@ -126,9 +126,9 @@ def test_telemetry_alone_stops_it_and_is_told_in_words() -> None:
     rollout = a_rollout(10_000, opened=3)
     cells = {(0, 0): Tally({State.SUCCEEDED: 150}), (0, 1): Tally({State.SCHEDULED: 9850})}
     moves = {(0, Arm.CONTROL, 48): 10_000, (0, Arm.CONTROL, 24): -150, (0, Arm.UPDATED, 24): 150}
-    same = {Placement(0, "battery", 1, score): 50 for score in (-SCORE, 0, SCORE)}
-    drained = {Placement(0, "battery", 1, SCORE): 60, Placement(0, "battery", 1, 0): 20}
-    other = {Placement(0, "rainfall", 1, SCORE): 900}
+    same = {Placement(0, "battery", 1, score): 50 for score in (-1, 0, 1)}
+    drained = {Placement(0, "battery", 1, 1): 60, Placement(0, "battery", 1, 0): 20}
+    other = {Placement(0, "rainfall", 1, 1): 900}
     calm, worse, unjudged = (
         ruling(RULE, rollout, Evidence(cells, replace(a_risk(moves, {}), placed=placed)), NOW)
         for placed in (same, drained, other)
@@ -146,7 +146,7 @@ def test_a_segment_whose_telemetry_is_worse_is_held_and_the_others_go_on() -> No
     rollout = a_rollout(9000, 1000, opened=2)
     cells = {(s, 0): Tally({State.SUCCEEDED: 75}) for s in (0, 1)}
     moves = {(s, arm, 24): n for s in (0, 1) for arm, n in ((Arm.CONTROL, 900), (Arm.UPDATED, 75))}
-    placed = {Placement(1, "temperature", 2, SCORE): 40, Placement(0, "temperature", 2, 0): 300}
+    placed = {Placement(1, "temperature", 2, 1): 40, Placement(0, "temperature", 2, 0): 300}
     found = ruling(RULE, rollout, Evidence(cells, replace(a_risk(moves, {}), placed=placed)), NOW)
     assert [found.segments[i].call for i in (0, 1)] == [Call.EXPAND, Call.STOP]
     assert any("temperature" in line and "of 40" in line for line in found.findings[2].words)

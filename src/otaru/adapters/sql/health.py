@@ -12,7 +12,7 @@ from otaru.adapters.sql.fleet import HOUR, hour_of
 from otaru.adapters.sql.lean import fetch, fetch_keyed, run, run_each
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import micros, moment
-from otaru.adapters.sql.telemetry import Comparison, Share, judged, placed
+from otaru.adapters.sql.telemetry import Comparison, Share, judged, mark, marked, placed
 from otaru.domain.deployment import State
 from otaru.domain.health import (
     ARMS,
@@ -171,6 +171,7 @@ class SqlHealth:
             told[said] += 1
         shard = self._session.shard
         run_each(self._session, _COUNT, [(tenant, *cell, shard, n, once[cell]) for cell, n in sorted(cells.items())])
+        mark(self._session, tenant, {cell[0] for cell in cells} - {NO_ROLLOUT})
 
     def _shares(self, tenant: TenantId, devices: Sequence[tuple[str]]) -> dict[str, list[Share]]:
         shares: dict[str, list[Share]] = defaultdict(list)
@@ -229,6 +230,9 @@ class SqlHealth:
         }
         moves = {(s, Arm(arm), hour): n for s, arm, hour, n in fetch(self._session, _EXPOSED, tenant, rollout)}
         return Risk(rollout, heard, moves, placed(self._session, tenant, rollout))
+
+    def mark(self, tenant: TenantId, rollout: RolloutId) -> int:
+        return marked(self._session, tenant, rollout)
 
     def of_device(
         self, tenant: TenantId, device: DeviceId, before: tuple[datetime, str] | None, limit: int

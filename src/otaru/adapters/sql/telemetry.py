@@ -1,14 +1,14 @@
 """Telemetry of updated devices against control's, in the transaction that keeps it (channel C, `analysis/telemetry`).
 
-An updated device's measurement, at a few ages (`LOOKS`), is compared with those of a few control devices of its segment
-that were heard of at the same time. What is compared are changes: now, less the device's usual value before the rollout
+An updated device's measurement, at a few ages (`LOOKS`), is compared with that of a control device of its segment that was
+heard of at the same time. What is compared are changes: now, less the device's usual value before the rollout
 started, which is the mean of its newest events of then. Each device is used once for each name and look, so that a score
 says nothing of the next. What is looked at is bounded: newest events of the tenant, newest events of each device before
 the start, and MAX_SCORED updated devices in a segment.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -21,8 +21,6 @@ from otaru.domain.health import (
     ARMS,
     LOOKS,
     MAX_SCORED,
-    SCORE,
-    TWINS,
     Arm,
     HealthEvent,
     Measure,
@@ -70,6 +68,10 @@ _SCORE = """
 INSERT INTO telemetry_score (tenant, rollout, segment, name, look, score, shard, devices) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (tenant, rollout, segment, name, look, score, shard)
 DO UPDATE SET devices = telemetry_score.devices + excluded.devices"""
+_MARK = """
+INSERT INTO health_mark (tenant, rollout, shard, moves) VALUES (?, ?, ?, 1)
+ON CONFLICT (tenant, rollout, shard) DO UPDATE SET moves = health_mark.moves + 1"""
+_MARKED = "SELECT CAST(coalesce(sum(moves), 0) AS bigint) FROM health_mark WHERE tenant = ? AND rollout = ?"
 _PLACED = """
 SELECT segment, name, look, score, CAST(sum(devices) AS bigint) FROM telemetry_score WHERE tenant = ? AND rollout = ?
 GROUP BY segment, name, look, score"""
@@ -108,6 +110,17 @@ def judged(session: Session, tenant: TenantId) -> dict[int, Judged]:
 def _measures(policy: str) -> tuple[Measure, ...]:
     rule = unpack_policy(policy).sequential
     return () if rule is None else rule.telemetry
+
+
+def mark(session: Session, tenant: TenantId, rollouts: Collection[object]) -> None:
+    """Mark that what is counted of rollouts' health has moved."""
+    run_each(session, _MARK, [(tenant, rollout, session.shard) for rollout in sorted(rollouts, key=str)])
+
+
+def marked(session: Session, tenant: TenantId, rollout: RolloutId) -> int:
+    """How often it has moved."""
+    moves: int = fetch(session, _MARKED, tenant, rollout)[0][0]
+    return moves
 
 
 def placed(session: Session, tenant: TenantId, rollout: RolloutId) -> dict[Placement, int]:
@@ -159,13 +172,13 @@ class Comparison:
             for one in of_name:
                 if (found := self._score(one, twins[one.cell[1], one.cell[3]])) is None:
                     continue
-                score, used = found
-                uses += [(self.tenant, *one.use, score)]
-                uses += [(self.tenant, rollout, name, one.cell[3], device, None) for device in used]
+                score, twin = found
+                uses += [(self.tenant, *one.use, score), (self.tenant, rollout, name, one.cell[3], twin, None)]
                 scores[*one.cell, score] += 1
         run_each(self.session, _USE, uses)
         shard = self.session.shard
         run_each(self.session, _SCORE, [(self.tenant, *cell, shard, n) for cell, n in sorted(scores.items())])
+        mark(self.session, self.tenant, {one.cell[0] for one in asked})
 
     def _due(self, asked: Sequence[_Asked]) -> list[_Asked]:
         """Those that have not been placed, as far as their segments have not heard enough."""
@@ -205,21 +218,17 @@ class Comparison:
                     free[segment, look].append((device, value))
         return free
 
-    def _score(self, one: _Asked, twins: list[tuple[str, float]]) -> tuple[int, list[str]] | None:
-        """Its score, and whom it was compared with; they are taken from `twins`. None where it cannot be compared."""
+    def _score(self, one: _Asked, twins: list[tuple[str, float]]) -> tuple[int, str] | None:
+        """Its score, and whom it was compared with, who is taken from `twins`. None where it cannot be compared."""
         rollout, _, name, _ = one.cell
         change = self._harm(rollout, name, one.device, one.value)
         if change is None:
             return None
-        used: list[str] = []
-        worse = 0
-        while twins and len(used) < TWINS:
+        while twins:
             device, value = twins.pop()
-            theirs = self._harm(rollout, name, device, value)
-            if theirs is not None:
-                used.append(device)
-                worse += (change > theirs) - (change < theirs)
-        return (worse * SCORE // len(used), used) if used else None
+            if (theirs := self._harm(rollout, name, device, value)) is not None:
+                return (change > theirs) - (change < theirs), device
+        return None
 
     def _harm(self, rollout: int, name: str, device: str, value: float) -> float | None:
         """How much worse a device fares than before the rollout started; None where that is not known."""

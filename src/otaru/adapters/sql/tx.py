@@ -7,6 +7,7 @@ from otaru.adapters.sql.attributes import SqlAttributes
 from otaru.adapters.sql.authorities import SqlAuthorities
 from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.adapters.sql.credentials import SqlCredentials
+from otaru.adapters.sql.deltas import SqlDeltas
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.directions import SqlDirections
@@ -33,6 +34,7 @@ from otaru.ports.store import (
     Authorities,
     BlobRows,
     Credentials,
+    Deltas,
     Deployments,
     Devices,
     Directions,
@@ -64,6 +66,7 @@ class SqlTx:
         "authorities",
         "blobs",
         "credentials",
+        "deltas",
         "deployments",
         "devices",
         "directions",
@@ -108,6 +111,7 @@ class SqlTx:
         self.events: Events = self.record
         self.idempotency: Idempotency = SqlIdempotency(session)
         self.inspections: Inspections = SqlInspections(session)
+        self.deltas: Deltas = SqlDeltas(session)
         self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)
         self.anchors: Anchors = SqlAnchors(session)

@@ -102,6 +102,15 @@ class How:
             show_default=False,
         ),
     ] = None
+    telemetry: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:low|high",
+            help="Of a sequential judge: a measurement that it compares with that of devices not updated yet, and which way "
+            "is worse; may be given several times (battery:low signal:low temperature:high).",
+            show_default=False,
+        ),
+    ] = None
     quorum: Annotated[
         str | None,
         typer.Option(metavar="SHARE", help="A wave is complete when so many have ended (100%).", show_default=False),
@@ -260,6 +269,7 @@ class How:
             "judge": self.judge,
             "rate": self._rate(),
             "alpha": _share(self.alpha),
+            "telemetry": self.telemetry or None,
             "quorum": _share(self.quorum),
             "wave_timeout_s": _seconds(self.wave_timeout),
             "observe_s": _seconds(self.observe),

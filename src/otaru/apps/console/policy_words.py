@@ -95,6 +95,10 @@ def _manner(policy: Policy) -> Iterator[str]:
         yield f"A device begins only where this holds: {', '.join(map(str, policy.conditions))}."
     if policy.window:
         yield f"Devices are told only in the window {policy.window}."
+    if policy.download_only:
+        yield "Devices download it, and install it when that is ordered."
+    elif policy.downloads_first:
+        yield "They download it at any time before."
     if policy.ignore_blackout:
         yield "Blackouts are ignored."
 
@@ -226,6 +230,8 @@ def _rule_words(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "Judge", f"by e-values; a good release is stopped or held by mistake in {alpha} of rollouts at most"
         learned = f"what {past} past {'release' if past == 1 else 'releases'} did"
         yield "Tolerates", learned if past else "a cautious guess: no past"
+        if policy.sequential.telemetry:
+            yield "Compares", ", ".join(f"{m.name} ({m.worse} is worse)" for m in policy.sequential.telemetry)
         yield "Stopped", f"the rollout {does}; a bad segment is held"
     if policy.rate is not None:
         yield "Rate", _pace(policy.rate)

@@ -11,6 +11,7 @@ from otaru.domain.rollout import (
     ALPHA,
     DEFAULT_RULE,
     Approve,
+    Download,
     Growth,
     OnError,
     Policy,
@@ -84,6 +85,9 @@ FIELDS: Final[Mapping[str, str]] = {
     "postpone_for": written(_DEFAULT.postpone_for.total_seconds()),
     "window": "",
     "install_takes": "",
+    "download": Download.IN_WINDOW.value,
+    "download_only": "",
+    "install_at": "",
     "require": "",
     "ignore_blackout": "",
     "max_in_flight": "",
@@ -100,9 +104,9 @@ FIELDS: Final[Mapping[str, str]] = {
     "reason": "",
 }
 """The fields by name, as they stand at first."""
-TICKS: Final = ("consent", "continuous", "ignore_blackout")
+TICKS: Final = ("consent", "continuous", "ignore_blackout", "download_only")
 """Boxes: one that is not ticked sends nothing."""
-CHOICES: Final = ("mode", "judge", "rate_counts", "urgency", "when", "approve")
+CHOICES: Final = ("mode", "judge", "rate_counts", "urgency", "download", "when", "approve")
 """One of a few; who sends another one did not use the form."""
 
 

@@ -11,6 +11,8 @@ from otaru.domain.rollout import (
     DEFAULT_RULE,
     Approve,
     ClassicRule,
+    Download,
+    Install,
     Limits,
     OnError,
     Policy,
@@ -20,12 +22,14 @@ from otaru.domain.rollout import (
     check,
     check_rate,
 )
+from otaru.domain.schedule import window
 from otaru.errors import InvalidInputError
 from otaru.services.control.rollouts import Intention
 
 _SIMPLE = Policy()
 _RATE = RateRule(base=50, factor=2.0, every=1000)
 _NONE = timedelta(0)
+_SOME = window("00:00/1h")
 
 
 def read(sent: Mapping[str, str], now: datetime) -> Draft:
@@ -39,10 +43,12 @@ def read(sent: Mapping[str, str], now: datetime) -> Draft:
     mode = form.read("mode", fields.one_of(Mode), Mode.SIMPLE)
     policy, shape = _policy(form, mode, now), growth(form, mode)
     policy = replace(policy, after=form.read("after", fields.rollout, None) if when is When.AFTER else None)
+    install = _install(form, policy, now)
     _check_together(form, policy)
     intention = None
     if named is not None and target is not None:
-        intention = Intention(*named, target, policy, name, start_at, when is When.NOW, shape, reason)
+        start = when is When.NOW
+        intention = Intention(*named, target, policy, name, start_at, start, shape, reason, install=install)
     return Draft(form.typed, form.wrong, form.column, intention)
 
 
@@ -83,8 +89,12 @@ def _manner(form: Form, now: datetime) -> Policy:
         forced_at=form.read("forced_at", moment, None) if urgency is Urgency.SOFT else None,
         conditions=form.read("require", fields.conditions, ()),
         window=form.read("window", fields.window, None),
-        install_takes=form.read("install_takes", fields.span(lambda span: Policy(install_takes=span or _NONE)), None)
+        install_takes=form.read(
+            "install_takes", fields.span(lambda span: Policy(install_takes=span, window=_SOME)), None
+        )
         or _NONE,
+        download=form.read("download", fields.one_of(Download), Download.IN_WINDOW),
+        download_only=bool(form.typed["download_only"]),
         ignore_blackout=bool(form.typed["ignore_blackout"]),
         validate=form.read("validate", fields.span(lambda span: Policy(validate=span or _NONE)), None) or _NONE,
         validate_events=form.read(
@@ -96,7 +106,15 @@ def _manner(form: Form, now: datetime) -> Policy:
         end_at=form.read("end_at", moment, None),
         expires_after=form.read("expires", fields.span(lambda span: Policy(expires_after=span)), None),
     )
+    if found.window is None:  # what is of the window says nothing without one
+        found = replace(found, install_takes=_NONE, download=Download.IN_WINDOW)
     return _asking(form, found) if form.typed["consent"] else found
+
+
+def _install(form: Form, policy: Policy, now: datetime) -> Install | None:
+    """The order to install what was only downloaded, where it is given with the plan."""
+    at = form.read("install_at", fields.unless_empty(fields.moment(now)), None) if policy.download_only else None
+    return None if at is None else Install(at)
 
 
 def _asking(form: Form, policy: Policy) -> Policy:
@@ -165,6 +183,7 @@ _TOGETHER: tuple[tuple[str, Callable[[Policy], Policy]], ...] = (
     ("expires", lambda p: Policy(validate=p.validate, expires_after=p.expires_after)),
     ("abort", lambda p: Policy(rate=p.rate and replace(p.rate, base=1, maximum=1))),
     ("rate_max", lambda p: Policy(rate=p.rate)),
+    ("download_only", lambda p: Policy(rate=p.rate, download_only=p.download_only)),
     ("", lambda p: p),
 )
 """What makes sense alone and not beside the rest: the field that is told so, and that part of the policy."""

@@ -96,6 +96,11 @@ DEFAULT_RULE = ClassicRule(success=0.9, error=0.1)
 """Where a rollout has waves and names no thresholds."""
 
 
+POSTPONEMENTS = 3
+POSTPONE_FOR = timedelta(days=7)
+"""How often, and how far, an owner may put an update off where nobody says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How a rollout goes about it. The default is the *simple* rollout: one wave, no rule, offers at the next poll."""
@@ -117,9 +122,9 @@ class Policy:
     """Whether the device or its owner is asked first (hawkBit: confirmation)."""
     consent_deadline: timedelta | None = None
     """Who was asked and has said nothing for so long has consented; None: it waits for a yes."""
-    postponements: int = 3
+    postponements: int = POSTPONEMENTS
     """How often an update may be put off until a moment."""
-    postpone_for: timedelta = timedelta(days=7)
+    postpone_for: timedelta = POSTPONE_FOR
     """How far off, each time."""
     conditions: tuple[Condition, ...] = ()
     """What has to hold on a device before it begins."""
@@ -271,6 +276,9 @@ def _check_consent(policy: Policy) -> None:
         raise InvalidInputError(f"an update may be postponed 0 to {MAX_POSTPONEMENTS} times")
     if policy.consent_deadline is not None and not policy.consent:
         raise InvalidInputError("a deadline of consent says nothing where nobody is asked", hint="Ask for consent too.")
+    said = (policy.postponements, policy.postpone_for) != (POSTPONEMENTS, POSTPONE_FOR)
+    if said and not policy.consent:
+        raise InvalidInputError("there is nothing to postpone where nobody is asked", hint="Ask for consent too.")
 
 
 def _check_kind(policy: Policy) -> None:

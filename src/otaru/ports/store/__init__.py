@@ -26,7 +26,7 @@ from otaru.ports.store.health import Health
 from otaru.ports.store.inventory import Attributes, Authorities, Credentials, Devices, Fleet, Groups
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
-from otaru.ports.store.shelf import BlobRows, Inspection, Inspections, Releases
+from otaru.ports.store.shelf import BlobRows, Deltas, Inspection, Inspections, Releases
 from otaru.ports.store.tenancy import Idempotency, Tenants, Tokens
 from otaru.ports.store.trust import Anchor, Anchors, Directions, Logs, Signatures, Signed, Tree
 from otaru.ports.store.verdicts import Verdicts
@@ -40,6 +40,7 @@ __all__ = [
     "Claim",
     "Committed",
     "Credentials",
+    "Deltas",
     "Deployments",
     "Devices",
     "Directions",
@@ -97,6 +98,7 @@ class Tx(Protocol):
     events: Events
     idempotency: Idempotency
     inspections: Inspections
+    deltas: Deltas
     logs: Logs
     signatures: Signatures
     anchors: Anchors

@@ -42,6 +42,10 @@ class Health(Protocol):
         """What was counted of a rollout (0: of devices in none). It costs as much as there are cells."""
         ...
 
+    def mark(self, tenant: TenantId, rollout: RolloutId) -> int:
+        """A number that moves when `risk` does for another reason than that members moved; cheap."""
+        ...
+
     def of_device(
         self, tenant: TenantId, device: DeviceId, before: tuple[datetime, str] | None, limit: int
     ) -> list[HealthEvent]:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from otaru.domain.deployment import (
     DEPLOYMENT,
@@ -56,15 +57,28 @@ async def report(world: World, tenant: TenantId, said: Report) -> State:
         NotFoundError: the device has no such action.
         OverloadedError: too much is waiting; the device tries again.
     """
-    messages = tuple(m[:MAX_MESSAGE] for m in said.messages[:MAX_MESSAGES])
-    if messages != said.messages:
-        said = replace(said, messages=messages)
-    state, moved = await world.store.write(_report, _Said(tenant, said))
-    if moved:
-        world.registry.forget(tenant, said.device)
+    (state,) = await reports(world, tenant, [said])
     if state is None:
         raise NotFoundError(f"device {said.device} has no action {said.action}")
     return state
+
+
+async def reports(world: World, tenant: TenantId, said: Sequence[Report]) -> list[State | None]:
+    """As `report`, of several in their order and in one transaction; None where the device has no such action.
+
+    Raises:
+        OverloadedError: too much is waiting; the device tries again.
+    """
+    outcomes = await world.store.write(_report, [_Said(tenant, _bounded(one)) for one in said])
+    for one, (_, moved) in zip(said, outcomes, strict=True):
+        if moved:
+            world.registry.forget(tenant, one.device)
+    return [state for state, _ in outcomes]
+
+
+def _bounded(said: Report) -> Report:
+    messages = tuple(m[:MAX_MESSAGE] for m in said.messages[:MAX_MESSAGES])
+    return said if messages == said.messages else replace(said, messages=messages)
 
 
 def may_begin(tx: Tx, tenant: TenantId, row: Deployment, now: datetime) -> bool:
@@ -102,12 +116,21 @@ class _Said:
     report: Report
 
 
-def _report(tx: Tx, all_said: Sequence[_Said]) -> list[tuple[State | None, bool]]:
-    """Bulk: for each report the state after it (None: no such action) and whether it moved."""
+_Outcome = tuple[State | None, bool]
+"""The state after a report (None: no such action), and whether it moved."""
+
+
+def _report(tx: Tx, callers: Sequence[Sequence[_Said]]) -> list[list[_Outcome]]:
+    """Bulk: for each caller, what became of its reports."""
+    outcomes = iter(_taken(tx, [said for of_caller in callers for said in of_caller]))
+    return [list(islice(outcomes, len(of_caller))) for of_caller in callers]
+
+
+def _taken(tx: Tx, all_said: Sequence[_Said]) -> list[_Outcome]:
     by_tenant: dict[TenantId, list[int]] = defaultdict(list)
     for index, said in enumerate(all_said):
         by_tenant[said.tenant].append(index)
-    results: list[tuple[State | None, bool]] = [(None, False)] * len(all_said)
+    results: list[_Outcome] = [(None, False)] * len(all_said)
     for tenant, indexes in by_tenant.items():
         outcomes = _Batch(tx, tenant).take([all_said[i].report for i in indexes])
         for index, outcome in zip(indexes, outcomes, strict=True):
@@ -125,22 +148,22 @@ class _Batch:
         self._installed: list[tuple[DeviceId, Installed]] = []
         self._plans: dict[RolloutId, Plan | None] = {}
 
-    def take(self, reports: Sequence[Report]) -> list[tuple[State | None, bool]]:
+    def take(self, reports: Sequence[Report]) -> list[_Outcome]:
         keys = [(r.device, r.action) for r in reports]
         distinct = list(dict.fromkeys(keys))
         before = dict(zip(distinct, self._tx.deployments.by_action(self._tenant, distinct), strict=True))
         known = [r for r, key in zip(reports, keys, strict=True) if before[key] is not None]
         fresh = dict(zip(map(id, known), self._tx.reports.add(self._tenant, known), strict=True))
         after = dict(before)
-        results: list[tuple[State | None, bool]] = []
+        results: list[_Outcome] = []
         for said, key in zip(reports, keys, strict=True):
             row = after[key]
             if row is None:
                 results.append((None, False))
                 continue
-            # Also words that are known already: the same "no" may answer a second order to cancel. Where they are only
-            # repeated, the table has no edge for them.
-            moved = self._decide(row, said)
+            # Without an id also words that are known already: the same "no" may answer a second order to cancel. Where
+            # they are only repeated, the table has no edge for them.
+            moved = row if said.has_id and not fresh[id(said)] else self._decide(row, said)
             if moved is row and row.state in FINAL and fresh[id(said)] and said.event is Event.SUCCEED:
                 self._install_late(row, said)
             after[key] = moved

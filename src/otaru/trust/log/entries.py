@@ -77,6 +77,8 @@ RULES: Mapping[Kind, Rule] = {
     Kind.PRODUCT_CHANGED: Rule(Audited.PEOPLE, ("order",)),
     Kind.RELEASE_CREATED: Rule(Audited.PEOPLE),
     Kind.RELEASE_MOVED: Rule(Audited.PEOPLE, ("from", "to", "artifacts")),
+    Kind.DELTA_ORDERED: Rule(Audited.PEOPLE, ("from", "deltas")),
+    Kind.DELTA_ENDED: Rule(Audited.NONE),
     Kind.ROLLOUT_CREATED: Rule(Audited.PEOPLE, ("product", "version", "size")),
     Kind.ROLLOUT_MOVED: Rule(Audited.PEOPLE, _ROLLOUT),
     Kind.ROLLOUT_WAVE: Rule(Audited.PEOPLE, _ROLLOUT),

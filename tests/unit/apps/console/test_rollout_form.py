@@ -16,8 +16,10 @@ from otaru.domain.rollout import (
     Abort,
     Approve,
     ClassicRule,
+    Download,
     FailureType,
     Growth,
+    Install,
     Limits,
     OnError,
     Place,
@@ -110,7 +112,11 @@ def test_everything_else_that_can_be_typed() -> None:
         postponements="1",
         postpone_for="1d",
         require="battery>=30% charging",
+        window="02:00/4h",
         install_takes="20m",
+        download="any-time",
+        download_only="yes",
+        install_at="2026-12-02T02:00",
         ignore_blackout="yes",
         max_in_flight="100",
         max_per_minute="10",
@@ -136,7 +142,10 @@ def test_everything_else_that_can_be_typed() -> None:
         postponements=1,
         postpone_for=timedelta(days=1),
         conditions=(condition("battery>=30%"), condition("charging")),
+        window=Window(time(2), timedelta(hours=4)),
         install_takes=timedelta(minutes=20),
+        download=Download.ANY_TIME,
+        download_only=True,
         ignore_blackout=True,
         limits=Limits(100, 10, (Place("site", 5), Place("region", 7))),
         priority=8,
@@ -146,6 +155,7 @@ def test_everything_else_that_can_be_typed() -> None:
         approve=Approve.WAVES,
     )
     assert (made.start, made.start_at, made.reason) == (False, None, "a hole")
+    assert made.install == Install(datetime(2026, 12, 2, 2, tzinfo=UTC))
 
 
 def test_a_rate_has_its_own_criteria() -> None:
@@ -191,6 +201,9 @@ def test_every_option_of_the_command_line_has_its_field() -> None:
         ("max_per", {"max_per": "site=5"}),
         ("max_per", {"max_per": "attr.site=5 attr.site=6"}),
         ("priority", {"priority": "10"}),
+        ("download", {"download": "never"}),
+        ("download_only", {"mode": "rate", "download_only": "yes"}),
+        ("install_at", {"download_only": "yes", "install_at": "soon"}),
         ("approve", {"approve": "me"}),
         ("after", {"when": "after"}),
         ("after", {"when": "after", "after": "0"}),
@@ -208,7 +221,9 @@ def test_what_does_not_go_together_is_said_of_one_field(field: str, typed: dict[
 
 
 def test_what_is_not_asked_for_does_not_count() -> None:
-    made = intention(mode="simple", consent_deadline="soon", forced_at="soon", after="x", alpha="99", rate="0")
+    made = intention(
+        mode="simple", consent_deadline="soon", forced_at="soon", after="x", alpha="99", rate="0", install_at="x"
+    )
     assert made.policy == Policy()
 
 

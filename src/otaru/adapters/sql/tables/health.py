@@ -52,6 +52,17 @@ exposure_count = Table(
 )
 """Members that came into an arm in an hour, less those that left it: the sum up to an hour is who was at risk."""
 
+health_mark = Table(
+    "health_mark",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("shard", SmallInteger),
+    col("moves", BigInteger),
+    sqlite_with_rowid=False,
+)
+"""How often what was counted of a rollout's health has moved: whoever saw the sum need not look again."""
+
 telemetry_score = Table(
     "telemetry_score",
     metadata,

@@ -39,6 +39,7 @@ _RULES = {
     Rule.ROLLOUT_RUNNING: ("The rollout does not run", Tone.HELD),
     Rule.OVER: ("The rollout has ended for whom it had not told", Tone.IDLE),
     Rule.SEGMENT: ("Its segment is held", Tone.HELD),
+    Rule.INSTALL_ORDER: ("Downloaded; waits for the order to install", Tone.IDLE),
     Rule.MEMBER: ("Nothing is planned", Tone.IDLE),
     Rule.DUE: ("Not its turn yet", Tone.IDLE),
     Rule.WITHDRAWN: ("The release is withdrawn", Tone.FAILED),

@@ -14,6 +14,7 @@ from otaru.apps.server.api.models.fields import (
     ConditionText,
     Fraction,
     Line,
+    MeasureText,
     Most,
     Out,
     PlaceText,
@@ -31,6 +32,7 @@ from otaru.apps.server.api.models.verdicts import VerdictOut
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.deployment import RETRIABLE, Deployment, State
 from otaru.domain.evidence import Tally
+from otaru.domain.health import MAX_MEASURES, MEASURES, measure
 from otaru.domain.ids import RolloutId
 from otaru.domain.release import release_name
 from otaru.domain.rollout import (
@@ -183,6 +185,15 @@ class PolicyIn(Body):
             description="Of a sequential judge: the chance that a good release is ever stopped or held; 0.01.",
         ),
     ] = None
+    telemetry: Annotated[
+        list[MeasureText] | None,
+        Field(
+            max_length=MAX_MEASURES,
+            description="Of a sequential judge: measurements of updated devices that are compared with those of devices not "
+            "updated yet, and which way is worse; "
+            f"{', '.join(map(str, MEASURES))}. None is judged where the list is empty.",
+        ),
+    ] = None
     quorum: Annotated[float, Field(gt=0, le=1, description="The share of a wave that has to have ended.")] = 1.0
     wave_timeout_s: Annotated[
         Seconds | None, Field(description="A wave is complete after this time, whoever is missing.")
@@ -318,14 +329,16 @@ class PolicyIn(Body):
 
     def _sequential(self) -> SequentialRule | None:
         if self.judge is not JudgeName.SEQUENTIAL:
-            if self.alpha is not None:
+            if self.alpha is not None or self.telemetry is not None:
+                what = "telemetry" if self.alpha is None else "alpha"
                 raise InvalidInputError(
-                    "alpha is of the sequential judge", hint="Say judge sequential, or leave it out."
+                    f"{what} is of the sequential judge", hint="Say judge sequential, or leave it out."
                 )
             return None
         if self.success is not None or self.error is not None:
             raise InvalidInputError("a sequential judge has no thresholds", hint="Leave out success and error.")
-        return SequentialRule(ALPHA if self.alpha is None else self.alpha)
+        measures = MEASURES if self.telemetry is None else tuple(map(measure, self.telemetry))
+        return SequentialRule(ALPHA if self.alpha is None else self.alpha, telemetry=measures)
 
 
 class RolloutIn(PolicyIn):
@@ -470,6 +483,7 @@ class PolicyOut(Out):
     judge: Annotated[JudgeName | None, Field(description="Null: nobody judges it.")]
     rate: RateIn | None
     alpha: float | None
+    telemetry: Annotated[list[MeasureText], Field(description="What of it a sequential judge compares.")]
     learned_from: Annotated[
         int | None, Field(description="From how many past releases a sequential judge learned what to tolerate.")
     ]
@@ -512,6 +526,7 @@ class PolicyOut(Out):
             judge=_judge(policy),
             rate=None if policy.rate is None else RateIn.of(policy.rate),
             alpha=None if policy.sequential is None else policy.sequential.alpha,
+            telemetry=[] if policy.sequential is None else list(map(str, policy.sequential.telemetry)),
             learned_from=None if policy.sequential is None else policy.sequential.releases,
             quorum=policy.quorum,
             wave_timeout_s=_seconds(policy.wave_timeout),
