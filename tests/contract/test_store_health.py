@@ -8,9 +8,9 @@ import pytest
 
 from otaru.adapters.sql.session import Session
 from otaru.domain.deployment import Event, Report, State
-from otaru.domain.health import MAX_SAMPLED, Arm, HealthEvent, Heard, Kind, Measured, Stratum
+from otaru.domain.health import MAX_SAMPLED, Arm, HealthEvent, Heard, Hush, Kind, Measured, Placement, Sign, Stratum
 from otaru.domain.ids import ActionId, DeviceId, RolloutId
-from otaru.domain.rollout import RolloutState
+from otaru.domain.rollout import Policy, RolloutState, SequentialRule
 from tests.support.fleet import HERE, NOW, THERE, Shelf, a_device, a_rollout, later, open_shelf, shelf_on
 
 ONE, NONE = RolloutId(1), RolloutId(0)
@@ -170,3 +170,127 @@ def test_old_events_are_forgotten_a_few_at_a_time(fleet: Shelf) -> None:
     fleet.health.prune_counts(HERE, NOW + timedelta(hours=3))
     assert len(fleet.health.risk(HERE, NONE).heard) == 2
     assert len(fleet.health.risk(THERE, NONE).heard) == 1
+
+
+@pytest.fixture
+def compared(shelf: Shelf) -> Shelf:
+    """Six members of a rollout that is judged by telemetry, each with a past; it started at NOW."""
+    policy = Policy(sequential=SequentialRule())
+    for tenant in (HERE, THERE):
+        release = shelf.stock(tenant, [a_device(f"dev-{n}") for n in range(6)])
+        shelf.launch(tenant, replace(a_rollout(policy=policy), started_at=NOW), release)
+        usual = [sample(f"dev-{n}", "battery", 80 + n + m, -600 * m) for n in range(6) for m in (1, 2, 3)]
+        assert all(shelf.health.add(tenant, usual))
+    return shelf
+
+
+def heard(shelf: Shelf, hours: float, values: dict[str, float], name: str = "battery", shard: int = 0) -> None:
+    health = shelf_on(Session(shelf.session.connection, shard)).health
+    health.add(HERE, [sample(device, name, value, 3600 * hours) for device, value in values.items()])
+
+
+def placements(shelf: Shelf) -> dict[tuple[int, int], int]:
+    return {(p.look, p.score): n for p, n in shelf.health.risk(HERE, ONE).placed.items() if p.name == "battery"}
+
+
+def test_an_updated_device_is_placed_among_control_by_its_change(compared: Shelf) -> None:
+    compared.move(HERE, 1, "dev-5", State.SUCCEEDED)
+    heard(compared, 1.5, {"dev-0": 80, "dev-1": 81})
+    assert placements(compared) == {}, "control alone"
+    heard(compared, 1.6, {"dev-5": 85}, shard=3)  # it lost 2, as they did
+    assert placements(compared) == {(1, 0): 1}
+    heard(compared, 1.7, {"dev-5": 1, "dev-2": 80, "dev-3": 80})
+    assert placements(compared) == {(1, 0): 1}, "once at each look"
+    heard(compared, 7, {"dev-5": 10, "dev-0": 80, "dev-1": 80, "dev-2": 80, "dev-3": 80, "dev-4": 80})
+    assert placements(compared) == {(1, 0): 1, (2, 1): 1}
+    heard(compared, 30, {"dev-5": 90, "dev-4": 20})
+    assert placements(compared) == {(1, 0): 1, (2, 1): 1, (3, -1): 1}
+    assert compared.health.risk(HERE, ONE).placed[Placement(0, "battery", 3, -1)] == 1
+    assert compared.health.risk(THERE, ONE).placed == {}
+
+
+def test_each_control_device_is_used_once_for_a_look(compared: Shelf) -> None:
+    compared.move(HERE, 1, "dev-4", State.SUCCEEDED)
+    compared.move(HERE, 1, "dev-5", State.ON_TRIAL)
+    heard(compared, 1.5, {"dev-0": 80, "dev-4": 1})
+    assert placements(compared) == {(1, 1): 1}
+    heard(compared, 1.6, {"dev-0": 80, "dev-5": 1})
+    assert placements(compared) == {(1, 1): 1}, "its only twin has been used"
+    heard(compared, 1.7, {"dev-1": 80, "dev-5": 1})
+    assert placements(compared) == {(1, 1): 2}
+
+
+def test_who_has_no_past_or_is_too_young_or_unjudged_is_not_placed(compared: Shelf) -> None:
+    compared.move(HERE, 1, "dev-5", State.SUCCEEDED)
+    compared.move(HERE, 1, "dev-4", State.REBOOTING)
+    heard(compared, 0.2, {"dev-0": 80, "dev-5": 1})
+    heard(compared, 2, {"dev-1": 80, "dev-4": 1})
+    heard(compared, 2, {"dev-1": 80, "dev-5": 1}, name="signal")
+    heard(compared, 2, {"dev-1": 80, "dev-5": 1}, name="rainfall")
+    assert compared.health.risk(HERE, ONE).placed == {}
+
+
+def test_who_compared_is_forgotten_long_after_the_end_and_the_scores_stay(compared: Shelf) -> None:
+    compared.move(HERE, 1, "dev-5", State.SUCCEEDED)
+    heard(compared, 1.5, {"dev-0": 80, "dev-5": 1})
+    rollout = compared.rollouts.get(HERE, ONE)
+    assert rollout is not None
+    count = "SELECT count(*) FROM telemetry_witness WHERE tenant = 'here'"
+    compared.health.prune_counts(HERE, later(9999))
+    assert compared.session.connection.exec_driver_sql(count).scalar_one() == 2
+    ended = replace(rollout, state=RolloutState.FINISHED, ended_at=later(7200), edition=rollout.edition + 1)
+    compared.rollouts.save(HERE, ended)
+    compared.health.prune_counts(HERE, later(9999))
+    assert compared.session.connection.exec_driver_sql(count).scalar_one() == 0
+    assert placements(compared) == {(1, 1): 1}
+
+
+def came(shelf: Shelf, hours: dict[str, int]) -> None:
+    shelf.devices.contacts([(HERE, DeviceId(name), later(3600 * at), "") for name, at in hours.items()])
+
+
+def test_who_falls_silent_is_counted_once_and_in_its_arm(fleet: Shelf) -> None:
+    rollout = fleet.rollouts.get(HERE, ONE)
+    assert rollout is not None
+    fleet.move(HERE, 1, "dev-0", State.SUCCEEDED)
+    fleet.move(HERE, 1, "dev-1", State.REBOOTING)
+    came(fleet, {"dev-0": 1, "dev-1": 1, "dev-2": 1, "dev-3": 9, "other": 1})
+    silent, risk = Sign.SILENT, fleet.health.hushed
+    assert {n.events for n in risk(HERE, rollout, HOUR + 3, 3).values()} == {0}
+    at = HOUR + 4
+    assert risk(HERE, rollout, at, 3) == {
+        Hush(at, 0, silent, Arm.UPDATED, fresh=True): Heard(2, 2),
+        Hush(at, 0, silent, Arm.CONTROL): Heard(1, 2),
+        Hush(at, 0, Sign.OVERDUE, Arm.CONTROL): Heard(1, 1),
+    }
+    after = risk(HERE, rollout, at + 1, 3)
+    assert after[Hush(at + 1, 0, silent, Arm.CONTROL)] == Heard(0, 1)
+    assert Hush(at + 1, 0, silent, Arm.UPDATED, fresh=True) not in after, "who is silent is not at risk"
+    theirs = fleet.rollouts.get(THERE, ONE)
+    assert theirs is not None
+    assert risk(THERE, theirs, at, 3) == {}
+
+
+def test_who_comes_and_tells_nothing_any_more_is_mute(fleet: Shelf) -> None:
+    rollout = fleet.rollouts.get(HERE, ONE)
+    assert rollout is not None
+    fleet.move(HERE, 1, "dev-0", State.SUCCEEDED)
+    fleet.health.add(HERE, [sample("dev-0", "battery", 1, 3600), sample("dev-2", "battery", 1, 3600 * 20)])
+    came(fleet, {"dev-0": 24, "dev-1": 25, "dev-2": 25})
+    at = HOUR + 25
+    found = {h: n for h, n in fleet.health.hushed(HERE, rollout, at, 3).items() if h.sign is Sign.MUTE}
+    assert found == {
+        Hush(at, 0, Sign.MUTE, Arm.UPDATED): Heard(1, 1),
+        Hush(at, 0, Sign.MUTE, Arm.CONTROL): Heard(0, 1),
+    }
+
+
+def test_what_is_noted_of_an_hour_stays_and_marks_that_it_moved(fleet: Shelf) -> None:
+    found = {Hush(HOUR, 0, Sign.SILENT, Arm.UPDATED, fresh=True): Heard(1, 2)}
+    assert (fleet.health.hushed_until(HERE, ONE), fleet.health.mark(HERE, ONE)) == (0, 0)
+    fleet.health.note_hushed(HERE, ONE, found)
+    fleet.health.note_hushed(HERE, ONE, dict.fromkeys(found, Heard(9, 9)))
+    assert fleet.health.risk(HERE, ONE).hushed == found
+    assert (fleet.health.hushed_until(HERE, ONE), fleet.health.mark(HERE, ONE)) == (HOUR, 2)
+    assert fleet.health.risk(THERE, ONE).hushed == {}
+    assert fleet.health.mark(THERE, ONE) == 0

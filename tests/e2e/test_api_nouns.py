@@ -494,6 +494,11 @@ class TestRollouts:
         problem(api.post("/rollouts", json=body | {"success": 0.9}), 400, "invalid_input")
         problem(api.post("/rollouts", json=body | {"judge": "classic", "alpha": 0.01}), 400, "invalid_input")
         problem(api.post("/rollouts", json=body | {"alpha": 0.5}), 400, "invalid_input")
+        problem(
+            api.post("/rollouts", json=body | {"judge": "classic", "telemetry": ["heat:high"]}), 400, "invalid_input"
+        )
+        problem(api.post("/rollouts", json=body | {"telemetry": ["heat:up"]}), 400, "invalid_input")
+        problem(api.post("/rollouts", json=body | {"telemetry": ["heat:high", "heat:low"]}), 400, "invalid_input")
 
     def test_what_splits_nothing_is_refused(self, api: httpx.Client) -> None:
         body = {"release": released(api), "target": "id==*", "split": ["tag"]}

@@ -4,18 +4,33 @@ Nothing is carried over from one look to the next: counters are enough, since e-
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate
 from math import exp
 
 from otaru.analysis import pace, sequential, words
-from otaru.analysis.health import FRESH_H, USUAL, Block, Health, Ratio, Ratios
+from otaru.analysis.health import USUAL, Block, Health, Ratio, Ratios
 from otaru.analysis.health import Risk as AtRisk
+from otaru.analysis.telemetry import Bets, Changes, beyond
 from otaru.analysis.tolerance import Count, Tolerance, learn
-from otaru.domain.deployment import FAILURES, State
+from otaru.domain.deployment import FAILURES, NOT_BEGUN, State
 from otaru.domain.evidence import Call, Evidence, Finding, Ruling, Tally, Verdict
-from otaru.domain.health import AGES, Arm, Heard, Kind, Risk, Stratum
+from otaru.domain.health import (
+    AGES,
+    FRESH_H,
+    LOOKS,
+    Arm,
+    Heard,
+    Hush,
+    Kind,
+    Measure,
+    Placement,
+    Risk,
+    Sign,
+    Stratum,
+)
 from otaru.domain.rollout import Learned, Rollout, SequentialRule, Wave, WaveState
 
 _FRESH_AGES = frozenset(i for i, start in enumerate(AGES) if start < FRESH_H)
@@ -32,8 +47,17 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
     hour = int(now.timestamp()) // 3600
     risks = {} if evidence.risk is None else _split(evidence.risk)
     seen = [
-        _segment(
-            s.index, own.get(s.index, by_segment[s.index]), evidence, _health(_ratios(rule), risks.get(s.index), hour)
+        replace(
+            _segment(
+                rollout,
+                s.index,
+                own.get(s.index, by_segment[s.index]),
+                evidence,
+                _health(_ratios(rule), risks.get(s.index), hour),
+            ),
+            changes=_changes(rule.telemetry, risks.get(s.index)),
+            silence=Health().after(_hushes(risks.get(s.index))),
+            overdue=_overdue(risks.get(s.index)),
         )
         for s in rollout.segments
     ]
@@ -41,9 +65,13 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
     dumb = {s.index for s in rollout.segments if s.held or s.overruled}
     found = sequential.judge(fleet, seen, rule.alpha, dumb)
     going = [x for i, x in enumerate(seen) if i not in dumb]
-    findings = [_finding(None, found.whole, going, fleet)]
+    compared = {i: _compared([r]) for i, r in risks.items()}
+    heard = _compared([r for i, r in risks.items() if i not in dumb])
+    findings = [_finding(None, found.whole, going, fleet, heard)]
     if len(seen) > 1:
-        findings += [_finding(i, f, [seen[i]], seen[i].tolerance) for i, f in enumerate(found.segments)]
+        findings += [
+            _finding(i, f, [seen[i]], seen[i].tolerance, compared.get(i, ())) for i, f in enumerate(found.segments)
+        ]
     overruled = any(wave.state is WaveState.OVERRULED for wave in rollout.waves)
     overruled = overruled and found.whole.call is Call.STOP
     call = Call.EXPAND if overruled or not going else found.whole.call
@@ -76,18 +104,82 @@ def _split(risk: Risk) -> dict[int, Risk]:
     heard: dict[int, dict[Stratum, Heard]] = {}
     for move, devices in risk.moves.items():
         moves.setdefault(move[0], {})[move] = devices
+    placed: dict[int, dict[Placement, int]] = {}
+    hushed: dict[int, dict[Hush, Heard]] = {}
+    for hush, counted in risk.hushed.items():
+        hushed.setdefault(hush.segment, {})[hush] = counted
     for cell, events in risk.heard.items():
         heard.setdefault(cell.segment, {})[cell] = events
-    return {s: Risk(risk.rollout, heard.get(s, {}), of_it) for s, of_it in moves.items()}
+    for placement, number in risk.placed.items():
+        placed.setdefault(placement.segment, {})[placement] = number
+    return {
+        s: Risk(risk.rollout, heard.get(s, {}), of_it, placed.get(s, {}), hushed.get(s, {}))
+        for s, of_it in moves.items()
+    }
 
 
-def _segment(index: int, tolerance: Tolerance, evidence: Evidence, health: Health) -> sequential.Segment:
+def _hushes(risk: Risk | None) -> list[Block]:
+    """One block for each hour and sign: who stopped being heard, of those who could have."""
+    cells = risk.hushed if risk is not None else {}
+    nobody = Heard(0, 0)
+
+    def at_risk(hour: int, sign: Sign, arm: Arm, *, fresh: bool = False) -> AtRisk:
+        segment = next(iter(cells)).segment
+        found = cells.get(Hush(hour, segment, sign, arm, fresh), nobody)
+        return AtRisk(found.events, float(found.devices))
+
+    return [
+        Block(
+            at_risk(hour, sign, Arm.UPDATED, fresh=True),
+            at_risk(hour, sign, Arm.UPDATED),
+            at_risk(hour, sign, Arm.CONTROL),
+        )
+        for hour, sign in sorted({(h.hour, h.sign) for h in cells if h.sign is not Sign.OVERDUE})
+    ]
+
+
+def _overdue(risk: Risk | None) -> int:
+    """How many are overdue with their report, as of the last hour that was looked at."""
+    cells = risk.hushed if risk is not None else {}
+    newest = max((h.hour for h in cells), default=0)
+    return sum(n.events for h, n in cells.items() if h.sign is Sign.OVERDUE and h.hour == newest)
+
+
+def _changes(measures: Sequence[Measure], risk: Risk | None) -> Changes:
+    """What a segment's telemetry says: one bet for each measurement and look."""
+    bets: dict[tuple[str, int], Bets] = {}
+    judged = {m.name for m in measures}
+    for at, devices in (risk.placed if risk is not None else {}).items():
+        if at.name in judged:
+            key = (at.name, at.look)
+            bets[key] = bets.get(key, Bets()).often(beyond(at.score), devices)
+    return Changes(len(measures) * len(LOOKS), bets)
+
+
+def _compared(risks: Sequence[Risk]) -> tuple[words.Compared, ...]:
+    times: dict[str, int] = {}
+    worse: dict[str, float] = {}
+    for risk in risks:
+        for at, devices in risk.placed.items():
+            times[at.name] = times.get(at.name, 0) + devices
+            worse[at.name] = worse.get(at.name, 0.0) + devices * (1 + at.score) / 2
+    return tuple(words.Compared(name, n, worse[name] / n) for name, n in sorted(times.items()) if n)
+
+
+def _unordered(rollout: Rollout) -> frozenset[State]:
+    """States in which members have been told to download and not to install: they are exposed to nothing."""
+    return NOT_BEGUN if rollout.policy.downloads_first else frozenset()
+
+
+def _segment(
+    rollout: Rollout, index: int, tolerance: Tolerance, evidence: Evidence, health: Health
+) -> sequential.Segment:
     tally = evidence.segment(index)
     return sequential.Segment(
         tolerance=tolerance,
         outcomes=outcomes(tally),
         health=health,
-        told=tally.members - tally.of(State.SCHEDULED, State.SKIPPED, State.CANCELLED),
+        told=tally.members - tally.of(State.SCHEDULED, State.SKIPPED, State.CANCELLED, *_unordered(rollout)),
     )
 
 
@@ -162,9 +254,13 @@ def _events(risk: Risk, segment: int) -> dict[tuple[Arm, int, bool], int]:
 
 
 def _finding(
-    index: int | None, found: sequential.Finding, segments: Sequence[sequential.Segment], tolerance: Tolerance
+    index: int | None,
+    found: sequential.Finding,
+    segments: Sequence[sequential.Segment],
+    tolerance: Tolerance,
+    compared: Sequence[words.Compared],
 ) -> Finding:
-    told = words.explained(found, segments, tolerance.expected, tolerance.limit)
+    told = words.explained(found, segments, tolerance.expected, tolerance.limit, compared)
     return Finding(
         segment=index,
         call=found.call,
@@ -214,7 +310,7 @@ def _ahead(
             continue
         cells = {w: t for (s, w), t in evidence.cells.items() if s == segment.index}
         due = sum(t.members for w, t in cells.items() if w in opened)
-        out = sum(t.of(*_out(opened[w], now)) for w, t in cells.items() if w in opened)
+        out = sum(t.of(*_out(rollout, opened[w], now)) for w, t in cells.items() if w in opened)
         mature = _mature(risks.get(segment.index), hour)
         exposures.append(
             pace.Exposure(
@@ -240,11 +336,11 @@ def _ahead(
     return max(ahead, min(pending, default=ahead))
 
 
-def _out(wave: Wave, now: datetime) -> tuple[State, ...]:
+def _out(rollout: Rollout, wave: Wave, now: datetime) -> tuple[State, ...]:
     """States of due members that are no exposure: who ended without the release, and who has not come for a day."""
     ended = (State.SKIPPED, State.CANCELLED, State.REJECTED, *FAILURES)
     late = wave.opened_at is not None and now - wave.opened_at >= timedelta(hours=pace.MATURE_H)
-    return (*ended, State.SCHEDULED) if late else ended
+    return (*ended, State.SCHEDULED, *_unordered(rollout)) if late else ended
 
 
 def _mature(risk: Risk | None, hour: int) -> float:

@@ -6,10 +6,22 @@ from math import exp, inf
 
 from otaru.analysis.exact import interval, ratio_interval
 from otaru.analysis.sequential import Finding, Segment
+from otaru.analysis.telemetry import TOLERATED
 
 FIXED_RULE = 0.05
 """The rule of thumb that verdicts are compared with: stop when more than 5 % failed."""
 _LONGEST = 700.0
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """How a measurement of updated devices changed, compared with control's."""
+
+    name: str
+    times: int
+    """Updated devices that were compared, each at most once at each of a few ages."""
+    worse: float
+    """The share of comparisons in which the updated one fares worse; half where a release changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +43,21 @@ class Explained:
     threshold: float
     fixed_stops: bool
     """Whether the fixed 5 % rule would stop now."""
+    telemetry: tuple[Compared, ...] = ()
+    silent: int = 0
+    """Updated devices that stopped being heard, in `silent_hours`."""
+    silent_hours: float = 0.0
+    control_silent: int = 0
+    control_silent_hours: float = 0.0
 
 
-def explained(finding: Finding, segments: Sequence[Segment], expected: float, limit: float) -> Explained:
+def explained(
+    finding: Finding,
+    segments: Sequence[Segment],
+    expected: float,
+    limit: float,
+    telemetry: Sequence[Compared] = (),
+) -> Explained:
     """Gather a finding's evidence, of one segment or of all."""
     failed, tried = sum(s.outcomes.failed for s in segments), sum(s.outcomes.tried for s in segments)
     updated = [r for s in segments for r in (s.health.fresh, s.health.settled)]
@@ -56,6 +80,11 @@ def explained(finding: Finding, segments: Sequence[Segment], expected: float, li
         e=exp(min(finding.log_e, _LONGEST)),
         threshold=exp(finding.log_threshold),
         fixed_stops=failed > FIXED_RULE * tried,
+        telemetry=tuple(telemetry),
+        silent=sum(s.silence.fresh.events + s.silence.settled.events for s in segments),
+        silent_hours=sum(s.silence.fresh.hours + s.silence.settled.hours for s in segments),
+        control_silent=sum(s.silence.control.events for s in segments),
+        control_silent_hours=sum(s.silence.control.hours for s in segments),
     )
 
 
@@ -74,6 +103,16 @@ def sentences(finding: Finding, told: Explained) -> tuple[str, ...]:
             f"events after the update: {told.events:,} in {told.hours:,.0f} device-hours, control"
             f" {told.control_events:,} in {told.control_hours:,.0f}{_ratio(told)}"
         )
+    if told.silent_hours > 0 and told.control_silent_hours > 0:
+        lines.append(
+            f"fell silent after the update: {told.silent:,} in {told.silent_hours:,.0f} device-hours, control"
+            f" {told.control_silent:,} in {told.control_silent_hours:,.0f}"
+        )
+    lines += [
+        f"{one.name} after the update: worse than control's in {_percent(one.worse)} of {one.times:,} comparisons;"
+        f" tolerated up to {(1 + TOLERATED) / 2:.0%}"
+        for one in told.telemetry
+    ]
     reached = "reached" if told.e >= told.threshold else "not reached"
     lines.append(f"e-value {told.e:.3g}, threshold {told.threshold:,.0f}: {reached}")
     lines.append(f"a fixed {FIXED_RULE:.0%} rule would {'stop' if told.fixed_stops else 'go on'}")

@@ -8,12 +8,14 @@ which the event came, the *age* is how many hours after the device came to run t
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from otaru.domain.deployment import State
 from otaru.domain.ids import DeviceId, RolloutId
+from otaru.domain.ids import name as parse_name
+from otaru.errors import InvalidInputError
 
 MAX_EVENTS = 1000
 """In one batch."""
@@ -72,6 +74,51 @@ AGES = (0, 1, 6, 24, 72, 168)
 def age_bucket(hours: int) -> int:
     """The number of the bucket in which an age of so many whole hours lies."""
     return sum(hours >= start for start in AGES[1:])
+
+
+LOOKS = (1, 2, 3)
+"""Buckets of ages in which an updated device's telemetry is compared once with control's: hours later, and a day or more."""
+MAX_SCORED = 1000
+"""Updated devices that are compared in one segment, by name and look: more would say nothing new."""
+MAX_MEASURES = 8
+
+
+class Worse(StrEnum):
+    """Which way a measurement goes where a device fares worse."""
+
+    LOW = "low"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Telemetry that a rollout is judged by."""
+
+    name: str
+    worse: Worse
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.worse}"
+
+    def harm(self, before: float, after: float) -> float:
+        """How much worse a device fares than before."""
+        return after - before if self.worse is Worse.HIGH else before - after
+
+
+MEASURES = (Measure("battery", Worse.LOW), Measure("signal", Worse.LOW), Measure("temperature", Worse.HIGH))
+"""Where nothing else is said. What no device tells says nothing."""
+
+
+def measure(text: str) -> Measure:
+    """Parse `battery:low`: which way is worse.
+
+    Raises:
+        InvalidInputError: it is something else.
+    """
+    key, _, worse = text.rpartition(":")
+    if worse not in set(Worse):
+        raise InvalidInputError(f"{text!r} is no telemetry to judge by", hint="For example battery:low.")
+    return Measure(parse_name(key), Worse(worse))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +181,51 @@ class Stratum:
     kind: Kind
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Placement:
+    """How an updated device's change since before the rollout compares with that of a control device at the same time.
+
+    `score` is 1 where it fares worse, -1 where better, 0 where neither does.
+    """
+
+    segment: int
+    name: str
+    look: int
+    score: int
+
+
+FRESH_H = 6
+"""Until so many hours after the update a device counts as freshly restarted."""
+
+
+class Sign(StrEnum):
+    """How a device stops being heard."""
+
+    SILENT = "silent"
+    """It does not come any more."""
+    MUTE = "mute"
+    """It comes, but tells nothing of its health any more, which it used to."""
+    OVERDUE = "overdue"
+    """It was told to update, and has neither said how that went nor come since."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Hush:
+    """A cell of those who stopped being heard in an hour; `fresh` ones have come to their state hours ago at most."""
+
+    hour: int
+    segment: int
+    sign: Sign
+    arm: Arm
+    fresh: bool = False
+
+
+MUTE_H = 24
+"""Who told something and then nothing for so many hours is mute."""
+WATCHED = 20_000
+"""Of a rollout's members those below this rank are watched, and of all others as many again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Risk:
     """What was counted of a rollout: enough to know, for each hour, who could have failed and who did.
@@ -144,6 +236,10 @@ class Risk:
     rollout: RolloutId
     heard: Mapping[Stratum, Heard]
     moves: Mapping[tuple[int, Arm, int], int]
+    placed: Mapping[Placement, int] = field(default_factory=dict)
+    """How many updated devices were placed so by their telemetry."""
+    hushed: Mapping[Hush, Heard] = field(default_factory=dict)
+    """How many devices stopped being heard (`events`), of how many that could have (`devices`)."""
 
     def at_risk(self, segment: int, arm: Arm, hour: int) -> int:
         """Devices of a segment that were in an arm at the end of an hour."""

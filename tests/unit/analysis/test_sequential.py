@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from otaru.analysis import health, outcome, sequential, telemetry
 from otaru.analysis.health import USUAL, Block, Health, Ratio, Ratios, Risk
 from otaru.analysis.sequential import Segment, combined, judge
-from otaru.analysis.telemetry import Bets, placed
+from otaru.analysis.telemetry import TOLERATED, Bets, Changes, beyond, placed
 from otaru.analysis.tolerance import Count, Tolerance, expit, learn
 from otaru.analysis.words import explained, sentences
 from otaru.domain.evidence import Call
@@ -95,10 +95,38 @@ def test_ville_holds_for_telemetry(seed: int) -> None:
         for _ in range(200):
             change, *control = (random.gauss(0, 1) ** 3 for _ in range(4))  # heavy tails
             bets = bets.after([placed(change, control)])
-            best = max(best, telemetry.log_e([bets]))
+            best = max(best, telemetry.log_e([Changes(1, {("battery", 1): bets})]))
         return best
 
     assert _crossings(path, seed, 0.05) <= _bound(0.05)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_ville_holds_for_telemetry_that_is_as_much_worse_as_is_tolerated(seed: int) -> None:
+    """Several measurements that all say the same, in two segments, each at its limit."""
+
+    def path(random: Random) -> float:
+        best = 0.0
+        segments: list[dict[tuple[str, int], Bets]] = [
+            dict.fromkeys((("battery", 1), ("signal", 1)), Bets()) for _ in range(2)
+        ]
+        for _ in range(100):
+            score = 1.0 if random.random() < (1 + TOLERATED) / 2 else -1.0
+            segments = [{k: b.after([beyond(score)]) for k, b in s.items()} for s in segments]
+            segments[1] = {k: b.after([beyond(random.choice([-0.3, 0.7]))]) for k, b in segments[1].items()}
+            best = max(best, *(telemetry.log_e([Changes(6, s)]) for s in segments))
+        return best
+
+    assert _crossings(path, seed, 0.05) <= 2 * _bound(0.05)
+
+
+def test_telemetry_that_is_worse_in_every_comparison_is_heard_soon_and_a_silent_measurement_says_nothing() -> None:
+    bad = Bets().often(beyond(1.0), 35)
+    assert telemetry.log_e([Changes(9, {("battery", 1): bad})]) > log(10 * 200)
+    assert telemetry.log_e([Changes(9, {("battery", 1): Bets().often(beyond(TOLERATED), 500)})]) == pytest.approx(0)
+    assert telemetry.log_e([Changes(9)]) == telemetry.log_e([]) == 0
+    halves = [Changes(9, {("battery", 1): Bets().often(beyond(1.0), n)}) for n in (15, 20)]
+    assert telemetry.log_e(halves) == pytest.approx(telemetry.log_e([Changes(9, {("battery", 1): bad})]))
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -135,7 +163,9 @@ def _an_hour(random: Random, segment: Segment, updated: int) -> Segment:
         segment,
         outcomes=Count(before.failed + failed, before.tried + 10),
         health=segment.health.after([block]),
-        bets=segment.bets.after([random.uniform(-1, 1)]),
+        changes=Changes(
+            1, {("battery", 1): segment.changes.bets.get(("battery", 1), Bets()).after([random.uniform(-1, 1)])}
+        ),
         told=updated,
     )
 
@@ -158,7 +188,8 @@ def test_the_order_of_blocks_and_scores_does_not_matter(blocks: list[Block], ran
     one, other = health.log_e([Health().after(blocks)]), health.log_e([Health().after(turned)])
     assert one == pytest.approx(other, abs=1e-6)
     scores = [random.uniform(-1, 1) for _ in range(10)]
-    assert telemetry.log_e([Bets().after(scores)]) == pytest.approx(telemetry.log_e([Bets().after(sorted(scores))]))
+    assert Bets().after(scores).logs == pytest.approx(Bets().after(sorted(scores)).logs)
+    assert Bets().after(scores * 3).logs == pytest.approx(Bets().often(scores[0], 3).after(scores[1:] * 3).logs)
 
 
 @given(_BLOCKS)

@@ -82,6 +82,9 @@ GROUP BY component, version HAVING sum(devices) <> 0"""
 _OF_VERSION = """
 SELECT CAST(coalesce(sum(devices), 0) AS bigint) FROM component_count
 WHERE tenant = ? AND hour = ? AND component = ? AND version = ?"""
+_OF_COMPONENT = """
+SELECT version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour = ? AND component = ?
+GROUP BY version HAVING sum(devices) <> 0"""
 _MOVES = """
 SELECT hour, component, version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour >= ?
 GROUP BY hour, component, version HAVING sum(devices) <> 0 ORDER BY hour, component, version"""
@@ -96,6 +99,10 @@ _HEARD = """
 SELECT CAST(coalesce(sum(devices), 0) AS bigint),
 CAST(coalesce(sum(CASE WHEN hour < ? THEN devices ELSE 0 END), 0) AS bigint)
 FROM contact_count WHERE tenant = ?"""
+
+_HEARD_IN = """
+SELECT hour, CAST(sum(devices) AS bigint) FROM contact_count WHERE tenant = ? AND hour >= ?
+GROUP BY hour HAVING sum(devices) > 0"""
 
 _ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
 _MEMBERS = f"""
@@ -143,6 +150,9 @@ class SqlFleet:
         devices: int = fetch(self._session, _OF_VERSION, tenant, EVER, component, version)[0][0]
         return devices
 
+    def spread(self, tenant: TenantId, component: str) -> dict[Version, int]:
+        return {Version(v): n for v, n in fetch(self._session, _OF_COMPONENT, tenant, EVER, component)}
+
     def recounted(self, tenant: TenantId, before: datetime) -> Counts:
         whole_hours = hour_of(micros(before)) * HOUR
         return self._counted(
@@ -176,6 +186,9 @@ class SqlFleet:
     def moves(self, tenant: TenantId, since: datetime) -> list[Move]:
         rows = fetch(self._session, _MOVES, tenant, max(hour_of(micros(since)), EVER + 1))
         return [Move(EPOCH + timedelta(hours=hour), (name, Version(v)), n) for hour, name, v, n in rows]
+
+    def heard(self, tenant: TenantId, since: int) -> dict[int, int]:
+        return {hour: devices for hour, devices in fetch(self._session, _HEARD_IN, tenant, since)}  # noqa: C416 - rows are of any length
 
     def members(self, tenant: TenantId) -> dict[tuple[RolloutState, State], int]:
         return {(RolloutState(r), State(s)): n for r, s, n in fetch(self._session, _MEMBERS, tenant)}

@@ -6,13 +6,14 @@ transaction: their shares in active rollouts, what they told in this hour, and w
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
+from otaru.adapters.sql import silence
 from otaru.adapters.sql.fleet import HOUR, hour_of
 from otaru.adapters.sql.lean import fetch, fetch_keyed, run, run_each
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import micros, moment
+from otaru.adapters.sql.telemetry import Comparison, Share, judged, mark, marked, placed
 from otaru.domain.deployment import State
 from otaru.domain.health import (
     ARMS,
@@ -21,6 +22,7 @@ from otaru.domain.health import (
     Arm,
     HealthEvent,
     Heard,
+    Hush,
     Kind,
     Measured,
     Risk,
@@ -29,7 +31,7 @@ from otaru.domain.health import (
     rounded,
 )
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
-from otaru.domain.rollout import ACTIVE
+from otaru.domain.rollout import ACTIVE, Rollout
 
 Exposure = tuple[int, int, int, str]
 """Rollout, segment, (stored) time, state."""
@@ -104,18 +106,11 @@ _END_OF_TIME = 2**62
 _PRUNE = """
 DELETE FROM health_event WHERE tenant = ? AND (device, event) IN (
   SELECT h.device, h.event FROM health_event h WHERE h.tenant = ? AND h.received_at < ? ORDER BY h.received_at LIMIT ?)"""
+# A rollout that ended so long ago compares nobody any more; its scores stay.
+_PRUNE_WITNESSES = f"""
+DELETE FROM telemetry_witness WHERE tenant = ? AND rollout IN (
+  SELECT o.rollout FROM rollout o WHERE o.tenant = ? AND o.state NOT IN ({_ACTIVE}) AND o.ended_at < ?)"""
 _PRUNE_COUNTS = "DELETE FROM health_count WHERE tenant = ? AND rollout = 0 AND hour < ?"
-
-
-@dataclass(frozen=True, slots=True)
-class _Share:
-    """A device's share in an active rollout; without an arm it is being updated, or fell out."""
-
-    rollout: int
-    segment: int
-    arm: Arm | None
-    offered_at: int
-    since: int
 
 
 class SqlHealth:
@@ -143,9 +138,20 @@ class SqlHealth:
                 new.append(event)
         # Looked up before they are kept: what they are told apart from are those of before.
         self._count(tenant, [event for event in new if event.kind in EVENTS])
-        self._measure(tenant, [event for event in new if event.kind is Kind.SAMPLE])
+        samples = [event for event in new if event.kind is Kind.SAMPLE]
+        self._measure(tenant, samples)
         run_each(self._session, _ADD, [_row(tenant, event) for event in new])
+        self._compare(tenant, samples)
         return fresh
+
+    def _compare(self, tenant: TenantId, samples: Sequence[HealthEvent]) -> None:
+        """Place updated devices by their telemetry, where a rollout is judged by that."""
+        by = judged(self._session, tenant) if samples else {}
+        names = {name for of in by.values() for name in of.measures}
+        told = [sample for sample in samples if sample.name in names]
+        if told:
+            devices = [(device,) for device in sorted({sample.device for sample in told})]
+            Comparison(self._session, tenant, by).place(told, self._shares(tenant, devices))
 
     def _count(self, tenant: TenantId, events: Sequence[HealthEvent]) -> None:
         if not events:
@@ -167,17 +173,18 @@ class SqlHealth:
             told[said] += 1
         shard = self._session.shard
         run_each(self._session, _COUNT, [(tenant, *cell, shard, n, once[cell]) for cell, n in sorted(cells.items())])
+        mark(self._session, tenant, {cell[0] for cell in cells} - {NO_ROLLOUT})
 
-    def _shares(self, tenant: TenantId, devices: Sequence[tuple[str]]) -> dict[str, list[_Share]]:
-        shares: dict[str, list[_Share]] = defaultdict(list)
+    def _shares(self, tenant: TenantId, devices: Sequence[tuple[str]]) -> dict[str, list[Share]]:
+        shares: dict[str, list[Share]] = defaultdict(list)
         for device, rollout, segment, state, offered_at, since in fetch_keyed(
             self._session, _DEVICES, devices, _SHARES, tenant
         ):
-            shares[device].append(_Share(rollout, segment, ARMS.get(State(state)), offered_at, since))
+            shares[device].append(Share(rollout, segment, ARMS.get(State(state)), offered_at, since))
         return shares
 
     def _rebooted(
-        self, tenant: TenantId, shares: Mapping[str, Sequence[_Share]], events: Sequence[HealthEvent]
+        self, tenant: TenantId, shares: Mapping[str, Sequence[Share]], events: Sequence[HealthEvent]
     ) -> dict[tuple[str, int], int]:
         """When updated devices that tell of a reboot first did so since an offer, by (device, time of the offer)."""
         asked = {
@@ -224,7 +231,22 @@ class SqlHealth:
             for segment, arm, hour, age, kind, events, devices in fetch(self._session, _HEARD, tenant, rollout)
         }
         moves = {(s, Arm(arm), hour): n for s, arm, hour, n in fetch(self._session, _EXPOSED, tenant, rollout)}
-        return Risk(rollout, heard, moves)
+        return Risk(
+            rollout, heard, moves, placed(self._session, tenant, rollout), silence.noted(self._session, tenant, rollout)
+        )
+
+    def hushed(self, tenant: TenantId, rollout: Rollout, hour: int, patience_h: int) -> dict[Hush, Heard]:
+        return silence.hushed(self._session, tenant, rollout, hour, patience_h)
+
+    def note_hushed(self, tenant: TenantId, rollout: RolloutId, found: Mapping[Hush, Heard]) -> None:
+        silence.note(self._session, tenant, rollout, found)
+        mark(self._session, tenant, {rollout})
+
+    def hushed_until(self, tenant: TenantId, rollout: RolloutId) -> int:
+        return silence.looked_at(self._session, tenant, rollout)
+
+    def mark(self, tenant: TenantId, rollout: RolloutId) -> int:
+        return marked(self._session, tenant, rollout)
 
     def of_device(
         self, tenant: TenantId, device: DeviceId, before: tuple[datetime, str] | None, limit: int
@@ -246,6 +268,7 @@ class SqlHealth:
 
     def prune_counts(self, tenant: TenantId, before: datetime) -> None:
         run(self._session, _PRUNE_COUNTS, tenant, hour_of(micros(before)))
+        run(self._session, _PRUNE_WITNESSES, tenant, tenant, micros(before))
 
 
 def expose(session: Session, tenant: TenantId, moves: Mapping[Exposure, int]) -> None:
@@ -258,7 +281,7 @@ def expose(session: Session, tenant: TenantId, moves: Mapping[Exposure, int]) ->
 
 
 def _cells(
-    shares: Sequence[_Share], event: HealthEvent, at: int, rebooted: dict[tuple[str, int], int]
+    shares: Sequence[Share], event: HealthEvent, at: int, rebooted: dict[tuple[str, int], int]
 ) -> Iterator[tuple[tuple[object, ...], int]]:
     """What an event counts for (rollout, segment, arm, hour, age, kind), and how many of its kind in its hour do not."""
     hour, kind = hour_of(at), event.kind.value

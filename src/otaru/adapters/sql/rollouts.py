@@ -19,7 +19,7 @@ from otaru.domain.evidence import Evidence
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, RolloutState, Segment, Stratum, Taken, Wave, WaveState
+from otaru.domain.rollout import Follows, Install, Rollout, RolloutState, Segment, Stratum, Taken, Wave, WaveState
 from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 from otaru.errors import NotFoundError
@@ -89,6 +89,19 @@ class SqlRollouts:
             found = found.where(table.c.product == release[0], table.c.version == release[1])
         return self._load(found)
 
+    def last_of(
+        self, tenant: TenantId, product: ProductName, follows: Follows, version: Version | None = None
+    ) -> Rollout | None:
+        found = select(table).where(
+            table.c.tenant == tenant,
+            table.c.follows_group == follows.group,
+            table.c.product == product,
+            table.c.follows_channel == follows.channel,
+        )
+        if version is not None:
+            found = found.where(table.c.version == version)
+        return next(iter(self._load(found.order_by(table.c.rollout.desc()).limit(1))), None)
+
     def _load(self, found: Any) -> list[Rollout]:
         rows = self._session.connection.execute(found).all()
         if not rows:
@@ -122,23 +135,43 @@ class SqlRollouts:
     ) -> int:
         return members.enlist(self._session, tenant, rollout, query, release, strata)
 
-    def bases(self, tenant: TenantId, rollout: Rollout, component: str) -> list[tuple[Version | None, int]]:
-        return back.bases(self._session, tenant, rollout, component)
+    def bases(
+        self, tenant: TenantId, rollout: Rollout, component: str, segments: Collection[int] = ()
+    ) -> list[tuple[Version | None, int]]:
+        return back.bases(self._session, tenant, rollout, component, segments)
 
     def left_behind(
-        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+        self,
+        tenant: TenantId,
+        bad: Rollout,
+        base: Version,
+        release: Release,
+        now: datetime,
+        segments: Collection[int] = (),
     ) -> Mapping[str, int]:
-        return back.candidates(self._session, tenant, bad, base, release, now)
+        return back.candidates(self._session, tenant, back.Took(bad, base, release, segments), now)
 
     def strata_back(
-        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+        self,
+        tenant: TenantId,
+        bad: Rollout,
+        base: Version,
+        release: Release,
+        now: datetime,
+        segments: Collection[int] = (),
     ) -> tuple[Stratum, ...]:
-        return back.strata(self._session, tenant, bad, base, release, now)
+        return back.strata(self._session, tenant, back.Took(bad, base, release, segments), now)
 
     def enlist_back(
-        self, tenant: TenantId, rollout: Rollout, bad: Rollout, release: Release, strata: tuple[Stratum, ...]
+        self,
+        tenant: TenantId,
+        rollout: Rollout,
+        bad: Rollout,
+        release: Release,
+        strata: tuple[Stratum, ...],
+        segments: Collection[int] = (),
     ) -> int:
-        return back.enlist(self._session, tenant, rollout, bad, release, strata)
+        return back.enlist(self._session, tenant, rollout, back.Took(bad, rollout.version, release, segments), strata)
 
     def rolling_back(self, tenant: TenantId, rollouts: Collection[RolloutId]) -> dict[RolloutId, list[RolloutId]]:
         asked = select(table.c.rolls_back, table.c.rollout).where(
@@ -230,6 +263,11 @@ def _columns(rollout: Rollout) -> dict[str, Any]:
         "edition": rollout.edition,
         "rolls_back": rollout.rolls_back,
         "created_by": rollout.created_by,
+        "follows_group": None if rollout.follows is None else rollout.follows.group,
+        "follows_channel": None if rollout.follows is None else rollout.follows.channel,
+        "superseded_by": rollout.superseded_by,
+        "install_at": None if rollout.install is None else rollout.install.at,
+        "install_in_window": rollout.install is not None and rollout.install.in_window,
     }
 
 
@@ -301,4 +339,7 @@ def _rollout(row: _NamedRow, waves: tuple[Wave, ...], segments: tuple[Segment, .
         edition=row.edition,
         rolls_back=row.rolls_back,
         created_by=row.created_by,
+        follows=None if row.follows_group is None else Follows(row.follows_group, row.follows_channel),
+        superseded_by=row.superseded_by,
+        install=None if row.install_at is None else Install(row.install_at, row.install_in_window),
     )

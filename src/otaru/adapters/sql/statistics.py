@@ -38,6 +38,7 @@ _SHAPES = {
     "device_count": _Shape(16, {"lifecycle": 4}),
     "component_count": _Shape(100_000, {"hour": 5000, "component": 5, "version": 20}),
     "contact_count": _Shape(10_000, {"hour": 2000}),
+    "telemetry_witness": _Shape(_MILLION, {"rollout": 10, "name": 3, "look": 3}),
     "report": _Shape(10 * _MILLION, {"device": _MILLION, "action": 100}),
     "event": _Shape(10 * _MILLION, {"transaction": 1, "subject": _MILLION, "kind": 20}),
     "rollout": _Shape(1000, {"state": 10}),

@@ -168,7 +168,7 @@ def _plan(wanted: Wanted) -> "Plan":
 
     scenario = None if wanted.scenario is None else _scenario(wanted.scenario)
     if scenario is not None and scenario.ails:
-        raise InvalidInputError("crashes are told at virtual time only", hint="Give --virtual.")
+        raise InvalidInputError("crashes and telemetry are told at virtual time only", hint="Give --virtual.")
     ca = wanted.ca or os.environ.get("OTARU_CA") or None
     told = {} if scenario is None else {scenario.product: scenario.installed}
     return options.Plan(

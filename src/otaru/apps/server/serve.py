@@ -100,7 +100,7 @@ async def _serve(
             mutual.load()
             servers.append((Server(mutual), devices))
         local = Server(config(replace(shell, local_admin=True)))
-        stop = _stopper(runtime, local, *(server for server, _ in servers))
+        stop = _stopper(runtime, device, local, *(server for server, _ in servers))
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop)
@@ -108,6 +108,7 @@ async def _serve(
             work = tasks.create_task(worker.work(runtime.world, settings, runtime.closing))
             logs = tasks.create_task(worker.keep_logs(runtime.world, runtime.closing))
             verdicts = tasks.create_task(worker.keep_judged(runtime.world))
+            deltas = tasks.create_task(worker.keep_deltas(runtime.world))
             if devices is not None:
                 assert mutual.ssl is not None  # noqa: S101 - the listener has a certificate
                 tasks.create_task(worker.learn_authorities(world, mutual.ssl, runtime.closing))
@@ -118,7 +119,8 @@ async def _serve(
             gc.freeze()  # what start-up made stays: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLD)
             await runtime.closing.wait()
-            verdicts.cancel()  # it may be in the middle of a large image; the next process goes on
+            for slow in (verdicts, deltas):  # they may be in the middle of a large image; the next process goes on
+                slow.cancel()
             await asyncio.gather(work, logs)
 
 
@@ -139,9 +141,10 @@ async def _check_keys(world: World) -> None:
     _log.warning("development keys sign the releases of %s: not for production (docs/trust.md)", tenants)
 
 
-def _stopper(runtime: Runtime, *servers: uvicorn.Server) -> Callable[[], None]:
+def _stopper(runtime: Runtime, device: DeviceRoad, *servers: uvicorn.Server) -> Callable[[], None]:
     def stop() -> None:
         runtime.closing.set()
+        device.native.close()
         for server in servers:
             server.should_exit = True
 

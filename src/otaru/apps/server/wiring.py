@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
+from otaru.adapters.differ.process import ProcessDiffer
 from otaru.adapters.director.process import ProcessDirector
 from otaru.adapters.director.wire import Begin
 from otaru.adapters.inspector.process import ProcessInspector
@@ -46,7 +47,18 @@ async def world(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         blobs = LocalBlobs(settings.artifacts)
         judge, inspector = PolicyJudge(), ProcessInspector()
         made = World(
-            store, registry, blobs, clock, judge, bus, keyring, notary, inspector, director, settings.production
+            store,
+            registry,
+            blobs,
+            clock,
+            judge,
+            bus,
+            keyring,
+            notary,
+            inspector,
+            director,
+            ProcessDiffer(),
+            settings.production,
         )
         await registry.start()
         try:

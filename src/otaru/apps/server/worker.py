@@ -12,9 +12,13 @@ from otaru.domain.events import Kind
 from otaru.domain.ids import Sha256, TenantId
 from otaru.errors import OtaruError
 from otaru.ports.store import Committed
+from otaru.services.control.deltas import make_next
+from otaru.services.control.following import tend
 from otaru.services.control.housekeeping import housekeep
 from otaru.services.control.inspection import renew
 from otaru.services.control.joining import join_all
+from otaru.services.control.listening import hour_over, listen
+from otaru.services.control.looks import Looks
 from otaru.services.control.metadata import renew_due
 from otaru.services.control.stepping import step_due
 from otaru.services.control.transparency import integrate
@@ -39,6 +43,9 @@ AGAIN_S = 2.0
 """Judging images anew that has failed is tried again after this long."""
 ANYWAY_S = 600.0
 """So often it is looked whether images are to be judged anew where nobody said so: a process may have ended in between."""
+DELTAS_S = 15.0
+"""So often it is looked for deltas to make where nobody ordered one here: by other processes, or to be tried again."""
+_ORDERS = frozenset({Kind.RELEASE_MOVED, Kind.DELTA_ORDERED})
 _ANCHORS = frozenset({Kind.ANCHOR_ADDED, Kind.ANCHOR_REMOVED})
 
 
@@ -46,13 +53,19 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
     """Work until `closing` is set. What fails is logged and tried again: the next round repeats it harmlessly."""
     woken = asyncio.Event()
     leave = world.bus.subscribe("events", woken.set)
-    cleaned = swept = None
+    cleaned = swept = listened = None
+    looks = Looks()
     try:
         while not closing.is_set():
             try:
                 await end_trials(world)
-                await step_due(world)
-                if swept is None or world.clock.monotonic() - swept >= JOINING_S:
+                if listened != (over := hour_over(world.clock.now())):
+                    await listen(world)
+                    listened = over
+                await step_due(world, looks)
+                sweeps = swept is None or world.clock.monotonic() - swept >= JOINING_S
+                await tend(world, again=sweeps)
+                if sweeps:
                     swept = world.clock.monotonic()
                     await join_all(world)
                 if cleaned is None or world.clock.monotonic() - cleaned >= HOUSEKEEPING_S:
@@ -115,6 +128,31 @@ async def keep_judged(world: World) -> None:
                 _log.warning("images could not be judged anew, which is tried again: %s", error)
             except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
                 _log.exception("images could not be judged anew, which is tried again")
+    finally:
+        leave()
+
+
+async def keep_deltas(world: World) -> None:
+    """Make deltas, one after the other, for ever."""
+    ordered = asyncio.Event()
+
+    def listen(commit: Committed) -> None:
+        if any(what.kind in _ORDERS for what in commit.happenings):
+            ordered.set()
+
+    leave = world.store.follow(listen)
+    try:
+        while True:
+            ordered.clear()
+            try:
+                while await make_next(world):
+                    pass
+            except OtaruError as error:
+                _log.warning("a delta could not be made, which is tried again: %s", error)
+            except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
+                _log.exception("a delta could not be made, which is tried again")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ordered.wait(), DELTAS_S)
     finally:
         leave()
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from otaru.domain.health import MAX_MEASURES, MEASURES, Measure
 from otaru.errors import InvalidInputError
 
 ALPHA = 0.01
@@ -32,6 +33,10 @@ class SequentialRule:
     """Log rate ratio of events against control, within hours of the update."""
     settled: Learned | None = None
     """The same for devices that run the release for longer."""
+    telemetry: tuple[Measure, ...] = MEASURES
+    """Telemetry that is judged; none: none is."""
+    patience_h: int = 0
+    """A device that has not been heard of for so many hours is silent; 0: nobody is, for it was planned before that was asked."""
 
 
 def check_sequential(rule: SequentialRule) -> None:
@@ -42,3 +47,5 @@ def check_sequential(rule: SequentialRule) -> None:
     """
     if not MIN_ALPHA <= rule.alpha <= MAX_ALPHA:
         raise InvalidInputError(f"alpha is {MIN_ALPHA:.2%} to {MAX_ALPHA:.0%}", hint="For example 1%.")
+    if len(rule.telemetry) > MAX_MEASURES or len({m.name for m in rule.telemetry}) < len(rule.telemetry):
+        raise InvalidInputError(f"at most {MAX_MEASURES} different measurements are judged")

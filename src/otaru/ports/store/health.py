@@ -1,12 +1,13 @@
 """What devices told of their health."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from otaru.domain.health import HealthEvent, Kind, Measured, Risk
+from otaru.domain.health import HealthEvent, Heard, Hush, Kind, Measured, Risk
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
+from otaru.domain.rollout import Rollout
 
 
 class Health(Protocol):
@@ -19,6 +20,8 @@ class Health(Protocol):
         the moment; for rollout 0 where there is none. The first reboot of an updated device since it was offered the
         update counts nowhere. The newest sample of each name becomes the device's last telemetry, where it differs
         from what is known by more than its precision; beyond MAX_SAMPLED names of a device it does not.
+        Of each active rollout that is judged by telemetry, an updated device's newest sample of a judged name is placed
+        among those of control at the same time, once in each of LOOKS: see `Placement`.
         """
         ...
 
@@ -38,6 +41,25 @@ class Health(Protocol):
 
     def risk(self, tenant: TenantId, rollout: RolloutId) -> Risk:
         """What was counted of a rollout (0: of devices in none). It costs as much as there are cells."""
+        ...
+
+    def mark(self, tenant: TenantId, rollout: RolloutId) -> int:
+        """A number that moves when `risk` does for another reason than that members moved; cheap."""
+        ...
+
+    def hushed(self, tenant: TenantId, rollout: Rollout, hour: int, patience_h: int) -> dict[Hush, Heard]:
+        """Who stopped being heard in the hour (since 1970) that has just ended, and of how many that could have.
+
+        Silent is who was last heard of `patience_h` hours before. It reads WATCHED members, and as many more.
+        """
+        ...
+
+    def note_hushed(self, tenant: TenantId, rollout: RolloutId, found: Mapping[Hush, Heard]) -> None:
+        """Keep what was found; what is known of an hour stays."""
+        ...
+
+    def hushed_until(self, tenant: TenantId, rollout: RolloutId) -> int:
+        """The last hour of which that is kept; 0 where there is none."""
         ...
 
     def of_device(

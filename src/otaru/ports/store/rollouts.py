@@ -10,7 +10,7 @@ from otaru.domain.evidence import Evidence
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, Stratum, Taken
+from otaru.domain.rollout import Follows, Rollout, Stratum, Taken
 from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 from otaru.domain.trial import Trial
@@ -44,6 +44,12 @@ class Rollouts(Protocol):
         """Newest first; `states` empty means all, `release` None those of any."""
         ...
 
+    def last_of(
+        self, tenant: TenantId, product: ProductName, follows: Follows, version: Version | None = None
+    ) -> Rollout | None:
+        """The rollout that a standing order made last; with `version` the last of that one."""
+        ...
+
     def candidates(self, tenant: TenantId, query: Query, release: Release) -> tuple[int, Mapping[str, int]]:
         """How many devices of the target would be members, and how many are left out for which reason.
 
@@ -73,24 +79,47 @@ class Rollouts(Protocol):
         """
         ...
 
-    def bases(self, tenant: TenantId, rollout: Rollout, component: str) -> list[tuple[Version | None, int]]:
-        """What members that were told of a rollout, and run its version, ran before (`Deployment.base`); most first."""
+    def bases(
+        self, tenant: TenantId, rollout: Rollout, component: str, segments: Collection[int] = ()
+    ) -> list[tuple[Version | None, int]]:
+        """What members that were told of a rollout, and run its version, ran before (`Deployment.base`); most first.
+
+        Here and below: those of some segments, where any are named.
+        """
         ...
 
     def left_behind(
-        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+        self,
+        tenant: TenantId,
+        bad: Rollout,
+        base: Version,
+        release: Release,
+        now: datetime,
+        segments: Collection[int] = (),
     ) -> Mapping[str, int]:
         """Who of those that ran `base` cannot be brought back to it by `release`, by reason (`LEFT_OUT`)."""
         ...
 
     def strata_back(
-        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+        self,
+        tenant: TenantId,
+        bad: Rollout,
+        base: Version,
+        release: Release,
+        now: datetime,
+        segments: Collection[int] = (),
     ) -> tuple[Stratum, ...]:
         """Who of them can, as one segment; none where nobody can."""
         ...
 
     def enlist_back(
-        self, tenant: TenantId, rollout: Rollout, bad: Rollout, release: Release, strata: tuple[Stratum, ...]
+        self,
+        tenant: TenantId,
+        rollout: Rollout,
+        bad: Rollout,
+        release: Release,
+        strata: tuple[Stratum, ...],
+        segments: Collection[int] = (),
     ) -> int:
         """Make members of those of `strata_back`, as `enlist` does. Returns how many."""
         ...

@@ -4,6 +4,7 @@ A step is decided on a snapshot first, so that a rollout with nothing to do cost
 again inside one transaction. Repeating it after a crash is harmless, and of two workers only one finds it still to do.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from otaru.domain.evidence import Finding
@@ -11,7 +12,8 @@ from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.rollout import Rollout, RolloutState, Step, step
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
-from otaru.services.control.judging import evidence_in, keep, news
+from otaru.services.control.judging import keep, news
+from otaru.services.control.looks import Look, Looks
 from otaru.services.control.rollback import bring_back
 from otaru.services.control.rollouts import apply
 from otaru.services.control.world import JUDGE, SYSTEM, World
@@ -23,42 +25,59 @@ _MAX_STEPS = 8
 """Steps that one rollout takes in one transaction; the next round goes on."""
 
 
-async def step_due(world: World) -> int:
-    """Take the steps that are due; how many rollouts moved."""
-    now = world.clock.now()
+async def step_due(world: World, looks: Looks | None = None) -> int:
+    """Take the steps that are due; how many rollouts moved. `looks` is what the worker remembers of its last rounds."""
+    now, seen = world.clock.now(), Looks() if looks is None else looks
 
     def look(tx: Tx) -> list[tuple[TenantId, RolloutId]]:
-        due = tx.rollouts.every_due(now, BATCH)
-        return [(t, r) for t, r in due if (d := _decide(tx, t, r, world.judge, now)) is not None and (d[1] or d[2])]
+        return [due for due in tx.rollouts.every_due(now, BATCH) if _moves(tx, *due, world.judge, seen, now)]
 
     moving = await world.store.read(look)
     for tenant, rollout in moving:
-        await world.store.write(_take, (tenant, rollout, world.judge, world.clock.seed(), now))
+        try:
+            await world.store.write(_take, _Due(tenant, rollout, world.judge, seen, world.clock.seed(), now))
+        except BaseException:
+            seen.forget(tenant, rollout)
+            raise
     return len(moving)
 
 
-def _decide(
-    tx: Tx, tenant: TenantId, rollout_id: RolloutId, judge: Judge, now: datetime
-) -> tuple[Rollout, Step | None, list[Finding]] | None:
-    """The rollout, what is to become of it, and what its judge found that is new."""
+@dataclass(frozen=True, slots=True)
+class _Due:
+    tenant: TenantId
+    rollout: RolloutId
+    judge: Judge
+    looks: Looks
+    seed: int
+    at: datetime
+
+
+def _moves(tx: Tx, tenant: TenantId, rollout_id: RolloutId, judge: Judge, looks: Looks, now: datetime) -> bool:
+    """Whether there is something to do."""
     rollout = tx.rollouts.get(tenant, rollout_id)
     if rollout is None:
-        return None
-    evidence = evidence_in(tx, tenant, rollout)
-    ruling = judge.ruling(rollout, evidence, now)
-    found = news(tx, tenant, rollout_id, ruling) if rollout.state is RolloutState.RUNNING else []
-    return rollout, step(rollout, evidence, ruling, now), found
+        return False
+    taken, found = _decided(tx, tenant, rollout, looks.glance(tx, tenant, rollout, judge, now), now)
+    return taken is not None or bool(found)
+
+
+def _decided(
+    tx: Tx, tenant: TenantId, rollout: Rollout, look: Look, now: datetime
+) -> tuple[Step | None, list[Finding]]:
+    """What is to become of a rollout, and what its judge found that is new."""
+    found = news(tx, tenant, rollout.id, look.ruling) if rollout.state is RolloutState.RUNNING else []
+    return step(rollout, look.evidence, look.ruling, now), found
 
 
 @one
-def _take(tx: Tx, due: tuple[TenantId, RolloutId, Judge, int, datetime]) -> None:
-    tenant, rollout, judge, seed, now = due
+def _take(tx: Tx, due: _Due) -> None:
+    tenant, now = due.tenant, due.at
     for _ in range(_MAX_STEPS):
-        decided = _decide(tx, tenant, rollout, judge, now)
-        if decided is None:
+        before = tx.rollouts.get(tenant, due.rollout)
+        if before is None:
             return
-        before, taken, found = decided
-        keep(tx, tenant, rollout, found, now)
+        taken, found = _decided(tx, tenant, before, due.looks.look(tx, tenant, before, due.judge, now), now)
+        keep(tx, tenant, due.rollout, found, now)
         if taken is None:
             return
         judged = before.held != taken.rollout.held or (
@@ -66,4 +85,4 @@ def _take(tx: Tx, due: tuple[TenantId, RolloutId, Judge, int, datetime]) -> None
         )
         apply(tx, tenant, before, taken, JUDGE if judged else SYSTEM, now)
         if taken.back:
-            bring_back(tx, tenant, JUDGE, taken.rollout, taken.back, seed, now)
+            bring_back(tx, tenant, JUDGE, taken.rollout, taken.back, due.seed, now, taken.segments)

@@ -12,7 +12,17 @@ from otaru.adapters.sql.tables.enrolling import (
     grant_key,
     spent_proof,
 )
-from otaru.adapters.sql.tables.health import exposure_count, health_count, health_event, telemetry_last
+from otaru.adapters.sql.tables.following import following
+from otaru.adapters.sql.tables.health import (
+    exposure_count,
+    health_count,
+    health_event,
+    health_mark,
+    silence_count,
+    telemetry_last,
+    telemetry_score,
+    telemetry_witness,
+)
 from otaru.adapters.sql.tables.inventory import (
     attribute_change,
     attribute_declared,
@@ -49,6 +59,7 @@ from otaru.adapters.sql.tables.rollouts import (
 from otaru.adapters.sql.tables.shelf import (
     artifact,
     blob,
+    delta,
     inspection,
     product,
     release,
@@ -89,6 +100,7 @@ __all__ = [
     "component_count",
     "contact_count",
     "credential",
+    "delta",
     "deployment",
     "deployment_count",
     "deployment_reason",
@@ -109,10 +121,12 @@ __all__ = [
     "enrollment_serial",
     "event",
     "exposure_count",
+    "following",
     "grant_key",
     "group_member",
     "health_count",
     "health_event",
+    "health_mark",
     "idempotency",
     "inspection",
     "log_checkpoint",
@@ -130,8 +144,11 @@ __all__ = [
     "rollout",
     "rollout_segment",
     "rollout_wave",
+    "silence_count",
     "spent_proof",
     "telemetry_last",
+    "telemetry_score",
+    "telemetry_witness",
     "tenant",
     "token",
     "trust_anchor",

@@ -1,6 +1,6 @@
 """What devices told of their health: the events themselves, their counts for the judge, the last telemetry."""
 
-from sqlalchemy import BigInteger, Double, Index, Integer, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Boolean, Double, Index, Integer, SmallInteger, Table, Text
 
 from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
 
@@ -51,6 +51,61 @@ exposure_count = Table(
     sqlite_with_rowid=False,
 )
 """Members that came into an arm in an hour, less those that left it: the sum up to an hour is who was at risk."""
+
+health_mark = Table(
+    "health_mark",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("shard", SmallInteger),
+    col("moves", BigInteger),
+    sqlite_with_rowid=False,
+)
+"""How often what was counted of a rollout's health has moved: whoever saw the sum need not look again."""
+
+silence_count = Table(
+    "silence_count",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("hour", Integer),
+    key("segment", SmallInteger),
+    key("sign"),
+    key("arm"),
+    key("fresh", Boolean),
+    col("devices", BigInteger),
+    col("at_risk", BigInteger),
+    sqlite_with_rowid=False,
+)
+"""Devices that stopped being heard in an hour, of those that could have: looked at once when the hour is over."""
+
+telemetry_score = Table(
+    "telemetry_score",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("segment", SmallInteger),
+    key("name"),
+    key("look", SmallInteger),
+    key("score", SmallInteger),
+    key("shard", SmallInteger),
+    col("devices", BigInteger),
+    sqlite_with_rowid=False,
+)
+"""Updated devices by how their telemetry changed, compared with control's at the same time."""
+
+telemetry_witness = Table(
+    "telemetry_witness",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("name"),
+    key("look", SmallInteger),
+    key("device"),
+    col("score", SmallInteger, nullable=True),
+    sqlite_with_rowid=False,
+)
+"""Devices that a comparison has used, each once: updated ones with their score, those of control without."""
 
 telemetry_last = Table(
     "telemetry_last",

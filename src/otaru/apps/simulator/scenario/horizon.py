@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.contacts import Contact, record_contacts
+from otaru.adapters.differ.process import ProcessDiffer
 from otaru.adapters.director.local import LocalDirector
 from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.policy import PolicyJudge
@@ -44,6 +46,8 @@ from otaru.ports.store import Tx
 from otaru.services.control import artifacts, devices, feedback, health, releases, rollouts, tenants
 from otaru.services.control.desk import Desk
 from otaru.services.control.devices import NewDevice
+from otaru.services.control.listening import listen
+from otaru.services.control.looks import Looks
 from otaru.services.control.poll import Due, poll
 from otaru.services.control.releases import NewRelease, Part
 from otaru.services.control.stepping import step_due
@@ -84,6 +88,8 @@ class _Device:
     contacts: int = 0
     steps: Iterator[model.Step] | None = None
     action: ActionId = ActionId(0)  # noqa: RUF009 - a number
+    holds: bool = False
+    """Whether it has downloaded, and waits to be told to install."""
     said: int = 0
     heard_s: float = 0.0
     """When it told of its health last."""
@@ -103,6 +109,7 @@ class Horizon:
     _heap: list[tuple[float, int]] = field(default_factory=list)
     _devices: Sequence[_Device] = ()
     _heard: list[Contact] = field(default_factory=list)
+    _looks: Looks = field(default_factory=Looks)
 
     async def tell(self, heard: Callable[[Account], object]) -> Account:
         """The whole story; `heard` is called each hour of it."""
@@ -113,11 +120,13 @@ class Horizon:
         while self.clock.at_s < self.scenario.until_s:
             if self.clock.at_s >= next_hour:
                 await self._look(heard)
+                if self._judged:
+                    await self._listen()
                 next_hour += 3600
             await self._minute()
             if self._tried:
                 await self._try()
-            while await step_due(self.world):
+            while await step_due(self.world, self._looks):
                 pass
             self.clock.at_s += TICK_S
             if await self._is_over():
@@ -130,12 +139,25 @@ class Horizon:
         """Whether it matters to the minute who was heard of: contacts are written behind, which here may be days."""
         return bool(self.scenario.rollout.get("validate_s"))
 
+    @property
+    def _judged(self) -> bool:
+        """Whether it matters to the hour."""
+        return self.scenario.rollout.get("judge") == "sequential"
+
     async def _try(self) -> None:
         """Write who was heard of, and end the trials that are over."""
+        await self._hear()
+        await end_trials(self.world)
+
+    async def _listen(self) -> None:
+        """Write who was heard of, and see who is not any more."""
+        await self._hear()
+        await listen(self.world)
+
+    async def _hear(self) -> None:
         heard, self._heard = self._heard, []
         if heard:
             await self.world.store.write(record_contacts, heard)
-        await end_trials(self.world)
 
     def _life(self, name: str) -> ScenarioLife:
         return ScenarioLife(self.scenario, name, nature(self.scenario, name), lambda: self.clock.at_s)
@@ -193,15 +215,22 @@ class Horizon:
             return now_s + rest_s
         if device.steps is None and await self._ask(device):
             return now_s
-        own_s = now_s + device.life.until_next_s(device.contacts, 0.0)
-        return own_s if device.asked_at_s is None else min(own_s, device.asked_at_s)
+        return now_s + self._until_next_s(device)
+
+    def _until_next_s(self, device: _Device) -> float:
+        """How long until it polls again: by its own habit, or as the server asked."""
+        own_s = device.life.until_next_s(device.contacts, 0.0)
+        return own_s if device.asked_at_s is None else min(own_s, device.asked_at_s - self.clock.at_s)
 
     async def _tell(self, device: _Device) -> None:
         """What it has to tell of its health since it was heard last."""
         crashes = device.life.crashes(device.heard_s, device.contacts) if self.scenario.ails else 0
         device.heard_s, device.asked_at_s = self.clock.at_s, None
-        if crashes:
-            told = [Told(f"{device.contacts}-{n}", Kind.CRASH, "the main task crashed") for n in range(crashes)]
+        told = [Told(f"{device.contacts}-{n}", Kind.CRASH, "the main task crashed") for n in range(crashes)]
+        if self.scenario.telemetry or self.scenario.drains:
+            holds = device.life.battery(device.contacts)
+            told += [] if holds is None else [Told(f"{device.contacts}-b", Kind.SAMPLE, name="battery", value=holds)]
+        if told:
             await health.tell(self.world, TENANT, device.name, told)
             self.account.crashes += crashes
 
@@ -211,11 +240,15 @@ class Horizon:
         if tenant is None or entry is None:
             raise LookupError(device.name)
         self.account.polls += 1
-        if self._tried:
+        if self._tried or self._judged:
             self._heard.append((TENANT, device.name, self.clock.now(), ""))
         else:
             self.world.registry.touch(TENANT, device.name, self.clock.now(), "")
-        _, told, ask_at = await poll(self.world, tenant, entry)
+        entry, told, ask_at = await poll(self.world, tenant, entry)
+        open_ = entry.subject.open
+        device.holds = (
+            told is None and open_ is not None and (open_.action, open_.state) == (device.action, State.DOWNLOADED)
+        )
         device.asked_at_s = None if ask_at is None else (ask_at - BEGINNING).total_seconds()
         return told
 
@@ -247,6 +280,9 @@ class Horizon:
                     return step.takes_s if isinstance(step, model.Load) else step.span_s
                 case model.Ask():
                     told = await self._poll(device)
+                    if device.holds:
+                        device.steps = chain([step], steps)
+                        return self._until_next_s(device)
                     if told is None or told.membership.action != device.action or _is_taken_back(told):
                         break
                 case model.Check():
@@ -330,8 +366,10 @@ async def _world(folder: Path, clock: StoryClock) -> AsyncIterator[tuple[World, 
         async with open_registry(store, bus, clock) as registry:
             keyring, notary = FolderKeyring(folder / "keys"), FolderNotary(folder / "log")
             director = LocalDirector(store, Desk(FolderKeyring(folder / "director")), clock)
-            blobs, inspector = LocalBlobs(folder / "artifacts"), ProcessInspector()
-            world = World(store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, inspector, director)
+            blobs, inspector, differ = LocalBlobs(folder / "artifacts"), ProcessInspector(), ProcessDiffer()
+            world = World(
+                store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, inspector, director, differ
+            )
             yield world, clock
     finally:
         await store.close()

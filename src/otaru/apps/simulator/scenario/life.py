@@ -117,6 +117,9 @@ class Lot:
     crashes_after_s: float | None = None
     """So long after it came up it crashes first."""
     crash_every_s: float = 0.0
+    drains_after_s: float | None = None
+    """So long after it came up its battery holds `drains_by` percent less."""
+    drains_by: float = 0.0
 
 
 def lot(scenario: Scenario, device: str, of: Nature, action: int, version: str, now_s: float) -> Lot:
@@ -139,6 +142,8 @@ def lot(scenario: Scenario, device: str, of: Nature, action: int, version: str, 
         runs = replace(fated, end=End.SUCCESS)
         if harm.kind is HarmKind.CRASH:
             return Lot(runs, cuts, harmed=True, crashes_after_s=later_s, crash_every_s=harm.every_s)
+        if harm.kind is HarmKind.DRAIN:
+            return Lot(runs, cuts, harmed=True, drains_after_s=later_s, drains_by=harm.by)
         return Lot(runs, cuts, harmed=True, silent_after_s=later_s)
     return Lot(fated, cuts, harmed=False)
 
@@ -180,6 +185,8 @@ class ScenarioLife:
     crashes_from_s: float | None = None
     """When it crashed first, or will, of what it runs."""
     crash_every_s: float = 0.0
+    drains_from_s: float | None = None
+    drains_by: float = 0.0
 
     def comes_up_s(self) -> float:
         """See `model.Life`."""
@@ -219,6 +226,17 @@ class ScenarioLife:
             later_s = drawn.crashes_after_s
             self.crashes_from_s = None if later_s is None else self.now_s() + later_s
             self.crash_every_s = drawn.crash_every_s
+            drain_s = drawn.drains_after_s
+            self.drains_from_s = None if drain_s is None else self.now_s() + drain_s
+            self.drains_by = drawn.drains_by
+
+    def battery(self, number: int) -> float | None:
+        """What it tells of its battery at its so-manyth contact; None where that gets lost."""
+        if Random(f"{self.scenario.seed}/{self.device}/battery/{number}").random() < self.scenario.telemetry_loss:  # noqa: S311
+            return None
+        holds, now_s = self.of.battery(self.now_s()), self.now_s()
+        drained = self.drains_from_s is not None and now_s >= self.drains_from_s
+        return round(max(0.0, holds - self.drains_by) if drained else holds, 1)
 
     def crashes(self, since_s: float, number: int) -> int:
         """How many crashes since then it tells of at its so-manyth contact: by chance, and of what it runs."""

@@ -36,6 +36,8 @@ class HarmKind(StrEnum):
     """The device is not heard of again."""
     CRASH = "crash"
     """The device runs it, and crashes again and again."""
+    DRAIN = "drain"
+    """The device runs it, and its battery holds less from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Harm:
     """Only where the battery holds less than so many percent when it is installed."""
     every_s: float = 3600.0
     """So long from one crash to the next."""
+    by: float = 40.0
+    """So many percent the battery holds less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +120,19 @@ class Scenario:
     """Every device crashes once in so long, by chance, whatever it runs; 0: none does."""
     telemetry_loss: float = 0.0
     """Of what devices tell of their health so much gets lost."""
+    telemetry: bool = False
+    """Whether devices tell their battery at each contact."""
 
     @property
     def ails(self) -> bool:
         """Whether devices have anything to tell of their health."""
-        return self.crash_every_s > 0 or any(harm.kind is HarmKind.CRASH for harm in self.harms)
+        crash = any(harm.kind is HarmKind.CRASH for harm in self.harms)
+        return self.crash_every_s > 0 or crash or self.telemetry or self.drains
+
+    @property
+    def drains(self) -> bool:
+        """Whether a release drains batteries."""
+        return any(harm.kind is HarmKind.DRAIN for harm in self.harms)
 
     def names(self) -> list[str]:
         """The devices' ids."""
@@ -139,6 +151,7 @@ class _Fleet(msgspec.Struct, forbid_unknown_fields=True):
     reboot_every: str = "1d"
     crash_every: str = ""
     telemetry_loss: str | float = 0.0
+    telemetry: bool = False
 
 
 class _Habit(msgspec.Struct, forbid_unknown_fields=True):
@@ -163,6 +176,7 @@ class _Harm(msgspec.Struct, forbid_unknown_fields=True):
     after_reboots: int = 0
     battery_below: float = 100.0
     every: str = "1h"
+    by: float = 40.0
 
 
 class _Outage(msgspec.Struct, forbid_unknown_fields=True):
@@ -238,6 +252,7 @@ def _checked(file: _File) -> Scenario:
         rollout=file.rollout,
         crash_every_s=_span(fleet.crash_every, "fleet.crash_every", least=60.0) if fleet.crash_every else 0.0,
         telemetry_loss=share(fleet.telemetry_loss, "fleet.telemetry_loss"),
+        telemetry=fleet.telemetry,
     )
 
 
@@ -300,8 +315,8 @@ def _hour(text: str) -> float:
 def _harm(harm: _Harm, version: str) -> Harm:
     if harm.kind not in set(HarmKind):
         raise InvalidInputError(f"bad.kind is {' or '.join(HarmKind)}, not {harm.kind!r}")
-    if harm.after_reboots < 0 or not 0 <= harm.battery_below <= 100:
-        raise InvalidInputError("bad.after_reboots is 0 or more, bad.battery_below 0 to 100")
+    if harm.after_reboots < 0 or not 0 <= harm.battery_below <= 100 or not 0 < harm.by <= 100:
+        raise InvalidInputError("bad.after_reboots is 0 or more, bad.battery_below 0 to 100, bad.by above 0 to 100")
     return Harm(
         version=harm.version or version,
         share=share(harm.share, "bad.share"),
@@ -311,6 +326,7 @@ def _harm(harm: _Harm, version: str) -> Harm:
         after_reboots=harm.after_reboots,
         battery_below=harm.battery_below,
         every_s=_span(harm.every, "bad.every", least=60.0),
+        by=harm.by,
     )
 
 

@@ -8,13 +8,25 @@ from otaru.services.control.rollouts.drafting import (
     Drafted,
     Intention,
     Planned,
+    Planning,
     Preview,
+    aimed,
     check_intention,
+    check_policy,
     create,
+    create_in,
     draft,
     preview,
 )
-from otaru.services.control.rollouts.ordering import allowed, hold_segment, order, release_segment, segments_move
+from otaru.services.control.rollouts.ordering import (
+    allowed,
+    hold_segment,
+    install,
+    order,
+    release_segment,
+    segments_move,
+    withdraw,
+)
 from otaru.services.control.rollouts.progress import MAX_REASONS, Progress, progress, progress_in
 
 __all__ = [
@@ -25,17 +37,22 @@ __all__ = [
     "Drafted",
     "Intention",
     "Planned",
+    "Planning",
     "Preview",
     "Progress",
+    "aimed",
     "allowed",
     "apply",
     "cancel",
     "check_edition",
     "check_intention",
+    "check_policy",
     "create",
+    "create_in",
     "draft",
     "found",
     "hold_segment",
+    "install",
     "order",
     "preview",
     "progress",
@@ -45,4 +62,5 @@ __all__ = [
     "segments_move",
     "stop_all",
     "watched",
+    "withdraw",
 ]

@@ -152,6 +152,9 @@ PlaceText = Annotated[
     str,
     Field(pattern=r"^attr\.[A-Za-z0-9][A-Za-z0-9._-]{0,127}=[0-9]{1,7}$", examples=["attr.site=5"]),
 ]
+MeasureText = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}:(low|high)$", examples=["battery:low", "temperature:high"])
+]
 Most = Annotated[WholeNumber, Field(ge=1, le=MAX_LIMIT)]
 WaveText = Annotated[
     str, Field(pattern=r"^([0-9]{1,9}|[0-9]{1,3}(\.[0-9]{1,4})?%)$", examples=["2", "10", "100%"]), by(share)
