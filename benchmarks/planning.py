@@ -132,9 +132,11 @@ def main() -> int:
         duels.append(start(otaru, given.devices, given.rounds, given.database))
     finally:
         otaru.stop()
+    print("| what | devices | Otaru ms | bare SQL ms | Otaru by bare | CPU by CPU |\n|---|---|---|---|---|---|")
     for duel in duels:
         ours, other = shown(millis(duel.ours_s)), shown(millis(duel.bare_s))
-        print(f"| {duel.name} | {duel.devices:,} | {ours} | {other} | {shown(duel.ratio)} |")
+        cpu = "-" if given.database else f"{duel.cpu_ratio:.2f}"
+        print(f"| {duel.name} | {duel.devices:,} | {ours} | {other} | {shown(duel.ratio)} | {cpu} |")
     return 0
 
 
