@@ -325,6 +325,8 @@ def _limited(rollout: Rollout, taken: Taken, membership: Membership, now: dateti
     if (said := full(limits, taken, told=told)) is None:
         return None
     ask_at = None if told else ask_again(limits, taken, membership.rank, now)
+    if ask_at is not None and rollout.policy.window is not None:  # not beyond its end
+        ask_at = appointment.again_at(membership.rank, now, rollout.policy.window.duration)
     return Answer(Rule.LIMIT, f"Rollout {rollout.id} is at its limit: {said}.", membership, ask_at=ask_at)
 
 

@@ -171,7 +171,7 @@ async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     now, calendar = world.clock.now(), tenant.calendar
     answers = first_due(subject, plans, halted=tenant.halted, now=now, calendar=calendar)
     asked = frozenset[str]().union(*(names(plan.rollout.policy.conditions) for plan in plans))
-    asks = asked or any(plan.rollout.policy.limits.any for plan in plans)
+    asks = asked or any(_takes(plan.rollout) for plan in plans)
     if not asks or not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
         return answers
 
@@ -212,10 +212,21 @@ def told_facts(tx: Tx, tenant: TenantId, subject: Subject, plan: Plan) -> Subjec
 
 
 def with_taken(tx: Tx, tenant: TenantId, plan: Plan, device: DeviceId, now: datetime) -> Plan:
-    """The plan with what its rollout has taken of its limits, where it has any."""
-    if not plan.rollout.policy.limits.any:
+    """The plan with what its rollout has taken of its limits, its rate or its window's minutes, where it has any."""
+    if not _takes(plan.rollout):
         return plan
-    return replace(plan, taken=tx.rollouts.taken(tenant, plan.rollout, device, appointment.minute(now)))
+    taken = tx.rollouts.taken(tenant, plan.rollout, device, appointment.minute(now))
+    return replace(plan, taken=replace(taken, per_minute=_per_minute(tx, tenant, plan.rollout)))
+
+
+def _takes(rollout: Rollout) -> bool:
+    """Whether there is only so much that its devices may take."""
+    return rollout.policy.limits.any or rollout.policy.rate is not None or _has_places(rollout)
+
+
+def _has_places(rollout: Rollout) -> bool:
+    """Whether minutes of its window have only so many places: a rollout of few has places for all."""
+    return rollout.policy.window is not None and rollout.size > appointment.FREELY
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +339,7 @@ def _per_minute(tx: Tx, tenant: TenantId, rollout: Rollout) -> int | None:
         told = tx.rollouts.evidence(tenant, rollout.id).whole
         notified = told.members - told.of(State.SCHEDULED, State.SKIPPED)
         most.append(rate.per_minute(policy.rate, notified, told.of(State.SUCCEEDED)))
-    if policy.window is not None and rollout.size > appointment.FREELY:  # a rollout of few has places for all
+    if policy.window is not None and _has_places(rollout):
         most.append(appointment.per_minute(usable(policy, policy.window), rollout.watermark))
     return min(most, default=None)
 
@@ -347,7 +358,8 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
             return None if event is None else _Found(event, "", base)
         if share.state is State.SCHEDULED:
             subject = told_facts(tx, tenant.id, entry.subject, plan)
-            plan = with_taken(tx, tenant.id, plan, move.device, move.at)
+            if plan.rollout.policy.limits.any:  # of its minutes so many are given away below
+                plan = with_taken(tx, tenant.id, plan, move.device, move.at)
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
             return _Found(_MOVES[answer.rule], answer.because, base) if answer.rule in _MOVES else None
     return None
