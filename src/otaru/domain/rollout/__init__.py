@@ -26,6 +26,7 @@ from otaru.domain.rollout.segment import CRITICAL, MAX_SEGMENTS, MAX_SPLITS, Seg
 from otaru.domain.rollout.sequential import ALPHA, Learned, SequentialRule
 from otaru.domain.rollout.shape import Growth, Shape, check_growth, grown
 from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, orders, reopened, step
+from otaru.domain.rollout.waiting import For, Waiting, waiting
 
 __all__ = [
     "ACTIVE",
@@ -50,6 +51,7 @@ __all__ = [
     "ClassicRule",
     "Draw",
     "FailureType",
+    "For",
     "Growth",
     "Learned",
     "Limits",
@@ -69,6 +71,7 @@ __all__ = [
     "Stratum",
     "Taken",
     "Urgency",
+    "Waiting",
     "Wave",
     "WaveState",
     "Way",
@@ -98,4 +101,5 @@ __all__ = [
     "share",
     "step",
     "told",
+    "waiting",
 ]

@@ -15,7 +15,7 @@ from otaru.services.control.rollouts.drafting import (
     preview,
 )
 from otaru.services.control.rollouts.ordering import allowed, hold_segment, order, release_segment, segments_move
-from otaru.services.control.rollouts.progress import MAX_REASONS, Progress, progress, progress_in
+from otaru.services.control.rollouts.progress import MAX_REASONS, Present, Progress, progress, progress_in, shown
 
 __all__ = [
     "LAST_YEAR",
@@ -25,6 +25,7 @@ __all__ = [
     "Drafted",
     "Intention",
     "Planned",
+    "Present",
     "Preview",
     "Progress",
     "allowed",
@@ -43,6 +44,7 @@ __all__ = [
     "release_segment",
     "retry",
     "segments_move",
+    "shown",
     "stop_all",
     "watched",
 ]
