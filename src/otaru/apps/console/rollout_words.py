@@ -13,6 +13,7 @@ from otaru.domain.evidence import Ruling, Tally
 from otaru.domain.ids import DeviceId
 from otaru.domain.rollout import (
     ROLLOUT,
+    For,
     Rollout,
     RolloutState,
     Segment,
@@ -20,6 +21,7 @@ from otaru.domain.rollout import (
     WaveState,
     installable,
     settled,
+    waiting,
 )
 from otaru.services.control.rollouts import Progress
 
@@ -273,17 +275,14 @@ def _running(progress: Progress, ruling: Ruling) -> Why:
             Tone.BUSY,
             f"Every wave has passed; {devices(_left(progress))} {'has' if _left(progress) == 1 else 'have'} not ended",
         )
-    if rollout.unapproved is not None:
-        return Why(Tone.HELD, f"Wave {wave.index + 1} of {len(rollout.waves)} opens when somebody approves it")
+    if (waits := waiting(rollout, ruling)) is not None:
+        return Why(_WAITS.get(waits.what, Tone.BUSY), waits.words, waits.until)
     tally = progress.tallies.get(wave.index, _NOBODY)
     name = f"Wave {wave.index + 1} of {len(rollout.waves)}" if len(rollout.waves) > 1 else "It"
-    if wave.state is WaveState.OBSERVING and wave.complete_at is not None:
-        return Why(Tone.TRIAL, f"{name} is complete and watched; that ends", wave.complete_at + rollout.policy.observe)
-    if rollout.policy.rule is None and rollout.policy.sequential is None:
-        return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
-    if wave.state is WaveState.PENDING and ruling.ahead is not None:
-        return Why(Tone.BUSY, f"{name} opens when the harm budget has room: what is out has to mature")
-    return Why(Tone.BUSY, f"{name} is open: {ruling.waves[wave.index].reason}")
+    return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
+
+
+_WAITS = {For.APPROVAL: Tone.HELD, For.WATCH: Tone.TRIAL}
 
 
 @dataclass(frozen=True, slots=True)

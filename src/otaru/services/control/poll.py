@@ -15,7 +15,18 @@ from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Even
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
-from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, told_to_install, usable
+from otaru.domain.offer import (
+    Answer,
+    Membership,
+    Plan,
+    Rule,
+    Subject,
+    decide,
+    first_due,
+    told_to_install,
+    usable,
+    window_for,
+)
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Rollout
 from otaru.domain.rollout import full as full_of
@@ -141,7 +152,7 @@ async def _ordered(world: World, tenant: Tenant, subject: Subject, told: Due) ->
         return answer
 
     def look(tx: Tx) -> Answer:
-        known, found = told_facts(tx, tenant.id, subject, plan), with_taken(tx, tenant.id, plan, subject.id, now)
+        known, found = told_facts(tx, tenant.id, subject, plan), with_taken(tx, tenant.id, plan, subject, now)
         return decide(known, found, told.membership, halted=tenant.halted, now=now, calendar=tenant.calendar)
 
     return await world.store.glance(look)
@@ -181,7 +192,7 @@ def _woken(
     """What time, or a standing yes, does to a deployment that waits for consent."""
     policy, subject = plan.rollout.policy, told_facts(tx, tenant.id, subject, plan)
     if share.state is State.POSTPONED:  # it holds no slot, and would take one
-        plan = with_taken(tx, tenant.id, plan, subject.id, now)
+        plan = with_taken(tx, tenant.id, plan, subject, now)
         if plan.taken is not None and full_of(policy.limits, plan.taken, told=True) is not None:
             return None
     deadline = automatic_at(policy, row.offered_at)
@@ -221,14 +232,14 @@ async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     now, calendar = world.clock.now(), tenant.calendar
     answers = first_due(subject, plans, halted=tenant.halted, now=now, calendar=calendar)
     asked = frozenset[str]().union(*(names(plan.rollout.policy.conditions) for plan in plans))
-    asks = asked or any(plan.rollout.policy.limits.any for plan in plans)
+    asks = asked or any(_takes(plan.rollout) for plan in plans)
     if not asks or not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
         return answers
 
     def look(tx: Tx) -> list[Answer]:
         """Only where nothing else is in the way: with what the device last told, and what is taken of limits."""
         known = replace(subject, facts=tx.devices.facts(tenant.id, subject.id, asked)) if asked else subject
-        found = [with_taken(tx, tenant.id, plan, subject.id, now) for plan in plans]
+        found = [with_taken(tx, tenant.id, plan, subject, now) for plan in plans]
         return first_due(known, found, halted=tenant.halted, now=now, calendar=calendar)
 
     return await world.store.glance(look)
@@ -261,11 +272,24 @@ def told_facts(tx: Tx, tenant: TenantId, subject: Subject, plan: Plan) -> Subjec
     return replace(subject, facts=tx.devices.facts(tenant, subject.id, names(conditions)))
 
 
-def with_taken(tx: Tx, tenant: TenantId, plan: Plan, device: DeviceId, now: datetime) -> Plan:
-    """The plan with what its rollout has taken of its limits, where it has any."""
-    if not plan.rollout.policy.limits.any:
+def with_taken(tx: Tx, tenant: TenantId, plan: Plan, subject: Subject, now: datetime) -> Plan:
+    """The plan with what its rollout has taken of its limits, its rate or its window's minutes, where it has any."""
+    share = next((m for m in subject.memberships if m.rollout == plan.rollout.id), None)
+    if share is None or not _takes(plan.rollout):
         return plan
-    return replace(plan, taken=tx.rollouts.taken(tenant, plan.rollout, device, appointment.minute(now)))
+    taken = tx.rollouts.taken(tenant, plan.rollout, subject.id, appointment.minute(now))
+    window = window_for(subject, plan.rollout, share)
+    return replace(plan, taken=replace(taken, per_minute=_per_minute(tx, tenant, plan.rollout, window)))
+
+
+def _takes(rollout: Rollout) -> bool:
+    """Whether there is only so much that its devices may take."""
+    return rollout.policy.limits.any or rollout.policy.rate is not None or _has_places(rollout)
+
+
+def _has_places(rollout: Rollout) -> bool:
+    """Whether minutes of its window have only so many places: a rollout of few has places for all."""
+    return rollout.policy.window is not None and rollout.size > appointment.FREELY
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +404,7 @@ def _per_minute(tx: Tx, tenant: TenantId, rollout: Rollout, window: Window | Non
         told = tx.rollouts.evidence(tenant, rollout.id).whole
         notified = told.members - told.of(State.SCHEDULED, State.SKIPPED)
         most.append(rate.per_minute(policy.rate, notified, told.of(State.SUCCEEDED)))
-    if window is not None and rollout.size > appointment.FREELY:  # a rollout of few has places for all
+    if window is not None and _has_places(rollout):
         due = rollout.size if policy.download_only else rollout.watermark
         most.append(appointment.per_minute(usable(policy, window), due))
     return min(most, default=None)
@@ -401,7 +425,8 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
         later = _LATER.get(share.state) if plan.rollout.policy.downloads_first else None
         if share.state is State.SCHEDULED or later is not None:
             subject = told_facts(tx, tenant.id, seen(tenant, entry.subject), plan)
-            plan = with_taken(tx, tenant.id, plan, move.device, move.at)
+            if plan.rollout.policy.limits.any:  # of its minutes so many are given away below
+                plan = with_taken(tx, tenant.id, plan, subject, move.at)
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
             moves = later or (_INSTALLS if told_to_install(subject, plan.rollout, share) else _MOVES)
             return _Found(moves[answer.rule], answer.because, base) if answer.rule in moves else None
