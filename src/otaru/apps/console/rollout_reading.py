@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from otaru.apps.console import rollout_fields as fields
 from otaru.apps.console.rollout_form import Draft, Form, Judging, Mode, When, growth, typed
+from otaru.domain.health import MEASURES
 from otaru.domain.rollout import (
     ALPHA,
     DEFAULT_RULE,
@@ -120,13 +121,15 @@ def _install(form: Form, policy: Policy, now: datetime) -> Install | None:
 def _asking(form: Form, policy: Policy) -> Policy:
     """With what counts where somebody is asked first."""
     deadline = fields.span(lambda span: Policy(consent=True, consent_deadline=span))
-    postponed = fields.span(lambda span: Policy(postpone_for=span))
+    postponed = fields.span(lambda span: Policy(consent=True, postpone_for=span))
     return replace(
         policy,
         consent=True,
         consent_deadline=form.read("consent_deadline", deadline, None),
         postponements=form.read(
-            "postponements", fields.number(lambda n: check(Policy(postponements=n))), _SIMPLE.postponements
+            "postponements",
+            fields.number(lambda n: check(Policy(consent=True, postponements=n))),
+            _SIMPLE.postponements,
         ),
         postpone_for=_SIMPLE.postpone_for if (span := form.read("postpone_for", postponed, None)) is None else span,
     )
@@ -151,7 +154,8 @@ def _rule(form: Form) -> ClassicRule:
 
 
 def _sequential(form: Form) -> SequentialRule:
-    return SequentialRule(form.read("alpha", fields.percent(lambda p: Policy(sequential=SequentialRule(p))), ALPHA))
+    alpha = form.read("alpha", fields.percent(lambda p: Policy(sequential=SequentialRule(p))), ALPHA)
+    return SequentialRule(alpha, telemetry=form.read("telemetry", fields.measures, MEASURES))
 
 
 def _rate(form: Form) -> RateRule:
