@@ -53,9 +53,20 @@ class Stage:
     def pages(self) -> list[str]:
         """Every page of the console that shows something of it."""
         product, one = self.words.product, self.devices[0]
-        lists = ["/", "/devices", "/devices?q=tag==x", "/devices?q=tag==", "/releases", "/rollouts", "/events"]
-        forms = ["/devices/+new", "/releases/+new", "/rollouts/new", f"/devices/{one}/edit"]
-        things = [f"/devices/{name}" for name in (one, self.devices[1], self.devices[-1])]
+        lists = [
+            "/",
+            "/settings",
+            "/devices",
+            "/devices?q=tag==x",
+            "/devices?q=tag==",
+            "/releases",
+            "/rollouts",
+            "/events",
+        ]
+        forms = ["/devices/+new", "/releases/+new", "/rollouts/new", f"/devices/{one}/edit", f"/devices/{one}/update"]
+        things = [f"/devices/{name}" for name in (one, self.devices[1], self.devices[-1])] + [
+            f"/devices/{one}/attributes"
+        ]
         things += [f"/releases/{product}/{version}" for version in self.words.versions]
         things += [f"/rollouts/{n}" for n in (self.finished, self.paused, self.running, self.planned)]
         wizard = f"/rollouts/new?release={product}:{self.words.versions[1]}&target=id==*&mode=waves"

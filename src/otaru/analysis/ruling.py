@@ -272,7 +272,8 @@ def _finding(
 def _reason(finding: Finding) -> str:
     counts = f"{finding.failed:,} of {finding.tried:,} failed"
     e, threshold = exp(min(finding.log_e, 700)), exp(finding.log_threshold)
-    return f"{counts}, e-value {e:,.3g} against {threshold:,.0f}"
+    shown = f"{e:,.0f}" if 1000 <= e < 1_000_000 else f"{e:,.3g}"
+    return f"{counts}, e-value {shown} against {threshold:,.0f}"
 
 
 def _of_segment(found: sequential.Finding, finding: Finding) -> Verdict:

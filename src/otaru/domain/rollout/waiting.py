@@ -41,5 +41,11 @@ def waiting(rollout: Rollout, ruling: Ruling) -> Waiting | None:
     if policy.rule is None and policy.sequential is None and policy.rate is None:
         return None
     if wave.state is WaveState.PENDING and ruling.ahead is not None:
-        return Waiting(For.PACE, f"{name} opens when the harm budget has room: what is out has to mature")
+        most = max(ruling.ahead, rollout.watermark)
+        budget = f"the harm budget lets {most} {'device' if most == 1 else 'devices'} have it until those have run it for a day"
+        return Waiting(For.PACE, f"{name} waits: {budget}, and it goes up to {wave.height}")
+    last = max((w.index for w in rollout.waves if w.state is WaveState.OPEN), default=wave.index)
+    if last > wave.index:
+        name = f"Waves {number} to {last + 1} of {count} are open, the first of them:"
+        return Waiting(For.VERDICT, f"{name} {ruling.waves[wave.index].reason}")
     return Waiting(For.VERDICT, f"{name} is open: {ruling.waves[wave.index].reason}")
