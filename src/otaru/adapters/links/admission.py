@@ -23,10 +23,18 @@ class Key(Protocol):
     """A private key of the device."""
 
     @property
-    def pem(self) -> str: ...
+    def pem(self) -> str:
+        """The public half, as servers are shown it."""
+        ...
+
     @property
-    def der(self) -> bytes: ...
-    def sign(self, data: bytes) -> bytes: ...
+    def der(self) -> bytes:
+        """The same, as it is hashed."""
+        ...
+
+    def sign(self, data: bytes) -> bytes:
+        """A signature over `data`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,9 @@ class Admission:
         Raises:
             UnavailableError: it has none (yet), or does not answer.
         """
-        found = self._wire.ask("GET", f"{self._server}/tuf/{tenant}/{repository}/metadata/1.root.json", [], None, 512_000)
+        found = self._wire.ask(
+            "GET", f"{self._server}/tuf/{tenant}/{repository}/metadata/1.root.json", [], None, 512_000
+        )
         if found.status != 200:
             raise UnavailableError(f"the server answered {found.status} when asked for the root of {repository}")
         return found.body
@@ -116,8 +126,9 @@ class Admission:
         headers = [(b"content-type", b"application/json")]
         if claim:
             headers.append((b"authorization", f"Bearer {claim}".encode()))
-        return self._wire.ask("POST", f"{self._server}/device/v1/{what}", headers, msgspec.json.encode(body), _MAX_ANSWER)
-
+        return self._wire.ask(
+            "POST", f"{self._server}/device/v1/{what}", headers, msgspec.json.encode(body), _MAX_ANSWER
+        )
 
 
 def _digest(key: Key) -> bytes:
