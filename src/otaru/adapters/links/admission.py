@@ -23,10 +23,18 @@ class Key(Protocol):
     """A private key of the device."""
 
     @property
-    def pem(self) -> str: ...
+    def pem(self) -> str:
+        """Its public part."""
+        ...
+
     @property
-    def der(self) -> bytes: ...
-    def sign(self, data: bytes) -> bytes: ...
+    def der(self) -> bytes:
+        """Its public part, as its digest is made of."""
+        ...
+
+    def sign(self, data: bytes) -> bytes:
+        """A signature of bytes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +91,14 @@ class Admission:
         Raises:
             UnavailableError: it has none (yet), or does not answer.
         """
-        found = self._wire.ask("GET", f"{self._server}/tuf/{tenant}/{repository}/metadata/1.root.json", [], None, 512_000)
+        found = self._wire.ask(
+            "GET", f"{self._server}/tuf/{tenant}/{repository}/metadata/1.root.json", [], None, 512_000
+        )
         if found.status != 200:
-            raise UnavailableError(f"the server answered {found.status} when asked for the root of {repository}")
+            raise UnavailableError(
+                f"the server answered {found.status} when asked for the root of the {repository} repository",
+                hint="A tenant has one from its first keys on: otaru keys init, or its first release.",
+            )
         return found.body
 
     def close(self) -> None:
@@ -116,8 +129,9 @@ class Admission:
         headers = [(b"content-type", b"application/json")]
         if claim:
             headers.append((b"authorization", f"Bearer {claim}".encode()))
-        return self._wire.ask("POST", f"{self._server}/device/v1/{what}", headers, msgspec.json.encode(body), _MAX_ANSWER)
-
+        return self._wire.ask(
+            "POST", f"{self._server}/device/v1/{what}", headers, msgspec.json.encode(body), _MAX_ANSWER
+        )
 
 
 def _digest(key: Key) -> bytes:

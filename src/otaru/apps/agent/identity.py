@@ -46,7 +46,9 @@ def load(data: Path) -> Identity:
             return msgspec.json.decode(found, type=Identity)
     except (JournalBrokenError, msgspec.DecodeError, OSError) as error:
         raise DataFolderError(f"{data}: who this device is cannot be read: {error}") from None
-    raise DataFolderError(f"{data}: this device was never enrolled", hint="otaru agent enroll --server URL --token CLAIM")
+    raise DataFolderError(
+        f"{data}: this device was never enrolled", hint="otaru agent enroll --server URL --token CLAIM"
+    )
 
 
 def keep(data: Path, identity: Identity) -> None:

@@ -48,7 +48,7 @@ def _round(made: Agent, updater: Updater) -> timedelta:
     except StoppedError:
         return timedelta(0)
     except (OtaruError, OSError) as error:
-        _log.error("%s", error)  # noqa: TRY400 - it will be tried again
+        _log.error("%s", error)
         return AGAIN
 
 
@@ -57,7 +57,7 @@ def _until_it_goes(stop: Stop, act: Callable[[], None]) -> None:
         try:
             return act()
         except (OtaruError, OSError) as error:
-            _log.error("%s", error)  # noqa: TRY400 - it will be tried again
+            _log.error("%s", error)
             stop.flag.wait(AGAIN.total_seconds())
     return None
 

@@ -134,4 +134,3 @@ def lift(config: Config = _CONFIG) -> Exit | None:
         return None
     remark("No release is quarantined here.")
     return Exit.NOTHING_TO_DO
-
