@@ -126,7 +126,9 @@ def _asking(form: Form, policy: Policy) -> Policy:
         consent=True,
         consent_deadline=form.read("consent_deadline", deadline, None),
         postponements=form.read(
-            "postponements", fields.number(lambda n: check(Policy(consent=True, postponements=n))), _SIMPLE.postponements
+            "postponements",
+            fields.number(lambda n: check(Policy(consent=True, postponements=n))),
+            _SIMPLE.postponements,
         ),
         postpone_for=_SIMPLE.postpone_for if (span := form.read("postpone_for", postponed, None)) is None else span,
     )
