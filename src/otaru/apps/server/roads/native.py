@@ -26,6 +26,7 @@ from otaru.domain.deployment import WAITING, Report, State
 from otaru.domain.ids import DEFAULT_TENANT
 from otaru.domain.link import Answer, Batch, Heard, Note, Told
 from otaru.domain.offer import Membership
+from otaru.domain.release import Artifact
 from otaru.domain.tenant import Tenant
 from otaru.errors import InvalidInputError, MethodNotAllowedError, NotFoundError
 from otaru.ports.registry import Entry
@@ -211,19 +212,18 @@ class NativeRoad:
         asked = None
         if share.state in WAITING:
             asked = await consent.asked(self._world, call.tenant.id, share.rollout, entry.subject.id)
-        offer = offered(
-            due, entry.subject, call.tenant, asked, self._addresses(call, share, due.artifact.filename), now
-        )
+        offer = offered(due, entry.subject, call.tenant, asked, self._addresses(call, share, due.artifact), now)
         return Told(interval, offer, describe=entry.attributes_requested)
 
-    def _addresses(self, call: _Call, share: Membership, filename: str) -> tuple[str, ...]:
-        """Where the file is: what gives it to the device asks for the same credential, and Range works there."""
-        scope = call.scope
+    def _addresses(self, call: _Call, share: Membership, artifact: Artifact) -> tuple[str, ...]:
+        """Where the file is: mirrors, then the server, which asks for the same credential and knows Range."""
+        scope, digest = call.scope, artifact.blob.sha256
+        mirrors = [m.replace("{sha256:2}", digest[:2]).replace("{sha256}", digest) for m in self._settings.mirrors]
         # Where certificates are asked for is another address than everybody's: links stay there.
         origin = "" if call.by_certificate else self._settings.public_url
         host = (header(scope, b"host") or b"localhost").decode("latin-1")
-        path = file_path(call.tenant.id, call.entry.subject.id, share.action, filename)
-        return ((origin or f"{scope['scheme']}://{host}") + path,)
+        path = file_path(call.tenant.id, call.entry.subject.id, share.action, artifact.filename)
+        return (*mirrors, (origin or f"{scope['scheme']}://{host}") + path)
 
     async def _heard(self, call: _Call, said: Batch) -> list[Heard]:
         """Keep what a device says, durably, in its order."""
