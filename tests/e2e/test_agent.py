@@ -1,5 +1,6 @@
 """A device with an agent, and a server, as people have them: processes, files, signed releases, a rollout."""
 
+import contextlib
 import io
 import json
 import random
@@ -14,6 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
+from otaru.adapters.signers.file import FileSigner, generate, write_key
+from otaru.trust.tuf.keys import as_pem
 from tests.support.ddi import Operator
 from tests.support.host import OLD, Host
 from tests.support.server import Serving, otaru, serving
@@ -212,3 +215,64 @@ def test_it_is_killed_a_few_times(site: Site, tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_it_is_killed_many_times(site: Site, tmp_path: Path) -> None:
     sweep(site, tmp_path, 200)
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server that signs no release itself: the keys of root, targets and product are a person's."""
+    folder: Path = tmp_path_factory.mktemp("production")
+    with (
+        contextlib.chdir(folder),
+        serving(folder / "server", "--production", OTARU_POLL_INTERVAL_S="1") as server,
+        server.api() as api,
+        httpx.Client(base_url=server.url, timeout=30) as devices,
+    ):
+        for name in ("root", "targets", "manager"):
+            write_key(Path(f"{name}.pem"), private := generate(), None)
+            Path(f"{name}.pem.pub").write_text(as_pem(FileSigner(private).key))
+        own = "--root-key root.pem --root-threshold 1 --targets-key targets.pem --targets-threshold 1"
+        for line in (
+            f"keys init --offline here {own}",
+            "keys delegate product.gateway.stable --key manager.pem.pub -o d.json",
+            "keys sign d.json --key targets.pem",
+            "keys import d.json",
+        ):
+            server.otaru(*line.split(), OTARU_PASSPHRASE="correct horse")
+        yield Site(server, Operator(server, api, devices))
+
+
+def test_a_release_that_people_have_signed(production: Site, tmp_path: Path) -> None:
+    """Production: roots that the factory gave to the device, a release signed by its manager, the director's own process."""
+    site, folder = production, production.server.data.parent
+    host = Host(tmp_path / "device", slots=False)
+    roots = []
+    for name in ("director", "image"):
+        (tmp_path / name).write_bytes(site.operator.devices.get(f"/tuf/DEFAULT/{name}/metadata/1.root.json").content)
+        roots += [f"--{name}-root", str(tmp_path / name)]
+    host.enroll(site.server.url, "--token", site.claim(), *roots, device=site.device(host))
+    for version in ("2.0.0", "3.0.0"):
+        (tmp_path / "app.tgz").write_bytes(archive(version))
+        words = ("--name", "gateway", "--version", version, "--hardware", "gateway", "--component", "app")
+        signed = ("--sign-with", str(folder / "manager.pem"), "--security-floor", version[0])
+        site.server.otaru("release", "add", str(tmp_path / "app.tgz"), *words, *signed)
+        rollout = site.rollout(host, f"gateway:{version}")
+        host.live(lambda rollout=rollout: site.ended(host, rollout))  # type: ignore[misc]
+        assert site.state(host, rollout) == "succeeded", host.said()
+        assert host.running() == version
+    assert host.ask("status")["counters"] == {"app": 3}
+
+
+def test_a_device_with_the_root_of_another_server_takes_nothing(production: Site, tmp_path: Path, site: Site) -> None:
+    host = Host(tmp_path / "device", slots=False)
+    root = tmp_path / "image"
+    root.write_bytes(site.operator.devices.get("/tuf/DEFAULT/image/metadata/1.root.json").content)
+    host.enroll(production.server.url, "--token", production.claim(), "--image-root", str(root), device="gw-other")
+    rollout = int(
+        production.operator.ok(
+            "POST", "/rollouts", json={"release": "gateway:3.0.0", "target": "id==gw-other", "start": True}
+        )["id"]
+    )
+    path = f"/rollouts/{rollout}/deployments"
+    host.live(lambda: production.operator.ok("GET", path)["items"][0]["state"] == "failed")
+    assert host.ask("history")[0]["code"].startswith("metadata_")
+    assert host.running() == ""
