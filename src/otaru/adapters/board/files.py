@@ -135,6 +135,7 @@ class FilesInstaller:
             offset += len(chunk)
         if offset == 0:
             self._disk.write_at(path, 0, b"")
+        self._disk.mode(path, 0o644)
         self._disk.sync(path)
 
     def _unpacked(self, chunks: Iterator[bytes], part: str) -> None:
