@@ -42,6 +42,7 @@ def test_after_a_cut_it_is_what_was_put_or_what_was_before(
     assert len(disk.names("/")) <= 3
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1), st.binary(min_size=1, max_size=40), st.integers(0, 120))
 def test_a_copy_that_rots_leaves_the_one_before(which: int, rot: bytes, at: int) -> None:
     disk = ModelDisk()
@@ -78,6 +79,7 @@ def test_the_outbox_forgets_progress_before_outcomes() -> None:
     assert len(left) == MAX_KEPT
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["", "1", "2"])), max_size=8))
 def test_the_model_disk_and_the_real_one_agree(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str]]
