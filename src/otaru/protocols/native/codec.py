@@ -275,7 +275,7 @@ def _file_out(file: File) -> wire.File:
         installer=file.installer,
         addresses=list(file.addresses),
         patches=[
-            wire.Patch(p.path, p.source, p.form, p.sha256, p.size, p.memory, list(p.addresses)) for p in file.patches
+            wire.Patch(p.source, p.form, p.sha256, p.size, p.memory, list(p.addresses), p.path) for p in file.patches
         ],
     )
 
@@ -290,7 +290,7 @@ def _file_in(found: wire.File) -> File:
         installer=found.installer,
         addresses=tuple(found.addresses),
         patches=tuple(
-            Patch(p.path, Sha256(p.source), p.form, Sha256(p.sha256), p.size, p.memory, tuple(p.addresses))
+            Patch(Sha256(p.source), p.form, Sha256(p.sha256), p.size, p.memory, tuple(p.addresses), p.path)
             for p in found.patches
         ),
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 from otaru.domain import link
 from otaru.domain.consent import automatic_at, is_asked
 from otaru.domain.deployment import WAITING, State
-from otaru.domain.link import Asking, Offer, Opening
+from otaru.domain.link import Asking, Offer, Opening, Patch
 from otaru.domain.offer import Subject, window_of
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Policy
@@ -17,7 +17,13 @@ from otaru.trust.tuf.files import installer_by
 
 
 def offered(
-    due: Due, subject: Subject, tenant: Tenant, asked: Asked | None, addresses: Sequence[str], now: datetime
+    due: Due,
+    subject: Subject,
+    tenant: Tenant,
+    asked: Asked | None,
+    addresses: Sequence[str],
+    now: datetime,
+    patches: Sequence[Patch] = (),
 ) -> Offer:
     """A deployment as the device is told of it. `asked` is known where it waits for consent."""
     policy, release = due.plan.rollout.policy, due.plan.release
@@ -27,7 +33,7 @@ def offered(
         product=release.product,
         version=release.version,
         type=release.terms.type,
-        files=(_file(due.artifact, addresses),),
+        files=(_file(due.artifact, addresses, patches),),
         urgency=policy.urgency_at(now),
         forced_at=policy.forced_at,
         notes=release.notes,
@@ -39,7 +45,7 @@ def offered(
     )
 
 
-def _file(artifact: Artifact, addresses: Sequence[str]) -> link.File:
+def _file(artifact: Artifact, addresses: Sequence[str], patches: Sequence[Patch]) -> link.File:
     return link.File(
         component=artifact.component,
         hardware=str(artifact.hardware),
@@ -48,6 +54,7 @@ def _file(artifact: Artifact, addresses: Sequence[str]) -> link.File:
         sha256=artifact.blob.sha256,
         installer=artifact.installer or installer_by(artifact.filename),
         addresses=tuple(addresses),
+        patches=tuple(patches),
     )
 
 
