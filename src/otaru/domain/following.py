@@ -121,6 +121,7 @@ def _going(last: Rollout, *, is_newest: bool) -> Look:
 
 
 def _unharmed(rollout: Rollout) -> bool:
-    """Whether a rollout was superseded before anything spoke against its release."""
+    """Whether a rollout finished well, or was superseded before anything spoke against its release."""
     failed = any(wave.state is WaveState.FAILED for wave in rollout.waves)
-    return rollout.superseded_by is not None and rollout.state is not RolloutState.STOPPED and not failed
+    ending = rollout.state in {RolloutState.STOPPING, RolloutState.STOPPED}
+    return rollout.finished_well or (rollout.superseded_by is not None and not ending and not failed)

@@ -6,6 +6,7 @@ import typer
 
 from otaru import __version__
 from otaru.apps.cli import (
+    agents,
     anchors,
     artifacts,
     attributes,
@@ -71,6 +72,7 @@ for _name, _noun in (
     ("tenant", tenants.noun),
     ("token", tokens.noun),
     ("fleet", fleet.noun),
+    ("agent", agents.noun),
     ("device", devices.noun),
     ("attribute", attributes.noun),
     ("group", following.noun),

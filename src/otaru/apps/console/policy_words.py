@@ -244,7 +244,8 @@ def _rule_words(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "Tolerates", learned if past else "a cautious guess: no past"
         if policy.sequential.telemetry:
             yield "Compares", ", ".join(f"{m.name} ({m.worse} is worse)" for m in policy.sequential.telemetry)
-        yield "Stopped", f"the rollout {does}; a bad segment is held"
+        back = ", and its devices are brought back where that is safe" if policy.on_error is OnError.ROLLBACK else ""
+        yield "Stopped", f"the rollout {does}; a bad segment is held{back}"
     if policy.rate is not None:
         yield "Rate", _pace(policy.rate)
         yield from (("Aborts", f"when {_abort(one)}; then the rollout {does}") for one in policy.rate.aborts)

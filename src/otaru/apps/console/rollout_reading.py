@@ -38,7 +38,7 @@ def read(sent: Mapping[str, str], now: datetime) -> Draft:
     named = form.read("release", fields.release, None)
     target = form.read("target", fields.target(now), None)
     when = form.read("when", fields.one_of(When), When.PLAN)
-    start_at = form.read("start_at", fields.moment(now), None) if when is When.AT else None
+    start_at = form.read("start_at", fields.to_come(now), None) if when is When.AT else None
     name, reason = form.read("name", fields.name, ""), form.read("reason", fields.reason, "")
     mode = form.read("mode", fields.one_of(Mode), Mode.SIMPLE)
     policy, shape = _policy(form, mode, now), growth(form, mode)
@@ -83,7 +83,7 @@ def _complete(form: Form, policy: Policy) -> Policy:
 def _manner(form: Form, now: datetime) -> Policy:
     """What counts in every mode."""
     urgency = form.read("urgency", fields.one_of(Urgency), Urgency.FORCED)
-    moment = fields.unless_empty(fields.moment(now))
+    moment = fields.unless_empty(fields.to_come(now))
     found = Policy(
         urgency=urgency,
         forced_at=form.read("forced_at", moment, None) if urgency is Urgency.SOFT else None,
@@ -113,7 +113,7 @@ def _manner(form: Form, now: datetime) -> Policy:
 
 def _install(form: Form, policy: Policy, now: datetime) -> Install | None:
     """The order to install what was only downloaded, where it is given with the plan."""
-    at = form.read("install_at", fields.unless_empty(fields.moment(now)), None) if policy.download_only else None
+    at = form.read("install_at", fields.unless_empty(fields.to_come(now)), None) if policy.download_only else None
     return None if at is None else Install(at)
 
 

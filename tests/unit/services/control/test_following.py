@@ -397,6 +397,10 @@ async def test_without_an_order_its_rollout_finishes(lab: Lab) -> None:
     for name in "abc":
         assert await lab.update(name)
     assert await lab.versions() == [("1", RolloutState.FINISHED)]
+    assert (await lab.order()).following.waits == "no device of lab needs app 1 now"
+    await lab.add("d")
+    assert await tend(lab.world, again=True) == 1
+    assert await lab.update("d"), "what finished well may be made again"
 
 
 async def test_tenants_never_cross(lab: Lab) -> None:

@@ -8,7 +8,7 @@ from otaru.apps.console import policy_words, rollout_words
 from otaru.apps.console.call import Call
 from otaru.apps.console.happening import GROUPS, told
 from otaru.apps.console.rendering import link, segment
-from otaru.apps.console.rollout_fields import moment
+from otaru.apps.console.rollout_fields import to_come
 from otaru.apps.console.rollout_form import words
 from otaru.apps.console.verdict_plot import plot, shown
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, RETRIABLE, State
@@ -294,7 +294,7 @@ async def _install(call: Call, rollout: RolloutId, fields: Mapping[str, list[str
         case "now" | "window":
             await rollouts.install(*who, in_window=when == "window", reason=reason, edition=edition)
         case "at":
-            at = moment(call.world.clock.now())(_last(fields, "at"))
+            at = to_come(call.world.clock.now())(_last(fields, "at"))
             await rollouts.install(*who, at, reason=reason, edition=edition)
         case _:
             raise InvalidInputError("the order does not say when it is to be installed")
