@@ -329,11 +329,11 @@ def _pairs() -> Iterator[Pair]:
     bit = "cynthion/assets/CynthionPlatformRev1D4/facedancer.bit"
     yield Pair("greatfet", wheel("greatfet", ("2025.0.0", "2026.0.0"), "greatfet/assets/greatfet_usb.bin"))
     yield Pair("moondancer", wheel("cynthion", ("0.2.4", "0.2.5"), "cynthion/assets/moondancer.bin"))
-    yield Pair("facedancer (FPGA)", wheel("cynthion", ("0.2.4", "0.2.5"), bit))
+    yield Pair("facedancer", wheel("cynthion", ("0.2.4", "0.2.5"), bit))
     yield Pair("libpython3.11", lambda: package("libpython3.11", "usr/lib/*/libpython3.11.so.1.0"))
-    yield Pair("root, squashfs", root("squashfs"))
-    yield Pair("root, squashfs xz", root("squashfs-xz"))
-    yield Pair("root, ext4", root("ext4"))
+    yield Pair("root-squashfs", root("squashfs"))
+    yield Pair("root-squashfs-xz", root("squashfs-xz"))
+    yield Pair("root-ext4", root("ext4"))
 
 
 PAIRS = tuple(_pairs())
