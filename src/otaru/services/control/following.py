@@ -132,11 +132,12 @@ async def page(
     group: GroupName | None = None,
     product: ProductName | None = None,
     channel: str | None = None,
+    stuck: bool = False,
 ) -> list[Kept]:
-    """Standing orders by group, product and channel."""
+    """Standing orders by group, product and channel; with `stuck` those that need a person."""
 
     def read(tx: Tx) -> list[Kept]:
-        found = tx.followings.page(tenant, after, limit, group=group, product=product, channel=channel)
+        found = tx.followings.page(tenant, after, limit, group=group, product=product, channel=channel, stuck=stuck)
         return [_kept(tx, tenant, following) for following in found]
 
     return await world.store.read(read)

@@ -15,9 +15,10 @@ from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import ReleaseEvent
 from otaru.errors import InvalidStateError, NotFoundError, SignatureMissingError
 from otaru.images.facts import SIGNED
-from otaru.services.control import inspection, releases, survey
+from otaru.services.control import following, inspection, releases, survey
 
 ROLLOUTS = 20
+FOLLOWERS = 10
 
 
 async def show(call: Call) -> Response:
@@ -45,6 +46,8 @@ async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
     uses = await survey.uses(call.world, call.tenant, product, version, ROLLOUTS + 1)
     _, missing, record = await releases.detailed(call.world, call.tenant, product, version)
     files = files_of(uses.release)
+    channel = uses.release.terms.channel
+    followers = await following.page(call.world, call.tenant, None, FOLLOWERS + 1, product=product, channel=channel)
     component = uses.release.artifacts[0].component
     return await call.show(
         "release.html",
@@ -57,6 +60,7 @@ async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
         missing=missing,
         release=uses.release,
         component=component,
+        followers=followers,
         runs=f"installed.{component}=='{version}'",
         warnings=uses.release.warnings(call.now),
         files=files,
