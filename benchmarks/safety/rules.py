@@ -10,11 +10,12 @@ from typing import Protocol
 
 from benchmarks.safety.world import INSTALL_TICKS, TICKS_PER_H, Report, World
 from otaru.analysis import pace, rate
-from otaru.analysis.health import FRESH_H, USUAL, Block, Health, Ratios, Risk, learned
+from otaru.analysis.health import USUAL, Block, Health, Ratios, Risk, learned
 from otaru.analysis.sequential import Segment, judge, lost
 from otaru.analysis.tolerance import Count, learn
 from otaru.domain.deployment import State
 from otaru.domain.evidence import Call, Tally
+from otaru.domain.health import FRESH_H
 from otaru.domain.rollout import RateRule
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from math import exp, log1p, sqrt
 from random import Random
 
-from otaru.analysis.health import FRESH_H, Risk
+from otaru.analysis.health import Risk
+from otaru.domain.health import FRESH_H
 
 TICKS_PER_H = 6
 INSTALL_TICKS = 2

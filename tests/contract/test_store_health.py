@@ -8,7 +8,7 @@ import pytest
 
 from otaru.adapters.sql.session import Session
 from otaru.domain.deployment import Event, Report, State
-from otaru.domain.health import MAX_SAMPLED, Arm, HealthEvent, Heard, Kind, Measured, Placement, Stratum
+from otaru.domain.health import MAX_SAMPLED, Arm, HealthEvent, Heard, Hush, Kind, Measured, Placement, Sign, Stratum
 from otaru.domain.ids import ActionId, DeviceId, RolloutId
 from otaru.domain.rollout import Policy, RolloutState, SequentialRule
 from tests.support.fleet import HERE, NOW, THERE, Shelf, a_device, a_rollout, later, open_shelf, shelf_on
@@ -243,3 +243,54 @@ def test_who_compared_is_forgotten_long_after_the_end_and_the_scores_stay(compar
     compared.health.prune_counts(HERE, later(9999))
     assert compared.session.connection.exec_driver_sql(count).scalar_one() == 0
     assert placements(compared) == {(1, 1): 1}
+
+
+def came(shelf: Shelf, hours: dict[str, int]) -> None:
+    shelf.devices.contacts([(HERE, DeviceId(name), later(3600 * at), "") for name, at in hours.items()])
+
+
+def test_who_falls_silent_is_counted_once_and_in_its_arm(fleet: Shelf) -> None:
+    rollout = fleet.rollouts.get(HERE, ONE)
+    assert rollout is not None
+    fleet.move(HERE, 1, "dev-0", State.SUCCEEDED)
+    fleet.move(HERE, 1, "dev-1", State.REBOOTING)
+    came(fleet, {"dev-0": 1, "dev-1": 1, "dev-2": 1, "dev-3": 9, "other": 1})
+    silent, risk = Sign.SILENT, fleet.health.hushed
+    assert {n.events for n in risk(HERE, rollout, HOUR + 3, 3).values()} == {0}
+    at = HOUR + 4
+    assert risk(HERE, rollout, at, 3) == {
+        Hush(at, 0, silent, Arm.UPDATED, fresh=True): Heard(2, 2),
+        Hush(at, 0, silent, Arm.CONTROL): Heard(1, 2),
+        Hush(at, 0, Sign.OVERDUE, Arm.CONTROL): Heard(1, 1),
+    }
+    after = risk(HERE, rollout, at + 1, 3)
+    assert after[Hush(at + 1, 0, silent, Arm.CONTROL)] == Heard(0, 1)
+    assert Hush(at + 1, 0, silent, Arm.UPDATED, fresh=True) not in after, "who is silent is not at risk"
+    theirs = fleet.rollouts.get(THERE, ONE)
+    assert theirs is not None
+    assert risk(THERE, theirs, at, 3) == {}
+
+
+def test_who_comes_and_tells_nothing_any_more_is_mute(fleet: Shelf) -> None:
+    rollout = fleet.rollouts.get(HERE, ONE)
+    assert rollout is not None
+    fleet.move(HERE, 1, "dev-0", State.SUCCEEDED)
+    fleet.health.add(HERE, [sample("dev-0", "battery", 1, 3600), sample("dev-2", "battery", 1, 3600 * 20)])
+    came(fleet, {"dev-0": 24, "dev-1": 25, "dev-2": 25})
+    at = HOUR + 25
+    found = {h: n for h, n in fleet.health.hushed(HERE, rollout, at, 3).items() if h.sign is Sign.MUTE}
+    assert found == {
+        Hush(at, 0, Sign.MUTE, Arm.UPDATED): Heard(1, 1),
+        Hush(at, 0, Sign.MUTE, Arm.CONTROL): Heard(0, 1),
+    }
+
+
+def test_what_is_noted_of_an_hour_stays_and_marks_that_it_moved(fleet: Shelf) -> None:
+    found = {Hush(HOUR, 0, Sign.SILENT, Arm.UPDATED, fresh=True): Heard(1, 2)}
+    assert (fleet.health.hushed_until(HERE, ONE), fleet.health.mark(HERE, ONE)) == (0, 0)
+    fleet.health.note_hushed(HERE, ONE, found)
+    fleet.health.note_hushed(HERE, ONE, dict.fromkeys(found, Heard(9, 9)))
+    assert fleet.health.risk(HERE, ONE).hushed == found
+    assert (fleet.health.hushed_until(HERE, ONE), fleet.health.mark(HERE, ONE)) == (HOUR, 2)
+    assert fleet.health.risk(THERE, ONE).hushed == {}
+    assert fleet.health.mark(THERE, ONE) == 0

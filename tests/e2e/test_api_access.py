@@ -42,6 +42,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/devices/{device}/deployments/{rollout}/postpone": {"until": "2035-01-01T00:00:00Z"},
     "/api/v1/blackouts": {"reason": "r", "window": "03:00/1m"},
     "/api/v1/log/{log}/cosignatures": {"note": "n", "witness": "w"},
+    "/api/v1/releases/{product}/{version}/deltas": {"from": "0"},
     "/api/v1/products/{product}": {"order": "dotted"},
     "/api/v1/trust-anchors": {"format": "swu", "pem": "none"},
     "/api/v1/keys/changes": {"change": {"order": "replace", "key": "0" * 64}},

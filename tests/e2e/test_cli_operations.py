@@ -145,6 +145,8 @@ keys request product.app.stable --release app:1.1 -o REQUEST-4
 keys sign REQUEST-4 --key BOB
 keys import REQUEST-4
 release list --product app
+delta make app:1.1 --from 1.0 => 2
+delta list app:1.1
 release show app:1.1
 product list
 product set app --order dotted
@@ -361,7 +363,7 @@ def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: P
 
 def test_the_story_tells_of_every_command_that_talks_to_a_server() -> None:
     told_of = {" ".join(line.split()[:2]) for line in STORY if line != "POLL"}
-    local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign", "ca key"}
+    local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign", "ca key", "delta diff", "delta apply"}
     tree = typer.main.get_command(app)
     every = {
         f"{noun} {verb}"

@@ -585,3 +585,40 @@ def test_devices_are_rolled_back_from_the_page(served: Apis, api: httpx.Client, 
     refused = give(browser, rollout, "rollback")
     assert refused.status_code == 409
     assert "1 left out: going back" in refused.text
+
+
+def test_what_was_downloaded_is_ordered_to_be_installed(
+    served: Apis, api: httpx.Client, browser: httpx.Client, login: Login
+) -> None:
+    rollout = planned(api, 2, start=True, download_only=True, window="02:00/4h", download="any-time")
+    number, here = rollout["id"], f"/rollouts/{rollout['id']}"
+    member = api.get(f"{here}/deployments").json()["items"][0]["device"]
+    token = api.post(f"/devices/{member}/token", json={}).json()["token"]
+    with httpx.Client(base_url=served.server.url, headers={"Authorization": f"TargetToken {token}"}) as device:
+        root = f"/DEFAULT/controller/v1/{member}"
+        action = device.get(root).json()["_links"]["deploymentBase"]["href"].rpartition("/")[2]
+        said = {"status": {"execution": "downloaded", "result": {"finished": "success"}}}
+        assert device.post(f"{root}/deploymentBase/{action}/feedback", json=said).status_code == 200
+    page = browser.get(here).text
+    assert "1 of 2 has downloaded it; nobody installs it before that is ordered" in page
+    assert "1 device has downloaded it and is told to install it." in page
+    assert "1 device more has not, and installs it when its turn comes." in page
+    assert 'value="withdraw"' not in page
+    assert 'value="install"' not in login(Role.VIEWER).get(here).text
+
+    assert give(browser, number, "install", when="never").status_code == 422
+    assert give(browser, number, "install", when="at", at="2001-01-01T00:00").status_code == 422
+    assert give(browser, number, "install", when="at", at="2036-12-01T02:00", reason="shops").status_code == 303
+    page = browser.get(here).text
+    assert "it is installed" in page
+    assert "from 2036-12-01 02:00 UTC on" in page
+    assert "what was downloaded is installed at 2036-12-01 02:00 UTC" in page
+    assert give(browser, number, "withdraw", reason="open").status_code == 303
+    assert give(browser, number, "withdraw").status_code == 409
+    assert api.get(here).json()["install"] is None
+    assert give(browser, number, "install", when="window").status_code == 303
+    assert api.get(here).json()["install"]["in_window"]
+    assert give(browser, number, "install", when="now").status_code == 303
+    page = browser.get(here).text
+    assert 'value="install"' not in page, "its moment has come"
+    assert "Ordered to install" in browser.get(here).text or "was ordered to install" in page.lower()

@@ -179,3 +179,36 @@ def _roll_out(server: Serving, folder: Path) -> None:
     for number in range(1, 21):
         server.otaru("device", "add", f"sim-{number}", "--hardware", "gw:r1")
     server.otaru("rollout", "create", "--release", "firmware:2.0.0", "--target", "id==sim-*", "--start")
+
+
+DRAINS = """
+until = "66h"
+[fleet]
+devices = 150
+seed = 5
+base_failure = 0
+telemetry = true
+telemetry_loss = "5%"
+[[checkin]]
+every = "2h"
+[[bad]]
+share = "100%"
+kind = "drain"
+by = 80
+[rollout]
+judge = "sequential"
+waves = ["70", "100%"]
+start = false
+start_at = "2026-01-06T00:00:00Z"
+"""
+
+
+def test_a_release_that_only_drains_batteries_is_held_by_its_telemetry(scenario: Path) -> None:
+    scenario.write_text(DRAINS)
+    bad = told(scenario)
+    assert bad["state"] == "paused"
+    assert bad["reason"].startswith("wave 1: after it had passed: worse than tolerated: 0 of 70 failed")
+    assert bad["exposed"] == 70, "the second wave never opened"
+    scenario.write_text(DRAINS.replace("100%", "0%", 1))
+    good = told(scenario)
+    assert (good["state"], good["exposed"]) == ("finished", 0)

@@ -135,3 +135,22 @@ def test_called_off_while_it_waits(operator: Operator, device: DdiDevice) -> Non
     assert device.action("cancelAction") == action
     device.say(action, "closed", "success", on="cancelAction")
     assert operator.state(device) == "cancelled"
+
+
+def test_zephyr_is_told_nothing_before_it_is_to_install(operator: Operator) -> None:
+    """It reads `skip` and installs all the same: so it is told once, to download and install in one."""
+    operator.ok("PATCH", "/tenant", json={"settings": {"chunk_parts": {"frdm": "bApp"}}})
+    device = operator.device("frdm")
+    device.configure({})
+    rollout = operator.rollout(device, operator.release(hardware="frdm", filename="app.bin"), download_only=True)
+    assert device.links() == {}
+    (answer,) = operator.ok("GET", f"/devices/{device.id}/why")["answers"]
+    assert answer["rule"] == "install_order"
+    assert answer["because"].startswith(
+        "Its client downloads and installs in one, so it is told nothing yet, and waits"
+    )
+    operator.ok("POST", f"/rollouts/{rollout}/install", json={})
+    action = device.action()
+    assert handling(device, action) == ("forced", "forced", None)
+    device.say(action, "closed", "success")
+    assert operator.state(device) == "succeeded"

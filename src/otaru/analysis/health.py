@@ -68,8 +68,6 @@ class Ratios:
 
 USUAL = Ratios()
 """Where nothing is known of past releases."""
-FRESH_H = 6
-"""Until so many hours after the update a device counts as freshly restarted."""
 _RELEASES = 0.2
 """The standard deviation between good releases where nothing is known of it."""
 

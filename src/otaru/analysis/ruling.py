@@ -3,7 +3,7 @@
 Nothing is carried over from one look to the next: counters are enough, since e-values depend on counts, not on their order.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -11,13 +11,26 @@ from itertools import accumulate
 from math import exp
 
 from otaru.analysis import pace, sequential, words
-from otaru.analysis.health import FRESH_H, USUAL, Block, Health, Ratio, Ratios
+from otaru.analysis.health import USUAL, Block, Health, Ratio, Ratios
 from otaru.analysis.health import Risk as AtRisk
 from otaru.analysis.telemetry import Bets, Changes, beyond
 from otaru.analysis.tolerance import Count, Tolerance, learn
 from otaru.domain.deployment import FAILURES, NOT_BEGUN, State
 from otaru.domain.evidence import Call, Evidence, Finding, Ruling, Tally, Verdict
-from otaru.domain.health import AGES, LOOKS, Arm, Heard, Kind, Measure, Placement, Risk, Stratum
+from otaru.domain.health import (
+    AGES,
+    FRESH_H,
+    LOOKS,
+    Arm,
+    Heard,
+    Hush,
+    Kind,
+    Measure,
+    Placement,
+    Risk,
+    Sign,
+    Stratum,
+)
 from otaru.domain.rollout import Learned, Rollout, SequentialRule, Wave, WaveState
 
 _FRESH_AGES = frozenset(i for i, start in enumerate(AGES) if start < FRESH_H)
@@ -43,6 +56,8 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
                 _health(_ratios(rule), risks.get(s.index), hour),
             ),
             changes=_changes(rule.telemetry, risks.get(s.index)),
+            silence=Health().after(_hushes(risks.get(s.index))),
+            overdue=_overdue(risks.get(s.index)),
         )
         for s in rollout.segments
     ]
@@ -90,16 +105,49 @@ def _split(risk: Risk) -> dict[int, Risk]:
     for move, devices in risk.moves.items():
         moves.setdefault(move[0], {})[move] = devices
     placed: dict[int, dict[Placement, int]] = {}
+    hushed: dict[int, dict[Hush, Heard]] = {}
+    for hush, counted in risk.hushed.items():
+        hushed.setdefault(hush.segment, {})[hush] = counted
     for cell, events in risk.heard.items():
         heard.setdefault(cell.segment, {})[cell] = events
-    for placement, devices in risk.placed.items():
-        placed.setdefault(placement.segment, {})[placement] = devices
-    return {s: Risk(risk.rollout, heard.get(s, {}), of_it, placed.get(s, {})) for s, of_it in moves.items()}
+    for placement, number in risk.placed.items():
+        placed.setdefault(placement.segment, {})[placement] = number
+    return {
+        s: Risk(risk.rollout, heard.get(s, {}), of_it, placed.get(s, {}), hushed.get(s, {}))
+        for s, of_it in moves.items()
+    }
+
+
+def _hushes(risk: Risk | None) -> list[Block]:
+    """One block for each hour and sign: who stopped being heard, of those who could have."""
+    cells = risk.hushed if risk is not None else {}
+    nobody = Heard(0, 0)
+
+    def at_risk(hour: int, sign: Sign, arm: Arm, *, fresh: bool = False) -> AtRisk:
+        segment = next(iter(cells)).segment
+        found = cells.get(Hush(hour, segment, sign, arm, fresh), nobody)
+        return AtRisk(found.events, float(found.devices))
+
+    return [
+        Block(
+            at_risk(hour, sign, Arm.UPDATED, fresh=True),
+            at_risk(hour, sign, Arm.UPDATED),
+            at_risk(hour, sign, Arm.CONTROL),
+        )
+        for hour, sign in sorted({(h.hour, h.sign) for h in cells if h.sign is not Sign.OVERDUE})
+    ]
+
+
+def _overdue(risk: Risk | None) -> int:
+    """How many are overdue with their report, as of the last hour that was looked at."""
+    cells = risk.hushed if risk is not None else {}
+    newest = max((h.hour for h in cells), default=0)
+    return sum(n.events for h, n in cells.items() if h.sign is Sign.OVERDUE and h.hour == newest)
 
 
 def _changes(measures: Sequence[Measure], risk: Risk | None) -> Changes:
     """What a segment's telemetry says: one bet for each measurement and look."""
-    bets: dict[Hashable, Bets] = {}
+    bets: dict[tuple[str, int], Bets] = {}
     judged = {m.name for m in measures}
     for at, devices in (risk.placed if risk is not None else {}).items():
         if at.name in judged:

@@ -18,7 +18,7 @@ from otaru.domain.evidence import Call
 
 ALPHA = 0.01
 """The chance that a good release is stopped or held, where nothing else is said."""
-WEIGHTS = {"outcome": 0.5, "health": 0.4, "telemetry": 0.1}
+WEIGHTS = {"outcome": 0.5, "health": 0.3, "telemetry": 0.1, "silence": 0.1}
 """What each channel counts. Chosen once; they sum to 1."""
 MAX_OVERDUE = 0.25
 """When more of the told devices are overdue with their report, the telemetry is lost: hold."""
@@ -35,6 +35,8 @@ class Segment:
     """Events after the update, against control."""
     changes: Changes = field(default_factory=Changes)
     """Telemetry after the update, against control."""
+    silence: Health = field(default_factory=Health)
+    """Devices that stopped being heard after the update, against control."""
     told: int = 0
     overdue: int = 0
     """Told devices that should have reported by now and did not."""
@@ -78,6 +80,7 @@ def _channels(tolerance: Tolerance, segments: Sequence[Segment]) -> dict[str, fl
         "outcome": outcome.log_e(tolerance, [(s.tolerance, s.outcomes) for s in segments]),
         "health": health.log_e([s.health for s in segments]),
         "telemetry": telemetry.log_e([s.changes for s in segments]),
+        "silence": health.log_e([s.silence for s in segments]),
     }
 
 

@@ -7,7 +7,7 @@ good one may make them a little worse (TOLERATED). The e-value bets on more than
 however they depend on each other.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
 
@@ -69,10 +69,10 @@ class Bets:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The bets of one segment, of so many that were set when the rollout was planned; a bet not heard of has no score."""
+    """The bets of one segment by name and look, of so many that were set when the rollout was planned."""
 
     planned: int = 0
-    bets: Mapping[Hashable, Bets] = field(default_factory=dict)
+    bets: Mapping[tuple[str, int], Bets] = field(default_factory=dict)
 
 
 def log_e(segments: Sequence[Changes]) -> float:

@@ -44,6 +44,11 @@ class Explained:
     fixed_stops: bool
     """Whether the fixed 5 % rule would stop now."""
     telemetry: tuple[Compared, ...] = ()
+    silent: int = 0
+    """Updated devices that stopped being heard, in `silent_hours`."""
+    silent_hours: float = 0.0
+    control_silent: int = 0
+    control_silent_hours: float = 0.0
 
 
 def explained(
@@ -76,6 +81,10 @@ def explained(
         threshold=exp(finding.log_threshold),
         fixed_stops=failed > FIXED_RULE * tried,
         telemetry=tuple(telemetry),
+        silent=sum(s.silence.fresh.events + s.silence.settled.events for s in segments),
+        silent_hours=sum(s.silence.fresh.hours + s.silence.settled.hours for s in segments),
+        control_silent=sum(s.silence.control.events for s in segments),
+        control_silent_hours=sum(s.silence.control.hours for s in segments),
     )
 
 
@@ -93,6 +102,11 @@ def sentences(finding: Finding, told: Explained) -> tuple[str, ...]:
         lines.append(
             f"events after the update: {told.events:,} in {told.hours:,.0f} device-hours, control"
             f" {told.control_events:,} in {told.control_hours:,.0f}{_ratio(told)}"
+        )
+    if told.silent_hours > 0 and told.control_silent_hours > 0:
+        lines.append(
+            f"fell silent after the update: {told.silent:,} in {told.silent_hours:,.0f} device-hours, control"
+            f" {told.control_silent:,} in {told.control_silent_hours:,.0f}"
         )
     lines += [
         f"{one.name} after the update: worse than control's in {_percent(one.worse)} of {one.times:,} comparisons;"

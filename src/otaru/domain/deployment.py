@@ -127,6 +127,8 @@ TOLD = OPEN - WAITING - {State.CANCELLING, State.ON_TRIAL}
 def _edges() -> Iterator[tuple[tuple[State, Event], State]]:
     yield (State.SCHEDULED, Event.OFFER), State.OFFERED
     yield (State.SCHEDULED, Event.ASK_CONSENT), State.AWAITING_CONSENT
+    # Told to download and install in one, of a rollout that tells others twice: its client knows no other order.
+    yield (State.SCHEDULED, Event.INSTALL), State.INSTALLING
     yield (State.SCHEDULED, Event.SKIP), State.SKIPPED
     yield (State.SCHEDULED, Event.CANCEL), State.CANCELLED
 

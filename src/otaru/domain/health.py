@@ -194,6 +194,38 @@ class Placement:
     score: int
 
 
+FRESH_H = 6
+"""Until so many hours after the update a device counts as freshly restarted."""
+
+
+class Sign(StrEnum):
+    """How a device stops being heard."""
+
+    SILENT = "silent"
+    """It does not come any more."""
+    MUTE = "mute"
+    """It comes, but tells nothing of its health any more, which it used to."""
+    OVERDUE = "overdue"
+    """It was told to update, and has neither said how that went nor come since."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Hush:
+    """A cell of those who stopped being heard in an hour; `fresh` ones have come to their state hours ago at most."""
+
+    hour: int
+    segment: int
+    sign: Sign
+    arm: Arm
+    fresh: bool = False
+
+
+MUTE_H = 24
+"""Who told something and then nothing for so many hours is mute."""
+WATCHED = 20_000
+"""Of a rollout's members those below this rank are watched, and of all others as many again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Risk:
     """What was counted of a rollout: enough to know, for each hour, who could have failed and who did.
@@ -206,6 +238,8 @@ class Risk:
     moves: Mapping[tuple[int, Arm, int], int]
     placed: Mapping[Placement, int] = field(default_factory=dict)
     """How many updated devices were placed so by their telemetry."""
+    hushed: Mapping[Hush, Heard] = field(default_factory=dict)
+    """How many devices stopped being heard (`events`), of how many that could have (`devices`)."""
 
     def at_risk(self, segment: int, arm: Arm, hour: int) -> int:
         """Devices of a segment that were in an arm at the end of an hour."""

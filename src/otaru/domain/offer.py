@@ -81,6 +81,8 @@ class Subject:
     facts: tuple[tuple[str, str], ...] = ()
     """What it last told of what a rollout's conditions ask for: put in by who asks the rules of such a rollout."""
 
+    whole: bool = False
+    """Whether its client cannot download without installing: put in by who asks."""
     pins: tuple[str, ...] = ()
     """Components that stay at what they run."""
 
@@ -160,14 +162,25 @@ def _barred(subject: Subject, plan: Plan, membership: Membership, now: datetime,
     watermark = plan.watermarks[membership.segment]
     if watermark < 0:
         return _held(rollout, membership)
-    downloaded = membership.state is State.DOWNLOADED
-    if downloaded and not rollout.may_install(now):
+    installs = told_to_install(subject, rollout, membership)
+    if installs and not rollout.may_install(now):
         return _unordered(rollout, membership)
     # What is only downloaded waits for no wave.
-    if membership.rank >= watermark and (downloaded or not rollout.policy.download_only):
+    if membership.rank >= watermark and (installs or not rollout.policy.download_only):
         opened = f"rollout {rollout.id} has opened {watermark} of {rollout.size}"
         return Answer(Rule.DUE, f"Its wave has not opened: it is number {membership.rank + 1}, {opened}.")
     return None
+
+
+def told_to_install(subject: Subject, rollout: Rollout, membership: Membership) -> bool:
+    """Whether what the device is told next is to install, in a rollout where it is told to download first."""
+    if membership.state in _TOLD_TO_DOWNLOAD:
+        return True
+    return subject.whole and membership.state is State.SCHEDULED and rollout.policy.downloads_first
+
+
+_TOLD_TO_DOWNLOAD = frozenset({State.OFFERED, State.DOWNLOADED})
+"""Who has said nothing of a download is asked about too: there are clients that ignore an order to download only."""
 
 
 _PROMPTLY = timedelta(minutes=10)
@@ -176,11 +189,12 @@ _PROMPTLY = timedelta(minutes=10)
 
 def _unordered(rollout: Rollout, membership: Membership) -> Answer:
     """The rule of the order to install."""
+    done = _so_far(membership)
     if rollout.install is None:
-        said = f"It has downloaded it, and waits for the order to install (otaru rollout install {rollout.id})."
+        said = f"{done}, and waits for the order to install (otaru rollout install {rollout.id})."
         return Answer(Rule.INSTALL_ORDER, said, membership)
     at = rollout.install.at
-    said = f"It has downloaded it, and is ordered to install it at {at:%Y-%m-%d %H:%M} UTC."
+    said = f"{done}, and is ordered to install it at {at:%Y-%m-%d %H:%M} UTC."
     woken = at + appointment.offset(membership.rank, _PROMPTLY, rollout.size)
     return Answer(Rule.INSTALL_ORDER, said, membership, ask_at=woken)
 
@@ -191,6 +205,12 @@ def _held(rollout: Rollout, membership: Membership) -> Answer:
     return Answer(
         Rule.SEGMENT, f"Its segment {segment.index + 1} ({segment.name}) of rollout {rollout.id} is held{why}."
     )
+
+
+def _so_far(membership: Membership) -> str:
+    if membership.state is State.DOWNLOADED:
+        return "It has downloaded it"
+    return "Its client downloads and installs in one, so it is told nothing yet"
 
 
 def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calendar, now: datetime) -> Answer:
@@ -215,7 +235,7 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         return held
     if (held := _unready(subject, plan, membership, now)) is not None:
         return held
-    asked = membership.state is not State.DOWNLOADED and is_asked(rollout.policy, release)  # who has it said yes
+    asked = membership.state not in _TOLD_TO_DOWNLOAD and is_asked(rollout.policy, release)  # those have said yes
     if asked and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
@@ -286,7 +306,8 @@ def _untimely(
     subject: Subject, rollout: Rollout, membership: Membership, calendar: Calendar, now: datetime
 ) -> Answer | None:
     """The rules of time: window, blackout."""
-    window = _window(rollout, membership)
+    installs = told_to_install(subject, rollout, membership)
+    window = rollout.install_window if installs else rollout.download_window
     if window is not None and (held := _shut(subject, rollout, membership, window, calendar, now)) is not None:
         return held
     if calendar.blackouts and not rollout.policy.ignore_blackout:
@@ -294,13 +315,6 @@ def _untimely(
         if lasting is not None:
             return Answer(Rule.BLACKOUT, _black(*lasting), membership)
     return None if window is None else _early(subject, rollout, membership, window, calendar, now)
-
-
-def _window(rollout: Rollout, membership: Membership) -> Window | None:
-    """The window that counts for what this member is told next."""
-    if membership.state is State.DOWNLOADED:
-        return rollout.install_window
-    return rollout.download_window
 
 
 def usable(policy: Policy, window: Window) -> timedelta:
@@ -342,8 +356,8 @@ def _shut(
     # Who would sleep past the opening is woken for its appointment: a fleet does not come at once.
     ask_at = opens + _turn(rollout, membership, window) if opens else None
     said = window_words(subject, wanted, calendar, now)
-    if membership.state is State.DOWNLOADED:
-        said = f"It has downloaded it, and is told to install it in the window. {said}"
+    if told_to_install(subject, rollout, membership):
+        said = f"{_so_far(membership)}, and is told to install it in the window. {said}"
     if closes is not None:
         again = f" It opens next at {opens:%Y-%m-%d %H:%M} UTC." if opens else ""
         said += f" An installation takes {takes // timedelta(minutes=1)} minutes, which are not left.{again}"
@@ -362,6 +376,8 @@ def _unready(subject: Subject, plan: Plan, membership: Membership, now: datetime
 
 def _limited(rollout: Rollout, taken: Taken, membership: Membership, now: datetime) -> Answer | None:
     """The rule of the rollout's limits: who was told before is asked about places alone, not about the minute."""
+    if membership.state is State.OFFERED:
+        return None  # it has its place
     limits, told = rollout.policy.limits, membership.state in WAITING
     if (said := full(limits, taken, told=told)) is None:
         return None

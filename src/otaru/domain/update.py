@@ -233,6 +233,5 @@ PROGRESS = {
     State.STAGED: deployment.Event.DOWNLOAD_DONE,
     State.INSTALLING: deployment.Event.INSTALL,
     State.REBOOTING: deployment.Event.REBOOT,
-    State.ON_TRIAL: deployment.Event.TRY,
 }
-"""What the server is told when a state is entered, if it can be reached."""
+"""What the server is told when a state is entered."""

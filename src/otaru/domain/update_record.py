@@ -33,6 +33,8 @@ class Piece:
     counter: int = 0
     installer_digest: str = ""
     """What the installer has to find in the file: its own manifest's hash. Empty: nothing was signed of it."""
+    there: bool = False
+    """It ran already when the plan was made: nobody touches it, and going back leaves it alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Plan:
     lean: bool = False
     """Some of its bytes are made by deltas."""
 
+    @property
+    def work(self) -> tuple[Piece, ...]:
+        """The pieces that are to be installed."""
+        return tuple(piece for piece in self.pieces if not piece.there)
+
 
 @dataclass(frozen=True, slots=True)
 class Past:
@@ -58,6 +65,8 @@ class Past:
     reason: str
     at: str
     """RFC 3339, by the device's own clock."""
+    number: int = 0
+    """Of the updates that were begun on this device."""
 
 
 MAX_HISTORY = 20
@@ -189,7 +198,7 @@ def remembered(record: Record, at: str) -> Record:
     """The record with its update in the history; once, however often it is asked."""
     if record.plan is None or record.outcome is None:
         return record
-    past = Past(record.plan.action, record.plan.release, record.outcome, record.code, record.reason, at)
+    past = Past(record.plan.action, record.plan.release, record.outcome, record.code, record.reason, at, record.number)
     return replace(record, history=(*record.history, past)[-MAX_HISTORY:])
 
 

@@ -7,11 +7,13 @@ is on the disk, names of files included. Nobody here remembers in memory what a 
 The order of calls is that of `domain.update`; `services/edge/update` makes them. All of it blocks.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Protocol
 
+from otaru.domain.link import Note
 from otaru.domain.update import Standing
 from otaru.domain.update_record import Piece, Record
+from otaru.ports.partial import Partial
 from otaru.trust.verify.state import State
 
 Slot = str
@@ -105,6 +107,36 @@ class Staged(Protocol):
             TargetTooLongError, TargetTooShortError, TargetDigestError: they are no longer what was verified. It comes
                 with the end at the latest, so nothing is made to run before the iterator has ended.
         """
+        ...
+
+
+class Staging(Protocol):
+    """Where bytes lie that are being downloaded, until they are installed. By what they have to be: `Piece.sha256`."""
+
+    def partial(self, piece: Piece) -> Partial:
+        """A piece's bytes while they come."""
+        ...
+
+    def keep_only(self, pieces: Iterable[Piece]) -> None:
+        """Forget what belongs to none of these."""
+        ...
+
+    def staged(self, piece: Piece) -> Staged: ...
+
+
+class Outbox(Protocol):
+    """What the server is still to be told, in its order. Bounded: the oldest progress goes first, an outcome never."""
+
+    def put(self, note: Note) -> None:
+        """Keep a note; durable when this returns. One with the same id is there already: nothing changes."""
+        ...
+
+    def waiting(self) -> tuple[Note, ...]:
+        """The oldest notes, as many as go into one batch."""
+        ...
+
+    def told(self, ids: Collection[str]) -> None:
+        """The server has these. When a cut undoes this they are sent again, which changes nothing there."""
         ...
 
 

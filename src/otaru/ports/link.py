@@ -40,7 +40,7 @@ class Download(Protocol):
         ...
 
     def close(self) -> None:
-        """End it at once, from whatever thread: who reads is woken. May be called twice."""
+        """End it at once, in the thread that reads it. May be called twice. From another thread: `Link.close`."""
         ...
 
 

@@ -10,7 +10,7 @@ from otaru.analysis.learning import Past, learned
 from otaru.analysis.ruling import blocks_of, ruling
 from otaru.domain.deployment import State
 from otaru.domain.evidence import Call, Evidence, Tally
-from otaru.domain.health import Arm, Heard, Kind, Placement, Risk, Stratum
+from otaru.domain.health import Arm, Heard, Hush, Kind, Placement, Risk, Sign, Stratum
 from otaru.domain.ids import ProductName, RolloutId, Version
 from otaru.domain.rollout import (
     JUDGED_WAVES,
@@ -154,6 +154,46 @@ def test_a_segment_whose_telemetry_is_worse_is_held_and_the_others_go_on() -> No
     later = ruling(RULE, held, Evidence(cells, replace(a_risk(moves, {}), placed=placed)), NOW)
     assert later.findings[0].call is Call.EXPAND
     assert any("of 300" in line for line in later.findings[0].words), "who is held says nothing of the others"
+
+
+def quiet(segment: int, ago: int, arm: Arm, events: int, devices: int, sign: Sign = Sign.SILENT) -> dict[Hush, Heard]:
+    return {Hush(HOUR - ago, segment, sign, arm, fresh=arm is Arm.UPDATED): Heard(events, devices)}
+
+
+def test_devices_that_fall_silent_after_it_stop_it_and_a_common_silence_does_not() -> None:
+    rollout = a_rollout(10_000, opened=3)
+    cells = {(0, 0): Tally({State.SUCCEEDED: 150}), (0, 1): Tally({State.SCHEDULED: 9850})}
+    moves = {(0, Arm.CONTROL, 48): 10_000, (0, Arm.CONTROL, 24): -150, (0, Arm.UPDATED, 24): 150}
+    calm = {h: n for ago in range(1, 9) for h, n in quiet(0, ago, Arm.CONTROL, 10, 9000).items()}
+    gone = calm | {h: n for ago in range(1, 9) for h, n in quiet(0, ago, Arm.UPDATED, 3, 140).items()}
+    dark = quiet(0, 3, Arm.CONTROL, 4000, 9000) | quiet(0, 3, Arm.UPDATED, 60, 140)
+    mute = {replace(h, sign=Sign.MUTE): n for h, n in gone.items()}
+    found = {
+        name: ruling(RULE, rollout, Evidence(cells, replace(a_risk(moves, {}), hushed=hushed)), NOW).findings[0]
+        for name, hushed in (("gone", gone), ("dark", dark), ("mute", mute), ("calm", calm))
+    }
+    assert {n: f.call for n, f in found.items()} == {
+        "gone": Call.STOP,
+        "dark": Call.EXPAND,
+        "mute": Call.STOP,
+        "calm": Call.EXPAND,
+    }
+    assert "fell silent after the update: 24 in 1,120 device-hours, control 80 in 72,000" in found["gone"].words
+
+
+def test_reports_that_are_overdue_hold_it() -> None:
+    rollout = a_rollout(10_000, opened=2)
+    cells = {(0, 0): Tally({State.SUCCEEDED: 20, State.REBOOTING: 20}), (0, 1): Tally({State.SCHEDULED: 9960})}
+    moves = {(0, Arm.CONTROL, 24): 10_000}
+    late = quiet(0, 5, Arm.CONTROL, 20, 20, Sign.OVERDUE) | quiet(0, 1, Arm.CONTROL, 12, 12, Sign.OVERDUE)
+    found = ruling(RULE, rollout, Evidence(cells, replace(a_risk(moves, {}), hushed=late)), NOW)
+    assert found.findings[0].words[0] == "hold: 12 of 40 told devices are overdue with their report"
+    assert found.ahead == rollout.watermark
+    here = late | quiet(0, 0, Arm.CONTROL, 1, 1, Sign.OVERDUE)
+    assert (
+        ruling(RULE, rollout, Evidence(cells, replace(a_risk(moves, {}), hushed=here)), NOW).findings[0].call
+        is Call.EXPAND
+    )
 
 
 def test_an_outage_of_everything_cancels_out() -> None:

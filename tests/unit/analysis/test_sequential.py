@@ -1,6 +1,6 @@
 """The judge that may look at every report: its errors are bounded, and it says what follows from counts."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import replace
 from math import exp, log, sqrt
 from random import Random
@@ -95,7 +95,7 @@ def test_ville_holds_for_telemetry(seed: int) -> None:
         for _ in range(200):
             change, *control = (random.gauss(0, 1) ** 3 for _ in range(4))  # heavy tails
             bets = bets.after([placed(change, control)])
-            best = max(best, telemetry.log_e([Changes(1, {"battery": bets})]))
+            best = max(best, telemetry.log_e([Changes(1, {("battery", 1): bets})]))
         return best
 
     assert _crossings(path, seed, 0.05) <= _bound(0.05)
@@ -107,7 +107,9 @@ def test_ville_holds_for_telemetry_that_is_as_much_worse_as_is_tolerated(seed: i
 
     def path(random: Random) -> float:
         best = 0.0
-        segments: list[dict[Hashable, Bets]] = [dict.fromkeys(("battery", "signal"), Bets()) for _ in range(2)]
+        segments: list[dict[tuple[str, int], Bets]] = [
+            dict.fromkeys((("battery", 1), ("signal", 1)), Bets()) for _ in range(2)
+        ]
         for _ in range(100):
             score = 1.0 if random.random() < (1 + TOLERATED) / 2 else -1.0
             segments = [{k: b.after([beyond(score)]) for k, b in s.items()} for s in segments]
@@ -120,11 +122,11 @@ def test_ville_holds_for_telemetry_that_is_as_much_worse_as_is_tolerated(seed: i
 
 def test_telemetry_that_is_worse_in_every_comparison_is_heard_soon_and_a_silent_measurement_says_nothing() -> None:
     bad = Bets().often(beyond(1.0), 35)
-    assert telemetry.log_e([Changes(9, {"battery": bad})]) > log(10 * 200)
-    assert telemetry.log_e([Changes(9, {"battery": Bets().often(beyond(TOLERATED), 500)})]) == pytest.approx(0)
+    assert telemetry.log_e([Changes(9, {("battery", 1): bad})]) > log(10 * 200)
+    assert telemetry.log_e([Changes(9, {("battery", 1): Bets().often(beyond(TOLERATED), 500)})]) == pytest.approx(0)
     assert telemetry.log_e([Changes(9)]) == telemetry.log_e([]) == 0
-    halves = [Changes(9, {"battery": Bets().often(beyond(1.0), n)}) for n in (15, 20)]
-    assert telemetry.log_e(halves) == pytest.approx(telemetry.log_e([Changes(9, {"battery": bad})]))
+    halves = [Changes(9, {("battery", 1): Bets().often(beyond(1.0), n)}) for n in (15, 20)]
+    assert telemetry.log_e(halves) == pytest.approx(telemetry.log_e([Changes(9, {("battery", 1): bad})]))
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -161,7 +163,9 @@ def _an_hour(random: Random, segment: Segment, updated: int) -> Segment:
         segment,
         outcomes=Count(before.failed + failed, before.tried + 10),
         health=segment.health.after([block]),
-        changes=Changes(1, {"battery": segment.changes.bets.get("battery", Bets()).after([random.uniform(-1, 1)])}),
+        changes=Changes(
+            1, {("battery", 1): segment.changes.bets.get(("battery", 1), Bets()).after([random.uniform(-1, 1)])}
+        ),
         told=updated,
     )
 

@@ -83,7 +83,7 @@ def test_what_is_told_is_a_word_of_the_servers_table() -> None:
         state = deployment.State.CANCELLING if event is deployment.Event.CANCEL_DONE else deployment.State.ON_TRIAL
         assert deployment.DEPLOYMENT.next(state, event) in deployment.FINAL
     told = deployment.fold(deployment.State.OFFERED, update.PROGRESS.values())
-    assert told is deployment.State.ON_TRIAL
+    assert told is deployment.State.REBOOTING
 
 
 def test_an_event_without_an_edge_is_refused() -> None:

@@ -1,6 +1,7 @@
 """Who took a bad release, and who of them can be brought back: statements over sets, as in `members`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, not_, select
@@ -19,54 +20,65 @@ _BASES = """
 SELECT d.base, count(*) FROM deployment d
 JOIN device_component i ON i.tenant = d.tenant AND i.device = d.device AND i.component = ? AND i.version = ?
 JOIN device v ON v.tenant = d.tenant AND v.device = d.device AND v.lifecycle <> 'decommissioned'
-WHERE d.tenant = ? AND d.rollout = ? AND d.current AND d.action IS NOT NULL
+WHERE d.tenant = ? AND d.rollout = ? AND d.current AND d.action IS NOT NULL{of_segments}
 GROUP BY d.base ORDER BY count(*) DESC, d.base"""
 
 
-def bases(session: Session, tenant: TenantId, rollout: Rollout, component: str) -> list[tuple[Version | None, int]]:
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Those that were told of a bad rollout when they ran `base`, and run what it brought; `release` brings them back."""
+
+    bad: Rollout
+    base: Version
+    release: Release
+    segments: Collection[int] = ()
+    """Those of these; none: of all."""
+
+
+def bases(
+    session: Session, tenant: TenantId, rollout: Rollout, component: str, segments: Collection[int] = ()
+) -> list[tuple[Version | None, int]]:
     """What members that were told of a rollout and run its version ran before, and how many each; most first."""
-    return [(base, n) for base, n in fetch(session, _BASES, component, rollout.version, tenant, rollout.id)]
+    listed = ", ".join(str(int(segment)) for segment in sorted(segments))
+    asked = _BASES.format(of_segments=f" AND d.segment IN ({listed})" if segments else "")
+    return [(base, n) for base, n in fetch(session, asked, component, rollout.version, tenant, rollout.id)]
 
 
-def candidates(
-    session: Session, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
-) -> Mapping[str, int]:
+def candidates(session: Session, tenant: TenantId, took: Took, now: datetime) -> Mapping[str, int]:
     """Who of those that ran `base` is left out, by reason."""
-    reasons = select(_why(tenant, bad, release, now).label("why")).where(_took(tenant, bad, base, release)).subquery()
+    reasons = select(_why(tenant, took.bad, took.release, now).label("why")).where(_took(tenant, took)).subquery()
     counted = select(reasons.c.why, func.count().label("devices")).group_by(reasons.c.why)
     found = {row.why: row.devices for row in session.connection.execute(counted)}
     return {why: found[why] for why in LEFT_OUT if why in found}
 
 
-def strata(
-    session: Session, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
-) -> tuple[Stratum, ...]:
+def strata(session: Session, tenant: TenantId, took: Took, now: datetime) -> tuple[Stratum, ...]:
     """Who can be brought back, as one segment."""
-    return ranking.strata(session, tenant, _them(tenant, bad, base, release, now), release, ())
+    return ranking.strata(session, tenant, _them(tenant, took, now), took.release, ())
 
 
-def enlist(
-    session: Session, tenant: TenantId, rollout: Rollout, bad: Rollout, release: Release, strata: tuple[Stratum, ...]
-) -> int:
+def enlist(session: Session, tenant: TenantId, rollout: Rollout, took: Took, strata: tuple[Stratum, ...]) -> int:
     """Make those of `strata` members of the rollout that brings them back; how many."""
-    them = _them(tenant, bad, rollout.version, release, rollout.created_at)
-    return members.enlist_all(session, tenant, rollout, release, strata, them)
+    them = _them(tenant, took, rollout.created_at)
+    return members.enlist_all(session, tenant, rollout, took.release, strata, them)
 
 
-def _them(tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime) -> ColumnElement[bool]:
-    return and_(_took(tenant, bad, base, release), _why(tenant, bad, release, now) == "")
+def _them(tenant: TenantId, took: Took, now: datetime) -> ColumnElement[bool]:
+    return and_(_took(tenant, took), _why(tenant, took.bad, took.release, now) == "")
 
 
-def _took(tenant: TenantId, bad: Rollout, base: Version, release: Release) -> ColumnElement[bool]:
-    """Those that were told of the bad rollout when they ran `base`, and run what it brought."""
+def _took(tenant: TenantId, took: Took) -> ColumnElement[bool]:
+    """They are in service, run it, and were told when they ran `base`."""
     told = select(deployment.c.device).where(
         deployment.c.tenant == tenant,
-        deployment.c.rollout == bad.id,
+        deployment.c.rollout == took.bad.id,
         deployment.c.current,
         deployment.c.action.is_not(None),
-        deployment.c.base == base,
+        deployment.c.base == took.base,
     )
-    runs = exists().where(_own(release), device_component.c.version == bad.version)
+    if took.segments:
+        told = told.where(deployment.c.segment.in_(sorted(took.segments)))
+    runs = exists().where(_own(took.release), device_component.c.version == took.bad.version)
     return and_(device.c.tenant == tenant, device.c.lifecycle != "decommissioned", device.c.device.in_(told), runs)
 
 

@@ -100,6 +100,10 @@ SELECT CAST(coalesce(sum(devices), 0) AS bigint),
 CAST(coalesce(sum(CASE WHEN hour < ? THEN devices ELSE 0 END), 0) AS bigint)
 FROM contact_count WHERE tenant = ?"""
 
+_HEARD_IN = """
+SELECT hour, CAST(sum(devices) AS bigint) FROM contact_count WHERE tenant = ? AND hour >= ?
+GROUP BY hour HAVING sum(devices) > 0"""
+
 _ACTIVE = ", ".join(f"'{state}'" for state in sorted(ACTIVE))
 _MEMBERS = f"""
 SELECT r.state, c.state, CAST(sum(c.members) AS bigint) FROM rollout r
@@ -182,6 +186,9 @@ class SqlFleet:
     def moves(self, tenant: TenantId, since: datetime) -> list[Move]:
         rows = fetch(self._session, _MOVES, tenant, max(hour_of(micros(since)), EVER + 1))
         return [Move(EPOCH + timedelta(hours=hour), (name, Version(v)), n) for hour, name, v, n in rows]
+
+    def heard(self, tenant: TenantId, since: int) -> dict[int, int]:
+        return {hour: devices for hour, devices in fetch(self._session, _HEARD_IN, tenant, since)}  # noqa: C416 - rows are of any length
 
     def members(self, tenant: TenantId) -> dict[tuple[RolloutState, State], int]:
         return {(RolloutState(r), State(s)): n for r, s, n in fetch(self._session, _MEMBERS, tenant)}

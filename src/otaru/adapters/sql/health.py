@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
+from otaru.adapters.sql import silence
 from otaru.adapters.sql.fleet import HOUR, hour_of
 from otaru.adapters.sql.lean import fetch, fetch_keyed, run, run_each
 from otaru.adapters.sql.session import Session
@@ -21,6 +22,7 @@ from otaru.domain.health import (
     Arm,
     HealthEvent,
     Heard,
+    Hush,
     Kind,
     Measured,
     Risk,
@@ -29,7 +31,7 @@ from otaru.domain.health import (
     rounded,
 )
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
-from otaru.domain.rollout import ACTIVE
+from otaru.domain.rollout import ACTIVE, Rollout
 
 Exposure = tuple[int, int, int, str]
 """Rollout, segment, (stored) time, state."""
@@ -229,7 +231,19 @@ class SqlHealth:
             for segment, arm, hour, age, kind, events, devices in fetch(self._session, _HEARD, tenant, rollout)
         }
         moves = {(s, Arm(arm), hour): n for s, arm, hour, n in fetch(self._session, _EXPOSED, tenant, rollout)}
-        return Risk(rollout, heard, moves, placed(self._session, tenant, rollout))
+        return Risk(
+            rollout, heard, moves, placed(self._session, tenant, rollout), silence.noted(self._session, tenant, rollout)
+        )
+
+    def hushed(self, tenant: TenantId, rollout: Rollout, hour: int, patience_h: int) -> dict[Hush, Heard]:
+        return silence.hushed(self._session, tenant, rollout, hour, patience_h)
+
+    def note_hushed(self, tenant: TenantId, rollout: RolloutId, found: Mapping[Hush, Heard]) -> None:
+        silence.note(self._session, tenant, rollout, found)
+        mark(self._session, tenant, {rollout})
+
+    def hushed_until(self, tenant: TenantId, rollout: RolloutId) -> int:
+        return silence.looked_at(self._session, tenant, rollout)
 
     def mark(self, tenant: TenantId, rollout: RolloutId) -> int:
         return marked(self._session, tenant, rollout)

@@ -135,23 +135,43 @@ class SqlRollouts:
     ) -> int:
         return members.enlist(self._session, tenant, rollout, query, release, strata)
 
-    def bases(self, tenant: TenantId, rollout: Rollout, component: str) -> list[tuple[Version | None, int]]:
-        return back.bases(self._session, tenant, rollout, component)
+    def bases(
+        self, tenant: TenantId, rollout: Rollout, component: str, segments: Collection[int] = ()
+    ) -> list[tuple[Version | None, int]]:
+        return back.bases(self._session, tenant, rollout, component, segments)
 
     def left_behind(
-        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+        self,
+        tenant: TenantId,
+        bad: Rollout,
+        base: Version,
+        release: Release,
+        now: datetime,
+        segments: Collection[int] = (),
     ) -> Mapping[str, int]:
-        return back.candidates(self._session, tenant, bad, base, release, now)
+        return back.candidates(self._session, tenant, back.Took(bad, base, release, segments), now)
 
     def strata_back(
-        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+        self,
+        tenant: TenantId,
+        bad: Rollout,
+        base: Version,
+        release: Release,
+        now: datetime,
+        segments: Collection[int] = (),
     ) -> tuple[Stratum, ...]:
-        return back.strata(self._session, tenant, bad, base, release, now)
+        return back.strata(self._session, tenant, back.Took(bad, base, release, segments), now)
 
     def enlist_back(
-        self, tenant: TenantId, rollout: Rollout, bad: Rollout, release: Release, strata: tuple[Stratum, ...]
+        self,
+        tenant: TenantId,
+        rollout: Rollout,
+        bad: Rollout,
+        release: Release,
+        strata: tuple[Stratum, ...],
+        segments: Collection[int] = (),
     ) -> int:
-        return back.enlist(self._session, tenant, rollout, bad, release, strata)
+        return back.enlist(self._session, tenant, rollout, back.Took(bad, rollout.version, release, segments), strata)
 
     def rolling_back(self, tenant: TenantId, rollouts: Collection[RolloutId]) -> dict[RolloutId, list[RolloutId]]:
         asked = select(table.c.rolls_back, table.c.rollout).where(

@@ -6,11 +6,13 @@ import typer
 
 from otaru import __version__
 from otaru.apps.cli import (
+    agents,
     anchors,
     artifacts,
     attributes,
     authority,
     blackouts,
+    deltas,
     demo,
     devices,
     enrollments,
@@ -70,6 +72,7 @@ for _name, _noun in (
     ("tenant", tenants.noun),
     ("token", tokens.noun),
     ("fleet", fleet.noun),
+    ("agent", agents.noun),
     ("device", devices.noun),
     ("attribute", attributes.noun),
     ("group", following.noun),
@@ -78,6 +81,7 @@ for _name, _noun in (
     ("product", products.noun),
     ("artifact", artifacts.noun),
     ("release", releases.noun),
+    ("delta", deltas.noun),
     ("keys", keys.noun),
     ("rollout", rollouts.noun),
     ("blackout", blackouts.noun),

@@ -238,7 +238,12 @@ def _device_changed(what: Happening) -> _Said:
     if "auto_confirm" in what.data:
         yes = bool(what.data["auto_confirm"])
         return _Said(Tone.IDLE, "consents to every update from now on" if yes else "is asked for consent again")
-    return _Said(Tone.IDLE, "was changed", facts=tuple(_texts(what, "changed")))
+    changed = tuple(_texts(what, "changed"))
+    if changed == ("pins",) and isinstance(what.data.get("pins"), list):
+        pins = ["everything" if pin == "*" else pin for pin in _texts(what, "pins")]
+        words = f"was pinned: {', '.join(pins)} stays as it is" if pins else "is pinned no more"
+        return _Said(Tone.IDLE, words, reason=_text(what, "reason"))
+    return _Said(Tone.IDLE, "was changed", reason=_text(what, "reason"), facts=changed)
 
 
 def _device_disputed(what: Happening) -> _Said:

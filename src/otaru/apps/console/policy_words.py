@@ -155,7 +155,7 @@ def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
     if policy.validate:
         yield "Succeeds", f"a device after {_trial(policy)}"
     yield from _kind_words(policy)
-    yield from _manner_words(policy)
+    yield from _manner_words(rollout)
 
 
 def _kind_words(policy: Policy) -> Iterator[tuple[str, str]]:
@@ -169,7 +169,8 @@ def _kind_words(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "Priority", f"{policy.priority} of 0 to {MAX_PRIORITY}; the highest goes first"
 
 
-def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
+def _manner_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
+    policy = rollout.policy
     soft = policy.urgency is Urgency.SOFT
     late = f", forced from {policy.forced_at:%Y-%m-%d %H:%M} UTC on" if policy.forced_at else ""
     yield "Moment", f"the device's choice (soft){late}" if soft else "as soon as the device can (forced)"
@@ -178,6 +179,10 @@ def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
     yield "Consent", _consent(policy)
     if policy.window:
         yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
+    if policy.download_only:
+        yield "Installed", _ordered(rollout)
+    if policy.downloads_first:
+        yield "Downloads", "at any time" if rollout.download_window is None else "in the window"
     if policy.install_takes:
         yield "Installing", f"takes {told_span(policy.install_takes)}: so much of the window has to be left"
     if policy.limits.any:
@@ -187,6 +192,13 @@ def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
     if policy.end_at:
         yield "Ends", f"{policy.end_at:%Y-%m-%d %H:%M} UTC; then who has not been told is skipped"
     yield "Expires", _expiry(policy.expires_after)
+
+
+def _ordered(rollout: Rollout) -> str:
+    install = rollout.install
+    if install is None:
+        return "when that is ordered"
+    return "in the window" if install.in_window else f"from {install.at:%Y-%m-%d %H:%M} UTC on"
 
 
 def _limits(limits: Limits) -> Iterator[str]:
@@ -232,7 +244,8 @@ def _rule_words(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "Tolerates", learned if past else "a cautious guess: no past"
         if policy.sequential.telemetry:
             yield "Compares", ", ".join(f"{m.name} ({m.worse} is worse)" for m in policy.sequential.telemetry)
-        yield "Stopped", f"the rollout {does}; a bad segment is held"
+        back = ", and its devices are brought back where that is safe" if policy.on_error is OnError.ROLLBACK else ""
+        yield "Stopped", f"the rollout {does}; a bad segment is held{back}"
     if policy.rate is not None:
         yield "Rate", _pace(policy.rate)
         yield from (("Aborts", f"when {_abort(one)}; then the rollout {does}") for one in policy.rate.aborts)

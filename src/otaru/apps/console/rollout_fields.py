@@ -182,17 +182,22 @@ def span(of: Callable[[timedelta], Policy]) -> Callable[[str], timedelta | None]
     return parse_span
 
 
-def moment(now: datetime) -> Callable[[str], datetime]:
-    """A time to come, in UTC where it names no zone."""
+def moment(text: str) -> datetime:
+    """A time, in UTC where it names no zone."""
+    if not text:
+        raise InvalidInputError("no time is given", hint="Times are UTC.")
+    try:
+        at = datetime.fromisoformat(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInputError(f"{text[:40]!r} is not a time", hint="Write 2026-05-01T04:00, in UTC.") from None
+
+
+def to_come(now: datetime) -> Callable[[str], datetime]:
+    """A time that has not passed."""
 
     def parse_moment(text: str) -> datetime:
-        if not text:
-            raise InvalidInputError("no time is given", hint="Times are UTC.")
-        try:
-            at = datetime.fromisoformat(text)
-            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-        except (ValueError, OverflowError):
-            raise InvalidInputError(f"{text[:40]!r} is not a time", hint="Write 2026-05-01T04:00, in UTC.") from None
+        at = moment(text)
         if at <= now:
             raise InvalidInputError("this time has passed", hint=f"It is {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC now.")
         return at

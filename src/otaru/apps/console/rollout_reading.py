@@ -39,7 +39,7 @@ def read(sent: Mapping[str, str], now: datetime) -> Draft:
     named = form.read("release", fields.release, None)
     target = form.read("target", fields.target(now), None)
     when = form.read("when", fields.one_of(When), When.PLAN)
-    start_at = form.read("start_at", fields.moment(now), None) if when is When.AT else None
+    start_at = form.read("start_at", fields.to_come(now), None) if when is When.AT else None
     name, reason = form.read("name", fields.name, ""), form.read("reason", fields.reason, "")
     mode = form.read("mode", fields.one_of(Mode), Mode.SIMPLE)
     policy, shape = _policy(form, mode, now), growth(form, mode)
@@ -98,7 +98,7 @@ def _complete(form: Form, policy: Policy) -> Policy:
 def _manner(form: Form, now: datetime) -> Policy:
     """What counts in every mode."""
     urgency = form.read("urgency", fields.one_of(Urgency), Urgency.FORCED)
-    moment = fields.unless_empty(fields.moment(now))
+    moment = fields.unless_empty(fields.to_come(now))
     found = Policy(
         urgency=urgency,
         forced_at=form.read("forced_at", moment, None) if urgency is Urgency.SOFT else None,
@@ -128,20 +128,22 @@ def _manner(form: Form, now: datetime) -> Policy:
 
 def _install(form: Form, policy: Policy, now: datetime) -> Install | None:
     """The order to install what was only downloaded, where it is given with the plan."""
-    at = form.read("install_at", fields.unless_empty(fields.moment(now)), None) if policy.download_only else None
+    at = form.read("install_at", fields.unless_empty(fields.to_come(now)), None) if policy.download_only else None
     return None if at is None else Install(at)
 
 
 def _asking(form: Form, policy: Policy) -> Policy:
     """With what counts where somebody is asked first."""
     deadline = fields.span(lambda span: Policy(consent=True, consent_deadline=span))
-    postponed = fields.span(lambda span: Policy(postpone_for=span))
+    postponed = fields.span(lambda span: Policy(consent=True, postpone_for=span))
     return replace(
         policy,
         consent=True,
         consent_deadline=form.read("consent_deadline", deadline, None),
         postponements=form.read(
-            "postponements", fields.number(lambda n: check(Policy(postponements=n))), _SIMPLE.postponements
+            "postponements",
+            fields.number(lambda n: check(Policy(consent=True, postponements=n))),
+            _SIMPLE.postponements,
         ),
         postpone_for=_SIMPLE.postpone_for if (span := form.read("postpone_for", postponed, None)) is None else span,
     )

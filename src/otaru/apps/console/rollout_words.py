@@ -18,6 +18,8 @@ from otaru.domain.rollout import (
     Segment,
     Wave,
     WaveState,
+    installable,
+    settled,
 )
 from otaru.services.control.rollouts import Progress
 
@@ -222,9 +224,48 @@ def _author(rollout: Rollout) -> str:
     return actor(rollout.created_by) if rollout.created_by else "somebody"
 
 
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """What an order to install would do, of a rollout that only downloads until then."""
+
+    holding: int
+    """Devices that have downloaded it."""
+    others: int
+    """Those that have not ended, and have not downloaded it yet."""
+    wave: Wave | None
+    """The wave that opens with it, where it is not the only one."""
+    given: str
+    """The order as it stands; empty where there is none."""
+    fixed: bool
+    """Whether its moment has come."""
+
+
+def ordering(progress: Progress, now: datetime) -> Ordering | None:
+    """What an order to install would do; None where the rollout waits for none."""
+    rollout = progress.rollout
+    if not installable(rollout):
+        return None
+    whole, wave = together(progress), rollout.wave
+    opens = wave if wave is not None and len(rollout.waves) > 1 and wave.state is WaveState.PENDING else None
+    others = whole.of(State.SCHEDULED, State.AWAITING_CONSENT, State.POSTPONED, State.OFFERED, State.DOWNLOADING)
+    given = "" if rollout.install is None else rollout.install.words(now)
+    return Ordering(progress.holding, others, opens, given, settled(rollout, now))
+
+
+def _unordered(progress: Progress) -> Why:
+    """Of a rollout that only downloads, before its order to install has come true."""
+    held, size, install = progress.holding, progress.rollout.size, progress.rollout.install
+    said = f"{number(held)} of {number(size)} {'has' if held == 1 else 'have'} downloaded it"
+    if install is None:
+        return Why(Tone.HELD, f"{said}; nobody installs it before that is ordered")
+    return Why(Tone.IDLE, f"{said}; it is installed", install.at)
+
+
 def _running(progress: Progress, ruling: Ruling) -> Why:
     rollout = progress.rollout
     wave = rollout.wave
+    if rollout.policy.download_only and (wave is not None and wave.state is WaveState.PENDING and not wave.index):
+        return _unordered(progress)
     if len(rollout.waves) < 2 and rollout.policy.rule is None and rollout.policy.sequential is None:
         return Why(Tone.BUSY, _simple(progress))
     if wave is None:
@@ -283,9 +324,12 @@ def _are(count: int) -> str:
 
 def _simple(progress: Progress) -> str:
     size, tally = progress.rollout.size, together(progress)
-    ended, waiting, under_way = tally.of(*FINAL), tally.of(State.SCHEDULED), tally.of(*OPEN)
+    ended, waiting, held = tally.of(*FINAL), tally.of(State.SCHEDULED), progress.holding
+    under_way = tally.of(*OPEN) - held
     parts = [f"{number(ended)} of {number(size)} {'has' if ended == 1 else 'have'} ended"]
     parts += [f"{number(under_way)} {_are(under_way)} under way"] if under_way else []
+    if held:
+        parts.append(f"{number(held)} {'has' if held == 1 else 'have'} downloaded it and not been told to install it")
     if waiting:
         parts.append(f"{number(waiting)} {'waits for its' if waiting == 1 else 'wait for their'} next poll")
     return f"Offered to everybody at once; {', '.join(parts)}"

@@ -17,6 +17,7 @@ from otaru.services.control.following import tend
 from otaru.services.control.housekeeping import housekeep
 from otaru.services.control.inspection import renew
 from otaru.services.control.joining import join_all
+from otaru.services.control.listening import hour_over, listen
 from otaru.services.control.looks import Looks
 from otaru.services.control.metadata import renew_due
 from otaru.services.control.stepping import step_due
@@ -52,12 +53,15 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
     """Work until `closing` is set. What fails is logged and tried again: the next round repeats it harmlessly."""
     woken = asyncio.Event()
     leave = world.bus.subscribe("events", woken.set)
-    cleaned = swept = None
+    cleaned = swept = listened = None
     looks = Looks()
     try:
         while not closing.is_set():
             try:
                 await end_trials(world)
+                if listened != (over := hour_over(world.clock.now())):
+                    await listen(world)
+                    listened = over
                 await step_due(world, looks)
                 sweeps = swept is None or world.clock.now() - swept >= JOINING
                 await tend(world, again=sweeps)

@@ -3,11 +3,17 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from otaru.domain.evidence import Call, Ruling
+from otaru.domain.deployment import OPEN
+from otaru.domain.evidence import Call, Evidence, Ruling
 from otaru.domain.rollout.machine import ROLLOUT, RolloutState
 from otaru.domain.rollout.plan import Rollout
 from otaru.domain.rollout.segment import Segment
 from otaru.errors import InvalidStateError, NotFoundError, NothingToDoError
+
+BY_HAND = "held by hand: "
+"""How the reason begins of a segment that a person held."""
+GOES_BACK = "; who took it is brought back"
+"""How the reason ends of one whose devices have all ended, and were brought back where that is safe."""
 
 
 class Order(StrEnum):
@@ -37,6 +43,8 @@ class Step:
     """In words, one for each thing that changed: they go into the record."""
     back: str = ""
     """Why devices that took the release are to be brought back now; empty where they are not."""
+    segments: tuple[int, ...] = ()
+    """Of which segments they are; none: of all."""
 
 
 def hold(rollout: Rollout, index: int, reason: str) -> Step:
@@ -50,7 +58,7 @@ def hold(rollout: Rollout, index: int, reason: str) -> Step:
     if segment.held:
         raise NothingToDoError(f"segment {segment.name!r} of rollout {rollout.id} is held already")
     why = reason or "no reason was given"
-    return Step(_with(rollout, replace(segment, held=True, overruled=False, reason=f"held by hand: {why}")))
+    return Step(_with(rollout, replace(segment, held=True, overruled=False, reason=f"{BY_HAND}{why}")))
 
 
 def release(rollout: Rollout, index: int, reason: str, ruling: Ruling) -> Step:
@@ -76,6 +84,24 @@ def hold_failing(rollout: Rollout, ruling: Ruling) -> Rollout | None:
     for segment in failing:
         rollout = _with(rollout, replace(segment, held=True, reason=ruling.segments[segment.index].reason))
     return rollout if failing else None
+
+
+def held_by_judge(rollout: Rollout) -> tuple[int, ...]:
+    """The segments that no person held."""
+    return tuple(s.index for s in rollout.segments if s.held and not s.reason.startswith(BY_HAND))
+
+
+def brought_back(rollout: Rollout, evidence: Evidence) -> Rollout | None:
+    """With those segments that the judge held marked whose devices have all ended by now; None where there is none."""
+    judged = held_by_judge(rollout)
+    ended = [
+        s
+        for s in rollout.segments
+        if s.index in judged and not s.reason.endswith(GOES_BACK) and not evidence.segment(s.index).of(*OPEN)
+    ]
+    for segment in ended:
+        rollout = _with(rollout, replace(segment, reason=segment.reason + GOES_BACK))
+    return rollout if ended else None
 
 
 def _stops(ruling: Ruling, segment: Segment) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from otaru.domain.rollout.holding import Step
-from otaru.domain.rollout.machine import ROLLOUT, RolloutState
+from otaru.domain.rollout.machine import RolloutState
 from otaru.domain.rollout.plan import Install, Rollout
 from otaru.domain.rollout.policy import Policy
 from otaru.domain.rollout.stepping import opened
@@ -22,7 +22,7 @@ LAST_YEAR = 9000
 
 def installable(rollout: Rollout) -> bool:
     """Whether an order to install means anything for it now."""
-    return rollout.policy.download_only and rollout.state not in {*ROLLOUT.final, RolloutState.STOPPING}
+    return rollout.policy.download_only and rollout.is_live
 
 
 def settled(rollout: Rollout, now: datetime) -> bool:
@@ -101,7 +101,8 @@ def _of_open(rollout: Rollout) -> Install | None:
             hint="A rollout waits for it that was made with download_only (--download-only).",
         )
     if not installable(rollout):
-        raise InvalidStateError(f"rollout {rollout.id} is {rollout.state}: nobody of it installs any more")
+        why = rollout.reason if rollout.superseded_by is not None else str(rollout.state)
+        raise InvalidStateError(f"rollout {rollout.id} is {why}: nobody new of it installs any more")
     return rollout.install
 
 

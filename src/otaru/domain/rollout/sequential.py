@@ -35,6 +35,8 @@ class SequentialRule:
     """The same for devices that run the release for longer."""
     telemetry: tuple[Measure, ...] = MEASURES
     """Telemetry that is judged; none: none is."""
+    patience_h: int = 0
+    """A device that has not been heard of for so many hours is silent; 0: nobody is, for it was planned before that was asked."""
 
 
 def check_sequential(rule: SequentialRule) -> None:

@@ -13,7 +13,7 @@ from typing import assert_never
 from otaru.domain.deployment import OPEN, WAITING, State
 from otaru.domain.duration import written
 from otaru.domain.evidence import Call, Evidence, Ruling, Tally, Verdict
-from otaru.domain.rollout.holding import Order, Step, hold_failing
+from otaru.domain.rollout.holding import Order, Step, brought_back, held_by_judge, hold_failing
 from otaru.domain.rollout.machine import PERSONS, ROLLOUT, RolloutEvent, RolloutState
 from otaru.domain.rollout.plan import Rollout, Wave, WaveState
 from otaru.domain.rollout.policy import Approve, OnError, Policy
@@ -136,18 +136,40 @@ def step(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime) ->
 def _stopping(rollout: Rollout, evidence: Evidence, now: datetime) -> Step | None:
     # Who had begun when it was told to stop may have taken it since.
     failed = any(wave.state is WaveState.FAILED for wave in rollout.waves)
-    back = _back(rollout, "taken while it was stopped") if failed else ""
+    back = _back(rollout, "taken while it was stopped") if failed or held_by_judge(rollout) else ""
+    of = () if failed else held_by_judge(rollout)
     if _left(rollout, evidence) == 0:
-        return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), notes=("stopped",), back=back)
+        return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), notes=("stopped",), back=back, segments=of)
     if rollout.ended_at is not None and now >= rollout.ended_at + STOP_PATIENCE:
         note = "gave up waiting for devices to confirm that they cancelled"
-        return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), _give_up(rollout), (note, "stopped"), back)
+        return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), _give_up(rollout), (note, "stopped"), back, of)
     return None
 
 
 def _back(rollout: Rollout, why: str) -> str:
     """Why it rolls back by itself; empty where it does not. What brings devices back never does: that would be a loop."""
     return why if rollout.policy.on_error is OnError.ROLLBACK and rollout.rolls_back is None else ""
+
+
+def _holding(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime, *, waiting: bool) -> Step | None:
+    """What becomes of segments that the judge stops, and of devices of theirs that took the release."""
+    if rollout.policy.on_error is not OnError.ADVISE and (held := hold_failing(rollout, ruling)) is not None:
+        if held.all_held and waiting:
+            return _broken(held, held.policy.on_error, "every segment is held", now)
+        new = _changed(rollout, held)
+        named = "; ".join(f"{held.segments[i].name}: {held.segments[i].reason}" for i in new)
+        return Step(held, back=_back(held, f"held: {named}"), segments=new)
+    if _back(rollout, "held") and (ended := brought_back(rollout, evidence)) is not None:
+        # Who had begun when its segment was held may have taken it since.
+        return Step(ended, back="taken while their segment was held", segments=_changed(rollout, ended))
+    if rollout.all_held and waiting:
+        return _broken(rollout, OnError.PAUSE, "every segment is held", now)
+    return None
+
+
+def _changed(before: Rollout, after: Rollout) -> tuple[int, ...]:
+    """The segments that are another than before."""
+    return tuple(a.index for b, a in zip(before.segments, after.segments, strict=True) if a != b)
 
 
 def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime) -> Step | None:
@@ -162,12 +184,8 @@ def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime
     if rollout.superseded_by is not None:
         return _superseded(rollout, evidence, now)
     waiting = evidence.whole.of(State.SCHEDULED) > 0
-    advises = rollout.policy.on_error is OnError.ADVISE
-    if not advises and (held := hold_failing(rollout, ruling)) is not None:
-        none_left = held.all_held and waiting
-        return _broken(held, held.policy.on_error, "every segment is held", now) if none_left else Step(held)
-    if rollout.all_held and waiting:
-        return _broken(rollout, OnError.PAUSE, "every segment is held", now)
+    if (held := _holding(rollout, evidence, ruling, now, waiting=waiting)) is not None:
+        return held
     left = _left(rollout, evidence)
     if left > 0 and (bad := _stopped(rollout, ruling)) is not None:
         late = "after it had passed: " if bad.state is WaveState.PASSED else ""

@@ -78,7 +78,9 @@ def make(codec: Codec, source: Source, result: Source, window: int | None = None
 
 
 def memory(patch: Source) -> int:
-    """How many bytes of memory applying a patch takes, beside the program itself.
+    """How many bytes of memory a patch takes to be applied: for stretches, windows and dictionaries.
+
+    Beside them are the program and its buffers: a few MiB here, a few KiB in C.
 
     Raises:
         BrokenPatchError: it is none.
@@ -86,7 +88,7 @@ def memory(patch: Source) -> int:
     """
     head = read_head(patch)
     ways = _ways(_codec(head))
-    return max((ways.memory(w, _first(patch, w)) for w in read_windows(patch, head)), default=0) + 2 * BLOCK
+    return max((ways.memory(w, _first(patch, w)) for w in read_windows(patch, head)), default=0)
 
 
 def check_source(patch: Source, source: Source) -> None:

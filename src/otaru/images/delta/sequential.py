@@ -21,8 +21,9 @@ from otaru.images.reading import BLOCK, Source
 LARGEST = 32 << 20
 """Bytes of source and of result that are compared; sorting takes about 17 times as much memory."""
 _PIECE = 1 << 16
-_OWN = 2 << 20
-"""Memory beside the dictionary."""
+_STATE = 64 << 10
+"""Memory of LZMA beside its dictionary."""
+_LIMIT = 2 << 20
 _LEAST_DICTIONARY, _MOST_DICTIONARY = 1 << 16, 8 << 20
 
 
@@ -63,13 +64,13 @@ def memory(packing: Packing) -> Callable[[Window, bytes], int]:
     """How much memory applying a window takes, by the first bytes of its payload."""
 
     def needed(_window: Window, start: bytes) -> int:
-        if packing is Packing.HEATSHRINK:
-            return _OWN
         feed = _Feed([start])
         feed.exactly(1)
         if not read_size(feed):
-            return _OWN
-        return _OWN + int.from_bytes(feed.exactly(5)[1:], "little")  # LZMA's byte of properties, then its dictionary
+            return 0
+        if packing is Packing.HEATSHRINK:
+            return 1 << (feed.exactly(1)[0] >> 4) + 4
+        return _STATE + int.from_bytes(feed.exactly(5)[1:], "little")  # LZMA's byte of properties, then its dictionary
 
     return needed
 
@@ -210,7 +211,7 @@ def _lzma(data: bytes) -> bytes:
 
 
 def _unlzma(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    stream = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MOST_DICTIONARY + _OWN)
+    stream = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MOST_DICTIONARY + _LIMIT)
     try:
         for block in blocks:
             if stream.eof:

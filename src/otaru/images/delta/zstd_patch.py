@@ -18,7 +18,8 @@ from otaru.images.reading import BLOCK, Source
 LARGEST_WINDOW = 32 << 20
 _THOROUGH = 64 << 20
 """Results up to here are searched thoroughly: at about 2 MB/s."""
-_OWN = 4 << 20
+_STATE = 1 << 20
+"""Memory of zstd beside its window: tables and a block."""
 _LEAST_STRETCH = 8
 """zstd takes nothing shorter before a frame."""
 _LEAST_LOG, _MOST_LOG = 10, 27
@@ -78,7 +79,7 @@ def decode(window: Window, source: Source, payload: Iterable[bytes]) -> Iterator
 
 def memory(window: Window, _start: bytes) -> int:
     """How much memory applying a window takes: its stretch, twice while it is read, else with zstd's own window."""
-    return window.source_size + max(window.source_size, 1 << _log(window.result_size)) + _OWN
+    return window.source_size + max(window.source_size, 1 << _log(window.result_size)) + _STATE
 
 
 def _hungry(stream: zstd.ZstdDecompressor) -> bool:

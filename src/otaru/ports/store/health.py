@@ -1,12 +1,13 @@
 """What devices told of their health."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from otaru.domain.health import HealthEvent, Kind, Measured, Risk
+from otaru.domain.health import HealthEvent, Heard, Hush, Kind, Measured, Risk
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
+from otaru.domain.rollout import Rollout
 
 
 class Health(Protocol):
@@ -44,6 +45,21 @@ class Health(Protocol):
 
     def mark(self, tenant: TenantId, rollout: RolloutId) -> int:
         """A number that moves when `risk` does for another reason than that members moved; cheap."""
+        ...
+
+    def hushed(self, tenant: TenantId, rollout: Rollout, hour: int, patience_h: int) -> dict[Hush, Heard]:
+        """Who stopped being heard in the hour (since 1970) that has just ended, and of how many that could have.
+
+        Silent is who was last heard of `patience_h` hours before. It reads WATCHED members, and as many more.
+        """
+        ...
+
+    def note_hushed(self, tenant: TenantId, rollout: RolloutId, found: Mapping[Hush, Heard]) -> None:
+        """Keep what was found; what is known of an hour stays."""
+        ...
+
+    def hushed_until(self, tenant: TenantId, rollout: RolloutId) -> int:
+        """The last hour of which that is kept; 0 where there is none."""
         ...
 
     def of_device(

@@ -238,6 +238,10 @@ class Fleet(Protocol):
         """How the versions that run changed, by hour, from the hour of `since` on."""
         ...
 
+    def heard(self, tenant: TenantId, since: int) -> dict[int, int]:
+        """How many devices were last heard of in which hour (since 1970), from an hour on."""
+        ...
+
     def members(self, tenant: TenantId) -> dict[tuple[RolloutState, State], int]:
         """Members of active rollouts by the state of both."""
         ...

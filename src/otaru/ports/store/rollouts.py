@@ -79,24 +79,47 @@ class Rollouts(Protocol):
         """
         ...
 
-    def bases(self, tenant: TenantId, rollout: Rollout, component: str) -> list[tuple[Version | None, int]]:
-        """What members that were told of a rollout, and run its version, ran before (`Deployment.base`); most first."""
+    def bases(
+        self, tenant: TenantId, rollout: Rollout, component: str, segments: Collection[int] = ()
+    ) -> list[tuple[Version | None, int]]:
+        """What members that were told of a rollout, and run its version, ran before (`Deployment.base`); most first.
+
+        Here and below: those of some segments, where any are named.
+        """
         ...
 
     def left_behind(
-        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+        self,
+        tenant: TenantId,
+        bad: Rollout,
+        base: Version,
+        release: Release,
+        now: datetime,
+        segments: Collection[int] = (),
     ) -> Mapping[str, int]:
         """Who of those that ran `base` cannot be brought back to it by `release`, by reason (`LEFT_OUT`)."""
         ...
 
     def strata_back(
-        self, tenant: TenantId, bad: Rollout, base: Version, release: Release, now: datetime
+        self,
+        tenant: TenantId,
+        bad: Rollout,
+        base: Version,
+        release: Release,
+        now: datetime,
+        segments: Collection[int] = (),
     ) -> tuple[Stratum, ...]:
         """Who of them can, as one segment; none where nobody can."""
         ...
 
     def enlist_back(
-        self, tenant: TenantId, rollout: Rollout, bad: Rollout, release: Release, strata: tuple[Stratum, ...]
+        self,
+        tenant: TenantId,
+        rollout: Rollout,
+        bad: Rollout,
+        release: Release,
+        strata: tuple[Stratum, ...],
+        segments: Collection[int] = (),
     ) -> int:
         """Make members of those of `strata_back`, as `enlist` does. Returns how many."""
         ...

@@ -37,6 +37,8 @@ CLAIMED = timedelta(minutes=45)
 """How long making one is waited for; longer than its maker may take."""
 _OUT = frozenset({ReleaseState.PUBLISHED, ReleaseState.DEPRECATED})
 _MOST_OFFERED = 50
+_MOST_OF_ONE = 10_000
+"""Deltas to all artifacts of one release."""
 
 
 def order_for(tx: Tx, tenant: TenantId, release: Release, now: datetime) -> int:
@@ -222,8 +224,9 @@ def _order(tx: Tx, asked: _Order) -> list[Delta]:
         facts = {"from": source.version, "deltas": len(new) + len(again)}
         subject = f"{target.product}:{target.version}"
         tx.events.add([Happening(tenant, now, asked.actor.name, Kind.DELTA_ORDERED, subject, facts)])
-    found = (tx.deltas.get(tenant, delta.pair) for delta in wanted)
-    return [delta for delta in found if delta is not None]
+    asked_for = {delta.pair for delta in wanted}
+    every = tx.deltas.page(tenant, _digests(target), None, _MOST_OF_ONE)
+    return [delta for delta in every if delta.pair in asked_for]
 
 
 def _over(delta: Delta) -> bool:

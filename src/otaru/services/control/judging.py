@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from otaru.analysis import learning
+from otaru.analysis import learning, silence
 from otaru.analysis.learning import Past
 from otaru.domain.evidence import Evidence, Finding, Ruling, Said
 from otaru.domain.ids import RolloutId, TenantId
@@ -19,6 +19,8 @@ _MAX_PAST = 30
 """Of them, so many teach how installations end."""
 _MAX_HEARD = 8
 """Of them, so many teach what devices tell afterwards: that is a counter for each hour."""
+_PRESENT_H = 24 * 7
+"""Devices that were heard of so many hours ago, at most, say how often devices come."""
 
 
 def evidence_in(tx: Tx, tenant: TenantId, rollout: Rollout) -> Evidence:
@@ -43,7 +45,16 @@ def taught(tx: Tx, tenant: TenantId, rollout: Rollout) -> Policy:
         Past(r, tx.rollouts.evidence(tenant, r.id), tx.health.risk(tenant, r.id) if i < _MAX_HEARD else None)
         for i, r in enumerate(alike)
     ]
+    rule = replace(rule, patience_h=_patience_h(tx, tenant, rollout))
     return replace(rollout.policy, sequential=learning.learned(rule, rollout.segments, past))
+
+
+def _patience_h(tx: Tx, tenant: TenantId, rollout: Rollout) -> int:
+    """After how many hours a device is silent, by when the fleet was last heard of. Who is gone for weeks says nothing of it."""
+    hour = int(rollout.created_at.timestamp()) // 3600
+    heard = {max(0, hour - at): devices for at, devices in tx.fleet.heard(tenant, hour - _PRESENT_H).items()}
+    known = tx.tenants.get(tenant)
+    return silence.patience_h(heard, timedelta(0) if known is None else known.settings.polling)
 
 
 def news(tx: Tx, tenant: TenantId, rollout: RolloutId, ruling: Ruling) -> list[Finding]:

@@ -90,6 +90,6 @@ class Looks:
 
     def _pause(self, evidence: Evidence) -> timedelta:
         cells = len(evidence.cells)
-        if evidence.risk is not None:
-            cells += len(evidence.risk.heard) + len(evidence.risk.moves) + len(evidence.risk.placed)
+        if (risk := evidence.risk) is not None:
+            cells += len(risk.heard) + len(risk.moves) + len(risk.placed) + len(risk.hushed)
         return min(MAX_PAUSE, timedelta(seconds=cells // self.cells_per_s))

@@ -15,12 +15,12 @@ from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Even
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
-from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, usable
+from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, told_to_install, usable
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Rollout
 from otaru.domain.rollout import full as full_of
 from otaru.domain.schedule import Window, appointment
-from otaru.domain.tenant import Tenant
+from otaru.domain.tenant import WHOLE_PARTS, Tenant
 from otaru.domain.trial import LOOKS
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
@@ -38,7 +38,10 @@ _MOVES = {
 """What an answer does to a scheduled deployment. All others wait."""
 
 _INSTALLS = _MOVES | {Rule.OFFER: Event.INSTALL}
-"""What an answer does to a deployment whose device has downloaded it first, and waits to be told to install it."""
+"""What an answer does to a deployment whose device is told next to install, where it has downloaded first or cannot."""
+
+_TELLS_AT_ONCE = {Rule.OFFER: Event.INSTALL}
+"""What it does to one whose device was told to download, and says nothing of it. Who may install now is told both at once."""
 
 _FREES = {Rule.OFFER: Event.CONSENT}
 """What an answer does to a deployment that waits for consent, where there is a standing yes, or its deadline is over."""
@@ -105,6 +108,10 @@ async def _take(
     return again, full_until
 
 
+_LATER = {State.OFFERED: _TELLS_AT_ONCE, State.DOWNLOADED: _INSTALLS}
+"""What answers do to deployments of rollouts that download first, once their devices have been told to download."""
+
+
 async def _stays(
     world: World, tenant: Tenant, subject: Subject, membership: Membership
 ) -> tuple[Due | None, datetime | None] | None:
@@ -112,9 +119,11 @@ async def _stays(
     told = await due(world, tenant.id, subject, membership)
     if membership.state is State.ON_TRIAL:
         return None, None if told is None else _heard_by(told, world.clock.now())
-    if told is not None and holds(membership, told.plan):
+    if told is not None and told.plan.rollout.policy.downloads_first and membership.state in _LATER:
         answer = await _ordered(world, tenant, subject, told)
-        return None if answer.rule in _INSTALLS else (None, answer.ask_at)
+        if answer.rule in _LATER[membership.state]:
+            return None
+        return None if holds(membership, told.plan) else told, answer.ask_at
     return None if told is not None and await _wakes(world, tenant, subject, told) else (told, None)
 
 
@@ -198,8 +207,15 @@ async def due(world: World, tenant: TenantId, subject: Subject, membership: Memb
     return None if plan is None or artifact is None else Due(membership, plan, artifact)
 
 
+def seen(tenant: Tenant, subject: Subject) -> Subject:
+    """A device with what its tenant's settings say of its client."""
+    parts = tenant.settings.chunk_parts
+    return replace(subject, whole=True) if parts and parts.get(subject.hardware.model) in WHOLE_PARTS else subject
+
+
 async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     """The rules' answers for each rollout that has this device as a scheduled member, up to the first offer."""
+    subject = seen(tenant, subject)
     scheduled = {m.rollout for m in subject.memberships if m.state is State.SCHEDULED}
     plans = [plan for r in sorted(scheduled) if (plan := await world.registry.plan(tenant.id, r)) is not None]
     now, calendar = world.clock.now(), tenant.calendar
@@ -341,7 +357,7 @@ def _crowded_out(
     wanted: dict[tuple[RolloutId, int, bool], list[tuple[_Move, Deployment]]] = defaultdict(list)
     for move, row, found in valid:
         if _tells(row, found.event):
-            wanted[row.rollout, appointment.minute(move.at), row.state is State.DOWNLOADED].append((move, row))
+            wanted[row.rollout, appointment.minute(move.at), found.event is Event.INSTALL].append((move, row))
     for (rollout, minute, installs), asking in wanted.items():
         plan = plans[rollout]
         if plan is None:
@@ -382,11 +398,12 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
         if share.state in WAITING:
             event = _woken(tx, tenant, entry.subject, plan, share, row, move.at)
             return None if event is None else _Found(event, "", base)
-        if share.state is State.SCHEDULED or holds(share, plan):
-            subject = told_facts(tx, tenant.id, entry.subject, plan)
+        later = _LATER.get(share.state) if plan.rollout.policy.downloads_first else None
+        if share.state is State.SCHEDULED or later is not None:
+            subject = told_facts(tx, tenant.id, seen(tenant, entry.subject), plan)
             plan = with_taken(tx, tenant.id, plan, move.device, move.at)
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
-            moves = _MOVES if share.state is State.SCHEDULED else _INSTALLS
+            moves = later or (_INSTALLS if told_to_install(subject, plan.rollout, share) else _MOVES)
             return _Found(moves[answer.rule], answer.because, base) if answer.rule in moves else None
     return None
 
@@ -396,7 +413,7 @@ def _moved(row: Deployment, found: _Found, at: datetime, action: ActionId | None
     if row.state in WAITING:
         return replace(row, state=state, changed_at=at, reason="", base=found.base)
     offered = state not in FINAL
-    if row.state is State.DOWNLOADED:  # told again: the same action
+    if row.state in _LATER:  # told again: the same action
         reason, base = ("", found.base) if offered else (found.because, row.base)
         return replace(row, state=state, changed_at=at, ended_at=None if offered else at, reason=reason, base=base)
     return replace(

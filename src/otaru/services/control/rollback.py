@@ -4,7 +4,7 @@ For each version that they ran before there is one rollout, linked to the bad on
 rolled back is derived from them. Asked again, it brings those that have come since, and nobody twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -29,6 +29,7 @@ from otaru.ports.store import Tx, one
 from otaru.services.control.rollouts import STOPPABLE, apply, check_edition, found, watched
 from otaru.services.control.world import JUDGE, Actor, World
 
+MAX_NAME = 200
 MAX_WAYS = 100
 """Versions that devices go back to at once, those of the most devices first; asked again, the others follow."""
 
@@ -102,19 +103,29 @@ def _roll_back(tx: Tx, asked: _Asked) -> list[Way]:
     return ways
 
 
-def bring_back(tx: Tx, tenant: TenantId, actor: Actor, bad: Rollout, reason: str, seed: int, at: datetime) -> list[Way]:
+def bring_back(
+    tx: Tx,
+    tenant: TenantId,
+    actor: Actor,
+    bad: Rollout,
+    reason: str,
+    seed: int,
+    at: datetime,
+    segments: Collection[int] = (),
+) -> list[Way]:
     """Make the rollouts that bring devices of `bad` back, and start them; what was made of each way, recorded.
 
+    Only those of some `segments`, where any are named: the others go on.
     A person's wait for approval where the tenant's rollouts do; the judge's were approved with the rollout that says so.
     """
     ways: list[Way] = []
-    for way, release in _ways(tx, tenant, bad, at):
+    for way, release in _ways(tx, tenant, bad, at, segments):
         if release is None or way.members == 0:
             ways.append(way)
         elif len(ways) >= MAX_WAYS:
             ways.append(replace(way, barred=f"more than {MAX_WAYS} versions at once: it follows when asked again"))
         else:
-            ways.append(_made(tx, tenant, actor, bad, way, release, seed, at))
+            ways.append(_made(tx, _Order(tenant, actor, bad, seed, at, segments), way, release))
     made = [way for way in ways if way.rollout is not None]
     if made or told(ways).keys() - {"going back"}:
         data = {
@@ -123,35 +134,61 @@ def bring_back(tx: Tx, tenant: TenantId, actor: Actor, bad: Rollout, reason: str
             "left_out": told(ways),
             "reason": reason,
         }
+        if segments:
+            data["segments"] = sorted(segments)
         tx.events.add([Happening(tenant, at, actor.name, Kind.ROLLOUT_BACK, str(bad.id), data)])
     return ways
 
 
-def _ways(tx: Tx, tenant: TenantId, bad: Rollout, now: datetime) -> list[tuple[Way, Release | None]]:
+def _ways(
+    tx: Tx, tenant: TenantId, bad: Rollout, now: datetime, segments: Collection[int] = ()
+) -> list[tuple[Way, Release | None]]:
     """Where devices of a rollout would be brought, by what they ran before, with its release where some can be."""
     release = tx.releases.get(tenant, bad.product, bad.version)
     if release is None:
         raise NotFoundError(f"there is no release {bad.product} {bad.version}")
     return [
-        _way(tx, tenant, bad, release, base, devices, now)
-        for base, devices in tx.rollouts.bases(tenant, bad, release.artifacts[0].component)
+        _way(tx, tenant, bad, release, base, devices, now, segments)
+        for base, devices in tx.rollouts.bases(tenant, bad, release.artifacts[0].component, segments)
     ]
 
 
 def _way(
-    tx: Tx, tenant: TenantId, bad: Rollout, release: Release, base: Version | None, devices: int, now: datetime
+    tx: Tx,
+    tenant: TenantId,
+    bad: Rollout,
+    release: Release,
+    base: Version | None,
+    devices: int,
+    now: datetime,
+    segments: Collection[int],
 ) -> tuple[Way, Release | None]:
     good = None if base is None else tx.releases.get(tenant, bad.product, base)
     why = barred(release, base, good)
     if why or good is None or base is None:
         return Way(base, devices, why), None
-    return Way(base, devices, left_out=tx.rollouts.left_behind(tenant, bad, base, good, now)), good
+    return Way(base, devices, left_out=tx.rollouts.left_behind(tenant, bad, base, good, now, segments)), good
 
 
-def _made(
-    tx: Tx, tenant: TenantId, actor: Actor, bad: Rollout, way: Way, release: Release, seed: int, at: datetime
-) -> Way:
-    strata = tx.rollouts.strata_back(tenant, bad, release.version, release, at)
+@dataclass(frozen=True, slots=True)
+class _Order:
+    tenant: TenantId
+    actor: Actor
+    bad: Rollout
+    seed: int
+    at: datetime
+    segments: Collection[int]
+
+    @property
+    def name(self) -> str:
+        """Of the rollout that carries it out."""
+        names = ", ".join(s.name for s in self.bad.segments if s.index in self.segments)
+        return f"Rollback of rollout {self.bad.id}{': ' if names else ''}{names}"[:MAX_NAME]
+
+
+def _made(tx: Tx, order: _Order, way: Way, release: Release) -> Way:
+    tenant, actor, bad, at = order.tenant, order.actor, order.bad, order.at
+    strata = tx.rollouts.strata_back(tenant, bad, release.version, release, at, order.segments)
     component = release.artifacts[0].component
     policy = back_policy(bad.policy, way.members)
     rollout = Rollout(
@@ -161,15 +198,15 @@ def _made(
         target=f"installed.{component}=='{bad.version}'",
         state=RolloutState.DRAFT,
         policy=policy if actor is JUDGE else watched(tx, tenant, policy),
-        seed=seed,
+        seed=order.seed,
         created_at=at,
-        name=f"Rollback of rollout {bad.id}",
+        name=order.name,
         rolls_back=bad.id,
         created_by=actor.name,
     )
     rollout = laid_out(rollout, strata)
     tx.rollouts.add(tenant, rollout)
-    size = tx.rollouts.enlist_back(tenant, rollout, bad, release, strata)
+    size = tx.rollouts.enlist_back(tenant, rollout, bad, release, strata, order.segments)
     planned = obey(rollout, RolloutEvent.PLAN, "", at).rollout
     data = {
         "product": rollout.product,

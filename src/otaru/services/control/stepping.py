@@ -85,4 +85,4 @@ def _take(tx: Tx, due: _Due) -> None:
         )
         apply(tx, tenant, before, taken, JUDGE if judged else SYSTEM, now)
         if taken.back:
-            bring_back(tx, tenant, JUDGE, taken.rollout, taken.back, due.seed, now)
+            bring_back(tx, tenant, JUDGE, taken.rollout, taken.back, due.seed, now, taken.segments)

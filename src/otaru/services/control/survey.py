@@ -19,7 +19,7 @@ from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control import groups
 from otaru.services.control.devices import found
-from otaru.services.control.poll import holds, told_facts, with_taken
+from otaru.services.control.poll import holds, seen, told_facts, with_taken
 from otaru.services.control.rollouts import STOPPABLE, Progress, progress_in
 from otaru.services.control.world import World
 
@@ -167,7 +167,7 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
         entry, owner = tx.devices.entry(tenant, device), tx.tenants.get(tenant)
         if entry is None or owner is None:
             raise NotFoundError(f"there is no device {device}")
-        subject = entry.subject
+        subject = seen(owner, entry.subject)
         if (alone := _of_itself(subject)) is not None:
             return [_after(alone, tx.deployments.of_device(tenant, device, 1))]
         plans = [plan for m in subject.memberships if (plan := tx.rollouts.plan(tenant, m.rollout)) is not None]

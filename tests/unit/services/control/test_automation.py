@@ -19,11 +19,12 @@ from otaru.domain.rollout import (
 )
 from otaru.domain.terms import Terms
 from otaru.errors import InvalidInputError
-from otaru.services.control import rollouts, survey
+from otaru.services.control import releases, rollouts, survey
+from otaru.services.control.releases import NewRelease, Part
 from otaru.services.control.world import SYSTEM, World
 from tests.support.stores import ACME
 from tests.unit.services.control.test_rollback import Back
-from tests.unit.services.control.test_rollouts import BOARD
+from tests.unit.services.control.test_rollouts import APP, BOARD, OTHER_BOARD
 
 pytestmark = pytest.mark.anyio
 
@@ -163,3 +164,99 @@ async def test_who_is_on_trial_is_brought_back_too(fleet: Back) -> None:
     assert await fleet.poll(told[0]) is State.OFFERED
     runs = (await survey.device(fleet.world, ACME, DeviceId(told[0]))).device.version_of("app")
     assert runs == Version("2")
+
+
+ODD = [f"o{n}" for n in range(40)]
+EVEN = [f"e{n}" for n in range(40)]
+
+
+@pytest.fixture
+async def split(world: World) -> Back:
+    """Half of the devices are of another board."""
+    made = Back(world)
+    for version in ("1", "2"):
+        await made.release(version, (BOARD, OTHER_BOARD))
+    await made.add(*EVEN, installed="1")
+    await made.add(*ODD, installed="1", hardware=OTHER_BOARD)
+    return made
+
+
+def by_board(on_error: OnError, **more: object) -> Policy:
+    halves = (Share(40, percent=False), Share(100, percent=True))
+    return Policy(waves=halves, sequential=SequentialRule(), split=("hardware",), on_error=on_error, **more)  # type: ignore[arg-type]
+
+
+async def half(fleet: Back, rollout: RolloutId) -> tuple[str, str]:
+    """A wave in which the odd ones fail but for one, that took it, and one, that has only begun: these two."""
+    told = [name for name in (*EVEN, *ODD) if await fleet.poll(name) is State.OFFERED]
+    odd = [name for name in told if name in ODD]
+    for name in told:
+        event = Event.SUCCEED if name in EVEN or name == odd[0] else Event.FAIL
+        if name != odd[1]:
+            await fleet.say(name, event, action=await fleet.action(name, rollout))
+    await fleet.say(odd[1], Event.INSTALL, action=1)
+    return odd[0], odd[1]
+
+
+async def test_a_segment_that_the_judge_holds_is_brought_back_and_the_others_go_on(split: Back) -> None:
+    rollout = await split.roll_out("2", policy=by_board(OnError.ROLLBACK))
+    took, begun = await half(split, rollout)
+    shown = await split.show(rollout)
+    assert (shown.state, [s.held for s in shown.segments]) == (RolloutState.RUNNING, [False, True])
+    (back,) = (await rollouts.progress(split.world, ACME, rollout)).rolled_back_by
+    brings = await split.show(back)
+    assert (brings.rolls_back, brings.version, brings.size, brings.state) == (rollout, "1", 1, RolloutState.RUNNING)
+    assert brings.name == f"Rollback of rollout {rollout}: {shown.segments[1].name}"
+    assert await split.poll(took) is State.OFFERED
+    await split.say(took, Event.SUCCEED, action=2)
+    assert await split.runs(took) == ["1"]
+    (rung,) = await happened(split, rollout, Kind.ROLLOUT_BACK)
+    assert (rung["rollouts"], rung["segments"], rung["members"], rung["actor"]) == ([back], [1], 1, "judge")
+
+    for _ in range(3):
+        await split.work()
+    assert len((await rollouts.progress(split.world, ACME, rollout)).rolled_back_by) == 1, "nobody twice"
+    await split.say(begun, Event.SUCCEED, action=1)
+    shown = await split.show(rollout)
+    assert shown.segments[1].reason.endswith("; who took it is brought back")
+    first, second = (await rollouts.progress(split.world, ACME, rollout)).rolled_back_by
+    assert (first, (await split.show(second)).size) == (back, 1)
+    assert await split.poll(begun) is State.OFFERED
+    for _ in range(3):
+        await split.work()
+    assert len((await rollouts.progress(split.world, ACME, rollout)).rolled_back_by) == 2
+    assert await split.runs(*EVEN) != ["1"] * len(EVEN), "the others keep it"
+    assert (await split.show(rollout)).state is RolloutState.RUNNING
+
+
+@pytest.mark.parametrize("on_error", [OnError.PAUSE, OnError.STOP])
+async def test_a_held_segment_stays_as_it_is_where_it_only_pauses_or_stops(split: Back, on_error: OnError) -> None:
+    rollout = await split.roll_out("2", policy=by_board(on_error))
+    await half(split, rollout)
+    assert (await split.show(rollout)).segments[1].held
+    assert (await rollouts.progress(split.world, ACME, rollout)).rolled_back_by == ()
+
+
+async def test_a_segment_that_a_person_holds_is_not_brought_back(split: Back) -> None:
+    rollout = await split.roll_out("2", policy=by_board(OnError.ROLLBACK))
+    for name in EVEN[:20]:
+        if await split.poll(name) is State.OFFERED:
+            await split.say(name, Event.SUCCEED, action=1)
+    await rollouts.hold_segment(split.world, ACME, SYSTEM, rollout, 0, reason="a bad feeling")
+    await split.work()
+    assert (await split.show(rollout)).segments[0].reason == "held by hand: a bad feeling"
+    assert (await rollouts.progress(split.world, ACME, rollout)).rolled_back_by == ()
+
+
+async def test_a_held_segment_is_not_brought_back_where_nobody_goes_back(split: Back) -> None:
+    shown = await releases.show(split.world, ACME, APP, Version("1"))
+    parts = tuple(Part(a.blob.sha256, "app.bin", "app", (a.hardware,)) for a in shown.artifacts)
+    made = NewRelease(APP, Version("3"), parts, terms=Terms(no_way_back=True))
+    await releases.create(split.world, ACME, SYSTEM, made)
+    rollout = await split.roll_out("3", policy=by_board(OnError.ROLLBACK))
+    await half(split, rollout)
+    shown_now = await split.show(rollout)
+    assert (shown_now.state, shown_now.segments[1].held) == (RolloutState.RUNNING, True)
+    assert (await rollouts.progress(split.world, ACME, rollout)).rolled_back_by == ()
+    (rung,) = await happened(split, rollout, Kind.ROLLOUT_BACK)
+    assert rung["left_out"] == {"app 3 declares that nobody goes back from it": 1}

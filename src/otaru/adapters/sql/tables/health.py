@@ -1,6 +1,6 @@
 """What devices told of their health: the events themselves, their counts for the judge, the last telemetry."""
 
-from sqlalchemy import BigInteger, Double, Index, Integer, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Boolean, Double, Index, Integer, SmallInteger, Table, Text
 
 from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
 
@@ -62,6 +62,22 @@ health_mark = Table(
     sqlite_with_rowid=False,
 )
 """How often what was counted of a rollout's health has moved: whoever saw the sum need not look again."""
+
+silence_count = Table(
+    "silence_count",
+    metadata,
+    key("tenant"),
+    key("rollout", Integer),
+    key("hour", Integer),
+    key("segment", SmallInteger),
+    key("sign"),
+    key("arm"),
+    key("fresh", Boolean),
+    col("devices", BigInteger),
+    col("at_risk", BigInteger),
+    sqlite_with_rowid=False,
+)
+"""Devices that stopped being heard in an hour, of those that could have: looked at once when the hour is over."""
 
 telemetry_score = Table(
     "telemetry_score",

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from otaru.apps.console.call import Call
 from otaru.apps.console.happening import GROUPS, Thing, Told, rollout_page, told
-from otaru.apps.console.rendering import link, segment
+from otaru.apps.console.rendering import segment
 from otaru.apps.console.status import Tone
 from otaru.domain import ids
 from otaru.domain.deployment import DEPLOYMENT, FINAL, OPEN, RETRIABLE, WAITING, Deployment, Report, State
@@ -135,7 +135,6 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         unended=sum(deployment.state not in FINAL for deployment in history),
         unknown=UNKNOWN_HARDWARE,
         late_after=survey.SILENT_POLLS,
-        update=link("/rollouts/new", target=f"id=='{name}'"),
     )
 
 

@@ -1,19 +1,16 @@
 """A new rollout: what, to whom, how, when. What it would do is told while it is typed."""
 
-import hashlib
-from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
 from otaru.apps.console import policy_words
 from otaru.apps.console.call import Call, Fields
+from otaru.apps.console.planned_once import plan_once
 from otaru.apps.console.rollout_form import CHOICES, FIELDS, TICKS, Draft, Mode, When
 from otaru.apps.console.rollout_reading import read
-from otaru.apps.console.session import session_of
 from otaru.domain.access import Permission
 from otaru.domain.release import ReleaseState
-from otaru.domain.rollout import Rollout
 from otaru.errors import (
     ForbiddenError,
     IdempotencyConflictError,
@@ -25,16 +22,12 @@ from otaru.errors import (
     OtaruError,
     QuerySyntaxError,
 )
-from otaru.ports.store import Tx
 from otaru.services.control import planning, releases, rollouts, survey
-from otaru.services.control.once import Answer, Answers, Named
 from otaru.services.control.planning import Foresight
-from otaru.services.control.rollouts import Intention, Preview
-from otaru.services.control.world import World
+from otaru.services.control.rollouts import Preview
 
 RELEASES = 200
 """Releases to choose from; older ones can be typed."""
-MAX_KEY = 64
 BAD = 0.3
 """The share of updates that fails where a plan is played as if its release were bad."""
 
@@ -95,7 +88,7 @@ async def create(call: Call) -> Response:
     if draft.wrong or draft.intention is None:
         return await _page(call, await _foresee(call, draft), 422)
     try:
-        return call.lead(f"/rollouts/{await _once(call, fields, draft.intention)}")
+        return call.lead(f"/rollouts/{await plan_once(call, fields, draft.intention)}")
     except (NotFoundError, InvalidStateError, NothingToDoError, InvalidInputError, IdempotencyConflictError) as error:
         return await _page(call, Foreseen(await _blamed(call, draft, error)), 422)
 
@@ -140,24 +133,6 @@ _BESIDE = tuple(name for name in FIELDS if name not in {"target", "waves", "cons
 """Fields beside which stands what is wrong with them, and nothing else."""
 _TIMES = ("expires", "end_at", "install_takes", "window")
 """Fields that may leave a rollout no time, those first that are most often alone to blame."""
-
-
-async def _once(call: Call, fields: Fields, intention: Intention) -> str:
-    """Plan what a form asks for; the same form sent twice makes one rollout. Its number."""
-
-    def work(world: World) -> Awaitable[Rollout]:
-        return rollouts.create(world, call.tenant, call.actor, intention)
-
-    def show(tx: Tx, made: Rollout) -> Answer:
-        del tx
-        return Answer(303, str(made.id).encode())
-
-    named = None
-    if key := fields.get("key", "")[:MAX_KEY]:
-        asked = repr(sorted(fields.items())).encode(errors="surrogatepass")
-        digest = hashlib.sha256(asked).digest()
-        named = Named(call.tenant, call.visitor.session, key, digest, session_of(call.request.scope))
-    return (await Answers(call.world).give(named, work, show)).body.decode()
 
 
 async def _foresee(call: Call, draft: Draft) -> Foreseen:

@@ -46,6 +46,7 @@ from otaru.ports.store import Tx
 from otaru.services.control import artifacts, devices, feedback, health, releases, rollouts, tenants
 from otaru.services.control.desk import Desk
 from otaru.services.control.devices import NewDevice
+from otaru.services.control.listening import listen
 from otaru.services.control.looks import Looks
 from otaru.services.control.poll import Due, poll
 from otaru.services.control.releases import NewRelease, Part
@@ -119,6 +120,8 @@ class Horizon:
         while self.clock.at_s < self.scenario.until_s:
             if self.clock.at_s >= next_hour:
                 await self._look(heard)
+                if self._judged:
+                    await self._listen()
                 next_hour += 3600
             await self._minute()
             if self._tried:
@@ -136,12 +139,25 @@ class Horizon:
         """Whether it matters to the minute who was heard of: contacts are written behind, which here may be days."""
         return bool(self.scenario.rollout.get("validate_s"))
 
+    @property
+    def _judged(self) -> bool:
+        """Whether it matters to the hour."""
+        return self.scenario.rollout.get("judge") == "sequential"
+
     async def _try(self) -> None:
         """Write who was heard of, and end the trials that are over."""
+        await self._hear()
+        await end_trials(self.world)
+
+    async def _listen(self) -> None:
+        """Write who was heard of, and see who is not any more."""
+        await self._hear()
+        await listen(self.world)
+
+    async def _hear(self) -> None:
         heard, self._heard = self._heard, []
         if heard:
             await self.world.store.write(record_contacts, heard)
-        await end_trials(self.world)
 
     def _life(self, name: str) -> ScenarioLife:
         return ScenarioLife(self.scenario, name, nature(self.scenario, name), lambda: self.clock.at_s)
@@ -224,7 +240,7 @@ class Horizon:
         if tenant is None or entry is None:
             raise LookupError(device.name)
         self.account.polls += 1
-        if self._tried:
+        if self._tried or self._judged:
             self._heard.append((TENANT, device.name, self.clock.now(), ""))
         else:
             self.world.registry.touch(TENANT, device.name, self.clock.now(), "")

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0023"
-down_revision: str | None = "0025b"
+down_revision: str | None = "0025c"
 branch_labels: str | None = None
 depends_on: str | None = None
 
