@@ -71,14 +71,18 @@ class Due:
     artifact: Artifact
 
 
-async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due | None, datetime | None]:
+async def poll(
+    world: World, tenant: Tenant, entry: Entry, *, whole: bool = False
+) -> tuple[Entry, Due | None, datetime | None]:
     """What is due for a device now, offering it durably where it is new.
+
+    `whole`: the road has no word for an order to download and not to install yet, so that the device hears of none.
 
     Returns the entry as it is after that; None where nothing is due; and, where something only waits for its window, when
     the device should ask again at the latest. The caller has checked the credential.
     """
     for _ in range(_MAX_TURNS):
-        subject = entry.subject
+        subject = seen(tenant, entry.subject, whole=whole)
         if not subject.memberships or subject.lifecycle is not Lifecycle.ACTIVE:
             return entry, None, None
         if (membership := subject.open) is not None:
@@ -109,7 +113,7 @@ async def _take(
 
     Where they said no (this minute is full, or this worker has not heard of something yet): when to ask again.
     """
-    move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now())
+    move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now(), subject.whole)
     full_until = await world.store.write(_move, move)
     world.registry.forget(tenant.id, subject.id)
     again = await world.registry.device(tenant.id, subject.id)
@@ -134,7 +138,7 @@ async def _stays(
         answer = await _ordered(world, tenant, subject, told)
         if answer.rule in _LATER[membership.state]:
             return None
-        return None if holds(membership, told.plan) else told, answer.ask_at
+        return None if subject.whole or holds(membership, told.plan) else told, answer.ask_at
     return None if told is not None and await _wakes(world, tenant, subject, told) else (told, None)
 
 
@@ -218,15 +222,15 @@ async def due(world: World, tenant: TenantId, subject: Subject, membership: Memb
     return None if plan is None or artifact is None else Due(membership, plan, artifact)
 
 
-def seen(tenant: Tenant, subject: Subject) -> Subject:
-    """A device with what its tenant's settings say of its client."""
+def seen(tenant: Tenant, subject: Subject, *, whole: bool = False) -> Subject:
+    """A device with what is known of its client: by its road, or by its tenant's settings."""
     parts = tenant.settings.chunk_parts
-    return replace(subject, whole=True) if parts and parts.get(subject.hardware.model) in WHOLE_PARTS else subject
+    whole = whole or (bool(parts) and parts.get(subject.hardware.model) in WHOLE_PARTS)
+    return replace(subject, whole=True) if whole else subject
 
 
 async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     """The rules' answers for each rollout that has this device as a scheduled member, up to the first offer."""
-    subject = seen(tenant, subject)
     scheduled = {m.rollout for m in subject.memberships if m.state is State.SCHEDULED}
     plans = [plan for r in sorted(scheduled) if (plan := await world.registry.plan(tenant.id, r)) is not None]
     now, calendar = world.clock.now(), tenant.calendar
@@ -299,6 +303,7 @@ class _Move:
     rollout: RolloutId
     attempt: int
     at: datetime
+    whole: bool
 
 
 def _move(tx: Tx, moves: Sequence[_Move]) -> list[datetime | None]:
@@ -424,7 +429,7 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
             return None if event is None else _Found(event, "", base)
         later = _LATER.get(share.state) if plan.rollout.policy.downloads_first else None
         if share.state is State.SCHEDULED or later is not None:
-            subject = told_facts(tx, tenant.id, seen(tenant, entry.subject), plan)
+            subject = told_facts(tx, tenant.id, replace(entry.subject, whole=move.whole), plan)
             if plan.rollout.policy.limits.any:  # of its minutes so many are given away below
                 plan = with_taken(tx, tenant.id, plan, subject, move.at)
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
