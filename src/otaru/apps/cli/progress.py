@@ -80,7 +80,9 @@ def installing(rollout: Rollout) -> str:
         return ""
     order, holding = rollout.get("install"), rollout.get("holding", 0)
     if order is None:
-        return f"{holding} {'waits' if holding == 1 else 'wait'} for the order to install"
+        return (
+            f"{holding} {'waits' if holding == 1 else 'wait'} for the order to install" if holding else "when ordered"
+        )
     return "installs in the window" if order["in_window"] else f"installs from {moment(order['at'])}"
 
 

@@ -25,7 +25,7 @@ from otaru.errors import (
 from otaru.ports.store import Tx, one
 from otaru.services.control import groups
 from otaru.services.control.planning import Foresight, plan
-from otaru.services.control.rollouts import Intention, Planning, apply, check_policy, create_in, draft
+from otaru.services.control.rollouts import Intention, Planning, apply, check_policy, check_told_apart, create_in, draft
 from otaru.services.control.world import SYSTEM, Actor, World
 
 BATCH = 100
@@ -169,6 +169,7 @@ class _Following:
 def _follow(tx: Tx, asked: _Following) -> Kept:
     tenant, wanted, stream, now = asked.tenant, asked.wanted, asked.wanted.stream, asked.at
     _admit(tx, tenant, stream, now)
+    check_told_apart(tx, tenant, asked.actor)
     before = tx.followings.get(tenant, stream)
     if asked.edition is not None and asked.edition != (before.edition if before is not None else 0):
         raise PreconditionFailedError(f"what {stream.group} follows has changed")

@@ -1,7 +1,7 @@
 """People plan, start, pause, resume, stop and retry rollouts, and cancel single deployments."""
 
 from otaru.services.control.rollouts.applying import STOPPABLE, apply, check_edition, found, stop_all
-from otaru.services.control.rollouts.approving import watched
+from otaru.services.control.rollouts.approving import awaited, check_told_apart, watched
 from otaru.services.control.rollouts.attempts import RETRIED_IN, cancel, retry
 from otaru.services.control.rollouts.drafting import (
     LAST_YEAR,
@@ -43,10 +43,12 @@ __all__ = [
     "aimed",
     "allowed",
     "apply",
+    "awaited",
     "cancel",
     "check_edition",
     "check_intention",
     "check_policy",
+    "check_told_apart",
     "create",
     "create_in",
     "draft",
