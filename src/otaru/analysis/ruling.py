@@ -16,7 +16,7 @@ from otaru.analysis.health import Risk as AtRisk
 from otaru.analysis.telemetry import Bets, Changes, beyond
 from otaru.analysis.tolerance import Count, Tolerance, learn
 from otaru.domain.deployment import FAILURES, State
-from otaru.domain.evidence import Call, Evidence, Finding, Ruling, Tally, Verdict
+from otaru.domain.evidence import Call, Evidence, Finding, Ruling, Tally, Verdict, summed
 from otaru.domain.health import (
     AGES,
     FRESH_H,
@@ -46,12 +46,12 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
     own = {i: _tolerance(x) for i, x in enumerate(rule.segments)}
     hour = int(now.timestamp()) // 3600
     risks = {} if evidence.risk is None else _split(evidence.risk)
+    by_wave = evidence.segments
     seen = [
         replace(
             _segment(
-                s.index,
                 own.get(s.index, by_segment[s.index]),
-                evidence,
+                summed(by_wave.get(s.index, {}).values()),
                 _health(_ratios(rule), risks.get(s.index), hour),
             ),
             changes=_changes(rule.telemetry, risks.get(s.index)),
@@ -165,8 +165,7 @@ def _compared(risks: Sequence[Risk]) -> tuple[words.Compared, ...]:
     return tuple(words.Compared(name, n, worse[name] / n) for name, n in sorted(times.items()) if n)
 
 
-def _segment(index: int, tolerance: Tolerance, evidence: Evidence, health: Health) -> sequential.Segment:
-    tally = evidence.segment(index)
+def _segment(tolerance: Tolerance, tally: Tally, health: Health) -> sequential.Segment:
     return sequential.Segment(
         tolerance=tolerance,
         outcomes=outcomes(tally),
@@ -296,11 +295,11 @@ def _ahead(
     """How high the waves may open: what is due already, and what the harm budget has room for beside it."""
     opened = {w.index: w for w in rollout.waves if w.state is not WaveState.PENDING}
     hour = int(now.timestamp()) // 3600
-    exposures, left = [], []
+    exposures, left, by_wave = [], [], evidence.segments
     for segment, state in zip(rollout.segments, seen, strict=True):
         if segment.held:
             continue
-        cells = {w: t for (s, w), t in evidence.cells.items() if s == segment.index}
+        cells = by_wave.get(segment.index, {})
         due = sum(t.members for w, t in cells.items() if w in opened)
         out = sum(t.of(*_out(opened[w], now)) for w, t in cells.items() if w in opened)
         mature = _mature(risks.get(segment.index), hour)
