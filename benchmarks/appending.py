@@ -19,6 +19,7 @@ from benchmarks.report import Section, shown
 from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
+from otaru.adapters.differ.process import ProcessDiffer
 from otaru.adapters.director.local import LocalDirector
 from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.classic import ClassicJudge
@@ -109,7 +110,17 @@ async def _measure(folder: Path, entries: int, rounds: int) -> Appends:
             director = LocalDirector(store, Desk(FolderKeyring(folder / "director")), clock)
             blobs = LocalBlobs(folder / "artifacts")
             world = World(
-                store, registry, blobs, clock, ClassicJudge(), bus, keyring, notary, ProcessInspector(), director
+                store,
+                registry,
+                blobs,
+                clock,
+                ClassicJudge(),
+                bus,
+                keyring,
+                notary,
+                ProcessInspector(),
+                director,
+                ProcessDiffer(),
             )
             await tenants.ensure(world, DEFAULT_TENANT)
             await integrate(world)

@@ -24,6 +24,7 @@ from benchmarks.report import Mark, Section, shown
 from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
+from otaru.adapters.differ.process import ProcessDiffer
 from otaru.adapters.director.local import LocalDirector
 from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.policy import PolicyJudge
@@ -106,7 +107,17 @@ async def _measure(folder: Path, count: int, rounds: int) -> Refreshes:
             director = LocalDirector(store, desk, clock)
             blobs = LocalBlobs(folder / "artifacts")
             world = World(
-                store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, ProcessInspector(), director
+                store,
+                registry,
+                blobs,
+                clock,
+                PolicyJudge(),
+                bus,
+                keyring,
+                notary,
+                ProcessInspector(),
+                director,
+                ProcessDiffer(),
             )
             assignments = await _told(world, count)
             ours_s, bare_s = list[float](), list[float]()

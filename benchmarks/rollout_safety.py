@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from operator import itemgetter
 from pathlib import Path
 
 from benchmarks.safety import table
+from benchmarks.safety.record import Key, Origin, Piece, Record, read
 from benchmarks.safety.rules import Aws, HawkBit, Make, Otaru, Stages
-from benchmarks.safety.run import Outcome, run
+from benchmarks.safety.run import run
 from benchmarks.safety.world import BAD, GOOD, Scenario, World
 from otaru.domain.rollout import Abort, FailureType, RateRule
 
@@ -60,80 +62,90 @@ RULES: dict[str, Make] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.rollout_safety", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="1,000 devices, 10 runs each: about a minute")
-    parser.add_argument("--sizes", default="1000,10000,100000", help="fleets (default: %(default)s)")
-    parser.add_argument("--runs", default="400,400,40", help="runs of each scenario, by fleet (default: %(default)s)")
-    parser.add_argument("--minutes", help="stop after so long, by fleet; scenarios then have fewer runs, all as many")
-    parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
-    parser.add_argument("--salt", default="report", help="other seeds (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="default: ROLLOUT_SAFETY.md beside this file; quick: .cache/")
-    given = parser.parse_args()
-    sizes = [1000] if given.quick else [int(s) for s in given.sizes.split(",")]
-    runs = [10] if given.quick else [int(n) for n in given.runs.split(",")]
-    if given.minutes is not None and len(given.minutes.split(",")) != len(sizes):
-        parser.error("--minutes names as many times as there are fleets")
+    given = _given()
     here = Path(__file__).parent
     out = given.out or (here / ".cache" / "rollout_safety.md" if given.quick else here / "ROLLOUT_SAFETY.md")
-    started = time.monotonic()
-    sections = []
-    for i, (size, count) in enumerate(zip(sizes, runs, strict=True)):
-        until = None if given.minutes is None else time.monotonic() + 60 * float(given.minutes.split(",")[i])
-        sections.append((size, played(size, count, given.salt, given.jobs, until)))
+    if given.table:
+        record = read(given.results)
+    else:
+        sizes = [1000] if given.quick else [int(s) for s in given.sizes.split(",")]
+        runs = [10] if given.quick else [int(n) for n in given.runs.split(",")]
+        with Record(Origin.here(given.salt), given.results) as record:
+            play(record, to_play(dict(zip(sizes, runs, strict=True))), given.jobs, given.minutes)
     out.parent.mkdir(exist_ok=True)
-    out.write_text(table.page(sections, given.salt, time.monotonic() - started))
+    out.write_text(table.page(record))
     print(out)
     return 0
 
 
-def played(size: int, count: int, salt: str, jobs: int, until: float | None) -> table.Results:
-    """Every scenario under every rule, run by run, so that all have as many when time is up."""
-    results: table.Results = {(s.name, r): [] for s, r in _pairs()}
+def _given() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.rollout_safety", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="1,000 devices, 10 runs each: about a minute")
+    parser.add_argument("--sizes", default="1000,10000,100000", help="fleets (default: %(default)s)")
+    parser.add_argument("--runs", default="400,400,40", help="runs of each scenario, by fleet (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, help="stop after so long; scenarios then have fewer runs")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
+    parser.add_argument("--salt", default="report", help="other seeds (default: %(default)s)")
+    parser.add_argument("--results", type=Path, help="keep each run in this file, and go on with what it lacks")
+    parser.add_argument("--table", action="store_true", help="play nothing: write the page of what --results has")
+    parser.add_argument("--out", type=Path, help="default: ROLLOUT_SAFETY.md beside this file; quick: .cache/")
+    given = parser.parse_args()
+    if given.table and given.results is None:
+        parser.error("--table is written from --results")
+    return given
+
+
+def to_play(runs: dict[int, int]) -> list[Key]:
+    """What there is to play, by fleet so many times: one run of everything comes before the second of anything.
+
+    So that a run that ends early has every fleet, scenario and rule, as evenly as they were asked for. Plain good releases
+    under the fixed thresholds come in the first half: hindsight must know which of them stop it.
+    """
+    thresholds = tuple(r for r in RULES if r.startswith("stages"))
+    others = tuple(r for r in RULES if r not in thresholds)
+    pieces: list[tuple[float, Key]] = []
+    for size, count in runs.items():
+        pieces += [(n / count, (size, s.name, n, _rules(s))) for n in range(count) for s in (*GOOD[1:], *BAD)]
+        pieces += [(n / count, (size, GOOD[0].name, n, others)) for n in range(count)]
+        for n in range(max(count, table.ENOUGH)):
+            when = min(n / count, 0.5 * n / table.ENOUGH)
+            pieces.append((when, (size, GOOD[0].name, n, thresholds)))
+    return [key for _, key in sorted(pieces, key=itemgetter(0))]
+
+
+def _rules(scenario: Scenario) -> tuple[str, ...]:
+    """Thresholds that only hindsight chooses meet one good scenario and all bad ones."""
+    return tuple(r for r in RULES if scenario in BAD or r in table.SHOWN)
+
+
+def play(record: Record, keys: list[Key], jobs: int, minutes: float | None) -> None:
+    """Add to the record what it lacks, in this order."""
+    until = None if minutes is None else time.monotonic() + 60 * minutes
+    had = {piece.key for piece in record.pieces}
+    missing = [key for key in keys if key not in had]
     with ProcessPoolExecutor(jobs) as pool:
-        each: Callable[[Callable[[int], list[Outcome]], Iterable[int]], Iterable[list[Outcome]]]
-        each = pool.map if jobs > 1 else map
-        for first in range(0, count, jobs):
-            numbers = range(first, min(count, first + jobs))
-            for outcomes in each(_Round(size, salt), numbers):
-                for key, outcome in zip(results, outcomes, strict=True):
-                    results[key].append(outcome)
-            print(f"{size:,} devices: {numbers.stop} of {count} runs", file=sys.stderr, flush=True)
+        each: Callable[[Callable[[Key], Piece], list[Key]], Iterable[Piece]] = pool.map if jobs > 1 else map
+        together = 8 * jobs
+        for first in range(0, len(missing), together):
+            for piece in each(Player(record.origin.salt), missing[first : first + together]):
+                record.add(piece)
+            print(f"{len(record.pieces)} of {len(keys)} pieces", file=sys.stderr, flush=True)
             if until is not None and time.monotonic() > until:
                 break
-        stages, had = [r for r in RULES if r.startswith("stages")], len(next(iter(results.values())))
-        for outcomes in each(_Plain(size, salt, stages), range(had, table.ENOUGH)):
-            for rule, outcome in zip(stages, outcomes, strict=True):
-                results[GOOD[0].name, rule].append(outcome)
-    return results
 
 
-class _Plain:
-    """The plain good release under the fixed thresholds: often enough to know which of them stop it."""
+class Player:
+    """Plays one piece. Picklable, so that pieces can go to other processes."""
 
-    def __init__(self, size: int, salt: str, stages: list[str]) -> None:
-        self.size, self.salt, self.stages = size, salt, stages
+    def __init__(self, salt: str) -> None:
+        self.salt = salt
 
-    def __call__(self, number: int) -> list[Outcome]:
-        seed = f"{self.salt}/{GOOD[0].name}/{self.size}/{number}"
-        return [run(GOOD[0], self.size, RULES[r], seed) for r in self.stages]
-
-
-def _pairs() -> list[tuple[Scenario, str]]:
-    """Scenario and rule; thresholds that only hindsight chooses meet one good scenario and all bad ones."""
-    return [(s, r) for s in (*GOOD, *BAD) for r in RULES if r in table.SHOWN or s in {GOOD[0], *BAD}]
-
-
-class _Round:
-    """One run of everything."""
-
-    def __init__(self, size: int, salt: str) -> None:
-        self.size, self.salt = size, salt
-
-    def __call__(self, number: int) -> list[Outcome]:
-        def one(scenario: Scenario, make: Make) -> Outcome:
-            return run(scenario, self.size, make, f"{self.salt}/{scenario.name}/{self.size}/{number}")
-
-        return [one(s, RULES[r]) for s, r in _pairs()]
+    def __call__(self, key: Key) -> Piece:
+        size, name, number, rules = key
+        scenario = next(s for s in (*GOOD, *BAD) if s.name == name)
+        seed, began = f"{self.salt}/{name}/{size}/{number}", time.process_time()
+        outcomes = {rule: run(scenario, size, RULES[rule], seed) for rule in rules}
+        return Piece(size, name, number, outcomes, time.process_time() - began)
 
 
 if __name__ == "__main__":

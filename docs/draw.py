@@ -13,8 +13,9 @@ from otaru.domain.device import LIFECYCLE
 from otaru.domain.machine import Machine
 from otaru.domain.release import RELEASE
 from otaru.domain.rollout import ROLLOUT
+from otaru.domain.update import UPDATE
 
-MACHINES: tuple[Machine[Any, Any], ...] = (ROLLOUT, DEPLOYMENT, RELEASE, LIFECYCLE)
+MACHINES: tuple[Machine[Any, Any], ...] = (ROLLOUT, DEPLOYMENT, RELEASE, LIFECYCLE, UPDATE)
 
 
 def drawn(machine: Machine[Any, Any]) -> str:

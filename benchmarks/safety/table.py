@@ -1,7 +1,9 @@
 """What the runs say, as a page: counts with exact intervals, and where Otaru loses."""
 
+from collections import defaultdict
 from statistics import mean, median
 
+from benchmarks.safety.record import Record
 from benchmarks.safety.run import Outcome
 from benchmarks.safety.world import BAD, BAD_REVISION, GOOD, Scenario
 from otaru.analysis.exact import interval
@@ -24,9 +26,10 @@ _ALLOWED = 0.01
 
 _HEAD = """# Rollout safety
 
-Written by `python -m benchmarks.rollout_safety` in {minutes:.0f} minutes (seeds `{salt}`). Virtual fleets: 90 % of the devices
-come every hour, 10 % every day, one contact of twenty is missed; eight hardware revisions of 30 to 5 %; good releases fail for
-1 % unless said otherwise; about 1 % of all devices have an event (crash, silence) on any day. Every rule meets the same fleets.
+Written by `python -m benchmarks.rollout_safety`: {minutes:.0f} minutes of processor time (seeds `{salt}`, code `{code}`). Virtual
+fleets: 90 % of the devices come every hour, 10 % every day, one contact of twenty is missed; eight hardware revisions of 30
+to 5 %; good releases fail for 1 % unless said otherwise; about 1 % of all devices have an event (crash, silence) on any day.
+Every rule meets the same fleets.
 
 - **hawkBit 50/50**: ten groups, next at 50 % success, stop at 50 % errors. **AWS docs rate**: base 50 a minute, doubled every
   1,000 successes, abort at 10 % failed of at least 100. **AWS cautious**: base 5, factor 1.1, abort at 5 % of at least 100.
@@ -37,18 +40,33 @@ come every hour, 10 % every day, one contact of twenty is missed; eight hardware
   releases is played by the same world. Peers are told of failures that show hours later, as if devices reported them.
 - Exposed: devices told of the bad release (of the bad revision, where one is bad) until the stop, the hold or the end.
 - Stopped by mistake counts a good release stopped, or any segment of it held. Intervals are exact (Clopper-Pearson, 95 %);
-  [a to b] after a median is its exact interval by order statistics.
+  [a to b] after a median is its exact interval by order statistics, n the number of runs.
 """
 
 
-def page(sections: list[tuple[int, Results]], salt: str, seconds: float) -> str:
+def page(record: Record) -> str:
     """The whole page."""
-    parts = [_HEAD.format(minutes=max(1, seconds / 60), salt=salt)]
-    for size, results in sections:
-        runs = len(results[GOOD[0].name, _OURS])
-        parts.append(f"\n## {size:,} devices, {runs} runs of each\n")
+    seconds = sum(piece.seconds for piece in record.pieces)
+    parts = [_HEAD.format(minutes=max(1, seconds / 60), salt=record.origin.salt, code=record.origin.code)]
+    for size in sorted({piece.size for piece in record.pieces}):
+        results = of_fleet(record, size)
+        if not all(results[s.name, rule] for s in (*GOOD, *BAD) for rule in SHOWN):
+            continue  # not even one run of everything
+        runs = sorted({len(outcomes) for (_, rule), outcomes in results.items() if rule == _OURS})
+        times = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+        parts.append(f"\n## {size:,} devices, {times} runs of each\n")
         parts += [_mistakes(results), _hours(results), _exposed(results), _goals(size, results)]
     return "\n".join(parts)
+
+
+def of_fleet(record: Record, size: int) -> Results:
+    """What was played of one fleet, by scenario and rule; nothing where nothing was."""
+    results: Results = defaultdict(list)
+    for piece in record.pieces:
+        if piece.size == size:
+            for rule, outcome in piece.outcomes.items():
+                results[piece.scenario, rule].append(outcome)
+    return results
 
 
 def _wrong(outcome: Outcome) -> bool:
@@ -71,6 +89,8 @@ def _mistakes(results: Results) -> str:
 
 
 def _share(flags: list[bool]) -> str:
+    if not flags:
+        return "-"
     low, high = interval(sum(flags), len(flags))
     return f"{sum(flags)} of {len(flags)} ({100 * low:.1f} to {100 * high:.1f} %)"
 
@@ -108,8 +128,10 @@ def _exposed(results: Results) -> str:
 
 
 def _devices(exposed: list[int]) -> str:
+    if not exposed:
+        return "-"
     low, high = _order_statistics(sorted(exposed))
-    return f"{mean(exposed):,.0f}; {median(exposed):,.0f} [{low:,} to {high:,}]"
+    return f"{mean(exposed):,.0f}; {median(exposed):,.0f} [{low:,} to {high:,}], n={len(exposed)}"
 
 
 def _order_statistics(values: list[int]) -> tuple[int, int]:
@@ -155,6 +177,10 @@ def _goal(what: str, value: str, reached: bool) -> str:
     return f"| {what} | {value} | {'yes' if reached else '**no**'} |"
 
 
+def _times(more: float, fewer: float) -> str:
+    return f"{more / fewer:.2f} x" if fewer else "none exposed"
+
+
 def _against(size: int, results: Results, scenario: Scenario) -> list[str]:
     ours = mean(o.exposed for o in results[scenario.name, _OURS])
     peers = min(mean(o.exposed for o in results[scenario.name, n]) for n in PEERS[:3])
@@ -163,19 +189,17 @@ def _against(size: int, results: Results, scenario: Scenario) -> list[str]:
     if scenario.only == BAD_REVISION:
         others = mean(o.others for o in results[scenario.name, _OURS])
         lines = [
-            _goal(f"{scenario.name}: ≥ 15 x fewer than hawkBit and AWS", f"{peers / ours:.1f} x", peers >= 15 * ours),
+            _goal(f"{scenario.name}: ≥ 15 x fewer than hawkBit and AWS", _times(peers, ours), peers >= 15 * ours),
             _goal(f"{scenario.name}: ≥ 90 % of the others updated", f"{100 * others:.0f} %", others >= 0.9),
         ]
         if tuned is not None:
             lines.append(
-                _goal(f"{scenario.name}: ≥ 10 x fewer than hindsight", f"{tuned / ours:.1f} x", tuned >= 10 * ours)
+                _goal(f"{scenario.name}: ≥ 10 x fewer than hindsight", _times(tuned, ours), tuned >= 10 * ours)
             )
         return lines
     if scenario.late:
-        return [
-            _goal(f"{scenario.name}: ≥ 10 x fewer than hawkBit and AWS", f"{peers / ours:.1f} x", peers >= 10 * ours)
-        ]
+        return [_goal(f"{scenario.name}: ≥ 10 x fewer than hawkBit and AWS", _times(peers, ours), peers >= 10 * ours)]
     factor = 1.5 if size <= 1000 else 1.3
     if tuned is None:
         return []
-    return [_goal(f"{scenario.name}: within {factor} x of hindsight", f"{ours / tuned:.2f} x", ours <= factor * tuned)]
+    return [_goal(f"{scenario.name}: within {factor} x of hindsight", _times(ours, tuned), ours <= factor * tuned)]

@@ -157,6 +157,12 @@ class UnavailableError(OtaruError):
     code = "unavailable"
 
 
+class StoppedError(OtaruError):
+    """What was under way was ended by whoever began it."""
+
+    code = "stopped"
+
+
 class StorageFullError(OtaruError):
     """The disk is full; nothing of the request was kept."""
 
@@ -347,3 +353,27 @@ class ProofSpentError(ProofError):
     """What a device signed has been used: each signature is good once."""
 
     code = "proof_spent"
+
+
+class InstallError(OtaruError):
+    """An installer could not do what it was asked for; what ran before still runs."""
+
+    code = "install_failed"
+
+
+class InstallerUnknownError(RefusedError):
+    """No installer of this device is for such a file, or for its component: it was not even downloaded."""
+
+    code = "installer_unknown"
+
+
+class UnsuitableError(RefusedError):
+    """A file is not for the place that it would be installed to: it is too long for it, say."""
+
+    code = "unsuitable"
+
+
+class JournalBrokenError(OtaruError):
+    """No copy of what a device keeps can be read: it begins anew, and what is not confirmed is not."""
+
+    code = "journal_broken"

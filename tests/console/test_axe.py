@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not SOURCE.exists(), reason="no axe-core here: m
 
 EMPTY = (
     *("/login", "/login?code=x", "/nothing", "/", "/devices", "/devices/+new", "/devices/none"),
-    *("/releases", "/releases/+new", "/rollouts", "/rollouts/new", "/events", "/events?kind=devices"),
+    *("/releases", "/releases/+new", "/rollouts", "/rollouts/new", "/settings", "/events", "/events?kind=devices"),
 )
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 LOOKS = [(scheme, size) for size in (WIDE, PHONE) for scheme in SCHEMES]

@@ -114,6 +114,7 @@ def test_text_from_right_to_left_turns_nothing_around_it(sit: Sit, stage: Stage)
 def test_a_device_of_any_name_is_updated_from_its_page(sit: Sit, stage: Stage) -> None:
     me = sit(server=stage.server)
     page = me.go(f"/devices/{stage.devices[-2]}")
-    me.click("Update this device", "link")
+    me.click("Update now…", "link")
+    me.click("With waves, a window, consent …", "link")
     page.get_by_label("Release", exact=True).fill(f"{WORDS.product}:{WORDS.versions[1]}")
     expect(page.get_by_text("1 device will be a member")).to_be_visible()

@@ -33,6 +33,8 @@ BODIES: dict[str, Any] = {
     "/api/v1/groups": {"name": "strangers"},
     "/api/v1/groups/{group}/members": {"devices": []},
     "/api/v1/groups/{group}/members/remove": {"devices": []},
+    "/api/v1/groups/{group}/follows": {"product": "app", "channel": "stable"},
+    "/api/v1/groups/{group}/follows/preview": {"product": "app", "channel": "stable"},
     "/api/v1/enrollments": {"label": "l", "quota": 1},
     "/api/v1/enrollments/{enrollment}/serials": {"serials": []},
     "/api/v1/tenant": {"settings": {}},
@@ -40,6 +42,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/devices/{device}/deployments/{rollout}/postpone": {"until": "2035-01-01T00:00:00Z"},
     "/api/v1/blackouts": {"reason": "r", "window": "03:00/1m"},
     "/api/v1/log/{log}/cosignatures": {"note": "n", "witness": "w"},
+    "/api/v1/releases/{product}/{version}/deltas": {"from": "0"},
     "/api/v1/products/{product}": {"order": "dotted"},
     "/api/v1/trust-anchors": {"format": "swu", "pem": "none"},
     "/api/v1/keys/changes": {"change": {"order": "replace", "key": "0" * 64}},
@@ -53,6 +56,7 @@ NOWHERE = {
     "enrollment": "0123",
     "blackout": 2**31 - 1,
     "group": "nothing",
+    "channel": "stable",
     "attribute": "nothing",
     "action": 1,
     "segment": 0,
@@ -164,8 +168,11 @@ def test_a_tenant_sees_nothing_of_another(operations: list[Operation], api: http
         "authority": own_authority(api),
         "blackout": api.post("/blackouts", json={"reason": "r", "window": "03:00/1m"}).json()["id"],
         "group": api.post("/groups", json={"name": "ours"}).json()["name"],
+        "channel": "stable",
         "attribute": api.post("/attributes", json={"name": "ours", "kind": "number"}).json()["name"],
     }
+    follows = {"product": rollout["product"], "channel": "stable", "approve": "start"}
+    assert api.post("/groups/ours/follows", json=follows).json()["waits"].startswith("no device of ours needs")
     before = {path: api.get(path).json() for path in (here, f"/devices/{device}", f"/artifacts/{ours['sha256']}")}
     tried = 0
     for operation in operations:
@@ -194,6 +201,7 @@ def test_lists_hold_nothing_of_another_tenant(api: httpx.Client, other: httpx.Cl
         "/trust-anchors",
         "/blackouts",
         "/groups",
+        "/follows",
     ):
         assert other.get(path, params={"limit": 1000} if "?" not in path else None).json()["items"] == [], path
     labels = {token["label"] for token in other.get("/tokens").json()["items"]}

@@ -23,6 +23,7 @@ from otaru.apps.server.api.routes import (
     enrollments,
     events,
     fleet,
+    following,
     groups,
     keys,
     logs,
@@ -144,6 +145,8 @@ keys request product.app.stable --release app:1.1 -o REQUEST-4
 keys sign REQUEST-4 --key BOB
 keys import REQUEST-4
 release list --product app
+delta make app:1.1 --from 1.0 => 2
+delta list app:1.1
 release show app:1.1
 product list
 product set app --order dotted
@@ -196,6 +199,23 @@ device update f-2 --release app:1.1
 rollout create --release app:1.1 --target id==f-2 --after 5 --continuous --urgency soft --forced-at 2036-02-01T00:00Z
 rollout stop 5
 rollout stop 6
+rollout create --release app:1.1 --target id==f-2 --download-only --install-at 2036-03-01T00Z --window 02:00/4h --download any-time
+rollout start 7
+rollout install 7 --in-window --reason agreed
+rollout install 7 --in-window => 3
+rollout install 7 --at 2036-02-01T00:00Z
+rollout install 7 --withdraw
+rollout install 7 --withdraw => 3
+rollout install 7 --at 2001-01-01T00:00Z => 2
+rollout install 7
+rollout stop 7
+group follow lab --product app --channel beta --dry-run => 3
+group follow lab --product app --dry-run --waves 1,all
+group follow lab --product app --waves 1,all --validate 1m --approve start --window 02:00/4h
+group follows lab --product app --channel stable
+group show lab
+group unfollow lab --product app
+group unfollow lab --product app => 1
 log prove app:1.0 -o PROOF
 log show
 log entries --subject app:1.0
@@ -255,6 +275,7 @@ def operations() -> set[tuple[str, str]]:
         tenants,
         fleet,
         groups,
+        following,
         devices,
         attributes,
         enrollments,
@@ -342,7 +363,7 @@ def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: P
 
 def test_the_story_tells_of_every_command_that_talks_to_a_server() -> None:
     told_of = {" ".join(line.split()[:2]) for line in STORY if line != "POLL"}
-    local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign", "ca key"}
+    local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign", "ca key", "delta diff", "delta apply"}
     tree = typer.main.get_command(app)
     every = {
         f"{noun} {verb}"

@@ -267,7 +267,7 @@ def test_why_and_what_happened_and_how_to_cancel(api: httpx.Client, browser: htt
     assert f'href="/rollouts/{rollout["id"]}"' in page
     assert "On its way" in page
     assert f'waits its turn in <a href="/rollouts/{rollout["id"]}">' in page
-    assert f'href="/rollouts/new?target=id%3D%3D%27{name}%27"' in page
+    assert f'href="/devices/{name}/update"' in page
     device = served.device(name, token)
     device.links()
     assert device.say("1", "proceeding", "none", HOSTILE).status_code == 200

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
+from otaru.apps.console.rollout_form import FIELDS, TICKS
 from otaru.domain.access import Role
 from otaru.domain.ids import DEFAULT_TENANT, TenantId
 from tests.support.api import OTHER, Apis, added, fresh, planned, released, uploaded
@@ -293,7 +294,7 @@ def form(page: httpx.Response) -> dict[str, str]:
     """The fields of the form as they stand."""
     found = dict(re.findall(r'<input[^>]*? name="([^"]+)"[^>]*? value="([^"]*)"', page.text))
     checked = re.findall(r'type="radio" name="([^"]+)" value="([^"]+)" checked', page.text)
-    return {**{n: v for n, v in found.items() if n != "consent"}, **dict(checked)}
+    return {**{n: v for n, v in found.items() if n not in TICKS}, **dict(checked)}
 
 
 def test_the_form_makes_the_rollout_it_tells_of(api: httpx.Client, browser: httpx.Client) -> None:
@@ -344,6 +345,160 @@ def test_the_plan_is_shown_in_full_when_it_is_asked_for(api: httpx.Client, brows
     rollout = api.get(f"/rollouts/{made.headers['location'].rpartition('/')[2]}").json()
     assert (rollout["policy"]["split"], rollout["policy"]["judge"]) == (["hardware", "version"], "sequential")
     assert [s["size"] for s in rollout["segments"]] == [2, 1]
+
+
+def said(page: httpx.Response, field: str) -> str:
+    """What stands beside a field."""
+    return page.text.partition(f'id="said-{field}"')[2].partition("</div>")[0]
+
+
+def test_every_field_of_the_form_can_be_typed(browser: httpx.Client, login: Login) -> None:
+    page = login(Role.ADMIN).get("/rollouts/new")
+    assert set(form(page)) | set(TICKS) == {*FIELDS, "key", "back"}, "back: where to go once the halt is lifted"
+    assert all(f'name="{tick}"' in page.text for tick in TICKS)
+    assert 'name="ignore_blackout"' not in browser.get("/rollouts/new").text, "an admin's to say"
+
+
+def test_a_rollout_with_everything(api: httpx.Client, browser: httpx.Client) -> None:
+    model = fresh("model")
+    for _ in range(4):
+        added(api, hardware=model)
+    typed = form(browser.get("/rollouts/new")) | {
+        "release": released(api, hardware=model),
+        "target": f"hardware=={model}",
+        "mode": "exponential",
+        "first": "1",
+        "factor": "3",
+        "split": "",
+        "on_error": "stop",
+        "max_in_flight": "2",
+        "max_per_minute": "9",
+        "max_per": "attr.site=1",
+        "priority": "7",
+        "continuous": "yes",
+        "urgency": "soft",
+        "forced_at": "2126-01-01T00:00",
+        "consent": "yes",
+        "consent_deadline": "7d",
+        "postponements": "1",
+        "postpone_for": "2d",
+        "validate": "30m",
+        "validate_events": "4",
+        "require": "battery>=30%",
+        "window": "02:00/4h",
+        "install_takes": "20m",
+        "end_at": "2126-05-01T00:00",
+        "approve": "waves",
+        "reason": "the spring release",
+    }
+    told = browser.post("/rollouts/new/preview", data=typed).text
+    for words in (
+        "Limited to 2 devices in flight, 9 devices a minute, 1 device in flight for each site.",
+        "Somebody else approves its start, and each further wave.",
+        "Devices choose the moment themselves until 2126-01-01 00:00 UTC.",
+        "Its priority is 7 of 0 to 9.",
+        "Devices that match later join it.",
+    ):
+        assert words in told
+    assert 'class="wrong"' not in told
+    answer = browser.post("/rollouts/new", data=typed)
+    made = api.get(answer.headers["location"]).json()
+    assert made["state"] == "awaiting_approval"
+    assert [wave["height"] for wave in made["waves"]] == [1, 3, 4]
+    policy = made["policy"]
+    expected = {
+        "judge": "sequential",
+        "on_error": "stop",
+        "max_in_flight": 2,
+        "max_per_minute": 9,
+        "max_per": ["attr.site=1"],
+        "priority": 7,
+        "continuous": True,
+        "urgency": "soft",
+        "forced_at": "2126-01-01T00:00:00Z",
+        "consent": True,
+        "consent_deadline_s": 604_800,
+        "postponements": 1,
+        "postpone_for_s": 172_800,
+        "validate_s": 1800,
+        "validate_events": 4,
+        "require": ["battery>=30%"],
+        "window": "02:00/4h UTC",
+        "install_takes_s": 1200,
+        "end_at": "2126-05-01T00:00:00Z",
+        "approve": "waves",
+    }
+    assert {name: policy[name] for name in expected} == expected
+    assert "postponed at most 1 times for 2 d" in browser.get(answer.headers["location"]).text
+
+
+def test_a_rate_from_the_form(api: httpx.Client, browser: httpx.Client) -> None:
+    model = fresh("model")
+    added(api, hardware=model)
+    typed = form(browser.get("/rollouts/new")) | {
+        "release": released(api, hardware=model),
+        "target": f"hardware=={model}",
+        "mode": "rate",
+        "rate": "5",
+        "abort": "failed=20%@50 all=30%@10",
+    }
+    told = browser.post("/rollouts/new/preview", data=typed).text
+    assert "5 devices a minute, times 2 for each 1,000 that were told, at most 1,000" in told
+    assert "When 30% of at least 10 have failed in any way, the rollout pauses." in told
+    made = api.get(browser.post("/rollouts/new", data=typed).headers["location"]).json()
+    assert made["policy"]["rate"]["aborts"][0] == {"failure": "failed", "threshold": 20, "minimum": 50}
+
+
+def test_blackouts_are_the_admins_to_ignore(api: httpx.Client, browser: httpx.Client, login: Login) -> None:
+    model = fresh("model")
+    added(api, hardware=model)
+    typed = form(browser.get("/rollouts/new")) | {
+        "release": released(api, hardware=model),
+        "target": f"hardware=={model}",
+        "ignore_blackout": "yes",
+    }
+    refused = browser.post("/rollouts/new", data=typed)
+    assert refused.status_code == 422
+    assert "may not ignore blackouts" in said(refused, "ignore_blackout")
+    made = api.get(login(Role.ADMIN).post("/rollouts/new", data=typed).headers["location"]).json()
+    assert made["policy"]["ignore_blackout"] is True
+
+
+def test_a_rollout_after_another_one(api: httpx.Client, browser: httpx.Client) -> None:
+    first, model = planned(api)["id"], fresh("model")
+    added(api, hardware=model)
+    typed = form(browser.get("/rollouts/new")) | {
+        "release": released(api, hardware=model),
+        "target": f"hardware=={model}",
+        "when": "after",
+        "after": "2000000000",
+    }
+    refused = browser.post("/rollouts/new", data=typed)
+    assert refused.status_code == 422
+    assert "There is no rollout 2000000000" in said(refused, "after")
+    assert "There is no release" in said(
+        browser.post("/rollouts/new/preview", data=typed | {"release": "x:1"}), "release"
+    )
+    made = api.get(browser.post("/rollouts/new", data=typed | {"after": str(first)}).headers["location"]).json()
+    assert (made["state"], made["policy"]["after"]) == ("scheduled", first)
+    assert f"It starts when rollout {first} has finished well" in browser.get(f"/rollouts/{made['id']}").text
+
+
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [
+        ("install_takes", {"window": "02:00/10m", "install_takes": "20m"}),
+        ("end_at", {"when": "at", "start_at": "2127-01-01T00:00", "end_at": "2126-01-01T00:00"}),
+        ("form", {"approve": "nobody"}),
+    ],
+)
+def test_what_only_the_fleet_makes_wrong_is_told_too(
+    api: httpx.Client, browser: httpx.Client, field: str, typed: dict[str, str]
+) -> None:
+    what = {"release": released(api), "target": "id==*"}
+    page = browser.post("/rollouts/new", data=form(browser.get("/rollouts/new")) | what | typed)
+    assert page.status_code == 422, page.headers.get("location")
+    assert "shape-failed" in said(page, field)
 
 
 def test_a_rollout_for_later(api: httpx.Client, browser: httpx.Client) -> None:
@@ -430,3 +585,40 @@ def test_devices_are_rolled_back_from_the_page(served: Apis, api: httpx.Client, 
     refused = give(browser, rollout, "rollback")
     assert refused.status_code == 409
     assert "1 left out: going back" in refused.text
+
+
+def test_what_was_downloaded_is_ordered_to_be_installed(
+    served: Apis, api: httpx.Client, browser: httpx.Client, login: Login
+) -> None:
+    rollout = planned(api, 2, start=True, download_only=True, window="02:00/4h", download="any-time")
+    number, here = rollout["id"], f"/rollouts/{rollout['id']}"
+    member = api.get(f"{here}/deployments").json()["items"][0]["device"]
+    token = api.post(f"/devices/{member}/token", json={}).json()["token"]
+    with httpx.Client(base_url=served.server.url, headers={"Authorization": f"TargetToken {token}"}) as device:
+        root = f"/DEFAULT/controller/v1/{member}"
+        action = device.get(root).json()["_links"]["deploymentBase"]["href"].rpartition("/")[2]
+        said = {"status": {"execution": "downloaded", "result": {"finished": "success"}}}
+        assert device.post(f"{root}/deploymentBase/{action}/feedback", json=said).status_code == 200
+    page = browser.get(here).text
+    assert "1 of 2 has downloaded it; nobody installs it before that is ordered" in page
+    assert "1 device has downloaded it and is told to install it." in page
+    assert "1 device more has not, and installs it when its turn comes." in page
+    assert 'value="withdraw"' not in page
+    assert 'value="install"' not in login(Role.VIEWER).get(here).text
+
+    assert give(browser, number, "install", when="never").status_code == 422
+    assert give(browser, number, "install", when="at", at="2001-01-01T00:00").status_code == 422
+    assert give(browser, number, "install", when="at", at="2036-12-01T02:00", reason="shops").status_code == 303
+    page = browser.get(here).text
+    assert "it is installed" in page
+    assert "from 2036-12-01 02:00 UTC on" in page
+    assert "what was downloaded is installed at 2036-12-01 02:00 UTC" in page
+    assert give(browser, number, "withdraw", reason="open").status_code == 303
+    assert give(browser, number, "withdraw").status_code == 409
+    assert api.get(here).json()["install"] is None
+    assert give(browser, number, "install", when="window").status_code == 303
+    assert api.get(here).json()["install"]["in_window"]
+    assert give(browser, number, "install", when="now").status_code == 303
+    page = browser.get(here).text
+    assert 'value="install"' not in page, "its moment has come"
+    assert "Ordered to install" in browser.get(here).text or "was ordered to install" in page.lower()

@@ -42,6 +42,8 @@ def test_the_base_install_is_a_client_and_says_what_it_lacks(wheel: Path, tmp_pa
     assert 'pip install "otaru[server]"' in serve.stderr
     packages = {p.name.split("-")[0].lower() for p in (tmp_path / "base").glob("lib/*/site-packages/*.dist-info")}
     assert not packages & {"sqlalchemy", "fastapi", "uvicorn", "numpy", "aiohttp"}
+    device = "import otaru.adapters.links.native, otaru.services.edge.fetch, otaru.trust.verify.update"
+    assert run(tmp_path / "base/bin/python", "-W", "error", "-c", device).returncode == 0
 
 
 def test_the_wheel_has_what_pages_are_made_of(wheel: Path) -> None:

@@ -59,6 +59,25 @@ def test_a_good_release_reaches_everybody(scenario: Path) -> None:
     assert sum(good["counts"].values()) == 200
 
 
+LATER = (
+    STORY.replace("90%", "0%")
+    + 'download_only = true\ninstall_at = "2026-01-06T00:00:00Z"\n'  # a day after the beginning
+)
+
+
+def test_what_is_downloaded_first_is_installed_from_its_moment_on(scenario: Path) -> None:
+    scenario.write_text(LATER)
+    later = told(scenario)
+    assert later["state"] == "finished"
+    assert later["counts"]["succeeded"] > 190
+    assert later["hours_to"]["50%"] >= 24
+    scenario.write_text(LATER.replace("install_at", "expires_in_s = 86400 #"))
+    never = told(scenario)
+    assert (never["state"], never["reason"]) == ("finished", "expired")
+    assert never["counts"].get("succeeded", 0) == 0
+    assert never["counts"]["skipped"] > 190, "who has downloaded and was never told to install is not silent"
+
+
 CRASHES = """
 until = "5d"
 [fleet]
@@ -127,6 +146,29 @@ def test_the_same_file_drives_devices_over_http(scenario: Path, tmp_path: Path) 
         words = ("--scenario", str(scenario), "--speed", "10000", "--until", "finished", "--json")
         said = server.otaru("simulate", *words)
         assert json.loads(said.stdout)["outcomes"]["succeeded"] >= 18
+
+
+def test_a_scenario_is_told_over_http_to_a_server_whose_clock_runs_as_fast(scenario: Path, tmp_path: Path) -> None:
+    scenario.write_text(
+        STORY.replace("devices = 200", "devices = 60").replace('"20"', '"10"').replace("stop", "rollback")
+    )
+    report = tmp_path / "report"
+    words = ("--scenario", str(scenario), "--served", "--speed", "2000", "--report", str(report), "--json")
+    first = json.loads(otaru("simulate", *words).stdout)
+    assert (first["devices"], first["state"]) == (60, "stopped"), first["reason"]
+    assert 0 < first["exposed"] <= first["met"] <= 10, "only the first wave met the bad release"
+    assert first["troubles"] == {}
+    assert 0 < first["brought_back"] <= first["counts"]["succeeded"]
+    marks = first["marks"]
+    assert marks["met"] <= marks["harmed"] <= marks["stopped"] <= marks["last brought back"] <= first["hours"]
+    assert json.loads((report / "story.json").read_text()) == first
+    assert (report / "story.svg").exists()
+
+
+def test_a_story_is_told_one_way(scenario: Path) -> None:
+    for words in (("--virtual", "--served"), ("--served", "--scenario", str(scenario), "--virtual"), ("--served",)):
+        said = otaru("simulate", *words, check=False)
+        assert (said.returncode, "--scenario" in said.stderr) == (2, True)
 
 
 def _roll_out(server: Serving, folder: Path) -> None:

@@ -161,6 +161,25 @@ def test_a_cancelled_update_is_acknowledged(server: Serving) -> None:
     assert counts["cancelled"] + counts.get("succeeded", 0) == 10
 
 
+def test_what_is_downloaded_only_waits_for_the_order(server: Serving) -> None:
+    with server.api() as api:
+        publish(api)
+        enrolled(server, 10)
+        number = rollout(api, download_only=True)
+        words = ("--devices", "10", "--fail", "0", "--speed", "600", "--until", "finished", "--hardware", "board:r0")
+        fleet = start(server, *words)
+        try:
+            await_counts(api, number, lambda counts: counts.get("downloaded", 0) == 10)
+            assert fleet.poll() is None
+            api.post(f"/rollouts/{number}/install", json={}).raise_for_status()
+            told = json.loads(fleet.communicate(timeout=120)[0])
+        finally:
+            fleet.kill()
+        found = api.get(f"/rollouts/{number}").json()
+    assert (found["state"], found["counts"]) == ("finished", {"succeeded": 10})
+    assert (told["updates"], told["downloads"], told["outcomes"]) == (10, 10, {"succeeded": 10}), "fetched once"
+
+
 def test_an_interrupt_ends_a_fleet_cleanly(server: Serving) -> None:
     with server.api() as api:
         publish(api)

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
-from tests.fuzz.targets import ANCHOR, SEEDS
+from otaru.images.delta import patch
+from tests.fuzz.targets import ANCHOR, DELTA_SOURCE, SEEDS
 from tests.support import images
 
 PLAIN = b"""[update]
@@ -152,6 +153,9 @@ def seeds(by: images.Signer) -> Iterator[tuple[str, bytes]]:
     yield "cms/inside", by.cms(b"content")
     yield "cms/bare", by.cms(b"content", pkcs7.PKCS7Options.NoAttributes)
     yield "cms/chain", chain()
+    changed = DELTA_SOURCE[:1000].replace(b"\x07", b"\x70") + b"new" + DELTA_SOURCE[990:]
+    for codec in patch.Codec:
+        yield f"delta/{codec}", b"".join(patch.make(codec, images.Watched(DELTA_SOURCE), images.Watched(changed)))
 
 
 def main() -> None:

@@ -42,6 +42,7 @@ from otaru.images import (
     swu,
     uf2,
 )
+from otaru.images.delta import container, patch
 from otaru.images.facts import Facts, Format
 from otaru.images.keys import Anchors
 from otaru.images.reading import BLOCK, BrokenImageError, Limits, Reader, gunzip, unxz
@@ -163,6 +164,35 @@ def read_any(reader: Reader) -> Facts:
     """What the server does with an upload."""
     source = reader._source
     return recognise.read(source, dict.fromkeys(Format, anchors()), LIMITS)
+
+
+DELTA_SOURCE = bytes(range(256)) * 8 + b"the source of every seed" * 40
+
+
+def read_delta(reader: Reader) -> None:
+    """A patch, applied to the source of the seeds."""
+    made = 0
+    for piece in patch.apply(reader._source, Watched(DELTA_SOURCE), 32 << 20, 1 << 20):
+        made += len(piece)
+        assert len(piece) <= BLOCK, "a piece that is too long"
+        assert made <= 1 << 20, "it makes too much"
+
+
+def mend_delta(data: bytes) -> bytes:
+    """One window, as long as what is there, that reads of the source of the seeds."""
+    start = container.HEAD_SIZE + container.WINDOW_SIZE
+    if len(data) < start:
+        return data
+    with suppress(BrokenImageError):
+        head = patch.read_head(Watched(data))
+        at, n = struct.unpack_from("<QI", data, container.HEAD_SIZE)
+        at %= len(DELTA_SOURCE) + 1
+        result = container.End(max(head.result.size % (1 << 16), 1), head.result.sha256)
+        source = container.End(len(DELTA_SOURCE), head.source.sha256)
+        window = container.Window(at, n % (len(DELTA_SOURCE) - at + 1), result.size, len(data) - start)
+        told = container.write_head(container.Head(head.codec, source, result, 1))
+        return told + container.write_window(window) + data[start:]
+    return data
 
 
 def mend_tar(data: bytes) -> bytes:
@@ -327,5 +357,6 @@ TARGETS: Mapping[str, Target] = {
     "libconfig": Target(read_libconfig),
     "keyfile": Target(lambda reader: keyfile.parse(reader.head(0, reader.size, "the text"), _MANIFEST)),
     "cms": Target(read_cms),
+    "delta": Target(read_delta, mend_delta),
     "recognise": Target(read_any),
 }

@@ -211,3 +211,20 @@ def test_by_client_certificate(tmp_path: Path) -> None:
         bench.until_installed(device, known)
         device.restart("-c 2")
         bench.until_state(device, known, "succeeded")
+
+
+def test_what_it_is_told_to_download_only_it_installs_on_the_order(bench: Bench, tmp_path: Path) -> None:
+    """SWUpdate cannot download alone: it closes such an order untouched, which is no success, and obeys the next one."""
+    with swupdate("swu-later", tmp_path) as device:
+        known = bench.adopt(device)
+        rollout = bench.operator.rollout(known, bench.image(device), download_only=True)
+        device.start()
+        bench.until_state(device, known, "downloaded")
+        seen = bench.operator.seen(known)
+        assert seen["history"][0]["reason"] == "closed it before it was told to install: Skipped Update."
+        assert seen["installed"] == []
+        assert not device.target.exists()
+        bench.operator.ok("POST", f"/rollouts/{rollout}/install", json={})
+        bench.until_installed(device, known)
+        device.restart("-c 2")
+        bench.until_state(device, known, "succeeded")

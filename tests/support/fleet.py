@@ -11,6 +11,7 @@ from otaru.adapters.sql.attributes import SqlAttributes
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.engine import open_writer
+from otaru.adapters.sql.followings import SqlFollowings
 from otaru.adapters.sql.groups import SqlGroups
 from otaru.adapters.sql.health import SqlHealth
 from otaru.adapters.sql.releases import SqlReleases
@@ -104,6 +105,7 @@ class Shelf:
     reports: SqlReports
     health: SqlHealth
     groups: SqlGroups
+    followings: SqlFollowings
     attributes: SqlAttributes
 
     def tenant(self, tenant: TenantId, *, halted: bool = False) -> None:
@@ -160,6 +162,7 @@ def shelf_on(session: Session) -> Shelf:
         SqlReports(session),
         SqlHealth(session),
         SqlGroups(session),
+        SqlFollowings(session),
         SqlAttributes(session),
     )
 

@@ -234,10 +234,10 @@ class Death:
 
 def prepare(folder: Path) -> None:
     """A tenant with devices and three releases."""
-    upgrade(_url(folder))
+    upgrade(url_of(folder))
 
     async def fill() -> None:
-        async with a_world(_url(folder), folder) as (world, _):
+        async with a_world(url_of(folder), folder) as (world, _):
             for version in ("2", "3", "4"):
 
                 async def content(of: str = version) -> AsyncIterator[bytes]:
@@ -257,7 +257,7 @@ def play(folder: Path, at: str) -> dict[str, Any]:
     death = Death(at)
 
     async def live() -> dict[str, Any]:
-        async with a_world(_url(folder), folder) as (world, _):
+        async with a_world(url_of(folder), folder) as (world, _):
             world.store.follow(death.committed)
             death.statements = death.commits = 0
             story = Story(replace(world, clock=SteadyClock()), folder / "devices.json")
@@ -268,11 +268,12 @@ def play(folder: Path, at: str) -> dict[str, Any]:
     return asyncio.run(live())
 
 
-def _url(folder: Path) -> str:
+def url_of(folder: Path) -> str:
+    """Of the database of a story."""
     return f"sqlite:///{folder / 'otaru.db'}"
 
 
-def _in_fork(work: Callable[[], object]) -> tuple[int, str]:
+def in_fork(work: Callable[[], object]) -> tuple[int, str]:
     """What it returned, as JSON, and its exit status: in a process of its own, which may die of it."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -293,7 +294,8 @@ def _in_fork(work: Callable[[], object]) -> tuple[int, str]:
 
 
 @contextmanager
-def _copied(folder: Path) -> Iterator[Path]:
+def copied(folder: Path) -> Iterator[Path]:
+    """A copy of a story, for one death."""
     copy = folder.with_name("copy")
     shutil.copytree(folder, copy)
     try:
@@ -306,10 +308,10 @@ def main(folder: Path, every: int, first: int) -> None:
     """Die at every so many-th point from the `first` on, go on each time, and print how it ended."""
     base = folder / "base"
     base.mkdir()
-    status, _ = _in_fork(lambda: prepare(base))
+    status, _ = in_fork(lambda: prepare(base))
     assert status == 0
-    with _copied(base) as copy:
-        status, whole = _in_fork(lambda: play(copy, "never"))
+    with copied(base) as copy:
+        status, whole = in_fork(lambda: play(copy, "never"))
     assert status == 0
     print(whole, flush=True)  # noqa: T201 - to the test
     counted = json.loads(whole)
@@ -317,9 +319,9 @@ def main(folder: Path, every: int, first: int) -> None:
         f"s{n}" for n in range(1, counted["statements"] + 1)
     ]
     for point in points[first::every]:
-        with _copied(base) as copy:
-            died, _ = _in_fork(lambda at=point: play(copy, at))  # type: ignore[misc]
-            status, ended = _in_fork(lambda: play(copy, "never"))
+        with copied(base) as copy:
+            died, _ = in_fork(lambda at=point: play(copy, at))  # type: ignore[misc]
+            status, ended = in_fork(lambda: play(copy, "never"))
         print(json.dumps({"point": point, "died": died, "status": status, **json.loads(ended or "{}")}), flush=True)  # noqa: T201
 
 

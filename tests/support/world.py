@@ -8,6 +8,7 @@ from pathlib import Path
 from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
+from otaru.adapters.differ.process import ProcessDiffer
 from otaru.adapters.director.local import LocalDirector
 from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.policy import PolicyJudge
@@ -45,8 +46,10 @@ async def a_world(url: str, folder: Path) -> AsyncIterator[tuple[World, Settable
                 FolderNotary(folder / "log"),
             )
             director = LocalDirector(store, Desk(FolderKeyring(folder / "director")), clock)
-            inspector = ProcessInspector()
-            world = World(store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, inspector, director)
+            inspector, differ = ProcessInspector(), ProcessDiffer()
+            world = World(
+                store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, inspector, director, differ
+            )
             for tenant in (ACME, RIVAL):
                 await tenants.ensure(world, tenant)
             yield world, clock

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from otaru.adapters.contacts import ContactBook
 from otaru.adapters.kept import Kept, keep
+from otaru.adapters.watching import Watchers, Watching
 from otaru.domain.authority import Authority
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
@@ -116,7 +117,7 @@ def _revokes(what: Happening) -> bool:
 def _concerns(what: Happening) -> _Concern:
     # Entries name the rollouts that are active (`Devices.entry`): a rollout that becomes active comes into entries that
     # do not name it yet; afterwards nothing but moved members changes them.
-    if what.kind is Kind.ROLLOUT_SEGMENT:
+    if what.kind in {Kind.ROLLOUT_SEGMENT, Kind.ROLLOUT_INSTALL}:
         return _Concern.PLAN
     was, is_, moved = (what.data.get(name) for name in ("from", "to", "moved"))
     if what.kind not in {Kind.ROLLOUT_MOVED, Kind.ROLLOUT_WAVE} or was not in ACTIVE:
@@ -158,6 +159,7 @@ class StoreRegistry:
         self._tail: asyncio.Task[None] | None = None
         self._leave: list[Callable[[], None]] = []
         self._contacts = ContactBook(store)
+        self._watchers = Watchers()
 
     async def start(self) -> None:
         """Begin to follow the record."""
@@ -284,6 +286,10 @@ class StoreRegistry:
         """See the port."""
         return self._clock.monotonic() - self._seen_at < _FRESH_S
 
+    def watch(self, tenant: TenantId, device: DeviceId, wake: Callable[[], None]) -> Watching:
+        """See the port."""
+        return self._watchers.add(tenant, device, wake)
+
     def touch(self, tenant: TenantId, device: DeviceId, at: datetime, address: str) -> None:
         """See the port."""
         self._contacts.note(tenant, device, at, address)
@@ -357,6 +363,7 @@ class StoreRegistry:
         topic = what.kind.partition(".")[0]
         if topic in {"device", "deployment"}:
             self.forget(what.tenant, DeviceId(what.subject))
+            self._watchers.device(what.tenant, DeviceId(what.subject))
             if _revokes(what):
                 self._forget_identity(what.tenant)
         elif topic == "authority":
@@ -365,10 +372,12 @@ class StoreRegistry:
             if (shelf := self._shelves.get(what.tenant)) is not None:
                 shelf.tenant = None
             self._flights.pop(_Key(what.tenant, "tenant", None), None)
+            self._watchers.tenant(what.tenant)
         elif topic in {"release", "product"}:
             if (shelf := self._shelves.get(what.tenant)) is not None:
                 shelf.plans.clear()
             self._disown(what.tenant, "plan")
+            self._watchers.rollouts(what.tenant)
         elif topic == "rollout":
             self._forget_rollout(what)
 
@@ -391,9 +400,14 @@ class StoreRegistry:
         if what.kind is Kind.ROLLOUT_JOINED and "devices" in what.data:
             for device in what.data["devices"]:
                 self.forget(what.tenant, DeviceId(device))
+                self._watchers.device(what.tenant, DeviceId(device))
             return
         shelf = self._shelves.get(what.tenant)
         whom = _concerns(what)
+        if whom is _Concern.TENANT:
+            self._watchers.tenant(what.tenant)
+        else:
+            self._watchers.rollout(what.tenant, rollout)
         if whom is _Concern.PLAN:
             return
         self._disown(what.tenant, "device")
@@ -414,6 +428,7 @@ class StoreRegistry:
         self._shelves.clear()
         self._flights.clear()
         self._count = 0
+        self._watchers.everybody()
 
     # Following the record
 

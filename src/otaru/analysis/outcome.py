@@ -17,9 +17,13 @@ def log_e(tolerance: Tolerance, counts: Iterable[tuple[Tolerance, Count]]) -> fl
     `tolerance` is that of the whole that is judged: the fleet's where segments are pooled, a segment's own alone. A bad
     release shifts the log odds of all of them by as much.
     """
-    cells = [(own.centre, c.failed, c.tried) for own, c in counts if c.tried > 0]
-    if not cells:
-        return 0.0
+    cells = tuple((own.centre, c.failed, c.tried) for own, c in counts if c.tried > 0)
+    return _log_e(tolerance, cells) if cells else 0.0
+
+
+@lru_cache(maxsize=64)
+def _log_e(tolerance: Tolerance, cells: tuple[tuple[float, int, int], ...]) -> float:
+    """Most looks find most segments as the look before did."""
     sides = _mixture(tolerance)
     return sides.log_e([sum(_log_likelihood(m + shift, k, n) for m, k, n in cells) for shift in sides.points])
 

@@ -8,6 +8,7 @@ has no chance in it, so that the same history gives the same answer:
   wave that has come `t` after it opened is the share of all members that was last heard of within `t`. Who was never heard
   of never comes. Shares become whole devices by thresholds that are spread evenly over segments and waves.
 - Who has come takes as long as the median of the tenant's past updates; of those who ended, a given share has failed.
+- Who downloads first is played as installing: from the moment of the order to install, or at once where there is none yet.
 - Owners' consent, conditions and each device's own zone are not played.
 """
 
@@ -20,7 +21,18 @@ from math import floor
 from otaru.domain.deployment import State
 from otaru.domain.evidence import Evidence, Ruling, Tally
 from otaru.domain.health import Arm, Risk
-from otaru.domain.rollout import Order, Rollout, RolloutEvent, RolloutState, Stratum, WaveState, cells, obey, step
+from otaru.domain.rollout import (
+    Install,
+    Order,
+    Rollout,
+    RolloutEvent,
+    RolloutState,
+    Stratum,
+    WaveState,
+    cells,
+    obey,
+    step,
+)
 from otaru.domain.rollout.outlook import SPANS_S, Outlook
 
 HORIZON_S = 90 * 86_400.0
@@ -83,7 +95,7 @@ class _Play:
 
     def come(self, at: float) -> bool:
         """Offer the release to whom it is due, as far as they have come by now; whether anybody was told."""
-        window, held, before = self.rollout.policy.window, self.rollout.held, len(self.under_way)
+        window, held, before = self.rollout.install_window, self.rollout.held, len(self.under_way)
         if window is not None and not window.open_at(self.start + timedelta(seconds=at)):
             return False
         reached = {
@@ -174,6 +186,8 @@ def replay(
     failure: float = 0.0,
 ) -> Course:
     """Play a planned rollout from its start; of those whose update ends, the share `failure` fails."""
+    if rollout.policy.download_only and rollout.install is None:
+        rollout = replace(rollout, install=Install(start))
     running = obey(rollout, RolloutEvent.START, "", start).rollout
     play = _Play(running, cells(rollout, strata), outlook, failure, start)
     for segment in rollout.segments:
@@ -214,7 +228,12 @@ def _work(play: _Play, ruling: Callable[[Rollout, Evidence, datetime], Ruling], 
         taken = step(play.rollout, evidence, ruled, now)
         if taken is None:
             ends = (policy.wave_timeout, policy.expires_after, policy.end_at)
-            return bool(policy.observe) or ruled.ahead is not None or any(end is not None for end in ends)
+            return (
+                bool(policy.observe)
+                or not play.rollout.may_install(now)
+                or ruled.ahead is not None
+                or any(end is not None for end in ends)
+            )
         opened = [w.index for w in taken.rollout.waves if w.state is not WaveState.PENDING]
         more = len(opened) > sum(w.state is not WaveState.PENDING for w in play.rollout.waves)
         play.rollout = taken.rollout

@@ -15,7 +15,7 @@ from otaru.analysis.health import USUAL, Block, Health, Ratio, Ratios
 from otaru.analysis.health import Risk as AtRisk
 from otaru.analysis.telemetry import Bets, Changes, beyond
 from otaru.analysis.tolerance import Count, Tolerance, learn
-from otaru.domain.deployment import FAILURES, State
+from otaru.domain.deployment import FAILURES, NOT_BEGUN, State
 from otaru.domain.evidence import Call, Evidence, Finding, Ruling, Tally, Verdict, summed
 from otaru.domain.health import (
     AGES,
@@ -50,6 +50,7 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
     seen = [
         replace(
             _segment(
+                rollout,
                 own.get(s.index, by_segment[s.index]),
                 summed(by_wave.get(s.index, {}).values()),
                 _health(_ratios(rule), risks.get(s.index), hour),
@@ -165,12 +166,17 @@ def _compared(risks: Sequence[Risk]) -> tuple[words.Compared, ...]:
     return tuple(words.Compared(name, n, worse[name] / n) for name, n in sorted(times.items()) if n)
 
 
-def _segment(tolerance: Tolerance, tally: Tally, health: Health) -> sequential.Segment:
+def _unordered(rollout: Rollout) -> frozenset[State]:
+    """States in which members have been told to download and not to install: they are exposed to nothing."""
+    return NOT_BEGUN if rollout.policy.downloads_first else frozenset()
+
+
+def _segment(rollout: Rollout, tolerance: Tolerance, tally: Tally, health: Health) -> sequential.Segment:
     return sequential.Segment(
         tolerance=tolerance,
         outcomes=outcomes(tally),
         health=health,
-        told=tally.members - tally.of(State.SCHEDULED, State.SKIPPED, State.CANCELLED),
+        told=tally.members - tally.of(State.SCHEDULED, State.SKIPPED, State.CANCELLED, *_unordered(rollout)),
     )
 
 
@@ -301,7 +307,7 @@ def _ahead(
             continue
         cells = by_wave.get(segment.index, {})
         due = sum(t.members for w, t in cells.items() if w in opened)
-        out = sum(t.of(*_out(opened[w], now)) for w, t in cells.items() if w in opened)
+        out = sum(t.of(*_out(rollout, opened[w], now)) for w, t in cells.items() if w in opened)
         mature = _mature(risks.get(segment.index), hour)
         exposures.append(
             pace.Exposure(
@@ -327,11 +333,11 @@ def _ahead(
     return max(ahead, min(pending, default=ahead))
 
 
-def _out(wave: Wave, now: datetime) -> tuple[State, ...]:
+def _out(rollout: Rollout, wave: Wave, now: datetime) -> tuple[State, ...]:
     """States of due members that are no exposure: who ended without the release, and who has not come for a day."""
     ended = (State.SKIPPED, State.CANCELLED, State.REJECTED, *FAILURES)
     late = wave.opened_at is not None and now - wave.opened_at >= timedelta(hours=pace.MATURE_H)
-    return (*ended, State.SCHEDULED) if late else ended
+    return (*ended, State.SCHEDULED, *_unordered(rollout)) if late else ended
 
 
 def _mature(risk: Risk | None, hour: int) -> float:

@@ -78,7 +78,10 @@ _OUTCOMES = {
     Event.REJECT: State.REJECTED,
 }
 
-_NOT_BEGUN = frozenset({State.OFFERED, State.DOWNLOADING, State.DOWNLOADED})
+NOT_BEGUN = frozenset({State.OFFERED, State.DOWNLOADING, State.DOWNLOADED})
+"""The device has been told, and has not begun to install."""
+_REFUSES = NOT_BEGUN | {State.INSTALLING}
+"""Where it may say that what is asked of it does not hold now. Told to install what it downloaded before, it looks again."""
 
 OPEN = frozenset(
     {
@@ -124,6 +127,8 @@ TOLD = OPEN - WAITING - {State.CANCELLING, State.ON_TRIAL}
 def _edges() -> Iterator[tuple[tuple[State, Event], State]]:
     yield (State.SCHEDULED, Event.OFFER), State.OFFERED
     yield (State.SCHEDULED, Event.ASK_CONSENT), State.AWAITING_CONSENT
+    # Told to download and install in one, of a rollout that tells others twice: its client knows no other order.
+    yield (State.SCHEDULED, Event.INSTALL), State.INSTALLING
     yield (State.SCHEDULED, Event.SKIP), State.SKIPPED
     yield (State.SCHEDULED, Event.CANCEL), State.CANCELLED
 
@@ -144,11 +149,14 @@ def _edges() -> Iterator[tuple[tuple[State, Event], State]]:
                 yield (state, event), target
         for event, target in _OUTCOMES.items():
             yield (state, event), target
-        if state in _NOT_BEGUN:
+        if state in _REFUSES:
             yield (state, Event.REFUSE), state  # what is asked of it does not hold now: it may begin later
         # Who is on trial has done it: nothing is left to call off, and no word of it is awaited.
         yield (state, Event.CANCEL), State.CANCELLED if state is State.ON_TRIAL else State.CANCELLING
         yield (state, Event.SILENCE), State.SILENT
+
+    # It has fetched it and was never told to install it (`Policy.downloads_first`).
+    yield (State.DOWNLOADED, Event.SKIP), State.SKIPPED
 
     # An order to cancel crosses the device's own report: whichever is true wins.
     yield (State.CANCELLING, Event.CANCEL_DONE), State.CANCELLED
@@ -211,6 +219,8 @@ class Report:
     messages: tuple[str, ...]
     digest: bytes
     device_time: str = ""
+    has_id: bool = False
+    """The digest is of an id that the device gave it: the same again is never a new word, whatever happened meanwhile."""
 
 
 MAX_REPORTS = 1000

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from otaru.domain.conditions import unmet
 from otaru.domain.consent import is_asked
-from otaru.domain.deployment import OPEN, State
+from otaru.domain.deployment import OPEN, WAITING, State
 from otaru.domain.device import EVERYTHING, Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, Version
 from otaru.domain.release import Artifact, Release, ReleaseState
@@ -26,6 +26,7 @@ class Rule(StrEnum):
     ROLLOUT_RUNNING = "rollout_running"
     OVER = "over"
     SEGMENT = "segment"
+    INSTALL_ORDER = "install_order"
     MEMBER = "member"
     DUE = "due"
     WITHDRAWN = "withdrawn"
@@ -80,6 +81,8 @@ class Subject:
     facts: tuple[tuple[str, str], ...] = ()
     """What it last told of what a rollout's conditions ask for: put in by who asks the rules of such a rollout."""
 
+    whole: bool = False
+    """Whether its client cannot download without installing: put in by who asks."""
     pins: tuple[str, ...] = ()
     """Components that stay at what they run."""
 
@@ -157,12 +160,43 @@ def _barred(subject: Subject, plan: Plan, membership: Membership, now: datetime,
             Rule.OVER, f"Rollout {rollout.id} has offered nothing new since {end:%Y-%m-%d %H:%M} UTC: its end."
         )
     watermark = plan.watermarks[membership.segment]
-    if membership.rank >= watermark:
-        if watermark < 0:
-            return _held(rollout, membership)
+    if watermark < 0:
+        return _held(rollout, membership)
+    installs = told_to_install(subject, rollout, membership)
+    if installs and not rollout.may_install(now):
+        return _unordered(rollout, membership)
+    # What is only downloaded waits for no wave.
+    if membership.rank >= watermark and (installs or not rollout.policy.download_only):
         opened = f"rollout {rollout.id} has opened {watermark} of {rollout.size}"
         return Answer(Rule.DUE, f"Its wave has not opened: it is number {membership.rank + 1}, {opened}.")
     return None
+
+
+def told_to_install(subject: Subject, rollout: Rollout, membership: Membership) -> bool:
+    """Whether what the device is told next is to install, in a rollout where it is told to download first."""
+    if membership.state in _TOLD_TO_DOWNLOAD:
+        return True
+    return subject.whole and membership.state is State.SCHEDULED and rollout.policy.downloads_first
+
+
+_TOLD_TO_DOWNLOAD = frozenset({State.OFFERED, State.DOWNLOADED})
+"""Who has said nothing of a download is asked about too: there are clients that ignore an order to download only."""
+
+
+_PROMPTLY = timedelta(minutes=10)
+"""In half of that those who would sleep past the moment of an order to install are woken, one after the other."""
+
+
+def _unordered(rollout: Rollout, membership: Membership) -> Answer:
+    """The rule of the order to install."""
+    done = _so_far(membership)
+    if rollout.install is None:
+        said = f"{done}, and waits for the order to install (otaru rollout install {rollout.id})."
+        return Answer(Rule.INSTALL_ORDER, said, membership)
+    at = rollout.install.at
+    said = f"{done}, and is ordered to install it at {at:%Y-%m-%d %H:%M} UTC."
+    woken = at + appointment.offset(membership.rank, _PROMPTLY, rollout.size)
+    return Answer(Rule.INSTALL_ORDER, said, membership, ask_at=woken)
 
 
 def _held(rollout: Rollout, membership: Membership) -> Answer:
@@ -171,6 +205,12 @@ def _held(rollout: Rollout, membership: Membership) -> Answer:
     return Answer(
         Rule.SEGMENT, f"Its segment {segment.index + 1} ({segment.name}) of rollout {rollout.id} is held{why}."
     )
+
+
+def _so_far(membership: Membership) -> str:
+    if membership.state is State.DOWNLOADED:
+        return "It has downloaded it"
+    return "Its client downloads and installs in one, so it is told nothing yet"
 
 
 def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calendar, now: datetime) -> Answer:
@@ -187,7 +227,7 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         held = _forbidden(subject, release, artifact.component, membership, now)
         if held is not None:
             return held
-    if (stays := _stays(subject, artifact.component, release.version, membership)) is not None:
+    if (stays := _stays(subject, artifact.component, plan, membership)) is not None:
         return stays
     if (busy := subject.open) is not None and busy is not membership:
         return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
@@ -195,18 +235,31 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         return held
     if (held := _unready(subject, plan, membership, now)) is not None:
         return held
-    if is_asked(rollout.policy, release) and not subject.auto_confirm:
+    asked = membership.state not in _TOLD_TO_DOWNLOAD and is_asked(rollout.policy, release)  # those have said yes
+    if asked and not subject.auto_confirm:
         return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
     return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
 
 
-def _stays(subject: Subject, component: str, version: Version, membership: Membership) -> Answer | None:
-    """The rules that ask whether there is anything to do: installed, pinned."""
+def _stays(subject: Subject, component: str, plan: Plan, membership: Membership) -> Answer | None:
+    """The rules that ask whether there is anything to do: installed, or something newer; pinned."""
+    version = plan.release.version
     if (component, version) in subject.installed:
         return Answer(Rule.INSTALLED, f"{component} {version} is installed already.", membership)
+    if plan.rollout.follows is not None and (ahead := _ahead(subject, plan.release, component, membership)) is not None:
+        return ahead
     if subject.pins and (EVERYTHING in subject.pins or component in subject.pins):
         return Answer(Rule.PINNED, f"Its {component} is pinned: it stays at what it runs.", membership)
     return None
+
+
+def _ahead(subject: Subject, release: Release, component: str, membership: Membership) -> Answer | None:
+    """The rule of standing orders: nobody goes back by one."""
+    runs = subject.version_of(component)
+    if runs is None or not release.older_than(runs):
+        return None
+    said = f"{component} {runs} is newer than {release.version}: what follows a channel never goes back by itself."
+    return Answer(Rule.INSTALLED, said, membership)
 
 
 def _forbidden(
@@ -253,13 +306,15 @@ def _untimely(
     subject: Subject, rollout: Rollout, membership: Membership, calendar: Calendar, now: datetime
 ) -> Answer | None:
     """The rules of time: window, blackout."""
-    if rollout.policy.window is not None and (held := _shut(subject, rollout, membership, calendar, now)) is not None:
+    installs = told_to_install(subject, rollout, membership)
+    window = rollout.install_window if installs else rollout.download_window
+    if window is not None and (held := _shut(subject, rollout, membership, window, calendar, now)) is not None:
         return held
     if calendar.blackouts and not rollout.policy.ignore_blackout:
         lasting = calendar.blackout(subject.zone, now)
         if lasting is not None:
             return Answer(Rule.BLACKOUT, _black(*lasting), membership)
-    return None if rollout.policy.window is None else _early(subject, rollout, membership, calendar, now)
+    return None if window is None else _early(subject, rollout, membership, window, calendar, now)
 
 
 def usable(policy: Policy, window: Window) -> timedelta:
@@ -275,12 +330,12 @@ def _turn(rollout: Rollout, membership: Membership, window: Window) -> timedelta
 
 
 def _early(
-    subject: Subject, rollout: Rollout, membership: Membership, calendar: Calendar, now: datetime
+    subject: Subject, rollout: Rollout, membership: Membership, window: Window, calendar: Calendar, now: datetime
 ) -> Answer | None:
     """The rule of the appointment, in a window that is open."""
-    if rollout.policy.window is None or rollout.size <= appointment.FREELY:
+    if rollout.size <= appointment.FREELY:
         return None
-    window = window_of(subject, rollout.policy.window, calendar)
+    window = window_of(subject, window, calendar)
     opened = window.opened_at(now)
     if opened is None or now >= (turn := opened + _turn(rollout, membership, window)):
         return None
@@ -290,19 +345,19 @@ def _early(
 
 
 def _shut(
-    subject: Subject, rollout: Rollout, membership: Membership, calendar: Calendar, now: datetime
+    subject: Subject, rollout: Rollout, membership: Membership, wanted: Window, calendar: Calendar, now: datetime
 ) -> Answer | None:
     """The rule of the window."""
-    if rollout.policy.window is None:
-        return None
-    window = window_of(subject, rollout.policy.window, calendar)
+    window = window_of(subject, wanted, calendar)
     closes, takes = window.closes_at(now), rollout.policy.install_takes
     if closes is not None and closes - now >= takes:
         return None
     opens = window.next_opening(now)
     # Who would sleep past the opening is woken for its appointment: a fleet does not come at once.
     ask_at = opens + _turn(rollout, membership, window) if opens else None
-    said = window_words(subject, rollout.policy.window, calendar, now)
+    said = window_words(subject, wanted, calendar, now)
+    if told_to_install(subject, rollout, membership):
+        said = f"{_so_far(membership)}, and is told to install it in the window. {said}"
     if closes is not None:
         again = f" It opens next at {opens:%Y-%m-%d %H:%M} UTC." if opens else ""
         said += f" An installation takes {takes // timedelta(minutes=1)} minutes, which are not left.{again}"
@@ -321,12 +376,14 @@ def _unready(subject: Subject, plan: Plan, membership: Membership, now: datetime
 
 def _limited(rollout: Rollout, taken: Taken, membership: Membership, now: datetime) -> Answer | None:
     """The rule of the rollout's limits: who was told before is asked about places alone, not about the minute."""
-    limits, told = rollout.policy.limits, membership.state is not State.SCHEDULED
+    if membership.state is State.OFFERED:
+        return None  # it has its place
+    limits, told = rollout.policy.limits, membership.state in WAITING
     if (said := full(limits, taken, told=told)) is None:
         return None
     ask_at = None if told else ask_again(limits, taken, membership.rank, now)
-    if ask_at is not None and rollout.policy.window is not None:  # not beyond its end
-        ask_at = appointment.again_at(membership.rank, now, rollout.policy.window.duration)
+    if ask_at is not None and (window := rollout.download_window) is not None:  # not beyond its end
+        ask_at = appointment.again_at(membership.rank, now, window.duration)
     return Answer(Rule.LIMIT, f"Rollout {rollout.id} is at its limit: {said}.", membership, ask_at=ask_at)
 
 

@@ -135,6 +135,10 @@ class Release:
             return True
         return installed is not None and reads(self.order, installed) and compare(self.order, installed, floor) >= 0
 
+    def older_than(self, installed: Version) -> bool:
+        """Whether it would bring a device that runs this version back; False where versions cannot be compared."""
+        return reads(self.order, installed) and compare(self.order, installed, self.version) > 0
+
     def warnings(self, now: datetime) -> list[str]:
         """Why nobody should begin to use it, though nothing forbids it."""
         found: list[str] = []

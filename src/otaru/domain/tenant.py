@@ -9,6 +9,10 @@ from otaru.domain.schedule import Blackout, Calendar
 GIB = 1024**3
 
 
+WHOLE_PARTS = frozenset({"bApp"})
+"""Chunk parts of clients that cannot download without installing: Zephyr's reads `skip` and installs all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class TenantSettings:
     """What a tenant decides for itself. The defaults are the safe ones."""

@@ -1,5 +1,6 @@
 """What polls are answered from: devices, active rollouts and settings in memory, kept true to the store."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -43,6 +44,18 @@ class KeyedEntry(Entry):
 
     credentials: tuple[Credential, ...] = field()
     verifies: bool = field()
+
+
+class Watch(Protocol):
+    """Somebody who waits for what may change the answer to one device's poll."""
+
+    def rest_on(self, rollouts: Collection[RolloutId]) -> None:
+        """From now on be woken by what happens to the device, its tenant and these rollouts; before, by any of the tenant's."""
+        ...
+
+    def leave(self) -> None:
+        """Be woken no more. May be called twice."""
+        ...
 
 
 class Registry(Protocol):
@@ -100,6 +113,14 @@ class Registry(Protocol):
     @property
     def fresh(self) -> bool:
         """Whether the tail is less than a second behind."""
+        ...
+
+    def watch(self, tenant: TenantId, device: DeviceId, wake: Callable[[], None]) -> Watch:
+        """Have `wake` called after what was recorded and may change what is due for a device; also where it did not, after all.
+
+        Ask anew between this call and `rest_on`, so that nothing is missed. Many who wait for the same are woken little by
+        little; each wake-up serves all that happened before it. What is not recorded, and time, wake nobody.
+        """
         ...
 
     def touch(self, tenant: TenantId, device: DeviceId, at: datetime, address: str) -> None:

@@ -88,6 +88,17 @@ def told(body: bytes) -> list[Told]:
     return [_told(one) for one in said]
 
 
+def said(events: Sequence[Told]) -> bytes:
+    """The body with which a device tells."""
+    return msgspec.json.encode({"events": [_said(one) for one in events]})
+
+
+def _said(one: Told) -> dict[str, object]:
+    said: dict[str, object] = {"id": one.id, "kind": one.kind}
+    said |= {"at": one.device_time} if one.device_time else {}
+    return said | ({"name": one.name, "value": one.value} if one.kind is Kind.SAMPLE else {"text": one.text})
+
+
 def checked(id_: str, kind: Kind, name_: str, value: float | None) -> None:
     """Check what goes together in an event.
 
@@ -101,8 +112,10 @@ def checked(id_: str, kind: Kind, name_: str, value: float | None) -> None:
             raise InvalidInputError(f"a {kind} has no name and no value: those are a sample's")
         return
     name(name_)
-    if value is None or not math.isfinite(value) or abs(value) > MAX_VALUE:
+    if value is None or not math.isfinite(value):
         raise InvalidInputError(f"the sample {name_!r} has no number")
+    if abs(value) > MAX_VALUE:
+        raise InvalidInputError(f"the sample {name_!r} is {value:g}: numbers are from {-MAX_VALUE:g} to {MAX_VALUE:g}")
 
 
 def in_details(details: Sequence[str], identity: bytes) -> list[Told]:

@@ -107,7 +107,9 @@ def test_ville_holds_for_telemetry_that_is_as_much_worse_as_is_tolerated(seed: i
 
     def path(random: Random) -> float:
         best = 0.0
-        segments = [dict.fromkeys((("battery", 1), ("signal", 1)), Bets()) for _ in range(2)]
+        segments: list[dict[tuple[str, int], Bets]] = [
+            dict.fromkeys((("battery", 1), ("signal", 1)), Bets()) for _ in range(2)
+        ]
         for _ in range(100):
             score = 1.0 if random.random() < (1 + TOLERATED) / 2 else -1.0
             segments = [{k: b.after([beyond(score)]) for k, b in s.items()} for s in segments]

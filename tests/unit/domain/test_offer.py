@@ -116,7 +116,7 @@ def test_each_obstacle_hides_those_after_it() -> None:
     ask(now=IN_IT)
     subject = replace(subject, auto_confirm=True)
     ask(now=IN_IT)
-    assert met == [rule for rule in Rule if rule not in {Rule.MEMBER, Rule.PRIORITY}]
+    assert met == [rule for rule in Rule if rule not in {Rule.MEMBER, Rule.PRIORITY, Rule.INSTALL_ORDER}]
 
 
 def test_who_is_in_a_held_segment_is_told_so() -> None:

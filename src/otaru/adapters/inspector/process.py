@@ -72,10 +72,10 @@ class ProcessInspector:
             self._asked -= 1
 
     async def _inspected(self, blob: OpenBlob, trust: TrustTexts) -> Facts:
-        async with self._turns, _descriptor(blob) as descriptor:
+        async with self._turns, descriptor(blob) as opened:
             bounds = self._bounds
             texts = {kind: list(anchors) for kind, anchors in trust.items()}
-            request = Request(descriptor, blob.size, texts, bounds.memory, bounds.cpu_s)
+            request = Request(opened, blob.size, texts, bounds.memory, bounds.cpu_s)
             raw = await self._ask(request)
         try:
             answer = msgspec.json.decode(raw, type=Answer)
@@ -131,7 +131,7 @@ async def _talk(process: asyncio.subprocess.Process, request: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def _descriptor(blob: OpenBlob) -> AsyncIterator[int]:
+async def descriptor(blob: OpenBlob) -> AsyncIterator[int]:
     """The image's own descriptor, or that of a copy where it lies elsewhere."""
     own = blob.fileno()
     if own is not None:

@@ -18,6 +18,7 @@ _B = tables.blob.c
 _U = tables.upload.c
 _A = tables.artifact.c
 _D = tables.release_document.c
+_P = tables.delta.c
 _SELECT = select(_B.sha256, _B.sha1, _B.md5, _B.size, _B.created_at)
 _ADD = """
 INSERT INTO blob (tenant, sha256, sha1, md5, size, created_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
@@ -65,6 +66,7 @@ class SqlBlobRows:
                 _B.sha256 == sha256,
                 ~exists(select(_A.sha256).where(*_HOLDS)),
                 ~exists(select(_D.sha256).where(*_SAYS)),
+                ~exists(select(_P.patch).where(_P.tenant == _B.tenant, _P.patch == _B.sha256)),
             )
         )
         if removed.rowcount != 1:

@@ -82,6 +82,9 @@ GROUP BY component, version HAVING sum(devices) <> 0"""
 _OF_VERSION = """
 SELECT CAST(coalesce(sum(devices), 0) AS bigint) FROM component_count
 WHERE tenant = ? AND hour = ? AND component = ? AND version = ?"""
+_OF_COMPONENT = """
+SELECT version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour = ? AND component = ?
+GROUP BY version HAVING sum(devices) <> 0"""
 _MOVES = """
 SELECT hour, component, version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour >= ?
 GROUP BY hour, component, version HAVING sum(devices) <> 0 ORDER BY hour, component, version"""
@@ -146,6 +149,9 @@ class SqlFleet:
     def running(self, tenant: TenantId, component: str, version: Version) -> int:
         devices: int = fetch(self._session, _OF_VERSION, tenant, EVER, component, version)[0][0]
         return devices
+
+    def spread(self, tenant: TenantId, component: str) -> dict[Version, int]:
+        return {Version(v): n for v, n in fetch(self._session, _OF_COMPONENT, tenant, EVER, component)}
 
     def recounted(self, tenant: TenantId, before: datetime) -> Counts:
         whole_hours = hour_of(micros(before)) * HOUR

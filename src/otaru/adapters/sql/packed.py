@@ -3,14 +3,15 @@
 import msgspec
 
 from otaru.domain.device import AutoConfirm
-from otaru.domain.rollout import Policy
+from otaru.domain.rollout import Growth, Policy
 
 _POLICY = msgspec.json.Decoder(Policy)
+_GROWTH = msgspec.json.Decoder(Growth)
 _AUTO_CONFIRM = msgspec.json.Decoder(AutoConfirm)
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 
 
-def pack(value: Policy | AutoConfirm | tuple[str, ...]) -> str:
+def pack(value: Policy | Growth | AutoConfirm | tuple[str, ...]) -> str:
     """A value as it is stored."""
     return msgspec.json.encode(value).decode()
 
@@ -18,6 +19,11 @@ def pack(value: Policy | AutoConfirm | tuple[str, ...]) -> str:
 def unpack_policy(text: str) -> Policy:
     """A stored policy. Fields that it lacks, being older, take their defaults."""
     return _POLICY.decode(text)
+
+
+def unpack_growth(text: str | None) -> Growth | None:
+    """A stored shape, or None."""
+    return None if text is None else _GROWTH.decode(text)
 
 
 def unpack_auto_confirm(text: str | None) -> AutoConfirm | None:

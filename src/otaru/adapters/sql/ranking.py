@@ -4,8 +4,9 @@ What is ranked comes out in the order of ids, which is the order of every index 
 written once. It is sorted here, where a row is a few columns wide, which all that `members.enlist` adds would make thirteen.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from sqlalchemy import ColumnElement, FromClause, Label, Subquery, and_, case, exists, func, literal_column, select
 
@@ -18,6 +19,8 @@ from otaru.domain.rollout import CRITICAL, MAX_SEGMENTS, Rollout, Stratum, Wave,
 from otaru.domain.rollout.segment import ATTRIBUTE, HARDWARE, UNIT, VERSION, canaries
 
 _CRITICAL = device_tag.alias("critical")
+_APART = 1 << 32
+"""Above every lot, and above what PostgreSQL takes for a number of 32 bits."""
 
 
 def strata(
@@ -59,22 +62,28 @@ def stratified(rollout: Rollout, release: Release, strata: Sequence[Stratum], th
     if any(stratum.critical for stratum in strata):
         found, critical = _with_critical(found)
     inside = _segment_of(keys, {stratum.key: index for index, stratum in enumerate(strata)})
-    columns = (device.c.device, inside.label("segment"), critical.label("critical"), _lot(rollout).label("lot"))
-    each = select(*columns).select_from(found).where(them).subquery()
-    order = (each.c.critical, each.c.lot, each.c.device)
+    # One number to sort by: segments one after the other, in each the critical devices last, else by the draw.
+    key = (2 * inside + critical) * literal_column(str(_APART)) + _lot(rollout)
+    each = select(device.c.device, key.label("key")).select_from(found).where(them).subquery()
+    at = func.row_number().over(order_by=(each.c.key, each.c.device)) - 1
     if len(strata) == 1:
-        rank = func.row_number().over(order_by=order) - 1
-        return select(each.c.device, each.c.segment, rank.label("rank")).order_by(each.c.device).subquery()
-    index = func.row_number().over(partition_by=each.c.segment, order_by=order) - 1
-    lined = select(each, index.label("index")).subquery()
-    size = _of_segment(strata, lined.c.segment, lambda s: s.size)
-    first = _of_segment(strata, lined.c.segment, lambda s: canaries(s.size))
-    turn = case((lined.c.critical == 1, 2), (lined.c.index < first, 0), else_=1)
-    place = (2 * lined.c.index + 1) * literal_column(str(UNIT)) // (2 * size)
-    # One number to sort by; no two members have the same.
-    turn_first = (turn * literal_column(str(UNIT)) + place) * literal_column(str(MAX_SEGMENTS)) + lined.c.segment
+        alone = select(each.c.device, literal_column("0").label("segment"), at.label("rank"))
+        return alone.order_by(each.c.device).subquery()
+    lined = select(each.c.device, at.label("at")).subquery()
+    # Sizes are known, so the place in this line says the segment, the index in it and who is critical.
+    starts = list(accumulate((stratum.size for stratum in strata), initial=0))
+    segment = by_halves([_Step(number, starts[number]) for number in range(len(strata))], lined.c.at)
+    inner = select(lined, segment.label("segment")).subquery()
+    index = inner.c.at - _of_segment(starts[:-1], inner.c.segment)
+    size = _of_segment([stratum.size for stratum in strata], inner.c.segment)
+    first = _of_segment([starts[n] + canaries(stratum.size) for n, stratum in enumerate(strata)], inner.c.segment)
+    last = _of_segment([starts[n] + s.size - s.critical for n, s in enumerate(strata)], inner.c.segment)
+    turn = case((inner.c.at >= last, 2), (inner.c.at < first, 0), else_=1)
+    place = (2 * index + 1) * literal_column(str(UNIT)) // (2 * size)
+    # One number again; no two members have the same.
+    turn_first = (turn * literal_column(str(UNIT)) + place) * literal_column(str(MAX_SEGMENTS)) + inner.c.segment
     rank = func.row_number().over(order_by=turn_first) - 1
-    return select(lined.c.device, lined.c.segment, rank.label("rank")).order_by(lined.c.device).subquery()
+    return select(inner.c.device, inner.c.segment, rank.label("rank")).order_by(inner.c.device).subquery()
 
 
 def _lot(rollout: Rollout) -> ColumnElement[int]:
@@ -129,10 +138,8 @@ def _segment_of(keys: Sequence[ColumnElement[str]], found: Mapping[tuple[str, ..
     return below(0, named)
 
 
-def _of_segment(
-    strata: Sequence[Stratum], segment: ColumnElement[int], fact: Callable[[Stratum], int]
-) -> ColumnElement[int]:
-    return by_halves([_Step(fact(stratum), index) for index, stratum in enumerate(strata)], segment)
+def _of_segment(facts: Sequence[int], segment: ColumnElement[int]) -> ColumnElement[int]:
+    return by_halves([_Step(fact, index) for index, fact in enumerate(facts)], segment)
 
 
 @dataclass(frozen=True, slots=True)

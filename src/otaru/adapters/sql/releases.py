@@ -160,6 +160,14 @@ class SqlReleases:
         order = [release.c.product, release.c.sort_key.desc(), release.c.version.desc()]
         return self._load(tenant, and_(release.c.tenant == tenant, *where), limit, order)
 
+    def newest_of(self, tenant: TenantId, product: ProductName, channel: str) -> Release | None:
+        of_it = and_(
+            release.c.product == product,
+            release.c.channel == channel,
+            release.c.state == ReleaseState.PUBLISHED.value,
+        )
+        return next(iter(self._load(tenant, of_it, 1, [release.c.sort_key.desc(), release.c.version.desc()])), None)
+
     def _place(self, tenant: TenantId, product: ProductName, version: Version) -> str | None:
         of_it = (release.c.tenant == tenant, release.c.product == product, release.c.version == version)
         found: str | None = self._session.connection.execute(select(release.c.sort_key).where(*of_it)).scalar()

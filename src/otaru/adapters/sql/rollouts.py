@@ -19,7 +19,7 @@ from otaru.domain.evidence import Evidence
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, RolloutState, Segment, Stratum, Taken, Wave, WaveState
+from otaru.domain.rollout import Follows, Install, Rollout, RolloutState, Segment, Stratum, Taken, Wave, WaveState
 from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 from otaru.errors import NotFoundError
@@ -88,6 +88,19 @@ class SqlRollouts:
         if release is not None:
             found = found.where(table.c.product == release[0], table.c.version == release[1])
         return self._load(found)
+
+    def last_of(
+        self, tenant: TenantId, product: ProductName, follows: Follows, version: Version | None = None
+    ) -> Rollout | None:
+        found = select(table).where(
+            table.c.tenant == tenant,
+            table.c.follows_group == follows.group,
+            table.c.product == product,
+            table.c.follows_channel == follows.channel,
+        )
+        if version is not None:
+            found = found.where(table.c.version == version)
+        return next(iter(self._load(found.order_by(table.c.rollout.desc()).limit(1))), None)
 
     def _load(self, found: Any) -> list[Rollout]:
         rows = self._session.connection.execute(found).all()
@@ -250,6 +263,11 @@ def _columns(rollout: Rollout) -> dict[str, Any]:
         "edition": rollout.edition,
         "rolls_back": rollout.rolls_back,
         "created_by": rollout.created_by,
+        "follows_group": None if rollout.follows is None else rollout.follows.group,
+        "follows_channel": None if rollout.follows is None else rollout.follows.channel,
+        "superseded_by": rollout.superseded_by,
+        "install_at": None if rollout.install is None else rollout.install.at,
+        "install_in_window": rollout.install is not None and rollout.install.in_window,
     }
 
 
@@ -321,4 +339,7 @@ def _rollout(row: _NamedRow, waves: tuple[Wave, ...], segments: tuple[Segment, .
         edition=row.edition,
         rolls_back=row.rolls_back,
         created_by=row.created_by,
+        follows=None if row.follows_group is None else Follows(row.follows_group, row.follows_channel),
+        superseded_by=row.superseded_by,
+        install=None if row.install_at is None else Install(row.install_at, row.install_in_window),
     )

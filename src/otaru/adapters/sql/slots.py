@@ -4,10 +4,12 @@ In flight are the counters of members, at a place the open deployments of the de
 rollouts that limit them, or have a window, have rows of their own. PostgreSQL serializes whoever reads this and takes more.
 """
 
+from collections.abc import Collection
+
 from otaru.adapters.sql.lean import fetch, run
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import OPEN_STATES
-from otaru.domain.deployment import IN_FLIGHT, State
+from otaru.domain.deployment import State
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.rollout import Place, Rollout, Taken
 
@@ -22,31 +24,42 @@ ON CONFLICT (tenant, rollout, minute) DO UPDATE SET taken = offer_slot.taken + e
 _WHERE_IT_IS = "SELECT value FROM device_attribute WHERE tenant = ? AND device = ? AND name = ?"
 
 # From the devices of the place, which are few, each with its open deployment, which the partial index has.
+# The index is of all that are open; of those some count.
 _THERE = f"""
 SELECT count(*) FROM (
   SELECT 1 FROM device_attribute a CROSS JOIN deployment d
   WHERE a.tenant = ? AND a.name = ? AND a.value = ? AND d.tenant = a.tenant AND d.device = a.device
-  AND d.state IN ({OPEN_STATES}) AND d.state <> '{State.POSTPONED}' AND d.rollout = ? LIMIT ?
+  AND d.state IN ({OPEN_STATES}) AND d.state IN ({{states}}) AND d.rollout = ? LIMIT ?
 ) AS there"""
+
+
+def _listed(states: Collection[State]) -> str:
+    return ", ".join(f"'{state}'" for state in sorted(states))
 
 
 def taken(session: Session, tenant: TenantId, rollout: Rollout, device: DeviceId, minute: int) -> Taken:
     """As a device finds it."""
     limits = rollout.policy.limits
     by_state = {State(state): members for state, members in fetch(session, _BY_STATE, tenant, rollout.id)}
-    paced = limits.per_minute is not None or rollout.policy.rate is not None or rollout.policy.window is not None
+    paced = limits.per_minute is not None or rollout.policy.rate is not None or rollout.download_window is not None
     told = fetch(session, _TAKEN, tenant, rollout.id, minute) if paced else []
     places: list[tuple[Place, str, int]] = []
     for place in limits.places:
         for (value,) in fetch(session, _WHERE_IT_IS, tenant, device, place.attribute):
-            ((there,),) = fetch(session, _THERE, tenant, place.attribute, value, rollout.id, place.most)
+            counting = _THERE.format(states=_listed(rollout.policy.in_flight))
+            ((there,),) = fetch(session, counting, tenant, place.attribute, value, rollout.id, place.most)
             places.append((place, value, there))
     return Taken(
-        in_flight=sum(by_state.get(state, 0) for state in IN_FLIGHT),
+        in_flight=sum(by_state.get(state, 0) for state in rollout.policy.in_flight),
         told=told[0][0] if told else 0,
-        waiting=by_state.get(State.SCHEDULED, 0),
+        waiting=sum(by_state.get(state, 0) for state in _waiting(rollout)),
         places=tuple(places),
     )
+
+
+def _waiting(rollout: Rollout) -> tuple[State, ...]:
+    """Members that are still to be told, of something or again."""
+    return (State.SCHEDULED, State.DOWNLOADED) if rollout.policy.downloads_first else (State.SCHEDULED,)
 
 
 def reserve(session: Session, tenant: TenantId, rollout: RolloutId, minute: int, wanted: int, capacity: int) -> int:

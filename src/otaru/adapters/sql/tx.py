@@ -7,12 +7,14 @@ from otaru.adapters.sql.attributes import SqlAttributes
 from otaru.adapters.sql.authorities import SqlAuthorities
 from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.adapters.sql.credentials import SqlCredentials
+from otaru.adapters.sql.deltas import SqlDeltas
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.directions import SqlDirections
 from otaru.adapters.sql.enrollments import SqlEnrollments
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
+from otaru.adapters.sql.followings import SqlFollowings
 from otaru.adapters.sql.groups import SqlGroups
 from otaru.adapters.sql.health import SqlHealth
 from otaru.adapters.sql.idempotency import SqlIdempotency
@@ -32,12 +34,14 @@ from otaru.ports.store import (
     Authorities,
     BlobRows,
     Credentials,
+    Deltas,
     Deployments,
     Devices,
     Directions,
     Enrollments,
     Events,
     Fleet,
+    Followings,
     Groups,
     Health,
     Idempotency,
@@ -62,12 +66,14 @@ class SqlTx:
         "authorities",
         "blobs",
         "credentials",
+        "deltas",
         "deployments",
         "devices",
         "directions",
         "enrollments",
         "events",
         "fleet",
+        "followings",
         "groups",
         "health",
         "idempotency",
@@ -91,6 +97,7 @@ class SqlTx:
         self.credentials: Credentials = SqlCredentials(session)
         self.authorities: Authorities = SqlAuthorities(session)
         self.fleet: Fleet = SqlFleet(session)
+        self.followings: Followings = SqlFollowings(session)
         self.attributes: Attributes = SqlAttributes(session)
         self.groups: Groups = SqlGroups(session)
         self.health: Health = SqlHealth(session)
@@ -104,6 +111,7 @@ class SqlTx:
         self.events: Events = self.record
         self.idempotency: Idempotency = SqlIdempotency(session)
         self.inspections: Inspections = SqlInspections(session)
+        self.deltas: Deltas = SqlDeltas(session)
         self.logs: Logs = SqlLogs(session)
         self.signatures: Signatures = SqlSignatures(session)
         self.anchors: Anchors = SqlAnchors(session)

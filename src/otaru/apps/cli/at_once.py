@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from otaru.apps.cli import ceremony
 from otaru.apps.cli.client import Api
-from otaru.apps.cli.extras import extra
 from otaru.apps.cli.printer import remark
 from otaru.domain.device import hardware
 from otaru.domain.ids import ProductName
@@ -125,10 +124,10 @@ def _before(api: Api, hands: Hands, version: int) -> Mapping[str, Any] | None:
     """The files of the role's last metadata, where one of the keys at hand has signed it."""
     if version < 1:
         return {}
-    with extra("keys"):
-        from securesystemslib.exceptions import UnverifiedSignatureError
+    from securesystemslib.exceptions import UnverifiedSignatureError
 
-        from otaru.trust.tuf.metadata import read
+    from otaru.trust.tuf.metadata import read
+
     tenant = api.get("/tenant")["id"]
     try:
         found = read(hands.role, api.fetch(f"/tuf/{tenant}/image/metadata/{version}.{hands.role}.json"))

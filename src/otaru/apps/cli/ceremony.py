@@ -76,8 +76,8 @@ def signer_at(where: str) -> "Signer":
         with extra("kms"):
             from otaru.adapters.signers.kms import KmsSigner
         return KmsSigner(where)
-    with extra("keys"):
-        from otaru.adapters.signers.file import read_key
+    from otaru.adapters.signers.file import read_key
+
     path = Path(where)
     covered = path.is_file() and b"ENCRYPTED" in path.read_bytes()[:100]
     return read_key(path, secret("OTARU_PASSPHRASE", f"passphrase of {path.name}").encode() if covered else None)
@@ -86,15 +86,15 @@ def signer_at(where: str) -> "Signer":
 def public_at(where: str) -> str:
     """The public part (PEM) of a key in a token or in the cloud."""
     signer = signer_at(where)
-    with extra("keys"):
-        from otaru.trust.tuf.keys import as_pem
+    from otaru.trust.tuf.keys import as_pem
+
     return as_pem(signer.key)
 
 
 def make_key(path: Path, kind: str, passphrase: str) -> "Signer":
     """A new key: its private part in `path`, under the passphrase, its public part beside it in `path`.pub."""
-    with extra("keys"):
-        from otaru.adapters.signers.file import FileSigner, generate, write_key
+    from otaru.adapters.signers.file import FileSigner, generate, write_key
+
     private = generate(kind)
     made = FileSigner(private)
     try:
@@ -184,10 +184,10 @@ def begin(folder: Path, online: str, root: Own, targets: Own, made: list[Path]) 
     Raises:
         InvalidInputError: a key cannot be used.
     """
-    with extra("keys"):
-        from otaru.adapters.clock import SystemClock
-        from otaru.trust.tuf import changes
-        from otaru.trust.tuf.keys import read_public
+    from otaru.adapters.clock import SystemClock
+    from otaru.trust.tuf import changes
+    from otaru.trust.tuf.keys import read_public
+
     signers = {"root": _signers(folder, "root", root, made), "targets": _signers(folder, "targets", targets, made)}
     server = ([read_public(online)], 1)
     keys: dict[str, changes.Keys] = {
@@ -218,10 +218,10 @@ def begin_director(folder: Path, online: str, root: Own, made: list[Path]) -> di
     Raises:
         InvalidInputError: a key cannot be used.
     """
-    with extra("keys"):
-        from otaru.adapters.clock import SystemClock
-        from otaru.trust.tuf import changes
-        from otaru.trust.tuf.keys import read_public
+    from otaru.adapters.clock import SystemClock
+    from otaru.trust.tuf import changes
+    from otaru.trust.tuf.keys import read_public
+
     signers = _signers(folder, "director", root, made)
     server = ([read_public(online)], 1)
     keys: dict[str, changes.Keys] = dict.fromkeys(("targets", "snapshot", "timestamp"), server)
@@ -313,9 +313,9 @@ def sign_request(told: dict[str, Any], signer: "Signer") -> list[tuple[str, Any]
         NothingToDoError: the request needs none of it.
         MetadataError: it holds no metadata, or some that says other things than those that are shown (`in_words`).
     """
-    with extra("keys"):
-        from otaru.trust.tuf.metadata import read, signed
-        from otaru.trust.tuf.repository import check_form
+    from otaru.trust.tuf.metadata import read, signed
+    from otaru.trust.tuf.repository import check_form
+
     mine = {one["role"] for one in told["missing"] if signer.key.keyid in one["keys"]}
     if not mine:
         allowed = " ".join(sorted({key[:16] for one in told["missing"] for key in one["keys"]}))
@@ -343,12 +343,12 @@ def permission(tenant: str, device: str, component: str, counter: int, until: st
     Raises:
         InvalidInputError, MetadataFormError: a name, the counter or the day is none.
     """
-    with extra("keys"):
-        from datetime import datetime
+    from datetime import datetime
 
-        from otaru.adapters.clock import SystemClock
-        from otaru.domain.ids import DeviceId, TenantId
-        from otaru.trust.permit import new_permit
+    from otaru.adapters.clock import SystemClock
+    from otaru.domain.ids import DeviceId, TenantId
+    from otaru.trust.permit import new_permit
+
     ends = datetime.fromisoformat(f"{until}T23:59:59+00:00")
     if ends < SystemClock().now():
         raise InvalidInputError(f"{until} is over")

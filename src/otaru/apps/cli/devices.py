@@ -268,21 +268,27 @@ Component = Annotated[
 ]
 
 
+Why = Annotated[str, typer.Option(help="Why; the record keeps it.")]
+
+
 @command(noun, "pin")
-def pin(api: Api, printer: Printer, device: Id, component: Component = None) -> Exit | None:
+def pin(api: Api, printer: Printer, device: Id, component: Component = None, reason: Why = "") -> Exit | None:
     """Keep it where it is: rollouts leave it out."""
-    return _pinned(api, printer, device, lambda pins: pins | {component} if component and "*" not in pins else {"*"})
+    wanted = {component or "*"}
+    return _pinned(api, printer, device, reason, lambda pins: {"*"} if "*" in pins | wanted else pins | wanted)
 
 
 @command(noun, "unpin")
-def unpin(api: Api, printer: Printer, device: Id, component: Component = None) -> Exit | None:
+def unpin(api: Api, printer: Printer, device: Id, component: Component = None, reason: Why = "") -> Exit | None:
     """End a pin; without a component all of them."""
     if component and "*" in api.get(path("devices", device))["pins"]:
         raise InvalidInputError("everything is pinned, not one component", hint="Leave out --component.")
-    return _pinned(api, printer, device, lambda pins: pins - {component} if component else set())
+    return _pinned(api, printer, device, reason, lambda pins: pins - {component} if component else set())
 
 
-def _pinned(api: Api, printer: Printer, device: str, change: Callable[[set[str]], set[str]]) -> Exit | None:
+def _pinned(
+    api: Api, printer: Printer, device: str, reason: str, change: Callable[[set[str]], set[str]]
+) -> Exit | None:
     here = path("devices", device)
     for _ in range(EDITS):
         now = api.get(here)
@@ -291,7 +297,8 @@ def _pinned(api: Api, printer: Printer, device: str, change: Callable[[set[str]]
             remark(f"otaru: {device} is so already")
             return Exit.NOTHING_TO_DO
         try:
-            after = api.patch(here, {"pins": sorted(pins)}, edition=now["edition"])
+            why = {"reason": reason} if reason else {}
+            after = api.patch(here, {"pins": sorted(pins), **why}, edition=now["edition"])
         except PreconditionFailedError:
             continue
         left = "everything" if "*" in after["pins"] else ", ".join(after["pins"]) or "nothing"

@@ -1,6 +1,6 @@
 """`otaru group`: saved queries, and lists of devices."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ import typer
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
-from otaru.apps.cli.printer import Printer, field, moment, one_line, remark
+from otaru.apps.cli.printer import Column, Printer, field, moment, one_line, remark
 from otaru.errors import AlreadyExistsError, InvalidInputError
 
 noun = group("Groups of devices: saved queries, and lists. In a query group==NAME stands for one.")
@@ -29,6 +29,16 @@ Asked = Annotated[
     str | None, typer.Option("--query", "-q", help="Who is in it: 'tag==lab;hardware==rpi4'.", show_default=False)
 ]
 Description = Annotated[str | None, typer.Option(help="What it is for.", show_default=False)]
+FOLLOWS: Sequence[Column] = (
+    ("Channel", lambda f: f"{f['product']} {f['channel']}"),
+    field("Newest"),
+    ("Rollout", lambda f: f["rollout"] and f["rollout"]["id"]),
+    ("Version", lambda f: f["rollout"] and f["rollout"]["version"]),
+    ("State", lambda f: f["rollout"] and f["rollout"]["state"]),
+    ("Waits", lambda f: ("see to it: " if f["stuck"] else "") + one_line(f["waits"])),
+)
+"""What groups follow, and how that stands."""
+
 BATCH = 1000
 SHOWN = 20
 
@@ -90,7 +100,9 @@ def show(api: Api, printer: Printer, name: Name) -> None:
         ("changed", moment(found.get("updated_at"))),
     )
     first = api.get("/devices", q=f"group=='{name}'", limit=SHOWN)["items"] if found["devices"] else []
-    printer.details(found | {"first": [device["id"] for device in first]}, facts)
+    follows = api.get("/follows", group=name)["items"]
+    printer.details(found | {"first": [device["id"] for device in first], "follows": follows}, facts)
+    printer.section("Follows", follows, FOLLOWS)
     columns = (field("Id"), field("Hardware"), field("Lifecycle"), field("State"))
     printer.section(f"The first {SHOWN}" if found["devices"] > SHOWN else "Devices", first, columns)
 

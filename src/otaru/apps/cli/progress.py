@@ -66,9 +66,24 @@ def summary(rollout: Rollout) -> str:
     """One line of all that changes."""
     tally = counts(rollout.get("counts", {})) or "no devices"
     parts = [f"{rollout['product']}:{rollout['version']} {rollout['state']}", wave_under_way(rollout), tally]
+    parts.append(installing(rollout))
     if rollout.get("reason"):
         parts.append(one_line(rollout["reason"]))
     return " · ".join(part for part in parts if part)
+
+
+def installing(rollout: Rollout) -> str:
+    """When those who have downloaded it install it: `40 wait for the order to install`; empty where nobody waits for that."""
+    if rollout["state"] in {"stopping", "stopped", "finished"} or not (rollout.get("policy") or {}).get(
+        "download_only"
+    ):
+        return ""
+    order, holding = rollout.get("install"), rollout.get("holding", 0)
+    if order is None:
+        return (
+            f"{holding} {'waits' if holding == 1 else 'wait'} for the order to install" if holding else "when ordered"
+        )
+    return "installs in the window" if order["in_window"] else f"installs from {moment(order['at'])}"
 
 
 def details(rollout: Rollout) -> Iterator[tuple[str, Any]]:
@@ -83,19 +98,27 @@ def details(rollout: Rollout) -> Iterator[tuple[str, Any]]:
     until = moment(rollout["waits_until"]) if rollout.get("waits_until") else ""
     yield "waits", " ".join(part for part in (one_line(rollout.get("waits_for") or ""), until) if part)
     yield "devices", f"{rollout['size']} ({counts(rollout['counts'])})" if rollout.get("size") else 0
+    yield "installs", installing(rollout)
     yield "rolls back", f"rollout {rollout['rolls_back']}" if rollout.get("rolls_back") else None
     yield "rolled back by", ", ".join(f"rollout {back}" for back in rollout.get("rolled_back_by", ()))
+    yield "follows", _follows(rollout)
+    yield "superseded by", f"rollout {rollout['superseded_by']}" if rollout.get("superseded_by") else None
     yield "policy", policy(rollout.get("policy") or {})
     for name in ("created", "start", "started", "ended", "expires"):
         yield name, moment(rollout.get(f"{name}_at"))
     yield "allowed now", ", ".join(rollout.get("allowed", ()))
 
 
+def _follows(rollout: Rollout) -> str | None:
+    order = rollout.get("follows")
+    return f"{order['channel']}, for the group {order['group']}" if order else None
+
+
 def policy(found: Mapping[str, Any]) -> str:
     """A policy on one line: what is set, durations as people write them."""
     parts = []
     for name, value in found.items():
-        if name != "priority" and value in (None, False, "", [], "none"):
+        if name != "priority" and value in (None, False, "", [], "none", "in-window"):
             continue
         parts.append(f"{name.removesuffix('_s').replace('_', ' ')} {_setting(name, value)}")
     return ", ".join(parts)

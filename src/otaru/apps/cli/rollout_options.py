@@ -9,15 +9,30 @@ from otaru.apps.cli import values
 from otaru.errors import InvalidInputError
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The options of a rollout that is to be."""
+# No slots: Python lays out no class below two that have them. Options are shown in this order, those of `Wanted` last.
+@dataclass(frozen=True, kw_only=True)
+class Aim:
+    """What is to be brought, and to whom."""
 
     release: Annotated[str, typer.Option(metavar="PRODUCT:VERSION", help="What to bring.")]
     target: Annotated[
         str, typer.Option(metavar="QUERY", help="To whom: 'id==dev-1', 'tag==lab;hardware==rpi4', 'id==*'.")
     ]
     name: Annotated[str, typer.Option(help="A name for people.")] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """A channel of a product."""
+
+    product: Annotated[str, typer.Option(metavar="NAME", help="The product.")]
+    channel: Annotated[str, typer.Option(metavar="NAME", help="Its channel.")] = "stable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How a rollout goes about it."""
+
     waves: Annotated[
         str | None,
         typer.Option(help="Heights: devices or percentages, 2,10,100%. None: all at once.", show_default=False),
@@ -162,16 +177,6 @@ class Wanted:
             show_default=False,
         ),
     ] = None
-    start_at: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Start by itself then: 2026-05-01T04:00:00Z.", show_default=False),
-    ] = None
-    end_at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="Offer nothing new from then on: who has not been told is skipped.", show_default=False
-        ),
-    ] = None
     install_takes: Annotated[
         str | None,
         typer.Option(
@@ -206,17 +211,6 @@ class Wanted:
         Literal["start", "waves"] | None,
         typer.Option(help="Wait for approval: of the start, or of each further wave too.", show_default=False),
     ] = None
-    continuous: Annotated[
-        bool, typer.Option("--continuous", help="Devices that match later join it, until it is stopped or expires.")
-    ] = False
-    after: Annotated[
-        int | None,
-        typer.Option(metavar="ID", min=1, help="Start when this rollout has finished well.", show_default=False),
-    ] = None
-    forced_at: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="With --urgency soft: from then on forced (timeforced).", show_default=False),
-    ] = None
     priority: Annotated[
         int | None,
         typer.Option(
@@ -224,6 +218,19 @@ class Wanted:
             min=0,
             max=9,
             help="Of a device's rollouts the one with the highest goes first (5).",
+            show_default=False,
+        ),
+    ] = None
+    download_only: Annotated[
+        bool,
+        typer.Option(
+            "--download-only", help="Devices fetch it, and install it when `rollout install` says so (downloadonly)."
+        ),
+    ] = False
+    download: Annotated[
+        Literal["any-time", "in-window"] | None,
+        typer.Option(
+            help="With --window: fetch it at any time and install it in the window, or both in it (in-window).",
             show_default=False,
         ),
     ] = None
@@ -251,11 +258,7 @@ class Wanted:
         Raises:
             InvalidInputError: a value is not written as it should be.
         """
-        values.release(self.release)
         body: dict[str, Any] = {
-            "release": self.release,
-            "target": self.target,
-            "name": self.name or None,
             "waves": None if self.waves is None else values.waves(self.waves),
             "shape": self.shape,
             "first": self.first,
@@ -280,22 +283,19 @@ class Wanted:
             "require": self.require or None,
             "window": self.window,
             "split": None if self.split is None else [word.strip() for word in self.split.split(",") if word.strip()],
-            "start_at": _moment(self.start_at),
-            "end_at": _moment(self.end_at),
             "install_takes_s": _seconds(self.install_takes),
             "ignore_blackout": self.ignore_blackout or None,
             "validate_s": _seconds(self.validate),
             "validate_events": self.validate_max_events,
             "approve": self.approve,
-            "continuous": self.continuous or None,
-            "after": self.after,
-            "forced_at": _moment(self.forced_at),
             "priority": self.priority,
+            "download_only": self.download_only or None,
+            "download": self.download,
             "max_in_flight": self.max_in_flight,
             "max_per_minute": self.max_per_minute,
             "max_per": self.max_per or None,
         }
-        return {key: value for key, value in body.items() if value is not None}
+        return _said(body)
 
     def _rate(self) -> dict[str, Any] | None:
         said = {
@@ -309,6 +309,78 @@ class Wanted:
         if self.rate is None and any(value is not None for value in said.values()):
             raise InvalidInputError("a rate says how many devices are told in a minute", hint="Write --rate 50.")
         return None if self.rate is None else {key: value for key, value in said.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted(How, Aim):
+    """The options of a rollout that is to be."""
+
+    start_at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Start by itself then: 2026-05-01T04:00:00Z.", show_default=False),
+    ] = None
+    end_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Offer nothing new from then on: who has not been told is skipped.", show_default=False
+        ),
+    ] = None
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="Devices that match later join it, until it is stopped or expires.")
+    ] = False
+    after: Annotated[
+        int | None,
+        typer.Option(metavar="ID", min=1, help="Start when this rollout has finished well.", show_default=False),
+    ] = None
+    install_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="With --download-only: install it from then on: 2026-12-01T02:00:00Z.",
+            show_default=False,
+        ),
+    ] = None
+    forced_at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="With --urgency soft: from then on forced (timeforced).", show_default=False),
+    ] = None
+
+    def body(self) -> dict[str, Any]:
+        """The request for it.
+
+        Raises:
+            InvalidInputError: a value is not written as it should be.
+        """
+        values.release(self.release)
+        own: dict[str, Any] = {
+            "release": self.release,
+            "target": self.target,
+            "name": self.name or None,
+            "start_at": _moment(self.start_at),
+            "end_at": _moment(self.end_at),
+            "continuous": self.continuous or None,
+            "after": self.after,
+            "install_at": _moment(self.install_at),
+            "forced_at": _moment(self.forced_at),
+        }
+        return _said(own) | super().body()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing(How, Stream):
+    """The options of a standing order: a group follows a channel."""
+
+    def body(self) -> dict[str, Any]:
+        """The request for it.
+
+        Raises:
+            InvalidInputError: a value is not written as it should be.
+        """
+        return {"product": self.product, "channel": self.channel} | super().body()
+
+
+def _said(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if value is not None}
 
 
 def _abort(text: str) -> dict[str, Any]:

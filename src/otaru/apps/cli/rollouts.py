@@ -12,7 +12,7 @@ from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.printer import Printer, field, moment, one_line, remark
 from otaru.apps.cli.progress import VERDICTS, counts, details, sections, summary
 from otaru.apps.cli.rollout_options import Wanted
-from otaru.errors import InvalidStateError
+from otaru.errors import InvalidInputError, InvalidStateError
 
 noun = group("Rollouts: a release on its way to devices.")
 
@@ -177,6 +177,33 @@ def stop(api: Api, printer: Printer, rollout: Id, reason: Reason = "") -> Exit |
     Who has not begun never will, who has is asked to cancel.
     """
     return _order(api, printer, rollout, "stop", {"stopping", "stopped"}, reason)
+
+
+@command(noun, "install")
+def install(
+    api: Api,
+    printer: Printer,
+    rollout: Id,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From then on: 2026-12-01T02:00:00Z.", show_default=False)
+    ] = None,
+    in_window: Annotated[bool, typer.Option("--in-window", help="Whenever the rollout's window is open.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the order back, before its moment.")] = False,
+    reason: Reason = "",
+) -> None:
+    """Have devices install what they have downloaded, of a rollout with --download-only.
+
+    At once, whatever its window says, unless a moment or the window is named. Ordered again before its moment, it is moved.
+    """
+    here = path("rollouts", rollout, "install")
+    if withdraw and (at is not None or in_window):
+        raise InvalidInputError("an order is given, or withdrawn", hint="Leave out --withdraw, or the rest.")
+    if withdraw:
+        moved = api.post(f"{here}/withdraw", {"reason": reason})
+    else:
+        when = {"in_window": True} if in_window else {} if at is None else {"at": values.moment(at)}
+        moved = api.post(here, {"reason": reason, **when})
+    printer.result(moved, f"Rollout {rollout}: {summary(moved)}.")
 
 
 def _order(api: Api, printer: Printer, rollout: int, order: str, goal: set[str], reason: str) -> Exit | None:

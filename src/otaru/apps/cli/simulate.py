@@ -73,9 +73,15 @@ class Wanted:
         bool,
         typer.Option("--virtual", help="Tell the scenario inside this process, at virtual time, without a server."),
     ] = False
+    served: Annotated[
+        bool,
+        typer.Option(
+            "--served", help="Tell the scenario over HTTP, to a server of its own whose clock runs at --speed, too."
+        ),
+    ] = False
     report: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where the virtual story's facts and plot go.", show_default=False),
+        typer.Option(metavar="FOLDER", help="Where the story's facts and plot go.", show_default=False),
     ] = None
     until: Annotated[
         str | None,
@@ -97,10 +103,10 @@ def simulate(printer: Printer, wanted: Wanted) -> Exit | None:
     """
     if wanted.scenario is not None:
         _check_scenario(wanted)
-    if wanted.virtual:
-        return _virtual(printer, wanted)
+    if wanted.virtual or wanted.served:
+        return _story(printer, wanted)
     if wanted.report is not None:
-        raise InvalidInputError("--report goes with --virtual")
+        raise InvalidInputError("--report goes with --virtual or --served")
     with extra("simulator"):
         from otaru.apps.simulator import options
         from otaru.apps.simulator.run import run
@@ -118,13 +124,20 @@ def _check_scenario(wanted: Wanted) -> None:
         raise InvalidInputError(f"with --scenario the file says it, not {options}", hint="Write it into the file.")
 
 
-def _virtual(printer: Printer, wanted: Wanted) -> Exit | None:
+def _story(printer: Printer, wanted: Wanted) -> Exit | None:
+    """Tell the scenario to a server of its own: inside this process, or over HTTP."""
     with extra("server"):
-        from otaru.apps.simulator.scenario import plot
-        from otaru.apps.simulator.scenario.horizon import tell
-    if wanted.scenario is None:
-        raise InvalidInputError("--virtual needs --scenario FILE")
-    account = tell(_scenario(wanted.scenario), lambda account: remark(account.line()))
+        from otaru.apps.simulator.scenario import horizon, plot
+    if wanted.scenario is None or wanted.virtual == wanted.served:
+        raise InvalidInputError("--virtual or --served needs --scenario FILE, and excludes the other")
+    if wanted.virtual:
+        account = horizon.tell(_scenario(wanted.scenario), lambda account: remark(account.line()))
+    else:
+        with extra("simulator"):
+            from otaru.apps.simulator.scenario import served
+        account = served.tell(
+            _scenario(wanted.scenario), wanted.speed, wanted.connections, lambda account: remark(account.line())
+        )
     if wanted.report is not None:
         _written(wanted.report, {"story.json": json.dumps(account.facts(), indent=1), "story.svg": plot.svg(account)})
     printer.result(account.facts(), account.summary())

@@ -19,6 +19,7 @@ from otaru.apps.console.call import Call
 from otaru.apps.console.pages import (
     device,
     device_form,
+    device_orders,
     devices,
     enrollments,
     events,
@@ -30,6 +31,7 @@ from otaru.apps.console.pages import (
     release_new,
     releases,
     rollouts,
+    settings,
 )
 from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, refuse_other_pages, visitor
 from otaru.domain.access import Permission
@@ -50,6 +52,12 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("GET", "/", READ, overview.show),
     ("POST", "/settings/halt", TENANT, overview.halt),
     ("POST", "/settings/lift", TENANT, overview.lift),
+    ("GET", "/settings", READ, settings.show),
+    ("POST", "/settings/blackouts", TENANT, settings.add_blackout),
+    ("POST", "/settings/blackouts/{blackout}/remove", TENANT, settings.remove_blackout),
+    ("POST", "/settings/attributes", TENANT, settings.declare),
+    ("POST", "/settings/attributes/{attribute}/drop", TENANT, settings.drop),
+    ("POST", "/settings/four-eyes", TENANT, settings.four_eyes),
     ("GET", "/devices", READ, devices.show),
     ("GET", "/devices/+count", READ, devices.count),
     ("GET", "/devices/+completion", READ, devices.complete),
@@ -63,6 +71,11 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/devices/{device}/credentials/{credential}/revoke", DEVICES, device.revoke_credential),
     ("POST", "/devices/{device}/cancel", ROLLOUTS, device.cancel),
     ("POST", "/devices/{device}/consent", DEVICES, device.answer),
+    ("POST", "/devices/{device}/pins", DEVICES, device_orders.pin),
+    ("GET", "/devices/{device}/attributes", READ, device_orders.attributes),
+    ("POST", "/devices/{device}/attributes", DEVICES, device_orders.purge),
+    ("GET", "/devices/{device}/update", ROLLOUTS, device_orders.choose),
+    ("POST", "/devices/{device}/update", ROLLOUTS, device_orders.update),
     ("GET", "/devices/{device}/reports/{action}", READ, device.reports),
     ("GET", "/enrollments", READ, enrollments.index),
     ("GET", "/enrollments/+new", DEVICES, enrollments.new),

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from otaru.apps.console.status import Tone, look
+from otaru.domain.delta import DeltaState
 from otaru.domain.deployment import State
 from otaru.domain.device import Lifecycle
 from otaru.domain.enrollment import Approval
@@ -63,7 +64,7 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
     "groups": ("Groups", tuple(k for k in Kind if k.startswith("group."))),
     "enrollments": ("Enrollments", tuple(k for k in Kind if k.startswith("enrollment."))),
-    "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.")))),
+    "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.", "delta.")))),
     "keys": (
         "Keys and signatures",
         tuple(k for k in Kind if k.startswith(("metadata.", "key.", "anchor.", "authority."))),
@@ -141,7 +142,7 @@ def _subject(what: Happening) -> Thing:
         case "rollout":
             of = rollout_page(what.subject)
             return Thing(of.words.capitalize(), of.address)
-        case "release":
+        case "release" | "delta":
             product, _, version = what.subject.partition(":")
             address = f"/releases/{quote(product, safe='')}/{quote(version, safe='')}"
             return Thing(f"Release {product} {version}", address)
@@ -237,7 +238,12 @@ def _device_changed(what: Happening) -> _Said:
     if "auto_confirm" in what.data:
         yes = bool(what.data["auto_confirm"])
         return _Said(Tone.IDLE, "consents to every update from now on" if yes else "is asked for consent again")
-    return _Said(Tone.IDLE, "was changed", facts=tuple(_texts(what, "changed")))
+    changed = tuple(_texts(what, "changed"))
+    if changed == ("pins",) and isinstance(what.data.get("pins"), list):
+        pins = ["everything" if pin == "*" else pin for pin in _texts(what, "pins")]
+        words = f"was pinned: {', '.join(pins)} stays as it is" if pins else "is pinned no more"
+        return _Said(Tone.IDLE, words, reason=_text(what, "reason"))
+    return _Said(Tone.IDLE, "was changed", reason=_text(what, "reason"), facts=changed)
 
 
 def _device_disputed(what: Happening) -> _Said:
@@ -331,6 +337,27 @@ def _release_moved(what: Happening) -> _Said:
     return _Said(tone, f"was {after or 'changed'}")
 
 
+def _delta_ordered(what: Happening) -> _Said:
+    number = what.data.get("deltas")
+    words = "a delta was ordered" if number == 1 else f"{number} deltas were ordered"
+    return _Said(Tone.IDLE, words, facts=_from(what))
+
+
+def _delta_ended(what: Happening) -> _Said:
+    state, codec = _text(what, "state"), _text(what, "codec")
+    reason = _text(what, "reason")
+    tone, words = Tone.IDLE, "no delta helps"
+    if state == DeltaState.MADE:
+        tone, words = Tone.DONE, "a delta was made"
+    elif state == DeltaState.FAILED:
+        tone, words = Tone.HELD, "a delta could not be made"
+    return _Said(tone, words, reason=reason, facts=(*_from(what), codec))
+
+
+def _from(what: Happening) -> tuple[str, ...]:
+    return (f"from {_text(what, 'from')}",)
+
+
 def _rollout_created(what: Happening) -> _Said:
     product, version, size = _text(what, "product"), _text(what, "version"), what.data.get("size")
     facts = [f"{size:,} {'device' if size == 1 else 'devices'}"] if isinstance(size, int) else []
@@ -355,23 +382,37 @@ _MOVED = {
     Order.CANCEL_SCHEDULED: "cancelled",
     Order.SKIP_SCHEDULED: "skipped",
     Order.SILENCE_OPEN: "given up",
+    Order.SKIP_HELD: "skipped that had only downloaded",
 }
 
 
 def _rollout_moved(what: Happening) -> _Said:
     before, after = _text(what, "from"), _text(what, "to")
+    if (newer := what.data.get("superseded_by")) is not None:
+        return _Said(Tone.IDLE, "was superseded by", rollout_page(newer), facts=_moved(what))
     if after not in set(RolloutState) or before == after:
         return _rollout_wave(what)
     state = RolloutState(after)
     words = "resumed" if (before, after) == (RolloutState.PAUSED, RolloutState.RUNNING) else _ROLLOUT[state]
+    return _Said(look(state).tone, words, reason=_text(what, "reason"), facts=_moved(what))
+
+
+def _moved(what: Happening) -> tuple[str, ...]:
+    """How many members were moved, and how."""
     moved: Any = what.data.get("moved")
     counts = moved if isinstance(moved, dict) else {}
-    facts = tuple(f"{counts[o]:,} {word}" for o, word in _MOVED.items() if isinstance(counts.get(o), int))
-    return _Said(look(state).tone, words, reason=_text(what, "reason"), facts=facts)
+    return tuple(f"{counts[o]:,} {word}" for o, word in _MOVED.items() if isinstance(counts.get(o), int))
 
 
 def _rollout_wave(what: Happening) -> _Said:
     return _Said(Tone.BUSY, "went on", reason="; ".join(_texts(what, "notes")))
+
+
+def _rollout_install(what: Happening) -> _Said:
+    ordered = what.data.get("at") is not None
+    words = "was ordered to install" if ordered else "was told not to install yet"
+    facts = tuple(_texts(what, "notes"))
+    return _Said(Tone.BUSY if ordered else Tone.HELD, words, reason=_text(what, "reason"), facts=facts)
 
 
 def _rollout_segment(what: Happening) -> _Said:
@@ -451,6 +492,15 @@ def _group_changed(what: Happening) -> _Said:
     return _Said(Tone.IDLE, "was changed", facts=_query(what))
 
 
+def _stream(what: Happening) -> str:
+    return f"{_text(what, 'product')} {_text(what, 'channel')}".strip()
+
+
+def _group_waits(what: Happening) -> _Said:
+    tone = Tone.FAILED if what.data.get("stuck") is True else Tone.IDLE
+    return _Said(tone, f"waits with {_stream(what)}", reason=_text(what, "reason"))
+
+
 def _query(what: Happening) -> tuple[str, ...]:
     query = _text(what, "query")
     return (query,) if query else ()
@@ -475,13 +525,19 @@ _WORDS: Mapping[Kind, Callable[[Happening], _Said]] = {
     Kind.GROUP_CREATED: lambda what: _Said(Tone.IDLE, "was made", facts=_query(what)),
     Kind.GROUP_CHANGED: _group_changed,
     Kind.GROUP_DELETED: _plain(Tone.HELD, "was deleted"),
+    Kind.GROUP_FOLLOWED: lambda what: _Said(Tone.IDLE, f"follows {_stream(what)}", reason=_text(what, "reason")),
+    Kind.GROUP_UNFOLLOWED: lambda what: _Said(Tone.HELD, f"follows {_stream(what)} no longer"),
+    Kind.GROUP_WAITS: _group_waits,
     Kind.DEPLOYMENT_MOVED: _deployment_moved,
     Kind.PRODUCT_CHANGED: lambda what: _Said(Tone.IDLE, f"follows the {_text(what, 'order')} order"),
     Kind.RELEASE_CREATED: _release_created,
     Kind.RELEASE_MOVED: _release_moved,
+    Kind.DELTA_ORDERED: _delta_ordered,
+    Kind.DELTA_ENDED: _delta_ended,
     Kind.ROLLOUT_CREATED: _rollout_created,
     Kind.ROLLOUT_MOVED: _rollout_moved,
     Kind.ROLLOUT_WAVE: _rollout_wave,
+    Kind.ROLLOUT_INSTALL: _rollout_install,
     Kind.ROLLOUT_SEGMENT: _rollout_segment,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
     Kind.ROLLOUT_JOINED: _rollout_joined,

@@ -1,35 +1,29 @@
 """A rollout as people read it: its members in groups, where its waves stand, its policy and its future in sentences."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from otaru.apps.console.happening import actor
 from otaru.apps.console.rendering import number, share
-from otaru.apps.console.rendering import span as told_span
 from otaru.apps.console.status import Tone, look
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, State
 from otaru.domain.evidence import Call as Verdicts
 from otaru.domain.evidence import Ruling, Tally
 from otaru.domain.ids import DeviceId
 from otaru.domain.rollout import (
-    MAX_PRIORITY,
     ROLLOUT,
-    Approve,
-    FailureType,
     For,
-    Limits,
-    OnError,
-    Policy,
     Rollout,
     RolloutState,
     Segment,
-    Urgency,
     Wave,
     WaveState,
+    installable,
+    settled,
     waiting,
 )
-from otaru.services.control.rollouts import Intention, Preview, Progress
+from otaru.services.control.rollouts import Progress
 
 BAD = FAILURES | {State.REJECTED}
 """Members whose end has a reason that somebody should read."""
@@ -232,9 +226,48 @@ def _author(rollout: Rollout) -> str:
     return actor(rollout.created_by) if rollout.created_by else "somebody"
 
 
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """What an order to install would do, of a rollout that only downloads until then."""
+
+    holding: int
+    """Devices that have downloaded it."""
+    others: int
+    """Those that have not ended, and have not downloaded it yet."""
+    wave: Wave | None
+    """The wave that opens with it, where it is not the only one."""
+    given: str
+    """The order as it stands; empty where there is none."""
+    fixed: bool
+    """Whether its moment has come."""
+
+
+def ordering(progress: Progress, now: datetime) -> Ordering | None:
+    """What an order to install would do; None where the rollout waits for none."""
+    rollout = progress.rollout
+    if not installable(rollout):
+        return None
+    whole, wave = together(progress), rollout.wave
+    opens = wave if wave is not None and len(rollout.waves) > 1 and wave.state is WaveState.PENDING else None
+    others = whole.of(State.SCHEDULED, State.AWAITING_CONSENT, State.POSTPONED, State.OFFERED, State.DOWNLOADING)
+    given = "" if rollout.install is None else rollout.install.words(now)
+    return Ordering(progress.holding, others, opens, given, settled(rollout, now))
+
+
+def _unordered(progress: Progress) -> Why:
+    """Of a rollout that only downloads, before its order to install has come true."""
+    held, size, install = progress.holding, progress.rollout.size, progress.rollout.install
+    said = f"{number(held)} of {number(size)} {'has' if held == 1 else 'have'} downloaded it"
+    if install is None:
+        return Why(Tone.HELD, f"{said}; nobody installs it before that is ordered")
+    return Why(Tone.IDLE, f"{said}; it is installed", install.at)
+
+
 def _running(progress: Progress, ruling: Ruling) -> Why:
     rollout = progress.rollout
     wave = rollout.wave
+    if rollout.policy.download_only and (wave is not None and wave.state is WaveState.PENDING and not wave.index):
+        return _unordered(progress)
     if len(rollout.waves) < 2 and rollout.policy.rule is None and rollout.policy.sequential is None:
         return Why(Tone.BUSY, _simple(progress))
     if wave is None:
@@ -290,9 +323,12 @@ def _are(count: int) -> str:
 
 def _simple(progress: Progress) -> str:
     size, tally = progress.rollout.size, together(progress)
-    ended, waiting, under_way = tally.of(*FINAL), tally.of(State.SCHEDULED), tally.of(*OPEN)
+    ended, waiting, held = tally.of(*FINAL), tally.of(State.SCHEDULED), progress.holding
+    under_way = tally.of(*OPEN) - held
     parts = [f"{number(ended)} of {number(size)} {'has' if ended == 1 else 'have'} ended"]
     parts += [f"{number(under_way)} {_are(under_way)} under way"] if under_way else []
+    if held:
+        parts.append(f"{number(held)} {'has' if held == 1 else 'have'} downloaded it and not been told to install it")
     if waiting:
         parts.append(f"{number(waiting)} {'waits for its' if waiting == 1 else 'wait for their'} next poll")
     return f"Offered to everybody at once; {', '.join(parts)}"
@@ -307,14 +343,6 @@ def devices(count: int) -> str:
     return f"{number(count)} {'device' if count == 1 else 'devices'}"
 
 
-def heights(waves: Sequence[Wave]) -> str:
-    """`2, then 10, then all 48`."""
-    if not waves:
-        return "nobody"
-    words = [number(wave.height) for wave in waves[:-1]]
-    return ", then ".join([*words, f"all {number(waves[-1].height)}"])
-
-
 def resumed(rollout: Rollout) -> str:
     """What resuming does."""
     failed = next((w for w in rollout.waves if w.state is WaveState.FAILED), None)
@@ -327,186 +355,7 @@ def resumed(rollout: Rollout) -> str:
     return f"{words}, and wave {following.index + 1} opens with {devices(following.size)}."
 
 
-def summary(intention: Intention, preview: Preview) -> list[str]:
-    """What a rollout would do, in sentences."""
-    policy, waves = intention.policy, preview.waves
-    whom = f"Brings {intention.product} {intention.version} to {devices(preview.members)}"
-    first = (
-        f" in {len(waves)} waves: {heights(waves)}."
-        if 1 < len(waves) <= _TOLD
-        else f" in {len(waves)} waves, from {devices(waves[0].height)} on."
-        if len(waves) > 1
-        else ", at its next poll."
-        if preview.members == 1
-        else ", each at its next poll."
-    )
-    return [whom + first, *_split(preview.segments), *_judging(policy), *_manner(policy), _beginning(intention)]
-
-
-_TOLD = 6
-"""Up to so many waves are told one by one."""
-
-
-def _split(segments: Sequence[Segment]) -> Iterator[str]:
-    if len(segments) > 1:
-        yield f"They are of {len(segments)} kinds. The canaries of each come first, and one that fails can be held alone."
-
-
-_DOES: Mapping[OnError, str] = {
-    OnError.ADVISE: "says so and goes on",
-    OnError.PAUSE: "pauses",
-    OnError.STOP: "stops for good",
-    OnError.ROLLBACK: "stops for good, and devices that took it are brought back where that is safe",
-}
-
-
-def _judging(policy: Policy) -> Iterator[str]:
-    if policy.sequential is not None:
-        alpha = percent(policy.sequential.alpha)
-        yield f"How fast depends on what is seen; a good release is stopped or held wrongly with a chance of {alpha} at most."
-    if policy.rule is None:
-        return
-    watched = f" and {told_span(policy.observe)} more have gone by" if policy.observe else ""
-    yield f"A wave passes when {percent(policy.rule.success)} of its devices succeeded{watched}."
-    yield f"When more than {percent(policy.rule.error)} failed, the rollout {_DOES[policy.on_error]}."
-
-
-def _manner(policy: Policy) -> Iterator[str]:
-    if policy.validate:
-        yield f"A device succeeds after {_trial(policy)}."
-    if policy.consent:
-        yield "Each device or its owner is asked first."
-    if policy.urgency is Urgency.SOFT:
-        yield "Devices choose the moment themselves."
-    if policy.conditions:
-        yield f"A device begins only where this holds: {', '.join(map(str, policy.conditions))}."
-    if policy.window:
-        yield f"Devices are told only in the window {policy.window}."
-    if policy.end_at:
-        yield f"Nothing new is offered from {policy.end_at:%Y-%m-%d %H:%M} UTC on."
-    if policy.limits.any:
-        yield f"Limited to {', '.join(_limits(policy.limits)).removeprefix('at most ')}."
-    if policy.expires_after:
-        yield f"Who is not reached {told_span(policy.expires_after)} after the start is skipped."
-
-
-def _trial(policy: Policy) -> str:
-    allowed = policy.validate_events
-    bad = "a bad health event" if allowed == 1 else f"{number(allowed)} bad health events"
-    return f"{told_span(policy.validate)} on trial, heard of and without {bad}"
-
-
 def taken(progress: Progress) -> bool:
     """Whether some may run what it brought, and could be brought back: a trial that was cut short ends as cancelled."""
     may = together(progress).of(State.SUCCEEDED, State.ON_TRIAL, State.FAILED, State.SILENT, State.CANCELLED)
     return may > 0 and progress.rollout.started_at is not None and progress.rollout.rolls_back is None
-
-
-def _beginning(intention: Intention) -> str:
-    if intention.start_at is not None:
-        return f"It starts by itself on {intention.start_at:%Y-%m-%d at %H:%M} UTC."
-    return "It starts at once." if intention.start else "Nobody is offered anything until somebody starts it."
-
-
-def policy_words(rollout: Rollout) -> Iterator[tuple[str, str]]:
-    """A policy by what each part is about."""
-    policy = rollout.policy
-    if policy.rule is None and len(rollout.waves) < 2:
-        yield "Waves", "none: every device is offered it at its next poll"
-    else:
-        yield "Waves", f"first {heights(rollout.waves)}" if len(rollout.waves) > 1 else "one, of all"
-    yield from _rule_words(policy)
-    if policy.split:
-        yield "Segments", f"by {', '.join(policy.split)}; each can be held on its own"
-    if policy.validate:
-        yield "Succeeds", f"a device after {_trial(policy)}"
-    yield from _kind_words(policy)
-    yield from _manner_words(policy)
-
-
-def _kind_words(policy: Policy) -> Iterator[tuple[str, str]]:
-    if policy.approve is not Approve.NONE:
-        yield "Approval", "of the start" + (" and of each further wave" if policy.approve is Approve.WAVES else "")
-    if policy.after is not None:
-        yield "After", f"rollout {policy.after} has finished well"
-    if policy.continuous:
-        yield "Continuous", "devices that match later join it, until it is stopped, expires or ends"
-    if policy.priority != Policy().priority:
-        yield "Priority", f"{policy.priority} of 0 to {MAX_PRIORITY}; the highest goes first"
-
-
-def _manner_words(policy: Policy) -> Iterator[tuple[str, str]]:
-    soft = policy.urgency is Urgency.SOFT
-    late = f", forced from {policy.forced_at:%Y-%m-%d %H:%M} UTC on" if policy.forced_at else ""
-    yield "Moment", f"the device's choice (soft){late}" if soft else "as soon as the device can (forced)"
-    if policy.conditions:
-        yield "Requires", ", ".join(map(str, policy.conditions))
-    yield "Consent", _consent(policy)
-    if policy.window:
-        yield "Window", f"devices are told in {policy.window}" + ("" if policy.window.rule else ", each day")
-    if policy.install_takes:
-        yield "Installing", f"takes {told_span(policy.install_takes)}: so much of the window has to be left"
-    if policy.limits.any:
-        yield "Limits", "; ".join(_limits(policy.limits))
-    if policy.ignore_blackout:
-        yield "Blackouts", "are ignored: it is an emergency"
-    if policy.end_at:
-        yield "Ends", f"{policy.end_at:%Y-%m-%d %H:%M} UTC; then who has not been told is skipped"
-    yield "Expires", _expiry(policy.expires_after)
-
-
-def _limits(limits: Limits) -> Iterator[str]:
-    if limits.in_flight is not None:
-        yield f"at most {devices(limits.in_flight)} in flight"
-    if limits.per_minute is not None:
-        yield f"{devices(limits.per_minute)} a minute"
-    for place in limits.places:
-        yield f"{devices(place.most)} in flight for each {place.attribute}"
-
-
-def _consent(policy: Policy) -> str:
-    if not policy.consent:
-        return "not asked"
-    after = (
-        ""
-        if policy.consent_deadline is None
-        else f"; who says nothing for {told_span(policy.consent_deadline)} has consented"
-    )
-    return f"asked of each device or its owner{after}; not for a security release"
-
-
-def _rule_words(policy: Policy) -> Iterator[tuple[str, str]]:
-    does = _DOES[policy.on_error]
-    if policy.sequential is not None:
-        past, alpha = policy.sequential.releases, percent(policy.sequential.alpha)
-        yield "Judge", f"by e-values; a good release is stopped or held by mistake in {alpha} of rollouts at most"
-        learned = f"what {past} past {'release' if past == 1 else 'releases'} did"
-        yield "Tolerates", learned if past else "a cautious guess: no past"
-        if policy.sequential.telemetry:
-            yield "Compares", ", ".join(f"{m.name} ({m.worse} is worse)" for m in policy.sequential.telemetry)
-        back = ", and its devices are brought back where that is safe" if policy.on_error is OnError.ROLLBACK else ""
-        yield "Stopped", f"the rollout {does}; a bad segment is held{back}"
-    if policy.rate is not None:
-        rate = policy.rate
-        what = "succeeded" if rate.succeeded else "were told"
-        yield (
-            "Rate",
-            (
-                f"{rate.base} devices a minute, times {rate.factor:g} for each {rate.every} that {what}, "
-                f"at most {rate.maximum}"
-            ),
-        )
-        for one in rate.aborts:
-            kind = "any failure" if one.failure is FailureType.ALL else str(one.failure).replace("_", " ")
-            yield "Aborts", f"at {one.threshold:g} % {kind} of at least {one.minimum}; then the rollout {does}"
-    if policy.rule is not None:
-        yield "Passes", f"when {percent(policy.rule.success)} of a wave succeeded"
-        yield "Fails", f"when more than {percent(policy.rule.error)} failed; then the rollout {does}"
-        late = f", or after {told_span(policy.wave_timeout)}" if policy.wave_timeout is not None else ""
-        yield "Complete", f"when {percent(policy.quorum)} of a wave have ended{late}"
-        if policy.observe:
-            yield "Watched", f"for {told_span(policy.observe)} before the next wave opens"
-
-
-def _expiry(after: timedelta | None) -> str:
-    return "never" if after is None else f"{told_span(after)} after the start; then who is not reached is skipped"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from otaru.domain.delta import DeltaState
 from otaru.domain.deployment import State
 from otaru.domain.device import Lifecycle
 from otaru.domain.release import ReleaseState
@@ -87,6 +88,13 @@ _TONES: Mapping[type[StrEnum], Mapping[StrEnum, Tone]] = {
         ReleaseState.PUBLISHED: Tone.DONE,
         ReleaseState.DEPRECATED: Tone.HELD,
         ReleaseState.WITHDRAWN: Tone.FAILED,
+    },
+    DeltaState: {
+        DeltaState.WAITING: Tone.IDLE,
+        DeltaState.MAKING: Tone.BUSY,
+        DeltaState.MADE: Tone.DONE,
+        DeltaState.USELESS: Tone.IDLE,
+        DeltaState.FAILED: Tone.FAILED,
     },
     Verdict: {
         Verdict.NONE: Tone.IDLE,

@@ -84,6 +84,11 @@ def told(found: Sequence[Alarms], left_out: int, world: World) -> Iterator[str]:
         "Releases that are not signed and published yet.",
         (({"tenant": one.tenant}, one.drafts) for one in found),
     )
+    yield from _gauge(
+        "otaru_followings_stuck",
+        "Groups that follow a channel whose newest release does not reach them until a person acts.",
+        (({"tenant": one.tenant}, one.stuck) for one in found),
+    )
     lags = [({"tenant": one.tenant, "log": str(log)}, lag) for one in found for log, lag in one.lags.items()]
     yield from _gauge(
         "otaru_log_behind_entries", "Log entries that no checkpoint covers.", ((of, lag.entries) for of, lag in lags)

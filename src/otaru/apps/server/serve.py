@@ -28,6 +28,7 @@ from otaru.apps.server.settings import Settings
 from otaru.apps.server.shell import Shell
 from otaru.domain.ids import DEFAULT_TENANT
 from otaru.errors import DataFolderError, InvalidInputError, NotFoundError, RefusedError, UnavailableError
+from otaru.ports.clock import Clock
 from otaru.services.control import metadata, tokens
 from otaru.services.control.world import World
 
@@ -47,8 +48,8 @@ class Runtime:
     """Set when the process is asked to end: streams end themselves."""
 
 
-def run(settings: Settings) -> int:
-    """Serve until told to end; the exit code.
+def run(settings: Settings, clock: Clock | None = None) -> int:
+    """Serve until told to end, by the system's clock or another one; the exit code.
 
     Raises:
         DataFolderError: the data folder cannot be used.
@@ -65,7 +66,7 @@ def run(settings: Settings) -> int:
     with folder.locked(settings.data), contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listener(settings.listen))
         devices = stack.enter_context(_listener(settings.device_listen)) if settings.device_listen else None
-        stack.enter_context(uvloop_runner()).run(_serve(settings, listener, devices))
+        stack.enter_context(uvloop_runner()).run(_serve(settings, listener, devices, clock))
     return 0
 
 
@@ -78,8 +79,10 @@ def uvloop_runner() -> asyncio.Runner:
     return asyncio.Runner(loop_factory=new_event_loop)
 
 
-async def _serve(settings: Settings, listener: socket.socket, devices: socket.socket | None) -> None:
-    async with wiring.world(settings) as world:
+async def _serve(
+    settings: Settings, listener: socket.socket, devices: socket.socket | None, clock: Clock | None
+) -> None:
+    async with wiring.world(settings, clock) as world:
         runtime = Runtime(world, settings)
         await _check_keys(world)
         road, tuf, log = DdiRoad(world, settings), TufRoad(world, settings), LogRoad(world, settings)
@@ -97,7 +100,7 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
             mutual.load()
             servers.append((Server(mutual), devices))
         local = Server(config(replace(shell, local_admin=True)))
-        stop = _stopper(runtime, local, *(server for server, _ in servers))
+        stop = _stopper(runtime, device, local, *(server for server, _ in servers))
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop)
@@ -105,6 +108,7 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
             work = tasks.create_task(worker.work(runtime.world, settings, runtime.closing))
             logs = tasks.create_task(worker.keep_logs(runtime.world, runtime.closing))
             verdicts = tasks.create_task(worker.keep_judged(runtime.world))
+            deltas = tasks.create_task(worker.keep_deltas(runtime.world))
             if devices is not None:
                 assert mutual.ssl is not None  # noqa: S101 - the listener has a certificate
                 tasks.create_task(worker.learn_authorities(world, mutual.ssl, runtime.closing))
@@ -115,7 +119,8 @@ async def _serve(settings: Settings, listener: socket.socket, devices: socket.so
             gc.freeze()  # what start-up made stays: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLD)
             await runtime.closing.wait()
-            verdicts.cancel()  # it may be in the middle of a large image; the next process goes on
+            for slow in (verdicts, deltas):  # they may be in the middle of a large image; the next process goes on
+                slow.cancel()
             await asyncio.gather(work, logs)
 
 
@@ -136,9 +141,10 @@ async def _check_keys(world: World) -> None:
     _log.warning("development keys sign the releases of %s: not for production (docs/trust.md)", tenants)
 
 
-def _stopper(runtime: Runtime, *servers: uvicorn.Server) -> Callable[[], None]:
+def _stopper(runtime: Runtime, device: DeviceRoad, *servers: uvicorn.Server) -> Callable[[], None]:
     def stop() -> None:
         runtime.closing.set()
+        device.native.close()
         for server in servers:
             server.should_exit = True
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
+from otaru.adapters.differ.process import ProcessDiffer
 from otaru.adapters.director.process import ProcessDirector
 from otaru.adapters.director.wire import Begin
 from otaru.adapters.inspector.process import ProcessInspector
@@ -17,19 +18,21 @@ from otaru.adapters.signers.file import FolderKeyring
 from otaru.adapters.sql.migrate import upgrade
 from otaru.adapters.sql.store import open_store
 from otaru.apps.server.settings import Settings
+from otaru.ports.clock import Clock
 from otaru.services.control import tenants
 from otaru.services.control.world import World
 
 
 @asynccontextmanager
-async def world(settings: Settings) -> AsyncIterator[World]:
+async def world(settings: Settings, clock: Clock | None = None) -> AsyncIterator[World]:
     """Every part, started; stopped in reverse order. The caller holds the data folder's lock.
 
-    The database is brought to this program's schema first, and the default tenant made where it is missing.
+    The database is brought to this program's schema first, and the default tenant made where it is missing. Without `clock`
+    time is the system's.
     """
     settings.artifacts.mkdir(mode=0o700, parents=True, exist_ok=True)
     upgrade(settings.database_url)
-    bus, clock = LocalBus(), SystemClock()
+    bus, clock = LocalBus(), clock or SystemClock()
     store = open_store(settings.database_url, bus)
     try:
         registry = StoreRegistry(store, bus, clock)
@@ -44,7 +47,18 @@ async def world(settings: Settings) -> AsyncIterator[World]:
         blobs = LocalBlobs(settings.artifacts)
         judge, inspector = PolicyJudge(), ProcessInspector()
         made = World(
-            store, registry, blobs, clock, judge, bus, keyring, notary, inspector, director, settings.production
+            store,
+            registry,
+            blobs,
+            clock,
+            judge,
+            bus,
+            keyring,
+            notary,
+            inspector,
+            director,
+            ProcessDiffer(),
+            settings.production,
         )
         await registry.start()
         try:

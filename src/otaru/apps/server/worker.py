@@ -12,6 +12,8 @@ from otaru.domain.events import Kind
 from otaru.domain.ids import Sha256, TenantId
 from otaru.errors import OtaruError
 from otaru.ports.store import Committed
+from otaru.services.control.deltas import make_next
+from otaru.services.control.following import tend
 from otaru.services.control.housekeeping import housekeep
 from otaru.services.control.inspection import renew
 from otaru.services.control.joining import join_all
@@ -29,8 +31,8 @@ LOOK_S = 1.0
 """Rollouts are looked at this often for what time alone brings, and soon after every event."""
 SETTLE_S = 0.1
 """After an event, wait this long for others: one look serves many reports."""
-HOUSEKEEPING = timedelta(minutes=10)
-JOINING = timedelta(minutes=5)
+HOUSEKEEPING_S = 600.0
+JOINING_S = 300.0
 """So often it is looked who joins continuous rollouts: that reads the devices that each of them means."""
 AUTHORITIES_S = 1.0
 """A new authority is known to the devices' listener after this long, at most."""
@@ -41,6 +43,9 @@ AGAIN_S = 2.0
 """Judging images anew that has failed is tried again after this long."""
 ANYWAY_S = 600.0
 """So often it is looked whether images are to be judged anew where nobody said so: a process may have ended in between."""
+DELTAS_S = 15.0
+"""So often it is looked for deltas to make where nobody ordered one here: by other processes, or to be tried again."""
+_ORDERS = frozenset({Kind.RELEASE_MOVED, Kind.DELTA_ORDERED})
 _ANCHORS = frozenset({Kind.ANCHOR_ADDED, Kind.ANCHOR_REMOVED})
 
 
@@ -58,11 +63,13 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
                     await listen(world)
                     listened = over
                 await step_due(world, looks)
-                if swept is None or world.clock.now() - swept >= JOINING:
-                    swept = world.clock.now()
+                sweeps = swept is None or world.clock.monotonic() - swept >= JOINING_S
+                await tend(world, again=sweeps)
+                if sweeps:
+                    swept = world.clock.monotonic()
                     await join_all(world)
-                if cleaned is None or world.clock.now() - cleaned >= HOUSEKEEPING:
-                    cleaned = world.clock.now()
+                if cleaned is None or world.clock.monotonic() - cleaned >= HOUSEKEEPING_S:
+                    cleaned = world.clock.monotonic()
                     try:
                         await _keep_fresh(world)
                     finally:  # neither waits for the other to succeed
@@ -121,6 +128,31 @@ async def keep_judged(world: World) -> None:
                 _log.warning("images could not be judged anew, which is tried again: %s", error)
             except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
                 _log.exception("images could not be judged anew, which is tried again")
+    finally:
+        leave()
+
+
+async def keep_deltas(world: World) -> None:
+    """Make deltas, one after the other, for ever."""
+    ordered = asyncio.Event()
+
+    def listen(commit: Committed) -> None:
+        if any(what.kind in _ORDERS for what in commit.happenings):
+            ordered.set()
+
+    leave = world.store.follow(listen)
+    try:
+        while True:
+            ordered.clear()
+            try:
+                while await make_next(world):
+                    pass
+            except OtaruError as error:
+                _log.warning("a delta could not be made, which is tried again: %s", error)
+            except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
+                _log.exception("a delta could not be made, which is tried again")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ordered.wait(), DELTAS_S)
     finally:
         leave()
 

@@ -234,20 +234,29 @@ class Device:
             self._tally.breaks += 1
 
     async def _ask(self, order: Deployment, href: str) -> None:
-        """Poll until the order may be carried out, or is not there any more."""
+        """Poll until the order may be carried out, or is not there any more.
+
+        Who was told to download and not to install is shown nothing until it is to; meanwhile it is in no update's middle.
+        """
         while True:
+            holds = order.update is Handling.SKIP
+            self.updating = not holds
             links = (await self._insist(self._poll)).links
             if (cancel := links.cancel_action) is not None:
                 await self._insist(lambda: self._cancel(cancel))
                 raise _EndedError("cancelled")
             if (now := links.deployment_base) is None:
-                raise self._taken_back()
+                if not holds:
+                    raise self._taken_back()
+                await self._around.rest(self._sleep_s)
+                continue
             if now == href and _may_install(order):
                 return
             again, href = await self._insist(lambda: self.link.deployment(now)), now
             if again.action != order.action:
                 raise self._taken_back()
             if _may_install(order := again):
+                self.updating = True
                 return
             await self._around.rest(self._sleep_s)
 

@@ -2,9 +2,29 @@
 
 from otaru.domain.rollout.back import LEFT_OUT, Way, back_policy, barred, check_back, told
 from otaru.domain.rollout.holding import Order, Step, hold, release
+from otaru.domain.rollout.installing import (
+    check_install,
+    installable,
+    order_install,
+    settled,
+    withdraw_install,
+)
 from otaru.domain.rollout.limits import MAX_LIMIT, MAX_PLACES, Limits, Place, Taken, ask_again, full, place
 from otaru.domain.rollout.machine import ACTIVE, PERSONS, ROLLOUT, RolloutEvent, RolloutState
-from otaru.domain.rollout.plan import Draw, Rollout, Wave, WaveState, cells, check_end, draw, joined, laid_out, layout
+from otaru.domain.rollout.plan import (
+    Draw,
+    Follows,
+    Install,
+    Rollout,
+    Wave,
+    WaveState,
+    cells,
+    check_end,
+    draw,
+    joined,
+    laid_out,
+    layout,
+)
 from otaru.domain.rollout.policy import (
     DEFAULT_RULE,
     JUDGED_WAVES,
@@ -14,6 +34,7 @@ from otaru.domain.rollout.policy import (
     MAX_WAVES,
     Approve,
     ClassicRule,
+    Download,
     OnError,
     Policy,
     Share,
@@ -25,7 +46,7 @@ from otaru.domain.rollout.rate import Abort, FailureType, RateRule, check_rate
 from otaru.domain.rollout.segment import CRITICAL, MAX_SEGMENTS, MAX_SPLITS, Segment, Stratum, cut, segments
 from otaru.domain.rollout.sequential import ALPHA, Learned, SequentialRule
 from otaru.domain.rollout.shape import Growth, Shape, check_growth, grown
-from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, orders, reopened, step
+from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, orders, reopened, step, supersede
 from otaru.domain.rollout.waiting import For, Waiting, waiting
 
 __all__ = [
@@ -49,10 +70,13 @@ __all__ = [
     "Abort",
     "Approve",
     "ClassicRule",
+    "Download",
     "Draw",
     "FailureType",
+    "Follows",
     "For",
     "Growth",
+    "Install",
     "Learned",
     "Limits",
     "OnError",
@@ -83,23 +107,29 @@ __all__ = [
     "check_back",
     "check_end",
     "check_growth",
+    "check_install",
     "check_rate",
     "cut",
     "draw",
     "full",
     "grown",
     "hold",
+    "installable",
     "joined",
     "laid_out",
     "layout",
     "obey",
+    "order_install",
     "orders",
     "place",
     "release",
     "reopened",
     "segments",
+    "settled",
     "share",
     "step",
+    "supersede",
     "told",
     "waiting",
+    "withdraw_install",
 ]

@@ -27,6 +27,8 @@ class Order(StrEnum):
     """Move every scheduled deployment along `skip`."""
     SILENCE_OPEN = "silence_open"
     """Move every open deployment along `silence`."""
+    SKIP_HELD = "skip_held"
+    """Move every deployment along `skip` whose device has downloaded it and waits to be told to install it."""
     SKIP_WAITING = "skip_waiting"
     """Move every deployment that waits for consent along `skip`."""
 

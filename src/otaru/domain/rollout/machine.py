@@ -33,6 +33,8 @@ class RolloutEvent(StrEnum):
     HALT_DONE = "halt_done"
     FINISH = "finish"
     REOPEN = "reopen"
+    SUPERSEDE = "supersede"
+    """A newer release of its channel takes its place: nobody new is told, who was told goes on."""
 
 
 ROLLOUT: Machine[RolloutState, RolloutEvent] = Machine(
@@ -48,6 +50,8 @@ ROLLOUT: Machine[RolloutState, RolloutEvent] = Machine(
         (RolloutState.AWAITING_APPROVAL, RolloutEvent.APPROVE): RolloutState.SCHEDULED,
         (RolloutState.AWAITING_APPROVAL, RolloutEvent.STOP): RolloutState.STOPPING,
         (RolloutState.SCHEDULED, RolloutEvent.START): RolloutState.RUNNING,
+        # Planned before its tenant wanted four eyes: it does not start by itself.
+        (RolloutState.SCHEDULED, RolloutEvent.ASK_APPROVAL): RolloutState.AWAITING_APPROVAL,
         (RolloutState.SCHEDULED, RolloutEvent.STOP): RolloutState.STOPPING,
         (RolloutState.RUNNING, RolloutEvent.PAUSE): RolloutState.PAUSED,
         # Between waves: the next one opens.
@@ -59,6 +63,12 @@ ROLLOUT: Machine[RolloutState, RolloutEvent] = Machine(
         # Retrying the failed members of a finished rollout gives it members to wait for again.
         (RolloutState.FINISHED, RolloutEvent.REOPEN): RolloutState.RUNNING,
         (RolloutState.STOPPING, RolloutEvent.HALT_DONE): RolloutState.STOPPED,
+        # Nobody has been told of these; the others wait for those that were.
+        (RolloutState.PLANNED, RolloutEvent.SUPERSEDE): RolloutState.FINISHED,
+        (RolloutState.AWAITING_APPROVAL, RolloutEvent.SUPERSEDE): RolloutState.FINISHED,
+        (RolloutState.SCHEDULED, RolloutEvent.SUPERSEDE): RolloutState.FINISHED,
+        (RolloutState.RUNNING, RolloutEvent.SUPERSEDE): RolloutState.RUNNING,
+        (RolloutState.PAUSED, RolloutEvent.SUPERSEDE): RolloutState.RUNNING,
     },
 )
 

@@ -12,10 +12,12 @@ from enum import StrEnum
 
 from otaru.domain.device import LOT_PRIME
 from otaru.domain.duration import written
+from otaru.domain.group import GroupName
 from otaru.domain.ids import ProductName, RolloutId, Version
-from otaru.domain.rollout.machine import RolloutState
-from otaru.domain.rollout.policy import Approve, Policy, Share
+from otaru.domain.rollout.machine import ROLLOUT, RolloutState
+from otaru.domain.rollout.policy import Approve, Download, Policy, Share
 from otaru.domain.rollout.segment import Segment, Stratum, below, segments
+from otaru.domain.schedule import Window
 from otaru.errors import NeverDueError
 
 
@@ -50,6 +52,29 @@ class Wave:
 
 
 @dataclass(frozen=True, slots=True)
+class Follows:
+    """The standing order that made a rollout: which group it keeps on which channel of the rollout's product."""
+
+    group: GroupName
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """The order to install what was downloaded: from a moment on, and, with `in_window`, only while the window is open."""
+
+    at: datetime
+    in_window: bool = False
+
+    def words(self, now: datetime) -> str:
+        """What it orders, in words."""
+        if self.in_window:
+            return "what was downloaded is installed in the window"
+        moment = "now" if self.at <= now else f"at {self.at:%Y-%m-%d %H:%M} UTC"
+        return f"what was downloaded is installed {moment}"
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """A rollout with its waves and segments."""
 
@@ -75,8 +100,13 @@ class Rollout:
     edition: int = 1
     rolls_back: RolloutId | None = None
     """The rollout whose devices this one brings back."""
+    install: Install | None = None
+    """The order to install, of a rollout that only downloads until there is one."""
     created_by: str = ""
     """Who planned it, as the record names them; empty where that was not kept yet."""
+    follows: Follows | None = None
+    superseded_by: RolloutId | None = None
+    """The rollout of a newer release that has taken its place: it tells nobody new, and is judged no more."""
 
     @property
     def watermark(self) -> int:
@@ -93,13 +123,38 @@ class Rollout:
         """The wave that opens when somebody approves it; the start is not one of them."""
         if self.policy.approve is not Approve.WAVES or self.state is not RolloutState.RUNNING:
             return None
+        if self.superseded_by is not None:
+            return None
         wave = self.wave
-        return wave if wave is not None and wave.state is WaveState.PENDING else None
+        return wave if wave is not None and wave.index and wave.state is WaveState.PENDING else None
+
+    def may_install(self, now: datetime) -> bool:
+        """Whether members whose wave is open are told to install it, or wait for the order to."""
+        return not self.policy.download_only or (self.install is not None and now >= self.install.at)
+
+    @property
+    def install_window(self) -> Window | None:
+        """The window in which members are told to install; None: at any time."""
+        if self.policy.download_only and (self.install is None or not self.install.in_window):
+            return None
+        return self.policy.window
+
+    @property
+    def download_window(self) -> Window | None:
+        """The window in which members are told of it; None: at any time."""
+        return self.policy.window if self.policy.download is Download.IN_WINDOW else None
 
     def joins(self, now: datetime) -> bool:
         """Whether devices that come to match become members now."""
         end = self.policy.end_at
-        return self.policy.continuous and self.state is RolloutState.RUNNING and (end is None or now < end)
+        goes_on = self.state is RolloutState.RUNNING and self.superseded_by is None
+        return self.policy.continuous and goes_on and (end is None or now < end)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it tells devices of its release, or will: it has not ended, is not ending and is not superseded."""
+        ending = self.state in ROLLOUT.final or self.state is RolloutState.STOPPING
+        return not ending and self.superseded_by is None
 
     @property
     def finished_well(self) -> bool:

@@ -9,6 +9,7 @@ from math import ceil
 
 from otaru.domain import conditions
 from otaru.domain.conditions import Condition
+from otaru.domain.deployment import IN_FLIGHT, State
 from otaru.domain.duration import written
 from otaru.domain.ids import RolloutId
 from otaru.domain.rollout.limits import NO_LIMITS, Limits, check_limits
@@ -33,6 +34,13 @@ class Approve(StrEnum):
     START = "start"
     WAVES = "waves"
     """The start, and each wave after the first."""
+
+
+class Download(StrEnum):
+    """When devices may fetch what they install in a window."""
+
+    IN_WINDOW = "in-window"
+    ANY_TIME = "any-time"
 
 
 class OnError(StrEnum):
@@ -88,6 +96,11 @@ DEFAULT_RULE = ClassicRule(success=0.9, error=0.1)
 """Where a rollout has waves and names no thresholds."""
 
 
+POSTPONEMENTS = 3
+POSTPONE_FOR = timedelta(days=7)
+"""How often, and how far, an owner may put an update off where nobody says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How a rollout goes about it. The default is the *simple* rollout: one wave, no rule, offers at the next poll."""
@@ -109,9 +122,9 @@ class Policy:
     """Whether the device or its owner is asked first (hawkBit: confirmation)."""
     consent_deadline: timedelta | None = None
     """Who was asked and has said nothing for so long has consented; None: it waits for a yes."""
-    postponements: int = 3
+    postponements: int = POSTPONEMENTS
     """How often an update may be put off until a moment."""
-    postpone_for: timedelta = timedelta(days=7)
+    postpone_for: timedelta = POSTPONE_FOR
     """How far off, each time."""
     conditions: tuple[Condition, ...] = ()
     """What has to hold on a device before it begins."""
@@ -133,6 +146,10 @@ class Policy:
     """Devices told per minute, more and more, until an abort criterion is met; in place of the other rules."""
     limits: Limits = NO_LIMITS
     """How many devices are updated at once."""
+    download_only: bool = False
+    """Whether devices fetch it as soon as it runs, and install it on a later order (hawkBit: downloadonly)."""
+    download: Download = Download.IN_WINDOW
+    """When it may be fetched, of a rollout with a window."""
     approve: Approve = Approve.NONE
     continuous: bool = False
     """Whether devices that come to match later join it, behind all others; it goes on until somebody ends it."""
@@ -146,6 +163,16 @@ class Policy:
     def urgency_at(self, now: datetime) -> Urgency:
         """How much say a device has in the moment now."""
         return Urgency.FORCED if self.forced_at is not None and now >= self.forced_at else self.urgency
+
+    @property
+    def downloads_first(self) -> bool:
+        """Whether a device is told twice: to fetch it, and, once it has, to install it."""
+        return self.download_only or self.download is Download.ANY_TIME
+
+    @property
+    def in_flight(self) -> frozenset[State]:
+        """The states that count against its limits. Who holds the bytes and waits to be told to install takes no place."""
+        return IN_FLIGHT - {State.DOWNLOADED} if self.downloads_first else IN_FLIGHT
 
     @property
     def staged(self) -> bool:
@@ -183,6 +210,7 @@ def check(policy: Policy) -> None:
         raise InvalidInputError("the quorum is a share above 0 and at most 1")
     _check_consent(policy)
     conditions.check(policy.conditions)
+    _check_download(policy)
     for what, span in (
         ("wave timeout", policy.wave_timeout),
         ("time to observe", policy.observe),
@@ -195,6 +223,22 @@ def check(policy: Policy) -> None:
         if span is not None and not timedelta(0) <= span <= timedelta(days=3650):
             raise InvalidInputError(f"the {what} is between 0 and 3650 days")
     _check_trial(policy)
+
+
+def _check_download(policy: Policy) -> None:
+    if policy.download is Download.ANY_TIME and policy.window is None:
+        raise InvalidInputError(
+            "without a window everything is downloaded at any time", hint="Leave out download, or give it a window."
+        )
+    if policy.download_only and policy.rate is not None:
+        raise InvalidInputError(
+            "a rate counts who is told once, and who downloads first is told twice",
+            hint="Let it be judged by thresholds, or by e-values.",
+        )
+    if policy.install_takes and policy.window is None:
+        raise InvalidInputError(
+            "how long an installation takes says nothing without a window", hint="Give it a window, or leave it out."
+        )
 
 
 def _check_trial(policy: Policy) -> None:
@@ -232,6 +276,9 @@ def _check_consent(policy: Policy) -> None:
         raise InvalidInputError(f"an update may be postponed 0 to {MAX_POSTPONEMENTS} times")
     if policy.consent_deadline is not None and not policy.consent:
         raise InvalidInputError("a deadline of consent says nothing where nobody is asked", hint="Ask for consent too.")
+    said = (policy.postponements, policy.postpone_for) != (POSTPONEMENTS, POSTPONE_FOR)
+    if said and not policy.consent:
+        raise InvalidInputError("there is nothing to postpone where nobody is asked", hint="Ask for consent too.")
 
 
 def _check_kind(policy: Policy) -> None:

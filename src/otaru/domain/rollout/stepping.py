@@ -42,7 +42,8 @@ def obey(rollout: Rollout, event: RolloutEvent, reason: str, now: datetime) -> S
     after = replace(rollout, state=state, reason=reason, edition=rollout.edition + 1)
     match event:
         case RolloutEvent.START:
-            after = replace(_opened(after, now), started_at=now)
+            # Who only downloads needs no wave for it: the first one opens with the order to install.
+            after = replace(opened(after, now) if after.may_install(now) else after, started_at=now)
         case RolloutEvent.APPROVE:
             return _approved(after, now)
         case RolloutEvent.RESUME:
@@ -60,19 +61,40 @@ def orders(rollout: Rollout) -> list[RolloutEvent]:
     found = [event for event in ROLLOUT.allowed(rollout.state) if event in PERSONS]
     if rollout.state is RolloutState.RUNNING and rollout.unapproved is None:
         found.remove(RolloutEvent.APPROVE)
+    if rollout.superseded_by is not None:  # it only waits for those that were told
+        found = [event for event in found if event is RolloutEvent.STOP]
     return found
 
 
 def _approved(rollout: Rollout, now: datetime) -> Step:
     """The next wave opens; or it starts, unless it has a time for that."""
     if (wave := rollout.unapproved) is not None:
-        return Step(_opened(rollout, now), notes=(f"approved: wave {wave.index + 1} opened",))
+        return Step(opened(rollout, now), notes=(f"approved: wave {wave.index + 1} opened",))
     if rollout.policy.after is not None:
         return Step(rollout, notes=(f"approved: it starts after rollout {rollout.policy.after}",))
     if rollout.start_at is not None:
         return Step(rollout, notes=(f"approved: it starts at {rollout.start_at:%Y-%m-%d %H:%M} UTC",))
     started = obey(rollout, RolloutEvent.START, rollout.reason, now)
     return replace(started, notes=("approved", *started.notes))
+
+
+def supersede(rollout: Rollout, by: Rollout, now: datetime) -> Step:
+    """Have the rollout of a newer release take its place: who was not told is skipped, who was goes on as they are.
+
+    Who was asked for consent and has not given it is skipped too, since they will be asked for the newer one.
+
+    Raises:
+        InvalidStateError: it has ended, or is about to.
+    """
+    state = ROLLOUT.next(rollout.state, RolloutEvent.SUPERSEDE)
+    if state is None:
+        raise InvalidStateError(f"rollout {rollout.id} is {rollout.state}: it cannot be superseded")
+    reason = f"superseded by rollout {by.id}: {by.product} {by.version}"
+    ended = now if state in ROLLOUT.final else None
+    after = replace(
+        rollout, state=state, reason=reason, superseded_by=by.id, ended_at=ended, edition=rollout.edition + 1
+    )
+    return Step(after, _over(rollout), (reason,))
 
 
 def reopened(rollout: Rollout, waves: Sequence[int], now: datetime) -> Rollout:
@@ -120,7 +142,7 @@ def _stopping(rollout: Rollout, evidence: Evidence, now: datetime) -> Step | Non
         return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), notes=("stopped",), back=back, segments=of)
     if rollout.ended_at is not None and now >= rollout.ended_at + STOP_PATIENCE:
         note = "gave up waiting for devices to confirm that they cancelled"
-        return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), _GIVE_UP, (note, "stopped"), back, of)
+        return Step(_ended(rollout, RolloutEvent.HALT_DONE, now), _give_up(rollout), (note, "stopped"), back, of)
     return None
 
 
@@ -155,10 +177,12 @@ def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime
     on_trial = rollout.policy.validate if evidence.whole.of(State.ON_TRIAL) else timedelta(0)
     if (expires := rollout.expires_at) is not None and now >= expires + on_trial:
         after = replace(_ended(_given_up(rollout), RolloutEvent.FINISH, now), reason="expired")
-        return Step(after, _GIVE_UP, ("finished: it expired, unreached members are skipped",))
+        return Step(after, _give_up(rollout), ("finished: it expired, unreached members are skipped",))
     if _is_over(rollout, evidence, now):
         after = replace(rollout, reason="its end has come", edition=rollout.edition + 1)
-        return Step(after, _OVER, ("its end has come: who has not been told is skipped",))
+        return Step(after, _over(rollout), ("its end has come: who has not been told is skipped",))
+    if rollout.superseded_by is not None:
+        return _superseded(rollout, evidence, now)
     waiting = evidence.whole.of(State.SCHEDULED) > 0
     if (held := _holding(rollout, evidence, ruling, now, waiting=waiting)) is not None:
         return held
@@ -166,21 +190,29 @@ def _running(rollout: Rollout, evidence: Evidence, ruling: Ruling, now: datetime
     if left > 0 and (bad := _stopped(rollout, ruling)) is not None:
         late = "after it had passed: " if bad.state is WaveState.PASSED else ""
         return _failed(rollout, bad, f"{late}{ruling.waves[bad.index].reason}", now)
-    if (opened := _opened_ahead(rollout, ruling.ahead, now)) is not None:
-        return opened
+    if (further := _opened_ahead(rollout, ruling.ahead, now)) is not None:
+        return further
     wave = rollout.wave
     if wave is None:
         return _finished(rollout, evidence, now) if left == 0 and not rollout.joins(now) else None
     if wave.state is WaveState.PENDING:
         may = rollout.unapproved is None and (ruling.ahead is None or wave.index == 0)
-        return Step(_opened(rollout, now), notes=(f"wave {wave.index + 1} opened",)) if may else None
+        may = may and (rollout.may_install(now) or left == 0)
+        return Step(opened(rollout, now), notes=(f"wave {wave.index + 1} opened",)) if may else None
     return _judged(rollout, wave, evidence, ruling, now)
+
+
+def _superseded(rollout: Rollout, evidence: Evidence, now: datetime) -> Step | None:
+    """It waits for those that were told; who has only fetched it by now is not told to install it any more."""
+    if rollout.policy.downloads_first and evidence.whole.of(State.DOWNLOADED):
+        return Step(rollout, _held_back(rollout), (rollout.reason,))
+    return _finished(rollout, evidence, now) if _left(rollout, evidence) == 0 else None
 
 
 def _stopped(rollout: Rollout, ruling: Ruling) -> Wave | None:
     """A wave that has been opened, and that its members make fail: also one that passed while some were under way."""
-    opened = (w for w in rollout.waves if w.state in {WaveState.PASSED, WaveState.OPEN, WaveState.OBSERVING})
-    return next((w for w in opened if ruling.waves[w.index].call is Call.STOP and not _is_advised(rollout, w)), None)
+    begun = (w for w in rollout.waves if w.state in {WaveState.PASSED, WaveState.OPEN, WaveState.OBSERVING})
+    return next((w for w in begun if ruling.waves[w.index].call is Call.STOP and not _is_advised(rollout, w)), None)
 
 
 def _is_advised(rollout: Rollout, wave: Wave) -> bool:
@@ -190,7 +222,7 @@ def _is_advised(rollout: Rollout, wave: Wave) -> bool:
 
 def _opened_ahead(rollout: Rollout, ahead: int | None, now: datetime) -> Step | None:
     """With every wave open that the pace permits, whether or not the ones below have passed."""
-    if ahead is None or rollout.policy.approve is Approve.WAVES:
+    if ahead is None or rollout.policy.approve is Approve.WAVES or not rollout.may_install(now):
         return None
     pending = [w for w in rollout.waves if w.state is WaveState.PENDING and w.height <= ahead]
     after = rollout
@@ -216,16 +248,26 @@ def _given_up(rollout: Rollout) -> Rollout:
     return replace(rollout, waves=tuple(waves))
 
 
-_OVER = (Order.SKIP_SCHEDULED, Order.SKIP_WAITING)
+def _over(rollout: Rollout) -> tuple[Order, ...]:
+    """What its end does to members that have not begun."""
+    return (Order.SKIP_SCHEDULED, Order.SKIP_WAITING, *_held_back(rollout))
+
+
+def _held_back(rollout: Rollout) -> tuple[Order, ...]:
+    """Who has fetched it and was not told to install it is nobody who fell silent."""
+    return (Order.SKIP_HELD,) if rollout.policy.downloads_first else ()
 
 
 def _is_over(rollout: Rollout, evidence: Evidence, now: datetime) -> bool:
     """Whether its end has come for members that have not begun."""
     end = rollout.policy.end_at
-    return end is not None and now >= end and evidence.whole.of(State.SCHEDULED, *WAITING) > 0
+    held = (State.DOWNLOADED,) if rollout.policy.downloads_first else ()
+    return end is not None and now >= end and evidence.whole.of(State.SCHEDULED, *WAITING, *held) > 0
 
 
-_GIVE_UP = (Order.SKIP_SCHEDULED, Order.SILENCE_OPEN)
+def _give_up(rollout: Rollout) -> tuple[Order, ...]:
+    """What is done with members that time has run out for; whoever is skipped is so before the rest falls silent."""
+    return (Order.SKIP_SCHEDULED, *_held_back(rollout), Order.SILENCE_OPEN)
 
 
 def _judged(rollout: Rollout, wave: Wave, evidence: Evidence, ruling: Ruling, now: datetime) -> Step | None:
@@ -278,7 +320,7 @@ def _passed(rollout: Rollout, wave: Wave, reason: str, ahead: int | None, now: d
     if (unapproved := after.unapproved) is not None:
         notes.append(f"wave {unapproved.index + 1} waits for approval")
     elif ahead is None and (following := after.wave) is not None and following.state is WaveState.PENDING:
-        after = _opened(after, now)
+        after = opened(after, now)
         notes.append(f"wave {following.index + 1} opened")
     return Step(after, notes=tuple(notes))
 
@@ -287,7 +329,7 @@ def _gone_on(rollout: Rollout, wave: Wave, why: str, now: datetime) -> Step:
     """Where the judge only advises: past a wave that is complete and did not pass."""
     word = f"went on, though {why}"
     after = _with_wave(rollout, replace(wave, state=WaveState.OVERRULED, complete_at=now, reason=word))
-    return Step(_opened(after, now), notes=(f"wave {wave.index + 1} {word}",))
+    return Step(opened(after, now), notes=(f"wave {wave.index + 1} {word}",))
 
 
 def _failed(rollout: Rollout, wave: Wave, why: str, now: datetime) -> Step:
@@ -311,8 +353,8 @@ def _broken(after: Rollout, on_error: OnError, reason: str, now: datetime) -> St
             assert_never(on_error)
 
 
-def _opened(rollout: Rollout, now: datetime) -> Rollout:
-    """With the wave under way open; unchanged where it is open already or none is left."""
+def opened(rollout: Rollout, now: datetime) -> Rollout:
+    """A rollout with the wave under way open; unchanged where it is open already or none is left."""
     wave = rollout.wave
     if wave is None or wave.state is not WaveState.PENDING:
         return rollout
@@ -325,7 +367,7 @@ def _overruled(rollout: Rollout, reason: str, now: datetime) -> Rollout:
     for wave in failed:
         word = f"overruled by hand ({wave.reason})" + (f": {reason}" if reason else "")
         rollout = _with_wave(rollout, replace(wave, state=WaveState.OVERRULED, complete_at=now, reason=word))
-    return _opened(rollout, now) if failed and rollout.unapproved is None else rollout
+    return opened(rollout, now) if failed and rollout.unapproved is None else rollout
 
 
 def _ended(rollout: Rollout, event: RolloutEvent, now: datetime) -> Rollout:

@@ -21,11 +21,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
+from otaru.ports.store.following import Followings
 from otaru.ports.store.health import Health
 from otaru.ports.store.inventory import Attributes, Authorities, Credentials, Devices, Fleet, Groups
 from otaru.ports.store.record import Committed, Events, Recorded
 from otaru.ports.store.rollouts import Deployments, Reports, Rollouts
-from otaru.ports.store.shelf import BlobRows, Inspection, Inspections, Releases
+from otaru.ports.store.shelf import BlobRows, Deltas, Inspection, Inspections, Releases
 from otaru.ports.store.tenancy import Idempotency, Tenants, Tokens
 from otaru.ports.store.trust import Anchor, Anchors, Directions, Logs, Signatures, Signed, Tree
 from otaru.ports.store.verdicts import Verdicts
@@ -39,6 +40,7 @@ __all__ = [
     "Claim",
     "Committed",
     "Credentials",
+    "Deltas",
     "Deployments",
     "Devices",
     "Directions",
@@ -46,6 +48,7 @@ __all__ = [
     "Enrollments",
     "Events",
     "Fleet",
+    "Followings",
     "GrantKey",
     "Groups",
     "Health",
@@ -86,6 +89,7 @@ class Tx(Protocol):
     rollouts: Rollouts
     deployments: Deployments
     fleet: Fleet
+    followings: Followings
     groups: Groups
     attributes: Attributes
     health: Health
@@ -94,6 +98,7 @@ class Tx(Protocol):
     events: Events
     idempotency: Idempotency
     inspections: Inspections
+    deltas: Deltas
     logs: Logs
     signatures: Signatures
     anchors: Anchors

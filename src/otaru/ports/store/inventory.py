@@ -230,6 +230,10 @@ class Fleet(Protocol):
         """How many devices in service run this version in this component."""
         ...
 
+    def spread(self, tenant: TenantId, component: str) -> dict[Version, int]:
+        """On how many devices in service each version of a component runs."""
+        ...
+
     def moves(self, tenant: TenantId, since: datetime) -> list[Move]:
         """How the versions that run changed, by hour, from the hour of `since` on."""
         ...

@@ -10,7 +10,7 @@ from otaru.domain.evidence import Evidence
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
-from otaru.domain.rollout import Rollout, Stratum, Taken
+from otaru.domain.rollout import Follows, Rollout, Stratum, Taken
 from otaru.domain.rollout.outlook import Outlook
 from otaru.domain.targeting import Query
 from otaru.domain.trial import Trial
@@ -42,6 +42,12 @@ class Rollouts(Protocol):
         release: tuple[ProductName, Version] | None = None,
     ) -> list[Rollout]:
         """Newest first; `states` empty means all, `release` None those of any."""
+        ...
+
+    def last_of(
+        self, tenant: TenantId, product: ProductName, follows: Follows, version: Version | None = None
+    ) -> Rollout | None:
+        """The rollout that a standing order made last; with `version` the last of that one."""
         ...
 
     def candidates(self, tenant: TenantId, query: Query, release: Release) -> tuple[int, Mapping[str, int]]:

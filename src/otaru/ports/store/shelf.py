@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from otaru.domain.delta import Delta, Pair
 from otaru.domain.ids import ProductName, Sha256, TenantId, Version
 from otaru.domain.release import Blob, Release, ReleaseState
 from otaru.domain.terms import UpdateType
@@ -62,6 +63,10 @@ class Releases(Protocol):
         """Releases by product, newest version first in its order; nothing after one that is not there."""
         ...
 
+    def newest_of(self, tenant: TenantId, product: ProductName, channel: str) -> Release | None:
+        """The newest published release of a channel, in the product's order; of equally new ones the last by text."""
+        ...
+
     def orders(self, tenant: TenantId, products: Collection[str]) -> dict[str, VersionOrder]:
         """The version order of each product that is there."""
         ...
@@ -116,6 +121,38 @@ class Inspections(Protocol):
         ...
 
 
+class Deltas(Protocol):
+    """Deltas between tenants' bytes, and the queue of those that are to be made."""
+
+    def order(self, tenant: TenantId, deltas: Collection[Delta]) -> list[Pair]:
+        """Queue those that are not there; which ones. One that is there stays as it is."""
+        ...
+
+    def save(self, tenant: TenantId, delta: Delta) -> bool:
+        """Replace all of a delta but what it is between; False where it is not there any more."""
+        ...
+
+    def get(self, tenant: TenantId, pair: Pair) -> Delta | None: ...
+    def page(self, tenant: TenantId, targets: Collection[Sha256], after: Pair | None, limit: int) -> list[Delta]:
+        """Those that make one of `targets`, by target, source and codec."""
+        ...
+
+    def waiting(self, tenant: TenantId) -> int:
+        """How many are still to be made."""
+        ...
+
+    def every_due(self, now: datetime, limit: int) -> list[tuple[TenantId, Delta]]:
+        """Of all tenants: those that are to be made or whose making is to be given up, the longest due first.
+
+        One of each tenant is in it before a second one of any is.
+        """
+        ...
+
+    def forget(self, tenant: TenantId, targets: Collection[Sha256]) -> list[Sha256]:
+        """Remove those that make one of `targets`; the bytes that were made for them."""
+        ...
+
+
 class BlobRows(Protocol):
     """Which tenant owns which bytes. The bytes themselves are in `ports/blobs`."""
 
@@ -133,7 +170,7 @@ class BlobRows(Protocol):
         ...
 
     def remove(self, tenant: TenantId, sha256: Sha256) -> bool:
-        """False where they stand in a release, or are not there."""
+        """False where they stand in a release, are a delta's, or are not there."""
         ...
 
     def every_known(self, digests: Collection[Sha256]) -> set[Sha256]:

@@ -47,9 +47,10 @@ class Finished(StrEnum):
 
 
 class Handling(StrEnum):
-    """How much say a device has in the moment. `skip` is known for other servers' sake and never sent by ours.
+    """How much say a device has in the moment. `skip` stands where it is to download and not to install yet.
 
-    SWUpdate answers `skip` with success, without installing (PROTOCOLS: common denominator).
+    SWUpdate answers that with success, without downloading or installing anything: so the success of a device that was told
+    so is none, and it is told again when it is to install.
     """
 
     FORCED = "forced"

@@ -50,6 +50,8 @@ class Alarms:
     """Keys in use that were made for development."""
     drafts: int
     """Releases that are not signed yet."""
+    stuck: int
+    """Standing orders that somebody has to see to."""
     lags: Mapping[Log, Lag]
 
 
@@ -107,6 +109,7 @@ def _alarms(tx: Tx, tenant: TenantId, now: datetime) -> Alarms:
         ],
         sum(key.development and key.revoked_at is None for key in status.keys),
         tx.releases.states(tenant).get(ReleaseState.DRAFT, 0),
+        tx.followings.count(tenant, stuck=True),
         {log: _lag(tx, tenant, log, now) for log in Log},
     )
 

@@ -201,12 +201,17 @@ async def _allowance(world: World, tenant: TenantId, size: int | None) -> int:
     """How many bytes one more artifact may have; `size`, where it is known, is held against it."""
 
     def look(tx: Tx) -> int:
-        return _left(tx, tenant, size or 0)
+        return left(tx, tenant, size or 0)
 
     return await world.store.glance(look)
 
 
-def _left(tx: Tx, tenant: TenantId, size: int) -> int:
+def left(tx: Tx, tenant: TenantId, size: int) -> int:
+    """How many bytes one more artifact of a tenant may have, within a transaction.
+
+    Raises:
+        TooLargeError: `size` is more.
+    """
     known = tx.tenants.get(tenant)
     if known is None:
         raise NotFoundError(f"there is no tenant {tenant}")
@@ -250,7 +255,7 @@ def _keep(tx: Tx, asked: tuple[TenantId, str | None, Blob, datetime]) -> Stored:
     known = tx.blobs.get(tenant, blob.sha256)
     if known is not None:
         return Stored(*known)
-    _left(tx, tenant, blob.size)
+    left(tx, tenant, blob.size)
     tx.blobs.add(tenant, blob, now)
     return Stored(blob, now, new=True)
 
@@ -266,7 +271,9 @@ def _delete(tx: Tx, asked: tuple[TenantId, Sha256]) -> None:
     _found(tx, tenant, sha256)
     if not tx.blobs.remove(tenant, sha256):
         raise InvalidStateError(
-            f"artifact {sha256} stands in a release", hint="A release is for ever the same bytes.", allowed=[]
+            f"artifact {sha256} stands in a release, or in a delta to one",
+            hint="A release is for ever the same bytes.",
+            allowed=[],
         )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from otaru.domain.consent import postponed
+from otaru.domain.consent import Delay, postponed
 from otaru.domain.deployment import DEPLOYMENT, WAITING, Deployment, Event, State
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.errors import InvalidStateError, NotFoundError
@@ -26,7 +26,7 @@ async def approve(world: World, tenant: TenantId, actor: Actor, rollout: Rollout
 async def postpone(
     world: World, tenant: TenantId, actor: Actor, rollout: RolloutId, device: DeviceId, until: datetime
 ) -> Deployment:
-    """Say later: nobody is asked before `until`. It is no failure, and holds no slot.
+    """Say later: nobody is asked before `until`. It is no failure, and holds no slot. The same again is said once.
 
     Raises:
         NotFoundError: the device is no member of this rollout.
@@ -47,6 +47,24 @@ async def reject(
         InvalidStateError: it does not wait for consent.
     """
     return await _answer(world, _Said(tenant, actor, rollout, device, Event.REJECT, world.clock.now(), reason))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Since when an update waits for consent, and whether it was put off."""
+
+    since: datetime | None
+    delay: Delay | None
+
+
+async def asked(world: World, tenant: TenantId, rollout: RolloutId, device: DeviceId) -> Asked:
+    """How an update stands that waits for consent."""
+
+    def look(tx: Tx) -> Asked:
+        (row,) = tx.deployments.current(tenant, [(rollout, device)])
+        return Asked(None, None) if row is None else Asked(row.offered_at, tx.deployments.delay(tenant, row))
+
+    return await world.store.glance(look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +98,10 @@ def _take(tx: Tx, said: _Said) -> Deployment:
             "or the device is not in service",
             hint="otaru device why says what holds it up; approve when that is over.",
         )
+    if row.state is State.POSTPONED and said.until is not None:
+        known = tx.deployments.delay(said.tenant, row)
+        if known is not None and known.until == said.until:
+            return row
     reason = f"rejected by {said.actor.name}" + (f": {said.reason}" if said.reason else "")
     if said.until is not None:
         _put_off(tx, row, said, said.until)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from otaru.domain.device import (
     LIFECYCLE,
@@ -84,6 +85,8 @@ class Change:
     installed: Mapping[str, Version] | None = None
     assurance: Assurance | None = None
     pins: frozenset[str] | None = None
+    reason: str = ""
+    """Why, for the record."""
 
 
 async def add(world: World, tenant: TenantId, actor: Actor, new: NewDevice) -> Added:
@@ -311,9 +314,12 @@ def _change(tx: Tx, asked: _Changing) -> Device:
     tx.devices.save(asked.tenant, after)
     if facts := [(after.id, fact) for fact in after.installed if fact not in before.installed]:
         tx.devices.install(asked.tenant, facts)
-    happening = Happening(
-        asked.tenant, asked.at, asked.actor.name, Kind.DEVICE_CHANGED, after.id, {"changed": sorted(names)}
-    )
+    data: dict[str, Any] = {"changed": sorted(names)}
+    if "pins" in names:
+        data["pins"] = sorted(after.pins)
+    if asked.wanted.reason:
+        data["reason"] = asked.wanted.reason
+    happening = Happening(asked.tenant, asked.at, asked.actor.name, Kind.DEVICE_CHANGED, after.id, data)
     misfit = leaving.cancel_misfit(tx, asked.tenant, after, asked.actor, asked.at) if "hardware" in names else []
     tx.events.add([happening, *misfit])
     return after

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from otaru.domain.deployment import (
     DEPLOYMENT,
@@ -11,6 +12,7 @@ from otaru.domain.deployment import (
     IN_FLIGHT,
     MAX_MESSAGE,
     MAX_MESSAGES,
+    NOT_BEGUN,
     Deployment,
     Event,
     Report,
@@ -27,8 +29,21 @@ from otaru.ports.store import Tx
 from otaru.services.control.poll import moved_event
 from otaru.services.control.world import World
 
+_EARLY = {
+    Event.INSTALL: Event.DOWNLOAD,
+    Event.REBOOT: Event.DOWNLOAD,
+    Event.TRY: Event.DOWNLOAD_DONE,
+    Event.SUCCEED: Event.DOWNLOAD_DONE,
+}
+"""What a device means by its words that was told to download and not to install.
+
+Clients say `proceeding` while they download. And one that takes the order for a whole update closes it: SWUpdate without
+having done anything. Whatever it did, it is told again, and its success counts then.
+"""
+
 _EXPLAINED = frozenset({Event.CANCEL_REFUSED, Event.REFUSE})
 """What a device says no to: its words are why it is where it is."""
+_CLOSED_EARLY = "closed it before it was told to install: "
 _MAX_REASON = 500
 _NEWEST = 20
 
@@ -42,15 +57,28 @@ async def report(world: World, tenant: TenantId, said: Report) -> State:
         NotFoundError: the device has no such action.
         OverloadedError: too much is waiting; the device tries again.
     """
-    messages = tuple(m[:MAX_MESSAGE] for m in said.messages[:MAX_MESSAGES])
-    if messages != said.messages:
-        said = replace(said, messages=messages)
-    state, moved = await world.store.write(_report, _Said(tenant, said))
-    if moved:
-        world.registry.forget(tenant, said.device)
+    (state,) = await reports(world, tenant, [said])
     if state is None:
         raise NotFoundError(f"device {said.device} has no action {said.action}")
     return state
+
+
+async def reports(world: World, tenant: TenantId, said: Sequence[Report]) -> list[State | None]:
+    """As `report`, of several in their order and in one transaction; None where the device has no such action.
+
+    Raises:
+        OverloadedError: too much is waiting; the device tries again.
+    """
+    outcomes = await world.store.write(_report, [_Said(tenant, _bounded(one)) for one in said])
+    for one, (_, moved) in zip(said, outcomes, strict=True):
+        if moved:
+            world.registry.forget(tenant, one.device)
+    return [state for state, _ in outcomes]
+
+
+def _bounded(said: Report) -> Report:
+    messages = tuple(m[:MAX_MESSAGE] for m in said.messages[:MAX_MESSAGES])
+    return said if messages == said.messages else replace(said, messages=messages)
 
 
 def may_begin(tx: Tx, tenant: TenantId, row: Deployment, now: datetime) -> bool:
@@ -88,12 +116,21 @@ class _Said:
     report: Report
 
 
-def _report(tx: Tx, all_said: Sequence[_Said]) -> list[tuple[State | None, bool]]:
-    """Bulk: for each report the state after it (None: no such action) and whether it moved."""
+_Outcome = tuple[State | None, bool]
+"""The state after a report (None: no such action), and whether it moved."""
+
+
+def _report(tx: Tx, callers: Sequence[Sequence[_Said]]) -> list[list[_Outcome]]:
+    """Bulk: for each caller, what became of its reports."""
+    outcomes = iter(_taken(tx, [said for of_caller in callers for said in of_caller]))
+    return [list(islice(outcomes, len(of_caller))) for of_caller in callers]
+
+
+def _taken(tx: Tx, all_said: Sequence[_Said]) -> list[_Outcome]:
     by_tenant: dict[TenantId, list[int]] = defaultdict(list)
     for index, said in enumerate(all_said):
         by_tenant[said.tenant].append(index)
-    results: list[tuple[State | None, bool]] = [(None, False)] * len(all_said)
+    results: list[_Outcome] = [(None, False)] * len(all_said)
     for tenant, indexes in by_tenant.items():
         outcomes = _Batch(tx, tenant).take([all_said[i].report for i in indexes])
         for index, outcome in zip(indexes, outcomes, strict=True):
@@ -111,22 +148,22 @@ class _Batch:
         self._installed: list[tuple[DeviceId, Installed]] = []
         self._plans: dict[RolloutId, Plan | None] = {}
 
-    def take(self, reports: Sequence[Report]) -> list[tuple[State | None, bool]]:
+    def take(self, reports: Sequence[Report]) -> list[_Outcome]:
         keys = [(r.device, r.action) for r in reports]
         distinct = list(dict.fromkeys(keys))
         before = dict(zip(distinct, self._tx.deployments.by_action(self._tenant, distinct), strict=True))
         known = [r for r, key in zip(reports, keys, strict=True) if before[key] is not None]
         fresh = dict(zip(map(id, known), self._tx.reports.add(self._tenant, known), strict=True))
         after = dict(before)
-        results: list[tuple[State | None, bool]] = []
+        results: list[_Outcome] = []
         for said, key in zip(reports, keys, strict=True):
             row = after[key]
             if row is None:
                 results.append((None, False))
                 continue
-            # Also words that are known already: the same "no" may answer a second order to cancel. Where they are only
-            # repeated, the table has no edge for them.
-            moved = self._decide(row, said)
+            # Without an id also words that are known already: the same "no" may answer a second order to cancel. Where
+            # they are only repeated, the table has no edge for them.
+            moved = row if said.has_id and not fresh[id(said)] else self._decide(row, said)
             if moved is row and row.state in FINAL and fresh[id(said)] and said.event is Event.SUCCEED:
                 self._install_late(row, said)
             after[key] = moved
@@ -138,6 +175,7 @@ class _Batch:
 
     def _decide(self, row: Deployment, said: Report) -> Deployment:
         event = self._meant(row, said)
+        early = said.event is Event.SUCCEED and event is Event.DOWNLOAD_DONE
         state = DEPLOYMENT.next(row.state, event) if event is not None else None
         if state is None or (
             said.event is Event.CONSENT and not may_begin(self._tx, self._tenant, row, said.received_at)
@@ -150,25 +188,38 @@ class _Batch:
             state=state,
             changed_at=said.received_at,
             ended_at=said.received_at if state in FINAL else None,
-            reason=_reason(row, said, state),
+            reason=f"{_CLOSED_EARLY}{_last_words(said)}" if early else _reason(row, said, state),
         )
         if row.state is State.POSTPONED and moved.state in IN_FLIGHT:
             # At once, so that the next one of this batch finds the slot taken.
             self._tx.deployments.save(self._tenant, [(row, moved)])
         self._events.append(moved_event(self._tenant, row, moved, f"device:{said.device}", said.received_at))
-        if said.event is Event.SUCCEED:
+        if event in {Event.SUCCEED, Event.TRY}:
             self._install(row, said, confirmed=state is State.SUCCEEDED)
         return moved
 
     def _meant(self, row: Deployment, said: Report) -> Event | None:
         """What a report means for this deployment: the success of one with a health window begins its trial."""
+        if said.event in _EARLY and row.state in NOT_BEGUN and self._downloads_first(row):
+            return _EARLY[said.event]
         if said.event is not Event.SUCCEED:
             return said.event
         if row.state is State.ON_TRIAL:
             return None  # said again: its window decides
+        if not self._was_ordered(row, said):
+            return Event.CANCEL_DONE if row.state is State.CANCELLING else None
         plan = self._plan(row.rollout)
         tried = plan is not None and plan.rollout.policy.validate and DEPLOYMENT.next(row.state, Event.TRY) is not None
         return Event.TRY if tried else Event.SUCCEED
+
+    def _downloads_first(self, row: Deployment) -> bool:
+        plan = self._plan(row.rollout)
+        return plan is not None and plan.rollout.policy.downloads_first
+
+    def _was_ordered(self, row: Deployment, said: Report) -> bool:
+        """Whether it may be that the device was told to install: else its success is none, whatever became of it since."""
+        plan = self._plan(row.rollout)
+        return plan is None or plan.rollout.may_install(said.received_at)
 
     def _plan(self, rollout: RolloutId) -> Plan | None:
         if rollout not in self._plans:
@@ -181,7 +232,11 @@ class _Batch:
         Unless the device has been given something newer since, of which its reports will tell.
         """
         known = self._tx.deployments.of_device(self._tenant, said.device, _NEWEST)
-        if row.state is not State.SUCCEEDED and all(other.action <= row.action for other, _ in known):
+        if (
+            row.state is not State.SUCCEEDED
+            and self._was_ordered(row, said)
+            and all(other.action <= row.action for other, _ in known)
+        ):
             self._install(row, said)
 
     def _install(self, row: Deployment, said: Report, *, confirmed: bool = True) -> None:

@@ -47,6 +47,8 @@ class Summary:
     """Running, paused and stopping rollouts, newest first; no more than MAX_ROLLOUTS."""
     stopped: Sequence[Rollout]
     """Rollouts that their own rule has stopped within STOPPED_SHOWN, newest first."""
+    asking: Sequence[Rollout] = ()
+    """Rollouts that wait for approval, of their start or of a wave, newest first."""
 
     def of(self, lifecycle: Lifecycle) -> int:
         """How many devices have this lifecycle."""
@@ -127,12 +129,14 @@ def summary_in(tx: Tx, tenant: TenantId, now: datetime) -> Summary:
     """The fleet now, within a transaction."""
     active = tx.rollouts.page(tenant, ACTIVE, None, MAX_ROLLOUTS)
     ended = tx.rollouts.page(tenant, [RolloutState.STOPPED], None, MAX_ROLLOUTS)
+    asking = tx.rollouts.page(tenant, [RolloutState.AWAITING_APPROVAL], None, MAX_ROLLOUTS)
     return Summary(
         at=now,
         counts=tx.fleet.counts(tenant, now - SILENCE),
         members=tx.fleet.members(tenant),
         active=[Standing(rollout, tx.rollouts.evidence(tenant, rollout.id).waves) for rollout in active],
         stopped=[r for r in ended if _by_rule(r) and r.ended_at is not None and r.ended_at > now - STOPPED_SHOWN],
+        asking=[*asking, *(rollout for rollout in active if rollout.unapproved is not None)],
     )
 
 

@@ -124,7 +124,7 @@ async def remove(world: World, tenant: TenantId, actor: Actor, name: GroupName) 
 
     Raises:
         NotFoundError: there is none.
-        InvalidStateError: other groups are made of it; `used_by` names them.
+        InvalidStateError: other groups are made of it, which `used_by` names; or it follows a channel.
     """
     await world.store.write(_remove, (tenant, actor, name, world.clock.now()))
 
@@ -264,6 +264,10 @@ def _remove(tx: Tx, asked: tuple[TenantId, Actor, GroupName, datetime]) -> None:
         raise InvalidStateError(
             f"{name} is part of {', '.join(users[:_NAMED_EVENT])}", hint="Change those first.", used_by=users
         )
+    if follows := tx.followings.page(tenant, None, 1, group=name):
+        stream = follows[0].stream
+        hint = f"End that first: otaru group unfollow {name} --product {stream.product} --channel {stream.channel}."
+        raise InvalidStateError(f"{name} follows {stream}", hint=hint)
     tx.groups.remove(tenant, name)
     tx.events.add([Happening(tenant, now, actor.name, Kind.GROUP_DELETED, name)])
 

@@ -9,7 +9,7 @@ from otaru.domain.rollout import Rollout, RolloutState, joined
 from otaru.domain.targeting import Query
 from otaru.errors import OtaruError
 from otaru.ports.store import Tx, one
-from otaru.services.control import groups
+from otaru.services.control.rollouts import aimed
 from otaru.services.control.world import SYSTEM, World
 
 NAMED = 100
@@ -53,7 +53,7 @@ def _meant(tx: Tx, tenant: TenantId, rollout: Rollout, now: datetime) -> tuple[Q
     if not rollout.joins(now) or release is None or release.state is not ReleaseState.PUBLISHED:
         return None
     try:
-        return groups.target(tx, tenant, rollout.target, now), release
+        return aimed(tx, tenant, rollout.target, rollout.follows, release, now), release
     except OtaruError:  # it names something that is gone: the members that it has stay
         return None
 

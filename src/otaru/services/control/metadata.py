@@ -25,7 +25,7 @@ from otaru.errors import (
     UnavailableError,
 )
 from otaru.ports.store import Tx, one
-from otaru.services.control import inspection, signing
+from otaru.services.control import deltas, inspection, signing
 from otaru.services.control.signing import RELEASES, Pen
 from otaru.services.control.world import SYSTEM, Actor, World
 from otaru.trust.tuf import changes
@@ -476,6 +476,7 @@ def _publish(tx: Tx, pen: Pen, drafts: Sequence[Release]) -> list[Release]:
         after = replace(draft, state=ReleaseState.PUBLISHED, published_at=pen.now, edition=draft.edition + 1)
         tx.releases.save(pen.tenant, after)
         tx.events.add([signing.moved(pen, after, draft.state)])
+        deltas.order_for(tx, pen.tenant, after, pen.now)
         published.append(after)
     return published
 

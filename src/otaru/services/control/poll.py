@@ -15,12 +15,12 @@ from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Even
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
-from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, usable
+from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, told_to_install, usable
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Rollout
 from otaru.domain.rollout import full as full_of
-from otaru.domain.schedule import appointment
-from otaru.domain.tenant import Tenant
+from otaru.domain.schedule import Window, appointment
+from otaru.domain.tenant import WHOLE_PARTS, Tenant
 from otaru.domain.trial import LOOKS
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
@@ -36,6 +36,12 @@ _MOVES = {
     Rule.PINNED: Event.SKIP,
 }
 """What an answer does to a scheduled deployment. All others wait."""
+
+_INSTALLS = _MOVES | {Rule.OFFER: Event.INSTALL}
+"""What an answer does to a deployment whose device is told next to install, where it has downloaded first or cannot."""
+
+_TELLS_AT_ONCE = {Rule.OFFER: Event.INSTALL}
+"""What it does to one whose device was told to download, and says nothing of it. Who may install now is told both at once."""
 
 _FREES = {Rule.OFFER: Event.CONSENT}
 """What an answer does to a deployment that waits for consent, where there is a standing yes, or its deadline is over."""
@@ -65,11 +71,9 @@ async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due |
         if not subject.memberships or subject.lifecycle is not Lifecycle.ACTIVE:
             return entry, None, None
         if (membership := subject.open) is not None:
-            told = await due(world, tenant.id, subject, membership)
-            if membership.state is State.ON_TRIAL:
-                return entry, None, None if told is None else _heard_by(told, world.clock.now())
-            if told is None or not await _wakes(world, tenant, subject, told):
-                return entry, told, None
+            stays = await _stays(world, tenant, subject, membership)
+            if stays is not None:
+                return entry, *stays
         else:
             answers = await why(world, tenant, subject)
             moving = next((a.membership for a in answers if a.rule in _MOVES and a.membership is not None), None)
@@ -102,6 +106,45 @@ async def _take(
     if unmoved and full_until is None and subject.open is None:
         full_until = _soonest(await why(world, tenant, subject))
     return again, full_until
+
+
+_LATER = {State.OFFERED: _TELLS_AT_ONCE, State.DOWNLOADED: _INSTALLS}
+"""What answers do to deployments of rollouts that download first, once their devices have been told to download."""
+
+
+async def _stays(
+    world: World, tenant: Tenant, subject: Subject, membership: Membership
+) -> tuple[Due | None, datetime | None] | None:
+    """What a device hears that has been told before, and when it should ask again; None where its deployment moves."""
+    told = await due(world, tenant.id, subject, membership)
+    if membership.state is State.ON_TRIAL:
+        return None, None if told is None else _heard_by(told, world.clock.now())
+    if told is not None and told.plan.rollout.policy.downloads_first and membership.state in _LATER:
+        answer = await _ordered(world, tenant, subject, told)
+        if answer.rule in _LATER[membership.state]:
+            return None
+        return None if holds(membership, told.plan) else told, answer.ask_at
+    return None if told is not None and await _wakes(world, tenant, subject, told) else (told, None)
+
+
+def holds(membership: Membership, plan: Plan) -> bool:
+    """Whether the device holds what it downloaded, until it is told to install it. It is shown nothing meanwhile."""
+    return membership.state is State.DOWNLOADED and plan.rollout.policy.downloads_first
+
+
+async def _ordered(world: World, tenant: Tenant, subject: Subject, told: Due) -> Answer:
+    """Whether such a device is told to install it now. A store is asked only where nothing else is in the way."""
+    plan, now = told.plan, world.clock.now()
+    answer = decide(subject, plan, told.membership, halted=tenant.halted, now=now, calendar=tenant.calendar)
+    policy = plan.rollout.policy
+    if answer.rule is not Rule.OFFER or not (policy.limits.any or policy.conditions):
+        return answer
+
+    def look(tx: Tx) -> Answer:
+        known, found = told_facts(tx, tenant.id, subject, plan), with_taken(tx, tenant.id, plan, subject.id, now)
+        return decide(known, found, told.membership, halted=tenant.halted, now=now, calendar=tenant.calendar)
+
+    return await world.store.glance(look)
 
 
 def _heard_by(tried: Due, now: datetime) -> datetime:
@@ -164,8 +207,15 @@ async def due(world: World, tenant: TenantId, subject: Subject, membership: Memb
     return None if plan is None or artifact is None else Due(membership, plan, artifact)
 
 
+def seen(tenant: Tenant, subject: Subject) -> Subject:
+    """A device with what its tenant's settings say of its client."""
+    parts = tenant.settings.chunk_parts
+    return replace(subject, whole=True) if parts and parts.get(subject.hardware.model) in WHOLE_PARTS else subject
+
+
 async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     """The rules' answers for each rollout that has this device as a scheduled member, up to the first offer."""
+    subject = seen(tenant, subject)
     scheduled = {m.rollout for m in subject.memberships if m.state is State.SCHEDULED}
     plans = [plan for r in sorted(scheduled) if (plan := await world.registry.plan(tenant.id, r)) is not None]
     now, calendar = world.clock.now(), tenant.calendar
@@ -216,17 +266,20 @@ def with_taken(tx: Tx, tenant: TenantId, plan: Plan, device: DeviceId, now: date
     if not _takes(plan.rollout):
         return plan
     taken = tx.rollouts.taken(tenant, plan.rollout, device, appointment.minute(now))
-    return replace(plan, taken=replace(taken, per_minute=_per_minute(tx, tenant, plan.rollout)))
+    most = _per_minute(tx, tenant, plan.rollout, plan.rollout.download_window)
+    return replace(plan, taken=replace(taken, per_minute=most))
 
 
 def _takes(rollout: Rollout) -> bool:
     """Whether there is only so much that its devices may take."""
-    return rollout.policy.limits.any or rollout.policy.rate is not None or _has_places(rollout)
+    window = rollout.download_window
+    paced = rollout.policy.rate is not None or _has_places(rollout, window)
+    return rollout.policy.limits.any or paced
 
 
-def _has_places(rollout: Rollout) -> bool:
-    """Whether minutes of its window have only so many places: a rollout of few has places for all."""
-    return rollout.policy.window is not None and rollout.size > appointment.FREELY
+def _has_places(rollout: Rollout, window: Window | None) -> bool:
+    """Whether minutes of a window have only so many places: a rollout of few has places for all."""
+    return window is not None and rollout.size > appointment.FREELY
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +338,7 @@ def _move_some(
     ]
     full = _crowded_out(tx, known, plans, valid)
     valid = [one for one in valid if one[0].device not in full]
-    offering = [move.device for move, row, found in valid if _tells(row, found.event)]
+    offering = [move.device for move, row, found in valid if row.state is State.SCHEDULED and _tells(row, found.event)]
     actions = dict(zip(offering, tx.deployments.allot(tenant, offering), strict=True))
     changed = [(row, _moved(row, answer, move.at, actions.get(move.device))) for move, row, answer in valid]
     tx.deployments.save(tenant, changed)
@@ -307,7 +360,7 @@ _Valid = tuple[_Move, Deployment, _Found]
 
 def _tells(row: Deployment, event: Event) -> bool:
     """Whether a device is told of something new."""
-    return row.state is State.SCHEDULED and event is not Event.SKIP
+    return row.state in {State.SCHEDULED, State.DOWNLOADED} and event is not Event.SKIP
 
 
 def _crowded_out(
@@ -315,22 +368,24 @@ def _crowded_out(
 ) -> dict[DeviceId, datetime]:
     """Reserve places in minutes that have only so many; who finds none, and when it should ask again."""
     full: dict[DeviceId, datetime] = {}
-    wanted: dict[tuple[RolloutId, int], list[tuple[_Move, Deployment]]] = defaultdict(list)
+    wanted: dict[tuple[RolloutId, int, bool], list[tuple[_Move, Deployment]]] = defaultdict(list)
     for move, row, found in valid:
         if _tells(row, found.event):
-            wanted[row.rollout, appointment.minute(move.at)].append((move, row))
-    for (rollout, minute), asking in wanted.items():
+            wanted[row.rollout, appointment.minute(move.at), found.event is Event.INSTALL].append((move, row))
+    for (rollout, minute, installs), asking in wanted.items():
         plan = plans[rollout]
-        if plan is None or (capacity := _per_minute(tx, tenant.id, plan.rollout)) is None:
+        if plan is None:
             continue
-        window = plan.rollout.policy.window
+        window = plan.rollout.install_window if installs else plan.rollout.download_window
+        if (capacity := _per_minute(tx, tenant.id, plan.rollout, window)) is None:
+            continue
         granted = tx.rollouts.reserve(tenant.id, rollout, minute, len(asking), capacity)
         for move, row in asking[granted:]:
             full[move.device] = appointment.again_at(row.rank, move.at, window.duration if window else timedelta(0))
     return full
 
 
-def _per_minute(tx: Tx, tenant: TenantId, rollout: Rollout) -> int | None:
+def _per_minute(tx: Tx, tenant: TenantId, rollout: Rollout, window: Window | None) -> int | None:
     """How many devices are told in one minute, by the limit, the rate or the window; None where none of them says."""
     policy, most = rollout.policy, []
     if policy.limits.per_minute is not None:
@@ -339,8 +394,9 @@ def _per_minute(tx: Tx, tenant: TenantId, rollout: Rollout) -> int | None:
         told = tx.rollouts.evidence(tenant, rollout.id).whole
         notified = told.members - told.of(State.SCHEDULED, State.SKIPPED)
         most.append(rate.per_minute(policy.rate, notified, told.of(State.SUCCEEDED)))
-    if policy.window is not None and _has_places(rollout):
-        most.append(appointment.per_minute(usable(policy, policy.window), rollout.watermark))
+    if window is not None and _has_places(rollout, window):
+        due = rollout.size if policy.download_only else rollout.watermark
+        most.append(appointment.per_minute(usable(policy, window), due))
     return min(most, default=None)
 
 
@@ -356,12 +412,14 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
         if share.state in WAITING:
             event = _woken(tx, tenant, entry.subject, plan, share, row, move.at)
             return None if event is None else _Found(event, "", base)
-        if share.state is State.SCHEDULED:
-            subject = told_facts(tx, tenant.id, entry.subject, plan)
+        later = _LATER.get(share.state) if plan.rollout.policy.downloads_first else None
+        if share.state is State.SCHEDULED or later is not None:
+            subject = told_facts(tx, tenant.id, seen(tenant, entry.subject), plan)
             if plan.rollout.policy.limits.any:  # of its minutes so many are given away below
                 plan = with_taken(tx, tenant.id, plan, move.device, move.at)
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
-            return _Found(_MOVES[answer.rule], answer.because, base) if answer.rule in _MOVES else None
+            moves = later or (_INSTALLS if told_to_install(subject, plan.rollout, share) else _MOVES)
+            return _Found(moves[answer.rule], answer.because, base) if answer.rule in moves else None
     return None
 
 
@@ -370,6 +428,9 @@ def _moved(row: Deployment, found: _Found, at: datetime, action: ActionId | None
     if row.state in WAITING:
         return replace(row, state=state, changed_at=at, reason="", base=found.base)
     offered = state not in FINAL
+    if row.state in _LATER:  # told again: the same action
+        reason, base = ("", found.base) if offered else (found.because, row.base)
+        return replace(row, state=state, changed_at=at, ended_at=None if offered else at, reason=reason, base=base)
     return replace(
         row,
         state=state,

@@ -22,7 +22,7 @@ from otaru.domain.terms import NO_TERMS, Terms, UpdateType
 from otaru.errors import AlreadyExistsError, InvalidStateError, NotFoundError, PreconditionFailedError, TooLargeError
 from otaru.images.admission import Aspect
 from otaru.ports.store import Tx, one
-from otaru.services.control import documents, inspection, metadata, products, rollouts, signing
+from otaru.services.control import deltas, documents, inspection, metadata, products, rollouts, signing
 from otaru.services.control.release_record import Record, record
 from otaru.services.control.signing import Pen
 from otaru.services.control.world import Actor, World
@@ -226,6 +226,7 @@ def _create(tx: Tx, asked: tuple[Pen, NewRelease, tuple[Document, ...]]) -> Rele
         return release
     tx.releases.save(tenant, published)
     tx.events.add([signing.moved(pen, published, ReleaseState.DRAFT)])
+    deltas.order_for(tx, tenant, published, now)
     return published
 
 
@@ -281,8 +282,10 @@ def _move(tx: Tx, asked: _Moving) -> Release:
         inspection.recheck(tx, pen, after)
         if (missing := signing.relist(tx, pen, signing.role_for(after))) is not None:
             raise signing.refuse([missing])
+        deltas.order_for(tx, pen.tenant, after, pen.now)
     elif after.state is ReleaseState.WITHDRAWN:
         reason = f"release {_subject(after)} is withdrawn"
+        deltas.forget(tx, pen.tenant, after)
         rollouts.stop_all(tx, pen.tenant, pen.actor, after.product, after.version, reason, pen.now)
         if before.published_at is not None:
             # Without the keys its metadata goes on listing it, but the bytes are served to nobody.

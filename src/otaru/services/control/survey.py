@@ -9,7 +9,7 @@ from otaru.domain.device import Device, Lifecycle
 from otaru.domain.events import Kind, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
-from otaru.domain.offer import Rule, Subject, behind, decide, in_turn, window_words
+from otaru.domain.offer import Plan, Rule, Subject, behind, decide, in_turn, window_words
 from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import Rollout
 from otaru.domain.targeting import Query
@@ -19,7 +19,7 @@ from otaru.errors import NotFoundError
 from otaru.ports.store import Recorded, Tx
 from otaru.services.control import groups
 from otaru.services.control.devices import found
-from otaru.services.control.poll import told_facts, with_taken
+from otaru.services.control.poll import holds, seen, told_facts, with_taken
 from otaru.services.control.rollouts import STOPPABLE, Progress, progress_in
 from otaru.services.control.world import World
 
@@ -167,11 +167,11 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
         entry, owner = tx.devices.entry(tenant, device), tx.tenants.get(tenant)
         if entry is None or owner is None:
             raise NotFoundError(f"there is no device {device}")
-        subject = entry.subject
+        subject = seen(owner, entry.subject)
         if (alone := _of_itself(subject)) is not None:
             return [_after(alone, tx.deployments.of_device(tenant, device, 1))]
-        answers = [_told(tx, owner, subject, now)]
         plans = [plan for m in subject.memberships if (plan := tx.rollouts.plan(tenant, m.rollout)) is not None]
+        answers = [_holding(tx, owner, subject, plans, now) or _told(tx, owner, subject, now)]
         first: Rollout | None = None
         for membership, plan in in_turn(subject, plans):
             answer = decide(
@@ -209,6 +209,24 @@ def _after(alone: Because, last: Sequence[tuple[Deployment, Rollout]]) -> Becaus
     words = f": {deployment.reason}" if deployment.reason else "."
     ended = f"Its last update, {rollout.product} {rollout.version} in rollout {rollout.id}, {deployment.state}{words}"
     return replace(alone, because=f"{alone.because} {ended}")
+
+
+def _holding(tx: Tx, tenant: Tenant, subject: Subject, plans: Sequence[Plan], now: datetime) -> Because | None:
+    """What a device waits for that has downloaded it first; None where it does not."""
+    share = subject.open
+    plan = None if share is None else next((p for p in plans if p.rollout.id == share.rollout), None)
+    if share is None or plan is None or not holds(share, plan):
+        return None
+    answer = decide(
+        told_facts(tx, tenant.id, subject, plan),
+        with_taken(tx, tenant.id, plan, subject.id, now),
+        share,
+        halted=tenant.halted,
+        now=now,
+        calendar=tenant.calendar,
+    )
+    due = "It has downloaded it, and is told to install it at its next poll."
+    return Because(share.rollout, answer.rule, due if answer.rule is Rule.OFFER else answer.because)
 
 
 def _told(tx: Tx, tenant: Tenant, subject: Subject, now: datetime) -> Because | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from otaru.ports.blobs import Blobs
 from otaru.ports.bus import Bus
 from otaru.ports.clock import Clock
+from otaru.ports.differ import Differ
 from otaru.ports.director import Director
 from otaru.ports.inspector import Inspector
 from otaru.ports.judge import Judge
@@ -28,6 +29,7 @@ class World:
     notary: Notary
     inspector: Inspector
     director: Director
+    differ: Differ
     production: bool = False
     """Whether development keys are refused."""
 

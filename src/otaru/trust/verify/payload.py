@@ -6,6 +6,8 @@ before the delta was looked at.
 
 from hashlib import new
 
+from otaru.domain.ids import Version
+from otaru.domain.update_record import Piece
 from otaru.trust.verify.refusals import (
     DeltaResultError,
     DeltaSourceError,
@@ -52,6 +54,14 @@ class Payload:
             )
         if any(seen.hexdigest() != self._target.hashes[name] for name, seen in self._seen.items()):
             raise TargetDigestError(f"the bytes of {self._target.path} are others than were signed")
+
+
+def payload_of(piece: Piece) -> Payload:
+    """A piece's bytes, when all that is kept of its target is the plan."""
+    hashes = {"sha256": piece.sha256}
+    version = Version(piece.version)
+    told = Target(piece.path, piece.size, hashes, piece.component, (), version, piece.counter, piece.installer)
+    return Payload(told)
 
 
 def check_delta(patch: Target, full: Target, source: str) -> None:

@@ -14,7 +14,7 @@ Director's timestamp and snapshot are kept only together with targets for this d
 are signed by the same keys, and their versions would lock this device out.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -141,11 +141,13 @@ def committed(state: State, updates: Collection[Update], healthy: Collection[str
     missing = {update.target.component for update in updates} - set(healthy)
     if missing:
         raise BundleError(f"{', '.join(sorted(missing))} does not run what was installed")
-    counters = dict(state.counters)
-    for update in updates:
-        name = update.target.component
-        counters[name] = max(counters.get(name, 0), update.target.counter)
-    return replace(state, counters=counters)
+    return burnt(state, {update.target.component: update.target.counter for update in updates})
+
+
+def burnt(state: State, counters: Mapping[str, int]) -> State:
+    """The state with these counters risen: for who has kept the verified targets' over a reboot. See `committed`."""
+    risen = {name: max(counter, state.counters.get(name, 0)) for name, counter in counters.items()}
+    return replace(state, counters={**state.counters, **risen})
 
 
 def _logged(me: Me, found: Found, target: Target) -> Steps[None]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from otaru.adapters.judges.classic import ClassicJudge
-from otaru.apps.console import rollout_words
+from otaru.apps.console import policy_words, rollout_words
 from otaru.apps.console.status import Tone
 from otaru.domain.deployment import State
 from otaru.domain.evidence import Evidence, Ruling, Tally
@@ -96,7 +96,7 @@ def test_resuming_says_whom_it_overrules() -> None:
 def test_what_will_happen_in_sentences() -> None:
     policy = replace(JUDGED, on_error=OnError.STOP, consent=True, expires_after=timedelta(days=30))
     wanted = Intention(ProductName("greatfet-usb"), Version("2026.0.0"), "id==*", policy, start=True)
-    assert rollout_words.summary(wanted, Preview(48, {}, layout(policy, 48))) == [
+    assert policy_words.summary(wanted, Preview(48, {}, layout(policy, 48))) == [
         "Brings greatfet-usb 2026.0.0 to 48 devices in 3 waves: 2, then 10, then all 48.",
         "A wave passes when 80% of its devices succeeded.",
         "When more than 10% failed, the rollout stops for good.",
@@ -105,7 +105,7 @@ def test_what_will_happen_in_sentences() -> None:
         "It starts at once.",
     ]
     simple = replace(wanted, policy=Policy(), start=False, start_at=datetime(2026, 11, 22, 4, tzinfo=UTC))
-    assert rollout_words.summary(simple, Preview(1, {}, layout(Policy(), 1))) == [
+    assert policy_words.summary(simple, Preview(1, {}, layout(Policy(), 1))) == [
         "Brings greatfet-usb 2026.0.0 to 1 device, at its next poll.",
         "It starts by itself on 2026-11-22 at 04:00 UTC.",
     ]

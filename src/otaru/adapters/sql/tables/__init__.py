@@ -12,6 +12,7 @@ from otaru.adapters.sql.tables.enrolling import (
     grant_key,
     spent_proof,
 )
+from otaru.adapters.sql.tables.following import following
 from otaru.adapters.sql.tables.health import (
     exposure_count,
     health_count,
@@ -58,6 +59,7 @@ from otaru.adapters.sql.tables.rollouts import (
 from otaru.adapters.sql.tables.shelf import (
     artifact,
     blob,
+    delta,
     inspection,
     product,
     release,
@@ -98,6 +100,7 @@ __all__ = [
     "component_count",
     "contact_count",
     "credential",
+    "delta",
     "deployment",
     "deployment_count",
     "deployment_reason",
@@ -118,6 +121,7 @@ __all__ = [
     "enrollment_serial",
     "event",
     "exposure_count",
+    "following",
     "grant_key",
     "group_member",
     "health_count",

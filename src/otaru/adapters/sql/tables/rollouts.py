@@ -37,7 +37,23 @@ rollout = Table(
     col("edition", Integer),
     col("created_by", Text, server_default=""),
     col("rolls_back", Integer, nullable=True),
+    col("install_at", Instant, nullable=True),
+    col("install_in_window", Boolean, server_default=false()),
+    # The standing order that made it.
+    col("follows_group", nullable=True),
+    col("follows_channel", nullable=True),
+    col("superseded_by", Integer, nullable=True),
     Index("ix_rollout_state", "state"),
+    Index(
+        "ix_rollout_follows",
+        "tenant",
+        "follows_group",
+        "product",
+        "follows_channel",
+        "rollout",
+        sqlite_where=text("follows_group IS NOT NULL"),
+        postgresql_where=text("follows_group IS NOT NULL"),
+    ),
     Index(
         "ix_rollout_rolls_back",
         "tenant",

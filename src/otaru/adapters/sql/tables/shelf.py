@@ -96,6 +96,38 @@ inspection = Table(
 )
 """What bytes say of themselves: facts, or why they are broken. Stale: judged by other trust anchors than there are now."""
 
+delta = Table(
+    "delta",
+    metadata,
+    key("tenant"),
+    key("to_sha256"),
+    key("from_sha256"),
+    key("codec"),
+    col("product"),
+    col("source_version"),
+    col("target_version"),
+    col("state"),
+    col("due_at", Instant),
+    col("created_at", Instant),
+    col("window_size", Integer, nullable=True),
+    col("attempts", Integer),
+    col("patch", nullable=True),
+    col("size", BigInteger, nullable=True),
+    col("full_size", BigInteger, nullable=True),
+    col("memory", BigInteger, nullable=True),
+    col("reason", Text, nullable=True),
+    col("ended_at", Instant, nullable=True),
+    Index(
+        "ix_delta_due",
+        "due_at",
+        sqlite_where=text("state IN ('waiting', 'making')"),
+        postgresql_where=text("state IN ('waiting', 'making')"),
+    ),
+    Index("ix_delta_patch", "tenant", "patch"),
+    sqlite_with_rowid=False,
+)
+"""Deltas, and the orders to make them: a queue that those in `waiting` and `making` are in."""
+
 upload = Table(
     "upload",
     metadata,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from otaru.apps.console.call import Call
 from otaru.apps.console.happening import GROUPS, Thing, Told, rollout_page, told
-from otaru.apps.console.rendering import link, segment
+from otaru.apps.console.rendering import segment
 from otaru.apps.console.status import Tone
 from otaru.domain import ids
 from otaru.domain.deployment import DEPLOYMENT, FINAL, OPEN, RETRIABLE, WAITING, Deployment, Report, State
@@ -39,6 +39,7 @@ _RULES = {
     Rule.ROLLOUT_RUNNING: ("The rollout does not run", Tone.HELD),
     Rule.OVER: ("The rollout has ended for whom it had not told", Tone.IDLE),
     Rule.SEGMENT: ("Its segment is held", Tone.HELD),
+    Rule.INSTALL_ORDER: ("Downloaded; waits for the order to install", Tone.IDLE),
     Rule.MEMBER: ("Nothing is planned", Tone.IDLE),
     Rule.DUE: ("Not its turn yet", Tone.IDLE),
     Rule.WITHDRAWN: ("The release is withdrawn", Tone.FAILED),
@@ -134,7 +135,6 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         unended=sum(deployment.state not in FINAL for deployment in history),
         unknown=UNKNOWN_HARDWARE,
         late_after=survey.SILENT_POLLS,
-        update=link("/rollouts/new", target=f"id=='{name}'"),
     )
 
 

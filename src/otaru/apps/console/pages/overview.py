@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from starlette.responses import Response
 
 from otaru.apps.console.call import Call
-from otaru.apps.console.happening import Thing, rollout_page
+from otaru.apps.console.happening import Thing, actor, rollout_page
 from otaru.apps.console.login import inside
 from otaru.apps.console.rendering import link, shares, span
 from otaru.apps.console.rollout_words import BAD
+from otaru.apps.console.rollout_words import devices as counted
 from otaru.apps.console.status import Tone, look
 from otaru.domain import fleet as lists
 from otaru.domain.deployment import FINAL, State
@@ -85,7 +86,7 @@ async def show(call: Call) -> Response:
         summary=summary,
         lists=lists,
         begun=begun,
-        needs=_needs(summary, tenant, stalls),
+        needs=_needs(summary, tenant, stalls, call),
         lines=[_line(standing) for standing in summary.active],
         components=components,
         component=component,
@@ -109,7 +110,7 @@ async def lift(call: Call) -> Response:
     return call.lead(back)
 
 
-def _needs(summary: Summary, tenant: Tenant, stalls: Sequence[Stall]) -> list[Need]:
+def _needs(summary: Summary, tenant: Tenant, stalls: Sequence[Stall], call: Call) -> list[Need]:
     """What waits for a person, the worst first."""
     needs = []
     if tenant.halted:
@@ -123,6 +124,7 @@ def _needs(summary: Summary, tenant: Tenant, stalls: Sequence[Stall]) -> list[Ne
             since := _unmoved(standing, summary.at - tenant.settings.polling * fleet.STUCK_POLLS)
         ):
             needs.append(Need(Tone.HELD, _named(standing.rollout), "reaches nobody", UNREACHED, since))
+    needs += [_asking(rollout, own(rollout, tenant, call)) for rollout in summary.asking]
     needs += [_stalled(stall) for stall in stalls]
     waiting = (
         (
@@ -142,8 +144,7 @@ def _needs(summary: Summary, tenant: Tenant, stalls: Sequence[Stall]) -> list[Ne
     for number, words, why, target in waiting:
         if number:
             address = link("/devices", q=target) if target else "/enrollments"
-            devices = Thing(f"{number:,} {'device' if number == 1 else 'devices'}", address)
-            needs.append(Need(Tone.HELD, devices, words, why))
+            needs.append(Need(Tone.HELD, Thing(counted(number), address), words, why))
     return needs
 
 
@@ -157,6 +158,19 @@ def _unmoved(standing: Standing, before: datetime) -> datetime | None:
     if tally is None or last.opened_at is None or last.opened_at > before:
         return None
     return last.opened_at if tally.members == tally.of(State.SCHEDULED) > 0 else None
+
+
+def own(rollout: Rollout, tenant: Tenant, call: Call) -> bool:
+    """Whether the visitor planned it, where that means that somebody else approves it."""
+    return tenant.settings.four_eyes and rollout.created_by == call.actor.name
+
+
+def _asking(rollout: Rollout, mine: bool) -> Need:
+    wave = rollout.unapproved
+    what = f"wave {wave.index + 1}, {counted(wave.size)}" if wave else f"its start, {counted(rollout.size)}"
+    words = f"waits for {'approval by somebody else' if mine else 'approval'} of {what}"
+    planned = "you planned it" if mine else f"{actor(rollout.created_by)} planned it" if rollout.created_by else ""
+    return Need(Tone.HELD, _named(rollout), words, planned[:1].upper() + planned[1:], rollout.created_at)
 
 
 def _stalled(stall: Stall) -> Need:

@@ -15,9 +15,10 @@ from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import ReleaseEvent
 from otaru.errors import InvalidStateError, NotFoundError, SignatureMissingError
 from otaru.images.facts import SIGNED
-from otaru.services.control import inspection, releases, survey
+from otaru.services.control import deltas, inspection, releases, survey
 
 ROLLOUTS = 20
+DELTAS = 50
 
 
 async def show(call: Call) -> Response:
@@ -46,6 +47,7 @@ async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
     _, missing, record = await releases.detailed(call.world, call.tenant, product, version)
     files = files_of(uses.release)
     component = uses.release.artifacts[0].component
+    leading = await deltas.page(call.world, call.tenant, product, version, None, DELTAS + 1)
     return await call.show(
         "release.html",
         status,
@@ -65,6 +67,8 @@ async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
         total=sum({file.blob.sha256: file.blob.size for file in files}.values()),
         rollouts=[(rollout, tally, by_tone(tally)) for rollout, tally in uses.rollouts[:ROLLOUTS]],
         more=len(uses.rollouts) > ROLLOUTS,
+        deltas=sorted(leading[:DELTAS], key=lambda delta: (delta.source_version, delta.pair.target, delta.pair.codec)),
+        more_deltas=len(leading) > DELTAS,
         many=survey.MAX_USES,
         allowed=releases.allowed(uses.release),
         here=f"/releases/{segment(product)}/{segment(version)}",

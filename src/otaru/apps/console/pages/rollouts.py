@@ -1,13 +1,14 @@
 """Rollouts: the list, one of them with its orders, and its devices."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.responses import Response
 
-from otaru.apps.console import rollout_words
+from otaru.apps.console import policy_words, rollout_words
 from otaru.apps.console.call import Call
 from otaru.apps.console.happening import GROUPS, told
 from otaru.apps.console.rendering import link, segment
+from otaru.apps.console.rollout_fields import to_come
 from otaru.apps.console.rollout_form import words
 from otaru.apps.console.verdict_plot import plot, shown
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, RETRIABLE, State
@@ -196,13 +197,14 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         holding=rollouts.segments_move(progress.rollout),
         failures=progress.failures,
         among=AMONG if any(line.tally.of(state) > AMONG for state in rollout_words.BAD) else 0,
-        policy=list(rollout_words.policy_words(progress.rollout)),
+        policy=list(policy_words.policy_words(progress.rollout)),
         resumed=rollout_words.resumed(progress.rollout),
         retriable=retriable,
         again=sum(n for state, n in retriable if state in FAILURES),
         preset=FAILURES,
         allowed=rollouts.allowed(progress.rollout),
         taken=rollout_words.taken(progress),
+        ordering=rollout_words.ordering(progress, call.world.clock.now()),
         rolled_back_by=progress.rolled_back_by,
         happened=[told(recorded) for recorded in happened],
     )
@@ -256,23 +258,63 @@ async def _obey(call: Call, rollout: RolloutId, fields: Mapping[str, list[str]])
         raise InvalidInputError("the order does not say which edition of the rollout it is for")
     if len(reason) > MAX_REASON or any(sign < " " for sign in reason):
         raise InvalidInputError(f"a reason is one line of at most {MAX_REASON} characters")
-    if wanted == "retry":
-        known = set(RETRIABLE)
-        states = {State(name) for name in fields.get("state", []) if name in known}
-        if not states:
-            raise NothingToDoError("no state was chosen")
-        await rollouts.retry(call.world, call.tenant, call.actor, rollout, states, reason=reason, edition=int(edition))
-    elif wanted == "rollback":
-        await rollback.roll_back(call.world, call.tenant, call.actor, rollout, reason=reason, edition=int(edition))
-    elif wanted in {"hold", "release"}:
-        act = rollouts.hold_segment if wanted == "hold" else rollouts.release_segment
-        index = _segment(_last(fields, "segment"))
-        await act(call.world, call.tenant, call.actor, rollout, index, reason=reason, edition=int(edition))
+    if wanted in _ACTS:
+        await _ACTS[wanted](call, rollout, fields, reason, int(edition))
     elif wanted in PERSONS:
         event = RolloutEvent(wanted)
         await rollouts.order(call.world, call.tenant, call.actor, rollout, event, reason=reason, edition=int(edition))
     else:
         raise InvalidInputError(f"{wanted[:40]!r} is no order")
+
+
+async def _retry(call: Call, rollout: RolloutId, fields: Mapping[str, list[str]], reason: str, edition: int) -> None:
+    known = set(RETRIABLE)
+    states = {State(name) for name in fields.get("state", []) if name in known}
+    if not states:
+        raise NothingToDoError("no state was chosen")
+    await rollouts.retry(call.world, call.tenant, call.actor, rollout, states, reason=reason, edition=edition)
+
+
+async def _roll_back(
+    call: Call, rollout: RolloutId, fields: Mapping[str, list[str]], reason: str, edition: int
+) -> None:
+    del fields
+    await rollback.roll_back(call.world, call.tenant, call.actor, rollout, reason=reason, edition=edition)
+
+
+async def _hold(call: Call, rollout: RolloutId, fields: Mapping[str, list[str]], reason: str, edition: int) -> None:
+    act = rollouts.hold_segment if _last(fields, "order") == "hold" else rollouts.release_segment
+    index = _segment(_last(fields, "segment"))
+    await act(call.world, call.tenant, call.actor, rollout, index, reason=reason, edition=edition)
+
+
+async def _install(call: Call, rollout: RolloutId, fields: Mapping[str, list[str]], reason: str, edition: int) -> None:
+    who, when = (call.world, call.tenant, call.actor, rollout), _last(fields, "when")
+    match when:
+        case "now" | "window":
+            await rollouts.install(*who, in_window=when == "window", reason=reason, edition=edition)
+        case "at":
+            at = to_come(call.world.clock.now())(_last(fields, "at"))
+            await rollouts.install(*who, at, reason=reason, edition=edition)
+        case _:
+            raise InvalidInputError("the order does not say when it is to be installed")
+
+
+async def _withdraw(call: Call, rollout: RolloutId, fields: Mapping[str, list[str]], reason: str, edition: int) -> None:
+    del fields
+    await rollouts.withdraw(call.world, call.tenant, call.actor, rollout, reason=reason, edition=edition)
+
+
+_Act = Callable[[Call, RolloutId, Mapping[str, list[str]], str, int], Awaitable[None]]
+_ACTS: Mapping[str, _Act] = {
+    "retry": _retry,
+    "rollback": _roll_back,
+    "hold": _hold,
+    "release": _hold,
+    "install": _install,
+    "withdraw": _withdraw,
+}
+"""Orders that are no moves of the rollout itself."""
 
 
 def _segment(text: str) -> int:

@@ -70,6 +70,21 @@ RolloutWork = Annotated[Call, Depends(Needs(Permission.WRITE_ROLLOUTS))]
 TenantWork = Annotated[Call, Depends(Needs(Permission.WRITE_TENANT))]
 TokenWork = Annotated[Call, Depends(Needs(Permission.WRITE_TOKENS))]
 
+
+def check_emergency(call: Call, *, ignores: bool) -> None:
+    """Blackouts are the admins' to make, and to ignore.
+
+    Raises:
+        ForbiddenError: somebody else wants to ignore them.
+    """
+    if ignores and not may(call.caller.role, Permission.WRITE_TENANT):
+        raise ForbiddenError(
+            f"the role {call.caller.role} may not ignore blackouts",
+            hint=f"It needs {Permission.WRITE_TENANT}.",
+            needs=Permission.WRITE_TENANT,
+        )
+
+
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 _EDITION = re.compile(r'"(0|[1-9][0-9]{0,9})"')
 

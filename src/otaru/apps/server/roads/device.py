@@ -1,7 +1,6 @@
 """`/device/v1/…`: what devices ask of us in JSON, beside any other server's protocol.
 
-A device comes by itself (`enroll`), is given tokens for an hour (`token`), and tells of its health (`events`, with the
-credentials of every road: docs/health.md).
+A device comes by itself (`enroll`) and is given tokens for an hour (`token`); what it does once it is known is `native`.
 
 To enroll it shows a claim: `Authorization: Bearer CLAIM`, or a claim certificate as devices show theirs
 (`certificates.py`). What a device signs is described in `trust.possession`, what became of it is told as
@@ -15,22 +14,21 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from json import dumps
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
 from otaru.apps.server.body import Receive, Scope, Send, header, read_body
 from otaru.apps.server.roads.certificates import certificates
-from otaru.apps.server.roads.credentials import admit, is_signed
+from otaru.apps.server.roads.credentials import is_signed
 from otaru.apps.server.roads.grants import Grants
+from otaru.apps.server.roads.native import RESOURCES, NativeRoad
 from otaru.apps.server.settings import Settings
 from otaru.domain.device import MAX_ATTRIBUTE_VALUE, Device, hardware
 from otaru.domain.enrollment import Wanted
 from otaru.domain.ids import DEFAULT_TENANT, TenantId, device_id, tenant_id
 from otaru.errors import InvalidInputError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
 from otaru.ports.store import Claim
-from otaru.protocols import health as wire
-from otaru.services.control import admission, enrolling, grants, health
+from otaru.services.control import admission, enrolling, grants
 from otaru.services.control.enrolling import Asked, Welcome
 from otaru.services.control.enrollments import by_token
 from otaru.services.control.world import World
@@ -83,7 +81,7 @@ class DeviceRoad:
     def __init__(self, world: World, settings: Settings) -> None:
         self._world = world
         self._certificates = certificates(settings)
-        self._grants = Grants(world)
+        self.native = NativeRoad(world, settings, Grants(world))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -92,14 +90,15 @@ class DeviceRoad:
             OtaruError: the shell tells it as a problem.
         """
         what = scope["path"].removeprefix(PREFIX)
-        if what not in {"enroll", "token", "events"}:
-            raise NotFoundError("there is no such resource", hint="See docs/enrollment.md and docs/health.md.")
+        if what in RESOURCES:
+            await self.native(what, scope, receive, send)
+            return
+        if what not in {"enroll", "token"}:
+            raise NotFoundError("there is no such resource", hint="See docs/enrollment.md and docs/connect/native.md.")
         if scope["method"] != "POST":
             raise MethodNotAllowedError(f"this resource does not know {scope['method']}", allowed=["POST"])
         if what == "enroll":
             await self._enroll(scope, receive, send)
-        elif what == "events":
-            await self._tell(scope, receive, send)
         else:
             await self._grant(receive, scope, send)
 
@@ -138,29 +137,6 @@ class DeviceRoad:
             "expires_at": given.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         await _answer(send, 201, told)
-
-    async def _tell(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        if "device" not in asked or asked.keys() - {"device", "tenant"}:
-            raise InvalidInputError("the address does not say which device", hint="Write /device/v1/events?device=ID.")
-        authorization = header(scope, b"authorization")
-        certificate = None
-        if authorization is None and self._certificates is not None:
-            certificate = self._certificates.shown(scope, self._world.clock.now())
-        tenant, entry = await admit(
-            self._world,
-            asked.get("tenant", DEFAULT_TENANT),
-            asked["device"],
-            authorization,
-            certificate,
-            grants=self._grants,
-        )
-        client = scope.get("client")
-        self._world.registry.touch(tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else "")
-        body = await read_body(scope, receive, wire.MAX_BODY)
-        told = wire.told(wire.unpacked(body, header(scope, b"content-encoding") or b""))
-        taken = await health.tell(self._world, tenant.id, entry.subject.id, told)
-        await _answer(send, 200, {"kept": taken.kept, "known": taken.known})
 
     async def _claim(self, scope: Scope, tenant: TenantId) -> Claim:
         """What the device came with.

@@ -91,7 +91,7 @@ class TufRoad:
         if scheme.lower() == "gatewaytoken":
             raise _refused()
         try:
-            _, entry = await admit(self._world, tenant.id, device, authorization, certificate)
+            _, entry = await admit(self._world, tenant.id, device, authorization, certificate, grants=self._grants)
         except (NotFoundError, UnauthenticatedError):
             raise _refused() from None
         return entry

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from otaru.adapters.blobs.local import LocalBlobs
 from otaru.adapters.bus.local import LocalBus
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.contacts import Contact, record_contacts
+from otaru.adapters.differ.process import ProcessDiffer
 from otaru.adapters.director.local import LocalDirector
 from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.policy import PolicyJudge
@@ -86,6 +88,8 @@ class _Device:
     contacts: int = 0
     steps: Iterator[model.Step] | None = None
     action: ActionId = ActionId(0)  # noqa: RUF009 - a number
+    holds: bool = False
+    """Whether it has downloaded, and waits to be told to install."""
     said: int = 0
     heard_s: float = 0.0
     """When it told of its health last."""
@@ -160,12 +164,12 @@ class Horizon:
 
     async def _look(self, heard: Callable[[Account], object]) -> None:
         progress = await rollouts.progress(self.world, TENANT, self.rollout, among=0)
-        lives = [device.life for device in self._devices]
-        self.account.postponed = sum(life.postponed for life in lives)
-        self.account.power_cuts = sum(life.power_cuts for life in lives)
-        self.account.exposed = sum(life.harmed for life in lives)
+        self.account.take([device.life for device in self._devices])
         self.account.brought_back = await self._brought_back()
-        self.account.hour(self.clock.at_s, progress)
+        rollout, whole = progress.rollout, progress.evidence.whole
+        counts = {str(state): members for state, members in whole.counts.items() if members}
+        held = tuple(segment.name for segment in rollout.segments if segment.held)
+        self.account.hour(self.clock.at_s, str(rollout.state), rollout.reason, counts, held)
         heard(self.account)
 
     async def _brought_back(self) -> int:
@@ -211,8 +215,12 @@ class Horizon:
             return now_s + rest_s
         if device.steps is None and await self._ask(device):
             return now_s
-        own_s = now_s + device.life.until_next_s(device.contacts, 0.0)
-        return own_s if device.asked_at_s is None else min(own_s, device.asked_at_s)
+        return now_s + self._until_next_s(device)
+
+    def _until_next_s(self, device: _Device) -> float:
+        """How long until it polls again: by its own habit, or as the server asked."""
+        own_s = device.life.until_next_s(device.contacts, 0.0)
+        return own_s if device.asked_at_s is None else min(own_s, device.asked_at_s - self.clock.at_s)
 
     async def _tell(self, device: _Device) -> None:
         """What it has to tell of its health since it was heard last."""
@@ -236,7 +244,11 @@ class Horizon:
             self._heard.append((TENANT, device.name, self.clock.now(), ""))
         else:
             self.world.registry.touch(TENANT, device.name, self.clock.now(), "")
-        _, told, ask_at = await poll(self.world, tenant, entry)
+        entry, told, ask_at = await poll(self.world, tenant, entry)
+        open_ = entry.subject.open
+        device.holds = (
+            told is None and open_ is not None and (open_.action, open_.state) == (device.action, State.DOWNLOADED)
+        )
         device.asked_at_s = None if ask_at is None else (ask_at - BEGINNING).total_seconds()
         return told
 
@@ -268,6 +280,9 @@ class Horizon:
                     return step.takes_s if isinstance(step, model.Load) else step.span_s
                 case model.Ask():
                     told = await self._poll(device)
+                    if device.holds:
+                        device.steps = chain([step], steps)
+                        return self._until_next_s(device)
                     if told is None or told.membership.action != device.action or _is_taken_back(told):
                         break
                 case model.Check():
@@ -351,8 +366,10 @@ async def _world(folder: Path, clock: StoryClock) -> AsyncIterator[tuple[World, 
         async with open_registry(store, bus, clock) as registry:
             keyring, notary = FolderKeyring(folder / "keys"), FolderNotary(folder / "log")
             director = LocalDirector(store, Desk(FolderKeyring(folder / "director")), clock)
-            blobs, inspector = LocalBlobs(folder / "artifacts"), ProcessInspector()
-            world = World(store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, inspector, director)
+            blobs, inspector, differ = LocalBlobs(folder / "artifacts"), ProcessInspector(), ProcessDiffer()
+            world = World(
+                store, registry, blobs, clock, PolicyJudge(), bus, keyring, notary, inspector, director, differ
+            )
             yield world, clock
     finally:
         await store.close()

@@ -177,6 +177,8 @@ class ScenarioLife:
     """The story's time."""
     harmed: int = 0
     """Updates that the release made bad, at once or later."""
+    met: int = 0
+    """Updates to a release that is bad for such as this device, whether or not it harmed this one."""
     power_cuts: int = 0
     postponed: int = 0
     gone_at_s: float | None = None
@@ -214,6 +216,7 @@ class ScenarioLife:
             yield model.Rest(self.scenario.owners.for_s, "put off")
             yield model.Ask()
         drawn = lot(self.scenario, self.device, self.of, action, version, self.now_s())
+        self.met += any(_applies(harm, self.of, version, self.now_s()) for harm in self.scenario.harms)
         self.power_cuts += drawn.power_cuts
         yield from _cut(model.update(drawn.fate, version), drawn.power_cuts)
         self.harmed += drawn.harmed

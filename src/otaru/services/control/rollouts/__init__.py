@@ -1,20 +1,32 @@
 """People plan, start, pause, resume, stop and retry rollouts, and cancel single deployments."""
 
 from otaru.services.control.rollouts.applying import STOPPABLE, apply, check_edition, found, stop_all
-from otaru.services.control.rollouts.approving import watched
+from otaru.services.control.rollouts.approving import awaited, check_told_apart, watched
 from otaru.services.control.rollouts.attempts import RETRIED_IN, cancel, retry
 from otaru.services.control.rollouts.drafting import (
     LAST_YEAR,
     Drafted,
     Intention,
     Planned,
+    Planning,
     Preview,
+    aimed,
     check_intention,
+    check_policy,
     create,
+    create_in,
     draft,
     preview,
 )
-from otaru.services.control.rollouts.ordering import allowed, hold_segment, order, release_segment, segments_move
+from otaru.services.control.rollouts.ordering import (
+    allowed,
+    hold_segment,
+    install,
+    order,
+    release_segment,
+    segments_move,
+    withdraw,
+)
 from otaru.services.control.rollouts.progress import MAX_REASONS, Present, Progress, progress, progress_in, shown
 
 __all__ = [
@@ -25,18 +37,25 @@ __all__ = [
     "Drafted",
     "Intention",
     "Planned",
+    "Planning",
     "Present",
     "Preview",
     "Progress",
+    "aimed",
     "allowed",
     "apply",
+    "awaited",
     "cancel",
     "check_edition",
     "check_intention",
+    "check_policy",
+    "check_told_apart",
     "create",
+    "create_in",
     "draft",
     "found",
     "hold_segment",
+    "install",
     "order",
     "preview",
     "progress",
@@ -47,4 +66,5 @@ __all__ = [
     "shown",
     "stop_all",
     "watched",
+    "withdraw",
 ]

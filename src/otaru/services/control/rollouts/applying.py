@@ -21,6 +21,7 @@ from otaru.errors import (
     PreconditionFailedError,
 )
 from otaru.ports.store import Tx
+from otaru.services.control.rollouts.approving import awaited
 from otaru.services.control.world import SYSTEM, Actor
 
 STOPPABLE = tuple(str(s) for s in RolloutState if ROLLOUT.next(s, RolloutEvent.STOP) is not None)
@@ -46,13 +47,15 @@ def apply(tx: Tx, tenant: TenantId, before: Rollout, taken: Step, actor: Actor, 
     after = taken.rollout
     tx.rollouts.save(tenant, after)
     moved = {str(o): n for o in taken.orders if (n := _carry_out(tx, tenant, after, o, at))}
-    data = {
+    data: dict[str, object] = {
         "from": str(before.state),
         "to": str(after.state),
         "notes": list(taken.notes),
         "reason": after.reason,
         "moved": moved,
     }
+    if before.superseded_by is None and after.superseded_by is not None:
+        data["superseded_by"] = after.superseded_by
     tx.events.add(_segments_moved(tenant, before, after, actor, at))
     if after.state is before.state and not (moved or taken.notes):
         return
@@ -83,6 +86,7 @@ _ORDERS: Mapping[Order, tuple[Collection[State], Event]] = {
     Order.CANCEL_SCHEDULED: ((State.SCHEDULED,), Event.CANCEL),
     Order.SKIP_SCHEDULED: ((State.SCHEDULED,), Event.SKIP),
     Order.SILENCE_OPEN: (OPEN, Event.SILENCE),
+    Order.SKIP_HELD: ((State.DOWNLOADED,), Event.SKIP),
     Order.SKIP_WAITING: (WAITING, Event.SKIP),
 }
 
@@ -94,6 +98,8 @@ def _carry_out(tx: Tx, tenant: TenantId, rollout: Rollout, wanted: Order, at: da
         if (target := DEPLOYMENT.next(state, event)) is not None:
             by_target.setdefault(target, set()).add(state)
     reason = f"rollout {rollout.state}" + (f": {rollout.reason}" if rollout.reason else "")
+    if rollout.superseded_by is not None:
+        reason = rollout.reason
     return sum(
         tx.rollouts.move_all(tenant, rollout.id, sources, target, reason, at) for target, sources in by_target.items()
     )
@@ -106,6 +112,7 @@ def started_after(tx: Tx, tenant: TenantId, rollout: Rollout, at: datetime) -> R
     if not found(tx, tenant, rollout.policy.after).finished_well:
         return rollout
     started = obey(rollout, RolloutEvent.START, f"rollout {rollout.policy.after} has finished well", at)
+    started = awaited(tx, tenant, rollout, started, at)
     apply(tx, tenant, rollout, started, SYSTEM, at)
     return started.rollout
 

@@ -91,6 +91,12 @@ def _retry(tx: Tx, asked: _Retrying) -> Rollout:
         raise InvalidStateError(
             f"rollout {before.id} is {before.state}: its members cannot be retried", allowed=allowed(before)
         )
+    if before.superseded_by is not None:
+        raise InvalidStateError(
+            f"rollout {before.id} is superseded by rollout {before.superseded_by}",
+            hint=f"Retry the newer one: otaru rollout retry {before.superseded_by}.",
+            allowed=allowed(before),
+        )
     if (expires := before.expires_at) is not None and now >= expires:
         raise InvalidStateError(
             f"rollout {before.id} has expired ({expires:%Y-%m-%d %H:%M} UTC): who is retried would be given up at once",

@@ -10,7 +10,9 @@ from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import (
     ROLLOUT,
     Approve,
+    Follows,
     Growth,
+    Install,
     Policy,
     Rollout,
     RolloutEvent,
@@ -22,13 +24,15 @@ from otaru.domain.rollout import (
     check,
     check_end,
     check_growth,
+    check_install,
     grown,
     laid_out,
     layout,
     obey,
 )
-from otaru.domain.targeting import Query, parse
+from otaru.domain.targeting import MAX_VERSIONS, And, Field, Not, OneOf, Query, parse
 from otaru.errors import (
+    AlreadyExistsError,
     InvalidInputError,
     InvalidStateError,
     NeverDueError,
@@ -40,7 +44,7 @@ from otaru.ports.store import Tx, one
 from otaru.services.control import groups
 from otaru.services.control.judging import taught
 from otaru.services.control.rollouts.applying import apply, found, started_after
-from otaru.services.control.rollouts.approving import watched
+from otaru.services.control.rollouts.approving import check_told_apart, watched
 from otaru.services.control.world import Actor, World
 
 
@@ -61,6 +65,11 @@ class Intention:
     """Why, for the record; what is brought to all at once by its shape needs one."""
     planned: "Planned | None" = None
     """The plan that somebody looked at, where it is to be that one."""
+    follows: Follows | None = None
+    """The standing order that makes it, in the name of `ordered_by`."""
+    ordered_by: str = ""
+    install: Install | None = None
+    """The order to install, where it is given with the plan of a rollout that only downloads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +125,14 @@ async def create(world: World, tenant: TenantId, actor: Actor, intention: Intent
         InvalidStateError: the release is not published.
         NeverDueError: its window, its end and the tenant's blackouts leave no moment for it.
         NothingToDoError: no device would be a member.
+        AlreadyExistsError: somebody has started that plan meanwhile.
+        ForbiddenError: the tenant wants four eyes, and it cannot be told whose these are.
     """
     check_intention(intention)
     now = world.clock.now()
     parse(intention.target, now)  # refused before it is queued
     seed = world.clock.seed() if intention.planned is None else intention.planned.seed
-    planning = _Planning(tenant, actor, intention, seed, now)
+    planning = Planning(tenant, actor, intention, seed, now)
     return await world.store.write(_create, planning)
 
 
@@ -142,13 +153,22 @@ def check_intention(intention: Intention) -> None:
     Raises:
         InvalidInputError: it says what makes no sense.
     """
-    check(intention.policy)
-    if (growth := intention.growth) is None:
+    check_policy(intention.policy, intention.growth, intention.reason)
+
+
+def check_policy(policy: Policy, growth: Growth | None, reason: str) -> None:
+    """Check how a rollout is to go about it.
+
+    Raises:
+        InvalidInputError: that makes no sense.
+    """
+    check(policy)
+    if growth is None:
         return
     check_growth(growth)
-    if any(not share.percent or share.value != 100 for share in intention.policy.waves):
+    if any(not share.percent or share.value != 100 for share in policy.waves):
         raise InvalidInputError("a rollout has waves or a shape, which writes them", hint="Leave out one of them.")
-    if growth.shape is Shape.ALL and not intention.reason:
+    if growth.shape is Shape.ALL and not reason:
         raise InvalidInputError("all at once needs a reason", hint="Say why nobody goes first: it is recorded.")
 
 
@@ -159,9 +179,10 @@ def draft(tx: Tx, tenant: TenantId, wanted: Intention, number: RolloutId, seed: 
         NotFoundError, InvalidStateError, NeverDueError, InvalidInputError: as `create`.
     """
     release = published(tx, tenant, wanted.product, wanted.version)
+    check_install(wanted.policy, wanted.install, now)
     _check_after(tx, tenant, wanted)
     _check_times(tx, tenant, wanted, now)
-    query = groups.target(tx, tenant, wanted.target, now)
+    query = aimed(tx, tenant, wanted.target, wanted.follows, release, now)
     policy, growth = wanted.policy, wanted.growth
     staged = policy.staged or (growth is not None and growth.shape is not Shape.ALL)
     strata = tx.rollouts.strata(tenant, query, release, policy.split) if staged else ()
@@ -178,14 +199,37 @@ def draft(tx: Tx, tenant: TenantId, wanted: Intention, number: RolloutId, seed: 
         created_at=now,
         name=wanted.name,
         start_at=wanted.start_at,
+        follows=wanted.follows,
+        install=wanted.install,
     )
     rollout = laid_out(rollout, strata)
     check_end(rollout)
     return Drafted(rollout, query, release, strata)
 
 
+def aimed(tx: Tx, tenant: TenantId, target: str, follows: Follows | None, release: Release, now: datetime) -> Query:
+    """What a rollout's target means now: by a standing order nobody goes back, so who runs something newer is left out.
+
+    Where too many versions run to name those, the poll skips them alone.
+
+    Raises:
+        QuerySyntaxError: it makes no sense, or names a group that is none.
+    """
+    query = groups.target(tx, tenant, target, now)
+    if follows is None:
+        return query
+    component = release.artifacts[0].component
+    run = tx.devices.words(tenant, Field.INSTALLED, MAX_VERSIONS + 1, component)
+    newer = tuple(version for version in run if release.older_than(Version(version)))
+    if not newer or len(run) > MAX_VERSIONS:
+        return query
+    return And((query, Not(OneOf(Field.INSTALLED, component, newer))))
+
+
 @dataclass(frozen=True, slots=True)
-class _Planning:
+class Planning:
+    """Who plans what, and when."""
+
     tenant: TenantId
     actor: Actor
     intention: Intention
@@ -194,11 +238,24 @@ class _Planning:
 
 
 @one
-def _create(tx: Tx, planning: _Planning) -> Rollout:
+def _create(tx: Tx, planning: Planning) -> Rollout:
+    tenant = planning.tenant
+    number = tx.rollouts.next_id(tenant)
+    return create_in(tx, planning, draft(tx, tenant, planning.intention, number, planning.seed, planning.at))
+
+
+def create_in(tx: Tx, planning: Planning, drafted: Drafted) -> Rollout:
+    """Make a rollout of what was drafted in this transaction, with its members; start it where that was asked for.
+
+    Raises:
+        NothingToDoError, PreconditionFailedError: as `create`.
+    """
     tenant, wanted, now = planning.tenant, planning.intention, planning.at
-    drafted = draft(tx, tenant, wanted, tx.rollouts.next_id(tenant), planning.seed, now)
     rollout, query, release, strata = drafted.rollout, drafted.query, drafted.release, drafted.strata
-    rollout = replace(rollout, policy=watched(tx, tenant, rollout.policy), created_by=planning.actor.name)
+    by = wanted.ordered_by or planning.actor.name
+    check_told_apart(tx, tenant, planning.actor)
+    _check_started(tx, tenant, wanted)
+    rollout = replace(rollout, policy=watched(tx, tenant, rollout.policy), created_by=by)
     tx.rollouts.add(tenant, rollout)
     members = tx.rollouts.enlist(tenant, rollout, query, release, strata)
     if members == 0:
@@ -218,11 +275,7 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
         rollout = laid_out(rollout, [Stratum((), members)])
     rollout = replace(rollout, policy=taught(tx, tenant, rollout))
     planned = obey(rollout, RolloutEvent.PLAN, "", now).rollout
-    data = {"product": wanted.product, "version": wanted.version, "target": wanted.target, "size": members}
-    if wanted.policy.ignore_blackout:
-        data["ignore_blackout"] = True
-    if wanted.reason:
-        data["reason"] = wanted.reason
+    data = _recorded(wanted, members)
     tx.events.add([Happening(tenant, now, planning.actor.name, Kind.ROLLOUT_CREATED, str(rollout.id), data)])
     if planned.policy.approve is not Approve.NONE:
         asked = obey(planned, RolloutEvent.ASK_APPROVAL, "", now)
@@ -238,6 +291,36 @@ def _create(tx: Tx, planning: _Planning) -> Rollout:
         apply(tx, tenant, planned, started, planning.actor, now)
         return started.rollout
     return planned
+
+
+def _recorded(wanted: Intention, members: int) -> dict[str, object]:
+    """What the record keeps of a rollout that is made."""
+    data: dict[str, object] = {"product": wanted.product, "version": wanted.version, "target": wanted.target}
+    data["size"] = members
+    if wanted.follows is not None:
+        data |= {"group": wanted.follows.group, "channel": wanted.follows.channel}
+    if wanted.policy.ignore_blackout:
+        data["ignore_blackout"] = True
+    if wanted.reason:
+        data["reason"] = wanted.reason
+    return data
+
+
+_BEGUN = (RolloutState.AWAITING_APPROVAL, RolloutState.SCHEDULED, RolloutState.RUNNING, RolloutState.PAUSED)
+_LOOKED_AT = 100
+
+
+def _check_started(tx: Tx, tenant: TenantId, wanted: Intention) -> None:
+    """Refuse a plan that somebody has started meanwhile: the same release for the same target."""
+    if wanted.planned is None:
+        return
+    begun = tx.rollouts.page(tenant, _BEGUN, None, _LOOKED_AT, (wanted.product, wanted.version))
+    same = next((r for r in begun if r.target == wanted.target and r.is_live), None)
+    if same is not None:
+        raise AlreadyExistsError(
+            f"rollout {same.id} brings {wanted.product} {wanted.version} to {wanted.target} already",
+            hint=f"otaru rollout show {same.id}. Another one of its own is made by otaru rollout create.",
+        )
 
 
 def _check_after(tx: Tx, tenant: TenantId, wanted: Intention) -> None:

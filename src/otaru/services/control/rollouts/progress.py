@@ -26,6 +26,11 @@ class Progress:
     """The rollouts that bring its devices back."""
 
     @property
+    def holding(self) -> int:
+        """Members that have downloaded it and wait to be told to install it."""
+        return self.evidence.whole.of(State.DOWNLOADED) if self.rollout.policy.downloads_first else 0
+
+    @property
     def tallies(self) -> Mapping[int, Tally]:
         """Members by wave."""
         return self.evidence.waves

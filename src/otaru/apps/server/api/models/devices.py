@@ -13,6 +13,7 @@ from otaru.apps.server.api.models.fields import (
     DeviceName,
     DeviceToken,
     HardwareName,
+    Line,
     Name,
     Out,
     Value,
@@ -160,6 +161,7 @@ class DeviceChange(Body):
     installed: InstalledVersions | None = None
     assurance: Annotated[Assurance | None, Field(description=_ASSURANCE)] = None
     pins: Annotated[list[PinText] | None, Field(max_length=MAX_COMPONENTS, description=_PINS)] = None
+    reason: Annotated[Line, Field(description="Why; the record keeps it.")] = ""
 
     def parsed(self) -> Change:
         """As the service takes it."""
@@ -170,6 +172,7 @@ class DeviceChange(Body):
             installed=None if self.installed is None else _versions(self.installed),
             assurance=self.assurance,
             pins=None if self.pins is None else pins(self.pins),
+            reason=self.reason,
         )
 
 

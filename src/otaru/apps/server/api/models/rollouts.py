@@ -1,6 +1,7 @@
 """Rollouts and deployments, as the API shows and takes them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -46,10 +47,13 @@ from otaru.domain.rollout import (
     MAX_WAVES,
     Approve,
     ClassicRule,
+    Download,
     Growth,
+    Install,
     Limits,
     OnError,
     Policy,
+    Rollout,
     RolloutState,
     Segment,
     SequentialRule,
@@ -142,14 +146,9 @@ class PlannedIn(Body):
     members: Annotated[WholeNumber, Field(ge=1, lt=2**31)]
 
 
-class RolloutIn(Body):
-    """A rollout to plan. Without waves and thresholds it is simple: one wave, no rule, offered at the next poll."""
+class PolicyIn(Body):
+    """How a rollout goes about it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE, _SIMPLE]})
-
-    release: ReleaseText
-    target: Target
-    name: Annotated[str, Field(max_length=200, pattern=LINE)] = ""
     waves: Annotated[
         list[WaveText],
         Field(max_length=MAX_WAVES, description="Heights, cumulative: numbers of devices, or percentages of all."),
@@ -164,7 +163,6 @@ class RolloutIn(Body):
     first: Annotated[WholeNumber, Field(ge=1, le=MAX_FIRST, description="Of the exponential shape.")] = 10
     factor: Annotated[float, Field(ge=MIN_FACTOR, le=MAX_FACTOR, description="Of the exponential shape.")] = 2.0
     reason: Annotated[Line, Field(description="Why; the record keeps it.")] = ""
-    planned: PlannedIn | None = None
     success: Annotated[
         Fraction | None, Field(description="The share of a wave that has to succeed; 0.9 where there are waves.")
     ] = None
@@ -229,12 +227,6 @@ class RolloutIn(Body):
             examples=[["hardware", "version"]],
         ),
     ] = Field(default=[])
-    start_at: Annotated[AwareDatetime | None, Field(description="When it starts by itself.")] = None
-    start: Annotated[bool, Field(description="Whether it starts at once.")] = False
-    end_at: Annotated[
-        AwareDatetime | None,
-        Field(description="From then on nothing new is offered; who has not been told is skipped."),
-    ] = None
     install_takes_s: Annotated[
         float,
         Field(ge=0, le=86_400, description="How long an installation takes: so much of the window has to be left."),
@@ -252,18 +244,19 @@ class RolloutIn(Body):
     approve: Annotated[
         Approve, Field(description="What waits for approval: its start, or its start and each further wave.")
     ] = Approve.NONE
-    continuous: Annotated[
-        bool, Field(description="Whether devices that match later join it; it goes on until it is stopped or expires.")
-    ] = False
-    after: Annotated[
-        WholeNumber | None, Field(ge=1, lt=2**31, description="It starts when this rollout has finished well.")
-    ] = None
-    forced_at: Annotated[
-        AwareDatetime | None, Field(description="From then on a soft one is forced (hawkBit: timeforced).")
-    ] = None
     priority: Annotated[
         WholeNumber, Field(ge=0, le=MAX_PRIORITY, description="Of a device's rollouts the highest goes first.")
     ] = 5
+    download_only: Annotated[
+        bool,
+        Field(
+            description="Devices fetch it when the rollout starts, whatever their wave, and install it on a later order "
+            "(hawkBit: downloadonly)."
+        ),
+    ] = False
+    download: Annotated[
+        Download, Field(description="Whether it may be fetched outside the window in which it is installed.")
+    ] = Download.IN_WINDOW
     max_in_flight: Annotated[Most | None, Field(description="Devices that are told and have not ended, at once.")] = (
         None
     )
@@ -273,30 +266,17 @@ class RolloutIn(Body):
         Field(max_length=MAX_PLACES, description="Devices in flight at once that share an attribute's value."),
     ] = Field(default=[])
 
-    def parsed(self) -> Intention:
-        """As the service takes it.
+    @property
+    def growth(self) -> Growth | None:
+        """What writes the heights of its waves."""
+        return None if self.shape is None else Growth(self.shape, self.first, self.factor)
+
+    def policy(self) -> Policy:
+        """As the domain takes it.
 
         Raises:
-            InvalidInputError: it is to start at once and later, or to be judged in two ways.
+            InvalidInputError: it is to be judged in two ways.
         """
-        if self.start and self.start_at is not None:
-            raise InvalidInputError("a rollout starts at once or at a time", hint="Leave out start or start_at.")
-        product, version = release_name(self.release)
-        start_at = None if self.start_at is None else utc(self.start_at)
-        return Intention(
-            product,
-            version,
-            self.target,
-            self._policy(),
-            self.name,
-            start_at,
-            self.start,
-            growth=None if self.shape is None else Growth(self.shape, self.first, self.factor),
-            reason=self.reason,
-            planned=None if self.planned is None else Planned(int(self.planned.seed) % 2**62, self.planned.members),
-        )
-
-    def _policy(self) -> Policy:
         judged = (
             bool(self.waves)
             or self.shape not in {None, Shape.ALL}
@@ -325,16 +305,14 @@ class RolloutIn(Body):
             conditions=tuple(map(condition, self.require)),
             window=None if self.window is None else window(self.window),
             split=tuple(self.split),
-            end_at=None if self.end_at is None else utc(self.end_at),
             install_takes=timedelta(seconds=self.install_takes_s),
             ignore_blackout=self.ignore_blackout,
             validate=timedelta(seconds=self.validate_s),
             validate_events=self.validate_events,
             approve=self.approve,
-            continuous=self.continuous,
-            after=None if self.after is None else RolloutId(self.after),
-            forced_at=None if self.forced_at is None else utc(self.forced_at),
             priority=self.priority,
+            download_only=self.download_only,
+            download=self.download,
             limits=Limits(self.max_in_flight, self.max_per_minute, tuple(map(place, self.max_per))),
         )
 
@@ -363,11 +341,92 @@ class RolloutIn(Body):
         return SequentialRule(ALPHA if self.alpha is None else self.alpha, telemetry=measures)
 
 
+class RolloutIn(PolicyIn):
+    """A rollout to plan. Without waves and thresholds it is simple: one wave, no rule, offered at the next poll."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE, _SIMPLE]})
+
+    release: ReleaseText
+    target: Target
+    name: Annotated[str, Field(max_length=200, pattern=LINE)] = ""
+    planned: PlannedIn | None = None
+    start_at: Annotated[AwareDatetime | None, Field(description="When it starts by itself.")] = None
+    start: Annotated[bool, Field(description="Whether it starts at once.")] = False
+    end_at: Annotated[
+        AwareDatetime | None,
+        Field(description="From then on nothing new is offered; who has not been told is skipped."),
+    ] = None
+    continuous: Annotated[
+        bool, Field(description="Whether devices that match later join it; it goes on until it is stopped or expires.")
+    ] = False
+    after: Annotated[
+        WholeNumber | None, Field(ge=1, lt=2**31, description="It starts when this rollout has finished well.")
+    ] = None
+    install_at: Annotated[
+        AwareDatetime | None, Field(description="The order to install, of one that only downloads: from then on.")
+    ] = None
+    forced_at: Annotated[
+        AwareDatetime | None, Field(description="From then on a soft one is forced (hawkBit: timeforced).")
+    ] = None
+
+    def parsed(self) -> Intention:
+        """As the service takes it.
+
+        Raises:
+            InvalidInputError: it is to start at once and later, or to be judged in two ways.
+        """
+        if self.start and self.start_at is not None:
+            raise InvalidInputError("a rollout starts at once or at a time", hint="Leave out start or start_at.")
+        product, version = release_name(self.release)
+        start_at = None if self.start_at is None else utc(self.start_at)
+        return Intention(
+            product,
+            version,
+            self.target,
+            self.policy(),
+            self.name,
+            start_at,
+            self.start,
+            growth=self.growth,
+            reason=self.reason,
+            planned=None if self.planned is None else Planned(int(self.planned.seed) % 2**62, self.planned.members),
+            install=None if self.install_at is None else Install(utc(self.install_at)),
+        )
+
+    def policy(self) -> Policy:
+        """As the domain takes it, with what holds for one rollout alone.
+
+        Raises:
+            InvalidInputError: it is to be judged in two ways.
+        """
+        return replace(
+            super().policy(),
+            end_at=None if self.end_at is None else utc(self.end_at),
+            continuous=self.continuous,
+            after=None if self.after is None else RolloutId(self.after),
+            forced_at=None if self.forced_at is None else utc(self.forced_at),
+        )
+
+
 class OrderIn(Body):
     """Why; the record keeps it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the lab reports reboots"}]})
 
+    reason: Line = ""
+
+
+class InstallIn(Body):
+    """When devices install what they have downloaded: now, from a moment on, or in the rollout's window."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"at": "2031-12-01T02:00:00Z"}, {"in_window": True}, {"reason": "agreed"}]}
+    )
+
+    at: Annotated[AwareDatetime | None, Field(description="From then on; without it, and without a window, now.")] = (
+        None
+    )
+    in_window: Annotated[bool, Field(description="From now on, whenever the rollout's window is open.")] = False
     reason: Line = ""
 
 
@@ -451,6 +510,8 @@ class PolicyOut(Out):
     after: int | None
     forced_at: datetime | None
     priority: int
+    download_only: bool
+    download: Download
     max_in_flight: int | None
     max_per_minute: int | None
     max_per: Annotated[list[str], Field(examples=[["attr.site=5"]])]
@@ -490,6 +551,8 @@ class PolicyOut(Out):
             after=policy.after,
             forced_at=policy.forced_at,
             priority=policy.priority,
+            download_only=policy.download_only,
+            download=policy.download,
             max_in_flight=policy.limits.in_flight,
             max_per_minute=policy.limits.per_minute,
             max_per=list(map(str, policy.limits.places)),
@@ -536,12 +599,37 @@ class SegmentOut(Out):
     counts: Counts
 
 
+class InstallOut(Out):
+    """The order to install."""
+
+    at: Annotated[datetime, Field(description="From when on; of one by the window, when it was given.")]
+    in_window: bool
+
+    @classmethod
+    def of(cls, install: Install | None) -> "InstallOut | None":
+        """As it is stored."""
+        return None if install is None else cls(at=install.at, in_window=install.in_window)
+
+
 class FailureOut(Out):
     """How many devices ended badly for one reason."""
 
     state: State
     reason: str
     devices: int
+
+
+class FollowsOut(Out):
+    """The group that a standing order keeps on a channel of the rollout's product."""
+
+    group: str
+    channel: str
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> "FollowsOut | None":
+        """As it is stored."""
+        follows = rollout.follows
+        return None if follows is None else cls(group=follows.group, channel=follows.channel)
 
 
 class RolloutOut(Out):
@@ -559,6 +647,13 @@ class RolloutOut(Out):
     waves: list[WaveOut]
     segments: list[SegmentOut]
     counts: Counts
+    install: Annotated[
+        InstallOut | None, Field(description="The order to install, of one that only downloads; null: none was given.")
+    ]
+    holding: Annotated[
+        int,
+        Field(description="Devices that have downloaded it and wait to be told to install it: they are not in flight."),
+    ]
     failures: Annotated[list[FailureOut], Field(description="The most frequent reasons first.")]
     verdicts: Annotated[
         list[VerdictOut],
@@ -585,6 +680,10 @@ class RolloutOut(Out):
         Field(description="What the next wave waits for, in words; only where one running rollout is asked for."),
     ]
     waits_until: Annotated[datetime | None, Field(description="When that ends, where it is known.")]
+    follows: Annotated[FollowsOut | None, Field(description="The standing order that made it.")]
+    superseded_by: Annotated[
+        int | None, Field(description="The rollout of a newer release, which has taken its place.")
+    ]
 
     @classmethod
     def of(cls, progress: Progress, present: Present | None = None) -> "RolloutOut":
@@ -603,6 +702,8 @@ class RolloutOut(Out):
             waves=[_wave(wave, counted(progress.tallies, wave.index)) for wave in rollout.waves],
             segments=[_segment(segment, progress.evidence.segment(segment.index)) for segment in rollout.segments],
             counts=counted(progress.tallies),
+            install=InstallOut.of(rollout.install),
+            holding=progress.holding,
             failures=[FailureOut(state=s, reason=r, devices=n) for s, r, n in progress.failures],
             verdicts=[VerdictOut.of(progress.verdicts[s]) for s in sorted(progress.verdicts, key=_whole_first)],
             created_at=rollout.created_at,
@@ -618,6 +719,8 @@ class RolloutOut(Out):
             present=[] if present is None else list(map(VerdictOut.of, present.findings)),
             waits_for=None if waits is None else waits.words,
             waits_until=None if waits is None else waits.until,
+            follows=FollowsOut.of(rollout),
+            superseded_by=rollout.superseded_by,
         )
 
 

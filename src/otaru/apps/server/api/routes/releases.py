@@ -7,6 +7,7 @@ from fastapi import Path, Query, Response
 
 from otaru.apps.server.api.call import Call, Edition, Once, Reading, ReleaseWork, answered
 from otaru.apps.server.api.errors import errors
+from otaru.apps.server.api.models.deltas import DeltaIn, DeltaOut
 from otaru.apps.server.api.models.fields import Name, ProductText, VersionText
 from otaru.apps.server.api.models.releases import (
     ProductChange,
@@ -19,11 +20,12 @@ from otaru.apps.server.api.models.releases import (
 from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, text
 from otaru.domain import ids
+from otaru.domain.delta import Delta, Pair
 from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import Release, ReleaseEvent
 from otaru.domain.terms import UpdateType
 from otaru.ports.store import Tx
-from otaru.services.control import inspection, products, releases
+from otaru.services.control import deltas, inspection, products, releases
 from otaru.services.control.release_record import record
 from otaru.services.control.world import World
 
@@ -141,3 +143,33 @@ async def withdraw_release(
 ) -> Response:
     """Take a release back for good: it is offered to nobody any more."""
     return await _move(call, once, product, version, edition, ReleaseEvent.WITHDRAW)
+
+
+@router.get("/releases/{product}/{version}/deltas", responses=errors(404))
+async def list_deltas(call: Reading, wanted: Wanted, product: Product, version: Number) -> Items[DeltaOut]:
+    """List the deltas that lead to a release, by the digests of their ends; also those that wait, and why there is none."""
+    key = wanted.after(text(ids.sha256), text(ids.sha256), text(ids.name))
+    after = None if key is None else Pair(key[1], key[0], key[2])
+    found = await deltas.page(call.world, call.tenant, ProductName(product), Version(version), after, wanted.limit + 1)
+    items, following = wanted.page(
+        found, DeltaOut.of, lambda delta: (delta.pair.target, delta.pair.source, delta.pair.codec)
+    )
+    return Items(items=items, next=following)
+
+
+@router.post(
+    "/releases/{product}/{version}/deltas",
+    status_code=202,
+    response_model=Items[DeltaOut],
+    responses=errors(404, 409, 507),
+)
+async def order_deltas(call: ReleaseWork, once: Once, product: Product, version: Number, body: DeltaIn) -> Response:
+    """Order deltas from an earlier release by hand, also again where there was none; they are made one after the other."""
+
+    def work(world: World) -> Awaitable[list[Delta]]:
+        return deltas.order(world, call.tenant, call.actor, ProductName(product), Version(version), Version(body.from_))
+
+    def show(_: Tx, found: list[Delta]) -> Items[DeltaOut]:
+        return Items(items=[DeltaOut.of(delta) for delta in found], next=None)
+
+    return await once(call, work, show, 202)

@@ -5,15 +5,16 @@ from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from otaru.apps.server.api.call import Call, Edition, Once, Reading, RolloutWork, answered
+from otaru.apps.server.api.call import Call, Edition, Once, Reading, RolloutWork, answered, check_emergency
 from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.devices import HistoryItem
-from otaru.apps.server.api.models.fields import DeviceName, WholeNumber
+from otaru.apps.server.api.models.fields import DeviceName, WholeNumber, utc
 from otaru.apps.server.api.models.plans import PreviewIn, PreviewOut
 from otaru.apps.server.api.models.rollback import BackOut
 from otaru.apps.server.api.models.rollouts import (
     CancelIn,
     DeploymentOut,
+    InstallIn,
     OrderIn,
     RetryIn,
     RolloutIn,
@@ -23,11 +24,9 @@ from otaru.apps.server.api.models.verdicts import VerdictOut
 from otaru.apps.server.api.noun import noun
 from otaru.apps.server.api.paging import Items, Wanted, number, text
 from otaru.domain import ids
-from otaru.domain.access import Permission, may
 from otaru.domain.deployment import FAILURES, Deployment, State
 from otaru.domain.ids import DeviceId, RolloutId
 from otaru.domain.rollout import MAX_SEGMENTS, Rollout, RolloutEvent, RolloutState, Way
-from otaru.errors import ForbiddenError
 from otaru.ports.store import Tx
 from otaru.services.control import judging, planning, rollback, rollouts, survey
 from otaru.services.control.world import World
@@ -56,22 +55,12 @@ def _shower(call: Call) -> Callable[[Tx, Rollout], RolloutOut]:
     return show
 
 
-def _check_emergency(call: Call, body: RolloutIn) -> None:
-    """Blackouts are the admins' to make, and to ignore."""
-    if body.ignore_blackout and not may(call.caller.role, Permission.WRITE_TENANT):
-        raise ForbiddenError(
-            f"the role {call.caller.role} may not ignore blackouts",
-            hint=f"It needs {Permission.WRITE_TENANT}.",
-            needs=Permission.WRITE_TENANT,
-        )
-
-
 @router.post(
     "/rollouts", status_code=201, response_model=RolloutOut, responses=errors(404, 409, 422, 507), tags=["rollouts"]
 )
 async def create_rollout(call: RolloutWork, once: Once, body: RolloutIn) -> Response:
     """Plan a rollout, freezing its members and their order; start it where the request says so."""
-    _check_emergency(call, body)
+    check_emergency(call, ignores=body.ignore_blackout)
 
     def work(world: World) -> Awaitable[Rollout]:
         return rollouts.create(world, call.tenant, call.actor, body.parsed())
@@ -82,7 +71,7 @@ async def create_rollout(call: RolloutWork, once: Once, body: RolloutIn) -> Resp
 @router.post("/rollouts/preview", response_model=PreviewOut, responses=errors(404, 409), tags=["rollouts"])
 async def preview_rollout(call: Reading, body: PreviewIn) -> Response:
     """Say what a rollout would be and how it would go, without making it."""
-    _check_emergency(call, body)
+    check_emergency(call, ignores=body.ignore_blackout)
     return answered(PreviewOut.of(await planning.plan(call.world, call.tenant, body.parsed(), body.failure)))
 
 
@@ -169,6 +158,52 @@ async def stop_rollout(
 ) -> Response:
     """End it for good: who has not begun never will, who has is asked to cancel."""
     return await _ordered(call, once, rollout, edition, RolloutEvent.STOP, body)
+
+
+@router.post(
+    "/rollouts/{rollout:number}/install",
+    response_model=RolloutOut,
+    responses=errors(404, 409, 412, 422, 507),
+    tags=["rollouts"],
+)
+async def install_rollout(
+    call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: InstallIn | None = None
+) -> Response:
+    """Have devices install what they have downloaded; until its moment another order moves it."""
+    wanted = body or InstallIn()
+    at = None if wanted.at is None else utc(wanted.at)
+
+    def work(world: World) -> Awaitable[Rollout]:
+        return rollouts.install(
+            world,
+            call.tenant,
+            call.actor,
+            RolloutId(rollout),
+            at,
+            in_window=wanted.in_window,
+            reason=wanted.reason,
+            edition=edition,
+        )
+
+    return await once(call, work, _shower(call))
+
+
+@router.post(
+    "/rollouts/{rollout:number}/install/withdraw",
+    response_model=RolloutOut,
+    responses=errors(404, 409, 412, 422, 507),
+    tags=["rollouts"],
+)
+async def withdraw_install(
+    call: RolloutWork, once: Once, rollout: Id, edition: Edition, body: OrderIn | None = None
+) -> Response:
+    """Take the order to install back, before its moment."""
+    reason = body.reason if body else ""
+
+    def work(world: World) -> Awaitable[Rollout]:
+        return rollouts.withdraw(world, call.tenant, call.actor, RolloutId(rollout), reason=reason, edition=edition)
+
+    return await once(call, work, _shower(call))
 
 
 @router.post(

@@ -1,0 +1,114 @@
+"""What the device's maker decides: `agent.toml`. docs/agent.md describes each; a test compares."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from otaru.errors import InvalidInputError
+
+Words = Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)]
+"""A program and its arguments; no shell."""
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
+Folder = Annotated[str, Meta(pattern=r"\A/")]
+"""An absolute path."""
+
+
+class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is updated, and by whom. Their order is the one in which they are installed and switched."""
+
+    name: Name
+    installer: Literal["files", "raw"]
+    installed: str = ""
+    """The version that it has from the factory."""
+    folder: Folder | None = None
+    unpack: bool = False
+    after: tuple[str, ...] = ()
+    after_timeout_s: Seconds = 60
+    a: Folder | None = None
+    b: Folder | None = None
+    trials: Annotated[int, Meta(ge=1, le=10)] = 3
+
+
+class Boot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What starts slots."""
+
+    kind: Literal["file", "script"]
+    path: Folder | None = None
+    started: Folder | None = None
+    script: tuple[str, ...] = ()
+    timeout_s: Seconds = 20
+
+
+class Health(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What has to be so before a new version is kept."""
+
+    within_s: Seconds = 300
+    server: bool = True
+    commands: tuple[Words, ...] = ()
+    timeout_s: Seconds = 30
+    memory: Annotated[int, Meta(ge=0)] = 0
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All of it."""
+
+    data: Folder
+    component: Annotated[tuple[Component, ...], Meta(min_length=1, max_length=64)]
+    boot: Boot | None = None
+    health: Health = Health()
+    reboot: Words = ("systemctl", "reboot")
+
+
+def read(path: Path) -> Settings:
+    """Read a configuration.
+
+    Raises:
+        InvalidInputError: it cannot be read, or something in it is not as it should be: the key and why, in one line.
+    """
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = msgspec.convert(told, Settings)
+    except OSError as error:
+        raise InvalidInputError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path} is not TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        reason, _, at = str(error).partition(" - at `$.")
+        where = at.rstrip("`") or "it"
+        raise InvalidInputError(f"{path}: {where}: {reason}", hint="docs/agent.md lists what there is.") from None
+    for number, component in enumerate(settings.component):
+        _check(path, f"component[{number}]", component, settings)
+    names = [component.name for component in settings.component]
+    if len(set(names)) < len(names):
+        raise InvalidInputError(f"{path}: component: two have the same name")
+    _check_boot(path, settings.boot)
+    return settings
+
+
+def _check(path: Path, where: str, component: Component, settings: Settings) -> None:
+    """What belongs together. Raises InvalidInputError."""
+    needed = {"files": ("folder",), "raw": ("a", "b")}[component.installer]
+    others = {"folder", "a", "b"} - set(needed)
+    for name in needed:
+        if getattr(component, name) is None:
+            raise InvalidInputError(f"{path}: {where}.{name}: the installer {component.installer} needs it")
+    for name in sorted(others):
+        if getattr(component, name) is not None:
+            raise InvalidInputError(f"{path}: {where}.{name}: the installer {component.installer} has no use for it")
+    if component.installer == "raw" and settings.boot is None:
+        raise InvalidInputError(f"{path}: boot: {component.name} has two slots, and nothing says what starts them")
+    if component.installer == "raw" and component.a == component.b:
+        raise InvalidInputError(f"{path}: {where}.b: it is the same as a")
+
+
+def _check_boot(path: Path, boot: Boot | None) -> None:
+    if boot is None:
+        return
+    if boot.kind == "script" and not boot.script:
+        raise InvalidInputError(f"{path}: boot.script: the kind script needs it")
+    if boot.kind == "file" and (boot.path is None or boot.started is None):
+        raise InvalidInputError(f"{path}: boot.{'path' if boot.path is None else 'started'}: the kind file needs it")

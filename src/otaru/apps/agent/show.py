@@ -1,0 +1,83 @@
+"""What an agent is at, for people and programs: read from its journal, whether it runs or not."""
+
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any
+
+from otaru.adapters.board.disk import LocalDisk
+from otaru.adapters.board.journal import FileJournal, FileVault
+from otaru.adapters.board.outbox import FileOutbox
+from otaru.apps.agent import identity, wiring
+from otaru.apps.agent.settings import Settings
+from otaru.apps.agent.wiring import Stop
+from otaru.domain.update_record import MAX_HISTORY, Record
+from otaru.services.edge.update import Updater
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """Where the device is.
+
+    Raises:
+        DataFolderError, JournalBrokenError, StateError: what it keeps cannot be read.
+    """
+    data, disk = Path(settings.data), LocalDisk()
+    me = identity.load(data)
+    record = FileJournal(disk, str(data / "journal")).load()
+    trust = FileVault(disk, str(data / "trust")).load()
+    plan = record.plan
+    return {
+        "device": me.device,
+        "server": me.server,
+        "state": record.state,
+        "release": None if plan is None else plan.release,
+        "action": None if plan is None else plan.action,
+        "attempt": record.attempts,
+        "installed": {one.name: one.installed for one in settings.component if one.installed} | dict(record.installed),
+        "quarantined": sorted(release for release in record.strikes if record.quarantines(release)),
+        "counters": dict(trust.counters),
+        "trusted_time": trust.time.isoformat(),
+        "untold": len(FileOutbox(disk, str(data / "outbox")).waiting()),
+    }
+
+
+def history(settings: Settings) -> list[dict[str, Any]]:
+    """The last updates, the newest first. Raises as `status`."""
+    record: Record = FileJournal(LocalDisk(), str(Path(settings.data) / "journal")).load()
+    return [
+        {
+            "at": past.at,
+            "release": past.release,
+            "action": past.action,
+            "outcome": past.outcome,
+            "code": past.code,
+            "reason": past.reason,
+        }
+        for past in reversed(record.history[-MAX_HISTORY:])
+    ]
+
+
+def check(settings: Settings) -> dict[str, Any] | None:
+    """Ask the server what is due, and do nothing about it; None: nothing is.
+
+    Raises:
+        OtaruError: the server cannot be asked, or something here is not as it should be.
+    """
+    status(settings)
+    with wiring.agent(settings, Stop(Flag())) as made:
+        made.link.credential = made.door.credential()
+        offer = made.link.poll().offer
+    if offer is None:
+        return None
+    return {"release": f"{offer.product}:{offer.version}", "action": offer.action, "notes": offer.notes}
+
+
+def lift(settings: Settings) -> bool:
+    """Try releases again that have failed here too often; False: there is none. No agent may be at work.
+
+    Raises:
+        DataFolderError: one is.
+    """
+    with wiring.alone(Path(settings.data)), wiring.agent(settings, Stop(Flag())) as made:
+        updater = Updater(made.parts)
+        updater.start()
+        return updater.lift()

@@ -1,0 +1,205 @@
+"""What an agent is put together of."""
+
+import fcntl
+import os
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event as Flag
+
+from otaru import __version__
+from otaru.adapters.board.bootloaders import FileBootloader, ScriptBootloader
+from otaru.adapters.board.disk import LocalDisk
+from otaru.adapters.board.files import FilesInstaller
+from otaru.adapters.board.health import CommandCheck, CommandPower, MemoryCheck, ServerCheck
+from otaru.adapters.board.journal import FileJournal, FileVault
+from otaru.adapters.board.outbox import FileOutbox
+from otaru.adapters.board.raw import RawInstaller
+from otaru.adapters.board.staging import FolderStaging
+from otaru.adapters.clock import SystemClock
+from otaru.adapters.links.admission import Admission, Ticket
+from otaru.adapters.links.native import Credential, NativeLink, native_link
+from otaru.apps.agent import identity
+from otaru.apps.agent.identity import Identity, Key
+from otaru.apps.agent.settings import Boot, Component, Settings
+from otaru.domain.device import hardware
+from otaru.domain.ids import DeviceId, TenantId
+from otaru.errors import DataFolderError, InvalidInputError, StoppedError
+from otaru.ports.board import Bootloader, HealthCheck, Installer
+from otaru.services.edge.parts import Identity as Me
+from otaru.services.edge.parts import Parts, Patience
+
+BUILT = datetime(2026, 11, 1, tzinfo=UTC)
+"""It is not earlier than that, whatever a clock without a battery says."""
+
+
+@dataclass
+class Stop:
+    """How an agent is told to end: by a signal, from whatever it waits in."""
+
+    flag: Flag
+    close: Callable[[], None] = lambda: None
+
+    def now(self) -> None:
+        """End."""
+        self.flag.set()
+        self.close()
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long. Raises StoppedError."""
+        if self.flag.wait(seconds):
+            raise StoppedError("the agent ends")
+
+
+class Door:
+    """Shows the server who the device is: the token that it was given, or one for an hour, bought with its key."""
+
+    def __init__(self, data: Path, me: Identity, admission: Admission, clock: SystemClock) -> None:
+        self._me = me
+        self._admission = admission
+        self._clock = clock
+        self._key = None if me.by_token else Key(data)
+        self._given = identity.token(data) if me.by_token else ""
+        self._ticket: Ticket | None = None
+
+    def credential(self) -> Credential:
+        """What is shown now. Raises as `Admission.ticket`."""
+        if self._key is None:
+            return Credential.target(DeviceId(self._me.device), self._given)
+        if self._ticket is None or self._clock.monotonic() >= self._ticket.until:
+            me = self._me
+            self._ticket = self._admission.ticket(TenantId(me.tenant), DeviceId(me.device), self._key)
+        return Credential.bearer(self._ticket.token)
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """All of it."""
+
+    me: Identity
+    parts: Parts
+    link: NativeLink
+    door: Door
+
+
+@contextmanager
+def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
+    """Put an agent together; its connections are closed at the end.
+
+    Raises:
+        DataFolderError: it was never enrolled.
+        InvalidInputError: the configuration does not fit the device.
+    """
+    data, disk, clock = Path(settings.data), LocalDisk(), SystemClock()
+    me = identity.load(data)
+    trust = trusted(me.ca)
+    with ExitStack() as stack:
+        admission = Admission(me.server, clock, trust)
+        stack.callback(admission.close)
+        link = stack.enter_context(
+            native_link(me.server, TenantId(me.tenant), DeviceId(me.device), Credential(), clock, trust=trust)
+        )
+        stop.close = link.close
+        parts = Parts(
+            Me(
+                TenantId(me.tenant),
+                DeviceId(me.device),
+                frozenset({hardware(me.hardware)}),
+                BUILT,
+                {one.name: one.installed for one in settings.component if one.installed},
+            ),
+            FileJournal(disk, str(data / "journal")),
+            FileVault(disk, str(data / "trust")),
+            FileOutbox(disk, str(data / "outbox")),
+            FolderStaging(disk, str(data / "staging")),
+            {one.name: installer(one, settings, disk) for one in settings.component},
+            checks(settings, disk, link),
+            CommandPower(settings.reboot),
+            link,
+            clock,
+            stop.pause,
+            attributes={"agent": __version__, "kernel": os.uname().release, "arch": os.uname().machine},
+            patience=Patience(health=timedelta(seconds=settings.health.within_s)),
+        )
+        yield Agent(me, parts, link, Door(data, me, admission, clock))
+
+
+def installer(component: Component, settings: Settings, disk: LocalDisk) -> Installer:
+    """Who installs a component."""
+    if component.installer == "files":
+        assert component.folder is not None  # noqa: S101 - `settings.read` has seen to it
+        return FilesInstaller(
+            component.name,
+            disk,
+            component.folder,
+            unpack=component.unpack,
+            after=component.after,
+            after_timeout_s=component.after_timeout_s,
+        )
+    assert component.a is not None  # noqa: S101
+    assert component.b is not None  # noqa: S101
+    assert settings.boot is not None  # noqa: S101
+    slots = {"a": component.a, "b": component.b}
+    notes = f"{settings.data}/slots-{component.name}"
+    return RawInstaller(component.name, disk, slots, bootloader(settings.boot, disk), notes, component.trials)
+
+
+def bootloader(boot: Boot, disk: LocalDisk) -> Bootloader:
+    """What starts slots."""
+    if boot.kind == "script":
+        return ScriptBootloader(boot.script, boot.timeout_s)
+    assert boot.path is not None  # noqa: S101
+    assert boot.started is not None  # noqa: S101
+    size = disk.size(boot.started)
+    started = "" if size is None else disk.read_at(boot.started, 0, 16).decode(errors="replace").strip()
+    if started not in {"a", "b"}:
+        raise InvalidInputError(f"{boot.started}: it says {started!r}, not which slot was started: a or b")
+    return FileBootloader(disk, boot.path, started)
+
+
+def checks(settings: Settings, disk: LocalDisk, link: NativeLink) -> list[HealthCheck]:
+    """What has to be so before a new version is kept."""
+    health = settings.health
+    found: list[HealthCheck] = [CommandCheck(words, health.timeout_s) for words in health.commands]
+    if health.memory:
+        found.append(MemoryCheck(disk, health.memory))
+    if health.server:
+        found.append(ServerCheck(link.poll))
+    return found
+
+
+def trusted(ca: str) -> ssl.SSLContext | None:
+    """Whose certificates are trusted, where they are not the system's.
+
+    Raises:
+        InvalidInputError: it cannot be read.
+    """
+    if not ca:
+        return None
+    try:
+        return ssl.create_default_context(cadata=ca)
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"the certificates to trust cannot be read: {error}") from None
+
+
+@contextmanager
+def alone(data: Path) -> Iterator[None]:
+    """Nobody else works on the data folder.
+
+    Raises:
+        DataFolderError: somebody does.
+    """
+    try:
+        file = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DataFolderError(f"{data}: {error.strerror}") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise DataFolderError(f"{data}: another agent is at work there") from None
+    finally:
+        os.close(file)

@@ -1,0 +1,136 @@
+"""`otaru agent`: the device's own side."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from otaru.apps.cli.command import address, command, group
+from otaru.apps.cli.exits import Exit
+from otaru.apps.cli.extras import extra
+from otaru.apps.cli.files import text
+from otaru.apps.cli.printer import Printer, field, remark
+from otaru.errors import InvalidInputError
+
+noun = group("The agent of a Linux device: it installs what its server says, and no power cut harms it.")
+
+Config = Annotated[Path, typer.Option(metavar="FILE", help="The device's configuration.")]
+_CONFIG = Path("/etc/otaru/agent.toml")
+
+
+@command(noun, "enroll")
+def enroll(
+    printer: Printer,
+    device: Annotated[str, typer.Option(metavar="ID", help="The device's id: its serial number.")],
+    hardware: Annotated[str, typer.Option(metavar="MODEL[:REVISION]", help="What it is.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Where the agent keeps what it knows.")] = Path(
+        "/var/lib/otaru"
+    ),
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="The server (OTARU_SERVER).", show_default=False)
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(metavar="CLAIM", help="A claim (otaru enrollment create).", show_default=False)
+    ] = None,
+    device_token: Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", help="Instead: the token of a device that was added.", show_default=False),
+    ] = None,
+    tenant: Annotated[str, typer.Option(metavar="TENANT", help="Whose device it is.")] = "DEFAULT",
+    ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Who signed the server's certificate, PEM.", show_default=False)
+    ] = None,
+    director_root: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The director's root that is trusted; the one it shows.", show_default=False),
+    ] = None,
+    image_root: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The image repository's; the one it shows.", show_default=False),
+    ] = None,
+) -> None:
+    """Make this device one of the server's: with a key that is made here, and the roots that it trusts from now on.
+
+    Without --director-root and --image-root the server is believed this once. Compare the digests that are printed.
+    """
+    with extra("agent"):
+        from otaru.apps.agent.enroll import Roots
+        from otaru.apps.agent.enroll import enroll as begin
+        from otaru.apps.agent.identity import Identity
+
+    if (token is None) == (device_token is None):
+        raise InvalidInputError("a device enrolls by a claim, or by its own token", hint="--token or --device-token")
+    me = Identity(
+        server=address(server),
+        tenant=tenant,
+        device=device,
+        hardware=hardware,
+        ca="" if ca is None else text(ca),
+        by_token=device_token is not None,
+    )
+    roots = Roots(
+        None if director_root is None else text(director_root).encode(),
+        None if image_root is None else text(image_root).encode(),
+    )
+    found = begin(data.absolute(), me, token or device_token or "", roots)
+    printer.details(found, found.items())
+
+
+@command(noun, "run")
+def run(config: Config = _CONFIG) -> None:
+    """Keep this device up to date until SIGTERM."""
+    with extra("agent"):
+        from otaru.apps.agent import run as process
+        from otaru.apps.agent import settings
+
+    found = settings.read(config)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    process.run(found, remark)
+
+
+@command(noun, "status")
+def status(printer: Printer, config: Config = _CONFIG) -> None:
+    """Say where this device is in an update."""
+    with extra("agent"):
+        from otaru.apps.agent import settings, show
+
+    found = show.status(settings.read(config))
+    printer.details(found, found.items())
+
+
+@command(noun, "history")
+def history(printer: Printer, config: Config = _CONFIG) -> None:
+    """List the last updates of this device, the newest first."""
+    with extra("agent"):
+        from otaru.apps.agent import settings, show
+
+    columns = [field(name) for name in ("At", "Release", "Outcome", "Code", "Reason")]
+    found = show.history(settings.read(config))
+    printer.table(found, found, columns)
+
+
+@command(noun, "check")
+def check(printer: Printer, config: Config = _CONFIG) -> Exit | None:
+    """Ask the server what is due, without doing it; exit code 3 where nothing is."""
+    with extra("agent"):
+        from otaru.apps.agent import settings, show
+
+    due = show.check(settings.read(config))
+    if due is None:
+        remark("Nothing is due.")
+        return Exit.NOTHING_TO_DO
+    printer.details(due, due.items())
+    return None
+
+
+@command(noun, "lift")
+def lift(config: Config = _CONFIG) -> Exit | None:
+    """Try releases again that have failed on this device too often. Stop the agent first."""
+    with extra("agent"):
+        from otaru.apps.agent import settings, show
+
+    if show.lift(settings.read(config)):
+        return None
+    remark("No release is quarantined here.")
+    return Exit.NOTHING_TO_DO

@@ -1,0 +1,324 @@
+"""`/device/v1/…` of devices that are known: what is due, how it goes, what they are and how they fare (docs/connect/native.md).
+
+The same services as on every road, in other words: JSON or MessagePack, one offer with all that belongs to it, notes that
+count once by their ids. A poll may wait (`wait=SECONDS`): it is answered when its answer becomes another one. It holds no
+thread, reads nothing while it waits, and writes no more than any other poll.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b, sha256
+from math import ceil
+from urllib.parse import parse_qsl
+
+from otaru.apps.server.body import Receive, Scope, Send, header, read_body
+from otaru.apps.server.http import Headers, answer
+from otaru.apps.server.roads.certificates import certificates
+from otaru.apps.server.roads.credentials import admit
+from otaru.apps.server.roads.ddi_call import may_install
+from otaru.apps.server.roads.grants import Grants
+from otaru.apps.server.roads.native_offer import offered
+from otaru.apps.server.roads.waiting import MAX_WAIT, Place, WaitingRoom
+from otaru.apps.server.settings import Settings
+from otaru.domain.deployment import WAITING, Report, State
+from otaru.domain.ids import DEFAULT_TENANT
+from otaru.domain.link import Answer, Batch, Heard, Note, Told
+from otaru.domain.offer import Membership
+from otaru.domain.tenant import Tenant
+from otaru.errors import InvalidInputError, MethodNotAllowedError, NotFoundError
+from otaru.ports.registry import Entry
+from otaru.protocols import health as health_wire
+from otaru.protocols.ddi.server import file_path
+from otaru.protocols.native import codec
+from otaru.protocols.native.codec import Form
+from otaru.services.control import attributes, consent, devices, feedback, health
+from otaru.services.control import poll as polling
+from otaru.services.control.world import Actor, World
+
+_LEAST_S = 1
+"""Whoever asks again asks after so long."""
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """One request of an admitted device."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    tenant: Tenant
+    entry: Entry
+    asked: dict[str, str]
+    by_certificate: bool
+
+    @property
+    def form(self) -> Form:
+        """How it is to be answered: as it asks for, else as it speaks itself."""
+        accept = header(self.scope, b"accept")
+        if accept is None or accept.strip() == b"*/*":
+            return self.spoken
+        return codec.wanted_form(accept.decode("latin-1"))
+
+    @property
+    def spoken(self) -> Form:
+        kind = header(self.scope, b"content-type")
+        return codec.form_of(None if kind is None else kind.decode("latin-1"))
+
+    async def body(self, limit: int) -> bytes:
+        packed = await read_body(self.scope, self.receive, limit)
+        return health_wire.unpacked(packed, header(self.scope, b"content-encoding") or b"")
+
+    async def say(self, body: bytes, *more: tuple[bytes, bytes]) -> None:
+        kind = [(b"content-type", self.form.encode()), (b"content-length", b"%d" % len(body))]
+        await answer(self.scope, self.send, 200, [*kind, (b"cache-control", b"no-store"), *more], body)
+
+
+_Handler = Callable[["NativeRoad", _Call], Awaitable[None]]
+
+
+class NativeRoad:
+    """Part of the ASGI application below `/device/v1/`."""
+
+    def __init__(self, world: World, settings: Settings, grants: Grants) -> None:
+        self._world = world
+        self._settings = settings
+        self._certificates = certificates(settings)
+        self._grants = grants
+        self._waiting = WaitingRoom(world.registry)
+
+    def close(self) -> None:
+        """The process is asked to end: held-back polls are answered now."""
+        self._waiting.close()
+
+    async def __call__(self, what: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        Raises:
+            OtaruError: the shell tells it as a problem.
+        """
+        methods, also = RESOURCES[what]
+        handler = methods.get(scope["method"])
+        if handler is None:
+            raise MethodNotAllowedError(f"this resource does not know {scope['method']}", allowed=sorted(methods))
+        asked = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        if "device" not in asked or asked.keys() - {"device", "tenant", *also}:
+            raise InvalidInputError("the address does not say which device", hint=f"Write /device/v1/{what}?device=ID.")
+        tenant, entry, by_certificate = await self._admitted(scope, asked)
+        client = scope.get("client")
+        self._world.registry.touch(tenant.id, entry.subject.id, self._world.clock.now(), client[0] if client else "")
+        await handler(self, _Call(scope, receive, send, tenant, entry, asked, by_certificate))
+
+    async def poll(self, call: _Call) -> None:
+        """What is due: at once, or when it becomes another answer than the one that the device has."""
+        known, wait = header(call.scope, b"if-none-match"), _wait(call.asked)
+        if known is None or wait is None:
+            told = await self._told(call)
+            await self._answer(call, told, known)
+            return
+        with self._waiting.place(call.tenant.id, call.entry.subject.id) as place:
+            told = await self._told(call) if place is None else await self._awaited(call, place, known, wait)
+        await self._answer(call, told, known)
+
+    async def report_and_poll(self, call: _Call) -> None:
+        """Notes and what is due after them, in one request."""
+        heard = await self._heard(call, codec.read_batch(await call.body(codec.MAX_BATCH), call.spoken))
+        call.tenant, call.entry, _ = await self._admitted(call.scope, call.asked)
+        told = await self._told(call)
+        await call.say(codec.told(told, call.form, heard), _retry_after(told))
+
+    async def report(self, call: _Call) -> None:
+        """Notes."""
+        heard = await self._heard(call, codec.read_batch(await call.body(codec.MAX_BATCH), call.spoken))
+        await call.say(codec.kept(heard, call.form))
+
+    async def decide(self, call: _Call) -> None:
+        """What the owner says to an offer that waits. Who said yes before and says it again is told where it is."""
+        action, said, until, reason = codec.read_decision(await call.body(codec.MAX_DECISION), call.spoken)
+        world, tenant, device = self._world, call.tenant.id, call.entry.subject.id
+        actor = Actor(f"device:{device}")
+        share = call.entry.subject.open
+        if share is None or share.action != action:
+            raise NotFoundError(f"there is no such action {action} now")
+        if said is Answer.APPROVE and share.state not in WAITING:
+            state = share.state
+        elif said is Answer.APPROVE:
+            state = (await consent.approve(world, tenant, actor, share.rollout, device)).state
+        elif until is not None:
+            state = (await consent.postpone(world, tenant, actor, share.rollout, device, until)).state
+        else:
+            state = (await consent.reject(world, tenant, actor, share.rollout, device, reason)).state
+        await call.say(codec.decided(state, call.form))
+
+    async def describe(self, call: _Call) -> None:
+        """What the device is."""
+        said, mode = codec.read_description(await call.body(codec.MAX_DESCRIPTION), call.spoken)
+        await attributes.merge(self._world, call.tenant.id, call.entry.subject.id, said, mode)
+        await answer(call.scope, call.send, 204, [])
+
+    async def tell(self, call: _Call) -> None:
+        """How the device fares."""
+        told = health_wire.told(await call.body(health_wire.MAX_BODY))
+        taken = await health.tell(self._world, call.tenant.id, call.entry.subject.id, told)
+        body = b'{"kept": %d, "known": %d}' % (taken.kept, taken.known)
+        await answer(call.scope, call.send, 200, [*_JSON, (b"content-length", b"%d" % len(body))], body)
+
+    async def _admitted(self, scope: Scope, asked: dict[str, str]) -> tuple[Tenant, Entry, bool]:
+        authorization = header(scope, b"authorization")
+        certificate = None
+        if authorization is None and self._certificates is not None:
+            certificate = self._certificates.shown(scope, self._world.clock.now())
+        tenant, entry = await admit(
+            self._world,
+            asked.get("tenant", DEFAULT_TENANT),
+            asked["device"],
+            authorization,
+            certificate,
+            grants=self._grants,
+        )
+        return tenant, entry, certificate is not None
+
+    async def _awaited(self, call: _Call, place: Place, known: bytes, wait: timedelta) -> Told:
+        """What is due once it is news, or the time is over. Whoever was shut out meanwhile is told so at once."""
+        clock, waiter, last = self._world.clock, place.waiter, False
+        end = clock.monotonic() + wait.total_seconds()
+        while True:
+            waiter.begin()
+            call.tenant, call.entry, _ = await self._admitted(call.scope, call.asked)
+            told = await self._told(call)
+            left = min(end - clock.monotonic(), _soon(call, told))
+            if last or left <= 0 or not _matches(known, _tag(told, call.form)):
+                return told
+            place.watch.rest_on({share.rollout for share in call.entry.subject.memberships})
+            # Who was not woken looks once more all the same: it may be time that was waited for.
+            last = not await waiter.wait(left, call.receive)
+            if waiter.over:
+                return told
+
+    async def _told(self, call: _Call) -> Told:
+        """What is due now. The call's entry is the one that was asked, afterwards."""
+        call.entry, due, ask_at = await polling.poll(self._world, call.tenant, call.entry)
+        now, interval, entry = self._world.clock.now(), call.tenant.settings.polling, call.entry
+        if ask_at is not None:
+            interval = min(interval, max(ask_at - now, timedelta(seconds=_LEAST_S)))
+        interval = timedelta(seconds=ceil(interval.total_seconds()))
+        share = entry.subject.open
+        if share is not None and share.state is State.CANCELLING:
+            return Told(interval, cancel=share.action, describe=entry.attributes_requested)
+        if due is None or share is None or not may_install(entry):
+            return Told(interval, describe=entry.attributes_requested)
+        asked = None
+        if share.state in WAITING:
+            asked = await consent.asked(self._world, call.tenant.id, share.rollout, entry.subject.id)
+        offer = offered(
+            due, entry.subject, call.tenant, asked, self._addresses(call, share, due.artifact.filename), now
+        )
+        return Told(interval, offer, describe=entry.attributes_requested)
+
+    def _addresses(self, call: _Call, share: Membership, filename: str) -> tuple[str, ...]:
+        """Where the file is: what gives it to the device asks for the same credential, and Range works there."""
+        scope = call.scope
+        # Where certificates are asked for is another address than everybody's: links stay there.
+        origin = "" if call.by_certificate else self._settings.public_url
+        host = (header(scope, b"host") or b"localhost").decode("latin-1")
+        path = file_path(call.tenant.id, call.entry.subject.id, share.action, filename)
+        return ((origin or f"{scope['scheme']}://{host}") + path,)
+
+    async def _heard(self, call: _Call, said: Batch) -> list[Heard]:
+        """Keep what a device says, durably, in its order."""
+        world, tenant, subject = self._world, call.tenant.id, call.entry.subject
+        now = world.clock.now()
+        states: list[State | None] = []
+        if said.notes:
+            states = await feedback.reports(world, tenant, [_report(call.entry, note, now) for note in said.notes])
+        running = dict(subject.installed)
+        if any(running.get(component) != version for component, version in said.installed.items()):
+            wanted = devices.Change(installed=said.installed)
+            await devices.change(world, tenant, Actor(f"device:{subject.id}"), subject.id, wanted)
+        return [Heard(note.id, state) for note, state in zip(said.notes, states, strict=True)]
+
+    async def _answer(self, call: _Call, told: Told, known: bytes | None) -> None:
+        tag = _tag(told, call.form)
+        if known is not None and _matches(known, tag):
+            headers: Headers = [(b"etag", tag), (b"vary", b"accept"), _retry_after(told)]
+            await answer(call.scope, call.send, 304, headers)
+            return
+        await call.say(codec.told(told, call.form), (b"etag", tag), (b"vary", b"accept"), _retry_after(told))
+
+
+MAX_WAIT_S = MAX_WAIT.total_seconds()
+_JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+
+RESOURCES: dict[str, tuple[dict[str, _Handler], frozenset[str]]] = {
+    "poll": ({"GET": NativeRoad.poll, "POST": NativeRoad.report_and_poll}, frozenset({"wait"})),
+    "reports": ({"POST": NativeRoad.report}, frozenset()),
+    "consent": ({"POST": NativeRoad.decide}, frozenset()),
+    "attributes": ({"POST": NativeRoad.describe}, frozenset()),
+    "events": ({"POST": NativeRoad.tell}, frozenset()),
+}
+"""By their names below `/device/v1/`: methods, and what the address may say beside the device and its tenant."""
+
+
+def _wait(asked: dict[str, str]) -> timedelta | None:
+    """How long the answer may be held back.
+
+    Raises:
+        InvalidInputError: it is not a number of seconds.
+    """
+    text = asked.get("wait", "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise InvalidInputError(f"wait is {text[:20]!r}", hint=f"Write wait=SECONDS, {MAX_WAIT_S:.0f} at most.")
+    return min(timedelta(seconds=int(text)), MAX_WAIT) or None
+
+
+def _soon(call: _Call, told: Told) -> float:
+    """In how many seconds time alone changes something, or the device is to be heard of: where that is before its next poll."""
+    after = told.poll_after
+    return after.total_seconds() if after < call.tenant.settings.polling else MAX_WAIT_S
+
+
+def _report(entry: Entry, note: Note, now: datetime) -> Report:
+    words = [*note.text]
+    if note.done is not None:
+        words.append(f"{note.done} of {note.of}")
+    if note.code:
+        words[-1:] = [f"{note.code}: {words[-1]}" if words else note.code]
+    return Report(
+        device=entry.subject.id,
+        action=note.action,
+        received_at=now,
+        event=note.event,
+        execution="progress" if note.event is None else str(note.event),
+        result=note.code,
+        messages=tuple(words),
+        digest=_digest(note.id),
+        device_time="" if note.at is None else note.at.isoformat(timespec="seconds"),
+        has_id=True,
+    )
+
+
+def _digest(note: str) -> bytes:
+    return sha256(b"native note " + note.encode()).digest()
+
+
+def _tag(told: Told, form: Form) -> bytes:
+    """Weak: when to ask again is no part of what is due."""
+    return _tag_of(replace(told, poll_after=timedelta(0)), form)
+
+
+@lru_cache(maxsize=1024)
+def _tag_of(told: Told, form: Form) -> bytes:
+    body = codec.told(told, form)
+    return b'W/"%s"' % blake2b(body, digest_size=12).hexdigest().encode()
+
+
+def _matches(known: bytes, tag: bytes) -> bool:
+    """As 13.1.2 of RFC 9110 compares: weakly."""
+    return known.strip() == b"*" or tag.removeprefix(b"W/") in {
+        one.strip().removeprefix(b"W/") for one in known.split(b",")
+    }
+
+
+def _retry_after(told: Told) -> tuple[bytes, bytes]:
+    return (b"retry-after", b"%d" % told.poll_after.total_seconds())

@@ -1,0 +1,237 @@
+"""The device under an update: where it keeps what it knows, what starts it, and who installs.
+
+One rule holds for everything here: **power may go at any moment, also in the middle of a call**. So each call is one that
+may be made again, from its beginning, with the same effect as if it had been made once; and when it returns, what it did
+is on the disk, names of files included. Nobody here remembers in memory what a next call needs.
+
+The order of calls is that of `domain.update`; `services/edge/update` makes them. All of it blocks.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Protocol
+
+from otaru.domain.link import Note
+from otaru.domain.update import Standing
+from otaru.domain.update_record import Piece, Record
+from otaru.ports.partial import Partial
+from otaru.trust.verify.state import State
+
+Slot = str
+"""A slot's name: `a` or `b`."""
+
+
+class Journal(Protocol):
+    """The record of updates; see `domain.update` for why it is written before what it says is done."""
+
+    def load(self) -> Record:
+        """What was put last; a new device's record where nothing ever was.
+
+        After a cut in `put` it is the record before or the one that was put, never something else.
+
+        Raises:
+            JournalBrokenError: something was put, and no copy of it can be read.
+        """
+        ...
+
+    def put(self, record: Record) -> None:
+        """Keep a record; durable when this returns. It takes no more room the more often it is called.
+
+        Raises:
+            StorageFullError: there is no room; what was put before is still there.
+            OSError: the disk fails; what was put before is still there.
+        """
+        ...
+
+
+class Vault(Protocol):
+    """What the device keeps of its trust: as durable as the journal, and never cleared by a factory reset."""
+
+    def load(self) -> State:
+        """What was put last.
+
+        Raises:
+            StateError: there is none that can be read: nothing is trusted until the device is provisioned again.
+        """
+        ...
+
+    def put(self, state: State) -> None:
+        """Keep it; durable when this returns. Raises as `Journal.put`."""
+        ...
+
+
+class Bootloader(Protocol):
+    """What starts one of two slots. It decides alone which; this only reads and writes what it decides by.
+
+    Each call is one atomic change of its environment. Errors: `InstallError` where it cannot be asked or set.
+    """
+
+    def current(self) -> Slot:
+        """The slot that this system was started from. It does not change before the next start."""
+        ...
+
+    def primary(self) -> Slot:
+        """The slot that it would start now; never one that is condemned or has used up its trials."""
+        ...
+
+    def arm(self, slot: Slot, trials: int) -> None:
+        """Start `slot` next, but no more than `trials` times: after that the other one again, until it is confirmed.
+
+        Each start counts, before the slot's own software runs: so one that never gets that far is counted, too.
+        """
+        ...
+
+    def confirm(self, slot: Slot) -> None:
+        """Start `slot` from now on without counting. Also the way back: what was armed is armed no more."""
+        ...
+
+    def condemn(self, slot: Slot) -> None:
+        """Do not start `slot`, until it is armed or confirmed: it is about to be written. Never the current one."""
+        ...
+
+
+class Staged(Protocol):
+    """A piece's bytes, as they lie on the disk after they were verified."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def path(self) -> str:
+        """Where they lie, for programs that want a file. The folder is the agent's alone."""
+        ...
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of them in order, 64 KiB at most at a time, hashed on their way: who writes them needs no second look.
+
+        Raises:
+            TargetTooLongError, TargetTooShortError, TargetDigestError: they are no longer what was verified. It comes
+                with the end at the latest, so nothing is made to run before the iterator has ended.
+        """
+        ...
+
+
+class Staging(Protocol):
+    """Where bytes lie that are being downloaded, until they are installed. By what they have to be: `Piece.sha256`."""
+
+    def partial(self, piece: Piece) -> Partial:
+        """A piece's bytes while they come."""
+        ...
+
+    def keep_only(self, pieces: Iterable[Piece]) -> None:
+        """Forget what belongs to none of these."""
+        ...
+
+    def staged(self, piece: Piece) -> Staged: ...
+
+
+class Outbox(Protocol):
+    """What the server is still to be told, in its order. Bounded: the oldest progress goes first, an outcome never."""
+
+    def put(self, note: Note) -> None:
+        """Keep a note; durable when this returns. One with the same id is there already: nothing changes."""
+        ...
+
+    def waiting(self) -> tuple[Note, ...]:
+        """The oldest notes, as many as go into one batch."""
+        ...
+
+    def told(self, ids: Collection[str]) -> None:
+        """The server has these. When a cut undoes this they are sent again, which changes nothing there."""
+        ...
+
+
+class Installer(Protocol):
+    """Whoever brings pieces of one kind to one place: a slot, a folder, a package store, another program (RAUC, SWUpdate).
+
+    One update calls, for every piece and each of them once or more often:
+
+    1. `check`, before anything is downloaded;
+    2. `install`, piece by piece in the plan's order; when all are installed:
+    3. `activate`, in the plan's order;
+    4. a reboot, where some piece's `standing` is then only ARMED;
+    5. `commit`, in the plan's order, once all pieces run and are healthy.
+
+    From 2 on the update may be given up at any point, after a cut or not: then `revert` is called for **every** piece, in
+    the opposite order, also for those that were never installed; and a reboot follows if some piece still runs. It is
+    possible until the next update's `install`, also after `commit`: of several pieces some may be committed already
+    when the bootloader goes back.
+
+    Bytes come verified (`Staged`). An installer that finds signatures or hashes in them checks these, too: by an anchor of
+    its own, and by `Piece.installer_digest` where one was signed (`trust.verify.payload.check_installer`).
+
+    Errors: `InstallError` with a reason that a person can do something with; `UnsuitableError`; `StorageFullError`;
+    `OSError`. Whoever starts programs bounds their time and what is read of their output.
+    """
+
+    @property
+    def components(self) -> frozenset[str]:
+        """The components that it is for."""
+        ...
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The installers' names in signed metadata that it is (`Piece.installer`): `file`, `raw`, `swupdate`, `rauc`."""
+        ...
+
+    def check(self, piece: Piece) -> None:
+        """Whether it could be installed, as far as that can be said before its bytes are here. Changes nothing.
+
+        Raises:
+            UnsuitableError: it could not: it is too long, say.
+        """
+        ...
+
+    def install(self, piece: Piece, staged: Staged) -> None:
+        """Write it aside. What runs, and what the next start would start, is not touched.
+
+        After a cut it is called again: from the start, or it goes on where it was if it can tell. Where a piece cannot
+        be written aside (packages, one place only) this does what can be done beforehand, and `activate` the rest.
+        """
+        ...
+
+    def activate(self, piece: Piece) -> None:
+        """Switch to it: it runs when this returns, or from the next start on (`standing` says which).
+
+        After a cut it is called again, also when it already runs. What starts it tries it only so often, where it can
+        count: nothing is permanent before `commit`.
+        """
+        ...
+
+    def standing(self, piece: Piece) -> Standing:
+        """What is so now, from what is there. ABSENT also for a piece that was installed, but not activated."""
+        ...
+
+    def commit(self, piece: Piece) -> None:
+        """Make it what is started from now on. Called only while it runs."""
+        ...
+
+    def revert(self, piece: Piece) -> None:
+        """Back to what ran before, at once or with the next start; nothing to do where that runs."""
+        ...
+
+
+class HealthCheck(Protocol):
+    """One thing that has to be so before a new version is kept. It ends within a time of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+    def wrong(self) -> str:
+        """What is not as it should be, in one line; empty: it is healthy."""
+        ...
+
+
+class Power(Protocol):
+    """Reboots the device."""
+
+    def reboot(self) -> None:
+        """Order it. It may happen after this returns, at once, or not at all: nobody counts on anything but a new start.
+
+        Raises:
+            InstallError: it cannot be ordered.
+        """
+        ...
+
+
+Installers = Mapping[str, Installer]
+"""By component."""

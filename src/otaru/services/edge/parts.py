@@ -1,0 +1,64 @@
+"""What an agent is made of, put together by its process."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from otaru.domain.device import Hardware
+from otaru.domain.fetching import Backoff
+from otaru.domain.ids import DeviceId, TenantId
+from otaru.ports.board import HealthCheck, Installer, Journal, Outbox, Power, Staging, Vault
+from otaru.ports.clock import Clock
+from otaru.ports.link import Link
+from otaru.ports.partial import Pause
+from otaru.services.edge.fetch import Manner
+from otaru.trust.verify.proof import LogPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a device knows of itself."""
+
+    tenant: TenantId
+    device: DeviceId
+    hardware: frozenset[Hardware]
+    built: datetime
+    """When its software was built: it is not earlier than that."""
+    installed: Mapping[str, str] = field(default_factory=dict)
+    """What runs in components that were never updated."""
+    fuses: Mapping[str, int] = field(default_factory=dict)
+    log: LogPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an agent takes."""
+
+    health: timedelta = timedelta(minutes=5)
+    """A new version has to be healthy by then."""
+    look_again: timedelta = timedelta(seconds=5)
+    """While it is not, and while something here has to come to pass."""
+    backoff: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=10), timedelta(hours=1)))
+    """After the server did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All that an agent works with."""
+
+    me: Identity
+    journal: Journal
+    vault: Vault
+    outbox: Outbox
+    staging: Staging
+    installers: Mapping[str, Installer]
+    """By component; the order is the one in which pieces are installed and switched."""
+    checks: Sequence[HealthCheck]
+    power: Power
+    link: Link
+    clock: Clock
+    pause: Pause
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """What the server is told of the device when it asks."""
+    manner: Manner = field(default_factory=Manner)
+    patience: Patience = Patience()

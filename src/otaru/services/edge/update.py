@@ -1,0 +1,405 @@
+"""An update on the device: write down, act, report. What follows what stands in `domain.update`; here it is done.
+
+`tick` is one round: tell the server what waits to be told, ask it what is due, and go on with what is under way as far as it
+goes now. It says how long to wait for the next round. Whatever stops it (no network, a reboot, a power cut) leaves a record
+from which `start` goes on.
+
+- The record is put before anything is done that it speaks of; `_move` is the only place that puts it.
+- Health is looked at by the monotonic clock: setting the time neither ends a trial nor prolongs it.
+- The outcome has an id of its own: told twice, it counts once at the server.
+- What the server is told never holds up an update, and what it says is only a hint: what is due is what metadata signs.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+
+from otaru import errors
+from otaru.domain import deployment
+from otaru.domain.ids import ActionId
+from otaru.domain.link import Batch, Note, Offer, Told
+from otaru.domain.update import PROGRESS, RESTING, SAID, TOUCHED, Event, Standing, State
+from otaru.domain.update_record import (
+    Past,
+    Piece,
+    Plan,
+    Record,
+    failed,
+    found,
+    offered,
+    remembered,
+    reported,
+    resume,
+    step,
+)
+from otaru.errors import OtaruError
+from otaru.services.edge.fetch import Fetch
+from otaru.services.edge.parts import Parts
+from otaru.services.edge.planning import installed, plan
+from otaru.trust.verify.payload import payload_of
+from otaru.trust.verify.update import burnt
+
+_LATER = (
+    errors.UnavailableError,
+    errors.OverloadedError,
+    errors.RateLimitedError,
+    errors.UnauthenticatedError,
+    errors.ForbiddenError,
+)
+"""The server cannot be asked now, or not by this device: nothing is wrong with the update."""
+_log = logging.getLogger("otaru.agent")
+_ALONE = TOUCHED | {State.REPORTING}
+"""What needs no server: health, the way back, writing down how it ended."""
+NOW = timedelta(0)
+
+
+class _CalledOffError(OtaruError):
+    """What is being downloaded is no longer wanted."""
+
+
+class Updater:
+    """One device's updates. One thread, one process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._offer: Offer | None = None
+        self._cancel: ActionId | None = None
+        self._started = False
+        """What runs has not been asked for since the start."""
+        self._heard = False
+        """The server has answered since the start."""
+        self._trial_ends: float | None = None
+        self._fetches: dict[str, Fetch] = {}
+        self._failures = 0
+        self.record = Record()
+
+    def start(self) -> None:
+        """Take up what was under way. Once, before the first `tick`.
+
+        Raises:
+            StorageFullError, OSError: not even that can be written.
+        """
+        try:
+            self.record = self._parts.journal.load()
+        except errors.JournalBrokenError:
+            # What is not confirmed is not confirmed: whoever starts it goes back by itself.
+            self._put(Record())
+        record, beyond = resume(self.record)
+        if record is not self.record:
+            self._put(record)
+        self._started = True
+        if beyond is not None:
+            self._move(beyond, code="too_often", reason=f"{record.state} was taken up {record.resumed} times in vain")
+
+    def tick(self) -> timedelta:
+        """One round; how long to wait before the next one.
+
+        Raises:
+            StoppedError: the link was closed: the agent ends.
+            StorageFullError, OSError: the record cannot be written; the next round tries again.
+        """
+        if self.record.state in _ALONE:
+            wait = self._work()
+            if self.record.state in _ALONE:
+                self._tell_quietly()
+                return wait
+        try:
+            self._tell()
+            told = self._parts.link.poll()
+        except _LATER as error:
+            return self._later(error)
+        self._failures = 0
+        self._hear(told)
+        wait = self._work()
+        self._tell_quietly()
+        return wait if self.record.state not in RESTING else told.poll_after
+
+    def lift(self) -> bool:
+        """Try releases again that have failed too often; False: there is nothing to lift."""
+        if self.record.state is not State.QUARANTINED:
+            return False
+        self._move(Event.LIFT)
+        return True
+
+    # What the server says
+
+    def _hear(self, told: Told) -> None:
+        self._heard, self._cancel, self._offer = True, told.cancel, told.offer
+        record, offer = self.record, told.offer
+        if told.describe and self._parts.attributes:
+            self._parts.link.describe(self._parts.attributes)
+        if told.cancel is not None and record.state in RESTING:
+            self._answer_cancel(told.cancel)
+        if offer is None or record.state not in RESTING:
+            return
+        release = f"{offer.product}:{offer.version}"
+        over = next((past for past in record.history if (past.action, past.release) == (offer.action, release)), None)
+        if over is not None:
+            # The server does not know how it ended: our word was lost, or it was put back to an earlier day.
+            self._parts.outbox.put(self._outcome_note(over))
+        elif offer.may_begin:
+            self._move(offered(record, release), Plan(int(offer.action), release))
+
+    def _answer_cancel(self, action: ActionId) -> None:
+        past = next((past for past in self.record.history if past.action == action), None)
+        if past is not None:
+            self._parts.outbox.put(self._outcome_note(past))
+        else:  # never begun
+            self._parts.outbox.put(Note(f"{action}-never", action, deployment.Event.CANCEL_DONE))
+
+    def _cancelled(self) -> bool:
+        """Whether what is under way was called off, or is no longer offered."""
+        own = 0 if self.record.plan is None else self.record.plan.action
+        return self._cancel == own or self._offer is None or self._offer.action != own
+
+    # Going on
+
+    def _work(self) -> timedelta:
+        """Go on until there is nothing to do now; how long to wait."""
+        acts: dict[State, Callable[[], timedelta | None]] = {
+            State.VERIFYING: self._verify,
+            State.FETCHING: self._fetch,
+            State.STAGED: self._staged,
+            State.INSTALLING: self._install,
+            State.ARMING: self._arm,
+            State.ARMED: self._armed,
+            State.REBOOTING: self._reboot,
+            State.ON_TRIAL: self._trial,
+            State.COMMITTING: self._commit,
+            State.REVERTING: self._revert,
+            State.RETURNING: self._return,
+            State.REPORTING: self._report,
+        }
+        while self.record.state not in RESTING:
+            before = self.record
+            try:
+                wait = acts[before.state]()
+            except errors.StoppedError:
+                raise
+            except _LATER as error:
+                return self._later(error)
+            except (OtaruError, OSError) as error:
+                wait = self._failed(before, error)
+            if wait is not None:
+                return wait
+        return NOW
+
+    def _verify(self) -> None:
+        if self._cancel is not None or self._offer is None:
+            return self._move(Event.NOTHING)
+        found_plan = plan(self._parts, self.record)
+        if found_plan is None:
+            self._offer = None
+            return self._move(Event.NOTHING)
+        self._parts.staging.keep_only(found_plan.pieces)
+        return self._move(Event.ACCEPT, found_plan)
+
+    def _fetch(self) -> timedelta | None:
+        if not self._heard:
+            return NOW
+        if self._cancelled():
+            self._move(Event.CANCEL)
+            return None
+        try:
+            for piece in self._plan.work:
+                self._fetching(piece).run()
+        except _CalledOffError:
+            self._move(Event.CANCEL)
+            return None
+        self._move(Event.FETCHED)
+        self._fetches.clear()
+        return None
+
+    def _fetching(self, piece: Piece) -> Fetch:
+        """A piece's download: what it has learnt of addresses stays while this process lives."""
+        parts = self._parts
+        if piece.sha256 not in self._fetches:
+            files = () if self._offer is None else self._offer.files
+            told = [one for file in files if file.sha256 == piece.sha256 for one in file.addresses]
+            self._fetches[piece.sha256] = Fetch(
+                parts.link,
+                parts.staging.partial(piece),
+                piece.size,
+                partial(payload_of, piece),
+                told,
+                parts.clock,
+                parts.pause,
+                lambda: parts.clock.seed() / 2**62,
+                parts.manner,
+                look=self._look,
+            )
+        return self._fetches[piece.sha256]
+
+    def _look(self) -> None:
+        """While bytes come: whether they are still wanted."""
+        with suppress(*_LATER):
+            self._hear(self._parts.link.poll())
+        if self._cancelled():
+            raise _CalledOffError("it is no longer wanted")
+
+    def _staged(self) -> timedelta | None:
+        if not self._heard:
+            return NOW
+        if self._cancelled():
+            self._move(Event.CANCEL)
+            return None
+        window = None if self._offer is None else self._offer.window
+        if window is not None and not window.is_open:
+            return self._parts.patience.look_again
+        self._move(Event.INSTALL)
+        return None
+
+    def _install(self) -> None:
+        pieces = self._plan.work
+        if self.record.done < len(pieces):
+            piece = pieces[self.record.done]
+            self._parts.installers[piece.component].install(piece, self._parts.staging.staged(piece))
+            return self._move(Event.PIECE)
+        return self._move(Event.INSTALLED)
+
+    def _arm(self) -> None:
+        for piece in self._plan.work:
+            self._parts.installers[piece.component].activate(piece)
+        self._move(Event.ARM)
+
+    def _armed(self) -> None:
+        self._move(found(self.record, self._standings()) or Event.REBOOT)
+
+    def _reboot(self) -> timedelta | None:
+        event = found(self.record, self._standings())
+        if event is None:
+            self._tell_quietly()
+            self._parts.power.reboot()
+            return self._parts.patience.look_again
+        self._move(event)
+        return None
+
+    def _trial(self) -> timedelta | None:
+        if (event := found(self.record, self._standings())) is not None:
+            self._move(event)
+            return None
+        now = self._parts.clock.monotonic()
+        if self._trial_ends is None:
+            self._trial_ends = now + self._parts.patience.health.total_seconds()
+        wrong = next((f"{check.name}: {said}" for check in self._parts.checks if (said := check.wrong())), "")
+        if not wrong:
+            self._move(Event.PASS)
+        elif now >= self._trial_ends:
+            self._move(Event.FAIL, code="unhealthy", reason=wrong)
+        else:
+            return self._parts.patience.look_again
+        self._trial_ends = None
+        return None
+
+    def _commit(self) -> timedelta | None:
+        if (event := found(self.record, self._standings())) is not None:
+            self._move(event)
+            return None
+        for piece in self._plan.work:
+            self._parts.installers[piece.component].commit(piece)
+        try:
+            # Only now: who burns a counter before the new version has shown that it runs can no longer go back.
+            counters = {piece.component: piece.counter for piece in self._plan.pieces}
+            self._parts.vault.put(burnt(self._parts.vault.load(), counters))
+            self._move(Event.COMMIT)
+        except (OSError, errors.StorageFullError):
+            return self._parts.patience.look_again  # from here on there is only one way
+        return None
+
+    def _revert(self) -> None:
+        for piece in reversed(self._plan.work):
+            self._parts.installers[piece.component].revert(piece)
+        self._started = False
+        runs = Standing.RUNS in self._standings()
+        self._move(Event.REBOOT if runs else Event.RETURN)
+
+    def _return(self) -> timedelta | None:
+        if self._started and (event := found(self.record, self._standings())) is not None:
+            self._move(event)
+            return None
+        self._tell_quietly()
+        self._parts.power.reboot()
+        return self._parts.patience.look_again
+
+    def _report(self) -> None:
+        at = self._parts.clock.now().isoformat(timespec="seconds")
+        record = remembered(self.record, at)
+        self._parts.outbox.put(self._outcome_note(record.history[-1]))
+        self._parts.staging.keep_only(())
+        event = reported(record)
+        self._put(step(record, event))
+
+    def _failed(self, before: Record, error: OtaruError | OSError) -> timedelta | None:
+        """Take the next rung after a failure; how long to wait for the next try where there is no rung."""
+        code = error.code if isinstance(error, OtaruError) else "io_error"
+        reason = (
+            error.message if isinstance(error, OtaruError) else f"{type(error).__name__}: {error.strerror or error}"
+        )
+        if self.record.state is not before.state or before.state in {State.REPORTING, State.RETURNING}:
+            return self._parts.patience.look_again  # the journal itself: in a while the disk may have room
+        if before.state is State.COMMITTING and self._failures < 3:
+            self._failures += 1
+            return self._parts.patience.look_again
+        again = not isinstance(error, errors.StorageFullError | errors.UnsuitableError | errors.InstallerUnknownError)
+        self._move(failed(before, again=again), code=code, reason=reason)
+        self._failures = 0
+        return self._parts.patience.look_again if before.state is State.REVERTING else None
+
+    # The record
+
+    @property
+    def _plan(self) -> Plan:
+        return self.record.plan or Plan(0, "")
+
+    def _standings(self) -> list[Standing]:
+        return [self._parts.installers[piece.component].standing(piece) for piece in self._plan.work]
+
+    def _move(self, event: Event, plan: Plan | None = None, code: str = "", reason: str = "") -> None:
+        """Put the record after an event, then say so."""
+        before = self.record.state
+        self._put(step(self.record, event, plan, code, reason))
+        if (said := PROGRESS.get(self.record.state)) is not None and self.record.state is not before:
+            self._parts.outbox.put(self._note(str(said), said))
+
+    def _put(self, record: Record) -> None:
+        self._parts.journal.put(record)
+        if record.state is not self.record.state:
+            about = "" if record.plan is None else f" {record.plan.release}"
+            _log.info("%s%s%s", record.state, about, f": {record.reason}" if record.reason else "")
+        self.record = record
+
+    def _note(self, name: str, event: deployment.Event | None, code: str = "", text: str = "") -> Note:
+        action = ActionId(self._plan.action)
+        name = f"{action}-{self.record.number}-{self.record.attempts}-{name}"
+        return Note(name, action, event, code, (text,) if text else (), at=self._parts.clock.now())
+
+    def _outcome_note(self, past: Past) -> Note:
+        action = ActionId(past.action)
+        text = (past.reason,) if past.reason else ()
+        return Note(f"{action}-{past.number}-{past.outcome}", action, SAID[past.outcome], past.code, text)
+
+    # Telling
+
+    def _tell(self) -> None:
+        """Tell the server all that waits. Raises as `Link.report`."""
+        while notes := self._parts.outbox.waiting():
+            runs = installed(self._parts, self.record)
+            heard = self._parts.link.report(Batch(notes, runs))
+            self._parts.outbox.told([one.id for one in heard])
+
+    def _tell_quietly(self) -> None:
+        try:
+            self._tell()
+        except errors.StoppedError:
+            raise
+        except OtaruError:
+            pass  # it is kept
+
+    def _later(self, error: OtaruError) -> timedelta:
+        """How long to wait after the server did not answer."""
+        self._failures += 1
+        told = error.facts.get("retry_after_s")
+        asked = timedelta(seconds=told) if isinstance(told, int) else None
+        return self._parts.patience.backoff.after(self._failures, self._parts.clock.seed() / 2**62, asked)

@@ -1,0 +1,108 @@
+"""The console's page of settings: blackouts, types of attributes, four eyes."""
+
+import html
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from otaru.domain.access import Role
+from tests.support.api import MATRIX, OTHER, Apis, added, fresh
+
+HOSTILE = "<script>alert('1')</script>\"&"
+
+
+@pytest.fixture
+def admin(served: Apis) -> Iterator[httpx.Client]:
+    with served.visitor(Role.ADMIN, MATRIX) as browser:
+        yield browser
+
+
+@pytest.fixture
+def rest(served: Apis) -> Iterator[httpx.Client]:
+    with served.client(Role.ADMIN, MATRIX) as client:
+        yield client
+
+
+def shown(answer: httpx.Response, status: int = 200) -> str:
+    assert answer.status_code == status, answer.text
+    assert HOSTILE not in answer.text
+    return html.unescape(answer.text)
+
+
+def test_a_blackout_is_added_shown_and_removed(admin: httpx.Client, rest: httpx.Client) -> None:
+    assert "None." in shown(admin.get("/settings"))
+    typed = {"often": "once", "reason": f"fair {HOSTILE}", "start": "", "end": "2126-01-01T06:00"}
+    assert admin.post("/settings/blackouts", data=typed).headers["location"] == "/settings"
+    (made,) = rest.get("/blackouts").json()["items"]
+    assert made["end"] == "2126-01-01T06:00:00Z"
+    page = shown(admin.get("/settings"))
+    assert "all day: fair" in page
+    assert 'class="day day-whole"' in page
+    assert "A blackout lasts" in page
+    again = {"often": "again", "reason": "market", "window": "08:00/10h device FREQ=WEEKLY;BYDAY=MO"}
+    assert admin.post("/settings/blackouts", data=again).status_code == 303
+    assert "08:00 to 18:00: market" in shown(admin.get("/settings"))
+    for one in rest.get("/blackouts").json()["items"]:
+        assert admin.post(f"/settings/blackouts/{one['id']}/remove").status_code == 303
+        assert admin.post(f"/settings/blackouts/{one['id']}/remove").status_code == 404
+    assert rest.get("/blackouts").json()["items"] == []
+    assert admin.post("/settings/blackouts/x/remove").status_code == 404
+    assert admin.post(f"/settings/blackouts/{'9' * 5000}/remove").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [
+        ("reason", {"often": "once", "reason": ""}),
+        ("reason", {"often": "once", "reason": "x" * 201}),
+        ("start", {"often": "once", "reason": "fair", "start": "soon"}),
+        ("end", {"often": "once", "reason": "fair", "start": "2126-01-02T00:00", "end": "2126-01-01T00:00"}),
+        ("end", {"often": "once", "reason": "fair", "start": "2020-01-02T00:00", "end": "2020-01-03T00:00"}),
+        ("window", {"often": "again", "reason": "fair", "window": HOSTILE}),
+        ("window", {"often": "again", "reason": "fair", "window": ""}),
+    ],
+)
+def test_what_is_wrong_with_a_blackout_stands_beside_its_field(
+    admin: httpx.Client, rest: httpx.Client, field: str, typed: dict[str, str]
+) -> None:
+    page = shown(admin.post("/settings/blackouts", data=typed), 422) if HOSTILE not in typed.values() else ""
+    if not page:
+        answer = admin.post("/settings/blackouts", data=typed)
+        assert (answer.status_code, HOSTILE in answer.text) == (422, False)
+        page = answer.text
+    assert f'id="w-{field}"' in page
+    assert page.count('class="wrong"') == 1
+    assert f'value="{typed["reason"]}"' in page
+    assert rest.get("/blackouts").json()["items"] == []
+
+
+def test_attributes_are_declared_and_dropped(admin: httpx.Client, rest: httpx.Client) -> None:
+    name = fresh("rack")
+    added(rest, attributes={name: "not a number"})
+    assert admin.post("/settings/attributes", data={"attribute": name, "kind": "number"}).status_code == 303
+    page = shown(admin.get("/settings"))
+    assert "1 device has another value" in page
+    for wrong in ({"attribute": "a b", "kind": "number"}, {"attribute": "rack", "kind": "colour"}, {}):
+        refused = shown(admin.post("/settings/attributes", data=wrong), 422)
+        assert 'id="w-attribute"' in refused
+    assert 'value="a b"' in shown(admin.post("/settings/attributes", data={"attribute": "a b"}), 422)
+    assert admin.post(f"/settings/attributes/{name}/drop").status_code == 303
+    assert admin.post(f"/settings/attributes/{name}/drop").status_code == 404
+    assert rest.get("/attributes").json()["items"] == []
+
+
+def test_four_eyes_are_asked_for_and_no_more(admin: httpx.Client, rest: httpx.Client) -> None:
+    for word, wanted in (("yes", True), ("", False)):
+        assert admin.post("/settings/four-eyes", data={"four_eyes": word}).status_code == 303
+        assert rest.get("/tenant").json()["settings"]["four_eyes"] is wanted
+        assert ("Four eyes:" in shown(admin.get("/settings"))) is wanted
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.PUBLISHER])
+def test_only_admins_change_settings(served: Apis, role: Role) -> None:
+    with served.visitor(role, OTHER) as visitor:
+        page = shown(visitor.get("/settings")).partition("<main")[2].partition("<footer")[0]
+        assert "<form" not in page
+        for path in ("blackouts", "blackouts/1/remove", "attributes", "attributes/a/drop", "four-eyes"):
+            assert visitor.post(f"/settings/{path}", data={}).status_code == 403

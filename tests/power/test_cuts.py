@@ -1,0 +1,345 @@
+"""Power cuts at every operation that changes something on the disk, of every kind of update there is.
+
+Each *story* is played once without a cut; that lists its points. Then it is played once for each point and each fate of what
+was not synced, cut there, and once more cut again while it recovers. Whatever happens: the device ends in one good version,
+by itself, and the server hears the outcome once. `pytest -s` prints the counts.
+"""
+
+import errno
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import pytest
+
+from otaru.adapters.board.journal import FileJournal, FileVault
+from otaru.domain import deployment
+from otaru.domain.link import Opening
+from otaru.domain.update import MAX_STRIKES, RESTING, TRANSITIONS, State
+from otaru.domain.update_record import Piece, Record
+from otaru.errors import InstallError
+from otaru.ports.board import Installer, Staged
+from otaru.services.edge.parts import Parts
+from tests.support.edge import OLD_APP, OLD_OS, Device, Outcome, Server
+from tests.support.keys import NOW
+from tests.support.modeldisk import Fate, ModelDisk
+from tests.support.site import Site
+
+NEW_OS, NEW_APP = b"os 2.0.0 " * 4000, b"app 2.0.0 " * 3000
+BOTH = {"os": ("raw", NEW_OS), "app": ("file", NEW_APP)}
+APP = {"app": ("file", NEW_APP)}
+FINAL = deployment.State
+
+
+@dataclass
+class Broken:
+    """An installer that cannot do one thing."""
+
+    installer: Installer
+    cannot: str
+    times: list[int]
+    """How often it still cannot."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.installer, name)
+
+    def commit(self, piece: Piece) -> None:
+        self._fail("commit")
+        self.installer.commit(piece)
+
+    def revert(self, piece: Piece) -> None:
+        self._fail("revert")
+        self.installer.revert(piece)
+
+    def install(self, piece: Piece, staged: Staged) -> None:
+        self.installer.install(piece, staged)
+        self._fail("install")
+
+    def activate(self, piece: Piece) -> None:
+        self.installer.activate(piece)
+        self._fail("activate")
+
+    def _fail(self, what: str) -> None:
+        if self.cannot == what and self.times[0]:
+            self.times[0] -= 1
+            raise InstallError(f"it cannot {what}")
+
+
+def breaking(what: str, times: int = 1000) -> Callable[[Parts], Parts]:
+    left = [times]
+
+    def change(parts: Parts) -> Parts:
+        app: Installer = Broken(parts.installers["app"], what, left)  # type: ignore[assignment]
+        return replace(parts, installers={**parts.installers, "app": app})
+
+    return change
+
+
+@dataclass
+class Story:
+    """A way in which an update can go."""
+
+    name: str
+    ends: deployment.State
+    parts: dict[str, tuple[str, bytes]] = field(default_factory=lambda: dict(BOTH))
+    device: dict[str, object] = field(default_factory=dict)
+    server: Callable[[Server], None] = lambda _: None
+    record: Record | None = None
+    """What the device remembers."""
+    broken: tuple[str, int] | None = None
+    """What the app's installer cannot do, and how often."""
+    made: tuple[Server, ModelDisk] | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+    def play(
+        self, cuts: frozenset[int] = frozenset(), fate: Fate = Fate.LOST, seed: int = 0, fault: int | None = None
+    ) -> tuple[Device, Outcome]:
+        """From the beginning to its end, cut at these points."""
+        if self.made is None:
+            server = Server(Site())
+            device = Device(server).provision()
+            server.direct("2.0.0", server.release("2.0.0", self.parts, releaseCounter=5))
+            if self.record is not None:
+                FileJournal(device.disk, "/data/journal").put(self.record)
+            self.server(server)
+            self.made = (server, device.disk)
+        base, disk = self.made
+        server = replace(base, heard={}, outcomes=[])
+        device = Device(server, disk.copy(), **self.device)  # type: ignore[arg-type]
+        if self.broken is not None:
+            device.changed = breaking(*self.broken)
+        device.disk.cuts, device.disk.fate, device.disk.seed, device.disk.fault = cuts, fate, seed, fault
+        return device, device.live(lambda device: device.server.state in deployment.FINAL)
+
+    def check(self, device: Device, outcome: Outcome, *, ends: deployment.State | None = None) -> None:
+        """One good version, told once, with nothing left behind."""
+        server, disk = device.server, device.disk
+        assert server.outcomes == [ends or self.ends]
+        done = server.outcomes == [FINAL.SUCCEEDED]
+        assert outcome.os == (NEW_OS if done and "os" in self.parts else OLD_OS)
+        assert outcome.app == (NEW_APP if done else OLD_APP)
+        counters = FileVault(disk, "/data/trust").load().counters
+        assert counters == (dict.fromkeys(self.parts, 5) if done else {})
+        assert disk.names("/data/staging") == []
+        assert len(disk.names("/opt/app/versions")) <= 2
+        # What comes next starts what runs now.
+        agent, slot = device.boot()
+        assert slot == outcome.slot
+        agent.start()
+        assert agent.record.state in RESTING
+
+
+def waits(server: Server) -> None:
+    """The window is closed, and the update is called off while it waits."""
+    assert server.offer is not None
+    server.offer = replace(server.offer, window=Opening(is_open=False))
+    server.calls_off_at = 4
+
+
+def other_bytes(server: Server) -> None:
+    server.files = {name: b"x" * len(data) for name, data in server.files.items()}
+
+
+def called_off(server: Server) -> None:
+    server.state = deployment.State.CANCELLING
+    assert server.offer is not None
+    server.cancel = server.offer.action
+
+
+STRUCK = Record(strikes={"app:2.0.0": MAX_STRIKES}, state=State.QUARANTINED)
+STORIES = [
+    Story("both", FINAL.SUCCEEDED),
+    Story("both, sick", FINAL.REVERTED, device={"sick": True}),
+    Story("both, dead", FINAL.REVERTED, device={"dead": True}),
+    Story("app", FINAL.SUCCEEDED, parts=dict(APP)),
+    Story("app, sick", FINAL.REVERTED, parts=dict(APP), device={"sick": True}),
+    Story("other bytes come", FINAL.FAILED, server=other_bytes),
+    Story("it cannot be installed", FINAL.FAILED, broken=("install", 1000)),
+    Story("it cannot be activated", FINAL.FAILED, broken=("activate", 1000)),
+    Story("it cannot be committed", FINAL.REVERTED, broken=("commit", 1000)),
+    Story("at first it cannot go back", FINAL.REVERTED, device={"sick": True}, broken=("revert", 2)),
+    Story("nobody here installs it", FINAL.FAILED, parts={"app": ("rauc", NEW_APP)}),
+    Story("called off while it waits", FINAL.CANCELLED, server=waits),
+    Story("called off", FINAL.CANCELLED, server=called_off),
+    Story("failed here too often", FINAL.REJECTED, record=STRUCK),
+    Story("failed here too often, idle", FINAL.REJECTED, record=replace(STRUCK, state=State.IDLE)),
+    Story("another one failed here too often", FINAL.SUCCEEDED, record=replace(STRUCK, strikes={"app:1.9.0": 3})),
+]
+
+
+FATES = ((Fate.LOST, 0), (Fate.KEPT, 0), (Fate.TORN, 1), (Fate.TORN, 2))
+EVERYDAY = 11
+"""Without `slow` each so manieth is played."""
+
+
+def recorded(story: Story) -> list[str]:
+    """What a story that goes through does to the disk, point by point."""
+    device, outcome = story.play()
+    story.check(device, outcome)
+    return device.disk.trace
+
+
+def cut(story: Story, cuts: tuple[int, ...], fate: Fate, seed: int) -> str:
+    """Play a story with cuts; where the last of them was."""
+    device, outcome = story.play(frozenset(cuts), fate, seed)
+    trace = device.disk.trace
+    at = [trace[point] for point in cuts if point < len(trace)]
+    try:
+        story.check(device, outcome)
+    except AssertionError as error:
+        raise AssertionError(f"cut at {cuts} ({fate} {seed}), {at}: {error}") from None
+    return at[-1].partition(":")[0]
+
+
+def told(story: Story, what: str, counted: Counter[str]) -> None:
+    states = ", ".join(f"{state} {n}" for state, n in sorted(counted.items()))
+    sys.stdout.write(f"\n{story}: {counted.total()} {what}: {states}\n")
+
+
+def singles(story: Story, every: int) -> None:
+    counted: Counter[str] = Counter()
+    for point in range(len(recorded(story))):
+        for number, (fate, seed) in enumerate(FATES):
+            if (point * len(FATES) + number) % every == 0:
+                counted[cut(story, (point,), fate, seed)] += 1
+    told(story, "cuts", counted)
+
+
+def doubles(story: Story, every: int) -> None:
+    counted: Counter[str] = Counter()
+    for point in range(len(recorded(story))):
+        for later in range(80):
+            number = point * 80 + later
+            if number % every == 0:
+                fate, seed = FATES[number // every % len(FATES)]
+                counted[cut(story, (point, point + 1 + later), fate, seed)] += 1
+    told(story, "double cuts", counted)
+
+
+def faults(story: Story, every: int) -> None:
+    """One operation fails, or twenty in a row do. How it ends may be another way then, but it ends well."""
+    counted: Counter[str] = Counter()
+    kinds = [(code, length) for code in (errno.ENOSPC, errno.EIO) for length in (1, 20)]
+    for point in range(len(recorded(story))):
+        for number, (code, length) in enumerate(kinds):
+            if (point * len(kinds) + number) % every:
+                continue
+            device, outcome = story.play(frozenset(range(point, point + length)), fault=code)
+            where = device.disk.trace[point]
+            try:
+                story.check(device, outcome, ends=device.server.state)
+            except AssertionError as error:
+                raise AssertionError(f"{errno.errorcode[code]} x{length} at {point} {where}: {error}") from None
+            counted[f"{where.partition(':')[0]} {device.server.state}"] += 1
+    told(story, "faults", counted)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=str)
+def test_a_cut_at_some_points(story: Story) -> None:
+    singles(story, EVERYDAY)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=str)
+def test_a_cut_at_some_points_and_another_while_it_recovers(story: Story) -> None:
+    doubles(story, EVERYDAY * 40)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=str)
+def test_a_disk_that_is_full_or_fails_at_some_points(story: Story) -> None:
+    faults(story, EVERYDAY)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("story", STORIES, ids=str)
+def test_a_cut_at_every_point(story: Story) -> None:
+    singles(story, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("story", STORIES, ids=str)
+def test_two_cuts_at_many_points(story: Story) -> None:
+    doubles(story, 13)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("story", STORIES, ids=str)
+def test_a_disk_that_is_full_or_fails_at_every_point(story: Story) -> None:
+    faults(story, 1)
+
+
+NOT_HERE = {
+    (State.VERIFYING, State.IDLE),
+    (State.STAGED, State.FETCHING),
+    (State.ARMED, State.REVERTING),
+    (State.RETURNING, State.REVERTING),
+    (State.QUARANTINED, State.IDLE),
+}
+"""Steps that no story takes: tests/unit/services/edge does, or tests/unit/domain."""
+
+
+def test_the_stories_take_every_step_of_the_table() -> None:
+    taken: set[tuple[State, State]] = set()
+    for story in STORIES:
+        device, _ = story.play()
+        taken |= device.edges
+    missing = {(before, after) for (before, _), after in TRANSITIONS.items()} - taken - NOT_HERE
+    assert sorted(missing) == []
+    assert not taken & NOT_HERE
+
+
+def test_a_clock_that_jumps_neither_ends_a_trial_nor_an_update() -> None:
+    story = STORIES[0]
+    story.play()  # makes the story's server and disk
+    assert story.made is not None
+    for years in (-60, -1, 40):
+        server, disk = story.made
+        device = Device(replace(server, heard={}, outcomes=[]), disk.copy())
+        device.changed = partial(_jumping, device, NOW + timedelta(days=365 * years))
+        story.check(device, device.live(lambda device: device.server.state in deployment.FINAL))
+
+
+def _jumping(device: Device, to: datetime, parts: Parts) -> Parts:
+    """From the second start on, which is the new version's first."""
+    if device.starts > 1:
+        device.clock.at = to
+    return parts
+
+
+def cycles(count: int) -> None:
+    """Two versions in turn: nothing grows."""
+    server = Server(Site())
+    device = Device(server).provision()
+    releases = {
+        version: server.release(version, {"os": ("raw", b"os " + data), "app": ("file", b"app " + data)})
+        for version, data in (("2.0.0", b"2" * 30_000), ("3.0.0", b"3" * 30_000))
+    }
+    held: list[int] = []
+    for number in range(count):
+        version = ("2.0.0", "3.0.0")[number % 2]
+        server.direct(version, releases[version])
+        outcome = device.live(lambda _: server.state in deployment.FINAL)
+        assert outcome.os == b"os " + version[:1].encode() * 30_000
+        assert server.outcomes[-1] is FINAL.SUCCEEDED
+        held.append(device.disk.bytes_held())
+        device.disk.trace.clear()
+    assert len(server.outcomes) == count
+    # Numbers get longer by a digit, and a history of 20 fills up.
+    assert held[-1] - held[min(25, count // 2)] < 200
+
+
+def test_updates_in_a_row_do_not_grow() -> None:
+    cycles(60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_thousand_updates_in_a_row_do_not_grow() -> None:
+    cycles(1000)
