@@ -30,11 +30,18 @@ class Duel:
     cpu_s: float = 0.0
     inner_s: Sequence[float] = ()
     """Ours without the REST API around it: the store alone."""
+    bare_cpu_s: float = 0.0
+    """The CPU of this process while bare SQL answered: all of it where the database is SQLite."""
 
     @property
     def ratio(self) -> Spread:
         """Ours by bare, within each round."""
         return spread([ours / bare for ours, bare in zip(self.ours_s, self.bare_s, strict=True)])
+
+    @property
+    def cpu_ratio(self) -> float:
+        """CPU of ours by that of bare: what a busy machine changes least."""
+        return self.cpu_s / self.bare_cpu_s
 
     @property
     def ratio_p95(self) -> float:
@@ -103,13 +110,15 @@ def fight(
     """Let both answer `rounds` times, each beginning in turn. Either says how many seconds it took."""
     inner_s: list[float] = []
     taken: Mapping[bool, list[float]] = {True: [], False: []}
-    began = cpu_s(otaru.pid)
+    began, bare_cpu_s = cpu_s(otaru.pid), 0.0
     for number in range(rounds):
         for mine in (number % 2 == 0, number % 2 == 1):
+            before = time.process_time()
             taken[mine].append((ours if mine else other)())
+            bare_cpu_s += 0.0 if mine else time.process_time() - before
         if inner is not None:
             inner_s.append(inner())
-    return Duel(name, devices, taken[True], taken[False], cpu_s(otaru.pid) - began, inner_s)
+    return Duel(name, devices, taken[True], taken[False], cpu_s(otaru.pid) - began, inner_s, bare_cpu_s)
 
 
 def timed(work: Callable[[], object]) -> float:

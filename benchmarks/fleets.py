@@ -40,8 +40,7 @@ def database(size: int) -> Path:
         making = path.with_suffix(".making")
         for leftover in _CACHE.glob(f"{making.name}*"):
             leftover.unlink()
-        migrate.upgrade(f"sqlite:///{making}")
-        asyncio.run(_fill(making, size))
+            asyncio.run(fill(f"sqlite:///{making}", size))
         with closing(sqlite3.connect(making)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         making.rename(path)
@@ -64,8 +63,10 @@ def model(number: int) -> str:
     return f"model-{number % 4}"
 
 
-async def _fill(path: Path, size: int) -> None:
-    store = open_store(f"sqlite:///{path}")
+async def fill(url: str, size: int) -> None:
+    """Put a fleet into an empty database."""
+    migrate.upgrade(url)
+    store = open_store(url)
     try:
         await store.write(_add_tenant, Tenant(TenantId(TENANT), _AT))
         devices = fleet(size)

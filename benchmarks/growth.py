@@ -78,7 +78,7 @@ def _ask(otaru: Otaru, size: int, extent: Extent, growth: Growth) -> None:
     rounds = extent.plans(size)
     otaru.open(size)
     growth.searches += questions.search(otaru, size, extent.searches)
-    growth.plans.append(planning.plan(otaru, size, rounds))
+    growth.plans += planning.plan(otaru, size, rounds)
     growth.starts.append(planning.start(otaru, size, rounds))
     growth.counts.append(questions.counts(otaru, size, 1, max(rounds, 5)))
 
@@ -148,10 +148,14 @@ def _search(growth: Growth) -> Section:
 
 
 def _planning(growth: Growth) -> Section:
-    plan, counts = growth.plans[-1], growth.counts[-1]
-    largest, rows = f"{plan.devices:,}", [*growth.plans, *growth.starts, *growth.counts]
+    counts = growth.counts[-1]
+    largest, rows = f"{counts.devices:,}", [*growth.plans, *growth.starts, *growth.counts]
+    plans = [plan for plan in growth.plans if plan.devices == counts.devices]
     goals = [
-        Mark("plan a rollout against the bare insert", 2, 1.3, at_most=True).row(largest, plan.ratio),
+        *(
+            Mark(f"{plan.name} against the bare insert", 2, 1.3, at_most=True).row(largest, plan.ratio)
+            for plan in plans
+        ),
         Mark("counts by status against bare SQL", 1.5, 1.1, at_most=True).row(largest, counts.ratio),
     ]
     first, last = growth.starts[0], growth.starts[-1]
@@ -159,7 +163,8 @@ def _planning(growth: Growth) -> Section:
         same = Mark(f"start of a wave against that of {first.devices:,} devices", 2, 2, at_most=True)
         goals.append(same.row(largest, spread([value / median(first.ours_s) for value in last.ours_s])))
     lines: dict[str, list[Point]] = {}
-    for short, duels in (("plan", growth.plans), ("start", growth.starts), ("counts", growth.counts)):
+    unsplit = [plan for plan in growth.plans if plan.name == plans[0].name]
+    for short, duels in (("plan", unsplit), ("start", growth.starts), ("counts", growth.counts)):
         lines[f"{short}: Otaru"] = [(duel.devices, median(duel.ours_s) * 1e3) for duel in duels]
         lines[f"{short}: bare SQL"] = [(duel.devices, median(duel.bare_s) * 1e3) for duel in duels]
     return Section(

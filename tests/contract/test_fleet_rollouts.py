@@ -19,6 +19,8 @@ from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.rollout import (
     Approve,
     ClassicRule,
+    Download,
+    Install,
     Limits,
     OnError,
     Place,
@@ -56,6 +58,8 @@ STAGED = Policy(
     after=RolloutId(9),
     forced_at=NOW,
     continuous=True,
+    download_only=True,
+    download=Download.ANY_TIME,
 )
 
 
@@ -100,9 +104,13 @@ def test_a_rollout_comes_back_as_it_was_saved(shelf: Shelf) -> None:
         ended_at=later(3),
         edition=9,
         name="new name",
+        install=Install(later(4), in_window=True),
     )
     shelf.rollouts.save(HERE, changed)
     assert shelf.rollouts.get(HERE, ONE) == changed
+    withdrawn = replace(changed, install=None)
+    shelf.rollouts.save(HERE, withdrawn)
+    assert shelf.rollouts.get(HERE, ONE) == withdrawn
     shelf.rollouts.save(HERE, replace(changed, waves=changed.waves[:1]))
     assert shelf.rollouts.get(HERE, ONE) == replace(changed, waves=changed.waves[:1])
     assert shelf.rollouts.next_id(HERE) == 2

@@ -1,5 +1,6 @@
 """API tokens: stored as SHA-256, shown once."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +16,18 @@ class TokenKind(StrEnum):
     LOGIN = "login"
     """Good once: exchanged for a session by the login page."""
     SESSION = "session"
+
+
+_SHARED = re.compile(rf"user:(?:login|local|(?:{'|'.join(Role)}) [0-9a-f]{{32}})")
+
+
+def is_one_person(actor: str) -> bool:
+    """Whether an actor, as the record names it, is a person that can be told from others.
+
+    The holder of a token without a label is not, nor is who comes by the login link or the server's own socket: the same
+    person may hold another token.
+    """
+    return actor.startswith("user:") and _SHARED.fullmatch(actor) is None
 
 
 @dataclass(frozen=True, slots=True)

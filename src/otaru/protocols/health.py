@@ -112,8 +112,10 @@ def checked(id_: str, kind: Kind, name_: str, value: float | None) -> None:
             raise InvalidInputError(f"a {kind} has no name and no value: those are a sample's")
         return
     name(name_)
-    if value is None or not math.isfinite(value) or abs(value) > MAX_VALUE:
+    if value is None or not math.isfinite(value):
         raise InvalidInputError(f"the sample {name_!r} has no number")
+    if abs(value) > MAX_VALUE:
+        raise InvalidInputError(f"the sample {name_!r} is {value:g}: numbers are from {-MAX_VALUE:g} to {MAX_VALUE:g}")
 
 
 def in_details(details: Sequence[str], identity: bytes) -> list[Told]:

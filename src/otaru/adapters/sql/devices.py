@@ -7,14 +7,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import update
-
 from otaru.adapters.sql import attributes, credentials, fleet, patterns, targeting
-from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run_each, run_keyed
+from otaru.adapters.sql.lean import AnyRow, fetch, fetch_keyed, run, run_each, run_keyed
 from otaru.adapters.sql.packed import pack, unpack_auto_confirm
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import OPEN_STATES, micros, moment
-from otaru.adapters.sql.tables import device as table
 from otaru.domain import schedule
 from otaru.domain.deployment import State
 from otaru.domain.device import Assurance, AutoConfirm, Device, Hardware, Installed, Lifecycle, Source, lot
@@ -246,7 +243,7 @@ class SqlDevices:
             auto_confirm=_packed(device.auto_confirm),
             attributes_requested=device.attributes_requested,
             edition=device.edition,
-            updated_at=device.updated_at,
+            updated_at=micros(device.updated_at),
             assurance=device.assurance.value,
             pins=",".join(sorted(device.pins)),
         )
@@ -292,8 +289,8 @@ class SqlDevices:
         self._set(tenant, device, auto_confirm=_packed(standing))
 
     def _set(self, tenant: TenantId, id_: DeviceId, **values: Any) -> None:
-        where = (table.c.tenant == tenant, table.c.device == id_)
-        if self._session.connection.execute(update(table).where(*where).values(**values)).rowcount != 1:
+        text = f"UPDATE device SET {', '.join(f'{name} = ?' for name in values)} WHERE tenant = ? AND device = ?"
+        if run(self._session, text, *values.values(), tenant, id_) != 1:
             raise NotFoundError(f"there is no device {id_}")
 
     def install(self, tenant: TenantId, installed: Sequence[tuple[DeviceId, Installed]]) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -63,6 +63,7 @@ class Wanted:
         str | None,
         typer.Option(metavar="TOKEN", help="They all use it instead of tokens of their own.", show_default=False),
     ] = None
+    road: Annotated[Literal["ddi", "native"], typer.Option(help="How they speak.")] = "ddi"
     scenario: Annotated[
         Path | None,
         typer.Option(
@@ -105,7 +106,7 @@ class Wanted:
 
 
 def simulate(printer: Printer, wanted: Wanted) -> Exit | None:
-    """Run simulated devices that poll, download, install, fail and report over real HTTP (DDI).
+    """Run simulated devices that poll, download, install, fail and report over real HTTP (DDI, or the native road).
 
     Devices the server does not know are added with the API token; those it knows get new tokens.
     """
@@ -207,6 +208,7 @@ def _plan(wanted: Wanted) -> "Plan":
         ),
         seed=wanted.seed if scenario is None else scenario.seed,
         prefix=wanted.prefix if scenario is None else scenario.prefix,
+        road=options.Road(wanted.road),
         speed=wanted.speed,
         token=wanted.token or os.environ.get("OTARU_TOKEN", "").strip() or None,
         gateway_token=wanted.gateway_token,

@@ -13,6 +13,7 @@ from otaru.domain.evidence import Finding, Ruling, Tally
 from otaru.domain.ids import DeviceId
 from otaru.domain.rollout import (
     ROLLOUT,
+    For,
     Rollout,
     RolloutState,
     Segment,
@@ -20,6 +21,7 @@ from otaru.domain.rollout import (
     WaveState,
     installable,
     settled,
+    waiting,
 )
 from otaru.services.control.rollouts import Progress
 
@@ -336,23 +338,14 @@ def _running(progress: Progress, ruling: Ruling) -> Why:
             Tone.BUSY,
             f"Every wave has passed; {devices(_left(progress))} {'has' if _left(progress) == 1 else 'have'} not ended",
         )
-    if rollout.unapproved is not None:
-        return Why(Tone.HELD, f"Wave {wave.index + 1} of {len(rollout.waves)} opens when somebody approves it")
+    if (waits := waiting(rollout, ruling)) is not None:
+        return Why(_WAITS.get(waits.what, Tone.BUSY), waits.words, waits.until)
     tally = progress.tallies.get(wave.index, _NOBODY)
     name = f"Wave {wave.index + 1} of {len(rollout.waves)}" if len(rollout.waves) > 1 else "It"
-    if wave.state is WaveState.OBSERVING and wave.complete_at is not None:
-        return Why(Tone.TRIAL, f"{name} is complete and watched; that ends", wave.complete_at + rollout.policy.observe)
-    if rollout.policy.rule is None and rollout.policy.sequential is None:
-        return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
-    if wave.state is WaveState.PENDING and ruling.ahead is not None:
-        most = devices(max(ruling.ahead, rollout.watermark))
-        budget = f"the harm budget lets {most} have it until those have run it for a day"
-        return Why(Tone.BUSY, f"{name} waits: {budget}, and it goes up to {number(wave.height)}")
-    last = max((w.index for w in rollout.waves if w.state is WaveState.OPEN), default=wave.index)
-    if last > wave.index:
-        name = f"Waves {wave.index + 1} to {last + 1} of {len(rollout.waves)} are open, the first of them:"
-        return Why(Tone.BUSY, f"{name} {ruling.waves[wave.index].reason}")
-    return Why(Tone.BUSY, f"{name} is open: {ruling.waves[wave.index].reason}")
+    return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
+
+
+_WAITS = {For.APPROVAL: Tone.HELD, For.WATCH: Tone.TRIAL}
 
 
 @dataclass(frozen=True, slots=True)

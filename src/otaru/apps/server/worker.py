@@ -31,8 +31,8 @@ LOOK_S = 1.0
 """Rollouts are looked at this often for what time alone brings, and soon after every event."""
 SETTLE_S = 0.1
 """After an event, wait this long for others: one look serves many reports."""
-HOUSEKEEPING = timedelta(minutes=10)
-JOINING = timedelta(minutes=5)
+HOUSEKEEPING_S = 600.0
+JOINING_S = 300.0
 """So often it is looked who joins continuous rollouts: that reads the devices that each of them means."""
 AUTHORITIES_S = 1.0
 """A new authority is known to the devices' listener after this long, at most."""
@@ -63,13 +63,13 @@ async def work(world: World, settings: Settings, closing: asyncio.Event) -> None
                     await listen(world)
                     listened = over
                 await step_due(world, looks)
-                sweeps = swept is None or world.clock.now() - swept >= JOINING
+                sweeps = swept is None or world.clock.monotonic() - swept >= JOINING_S
                 await tend(world, again=sweeps)
                 if sweeps:
-                    swept = world.clock.now()
+                    swept = world.clock.monotonic()
                     await join_all(world)
-                if cleaned is None or world.clock.now() - cleaned >= HOUSEKEEPING:
-                    cleaned = world.clock.now()
+                if cleaned is None or world.clock.monotonic() - cleaned >= HOUSEKEEPING_S:
+                    cleaned = world.clock.monotonic()
                     try:
                         await _keep_fresh(world)
                     finally:  # neither waits for the other to succeed

@@ -50,6 +50,8 @@ ROLLOUT: Machine[RolloutState, RolloutEvent] = Machine(
         (RolloutState.AWAITING_APPROVAL, RolloutEvent.APPROVE): RolloutState.SCHEDULED,
         (RolloutState.AWAITING_APPROVAL, RolloutEvent.STOP): RolloutState.STOPPING,
         (RolloutState.SCHEDULED, RolloutEvent.START): RolloutState.RUNNING,
+        # Planned before its tenant wanted four eyes: it does not start by itself.
+        (RolloutState.SCHEDULED, RolloutEvent.ASK_APPROVAL): RolloutState.AWAITING_APPROVAL,
         (RolloutState.SCHEDULED, RolloutEvent.STOP): RolloutState.STOPPING,
         (RolloutState.RUNNING, RolloutEvent.PAUSE): RolloutState.PAUSED,
         # Between waves: the next one opens.

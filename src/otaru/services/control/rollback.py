@@ -26,7 +26,7 @@ from otaru.domain.rollout import (
 )
 from otaru.errors import NotFoundError, NothingToDoError
 from otaru.ports.store import Tx, one
-from otaru.services.control.rollouts import STOPPABLE, apply, check_edition, found, watched
+from otaru.services.control.rollouts import STOPPABLE, apply, check_edition, check_told_apart, found, watched
 from otaru.services.control.world import JUDGE, Actor, World
 
 MAX_NAME = 200
@@ -88,6 +88,7 @@ def _roll_back(tx: Tx, asked: _Asked) -> list[Way]:
     bad = found(tx, asked.tenant, asked.rollout)
     check_back(bad)
     check_edition(bad, asked.edition)
+    check_told_apart(tx, asked.tenant, asked.actor)
     if bad.state in STOPPABLE and bad.state is not RolloutState.STOPPING:
         stopped = obey(bad, RolloutEvent.STOP, asked.reason or "rolled back", asked.at)
         apply(tx, asked.tenant, bad, stopped, asked.actor, asked.at)

@@ -15,7 +15,7 @@ from otaru.ports.store import Tx, one
 from otaru.services.control.judging import keep, news
 from otaru.services.control.looks import Look, Looks
 from otaru.services.control.rollback import bring_back
-from otaru.services.control.rollouts import apply
+from otaru.services.control.rollouts import apply, awaited
 from otaru.services.control.world import JUDGE, SYSTEM, World
 
 BATCH = 100
@@ -80,6 +80,7 @@ def _take(tx: Tx, due: _Due) -> None:
         keep(tx, tenant, due.rollout, found, now)
         if taken is None:
             return
+        taken = awaited(tx, tenant, before, taken, now)
         judged = before.held != taken.rollout.held or (
             before.wave is not None and before.wave.state is not taken.rollout.waves[before.wave.index].state
         )

@@ -1,5 +1,6 @@
 """Rollouts that wait for somebody's approval, over a real store."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,9 +9,9 @@ from otaru.domain.deployment import Event, State
 from otaru.domain.events import START, Kind
 from otaru.domain.ids import RolloutId, Version
 from otaru.domain.rollout import Approve, ClassicRule, Policy, Rollout, RolloutEvent, RolloutState, Share, WaveState
-from otaru.errors import ForbiddenError, InvalidStateError
+from otaru.errors import AlreadyExistsError, ForbiddenError, InvalidStateError
 from otaru.services.control import rollouts, tenants
-from otaru.services.control.rollouts import Intention
+from otaru.services.control.rollouts import Intention, Planned
 from otaru.services.control.tenants import Change
 from otaru.services.control.world import SYSTEM, Actor, World
 from tests.support.stores import ACME
@@ -150,3 +151,64 @@ async def test_what_is_not_approved_may_be_stopped(fleet: Fleet) -> None:
     await order(fleet, made.id, RolloutEvent.STOP)
     await fleet.work()
     assert (await fleet.show(made.id)).state is RolloutState.STOPPED
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_what_was_planned_before_four_eyes_were_wanted_does_not_start_by_itself(
+    fleet: Fleet, clock: SettableClock, after: bool
+) -> None:
+    first = await fleet.roll_out()
+    at = clock.now() + timedelta(hours=1)
+    policy = Policy(after=first) if after else Policy()
+    wanted = Intention(APP, Version("2"), "id==*", policy, start_at=None if after else at)
+    made = await rollouts.create(fleet.world, ACME, ANN, wanted)
+    assert made.state is RolloutState.SCHEDULED
+    await tenants.change(fleet.world, ACME, SYSTEM, Change(four_eyes=True))
+    for name in "abc":
+        await fleet.poll(name)
+        await fleet.say(name, Event.FAIL)
+    clock.ahead += timedelta(hours=2)
+    waiting = await fleet.show(made.id)
+    assert (waiting.state, waiting.policy.approve) == (RolloutState.AWAITING_APPROVAL, Approve.START)
+    with pytest.raises(ForbiddenError, match="their own"):
+        await order(fleet, made.id, RolloutEvent.APPROVE, ANN)
+    await order(fleet, made.id, RolloutEvent.APPROVE)
+    assert (await fleet.show(made.id)).state is RolloutState.RUNNING
+
+
+@pytest.mark.parametrize("name", ["user:operator " + "0123456789abcdef" * 2, "user:login", "user:local"])
+async def test_with_four_eyes_who_cannot_be_told_from_others_plans_and_approves_nothing(
+    fleet: Fleet, name: str
+) -> None:
+    somebody = Actor(name)
+    before = await rollouts.create(fleet.world, ACME, somebody, Intention(APP, Version("2"), "id==*", Policy()))
+    await tenants.change(fleet.world, ACME, SYSTEM, Change(four_eyes=True))
+    with pytest.raises(ForbiddenError, match="told from others"):
+        await rollouts.create(fleet.world, ACME, somebody, Intention(APP, Version("2"), "id==*", Policy()))
+    with pytest.raises(ForbiddenError, match="may be you"):
+        await order(fleet, before.id, RolloutEvent.START, BEN)
+    made = await planned(fleet)
+    with pytest.raises(ForbiddenError, match="told from others"):
+        await order(fleet, made.id, RolloutEvent.APPROVE, somebody)
+    await order(fleet, before.id, RolloutEvent.STOP, somebody)
+    assert (await fleet.show(before.id)).state is RolloutState.STOPPED
+
+
+async def test_a_label_may_look_like_anything_else(fleet: Fleet) -> None:
+    await tenants.change(fleet.world, ACME, SYSTEM, Change(four_eyes=True))
+    made = await planned(fleet)
+    assert (await order(fleet, made.id, RolloutEvent.APPROVE, Actor("user:operator ben"))).started_at is not None
+
+
+async def test_a_plan_is_started_once(fleet: Fleet) -> None:
+    def plan(seed: int, **more: str) -> Intention:
+        wanted = Intention(APP, Version("2"), "id==*", Policy(), start=True, planned=Planned(seed, 3))
+        return replace(wanted, **more)  # type: ignore[arg-type]
+
+    made = await rollouts.create(fleet.world, ACME, ANN, plan(1))
+    for seed in (1, 2):
+        with pytest.raises(AlreadyExistsError, match=f"rollout {made.id} brings app 2 to id==\\* already"):
+            await rollouts.create(fleet.world, ACME, BEN, plan(seed))
+    assert (await rollouts.create(fleet.world, ACME, BEN, plan(3, target="id=in=(a,b,c)"))).id == made.id + 1
+    await order(fleet, made.id, RolloutEvent.STOP)
+    assert (await rollouts.create(fleet.world, ACME, BEN, plan(4))).state is RolloutState.RUNNING

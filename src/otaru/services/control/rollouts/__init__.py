@@ -1,7 +1,7 @@
 """People plan, start, pause, resume, stop and retry rollouts, and cancel single deployments."""
 
 from otaru.services.control.rollouts.applying import STOPPABLE, apply, check_edition, found, stop_all
-from otaru.services.control.rollouts.approving import watched
+from otaru.services.control.rollouts.approving import awaited, check_told_apart, watched
 from otaru.services.control.rollouts.attempts import RETRIED_IN, cancel, retry
 from otaru.services.control.rollouts.drafting import (
     LAST_YEAR,
@@ -27,7 +27,7 @@ from otaru.services.control.rollouts.ordering import (
     segments_move,
     withdraw,
 )
-from otaru.services.control.rollouts.progress import MAX_REASONS, Progress, progress, progress_in
+from otaru.services.control.rollouts.progress import MAX_REASONS, Present, Progress, progress, progress_in, shown
 
 __all__ = [
     "LAST_YEAR",
@@ -38,15 +38,18 @@ __all__ = [
     "Intention",
     "Planned",
     "Planning",
+    "Present",
     "Preview",
     "Progress",
     "aimed",
     "allowed",
     "apply",
+    "awaited",
     "cancel",
     "check_edition",
     "check_intention",
     "check_policy",
+    "check_told_apart",
     "create",
     "create_in",
     "draft",
@@ -60,6 +63,7 @@ __all__ = [
     "release_segment",
     "retry",
     "segments_move",
+    "shown",
     "stop_all",
     "watched",
     "withdraw",

@@ -21,6 +21,7 @@ from otaru.errors import (
     PreconditionFailedError,
 )
 from otaru.ports.store import Tx
+from otaru.services.control.rollouts.approving import awaited
 from otaru.services.control.world import SYSTEM, Actor
 
 STOPPABLE = tuple(str(s) for s in RolloutState if ROLLOUT.next(s, RolloutEvent.STOP) is not None)
@@ -111,6 +112,7 @@ def started_after(tx: Tx, tenant: TenantId, rollout: Rollout, at: datetime) -> R
     if not found(tx, tenant, rollout.policy.after).finished_well:
         return rollout
     started = obey(rollout, RolloutEvent.START, f"rollout {rollout.policy.after} has finished well", at)
+    started = awaited(tx, tenant, rollout, started, at)
     apply(tx, tenant, rollout, started, SYSTEM, at)
     return started.rollout
 

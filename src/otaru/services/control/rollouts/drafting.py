@@ -32,6 +32,7 @@ from otaru.domain.rollout import (
 )
 from otaru.domain.targeting import MAX_VERSIONS, And, Field, Not, OneOf, Query, parse
 from otaru.errors import (
+    AlreadyExistsError,
     InvalidInputError,
     InvalidStateError,
     NeverDueError,
@@ -43,7 +44,7 @@ from otaru.ports.store import Tx, one
 from otaru.services.control import groups
 from otaru.services.control.judging import taught
 from otaru.services.control.rollouts.applying import apply, found, started_after
-from otaru.services.control.rollouts.approving import watched
+from otaru.services.control.rollouts.approving import check_told_apart, watched
 from otaru.services.control.world import Actor, World
 
 
@@ -124,6 +125,8 @@ async def create(world: World, tenant: TenantId, actor: Actor, intention: Intent
         InvalidStateError: the release is not published.
         NeverDueError: its window, its end and the tenant's blackouts leave no moment for it.
         NothingToDoError: no device would be a member.
+        AlreadyExistsError: somebody has started that plan meanwhile.
+        ForbiddenError: the tenant wants four eyes, and it cannot be told whose these are.
     """
     check_intention(intention)
     now = world.clock.now()
@@ -250,6 +253,8 @@ def create_in(tx: Tx, planning: Planning, drafted: Drafted) -> Rollout:
     tenant, wanted, now = planning.tenant, planning.intention, planning.at
     rollout, query, release, strata = drafted.rollout, drafted.query, drafted.release, drafted.strata
     by = wanted.ordered_by or planning.actor.name
+    check_told_apart(tx, tenant, planning.actor)
+    _check_started(tx, tenant, wanted)
     rollout = replace(rollout, policy=watched(tx, tenant, rollout.policy), created_by=by)
     tx.rollouts.add(tenant, rollout)
     members = tx.rollouts.enlist(tenant, rollout, query, release, strata)
@@ -299,6 +304,23 @@ def _recorded(wanted: Intention, members: int) -> dict[str, object]:
     if wanted.reason:
         data["reason"] = wanted.reason
     return data
+
+
+_BEGUN = (RolloutState.AWAITING_APPROVAL, RolloutState.SCHEDULED, RolloutState.RUNNING, RolloutState.PAUSED)
+_LOOKED_AT = 100
+
+
+def _check_started(tx: Tx, tenant: TenantId, wanted: Intention) -> None:
+    """Refuse a plan that somebody has started meanwhile: the same release for the same target."""
+    if wanted.planned is None:
+        return
+    begun = tx.rollouts.page(tenant, _BEGUN, None, _LOOKED_AT, (wanted.product, wanted.version))
+    same = next((r for r in begun if r.target == wanted.target and r.is_live), None)
+    if same is not None:
+        raise AlreadyExistsError(
+            f"rollout {same.id} brings {wanted.product} {wanted.version} to {wanted.target} already",
+            hint=f"otaru rollout show {same.id}. Another one of its own is made by otaru rollout create.",
+        )
 
 
 def _check_after(tx: Tx, tenant: TenantId, wanted: Intention) -> None:
