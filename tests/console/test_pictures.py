@@ -2,38 +2,20 @@
 
 import os
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser import PHONE, Seat, Sit
-from tests.support.server import Serving, otaru, serving
+from tests.support.judged import judged
+from tests.support.server import serving
 from tests.support.staged import Stage
 
 DOCS = Path(__file__).parents[2] / "docs/pictures"
 SIZE = (1280, 800)
 MAX_SIZE = 200_000
 MIN_COLOURS = 12
-STORY = """
-until = "26h"
-[fleet]
-devices = 1500
-seed = 11
-hardware = "gw:r1=7,gw:r2=2,gw:r3=1"
-base_failure = "1%"
-[[checkin]]
-every = "1h"
-share = "100%"
-[[bad]]
-hardware = "r3"
-share = "60%"
-[rollout]
-judge = "sequential"
-shape = "adaptive"
-split = ["hardware"]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -94,24 +76,14 @@ def test_the_wizard(sit: Sit, stage: Stage, folder: Path) -> None:
     take(me, folder / "wizard-light.png")
 
 
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A fleet on which a judge by e-values has held a bad revision, and lets the others go on."""
-    folder = tmp_path_factory.mktemp("story")
-    (folder / "scenario.toml").write_text(STORY)
-    otaru("simulate", "--virtual", "--scenario", str(folder / "scenario.toml"), "--data", str(folder / "data"))
-    with serving(folder / "data") as server:
-        yield server
-
-
-@pytest.mark.slow
-def test_a_verdict(sit: Sit, story: Serving, folder: Path) -> None:
-    me = sit(server=story, size=(1280, 1240), color_scheme="light")
-    page = me.go("/rollouts/1")
-    expect(page.get_by_text("1 of 3 segments is held")).to_be_visible()
-    expect(page.get_by_role("heading", name="Verdict")).to_be_visible()
-    me.live()
-    take(me, folder / "verdict-light.png")
+def test_a_verdict(sit: Sit, folder: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "judged") as server:
+        me = sit(server=server, size=(1280, 1000), color_scheme="light")
+        page = me.go(f"/rollouts/{judged(server)}")
+        expect(page.get_by_text("1 of 3 segments is held")).to_be_visible()
+        expect(page.get_by_role("heading", name="Verdict")).to_be_visible()
+        me.live()
+        take(me, folder / "verdict-light.png")
 
 
 def test_a_phone(sit: Sit, stage: Stage, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from otaru.apps.console.happening import actor
 from otaru.apps.console.rendering import number, share
@@ -224,7 +224,8 @@ def forecast(progress: Progress, now: datetime) -> datetime | None:
     ended, left = going.of(*FINAL), going.of(*OPEN, State.SCHEDULED)
     if rollout.state is not RolloutState.RUNNING or rollout.started_at is None or not left:
         return None
-    if ended < max(FEW, LITTLE * going.members):
+    waits = rollout.wave is not None and rollout.wave.state is WaveState.PENDING  # its pace is another one then
+    if waits or ended < max(FEW, LITTLE * going.members) or now - rollout.started_at < SOON:
         return None
     try:
         return now + (now - rollout.started_at) * (left / ended)
@@ -234,6 +235,8 @@ def forecast(progress: Progress, now: datetime) -> datetime | None:
 
 FEW, LITTLE = 5, 0.02
 """So many members, and such a share of them, have to have ended before their pace tells anything."""
+SOON = timedelta(minutes=10)
+"""Nor does it before so much time has gone by."""
 
 
 def percent(value: float) -> str:

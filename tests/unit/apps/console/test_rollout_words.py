@@ -181,8 +181,13 @@ def test_whoever_was_told_is_exposed() -> None:
 def test_a_forecast_counts_those_who_are_not_held_back() -> None:
     begun = NOW - timedelta(hours=2)
     of = replace(split_in(Segment(0, "a", 40), Segment(1, "b", 8, held=True)), started_at=begun)
+    of = replace(of, waves=tuple(replace(w, state=WaveState.OPEN) for w in of.waves))
     cells = {(0, 0): Tally({State.SUCCEEDED: 20, State.SCHEDULED: 20}), (1, 0): Tally({State.SCHEDULED: 8})}
     assert rollout_words.forecast(Progress(of, Evidence(cells), []), NOW) == NOW + timedelta(hours=2)
+    just = replace(of, started_at=NOW - timedelta(minutes=9))
+    assert rollout_words.forecast(Progress(just, Evidence(cells), []), NOW) is None
+    shut = replace(of, waves=tuple(replace(w, state=WaveState.PENDING) for w in of.waves))
+    assert rollout_words.forecast(Progress(shut, Evidence(cells), []), NOW) is None
     few = {(0, 0): Tally({State.SUCCEEDED: 4, State.SCHEDULED: 36})}
     assert rollout_words.forecast(Progress(of, Evidence(few), []), NOW) is None
     done = {(0, 0): Tally({State.SUCCEEDED: 40})}
