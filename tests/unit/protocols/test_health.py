@@ -56,6 +56,11 @@ def test_what_is_no_event_is_refused(event: object) -> None:
         told(body(event))
 
 
+def test_a_number_that_is_too_large_is_told_as_that() -> None:
+    with pytest.raises(InvalidInputError, match=r"the sample 'n' is -1e\+308: numbers are from -1e\+300 to 1e\+300"):
+        told(body({"id": "1", "kind": "sample", "name": "n", "value": -1e308}))
+
+
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b"\xff", b'{"events": 1}', b'{"events":' + b"[" * 100_000])
 def test_what_is_no_batch_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidInputError):

@@ -230,7 +230,7 @@ def _check_download(policy: Policy) -> None:
         raise InvalidInputError(
             "without a window everything is downloaded at any time", hint="Leave out download, or give it a window."
         )
-    if policy.download_only and policy.rate is not None:
+    if policy.downloads_first and policy.rate is not None:
         raise InvalidInputError(
             "a rate counts who is told once, and who downloads first is told twice",
             hint="Let it be judged by thresholds, or by e-values.",

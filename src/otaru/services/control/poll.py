@@ -152,7 +152,7 @@ async def _ordered(world: World, tenant: Tenant, subject: Subject, told: Due) ->
     plan, now = told.plan, world.clock.now()
     answer = decide(subject, plan, told.membership, halted=tenant.halted, now=now, calendar=tenant.calendar)
     policy = plan.rollout.policy
-    if answer.rule is not Rule.OFFER or not (policy.limits.any or policy.conditions):
+    if answer.rule is not Rule.OFFER or not (_takes(plan.rollout) or policy.conditions):
         return answer
 
     def look(tx: Tx) -> Answer:

@@ -380,6 +380,7 @@ async def test_a_plan_may_hold_the_order(fleet: Fleet, clock: SettableClock) -> 
         (Policy(download_only=True, end_at=OPENS), Install(OPENS), "after its end"),
         (Policy(download=Download.ANY_TIME), None, "at any time"),
         (Policy(download_only=True, rate=RateRule(10, 2, 100)), None, "told twice"),
+        (replace(AT_NIGHT, rate=RateRule(10, 2, 100)), None, "told twice"),
         (Policy(install_takes=HOUR), None, "without a window"),
         (Policy(postponements=5), None, "nobody is asked"),
         (Policy(postpone_for=HOUR), None, "nobody is asked"),
