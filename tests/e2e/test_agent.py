@@ -214,7 +214,7 @@ def test_it_is_killed_a_few_times(site: Site, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_it_is_killed_many_times(site: Site, tmp_path: Path) -> None:
-    sweep(site, tmp_path, 200)
+    sweep(site, tmp_path, 120)
 
 
 @pytest.fixture(scope="module")

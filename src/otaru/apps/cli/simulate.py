@@ -84,6 +84,14 @@ class Wanted:
         Path | None,
         typer.Option(metavar="FOLDER", help="Where the story's facts and plot go.", show_default=False),
     ] = None
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep the virtual story's data: otaru serve --data FOLDER shows it.",
+            show_default=False,
+        ),
+    ] = None
     until: Annotated[
         str | None,
         typer.Option(
@@ -106,8 +114,9 @@ def simulate(printer: Printer, wanted: Wanted) -> Exit | None:
         _check_scenario(wanted)
     if wanted.virtual or wanted.served:
         return _story(printer, wanted)
-    if wanted.report is not None:
-        raise InvalidInputError("--report goes with --virtual or --served")
+    if wanted.report is not None or wanted.data is not None:
+        what = "--report goes with --virtual or --served" if wanted.report is not None else "--data goes with --virtual"
+        raise InvalidInputError(what)
     with extra("simulator"):
         from otaru.apps.simulator import options
         from otaru.apps.simulator.run import run
@@ -132,7 +141,10 @@ def _story(printer: Printer, wanted: Wanted) -> Exit | None:
     if wanted.scenario is None or wanted.virtual == wanted.served:
         raise InvalidInputError("--virtual or --served needs --scenario FILE, and excludes the other")
     if wanted.virtual:
-        account = horizon.tell(_scenario(wanted.scenario), lambda account: remark(account.line()))
+        scenario, folder = _scenario(wanted.scenario), None if wanted.data is None else _empty(wanted.data)
+        account = horizon.tell(scenario, lambda account: remark(account.line()), folder)
+    elif wanted.data is not None:
+        raise InvalidInputError("--data goes with --virtual")
     else:
         with extra("simulator"):
             from otaru.apps.simulator.scenario import served
@@ -152,6 +164,17 @@ def _scenario(path: Path) -> "Scenario":
         return script.read(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"the scenario {path} cannot be read: {error}") from None
+
+
+def _empty(folder: Path) -> Path:
+    """A folder for a story's data, which holds nothing else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InvalidInputError(f"{folder} is not empty", hint="Name a new folder.")
+    except OSError as error:
+        raise InvalidInputError(f"the data cannot be kept: {error}") from None
+    return folder
 
 
 def _written(folder: Path, files: dict[str, str]) -> None:

@@ -274,9 +274,19 @@ def _file_out(file: File) -> wire.File:
         sha256=file.sha256,
         installer=file.installer,
         addresses=list(file.addresses),
-        patches=[
-            wire.Patch(p.source, p.form, p.sha256, p.size, p.memory, list(p.addresses), p.path) for p in file.patches
-        ],
+        patches=[_patch_out(patch) for patch in file.patches],
+    )
+
+
+def _patch_out(patch: Patch) -> wire.Patch:
+    return wire.Patch(
+        path=patch.path,
+        source=patch.source,
+        form=patch.form,
+        sha256=patch.sha256,
+        size=patch.size,
+        memory=patch.memory,
+        addresses=list(patch.addresses),
     )
 
 

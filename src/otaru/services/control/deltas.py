@@ -131,8 +131,14 @@ async def make_next(world: World) -> bool:
         return False
     tenant, found = due[0]
     claimed = await world.store.write(_claim, (tenant, found.pair, now))
-    if claimed is not None:
-        await world.store.write(_end, (tenant, await _outcome(world, tenant, *claimed), world.clock.now()))
+    if claimed is None:
+        return True
+    try:
+        outcome = await _outcome(world, tenant, *claimed)
+    except BaseException:  # the process is asked to end, or a bug: the next one need not wait for the claim's end
+        await world.store.write(_give_back, (tenant, claimed[0], world.clock.now()))
+        raise
+    await world.store.write(_end, (tenant, outcome, world.clock.now()))
     return True
 
 
@@ -185,6 +191,14 @@ def _claim(tx: Tx, asked: tuple[TenantId, Pair, datetime]) -> tuple[Delta, Forma
     ours = replace(known, state=DeltaState.MAKING, attempts=known.attempts + 1, due_at=now + CLAIMED)
     tx.deltas.save(tenant, ours)
     return ours, _form(tx, tenant, pair.target)
+
+
+@one
+def _give_back(tx: Tx, asked: tuple[TenantId, Delta, datetime]) -> None:
+    tenant, delta, now = asked
+    known = tx.deltas.get(tenant, delta.pair)
+    if known == delta:  # the attempt counts: what ends its process each time is not tried for ever
+        tx.deltas.save(tenant, replace(delta, state=DeltaState.WAITING, due_at=now + pause(delta.attempts)))
 
 
 @one

@@ -1,5 +1,6 @@
 """Deltas: ordered by what the fleet runs, made once, kept within bounds, gone with their release, each tenant its own."""
 
+import asyncio
 import random
 from dataclasses import replace
 from datetime import timedelta
@@ -193,6 +194,34 @@ async def test_what_a_process_left_behind_is_taken_over(world: World, clock: Set
     await made(world)
     assert {one.state for one in await known(world, "1.1")} == {DeltaState.FAILED}
     assert "ended 3 times" in str((await known(world, "1.1"))[0].reason)
+
+
+async def test_a_process_that_ends_gives_back_what_it_was_making(world: World, clock: SettableClock) -> None:
+    await released(world, "1.0")
+    await running(world, "1.0")
+    await released(world, "1.1")
+    making = asyncio.ensure_future(deltas.make_next(world))
+    async with asyncio.timeout(20):
+        while {one.state for one in await known(world, "1.1")} == {DeltaState.WAITING}:  # noqa: ASYNC110 - nothing tells it
+            await asyncio.sleep(0.01)
+    making.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    assert {one.state for one in await known(world, "1.1")} == {DeltaState.WAITING}
+    clock.ahead += timedelta(minutes=2)
+    assert await made(world) == len(CODECS)
+    assert {one.state for one in await known(world, "1.1")} == {DeltaState.MADE}
+
+
+async def test_the_deltas_of_bytes_that_another_release_has_stay(world: World) -> None:
+    await released(world, "1.0")
+    await running(world, "1.0")
+    await released(world, "1.1")
+    await released(world, "1.2", content("1.1"))
+    await releases.move(world, ACME, SYSTEM, APP, Version("1.1"), ReleaseEvent.WITHDRAW)
+    assert len(await known(world, "1.2")) == len(CODECS)
+    await releases.move(world, ACME, SYSTEM, APP, Version("1.2"), ReleaseEvent.WITHDRAW)
+    assert await known(world, "1.2") == []
 
 
 async def test_a_delta_that_comes_too_late_is_not_kept(world: World, clock: SettableClock) -> None:
