@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from otaru.apps.console import rollout_fields as fields
 from otaru.apps.console.rollout_form import Draft, Form, Judging, Mode, When, growth, typed
+from otaru.domain.health import MEASURES
 from otaru.domain.rollout import (
     ALPHA,
     DEFAULT_RULE,
@@ -168,7 +169,8 @@ def _rule(form: Form) -> ClassicRule:
 
 
 def _sequential(form: Form) -> SequentialRule:
-    return SequentialRule(form.read("alpha", fields.percent(lambda p: Policy(sequential=SequentialRule(p))), ALPHA))
+    alpha = form.read("alpha", fields.percent(lambda p: Policy(sequential=SequentialRule(p))), ALPHA)
+    return SequentialRule(alpha, telemetry=form.read("telemetry", fields.measures, MEASURES))
 
 
 def _rate(form: Form) -> RateRule:
