@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from otaru.domain.deployment import Event
@@ -69,6 +69,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("following")
 
 
+WITHDRAWN = [
+    *(Step(Act.PUBLISH, number) for number in (1, 4)),
+    *(Step(act, number) for act, number in ((Act.UPDATE, 0), (Act.WITHDRAW, 4), (Act.UPDATE, 0), (Act.UPDATE, 1))),
+]
+"""One device has taken a release that is withdrawn, the others fall back on the one before."""
+DEPRECATED = [
+    *(Step(Act.PUBLISH, number) for number in (1, 4)),
+    *(Step(act, number) for act, number in ((Act.BEGIN, 0), (Act.DEPRECATE, 4), (Act.UPDATE, 1), (Act.JOIN, 0))),
+]
+"""The rollout of a release that is deprecated goes on, though the newest that is published is older."""
+
+
+@example(WITHDRAWN)
+@example(DEPRECATED)
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stories)
 def test_one_is_live_and_nobody_goes_back(databases: Databases, folder: Path, story: list[Step]) -> None:
