@@ -13,6 +13,7 @@ class For(StrEnum):
     """What is waited for."""
 
     APPROVAL = "approval"
+    ORDER = "order"
     WATCH = "watch"
     PACE = "pace"
     VERDICT = "verdict"
@@ -36,6 +37,8 @@ def waiting(rollout: Rollout, ruling: Ruling) -> Waiting | None:
     name = f"Wave {number} of {count}" if count > 1 else "It"
     if rollout.unapproved is not None:
         return Waiting(For.APPROVAL, f"Wave {number} of {count} opens when somebody approves it")
+    if policy.download_only and rollout.install is None and wave.state is WaveState.PENDING:
+        return Waiting(For.ORDER, "Devices download it; nobody installs it before that is ordered")
     if wave.state is WaveState.OBSERVING and wave.complete_at is not None:
         return Waiting(For.WATCH, f"{name} is complete and watched; that ends", wave.complete_at + policy.observe)
     if policy.rule is None and policy.sequential is None and policy.rate is None:

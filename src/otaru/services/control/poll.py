@@ -288,12 +288,13 @@ def with_taken(tx: Tx, tenant: TenantId, plan: Plan, subject: Subject, now: date
 
 def _takes(rollout: Rollout) -> bool:
     """Whether there is only so much that its devices may take."""
-    return rollout.policy.limits.any or rollout.policy.rate is not None or _has_places(rollout)
+    policy = rollout.policy
+    return policy.limits.any or policy.rate is not None or _has_places(rollout, policy.window)
 
 
-def _has_places(rollout: Rollout) -> bool:
-    """Whether minutes of its window have only so many places: a rollout of few has places for all."""
-    return rollout.policy.window is not None and rollout.size > appointment.FREELY
+def _has_places(rollout: Rollout, window: Window | None) -> bool:
+    """Whether minutes of a window have only so many places: a rollout of few has places for all."""
+    return window is not None and rollout.size > appointment.FREELY
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +304,7 @@ class _Move:
     rollout: RolloutId
     attempt: int
     at: datetime
-    whole: bool
+    whole: bool = False
 
 
 def _move(tx: Tx, moves: Sequence[_Move]) -> list[datetime | None]:
@@ -409,7 +410,7 @@ def _per_minute(tx: Tx, tenant: TenantId, rollout: Rollout, window: Window | Non
         told = tx.rollouts.evidence(tenant, rollout.id).whole
         notified = told.members - told.of(State.SCHEDULED, State.SKIPPED)
         most.append(rate.per_minute(policy.rate, notified, told.of(State.SUCCEEDED)))
-    if window is not None and _has_places(rollout):
+    if window is not None and _has_places(rollout, window):
         due = rollout.size if policy.download_only else rollout.watermark
         most.append(appointment.per_minute(usable(policy, window), due))
     return min(most, default=None)
