@@ -13,7 +13,7 @@ from otaru.domain.device import LIFECYCLE
 from otaru.domain.machine import Machine
 from otaru.domain.release import RELEASE
 from otaru.domain.rollout import ROLLOUT
-from otaru.domain.update import UPDATE
+from otaru.domain.update import RESUME, UPDATE
 
 MACHINES: tuple[Machine[Any, Any], ...] = (ROLLOUT, DEPLOYMENT, RELEASE, LIFECYCLE, UPDATE)
 
@@ -37,6 +37,18 @@ def drawn(machine: Machine[Any, Any]) -> str:
             "",
         ]
     )
+
+
+def resumed() -> str:
+    """What a device does in each state after power came back, from the table."""
+    lines = [
+        "<!-- Drawn by docs/draw.py from RESUME. Change the table, then `make docs`. -->",
+        "| state | after power came back | at most | then |",
+        "|---|---|---|---|",
+    ]
+    for state, row in RESUME.items():
+        lines += [f"| `{state}` | {row.way.replace('_', ' ')} | {row.limit or ''} | {row.beyond or ''} |"]
+    return "\n".join([*lines, ""])
 
 
 def floors() -> str:
@@ -91,6 +103,7 @@ def main() -> None:
     folder = Path(__file__).parent
     for machine in MACHINES:
         (folder / "diagrams" / f"{machine.name}.md").write_text(drawn(machine), encoding="utf-8")
+    (folder / "diagrams" / "resume.md").write_text(resumed(), encoding="utf-8")
     (folder / "diagrams" / "floors.md").write_text(floors(), encoding="utf-8")
     (folder / "cli.md").write_text(commands(), encoding="utf-8")
 

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from otaru import errors
+from otaru.apps.agent import settings as agent
 from otaru.apps.server.settings import Settings
 from otaru.domain.events import Kind
 from otaru.domain.offer import Rule
@@ -52,6 +53,21 @@ def test_diagrams_are_drawn_from_the_tables() -> None:
     for machine in draw.MACHINES:
         page = DOCS / "diagrams" / f"{machine.name}.md"
         assert page.read_text() == draw.drawn(machine), f"{page.name} is old: make docs"
+
+
+def test_the_table_of_resumptions_is_drawn_from_the_code() -> None:
+    assert (DOCS / "diagrams/resume.md").read_text() == drawing().resumed(), "resume.md is old: make docs"
+
+
+def test_every_key_of_an_agent_is_documented_and_no_other() -> None:
+    def keys(of: type, before: str = "") -> set[str]:
+        return {before + name for name in of.__struct_fields__}  # type: ignore[attr-defined]
+
+    inner = keys(agent.Component, "component[].") | keys(agent.Boot, "boot.") | keys(agent.Health, "health.")
+    inner |= keys(agent.Download, "download.") - {"download.limits"} | keys(agent.Limit, "download.limits[].")
+    wanted = keys(agent.Settings) - {"component", "boot", "health", "download"} | inner
+    page = (DOCS / "agent.md").read_text().partition("| key | is |")[2].partition("## How")[0]
+    assert set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)) == wanted
 
 
 def test_the_floors_are_drawn_from_the_contracts() -> None:

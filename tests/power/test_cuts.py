@@ -265,7 +265,7 @@ def test_a_cut_at_every_point(story: Story) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("story", STORIES, ids=str)
 def test_two_cuts_at_many_points(story: Story) -> None:
-    doubles(story, 13)
+    doubles(story, 29)
 
 
 @pytest.mark.slow

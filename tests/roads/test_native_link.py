@@ -2,13 +2,16 @@
 
 import base64
 import contextlib
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 
+import httpx
 import pytest
 
 from otaru import errors
@@ -23,11 +26,15 @@ from otaru.errors import OtaruError
 from otaru.ports.link import Link
 from otaru.protocols.native.codec import Form
 from otaru.services.edge.fetch import Fetch
+from otaru.trust.log.merkle import leaf_hash
+from otaru.trust.log.notes import check_offline_proof, proven, verifier
 from otaru.trust.verify.payload import Payload
+from otaru.trust.verify.proof import MAX_PROOF
 from otaru.trust.verify.steps import Source, Want
 from otaru.trust.verify.target import Target
 from tests.support.ddi import DdiDevice, Operator, eventually
 from tests.support.hostile import Hostile, answer, hostile
+from tests.support.server import otaru, serving
 from tests.support.sources import Memory
 
 CLOCK = SystemClock()
@@ -120,6 +127,18 @@ def test_metadata_of_both_repositories(operator: Operator, device: DdiDevice) ->
         timestamp = link.metadata(Want(Source.DIRECTOR, "timestamp", None, 16_384))
         assert timestamp is not None
         assert b'"timestamp"' in timestamp
+
+
+def test_the_proof_that_a_release_was_published(operator: Operator, device: DdiDevice) -> None:
+    release = operator.release()
+    with linked(operator, device) as link:
+        proof = eventually(lambda: link.metadata(Want(Source.LOG, release, None, MAX_PROOF)))
+        key = verifier(operator.devices.get("/log/DEFAULT/release/key").text.strip())
+        entry = proven(proof.decode())
+        check_offline_proof(proof.decode(), leaf_hash(entry), key)
+        assert json.loads(entry)["subject"] == release
+        for other in ("nobody:1", "x" * 300, "..", "a/b"):
+            assert link.metadata(Want(Source.LOG, other, None, MAX_PROOF)) is None
 
 
 def test_a_wrong_credential_is_told_as_such(operator: Operator, device: DdiDevice) -> None:
@@ -333,3 +352,43 @@ def test_basic_credentials_are_those_of_tuf_clients() -> None:
     shown = Credential.target(DeviceId("d-1"), "s3cret")
     assert shown.director == "Basic " + base64.b64encode(b"d-1:s3cret").decode()
     assert "s3cret" not in repr(shown)
+
+
+def test_mirrors_come_first_and_need_not_be_trusted(tmp_path: Path) -> None:
+    """One that is down, one that gives other bytes, one of a copy of the artifacts; the server is asked for nothing."""
+    copy = tmp_path / "data" / "artifacts"
+
+    def static(head: bytes, client: socket.socket) -> None:
+        path = head.split(b" ")[1].decode()
+        client.sendall(answer("200 OK", body=(copy / path.lstrip("/")).read_bytes()))
+
+    def other(_: bytes, client: socket.socket) -> None:
+        client.sendall(answer("200 OK", body=bytes(len(CONTENT))))
+
+    with hostile(static) as good, hostile(other) as bad:
+        mirrors = f"http://127.0.0.1:9/{{sha256}},{bad.url}/x/{{sha256}},{good.url}/blobs/{{sha256:2}}/{{sha256}}"
+        with (
+            serving(tmp_path / "data", "--mirrors", mirrors) as server,
+            server.api() as api,
+            httpx.Client(base_url=server.url, timeout=30) as devices,
+        ):
+            operator = Operator(server, api, devices)
+            device = operator.device()
+            operator.rollout(device, operator.release(CONTENT))
+            with linked(operator, device) as link:
+                offer = link.poll().offer
+                assert offer is not None
+                assert len(offer.files[0].addresses) == 4
+                fetching, memory = fetch(link, offer.files[0].addresses)
+                fetching.run()
+        assert bytes(memory.data) == CONTENT
+        assert b"authorization" not in b"".join(good.heads + bad.heads).lower()
+        assert good.heads
+
+
+@pytest.mark.parametrize(
+    "wrong", ["ftp://h/{sha256}", "https://h/", "https://h/{sha1}/{sha256}", ",".join(["http://h/{sha256}"] * 9)]
+)
+def test_a_mirror_that_is_none_is_a_usage_error(wrong: str, tmp_path: Path) -> None:
+    said = otaru("serve", "--data", str(tmp_path / "d"), "--mirrors", wrong, check=False)
+    assert (said.returncode, "mirrors" in said.stderr) == (2, True)

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import PurePosixPath
 
 
 class PowerCut(BaseException):
@@ -131,7 +130,7 @@ class ModelDisk:
         found.synced, found.pending = dict(found.now), []
 
     def rename(self, old: str, new: str) -> None:
-        self._point(f"rename {old} {PurePosixPath(new).name}")
+        self._point(f"rename {old} {new.rpartition('/')[2]}")
         folder, was = self._parent(old)
         other, name = self._parent(new)
         assert folder is other, "names move within a folder only"
@@ -208,25 +207,31 @@ class ModelDisk:
         folder.pending.append((what, name, node))
 
     def _parent(self, path: str) -> tuple[Folder, str]:
-        pure = PurePosixPath(path)
-        folder = self._find(str(pure.parent))
+        above, _, name = path.rstrip("/").rpartition("/")
+        folder = self._find(above)
         if not isinstance(folder, Folder):
             raise FileNotFoundError(path)
-        return folder, pure.name
+        return folder, name
 
     def _look(self, path: str) -> Node | None:
         """What a name is; a link is a link."""
-        pure = PurePosixPath(path)
-        if str(pure) == "/":
+        above, _, name = path.rstrip("/").rpartition("/")
+        if not name:
             return self.root
-        folder = self._find(str(pure.parent))
-        return folder.now.get(pure.name) if isinstance(folder, Folder) else None
+        folder = self._find(above)
+        return folder.now.get(name) if isinstance(folder, Folder) else None
 
     def _find(self, path: str) -> Node | None:
         """What a name leads to."""
-        found = self._look(path)
-        if isinstance(found, Link):
-            return self._find(str(PurePosixPath(path).parent / found.target))
+        found: Node | None = self.root
+        at = ""
+        for name in path.split("/"):
+            if not name:
+                continue
+            at = f"{at}/{name}"
+            found = found.now.get(name) if isinstance(found, Folder) else None
+            if isinstance(found, Link):
+                found = self._find(f"{at.rpartition('/')[0]}/{found.target}")
         return found
 
     def _file(self, path: str) -> File:

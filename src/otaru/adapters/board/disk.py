@@ -6,10 +6,10 @@ Until then the disk may keep any part of what was written, in any order. `replac
 
 import errno
 import os
+import posixpath
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import PurePosixPath
 from typing import Protocol
 
 from otaru.errors import StorageFullError
@@ -172,7 +172,7 @@ def full_named(what: str) -> Iterator[None]:
 
 def parent(path: str) -> str:
     """The folder that a path is in."""
-    return str(PurePosixPath(path).parent)
+    return posixpath.dirname(path)
 
 
 def make_folders(disk: Disk, path: str) -> None:

@@ -135,6 +135,7 @@ class FilesInstaller:
             offset += len(chunk)
         if offset == 0:
             self._disk.write_at(path, 0, b"")
+        self._disk.mode(path, 0o644)
         self._disk.sync(path)
 
     def _unpacked(self, chunks: Iterator[bytes], part: str) -> None:
@@ -179,10 +180,15 @@ class FilesInstaller:
             raise UnsuitableError(f"the archive holds {member.name[:100]!r}, which is no file, folder or link")
 
     def _folder(self, path: str, folders: set[str]) -> None:
-        if path in folders:
-            return
-        self._disk.make_folder(path)
         folders.add(path)
+        if self._disk.is_folder(path):  # looked at each time: a link may have come into its place
+            return
+        try:
+            self._disk.make_folder(path)
+        except FileExistsError:
+            raise UnsuitableError(
+                f"the archive holds {path.rpartition('/')[2][:100]!r} twice, not as folders"
+            ) from None
 
     def _file(self, archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
         content = archive.extractfile(member)

@@ -24,16 +24,16 @@ class Key(Protocol):
 
     @property
     def pem(self) -> str:
-        """The public half, as servers are shown it."""
+        """Its public part."""
         ...
 
     @property
     def der(self) -> bytes:
-        """The same, as it is hashed."""
+        """Its public part, as its digest is made of."""
         ...
 
     def sign(self, data: bytes) -> bytes:
-        """A signature over `data`."""
+        """A signature of bytes."""
         ...
 
 
@@ -95,7 +95,10 @@ class Admission:
             "GET", f"{self._server}/tuf/{tenant}/{repository}/metadata/1.root.json", [], None, 512_000
         )
         if found.status != 200:
-            raise UnavailableError(f"the server answered {found.status} when asked for the root of {repository}")
+            raise UnavailableError(
+                f"the server answered {found.status} when asked for the root of the {repository} repository",
+                hint="A tenant has one from its first keys on: otaru keys init, or its first release.",
+            )
         return found.body
 
     def close(self) -> None:

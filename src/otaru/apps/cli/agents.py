@@ -8,7 +8,6 @@ import typer
 
 from otaru.apps.cli.command import address, command, group
 from otaru.apps.cli.exits import Exit
-from otaru.apps.cli.extras import extra
 from otaru.apps.cli.files import text
 from otaru.apps.cli.printer import Printer, field, remark
 from otaru.errors import InvalidInputError
@@ -54,10 +53,9 @@ def enroll(
 
     Without --director-root and --image-root the server is believed this once. Compare the digests that are printed.
     """
-    with extra("agent"):
-        from otaru.apps.agent.enroll import Roots
-        from otaru.apps.agent.enroll import enroll as begin
-        from otaru.apps.agent.identity import Identity
+    from otaru.apps.agent.enroll import Roots
+    from otaru.apps.agent.enroll import enroll as begin
+    from otaru.apps.agent.identity import Identity
 
     if (token is None) == (device_token is None):
         raise InvalidInputError("a device enrolls by a claim, or by its own token", hint="--token or --device-token")
@@ -80,9 +78,8 @@ def enroll(
 @command(noun, "run")
 def run(config: Config = _CONFIG) -> None:
     """Keep this device up to date until SIGTERM."""
-    with extra("agent"):
-        from otaru.apps.agent import run as process
-        from otaru.apps.agent import settings
+    from otaru.apps.agent import run as process
+    from otaru.apps.agent import settings
 
     found = settings.read(config)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -92,8 +89,7 @@ def run(config: Config = _CONFIG) -> None:
 @command(noun, "status")
 def status(printer: Printer, config: Config = _CONFIG) -> None:
     """Say where this device is in an update."""
-    with extra("agent"):
-        from otaru.apps.agent import settings, show
+    from otaru.apps.agent import settings, show
 
     found = show.status(settings.read(config))
     printer.details(found, found.items())
@@ -102,8 +98,7 @@ def status(printer: Printer, config: Config = _CONFIG) -> None:
 @command(noun, "history")
 def history(printer: Printer, config: Config = _CONFIG) -> None:
     """List the last updates of this device, the newest first."""
-    with extra("agent"):
-        from otaru.apps.agent import settings, show
+    from otaru.apps.agent import settings, show
 
     columns = [field(name) for name in ("At", "Release", "Outcome", "Code", "Reason")]
     found = show.history(settings.read(config))
@@ -113,8 +108,7 @@ def history(printer: Printer, config: Config = _CONFIG) -> None:
 @command(noun, "check")
 def check(printer: Printer, config: Config = _CONFIG) -> Exit | None:
     """Ask the server what is due, without doing it; exit code 3 where nothing is."""
-    with extra("agent"):
-        from otaru.apps.agent import settings, show
+    from otaru.apps.agent import settings, show
 
     due = show.check(settings.read(config))
     if due is None:
@@ -127,8 +121,7 @@ def check(printer: Printer, config: Config = _CONFIG) -> Exit | None:
 @command(noun, "lift")
 def lift(config: Config = _CONFIG) -> Exit | None:
     """Try releases again that have failed on this device too often. Stop the agent first."""
-    with extra("agent"):
-        from otaru.apps.agent import settings, show
+    from otaru.apps.agent import settings, show
 
     if show.lift(settings.read(config)):
         return None

@@ -68,6 +68,10 @@ class Flags:
         str | None,
         typer.Option(metavar="PREFIX", help="nginx serves the artifacts (X-Accel-Redirect).", show_default=False),
     ] = None
+    mirrors: Annotated[
+        str | None,
+        typer.Option(metavar="URLS", help="Where devices find files first: https://…/{sha256}.", show_default=False),
+    ] = None
     database: Database = None
     blobs: Blobs = None
     poll_interval: Annotated[

@@ -1,5 +1,6 @@
 """What an operator decides: `otaru.toml`, then environment variables `OTARU_…`, then flags; later ones win."""
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,6 +10,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from otaru.errors import InvalidInputError
 
+MAX_MIRRORS = 8
+_MIRROR = re.compile(r"https?://[^\s{}]+(?:\{sha256:2\}[^\s{}]*)?\{sha256\}[^\s{}]*")
 _KEY = "^((pkcs11|awskms):.{1,1000})?$"
 
 
@@ -44,6 +47,9 @@ class Settings(BaseSettings):
     )
     x_accel: str = Field(
         "", description="Prefix of an internal nginx location that serves DATA/artifacts (X-Accel-Redirect)."
+    )
+    mirrors: tuple[str, ...] = Field(
+        (), description="Addresses of mirrors with `{sha256}` in them, which devices of the native road try first."
     )
     poll_interval_s: int = Field(
         300, ge=1, le=86_399, description="What devices of a new tenant are told to wait between polls."
@@ -91,7 +97,17 @@ class Settings(BaseSettings):
             raise ValueError("begins with http:// or https://")
         return value.rstrip("/")
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("mirrors")
+    @classmethod
+    def _mirrors(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > MAX_MIRRORS:
+            raise ValueError(f"at most {MAX_MIRRORS} mirrors")
+        for address in value:
+            if not (address.isascii() and len(address) <= 1024 and _MIRROR.fullmatch(address)):
+                raise ValueError("each begins with http:// or https:// and holds {sha256}, or {sha256:2} and {sha256}")
+        return value
+
+    @field_validator("trusted_proxies", "mirrors", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -38,6 +38,8 @@ class Patience:
     """A new version has to be healthy by then."""
     look_again: timedelta = timedelta(seconds=5)
     """While it is not, and while something here has to come to pass."""
+    reboot: timedelta = timedelta(minutes=3)
+    """After one was ordered: then it is ordered again."""
     backoff: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=10), timedelta(hours=1)))
     """After the server did not answer."""
 

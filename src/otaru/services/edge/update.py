@@ -70,6 +70,7 @@ class Updater:
         """What runs has not been asked for since the start."""
         self._heard = False
         """The server has answered since the start."""
+        self._poll_after = NOW
         self._trial_ends: float | None = None
         self._fetches: dict[str, Fetch] = {}
         self._failures = 0
@@ -126,7 +127,7 @@ class Updater:
     # What the server says
 
     def _hear(self, told: Told) -> None:
-        self._heard, self._cancel, self._offer = True, told.cancel, told.offer
+        self._heard, self._cancel, self._offer, self._poll_after = True, told.cancel, told.offer, told.poll_after
         record, offer = self.record, told.offer
         if told.describe and self._parts.attributes:
             self._parts.link.describe(self._parts.attributes)
@@ -223,7 +224,7 @@ class Updater:
                 parts.staging.partial(piece),
                 piece.size,
                 partial(payload_of, piece),
-                told,
+                parts.manner.addresses(piece.sha256, told),
                 parts.clock,
                 parts.pause,
                 lambda: parts.clock.seed() / 2**62,
@@ -247,7 +248,7 @@ class Updater:
             return None
         window = None if self._offer is None else self._offer.window
         if window is not None and not window.is_open:
-            return self._parts.patience.look_again
+            return self._poll_after
         self._move(Event.INSTALL)
         return None
 
@@ -272,7 +273,7 @@ class Updater:
         if event is None:
             self._tell_quietly()
             self._parts.power.reboot()
-            return self._parts.patience.look_again
+            return self._parts.patience.reboot
         self._move(event)
         return None
 
@@ -321,7 +322,7 @@ class Updater:
             return None
         self._tell_quietly()
         self._parts.power.reboot()
-        return self._parts.patience.look_again
+        return self._parts.patience.reboot
 
     def _report(self) -> None:
         at = self._parts.clock.now().isoformat(timespec="seconds")

@@ -25,9 +25,10 @@ from otaru.apps.server.roads.waiting import MAX_WAIT, Place, WaitingRoom
 from otaru.apps.server.settings import Settings
 from otaru.domain import ids
 from otaru.domain.deployment import OPEN, WAITING, Report, State
-from otaru.domain.ids import DEFAULT_TENANT
+from otaru.domain.ids import DEFAULT_TENANT, Sha256
 from otaru.domain.link import Answer, Batch, Heard, Note, Patch, Told
 from otaru.domain.offer import Membership
+from otaru.domain.release import Artifact
 from otaru.domain.tenant import Tenant
 from otaru.errors import InvalidInputError, MethodNotAllowedError, NotFoundError
 from otaru.ports.registry import Entry
@@ -201,7 +202,7 @@ class NativeRoad:
 
     async def _told(self, call: _Call) -> Told:
         """What is due now. The call's entry is the one that was asked, afterwards."""
-        call.entry, due, ask_at = await polling.poll(self._world, call.tenant, call.entry)
+        call.entry, due, ask_at = await polling.poll(self._world, call.tenant, call.entry, whole=True)
         now, interval, entry = self._world.clock.now(), call.tenant.settings.polling, call.entry
         if ask_at is not None:
             interval = min(interval, max(ask_at - now, timedelta(seconds=_LEAST_S)))
@@ -214,14 +215,18 @@ class NativeRoad:
         asked = None
         if share.state in WAITING:
             asked = await consent.asked(self._world, call.tenant.id, share.rollout, entry.subject.id)
-        addresses = self._addresses(call, share, due.artifact.filename)
+        addresses = self._addresses(call, share, due.artifact)
         patches = await self._patches(call, share, due)
         offer = offered(due, entry.subject, call.tenant, asked, addresses, now, patches)
         return Told(interval, offer, describe=entry.attributes_requested)
 
-    def _addresses(self, call: _Call, share: Membership, filename: str) -> tuple[str, ...]:
-        """Where the file is: what gives it to the device asks for the same credential, and Range works there."""
-        return (self._origin(call) + file_path(call.tenant.id, call.entry.subject.id, share.action, filename),)
+    def _addresses(self, call: _Call, share: Membership, artifact: Artifact) -> tuple[str, ...]:
+        """Where the file is: mirrors, then the server, which asks for the same credential and knows Range."""
+        path = file_path(call.tenant.id, call.entry.subject.id, share.action, artifact.filename)
+        return (*self._mirrors(artifact.blob.sha256), self._origin(call) + path)
+
+    def _mirrors(self, digest: Sha256) -> list[str]:
+        return [m.replace("{sha256:2}", digest[:2]).replace("{sha256}", digest) for m in self._settings.mirrors]
 
     def _origin(self, call: _Call) -> str:
         # Where certificates are asked for is another address than everybody's: links stay there.
@@ -245,7 +250,7 @@ class NativeRoad:
                 delta.patch,
                 delta.size,
                 delta.memory,
-                (here + urlencode({**named, "sha256": delta.patch}),),
+                (*self._mirrors(delta.patch), here + urlencode({**named, "sha256": delta.patch})),
             )
             for delta in found
             if delta.patch is not None and delta.size is not None and delta.memory is not None

@@ -9,7 +9,7 @@ from otaru.domain.deployment import WAITING, State
 from otaru.domain.link import Asking, Offer, Opening, Patch
 from otaru.domain.offer import Subject, window_of
 from otaru.domain.release import Artifact
-from otaru.domain.rollout import Policy
+from otaru.domain.schedule import Window
 from otaru.domain.tenant import Tenant
 from otaru.services.control.consent import Asked
 from otaru.services.control.poll import Due
@@ -39,7 +39,7 @@ def offered(
         notes=release.notes,
         consent=_consent(due, asked) if is_asked(policy, release) else None,
         conditions=tuple(map(str, policy.conditions)),
-        window=_window(policy, subject, tenant, now),
+        window=_window(due.plan.rollout.install_window, subject, tenant, now),
         takes=policy.install_takes,
         validate=policy.validate,
     )
@@ -72,9 +72,9 @@ def _consent(due: Due, asked: Asked | None) -> link.Consent:
     )
 
 
-def _window(policy: Policy, subject: Subject, tenant: Tenant, now: datetime) -> Opening | None:
-    if policy.window is None:
+def _window(window: Window | None, subject: Subject, tenant: Tenant, now: datetime) -> Opening | None:
+    if window is None:
         return None
-    window = window_of(subject, policy.window, tenant.calendar)
+    window = window_of(subject, window, tenant.calendar)
     closes = window.closes_at(now)
     return Opening(closes is not None, closes, None if closes is not None else window.next_opening(now))

@@ -1,0 +1,278 @@
+"""A device with an agent, and a server, as people have them: processes, files, signed releases, a rollout."""
+
+import contextlib
+import io
+import json
+import random
+import sys
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from otaru.adapters.signers.file import FileSigner, generate, write_key
+from otaru.trust.tuf.keys import as_pem
+from tests.support.ddi import Operator
+from tests.support.host import OLD, Host
+from tests.support.server import Serving, otaru, serving
+
+
+@dataclass
+class Site:
+    """A server, and who works with it."""
+
+    server: Serving
+    operator: Operator
+    number: int = 0
+
+    def claim(self) -> str:
+        made = self.server.otaru("enrollment", "create", "line", "--quota", "100", "--json")
+        return str(json.loads(made.stdout)["claim"])
+
+    def host(self, folder: Path, **options: Any) -> Host:
+        """An enrolled device."""
+        host = Host(folder / "device", **options)
+        host.enroll(self.server.url, "--token", self.claim(), device=self.device(host))
+        return host
+
+    def device(self, host: Host) -> str:
+        return f"gw-{abs(hash(host.folder)) % 10**9}"
+
+    def release(self, parts: dict[str, bytes], version: str = "2.0.0", product: str | None = None) -> str:
+        self.number += 1
+        name = product or f"gateway-{self.number}"
+        files = []
+        for component, data in parts.items():
+            filename = f"{component}.bin"
+            made = self.operator.ok("POST", "/artifacts", params={"filename": filename}, content=data)
+            files.append(
+                {"sha256": made["sha256"], "filename": filename, "hardware": ["gateway"], "component": component}
+            )
+        self.operator.ok("POST", "/releases", json={"product": name, "version": version, "artifacts": files})
+        return f"{name}:{version}"
+
+    def rollout(self, host: Host, release: str) -> int:
+        target = f"id=={self.device(host)}"
+        return int(
+            self.operator.ok("POST", "/rollouts", json={"release": release, "target": target, "start": True})["id"]
+        )
+
+    def state(self, host: Host, rollout: int) -> str:
+        (found,) = self.operator.ok("GET", f"/rollouts/{rollout}/deployments")["items"]
+        assert found["device"] == self.device(host)
+        return str(found["state"])
+
+    def ended(self, host: Host, rollout: int) -> bool:
+        return self.state(host, rollout) in {"succeeded", "failed", "reverted", "rejected", "cancelled"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    data: Path = tmp_path_factory.mktemp("agent") / "server"
+    with (
+        serving(data, OTARU_POLL_INTERVAL_S="1") as server,
+        server.api() as api,
+        httpx.Client(base_url=server.url, timeout=30) as devices,
+    ):
+        site = Site(server, Operator(server, api, devices))
+        site.release({"app": b"the first one, with which the tenant's keys begin"}, "1.0.0")
+        yield site
+
+
+def archive(version: str) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as tar:
+        for name, data in (("version", version.encode()), ("bin/app", b"#!/bin/sh\nexit 0\n"), ("big", b"x" * 300_000)):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o755
+            tar.addfile(info, io.BytesIO(data))
+    return made.getvalue()
+
+
+def test_an_app_is_updated_and_then_the_os(site: Site, tmp_path: Path) -> None:
+    host = site.host(tmp_path)
+    new = b"os 2.0.0 " * 5000
+    rollouts = [site.rollout(host, site.release({"app": archive("2.0.0")}))]
+    host.live(lambda: site.ended(host, rollouts[0]))
+    assert host.starts == 1, "files need no reboot"
+    rollouts.append(site.rollout(host, site.release({"os": new})))
+    host.live(lambda: site.ended(host, rollouts[1]))
+    assert [site.state(host, rollout) for rollout in rollouts] == ["succeeded"] * 2, host.said()
+    assert host.os() == new
+    assert host.running() == "2.0.0"
+    assert host.starts == 3
+    status = host.ask("status")
+    assert (status["state"], status["installed"]) == ("idle", {"os": "2.0.0", "app": "2.0.0"})
+    assert [past["outcome"] for past in host.ask("history")] == ["succeeded"] * 2
+    seen = site.operator.ok("GET", f"/devices/{site.device(host)}")
+    assert {one["component"]: one["version"] for one in seen["installed"]} == {"os": "2.0.0", "app": "2.0.0"}
+
+
+def test_what_is_not_healthy_goes_back_by_itself(site: Site, tmp_path: Path) -> None:
+    app = tmp_path / "device/app/current/version"
+    host = site.host(tmp_path, health=f'commands = [["sh", "-c", "! grep -q 3.0.0 {app}"]]')
+    first = site.rollout(host, site.release({"app": archive("2.0.0")}))
+    host.live(lambda: site.ended(host, first))
+    second = site.rollout(host, site.release({"app": archive("3.0.0")}, "3.0.0"))
+    host.live(lambda: site.ended(host, second))
+    assert (site.state(host, first), site.state(host, second)) == ("succeeded", "reverted"), host.said()
+    assert host.running() == "2.0.0"
+    assert host.ask("history")[0]["code"] == "unhealthy"
+
+
+def test_what_does_not_start_goes_back_by_itself(site: Site, tmp_path: Path) -> None:
+    host = site.host(tmp_path)
+    rollout = site.rollout(host, site.release({"os": host.dead + b"x" * 9999}))
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "reverted", host.said()
+    assert host.os() == OLD
+    assert host.ask("history")[0]["code"] == "fell_back"
+
+
+def test_a_device_that_was_added_uses_its_token(site: Site, tmp_path: Path) -> None:
+    host = Host(tmp_path / "device", slots=False)
+    made = site.operator.ok("POST", "/devices", json={"id": site.device(host), "hardware": "gateway"})
+    shown = host.enroll(site.server.url, "--device-token", made["token"], device=site.device(host))
+    assert len(json.loads(shown.stdout)["image_root"]) == 64
+    assert host.ask("check", check=False) is None
+    rollout = site.rollout(host, site.release({"app": archive("2.0.0")}))
+    assert host.ask("check")["action"] == 1
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "succeeded", host.said()
+    assert host.starts == 1
+
+
+def test_an_archive_that_leads_out_of_itself_is_not_installed(site: Site, tmp_path: Path) -> None:
+    host = site.host(tmp_path, slots=False)
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("../../escaped"))
+    rollout = site.rollout(host, site.release({"app": made.getvalue()}))
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "failed"
+    assert host.ask("history")[0]["code"] == "unsuitable"
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_a_broken_configuration_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    for text, said in (
+        ("data = 1\n", "data: Expected `str`, got `int`"),
+        ('data = "/x"\n', "missing required field `component`"),
+        ('data = "/x"\n[[component]]\nname = "a"\ninstaller = "zip"\n', "component[0].installer: Invalid enum value"),
+        ('data = "/x"\n[[component]]\nname = "a"\ninstaller = "raw"\n', "component[0].a: the installer raw needs it"),
+        ("data = \n", "is not TOML"),
+    ):
+        (tmp_path / "agent.toml").write_text(text)
+        done = otaru("agent", "status", "--config", str(tmp_path / "agent.toml"), check=False)
+        assert done.returncode == 2
+        assert said in done.stderr.splitlines()[0]
+        assert len(done.stderr.splitlines()) <= 2
+
+
+def test_a_device_that_was_never_enrolled_says_so(tmp_path: Path) -> None:
+    host = Host(tmp_path / "device")
+    done = otaru("agent", "run", "--config", str(host.config), check=False)
+    assert done.returncode == 1
+    assert "never enrolled" in done.stderr or "No such file" in done.stderr
+
+
+def sweep(site: Site, tmp_path: Path, kills: int) -> None:
+    """Killed again and again, at any moment, over updates there and back."""
+    chance = random.Random(7)
+    host = site.host(tmp_path)
+    outcomes = []
+
+    def moments() -> Iterator[float]:
+        for _ in range(kills):
+            yield chance.uniform(0.3, 1.5)
+
+    left = moments()
+    os, app = OLD, ""
+    for number in range(2, 2 + max(2, kills // 8)):
+        new, version = b"os %d " % number * 9000, f"{number}.0.0"
+        part = {"os": new} if number % 2 else {"app": archive(version)}
+        rollout = site.rollout(host, site.release(part, version))
+        host.live(lambda rollout=rollout: site.ended(host, rollout), kill_after=left, timeout_s=240)  # type: ignore[misc]
+        outcomes.append(site.state(host, rollout))
+        if outcomes[-1] == "succeeded":
+            os, app = (new, app) if number % 2 else (os, version)
+        assert (host.os(), host.running()) == (os, app), (outcomes, host.said())
+    assert "succeeded" in outcomes
+    assert len(host.ask("history")) == min(20, len(outcomes))
+    sys.stdout.write(f"\n{host.starts} starts, {kills} of them killed: {dict(Counter(outcomes))}\n")
+
+
+def test_it_is_killed_a_few_times(site: Site, tmp_path: Path) -> None:
+    sweep(site, tmp_path, 8)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_it_is_killed_many_times(site: Site, tmp_path: Path) -> None:
+    sweep(site, tmp_path, 120)
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server that signs no release itself: the keys of root, targets and product are a person's."""
+    folder: Path = tmp_path_factory.mktemp("production")
+    with (
+        contextlib.chdir(folder),
+        serving(folder / "server", "--production", OTARU_POLL_INTERVAL_S="1") as server,
+        server.api() as api,
+        httpx.Client(base_url=server.url, timeout=30) as devices,
+    ):
+        for name in ("root", "targets", "manager"):
+            write_key(Path(f"{name}.pem"), private := generate(), None)
+            Path(f"{name}.pem.pub").write_text(as_pem(FileSigner(private).key))
+        own = "--root-key root.pem --root-threshold 1 --targets-key targets.pem --targets-threshold 1"
+        for line in (
+            f"keys init --offline here {own}",
+            "keys delegate product.gateway.stable --key manager.pem.pub -o d.json",
+            "keys sign d.json --key targets.pem",
+            "keys import d.json",
+        ):
+            server.otaru(*line.split(), OTARU_PASSPHRASE="correct horse")
+        yield Site(server, Operator(server, api, devices))
+
+
+def test_a_release_that_people_have_signed(production: Site, tmp_path: Path) -> None:
+    """Production: roots that the factory gave to the device, a release signed by its manager, the director's own process."""
+    site, folder = production, production.server.data.parent
+    host = Host(tmp_path / "device", slots=False)
+    roots = []
+    for name in ("director", "image"):
+        (tmp_path / name).write_bytes(site.operator.devices.get(f"/tuf/DEFAULT/{name}/metadata/1.root.json").content)
+        roots += [f"--{name}-root", str(tmp_path / name)]
+    host.enroll(site.server.url, "--token", site.claim(), *roots, device=site.device(host))
+    for version in ("2.0.0", "3.0.0"):
+        (tmp_path / "app.tgz").write_bytes(archive(version))
+        words = ("--name", "gateway", "--version", version, "--hardware", "gateway", "--component", "app")
+        signed = ("--sign-with", str(folder / "manager.pem"), "--security-floor", version[0])
+        site.server.otaru("release", "add", str(tmp_path / "app.tgz"), *words, *signed)
+        rollout = site.rollout(host, f"gateway:{version}")
+        host.live(lambda rollout=rollout: site.ended(host, rollout))  # type: ignore[misc]
+        assert site.state(host, rollout) == "succeeded", host.said()
+        assert host.running() == version
+    assert host.ask("status")["counters"] == {"app": 3}
+
+
+def test_a_device_with_the_root_of_another_server_takes_nothing(production: Site, tmp_path: Path, site: Site) -> None:
+    host = Host(tmp_path / "device", slots=False)
+    root = tmp_path / "image"
+    root.write_bytes(site.operator.devices.get("/tuf/DEFAULT/image/metadata/1.root.json").content)
+    host.enroll(production.server.url, "--token", production.claim(), "--image-root", str(root), device="gw-other")
+    rollout = int(
+        production.operator.ok(
+            "POST", "/rollouts", json={"release": "gateway:3.0.0", "target": "id==gw-other", "start": True}
+        )["id"]
+    )
+    path = f"/rollouts/{rollout}/deployments"
+    host.live(lambda: production.operator.ok("GET", path)["items"][0]["state"] == "failed")
+    assert host.ask("history")[0]["code"].startswith("metadata_")
+    assert host.running() == ""

@@ -1,0 +1,85 @@
+"""agent.toml: what is right is read, what is wrong is one line with its key."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otaru.apps.agent.settings import read
+from otaru.apps.agent.wiring import manner
+from otaru.errors import InvalidInputError
+
+APP = '[[component]]\nname = "app"\ninstaller = "files"\nfolder = "/opt/app"\n'
+OS = '[[component]]\nname = "os"\ninstaller = "raw"\na = "/dev/a"\nb = "/dev/b"\n'
+BOOT = '[boot]\nkind = "script"\nscript = ["/boot"]\n'
+
+
+def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs/agent.md").read_text()
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "agent.toml").write_text(example)
+    found = read(tmp_path / "agent.toml")
+    assert [one.name for one in found.component] == ["os", "app"]
+    assert found.health.memory == 20_000_000
+    how = manner(found.download)
+    assert [limit.bytes_per_s for limit in how.limits] == [50_000]
+    assert how.addresses("ab" * 32, ["https://o/f"]) == ["https://o/f"]
+
+
+def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
+    near = '[download]\nmirrors = ["http://cache/{sha256}", "http://[::1]:8080/blobs/{sha256:2}/{sha256}"]\n'
+    (tmp_path / "agent.toml").write_text('data = "/d"\n' + near + APP)
+    how = manner(read(tmp_path / "agent.toml").download)
+    digest = "ab" * 32
+    wanted = [f"http://cache/{digest}", f"http://[::1]:8080/blobs/ab/{digest}", "https://o/f"]
+    assert how.addresses(digest, ["https://o/f"]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (APP, "data"),
+        ("data = 1\n" + APP, "data: Expected `str`, got `int`"),
+        ('data = "here"\n' + APP, "data: "),
+        ('data = "/d"\n', "component"),
+        ('data = "/d"\nsome = 1\n' + APP, "some"),
+        ('data = "/d"\n' + APP + APP, "component: two have the same name"),
+        ('data = "/d"\n' + OS, "boot: os has two slots"),
+        ('data = "/d"\n' + BOOT + OS.replace("/dev/b", "/dev/a"), "component[0].b: it is the same as a"),
+        ('data = "/d"\n' + APP + 'a = "/dev/a"\n', "component[0].a: the installer files has no use for it"),
+        ('data = "/d"\n' + APP.replace("folder", "fodler"), "fodler"),
+        ('data = "/d"\n[boot]\nkind = "file"\npath = "/p"\n' + APP, "boot.started: the kind file needs it"),
+        ('data = "/d"\n[boot]\nkind = "script"\n' + APP, "boot.script: the kind script needs it"),
+        ('data = "/d"\n[health]\nwithin_s = 0\n' + APP, "health.within_s: "),
+        ('data = "/d"\n[health]\ncommands = ["true"]\n' + APP, "health.commands"),
+        ('data = "/d"\n[download]\nmirrors = ["http://c/x"]\n' + APP, "download.mirrors"),
+        ('data = "/d"\n[download]\nwithin_s = 1\n' + APP, "download.within_s"),
+        (
+            'data = "/d"\n[download]\nlimits = [{ window = "at noon", bytes_per_s = 1 }]\n' + APP,
+            "download.limits[0].window: ",
+        ),
+        ('data = "/d"\n[download]\nlimits = [{ window = "07:00/1h", bytes_per_s = -1 }]\n' + APP, "download.limits"),
+        ("data = \n", "is not TOML"),
+    ],
+)
+def test_a_slip_is_one_line_with_its_key(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "agent.toml").write_text(text)
+    with pytest.raises(InvalidInputError) as caught:
+        read(tmp_path / "agent.toml")
+    assert said in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="No such file"):
+        read(tmp_path / "none.toml")
+
+
+@settings(deadline=None)
+@given(st.text(max_size=300))
+def test_whatever_else_it_says_is_refused_in_our_words(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InvalidInputError):
+        read(path)
