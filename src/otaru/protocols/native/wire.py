@@ -51,13 +51,13 @@ class Consent(Struct, frozen=True, omit_defaults=True):
 class Patch(Struct, frozen=True, omit_defaults=True, kw_only=True, rename={"source": "from"}):
     """A delta."""
 
-    path: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
     source: Digest
     form: Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,32}\Z")]
     sha256: Digest
     size: Size
     memory: Size
     addresses: Addresses
+    path: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
 
 
 class File(Struct, frozen=True, omit_defaults=True):

@@ -261,7 +261,7 @@ class NativeRoad:
         share, world = call.entry.subject.open, self._world
         action, sha256 = call.asked.get("action", ""), ids.sha256(call.asked.get("sha256", ""))
         plan = None
-        if share is not None and str(share.action) == action and share.state in OPEN and may_install(call.entry):
+        if share is not None and str(share.action) == action and share.state in _TAKING and may_install(call.entry):
             plan = await world.registry.plan(call.tenant.id, share.rollout)
         artifact = None if plan is None else plan.release.artifact_for(call.entry.subject.hardware)
         if artifact is None or not await deltas.patch_of(world, call.tenant.id, artifact.blob.sha256, sha256):
@@ -296,6 +296,8 @@ class NativeRoad:
 MAX_WAIT_S = MAX_WAIT.total_seconds()
 _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
+_TAKING = OPEN - {State.CANCELLING}
+"""Deployments whose deltas are given out."""
 _POLLED = frozenset({"wait", "forms", "memory", "has"})
 _MOST_FORMS, _MOST_HAD = 16, 16
 
