@@ -108,9 +108,10 @@ def roll_out(me: Seat) -> None:
     expect(page.get_by_text(f"{DEVICES} devices will be members")).to_be_visible()
     assert "target" in me.focus()  # what is told while one types takes the focus from nobody
     me.tab_to(page.get_by_label(re.compile("^Canaries first")))
-    page.keyboard.press("ArrowDown")
+    expect(page.get_by_label(re.compile("^evidence"))).to_be_checked()
     page.keyboard.press("ArrowDown")
     expect(page.get_by_label(re.compile("^In waves"))).to_be_checked()
+    expect(page.get_by_label(re.compile("^thresholds"))).to_be_checked()  # as the shape proposes
     me.type_into(page.get_by_label("Waves", exact=True), "3, 100%")
     expect(page.get_by_text("Wave 2")).to_be_visible()
     me.tab_to(page.get_by_label("At once", exact=True))

@@ -8,6 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser import PHONE, Seat, Sit
+from tests.support.judged import judged
+from tests.support.server import serving
 from tests.support.staged import Stage
 
 DOCS = Path(__file__).parents[2] / "docs/pictures"
@@ -72,6 +74,16 @@ def test_the_wizard(sit: Sit, stage: Stage, folder: Path) -> None:
     page = me.go(f"/rollouts/new?release={release}&target=tag==lab&mode=waves&waves=2,8,100%25")
     expect(page.get_by_text("will be members")).to_be_visible()
     take(me, folder / "wizard-light.png")
+
+
+def test_a_verdict(sit: Sit, folder: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "judged") as server:
+        me = sit(server=server, size=(1280, 1000), color_scheme="light")
+        page = me.go(f"/rollouts/{judged(server)}")
+        expect(page.get_by_text("1 of 3 segments is held")).to_be_visible()
+        expect(page.get_by_role("heading", name="Verdict")).to_be_visible()
+        me.live()
+        take(me, folder / "verdict-light.png")
 
 
 def test_a_phone(sit: Sit, stage: Stage, folder: Path) -> None:

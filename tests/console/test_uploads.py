@@ -44,6 +44,17 @@ def test_an_upload_goes_on_after_a_reload(at: Seat, tmp_path: Path) -> None:
     expect(page.locator(".upload")).to_have_count(0)
 
 
+def test_what_is_ticked_is_there_after_a_reload(at: Seat) -> None:
+    page = at.go("/releases/+new")
+    page.get_by_text("Who may take it", exact=True).click()
+    page.get_by_label("No way back").check()
+    page.reload()
+    expect(page.get_by_label("No way back")).to_be_checked()
+    page.get_by_label("No way back").uncheck()
+    page.reload()
+    expect(page.get_by_label("No way back")).not_to_be_checked()
+
+
 def test_what_is_removed_while_it_is_finished_leaves_nothing(at: Seat, tmp_path: Path) -> None:
     page = at.go("/releases/+new")
     file = tmp_path / "regretted.swu"
@@ -74,6 +85,8 @@ def test_a_bill_of_materials_comes_with_it(at: Seat, tmp_path: Path) -> None:
     page.get_by_label("Product").fill("papers")
     page.get_by_label("Version").fill("1.0.0")
     page.get_by_role("combobox", name=re.compile("^Hardware that")).fill("rpi4")
+    page.get_by_text("Who may take it", exact=True).click()
+    page.get_by_label("No way back").check()
     page.get_by_text("Documents", exact=True).click()
     page.get_by_label("Bill of materials").set_input_files(none)
     expect(page.get_by_text("On the server ·")).to_be_visible()
@@ -83,6 +96,7 @@ def test_a_bill_of_materials_comes_with_it(at: Seat, tmp_path: Path) -> None:
     page.get_by_role("button", name="Publish release").click()
     page.wait_for_url("**/releases/papers/1.0.0")
     expect(page.get_by_role("link", name=re.compile("CycloneDX"))).to_be_visible()
+    expect(page.get_by_text("no rollback takes it away again")).to_be_visible()
 
 
 def test_who_is_told_of_a_contradiction_may_say_that_both_are_right(at: Seat, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from otaru.adapters.sql import devices, fleet
+from otaru.adapters.sql import devices, fleet, followings
 from tests.support.databases import SqliteDatabases
 
 
@@ -46,3 +46,15 @@ def test_counting_the_fleet_looks_at_no_device(name: str, tmp_path: Path) -> Non
     # By tenant in a table of counters, or in the list of failed devices; active rollouts by their state.
     assert all(look.startswith("SEARCH") and ("tenant=?" in look or "SEARCH r " in look) for look in looks)
     assert not any(look.split()[1] in {"device", "device_contact", "device_component", "deployment"} for look in looks)
+
+
+@pytest.mark.parametrize("name", ["_STIRRED", "_AGAIN", "_DEAL"])
+def test_looking_for_standing_orders_looks_each_one_up_by_index(name: str, tmp_path: Path) -> None:
+    statement: str = getattr(followings, name)
+    with sqlite3.connect(SqliteDatabases(tmp_path).fresh().removeprefix("sqlite:///")) as connection:
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", ("1",) * statement.count("?"))
+        looks = [str(row[3]) for row in rows if str(row[3]).startswith(("SEARCH", "SCAN"))]
+    connection.close()
+    assert any("ix_release_sorted (tenant=? AND product=?)" in look for look in looks)
+    assert any("ix_rollout_follows (tenant=? AND follows_group=?" in look for look in looks)
+    assert [look for look in looks if look.startswith("SCAN") and "following" not in look] == []

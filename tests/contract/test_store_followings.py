@@ -65,6 +65,8 @@ def test_what_was_found_is_kept_until_something_changes(shelf: Shelf) -> None:
     kept = shelf.followings.get(HERE, STABLE)
     assert kept == replace(an_order(), waits="for you", stuck=True)
     assert [shelf.followings.count(tenant, stuck=True) for tenant in (HERE, THERE)] == [1, 0]
+    assert shelf.followings.page(HERE, None, 9, stuck=True) == [kept]
+    assert shelf.followings.page(THERE, None, 9, stuck=True) == []
     assert stirred(shelf) == []
     assert stirred(shelf, again=True) == [(HERE, STABLE)], "what waits is looked at again now and then"
     publish(shelf, "1.0.9")

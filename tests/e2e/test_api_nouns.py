@@ -486,7 +486,13 @@ class TestRollouts:
         assert (verdict["segment"], verdict["call"], verdict["failed"], verdict["tried"]) == (None, "hold", 0, 0)
         assert (verdict["e_value"], verdict["threshold"]) == (pytest.approx(1), pytest.approx(100))
         assert verdict["words"][0] == "hold: no outcome yet"
-        assert api.get(here).json()["verdicts"] == [verdict]
+        shown = api.get(here).json()
+        assert shown["verdicts"] == [verdict]
+        assert [v | {"at": verdict["at"]} for v in shown["present"]] == [verdict]
+        assert shown["waits_for"].startswith("Wave 1 of 3 is open: 0 of ")
+        assert shown["waits_until"] is None
+        (listed,) = [one for one in api.get("/rollouts").json()["items"] if one["id"] == rollout["id"]]
+        assert (listed["present"], listed["waits_for"]) == ([], None)
         assert api.get(f"{here}/verdicts", params={"segment": 0}).json() == {"items": [], "next": None}
 
     def test_two_ways_of_judging_are_refused(self, api: httpx.Client) -> None:

@@ -212,7 +212,7 @@ rollout stop 7
 group follow lab --product app --channel beta --dry-run => 3
 group follow lab --product app --dry-run --waves 1,all
 group follow lab --product app --waves 1,all --validate 1m --approve start --window 02:00/4h
-group follows lab --product app --channel stable
+group follows lab --product app --channel stable --stuck
 group show lab
 group unfollow lab --product app
 group unfollow lab --product app => 1

@@ -171,6 +171,19 @@ def test_a_story_is_told_one_way(scenario: Path) -> None:
         assert (said.returncode, "--scenario" in said.stderr) == (2, True)
 
 
+def test_the_data_of_a_story_stay_for_a_server_to_show(scenario: Path, tmp_path: Path) -> None:
+    data = tmp_path / "kept"
+    story = told(scenario, "--data", str(data))
+    with serving(data) as server, server.api() as api:
+        shown = api.get("/rollouts/1").json()
+    assert (shown["state"], shown["counts"]) == (story["state"], story["counts"])
+    again = otaru("simulate", "--virtual", "--scenario", str(scenario), "--data", str(data), check=False)
+    assert (again.returncode, "is not empty" in again.stderr) == (2, True)
+    for words in ((), ("--served", "--scenario", str(scenario))):
+        said = otaru("simulate", *words, "--data", str(tmp_path / "other"), check=False)
+        assert (said.returncode, "--data goes with --virtual" in said.stderr) == (2, True)
+
+
 def _roll_out(server: Serving, folder: Path) -> None:
     image = folder / "image.bin"
     image.write_bytes(b"firmware" * 100)

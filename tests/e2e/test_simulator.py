@@ -94,12 +94,12 @@ def test_two_hundred_devices_finish_a_rollout(server: Serving) -> None:
     assert one["attributes"]["hw_revision"] == one["hardware"].partition(":")[2]
 
 
-def test_the_same_seed_tells_the_same_story_against_another_server(tmp_path: Path) -> None:
+def test_the_same_seed_tells_the_same_story_against_another_server_and_on_another_road(tmp_path: Path) -> None:
     words = ("--fail", "20%", "--loss", "10%", "--speed", "300")
     stories = []
-    for name, seed in (("a", "7"), ("b", "7"), ("c", "8")):
+    for name, seed, road in (("a", "7", "ddi"), ("b", "7", "native"), ("c", "8", "ddi")):
         with serving(tmp_path / name) as server:
-            told, found, _ = finish(server, 40, *words, "--seed", seed)
+            told, found, _ = finish(server, 40, *words, "--seed", seed, "--road", road)
             assert found["state"] == "finished"
             stories.append((told["stories"], told["outcomes"], told["words"]))
     assert stories[0] == stories[1]

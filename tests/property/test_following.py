@@ -17,7 +17,7 @@ from otaru.domain.rollout import ClassicRule, OnError, Policy, RolloutState
 from otaru.domain.terms import Terms
 from otaru.domain.versions import VersionOrder, compare
 from otaru.services.control import groups
-from otaru.services.control.following import Wanted, follow, unfollow
+from otaru.services.control.following import Wanted, follow, tend, unfollow
 from otaru.services.control.groups import NewGroup
 from otaru.services.control.joining import join_all
 from otaru.services.control.world import SYSTEM
@@ -150,6 +150,28 @@ async def _settled(lab: Lab, ran: dict[str, str]) -> None:
     for name in ran:
         assert await lab.update(name)
     assert {await lab.runs(name) for name in ran} == {"9.0"}
+
+
+def test_of_two_workers_one_makes_the_rollout(databases: Databases, folder: Path) -> None:
+    async def race(url: str) -> None:
+        async with a_world(url, folder) as (world, _), a_world(url, folder) as (other, _):
+            lab = Lab(world)
+            await groups.create(world, ACME, SYSTEM, NewGroup(LAB, "id==*"))
+            await lab.add(*DEVICES)
+            await lab.release("1.0")
+            await follow(world, ACME, ALICE, Wanted(STABLE, STOPS))
+            for version in ("1.1", "2.0", "2.1"):
+                await lab.release(version)
+                assert sum(await asyncio.gather(*(tend(one) for one in (world, other) * 3))) == 1
+            made = await lab.standing()
+            assert [one.version for one in made] == ["1.0", "1.1", "2.0", "2.1"]
+            assert [one.superseded_by for one in made] == [2, 3, 4, None]
+
+    url = databases.fresh()
+    try:
+        asyncio.run(race(url))
+    finally:
+        databases.drop(url)
 
 
 def _newer(one: str, other: str) -> bool:

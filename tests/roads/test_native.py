@@ -273,3 +273,23 @@ def test_what_is_out_of_bounds_is_refused(native: Native) -> None:
     assert native.ask("POST", "reports", json={"notes": [{"id": "x", "action": 1}] * 101}).status_code == 400
     assert native.ask("POST", "reports", content=b"\xff", headers={"Content-Type": "text/xml"}).status_code == 400
     assert native.ask("PUT", "poll").status_code == 405
+
+
+def test_what_is_only_downloaded_is_offered_when_it_is_to_be_installed(native: Native) -> None:
+    """This road has no word for the one without the other."""
+    number = rollout(native, download_only=True, window="00:00/1m", download="any-time")
+    assert native.offer() is None
+    assert native.ddi.links().keys() == {"deploymentBase"}, "another road has"
+    assert native.offer() is None, "also where another road was told"
+    native.operator.ok("POST", f"/rollouts/{number}/install", json={})
+    offer = native.offer()
+    assert "window" not in offer, "it is installed whatever the window says"
+    assert native.say(offer["action"], "install") == "installing"
+    assert native.say(offer["action"], "succeed") == "succeeded"
+
+
+def test_who_was_told_nothing_is_told_once(native: Native) -> None:
+    number = rollout(native, download_only=True)
+    assert native.offer() is None
+    native.operator.ok("POST", f"/rollouts/{number}/install", json={})
+    assert native.say(native.offer()["action"], "succeed") == "succeeded"

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import socket
 import threading
 import time
@@ -25,7 +26,10 @@ from otaru.errors import OtaruError
 from otaru.ports.link import Link
 from otaru.protocols.native.codec import Form
 from otaru.services.edge.fetch import Fetch
+from otaru.trust.log.merkle import leaf_hash
+from otaru.trust.log.notes import check_offline_proof, proven, verifier
 from otaru.trust.verify.payload import Payload
+from otaru.trust.verify.proof import MAX_PROOF
 from otaru.trust.verify.steps import Source, Want
 from otaru.trust.verify.target import Target
 from tests.support.ddi import DdiDevice, Operator, eventually
@@ -123,6 +127,18 @@ def test_metadata_of_both_repositories(operator: Operator, device: DdiDevice) ->
         timestamp = link.metadata(Want(Source.DIRECTOR, "timestamp", None, 16_384))
         assert timestamp is not None
         assert b'"timestamp"' in timestamp
+
+
+def test_the_proof_that_a_release_was_published(operator: Operator, device: DdiDevice) -> None:
+    release = operator.release()
+    with linked(operator, device) as link:
+        proof = eventually(lambda: link.metadata(Want(Source.LOG, release, None, MAX_PROOF)))
+        key = verifier(operator.devices.get("/log/DEFAULT/release/key").text.strip())
+        entry = proven(proof.decode())
+        check_offline_proof(proof.decode(), leaf_hash(entry), key)
+        assert json.loads(entry)["subject"] == release
+        for other in ("nobody:1", "x" * 300, "..", "a/b"):
+            assert link.metadata(Want(Source.LOG, other, None, MAX_PROOF)) is None
 
 
 def test_a_wrong_credential_is_told_as_such(operator: Operator, device: DdiDevice) -> None:

@@ -45,11 +45,14 @@ class Client:
             assert self.director is not None
             return {**self.director.roots, **self.director.files[self.device.id]}.get(want.name)
         if want.source is Source.LOG:
-            shown = self.operator.server.otaru("log", "prove", want.role, "--json")  # type: ignore[attr-defined]
-            proof: str = httpx.Response(200, content=shown.stdout).json()["proof"]
-            return proof.encode()
+            return eventually(lambda: self.proof(want.role))
         answer = self.operator.devices.get(f"/tuf/DEFAULT/image/metadata/{want.name}")
         return None if answer.status_code == 404 else answer.content
+
+    def proof(self, release: str) -> bytes | None:
+        """The server's proof that a release was published, once a checkpoint says so."""
+        answer = self.operator.devices.get(f"/log/DEFAULT/release/proof/{release}")
+        return answer.content if answer.status_code == 200 else None
 
     def directed(self, name: str) -> bytes | None:
         """A file of the server's director. One that cannot tell yet is asked again."""
@@ -178,6 +181,7 @@ def test_it_follows_when_keys_are_rotated(operator: Operator, client: Client, ro
 def test_a_release_is_shown_in_the_log(operator: Operator, client: Client) -> None:
     release = operator.release(PAYLOAD, filename="fw.bin")
     client.order(path_of(release))
+    assert eventually(lambda: client.proof(release))
     key = verifier(operator.devices.get("/log/DEFAULT/release/key").text)
     client.me = replace(client.me, log=LogPolicy(key))
     assert client.download(client.poll()) == PAYLOAD

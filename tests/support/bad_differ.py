@@ -4,7 +4,8 @@ import os
 import signal
 
 from otaru.adapters.differ import worker
-from otaru.adapters.differ.worker import Answer, File, Request
+from otaru.adapters.differ.wire import Answer, Request
+from otaru.adapters.differ.worker import File
 from otaru.images.delta import patch
 
 

@@ -36,7 +36,7 @@ note_ids = st.from_regex(r"[!-~]{1,64}", fullmatch=True)
 
 patches = st.builds(
     Patch,
-    path=names,
+    path=st.none() | names,
     source=digests,
     form=st.sampled_from(["zstd", "bsdiff"]),
     sha256=digests,

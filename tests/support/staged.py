@@ -53,9 +53,20 @@ class Stage:
     def pages(self) -> list[str]:
         """Every page of the console that shows something of it."""
         product, one = self.words.product, self.devices[0]
-        lists = ["/", "/devices", "/devices?q=tag==x", "/devices?q=tag==", "/releases", "/rollouts", "/events"]
-        forms = ["/devices/+new", "/releases/+new", "/rollouts/new", f"/devices/{one}/edit"]
-        things = [f"/devices/{name}" for name in (one, self.devices[1], self.devices[-1])]
+        lists = [
+            "/",
+            "/settings",
+            "/devices",
+            "/devices?q=tag==x",
+            "/devices?q=tag==",
+            "/releases",
+            "/rollouts",
+            "/events",
+        ]
+        forms = ["/devices/+new", "/releases/+new", "/rollouts/new", f"/devices/{one}/edit", f"/devices/{one}/update"]
+        things = [f"/devices/{name}" for name in (one, self.devices[1], self.devices[-1])] + [
+            f"/devices/{one}/attributes"
+        ]
         things += [f"/releases/{product}/{version}" for version in self.words.versions]
         things += [f"/rollouts/{n}" for n in (self.finished, self.paused, self.running, self.planned)]
         wizard = f"/rollouts/new?release={product}:{self.words.versions[1]}&target=id==*&mode=waves"
@@ -88,16 +99,16 @@ def _stage(people: Operator, stage: Stage) -> None:
 
     stage.finished = _rollout(people, words, 0, everybody, **simple)
     for device in fleet[:16]:
-        _succeed(device)
+        succeed(device)
 
     waves = {"waves": ["6", "100%"], "success": 0.9, "error": 0.2}
     stage.paused = _rollout(people, words, 1, everybody, **simple, **waves)
     told = [device for device in fleet[:16] if "deploymentBase" in device.links()]
     for number, device in enumerate(told):
         if number < 4:
-            _fail(device, words.reason if number % 2 else words.last_words)
+            fail(device, words.reason if number % 2 else words.last_words)
         else:
-            _succeed(device)
+            succeed(device)
 
     stage.running = _rollout(people, words, 1, ",".join(f"id=='{d.id}'" for d in fleet[16:19]), **simple)
     _under_way(fleet[16], words)
@@ -139,13 +150,15 @@ def _said(answer: httpx.Response) -> None:
     assert answer.is_success, answer.text
 
 
-def _succeed(device: DdiDevice) -> None:
+def succeed(device: DdiDevice) -> None:
+    """What it says when all goes well."""
     action = device.action()
     _said(device.say(action, "proceeding", "none", "Installing Update Chunk Artifacts."))
     _said(device.say(action, "closed", "success", "All Chunks Installed."))
 
 
-def _fail(device: DdiDevice, reason: str) -> None:
+def fail(device: DdiDevice, reason: str) -> None:
+    """What it says when it does not."""
     action = device.action()
     _said(device.say(action, "proceeding", "none", "Installing Update Chunk Artifacts.", reason))
     _said(device.say(action, "closed", "failure", reason))

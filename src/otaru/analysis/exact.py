@@ -47,7 +47,7 @@ def _apart(value: float) -> float:
     return value if abs(value) > _TINY else _TINY
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)  # the same counts are looked at again and again
 def beta_quantile(p: float, a: float, b: float) -> float:
     """The value that a Beta(a, b) variable stays below with probability `p`: Newton's steps, kept in a bracket."""
     low, high = 0.0, 1.0

@@ -116,7 +116,9 @@ class Health:
         """With more blocks. Their order does not matter."""
         told = list(blocks)
         points = _points(self.ratios)
-        logs = list(self.logs) or [0.0] * len(points)
+        logs = list(self.logs)
+        if not logs and any(map(speaks, told)):  # who heard of nothing pays for nothing
+            logs = [0.0] * len(points)
         usual, doubt = self.usual, self.doubt
         for block in told:
             more, variance = self._usual(block)

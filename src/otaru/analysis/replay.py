@@ -39,7 +39,10 @@ HORIZON_S = 90 * 86_400.0
 QUANTILES = (0.5, 0.9, 0.99)
 _FIRST_TICK_S = 60.0
 _PACE = 1.02
-"""Ticks grow with the time that has gone by: what is told is right to a minute, or to two in a hundred."""
+"""Ticks grow with the time that has gone by: what is told of a wave is right to a minute, or to two in a hundred …"""
+WORK = 256_000
+"""… or, where there is more to look at, to so much that no more than this is looked at: a segment is as much as ten cells."""
+_LEAST_TICKS = 60
 _QUIET_PACE = 1.05
 """… where only time may give the worker something to do."""
 _MAX_STEPS = 200
@@ -70,6 +73,8 @@ class Course:
     """How many were told in each hour, up to the last that told any."""
     held: tuple[str, ...] = ()
     """Names of segments that the judge held."""
+    step: float = _PACE - 1
+    """From one look to the next so much of the time that has gone by passes: times come out late, the more waves the later."""
 
 
 @dataclass(slots=True)
@@ -188,12 +193,13 @@ def replay(
     for segment in rollout.segments:
         play.moves[segment.index, Arm.CONTROL, int(start.timestamp() // 3600)] = segment.size
     reached: dict[float, float | None] = dict.fromkeys(QUANTILES)
+    pace = paced(len(play.sizes), len(rollout.segments))
     at = 0.0
     ended: float | None = None
     timed, looked_at = True, 0.0
     while at <= HORIZON_S:
         came, went = play.come(at), play.end(at)
-        if came or went or (timed and at >= looked_at * _QUIET_PACE):
+        if came or went or (timed and at >= looked_at * max(pace, _QUIET_PACE)):
             timed, looked_at = _work(play, ruling, at), at
         done = sum(play.ended.get(cell, 0) - play.failed(cell) for cell in play.sizes)
         for share in QUANTILES:
@@ -202,8 +208,15 @@ def replay(
         if play.rollout.state is not RolloutState.RUNNING:
             ended = at
             break
-        at = max(at + _FIRST_TICK_S, at * _PACE)
-    return _course(play, reached, ended)
+        at = max(at + _FIRST_TICK_S, at * pace)
+    return replace(_course(play, reached, ended), step=pace - 1)
+
+
+def paced(cells: int, segments: int) -> float:
+    """How much longer each tick is than the one before, so that what is looked at stays within WORK."""
+    ticks = max(_LEAST_TICKS, WORK // (cells + 10 * segments))
+    grown: float = (HORIZON_S / _FIRST_TICK_S) ** (1 / ticks)
+    return max(_PACE, grown)
 
 
 def _work(play: _Play, ruling: Callable[[Rollout, Evidence, datetime], Ruling], at: float) -> bool:

@@ -16,7 +16,7 @@ from otaru.analysis.health import Risk as AtRisk
 from otaru.analysis.telemetry import Bets, Changes, beyond
 from otaru.analysis.tolerance import Count, Tolerance, learn
 from otaru.domain.deployment import FAILURES, NOT_BEGUN, State
-from otaru.domain.evidence import Call, Evidence, Finding, Ruling, Tally, Verdict
+from otaru.domain.evidence import Call, Evidence, Finding, Ruling, Tally, Verdict, summed
 from otaru.domain.health import (
     AGES,
     FRESH_H,
@@ -46,13 +46,13 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
     own = {i: _tolerance(x) for i, x in enumerate(rule.segments)}
     hour = int(now.timestamp()) // 3600
     risks = {} if evidence.risk is None else _split(evidence.risk)
+    by_wave = evidence.segments
     seen = [
         replace(
             _segment(
                 rollout,
-                s.index,
                 own.get(s.index, by_segment[s.index]),
-                evidence,
+                summed(by_wave.get(s.index, {}).values()),
                 _health(_ratios(rule), risks.get(s.index), hour),
             ),
             changes=_changes(rule.telemetry, risks.get(s.index)),
@@ -171,10 +171,7 @@ def _unordered(rollout: Rollout) -> frozenset[State]:
     return NOT_BEGUN if rollout.policy.downloads_first else frozenset()
 
 
-def _segment(
-    rollout: Rollout, index: int, tolerance: Tolerance, evidence: Evidence, health: Health
-) -> sequential.Segment:
-    tally = evidence.segment(index)
+def _segment(rollout: Rollout, tolerance: Tolerance, tally: Tally, health: Health) -> sequential.Segment:
     return sequential.Segment(
         tolerance=tolerance,
         outcomes=outcomes(tally),
@@ -275,7 +272,8 @@ def _finding(
 def _reason(finding: Finding) -> str:
     counts = f"{finding.failed:,} of {finding.tried:,} failed"
     e, threshold = exp(min(finding.log_e, 700)), exp(finding.log_threshold)
-    return f"{counts}, e-value {e:,.3g} against {threshold:,.0f}"
+    shown = f"{e:,.0f}" if 1000 <= e < 1_000_000 else f"{e:,.3g}"
+    return f"{counts}, e-value {shown} against {threshold:,.0f}"
 
 
 def _of_segment(found: sequential.Finding, finding: Finding) -> Verdict:
@@ -304,11 +302,11 @@ def _ahead(
     """How high the waves may open: what is due already, and what the harm budget has room for beside it."""
     opened = {w.index: w for w in rollout.waves if w.state is not WaveState.PENDING}
     hour = int(now.timestamp()) // 3600
-    exposures, left = [], []
+    exposures, left, by_wave = [], [], evidence.segments
     for segment, state in zip(rollout.segments, seen, strict=True):
         if segment.held:
             continue
-        cells = {w: t for (s, w), t in evidence.cells.items() if s == segment.index}
+        cells = by_wave.get(segment.index, {})
         due = sum(t.members for w, t in cells.items() if w in opened)
         out = sum(t.of(*_out(rollout, opened[w], now)) for w, t in cells.items() if w in opened)
         mature = _mature(risks.get(segment.index), hour)

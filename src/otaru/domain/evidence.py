@@ -84,6 +84,14 @@ class Evidence:
             found.setdefault(wave, []).append(tally)
         return {wave: summed(tallies) for wave, tallies in found.items()}
 
+    @property
+    def segments(self) -> dict[int, dict[int, Tally]]:
+        """The members of every segment that has some, by wave."""
+        found: dict[int, dict[int, Tally]] = {}
+        for (segment, wave), tally in self.cells.items():
+            found.setdefault(segment, {})[wave] = tally
+        return found
+
     def without(self, segments: Collection[int]) -> "Evidence":
         """The members of all other segments."""
         if not segments:

@@ -71,17 +71,17 @@ class Consent:
 class Patch:
     """Another way for a file's bytes to come: what makes it from a file that the device has."""
 
-    path: str
-    """Its target path in the image repository."""
     source: Sha256
     """Of the file that it leads from."""
     form: str
-    """How it is applied: `zstd`, `bsdiff`."""
+    """How it is written: `zstd-patch`, `sequential-lzma` (docs/deltas.md)."""
     sha256: Sha256
     size: int
     memory: int
     """Bytes of memory that applying it takes."""
     addresses: tuple[str, ...]
+    path: str | None = None
+    """Its target path in the image repository; None where it is no target: then only its result is signed."""
 
 
 @dataclass(frozen=True, slots=True)

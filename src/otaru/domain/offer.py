@@ -179,6 +179,12 @@ def told_to_install(subject: Subject, rollout: Rollout, membership: Membership) 
     return subject.whole and membership.state is State.SCHEDULED and rollout.policy.downloads_first
 
 
+def window_for(subject: Subject, rollout: Rollout, membership: Membership) -> Window | None:
+    """The window in which the device may be told what it is told next; None where it may be told at any time."""
+    installs = told_to_install(subject, rollout, membership)
+    return rollout.install_window if installs else rollout.download_window
+
+
 _TOLD_TO_DOWNLOAD = frozenset({State.OFFERED, State.DOWNLOADED})
 """Who has said nothing of a download is asked about too: there are clients that ignore an order to download only."""
 
@@ -306,8 +312,7 @@ def _untimely(
     subject: Subject, rollout: Rollout, membership: Membership, calendar: Calendar, now: datetime
 ) -> Answer | None:
     """The rules of time: window, blackout."""
-    installs = told_to_install(subject, rollout, membership)
-    window = rollout.install_window if installs else rollout.download_window
+    window = window_for(subject, rollout, membership)
     if window is not None and (held := _shut(subject, rollout, membership, window, calendar, now)) is not None:
         return held
     if calendar.blackouts and not rollout.policy.ignore_blackout:
@@ -367,14 +372,14 @@ def _shut(
 def _unready(subject: Subject, plan: Plan, membership: Membership, now: datetime) -> Answer | None:
     """The rules of what was looked up: limits, conditions."""
     rollout = plan.rollout
-    if plan.taken is not None and (held := _limited(rollout, plan.taken, membership, now)) is not None:
+    if plan.taken is not None and (held := _limited(subject, rollout, plan.taken, membership, now)) is not None:
         return held
     if rollout.policy.conditions and (said := unmet(rollout.policy.conditions, dict(subject.facts))) is not None:
         return Answer(Rule.CONDITIONS, f"By what the device last told, {said}.", membership)
     return None
 
 
-def _limited(rollout: Rollout, taken: Taken, membership: Membership, now: datetime) -> Answer | None:
+def _limited(subject: Subject, rollout: Rollout, taken: Taken, membership: Membership, now: datetime) -> Answer | None:
     """The rule of the rollout's limits: who was told before is asked about places alone, not about the minute."""
     if membership.state is State.OFFERED:
         return None  # it has its place
@@ -382,6 +387,8 @@ def _limited(rollout: Rollout, taken: Taken, membership: Membership, now: dateti
     if (said := full(limits, taken, told=told)) is None:
         return None
     ask_at = None if told else ask_again(limits, taken, membership.rank, now)
+    if ask_at is not None and (window := window_for(subject, rollout, membership)) is not None:  # not beyond its end
+        ask_at = appointment.again_at(membership.rank, now, window.duration)
     return Answer(Rule.LIMIT, f"Rollout {rollout.id} is at its limit: {said}.", membership, ask_at=ask_at)
 
 

@@ -34,7 +34,7 @@ class Partial(Protocol):
 class Pause(Protocol):
     """Waits."""
 
-    def __call__(self, seconds: float) -> None:
+    def __call__(self, seconds: float, /) -> None:
         """Wait so long.
 
         Raises:

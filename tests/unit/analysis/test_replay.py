@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otaru.adapters.judges.classic import ClassicJudge
-from otaru.analysis.replay import HORIZON_S, Course, replay, share_heard
+from otaru.analysis.replay import HORIZON_S, WORK, Course, paced, replay, share_heard
 from otaru.domain.evidence import Call, Evidence, Ruling, Verdict
 from otaru.domain.ids import ProductName, RolloutId, Version
 from otaru.domain.rollout import (
@@ -136,3 +136,26 @@ def test_the_share_that_was_heard_of_rises(one: float, other: float) -> None:
     of = outlook({60: 3, 3600: 5, 86400: 2}, 4)
     low, high = sorted((one, other))
     assert 0 <= share_heard(of, low) <= share_heard(of, high) <= 10 / 14 + 1e-9
+
+
+@pytest.mark.parametrize("segments", [1, 8, 32, 64])
+def test_what_is_looked_at_is_bounded_however_many_segments_and_waves_there_are(segments: int) -> None:
+    looked = 0
+
+    def ruling(rollout: Rollout, evidence: Evidence, now: datetime) -> Ruling:
+        nonlocal looked
+        looked += len(evidence.cells) + 10 * segments
+        return ClassicJudge().ruling(rollout, evidence, now)
+
+    policy = replace(STAGED, waves=tuple(Share(n, percent=True) for n in range(5, 101, 5)), observe=timedelta(hours=30))
+    rollout, strata = planned(policy, *[1000] * segments)
+    course = replay(rollout, strata, hourly(1000 * segments), ruling, start=NOW)
+    assert course.state is RolloutState.FINISHED
+    a_step_of_each_wave = 2 * len(rollout.waves) * (30 * segments)
+    assert looked <= WORK + a_step_of_each_wave
+    assert course.step == pytest.approx(paced(len(rollout.waves) * segments, segments) - 1)
+
+
+def test_few_segments_are_looked_at_as_finely_as_ever() -> None:
+    assert paced(10, 1) == paced(160, 16) == 1.02
+    assert 1.02 < paced(640, 64) < paced(6400, 64) < 1.25

@@ -12,7 +12,7 @@ from typing import IO
 
 import msgspec
 
-from otaru.adapters.differ.worker import Answer, Request
+from otaru.adapters.differ.wire import Answer, Request
 from otaru.adapters.inspector.process import descriptor
 from otaru.errors import UnavailableError
 from otaru.images.delta.choice import Way

@@ -14,12 +14,11 @@ from contextlib import suppress
 
 import msgspec
 
+from otaru.adapters.differ.wire import Answer, Request
 from otaru.domain.delta import worth
 from otaru.images.delta import choice, patch
 from otaru.images.delta.choice import Way
 from otaru.images.delta.container import BrokenPatchError
-from otaru.images.delta.patch import Codec
-from otaru.images.facts import Format
 from otaru.images.reading import BLOCK
 
 if sys.version_info >= (3, 14):
@@ -33,32 +32,6 @@ _LEVEL = 9
 """By which the whole target is compressed to compare: about what a server or a file system would do."""
 _SLACK = 24 << 20
 """Address space that Python may take beside what a patch needs: arenas, threads' stacks of libraries."""
-
-
-class Request(msgspec.Struct, frozen=True):
-    """What to do, with which descriptors, and what it may take."""
-
-    source: int
-    source_size: int
-    target: int
-    target_size: int
-    patch: int
-    codec: Codec
-    window: int | None
-    form: Format
-    memory: int
-    cpu_s: int
-    apply: bool = False
-
-
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What came of it: numbers, or why there are none."""
-
-    size: int | None = None
-    full: int | None = None
-    memory: int | None = None
-    useless: str | None = None
-    failed: str | None = None
 
 
 class File:

@@ -216,7 +216,7 @@ class DdiLink:
         with _told(url):
             request = self._wire.session.request(method, url, data=body, headers=headers, allow_redirects=False)
             async with request as answer:
-                if answer.status not in {200, 304}:
+                if answer.status not in {200, 204, 304}:
                     raise _refusal(answer.status, answer.headers, url)
                 return answer.status, answer.headers, await _whole(answer)
 
@@ -228,6 +228,7 @@ class Wire:
     session: aiohttp.ClientSession
     base: URL
     origin: URL
+    tenant: str
 
     def link(self, device: str, credential: Credential) -> DdiLink:
         """A device's link. It costs a few hundred bytes and no connection."""
@@ -255,7 +256,7 @@ async def wire(
         headers={"User-Agent": "otaru-link", "Accept": "application/json"},
         skip_auto_headers=("Accept-Encoding",),
     ) as session:
-        yield Wire(session, URL(server) / tenant / "controller" / "v1", origin)
+        yield Wire(session, URL(server) / tenant / "controller" / "v1", origin, tenant)
 
 
 class _told:  # noqa: N801 - reads as a statement

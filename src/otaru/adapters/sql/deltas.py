@@ -34,10 +34,11 @@ SELECT tenant, {_COLUMNS} FROM (
   SELECT d.*, row_number() OVER (PARTITION BY tenant ORDER BY due_at, {_KEY}) AS turn FROM delta d
   WHERE state IN ('waiting', 'making') AND due_at <= ?) AS due
 ORDER BY turn, due_at, tenant LIMIT ?"""
-_PATCHES = (
-    "SELECT d.patch FROM k CROSS JOIN delta d WHERE d.tenant = ? AND d.to_sha256 = k.sha256 AND d.patch IS NOT NULL"
-)
-_FORGET = "DELETE FROM delta WHERE tenant = ? AND to_sha256 IN (SELECT sha256 FROM k)"
+_NOWHERE = """to_sha256 IN (SELECT sha256 FROM k) AND NOT EXISTS (
+  SELECT 1 FROM artifact a CROSS JOIN release r WHERE a.tenant = delta.tenant AND a.sha256 = delta.to_sha256
+  AND r.tenant = a.tenant AND r.product = a.product AND r.version = a.version AND r.state IN ('published', 'deprecated'))"""
+_PATCHES = f"SELECT patch FROM delta WHERE tenant = ? AND patch IS NOT NULL AND {_NOWHERE}"
+_FORGET = f"DELETE FROM delta WHERE tenant = ? AND {_NOWHERE}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class SqlFollowings:
         group: GroupName | None = None,
         product: ProductName | None = None,
         channel: str | None = None,
+        stuck: bool = False,
     ) -> list[Following]:
         order = (table.c.name, table.c.product, table.c.channel)
         found = select(table).where(table.c.tenant == tenant).order_by(*order).limit(limit)
@@ -84,6 +85,8 @@ class SqlFollowings:
         for column, wanted in zip(order, (group, product, channel), strict=True):
             if wanted is not None:
                 found = found.where(column == wanted)
+        if stuck:
+            found = found.where(table.c.stuck)
         return [_following(row) for row in self._session.connection.execute(found)]
 
     def count(self, tenant: TenantId, *, stuck: bool = False) -> int:

@@ -41,7 +41,8 @@ def taken(session: Session, tenant: TenantId, rollout: Rollout, device: DeviceId
     """As a device finds it."""
     limits = rollout.policy.limits
     by_state = {State(state): members for state, members in fetch(session, _BY_STATE, tenant, rollout.id)}
-    told = fetch(session, _TAKEN, tenant, rollout.id, minute) if limits.per_minute is not None else []
+    paced = limits.per_minute is not None or rollout.policy.rate is not None or rollout.download_window is not None
+    told = fetch(session, _TAKEN, tenant, rollout.id, minute) if paced else []
     places: list[tuple[Place, str, int]] = []
     for place in limits.places:
         for (value,) in fetch(session, _WHERE_IT_IS, tenant, device, place.attribute):

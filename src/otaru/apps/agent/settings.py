@@ -7,12 +7,17 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from otaru.domain.schedule import window
 from otaru.errors import InvalidInputError
 
 Words = Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)]
 """A program and its arguments; no shell."""
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
+Mirror = Annotated[
+    str, Meta(pattern=r"\Ahttps?://[!-z|~]+(?:\{sha256:2\}[!-z|~]*)?\{sha256\}[!-z|~]*\Z", max_length=1024)
+]
+"""An address with `{sha256}` in it."""
 Folder = Annotated[str, Meta(pattern=r"\A/")]
 """An absolute path."""
 
@@ -53,6 +58,22 @@ class Health(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     memory: Annotated[int, Meta(ge=0)] = 0
 
 
+class Limit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How fast downloads may be at a time of day."""
+
+    window: str
+    bytes_per_s: Annotated[int, Meta(ge=0)]
+
+
+class Download(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How files are fetched."""
+
+    mirrors: Annotated[tuple[Mirror, ...], Meta(max_length=8)] = ()
+    limits: Annotated[tuple[Limit, ...], Meta(max_length=16)] = ()
+    least_bytes_per_s: Annotated[int, Meta(ge=1)] = 64
+    within_s: Annotated[float, Meta(ge=60, le=365 * 86_400)] = 7 * 86_400
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of it."""
 
@@ -60,6 +81,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     component: Annotated[tuple[Component, ...], Meta(min_length=1, max_length=64)]
     boot: Boot | None = None
     health: Health = Health()
+    download: Download = Download()
     reboot: Words = ("systemctl", "reboot")
 
 
@@ -86,6 +108,7 @@ def read(path: Path) -> Settings:
     if len(set(names)) < len(names):
         raise InvalidInputError(f"{path}: component: two have the same name")
     _check_boot(path, settings.boot)
+    _check_limits(path, settings.download)
     return settings
 
 
@@ -112,3 +135,13 @@ def _check_boot(path: Path, boot: Boot | None) -> None:
         raise InvalidInputError(f"{path}: boot.script: the kind script needs it")
     if boot.kind == "file" and (boot.path is None or boot.started is None):
         raise InvalidInputError(f"{path}: boot.{'path' if boot.path is None else 'started'}: the kind file needs it")
+
+
+def _check_limits(path: Path, download: Download) -> None:
+    for number, limit in enumerate(download.limits):
+        try:
+            window(limit.window)
+        except InvalidInputError as error:
+            raise InvalidInputError(
+                f"{path}: download.limits[{number}].window: {error.message}", hint=error.hint
+            ) from None

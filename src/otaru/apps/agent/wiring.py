@@ -24,13 +24,17 @@ from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
 from otaru.apps.agent import identity
 from otaru.apps.agent.identity import Identity, Key
-from otaru.apps.agent.settings import Boot, Component, Settings
+from otaru.apps.agent.settings import Boot, Component, Download, Settings
 from otaru.domain.device import hardware
+from otaru.domain.fetching import Limit
 from otaru.domain.ids import DeviceId, TenantId
+from otaru.domain.schedule import window
 from otaru.errors import DataFolderError, InvalidInputError, StoppedError
 from otaru.ports.board import Bootloader, HealthCheck, Installer
+from otaru.services.edge.fetch import PACE, Manner
 from otaru.services.edge.parts import Identity as Me
 from otaru.services.edge.parts import Parts, Patience
+from otaru.trust.verify.pace import Pace
 
 BUILT = datetime(2026, 11, 1, tzinfo=UTC)
 """It is not earlier than that, whatever a clock without a battery says."""
@@ -122,9 +126,17 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             clock,
             stop.pause,
             attributes={"agent": __version__, "kernel": os.uname().release, "arch": os.uname().machine},
+            manner=manner(settings.download),
             patience=Patience(health=timedelta(seconds=settings.health.within_s)),
         )
         yield Agent(me, parts, link, Door(data, me, admission, clock))
+
+
+def manner(download: Download) -> Manner:
+    """How files are fetched."""
+    pace = Pace(download.least_bytes_per_s, PACE.stretch, timedelta(seconds=download.within_s))
+    limits = [Limit(window(limit.window), limit.bytes_per_s) for limit in download.limits]
+    return Manner(pace=pace, limits=limits, mirrors=download.mirrors)
 
 
 def installer(component: Component, settings: Settings, disk: LocalDisk) -> Installer:

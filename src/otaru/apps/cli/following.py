@@ -54,11 +54,14 @@ def follows(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False)] = None,
     product: Annotated[str | None, typer.Option(help="Only of this product.", show_default=False)] = None,
     channel: Annotated[str | None, typer.Option(help="Only of channels of this name.", show_default=False)] = None,
+    stuck: Annotated[bool, typer.Option("--stuck", help="Only where somebody has to see to it.")] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> None:
     """List which groups follow which channels, and how that stands."""
-    page = api.pages("/follows", limit=limit, cursor=cursor, group=name, product=product, channel=channel)
+    page = api.pages(
+        "/follows", limit=limit, cursor=cursor, group=name, product=product, channel=channel, stuck=stuck or None
+    )
     printer.table(page, page["items"], (field("Group"), *FOLLOWS))
     more(printer, page)
 
@@ -79,5 +82,7 @@ def _proposed(printer: Printer, name: str, found: Mapping[str, Any]) -> Exit | N
         return None
     if printer.json:
         printer.document(found)
-    remark(f"otaru: nothing would be done now: {found['waits'] or f'{name} has the newest release already'}")
+    remark(
+        f"otaru: nothing would be done now: {found['waits'] or f'the newest release is on its way to {name} already'}"
+    )
     return Exit.NOTHING_TO_DO

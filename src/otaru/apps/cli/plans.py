@@ -8,6 +8,8 @@ from otaru.apps.cli.printer import Printer, field, one_line, remark
 from otaru.apps.cli.progress import counts
 
 Plan = Mapping[str, Any]
+_FINE = 0.021
+"""Steps of a dry run beyond which it is told that they are coarse."""
 _SHOWN = 5
 """First devices that are named."""
 
@@ -70,6 +72,8 @@ def _known(found: Plan) -> str:
     parts.append("how long updates take is unknown" if install is None else f"updates take {_span(install)}")
     if found["failure"] is not None:
         parts.append(f"{found['failure']:.1%} failed before")
+    if found["expected"]["step"] > _FINE:
+        parts.append(f"looked at in steps of {found['expected']['step']:.0%}, for there are many segments and waves")
     return "; ".join(parts)
 
 

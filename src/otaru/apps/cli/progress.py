@@ -95,6 +95,8 @@ def details(rollout: Rollout) -> Iterator[tuple[str, Any]]:
     yield "state", rollout["state"]
     # The reason of one that runs is that of its start.
     yield "why", rollout.get("reason") if rollout["state"] in {"paused", "stopping", "stopped", "finished"} else None
+    until = moment(rollout["waits_until"]) if rollout.get("waits_until") else ""
+    yield "waits", " ".join(part for part in (one_line(rollout.get("waits_for") or ""), until) if part)
     yield "devices", f"{rollout['size']} ({counts(rollout['counts'])})" if rollout.get("size") else 0
     yield "installs", installing(rollout)
     yield "rolls back", f"rollout {rollout['rolls_back']}" if rollout.get("rolls_back") else None
@@ -161,7 +163,7 @@ def sections(rollout: Rollout) -> Iterator[tuple[str, Sequence[Mapping[str, Any]
                 ("Why", lambda s: one_line(s.get("reason") or "")),
             ),
         )
-    if found := rollout.get("verdicts", ()):
+    if found := rollout.get("present") or rollout.get("verdicts", ()):
         yield "Verdicts", found, VERDICTS
         lines = [{"words": one_line(line)} for line in found[0]["words"]]
         yield "Why", lines, (field("All members", "words"),)

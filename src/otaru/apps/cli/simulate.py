@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -63,6 +63,7 @@ class Wanted:
         str | None,
         typer.Option(metavar="TOKEN", help="They all use it instead of tokens of their own.", show_default=False),
     ] = None
+    road: Annotated[Literal["ddi", "native"], typer.Option(help="How they speak.")] = "ddi"
     scenario: Annotated[
         Path | None,
         typer.Option(
@@ -83,6 +84,14 @@ class Wanted:
         Path | None,
         typer.Option(metavar="FOLDER", help="Where the story's facts and plot go.", show_default=False),
     ] = None
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep the virtual story's data: otaru serve --data FOLDER shows it.",
+            show_default=False,
+        ),
+    ] = None
     until: Annotated[
         str | None,
         typer.Option(
@@ -97,7 +106,7 @@ class Wanted:
 
 
 def simulate(printer: Printer, wanted: Wanted) -> Exit | None:
-    """Run simulated devices that poll, download, install, fail and report over real HTTP (DDI).
+    """Run simulated devices that poll, download, install, fail and report over real HTTP (DDI, or the native road).
 
     Devices the server does not know are added with the API token; those it knows get new tokens.
     """
@@ -105,8 +114,9 @@ def simulate(printer: Printer, wanted: Wanted) -> Exit | None:
         _check_scenario(wanted)
     if wanted.virtual or wanted.served:
         return _story(printer, wanted)
-    if wanted.report is not None:
-        raise InvalidInputError("--report goes with --virtual or --served")
+    if wanted.report is not None or wanted.data is not None:
+        what = "--report goes with --virtual or --served" if wanted.report is not None else "--data goes with --virtual"
+        raise InvalidInputError(what)
     with extra("simulator"):
         from otaru.apps.simulator import options
         from otaru.apps.simulator.run import run
@@ -131,7 +141,10 @@ def _story(printer: Printer, wanted: Wanted) -> Exit | None:
     if wanted.scenario is None or wanted.virtual == wanted.served:
         raise InvalidInputError("--virtual or --served needs --scenario FILE, and excludes the other")
     if wanted.virtual:
-        account = horizon.tell(_scenario(wanted.scenario), lambda account: remark(account.line()))
+        scenario, folder = _scenario(wanted.scenario), None if wanted.data is None else _empty(wanted.data)
+        account = horizon.tell(scenario, lambda account: remark(account.line()), folder)
+    elif wanted.data is not None:
+        raise InvalidInputError("--data goes with --virtual")
     else:
         with extra("simulator"):
             from otaru.apps.simulator.scenario import served
@@ -151,6 +164,17 @@ def _scenario(path: Path) -> "Scenario":
         return script.read(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"the scenario {path} cannot be read: {error}") from None
+
+
+def _empty(folder: Path) -> Path:
+    """A folder for a story's data, which holds nothing else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InvalidInputError(f"{folder} is not empty", hint="Name a new folder.")
+    except OSError as error:
+        raise InvalidInputError(f"the data cannot be kept: {error}") from None
+    return folder
 
 
 def _written(folder: Path, files: dict[str, str]) -> None:
@@ -184,6 +208,7 @@ def _plan(wanted: Wanted) -> "Plan":
         ),
         seed=wanted.seed if scenario is None else scenario.seed,
         prefix=wanted.prefix if scenario is None else scenario.prefix,
+        road=options.Road(wanted.road),
         speed=wanted.speed,
         token=wanted.token or os.environ.get("OTARU_TOKEN", "").strip() or None,
         gateway_token=wanted.gateway_token,

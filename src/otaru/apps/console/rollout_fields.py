@@ -8,9 +8,10 @@ from typing import Final, TypeVar
 
 from otaru.domain.conditions import Condition, condition
 from otaru.domain.duration import duration
+from otaru.domain.health import Measure, measure
 from otaru.domain.ids import ProductName, RolloutId, Version
 from otaru.domain.release import release_name
-from otaru.domain.rollout import Abort, FailureType, Limits, Place, Policy, Share, check, place, share
+from otaru.domain.rollout import Abort, FailureType, Limits, Place, Policy, SequentialRule, Share, check, place, share
 from otaru.domain.schedule import Window
 from otaru.domain.schedule import window as parse_window
 from otaru.domain.targeting import MAX_LENGTH, parse
@@ -100,6 +101,13 @@ def places(text: str) -> tuple[Place, ...]:
     """How many at once share a value of an attribute."""
     found = tuple(place(part) for part in text.replace(",", " ").split())
     check(Policy(limits=Limits(places=found)))
+    return found
+
+
+def measures(text: str) -> tuple[Measure, ...]:
+    """What telemetry is compared, and which way is worse."""
+    found = tuple(map(measure, text.replace(",", " ").split()))
+    check(Policy(sequential=SequentialRule(telemetry=found)))
     return found
 
 

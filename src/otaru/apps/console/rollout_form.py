@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from otaru.apps.console import rollout_fields as fields
 from otaru.domain.duration import written
+from otaru.domain.health import MEASURES
 from otaru.domain.rollout import (
     ALPHA,
     DEFAULT_RULE,
@@ -69,6 +70,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "abort": "",
     "judge": Judging.SEQUENTIAL.value,
     "alpha": f"{ALPHA * 100:g}",
+    "telemetry": " ".join(map(str, MEASURES)),
     "success": f"{DEFAULT_RULE.success * 100:g}",
     "error": f"{DEFAULT_RULE.error * 100:g}",
     "on_error": OnError.PAUSE.value,

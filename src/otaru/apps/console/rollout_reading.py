@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 
 from otaru.apps.console import rollout_fields as fields
 from otaru.apps.console.rollout_form import Draft, Form, Judging, Mode, When, growth, typed
+from otaru.domain.health import MEASURES
 from otaru.domain.rollout import (
     ALPHA,
     DEFAULT_RULE,
     Approve,
     ClassicRule,
     Download,
+    Growth,
     Install,
     Limits,
     OnError,
@@ -50,6 +52,20 @@ def read(sent: Mapping[str, str], now: datetime) -> Draft:
         start = when is When.NOW
         intention = Intention(*named, target, policy, name, start_at, start, shape, reason, install=install)
     return Draft(form.typed, form.wrong, form.column, intention)
+
+
+def read_standing(sent: Mapping[str, str], now: datetime) -> tuple[Draft, Policy, Growth | None, str]:
+    """What a form says of how the rollouts of a standing order go about it: policy, shape and reason.
+
+    It has no fields for what holds for one rollout alone; what is wrong stands beside its field.
+    """
+    once = {"split": "", "forced_at": "", "end_at": "", "install_at": "", "continuous": "yes"}
+    form = Form(typed({**sent, **once}))
+    mode = form.read("mode", fields.one_of(Mode), Mode.SIMPLE)
+    policy, shape = _policy(form, mode, now), growth(form, mode)
+    reason = form.read("reason", fields.reason, "")
+    _check_together(form, policy)
+    return Draft({**form.typed, "continuous": ""}, form.wrong), policy, shape, reason
 
 
 def _policy(form: Form, mode: Mode, now: datetime) -> Policy:
@@ -153,7 +169,8 @@ def _rule(form: Form) -> ClassicRule:
 
 
 def _sequential(form: Form) -> SequentialRule:
-    return SequentialRule(form.read("alpha", fields.percent(lambda p: Policy(sequential=SequentialRule(p))), ALPHA))
+    alpha = form.read("alpha", fields.percent(lambda p: Policy(sequential=SequentialRule(p))), ALPHA)
+    return SequentialRule(alpha, telemetry=form.read("telemetry", fields.measures, MEASURES))
 
 
 def _rate(form: Form) -> RateRule:

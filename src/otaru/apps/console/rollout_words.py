@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from otaru.apps.console.happening import actor
 from otaru.apps.console.rendering import number, share
 from otaru.apps.console.status import Tone, look
 from otaru.domain.deployment import FAILURES, FINAL, OPEN, State
 from otaru.domain.evidence import Call as Verdicts
-from otaru.domain.evidence import Ruling, Tally
+from otaru.domain.evidence import Finding, Ruling, Tally
 from otaru.domain.ids import DeviceId
 from otaru.domain.rollout import (
     ROLLOUT,
+    For,
     Rollout,
     RolloutState,
     Segment,
@@ -20,6 +21,7 @@ from otaru.domain.rollout import (
     WaveState,
     installable,
     settled,
+    waiting,
 )
 from otaru.services.control.rollouts import Progress
 
@@ -154,6 +156,21 @@ def _standing(rollout: Rollout, wave: Wave, tally: Tally, going: Tally, ruling: 
     )
 
 
+NEAR = 8
+"""Waves that are shown at once; of more only those near the one under way."""
+
+
+def near(standings: Sequence[Standing]) -> list[Standing]:
+    """The waves that one wants to see: the last that ended, those under way, the next ones, and the last of all."""
+    if len(standings) <= NEAR:
+        return list(standings)
+    ended = [at for at, s in enumerate(standings) if s.wave.state in {WaveState.PASSED, WaveState.OVERRULED}]
+    pending = [at for at, s in enumerate(standings) if s.wave.state is WaveState.PENDING]
+    under_way = [at for at in range(len(standings)) if at not in {*ended, *pending}]
+    shown = {*ended[-2:], *under_way[:2], *under_way[-2:], *pending[:2], len(standings) - 1}
+    return [s for at, s in enumerate(standings) if at in shown]
+
+
 @dataclass(frozen=True, slots=True)
 class Alike:
     """One segment, and how far its members are."""
@@ -163,15 +180,63 @@ class Alike:
     tones: Mapping[str, int]
     waiting: int
     """Its members that are not told yet."""
+    finding: Finding | None
+    """What a judge by e-values says of it."""
+
+    @property
+    def failed(self) -> str:
+        """`9 of 31`: of those whose update has ended."""
+        return f"{number(self.tally.failures)} of {number(self._ended)}"
+
+    @property
+    def _ended(self) -> int:
+        return self.tally.of(State.SUCCEEDED, *FAILURES)
+
+    @property
+    def badness(self) -> tuple[bool, float, int]:
+        """The held ones come first, then those that the most speaks against."""
+        against = self.finding.log_e if self.finding else self.tally.failures / max(1, self._ended)
+        return not self.segment.held, -against, self.segment.index
 
 
-def alike(progress: Progress) -> list[Alike]:
-    """How far each segment is; none where there is one that nobody holds."""
+def alike(progress: Progress, ruling: Ruling) -> list[Alike]:
+    """How far each segment is, held ones and bad ones first; none where there is one that nobody holds."""
     segments = progress.rollout.segments
     if len(segments) < 2 and not progress.rollout.held:
         return []
     tallies = [progress.evidence.segment(segment.index) for segment in segments]
-    return [Alike(s, t, tones(t), t.of(State.SCHEDULED)) for s, t in zip(segments, tallies, strict=True)]
+    findings = {finding.segment: finding for finding in ruling.findings}
+    found = [
+        Alike(s, t, tones(t), t.of(State.SCHEDULED), findings.get(s.index))
+        for s, t in zip(segments, tallies, strict=True)
+    ]
+    return sorted(found, key=lambda one: one.badness)
+
+
+def exposed(tally: Tally) -> int:
+    """Members that were told: whoever may have taken it."""
+    return tally.of(*OPEN, State.SUCCEEDED, *BAD)
+
+
+def forecast(progress: Progress, now: datetime) -> datetime | None:
+    """When the last of those who are not held back may have ended, at the pace so far; None where nothing tells."""
+    rollout, going = progress.rollout, progress.evidence.without(progress.rollout.held).whole
+    ended, left = going.of(*FINAL), going.of(*OPEN, State.SCHEDULED)
+    if rollout.state is not RolloutState.RUNNING or rollout.started_at is None or not left:
+        return None
+    waits = rollout.wave is not None and rollout.wave.state is WaveState.PENDING  # its pace is another one then
+    if waits or ended < max(FEW, LITTLE * going.members) or now - rollout.started_at < SOON:
+        return None
+    try:
+        return now + (now - rollout.started_at) * (left / ended)
+    except OverflowError:
+        return None
+
+
+FEW, LITTLE = 5, 0.02
+"""So many members, and such a share of them, have to have ended before their pace tells anything."""
+SOON = timedelta(minutes=10)
+"""Nor does it before so much time has gone by."""
 
 
 def percent(value: float) -> str:
@@ -273,17 +338,14 @@ def _running(progress: Progress, ruling: Ruling) -> Why:
             Tone.BUSY,
             f"Every wave has passed; {devices(_left(progress))} {'has' if _left(progress) == 1 else 'have'} not ended",
         )
-    if rollout.unapproved is not None:
-        return Why(Tone.HELD, f"Wave {wave.index + 1} of {len(rollout.waves)} opens when somebody approves it")
+    if (waits := waiting(rollout, ruling)) is not None:
+        return Why(_WAITS.get(waits.what, Tone.BUSY), waits.words, waits.until)
     tally = progress.tallies.get(wave.index, _NOBODY)
     name = f"Wave {wave.index + 1} of {len(rollout.waves)}" if len(rollout.waves) > 1 else "It"
-    if wave.state is WaveState.OBSERVING and wave.complete_at is not None:
-        return Why(Tone.TRIAL, f"{name} is complete and watched; that ends", wave.complete_at + rollout.policy.observe)
-    if rollout.policy.rule is None and rollout.policy.sequential is None:
-        return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
-    if wave.state is WaveState.PENDING and ruling.ahead is not None:
-        return Why(Tone.BUSY, f"{name} opens when the harm budget has room: what is out has to mature")
-    return Why(Tone.BUSY, f"{name} is open: {ruling.waves[wave.index].reason}")
+    return Why(Tone.BUSY, f"{name} is open: {counted_words(tally)}")
+
+
+_WAITS = {For.APPROVAL: Tone.HELD, For.WATCH: Tone.TRIAL}
 
 
 @dataclass(frozen=True, slots=True)

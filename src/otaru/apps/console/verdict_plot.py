@@ -7,6 +7,8 @@ from math import exp, log
 from otaru.domain.evidence import Said
 
 WIDTH, HEIGHT = 600.0, 120.0
+APART = 14.0
+"""What stands beside the picture keeps so far apart."""
 _LOWEST = log(0.1)
 _GREATEST = 690.0
 
@@ -20,6 +22,8 @@ class Plot:
     threshold: float
     one: float
     """How high an e-value of 1 lies: nothing said for or against."""
+    scale: tuple[tuple[float, str], ...]
+    """What stands beside it: how high, and which e-value."""
     seen: float
     """Where the fixed 5 % rule would first have stopped; below 0 where it would not have."""
 
@@ -46,10 +50,18 @@ def plot(said: Sequence[Said]) -> Plot | None:
         points += [f"{x:.1f},{before:.1f}", f"{x:.1f},{y:.1f}"]
         before = y
     fixed = next((across(one) for one in told if one.finding.failed > 0.05 * one.finding.tried), -1.0)
-    return Plot(" ".join(points), down(threshold), down(0.0), fixed)
+    marks = {down(top): shown(top), down(0.0): "1", down(threshold): shown(threshold)}  # the last one counts most
+    scale = tuple((y, text) for y, text in marks.items() if y == down(threshold) or abs(y - down(threshold)) > APART)
+    return Plot(" ".join(points), down(threshold), down(0.0), scale, fixed)
+
+
+_RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def shown(log_value: float) -> str:
-    """An e-value as people read it: `0.4`, `12`, `3.1e+05`."""
+    """An e-value as people read it: `0.4`, `12`, `3.1·10⁶`."""
     value = exp(min(log_value, _GREATEST))
-    return f"{value:,.0f}" if 10 <= value < 100_000 else f"{value:.2g}"
+    if value < 0.001 or value >= 1_000_000:
+        digits, _, power = f"{value:.1e}".partition("e")
+        return f"{digits}·10{str(int(power)).translate(_RAISED)}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

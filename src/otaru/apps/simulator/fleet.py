@@ -11,11 +11,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from otaru.adapters.links.ddi import Credential, Wire, wire
+from otaru.adapters.links.ddi import Credential, DdiLink, Wire, wire
+from otaru.adapters.links.native_fleet import NativeFleetLink
 from otaru.apps.simulator import model
 from otaru.apps.simulator.api import Api, connected
 from otaru.apps.simulator.device import Device, Surroundings
-from otaru.apps.simulator.options import Plan
+from otaru.apps.simulator.options import Plan, Road
 from otaru.apps.simulator.report import Tally, fingerprint
 from otaru.apps.simulator.scenario.life import ScenarioLife, nature
 from otaru.domain.device import Hardware
@@ -71,7 +72,7 @@ class Fleet:
 
     def correct(self, device: Device) -> None:
         """Give a device with a wrong token its right one: from its next poll on it uses that."""
-        device.link = self._wire.link(device.name, Credential.target(self.tokens[device.name]))
+        device.link = _link(self.plan, self._wire, device.name, Credential.target(self.tokens[device.name]))
 
     async def settled(self) -> None:
         """Wait until no rollout goes on by itself, but one that was not over before has begun, and no device updates.
@@ -125,7 +126,7 @@ async def running(plan: Plan, tokens: Mapping[str, str] | None = None) -> AsyncI
                     name,
                     entry.me,
                     _life(plan, name, entry.me, began),
-                    air.link(name, credential),
+                    _link(plan, air, name, credential),
                     around,
                     entry.version,
                 )
@@ -140,6 +141,10 @@ async def running(plan: Plan, tokens: Mapping[str, str] | None = None) -> AsyncI
             for life in lives:
                 life.cancel()
             await asyncio.gather(*lives, return_exceptions=True)
+
+
+def _link(plan: Plan, air: Wire, name: str, credential: Credential) -> DdiLink:
+    return air.link(name, credential) if plan.road is Road.DDI else NativeFleetLink(air, name, credential)
 
 
 def _character(plan: Plan, name: str) -> model.Character:

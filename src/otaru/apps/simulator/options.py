@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from otaru.apps.simulator.model import Odds
@@ -12,6 +13,14 @@ from otaru.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from otaru.apps.simulator.scenario.script import Scenario
+
+
+class Road(StrEnum):
+    """How simulated devices speak."""
+
+    DDI = "ddi"
+    NATIVE = "native"
+
 
 MAX_DEVICES = 100_000
 MAX_SPEED = 10_000.0
@@ -46,6 +55,7 @@ class Plan:
     """The most connections to the server at once; all devices share them."""
     trust: ssl.SSLContext | None = None
     """Whose certificates are trusted; None: the system's."""
+    road: Road = Road.DDI
     scenario: "Scenario | None" = None
     """What happens to the devices, instead of `odds`."""
 
@@ -66,6 +76,8 @@ def check(plan: Plan) -> Plan:
         raise InvalidInputError(f"the speed is above 0 and at most {MAX_SPEED:g}, not {plan.speed:g}")
     if not 0 <= plan.wrong_tokens <= plan.devices:
         raise InvalidInputError(f"there are {plan.devices} devices, {plan.wrong_tokens} cannot have a wrong token")
+    if plan.road is Road.NATIVE and plan.gateway_token is not None and plan.token is None:
+        raise InvalidInputError("devices register themselves on the road ddi only", hint="Give --token too.")
     if plan.connections < 1:
         raise InvalidInputError("a fleet needs at least one connection")
     if plan.token is None and plan.gateway_token is None:

@@ -47,6 +47,7 @@ from otaru.domain.rollout.segment import CRITICAL, MAX_SEGMENTS, MAX_SPLITS, Seg
 from otaru.domain.rollout.sequential import ALPHA, Learned, SequentialRule
 from otaru.domain.rollout.shape import Growth, Shape, check_growth, grown
 from otaru.domain.rollout.stepping import STOP_PATIENCE, obey, orders, reopened, step, supersede
+from otaru.domain.rollout.waiting import For, Waiting, waiting
 
 __all__ = [
     "ACTIVE",
@@ -73,6 +74,7 @@ __all__ = [
     "Draw",
     "FailureType",
     "Follows",
+    "For",
     "Growth",
     "Install",
     "Learned",
@@ -93,6 +95,7 @@ __all__ = [
     "Stratum",
     "Taken",
     "Urgency",
+    "Waiting",
     "Wave",
     "WaveState",
     "Way",
@@ -127,5 +130,6 @@ __all__ = [
     "step",
     "supersede",
     "told",
+    "waiting",
     "withdraw_install",
 ]

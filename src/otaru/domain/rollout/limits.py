@@ -70,6 +70,8 @@ class Taken:
     """Members that have not been told."""
     places: tuple[tuple[Place, str, int], ...] = ()
     """Where this device is: the limit, the value, and how many there are in flight."""
+    per_minute: int | None = None
+    """How many may be told in this minute by the rollout's rate or window; None where neither says."""
 
 
 def full(limits: Limits, taken: Taken, *, told: bool = False) -> str | None:
@@ -80,12 +82,17 @@ def full(limits: Limits, taken: Taken, *, told: bool = False) -> str | None:
         if number >= where.most:
             return f"{number} of {where.most} are in flight where {where.attribute} is {value}"
     if not told and _paced(limits, taken):
-        return f"{taken.told} of {limits.per_minute} have been told in this minute"
+        return f"{taken.told} of {_per_minute(limits, taken)} have been told in this minute"
     return None
 
 
+def _per_minute(limits: Limits, taken: Taken) -> int | None:
+    return min((most for most in (limits.per_minute, taken.per_minute) if most is not None), default=None)
+
+
 def _paced(limits: Limits, taken: Taken) -> bool:
-    return limits.per_minute is not None and taken.told >= limits.per_minute
+    most = _per_minute(limits, taken)
+    return most is not None and taken.told >= most
 
 
 def ask_again(limits: Limits, taken: Taken, rank: int, now: datetime) -> datetime | None:
@@ -93,10 +100,11 @@ def ask_again(limits: Limits, taken: Taken, rank: int, now: datetime) -> datetim
 
     Those who wait are spread over as many minutes as they take: they do not all come with the next one.
     """
-    if limits.per_minute is None or not _paced(limits, taken):
+    most = _per_minute(limits, taken)
+    if most is None or not _paced(limits, taken):
         return None
     following = datetime.fromtimestamp((appointment.minute(now) + 1) * 60, UTC)
-    return following + MINUTE * (taken.waiting / limits.per_minute) * (rank * _GOLDEN % 1)
+    return following + MINUTE * (taken.waiting / max(most, 1)) * (rank * _GOLDEN % 1)
 
 
 def check_limits(limits: Limits) -> None:

@@ -36,8 +36,9 @@ class Followings(Protocol):
         group: GroupName | None = None,
         product: ProductName | None = None,
         channel: str | None = None,
+        stuck: bool = False,
     ) -> list[Following]:
-        """By group, product and channel; only those of a group, a product, a channel."""
+        """By group, product and channel; only those of a group, a product, a channel, that need a person."""
         ...
 
     def count(self, tenant: TenantId, *, stuck: bool = False) -> int:

@@ -149,7 +149,7 @@ class Deltas(Protocol):
         ...
 
     def forget(self, tenant: TenantId, targets: Collection[Sha256]) -> list[Sha256]:
-        """Remove those that make one of `targets`; the bytes that were made for them."""
+        """Remove those that make one of `targets` where no release that is out has it; the bytes that were made for them."""
         ...
 
 

@@ -274,9 +274,19 @@ def _file_out(file: File) -> wire.File:
         sha256=file.sha256,
         installer=file.installer,
         addresses=list(file.addresses),
-        patches=[
-            wire.Patch(p.path, p.source, p.form, p.sha256, p.size, p.memory, list(p.addresses)) for p in file.patches
-        ],
+        patches=[_patch_out(patch) for patch in file.patches],
+    )
+
+
+def _patch_out(patch: Patch) -> wire.Patch:
+    return wire.Patch(
+        path=patch.path,
+        source=patch.source,
+        form=patch.form,
+        sha256=patch.sha256,
+        size=patch.size,
+        memory=patch.memory,
+        addresses=list(patch.addresses),
     )
 
 
@@ -290,7 +300,7 @@ def _file_in(found: wire.File) -> File:
         installer=found.installer,
         addresses=tuple(found.addresses),
         patches=tuple(
-            Patch(p.path, Sha256(p.source), p.form, Sha256(p.sha256), p.size, p.memory, tuple(p.addresses))
+            Patch(Sha256(p.source), p.form, Sha256(p.sha256), p.size, p.memory, tuple(p.addresses), p.path)
             for p in found.patches
         ),
     )

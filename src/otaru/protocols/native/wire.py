@@ -48,10 +48,10 @@ class Consent(Struct, frozen=True, omit_defaults=True):
     longest_s: Seconds = 0
 
 
-class Patch(Struct, frozen=True, omit_defaults=True, rename={"source": "from"}):
+class Patch(Struct, frozen=True, omit_defaults=True, kw_only=True, rename={"source": "from"}):
     """A delta."""
 
-    path: Annotated[str, Meta(min_length=1, max_length=1024)]
+    path: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
     source: Digest
     form: Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,32}\Z")]
     sha256: Digest

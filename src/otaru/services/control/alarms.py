@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from otaru.domain.following import Following
 from otaru.domain.ids import TenantId
 from otaru.domain.release import ReleaseState
 from otaru.ports.store import Tx
@@ -17,6 +18,8 @@ from otaru.trust.tuf.repository import Due, what_is_due
 
 GRACE = timedelta(hours=1)
 """What the server can sign itself it has signed by then; what is due for longer waits for people."""
+MAX_STUCK = 10
+"""Standing orders that need a person, named on every page."""
 MAX_TENANTS = 100
 """Tenants whose numbers one answer has."""
 
@@ -62,6 +65,8 @@ class Brief:
     development: bool
     due: Sequence[Due]
     """Roles that people have to sign anew, what ends first first."""
+    stuck: Sequence[Following] = ()
+    """Standing orders that people have to see to, some of them."""
 
 
 async def of_tenant(world: World, tenant: TenantId) -> Alarms:
@@ -82,7 +87,7 @@ async def of_all(world: World) -> tuple[list[Alarms], int]:
 
 
 async def brief(world: World, tenant: TenantId) -> Brief:
-    """What every page of the console has to know: three reads by key, no metadata is parsed."""
+    """What every page of the console has to know: four small reads, no metadata is parsed."""
     now = world.clock.now()
 
     def look(tx: Tx) -> Brief:
@@ -92,7 +97,8 @@ async def brief(world: World, tenant: TenantId) -> Brief:
             ends = {role: end.expires_at for role, end in tx.signatures.ends(tenant, of).items()}
             long_due = {role: at for role, at in ends.items() if due_at(role, at) + GRACE <= now}
             due += [replace(one, role=told_of(of, one.role)) for one in what_is_due(long_due, now)]
-        return Brief(development, sorted(due, key=lambda one: one.expires))
+        stuck = tx.followings.page(tenant, None, MAX_STUCK, stuck=True)
+        return Brief(development, sorted(due, key=lambda one: one.expires), stuck)
 
     return await world.store.glance(look)
 

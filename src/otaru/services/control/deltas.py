@@ -5,7 +5,6 @@ due, has it made and tried outside of any transaction, and keeps what came of it
 claim, which others take over when its time is up. Whoever tries too often gives up.
 """
 
-from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -23,7 +22,8 @@ from otaru.domain.delta import (
 )
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ProductName, Sha256, TenantId, Version
-from otaru.domain.release import Blob, Release, ReleaseState
+from otaru.domain.offer import Subject
+from otaru.domain.release import Artifact, Blob, Release, ReleaseState
 from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, OtaruError, OverloadedError
 from otaru.images.delta.choice import Way, ways
 from otaru.images.delta.patch import Codec
@@ -36,7 +36,9 @@ from otaru.services.control.world import SYSTEM, Actor, World
 CLAIMED = timedelta(minutes=45)
 """How long making one is waited for; longer than its maker may take."""
 _OUT = frozenset({ReleaseState.PUBLISHED, ReleaseState.DEPRECATED})
-_MOST_OFFERED = 50
+_MOST_OFFERED = 200
+MOST_TOLD = 4
+"""Deltas that a device is told of: to choose from, and to fall back on."""
 _MOST_OF_ONE = 10_000
 """Deltas to all artifacts of one release."""
 
@@ -91,11 +93,34 @@ async def page(
     return await world.store.read(look)
 
 
-def leading(tx: Tx, tenant: TenantId, target: Sha256, installed: Collection[Sha256]) -> list[Delta]:
-    """The deltas that make `target` of something that is installed, the smallest first, within a transaction."""
-    found = tx.deltas.page(tenant, [target], None, _MOST_OFFERED)
-    fit = [one for one in found if one.state is DeltaState.MADE and one.pair.source in installed]
-    return sorted(fit, key=lambda delta: delta.size or 0)
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """What a device says of the deltas that it can take."""
+
+    codecs: frozenset[str]
+    memory: int
+    """Bytes that applying one may take."""
+    has: frozenset[Sha256] = frozenset()
+    """What is installed; where it says nothing, the artifact of the version that it reported."""
+
+
+async def leading(
+    world: World, tenant: TenantId, release: Release, artifact: Artifact, subject: Subject, taker: Taker
+) -> list[Delta]:
+    """The deltas that a device can come to an artifact by from what it has, the smallest first; none as large as that."""
+
+    def look(tx: Tx) -> list[Delta]:
+        has = taker.has or _installed(tx, tenant, release.product, artifact.component, subject)
+        found = tx.deltas.page(tenant, [artifact.blob.sha256], None, _MOST_OFFERED) if has else []
+        return [delta for delta in found if delta.pair.source in has and _fits(delta, artifact, taker)]
+
+    return sorted(await world.store.glance(look), key=lambda delta: delta.size or 0)[:MOST_TOLD]
+
+
+async def patch_of(world: World, tenant: TenantId, target: Sha256, patch: Sha256) -> bool:
+    """Whether bytes are those of a delta to an artifact."""
+    found = await world.store.glance(lambda tx: tx.deltas.page(tenant, [target], None, _MOST_OF_ONE))
+    return any(delta.patch == patch for delta in found)
 
 
 async def make_next(world: World) -> bool:
@@ -106,8 +131,14 @@ async def make_next(world: World) -> bool:
         return False
     tenant, found = due[0]
     claimed = await world.store.write(_claim, (tenant, found.pair, now))
-    if claimed is not None:
-        await world.store.write(_end, (tenant, await _outcome(world, tenant, *claimed), world.clock.now()))
+    if claimed is None:
+        return True
+    try:
+        outcome = await _outcome(world, tenant, *claimed)
+    except BaseException:  # the process is asked to end, or a bug: the next one need not wait for the claim's end
+        await world.store.write(_give_back, (tenant, claimed[0], world.clock.now()))
+        raise
+    await world.store.write(_end, (tenant, outcome, world.clock.now()))
     return True
 
 
@@ -160,6 +191,14 @@ def _claim(tx: Tx, asked: tuple[TenantId, Pair, datetime]) -> tuple[Delta, Forma
     ours = replace(known, state=DeltaState.MAKING, attempts=known.attempts + 1, due_at=now + CLAIMED)
     tx.deltas.save(tenant, ours)
     return ours, _form(tx, tenant, pair.target)
+
+
+@one
+def _give_back(tx: Tx, asked: tuple[TenantId, Delta, datetime]) -> None:
+    tenant, delta, now = asked
+    known = tx.deltas.get(tenant, delta.pair)
+    if known == delta:  # the attempt counts: what ends its process each time is not tried for ever
+        tx.deltas.save(tenant, replace(delta, state=DeltaState.WAITING, due_at=now + pause(delta.attempts)))
 
 
 @one
@@ -227,6 +266,20 @@ def _order(tx: Tx, asked: _Order) -> list[Delta]:
     asked_for = {delta.pair for delta in wanted}
     every = tx.deltas.page(tenant, _digests(target), None, _MOST_OF_ONE)
     return [delta for delta in every if delta.pair in asked_for]
+
+
+def _installed(tx: Tx, tenant: TenantId, product: ProductName, component: str, subject: Subject) -> frozenset[Sha256]:
+    version = dict(subject.installed).get(component)
+    release = None if version is None else tx.releases.get(tenant, product, version)
+    artifact = None if release is None else release.artifact_for(subject.hardware)
+    return frozenset() if artifact is None else frozenset({artifact.blob.sha256})
+
+
+def _fits(delta: Delta, artifact: Artifact, taker: Taker) -> bool:
+    if delta.state is not DeltaState.MADE or delta.size is None or delta.memory is None:
+        return False
+    smaller, enough = delta.size < artifact.blob.size, delta.memory <= taker.memory
+    return smaller and enough and delta.pair.codec in taker.codecs
 
 
 def _over(delta: Delta) -> bool:

@@ -15,6 +15,7 @@ from otaru.domain.group import GroupName
 from otaru.domain.ids import ProductName, RolloutId, TenantId
 from otaru.domain.release import Release
 from otaru.domain.rollout import Growth, Policy, Rollout, supersede
+from otaru.domain.token import is_one_person
 from otaru.errors import (
     InvalidInputError,
     InvalidStateError,
@@ -132,11 +133,12 @@ async def page(
     group: GroupName | None = None,
     product: ProductName | None = None,
     channel: str | None = None,
+    stuck: bool = False,
 ) -> list[Kept]:
-    """Standing orders by group, product and channel."""
+    """Standing orders by group, product and channel; with `stuck` those that need a person."""
 
     def read(tx: Tx) -> list[Kept]:
-        found = tx.followings.page(tenant, after, limit, group=group, product=product, channel=channel)
+        found = tx.followings.page(tenant, after, limit, group=group, product=product, channel=channel, stuck=stuck)
         return [_kept(tx, tenant, following) for following in found]
 
     return await world.store.read(read)
@@ -176,7 +178,10 @@ def _follow(tx: Tx, asked: _Following) -> Kept:
     if before is None and tx.followings.count(tenant) >= MAX_FOLLOWINGS:
         raise TooLargeError(f"there are {MAX_FOLLOWINGS} standing orders already", limit=MAX_FOLLOWINGS)
     policy = replace(wanted.policy, continuous=True)
-    if before is None or (before.policy, before.growth, before.reason) != (policy, wanted.growth, wanted.reason):
+    # Where nobody could be told from who gave it, somebody who can be takes it over by giving it anew.
+    nameless = before is not None and not is_one_person(before.created_by) and before.created_by != asked.actor.name
+    said = None if before is None or nameless else (before.policy, before.growth, before.reason)
+    if said != (policy, wanted.growth, wanted.reason):
         tx.followings.put(tenant, _ordered(before, wanted, policy, asked.actor, now))
         tx.events.add([_happened(tenant, asked.actor, Kind.GROUP_FOLLOWED, stream, now, reason=wanted.reason)])
     last = tx.rollouts.last_of(tenant, stream.product, stream.follows)

@@ -15,7 +15,18 @@ from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Even
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
-from otaru.domain.offer import Answer, Membership, Plan, Rule, Subject, decide, first_due, told_to_install, usable
+from otaru.domain.offer import (
+    Answer,
+    Membership,
+    Plan,
+    Rule,
+    Subject,
+    decide,
+    first_due,
+    told_to_install,
+    usable,
+    window_for,
+)
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Rollout
 from otaru.domain.rollout import full as full_of
@@ -60,14 +71,18 @@ class Due:
     artifact: Artifact
 
 
-async def poll(world: World, tenant: Tenant, entry: Entry) -> tuple[Entry, Due | None, datetime | None]:
+async def poll(
+    world: World, tenant: Tenant, entry: Entry, *, whole: bool = False
+) -> tuple[Entry, Due | None, datetime | None]:
     """What is due for a device now, offering it durably where it is new.
+
+    `whole`: the road has no word for an order to download and not to install yet, so that the device hears of none.
 
     Returns the entry as it is after that; None where nothing is due; and, where something only waits for its window, when
     the device should ask again at the latest. The caller has checked the credential.
     """
     for _ in range(_MAX_TURNS):
-        subject = entry.subject
+        subject = seen(tenant, entry.subject, whole=whole)
         if not subject.memberships or subject.lifecycle is not Lifecycle.ACTIVE:
             return entry, None, None
         if (membership := subject.open) is not None:
@@ -98,7 +113,7 @@ async def _take(
 
     Where they said no (this minute is full, or this worker has not heard of something yet): when to ask again.
     """
-    move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now())
+    move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now(), subject.whole)
     full_until = await world.store.write(_move, move)
     world.registry.forget(tenant.id, subject.id)
     again = await world.registry.device(tenant.id, subject.id)
@@ -123,7 +138,7 @@ async def _stays(
         answer = await _ordered(world, tenant, subject, told)
         if answer.rule in _LATER[membership.state]:
             return None
-        return None if holds(membership, told.plan) else told, answer.ask_at
+        return None if subject.whole or holds(membership, told.plan) else told, answer.ask_at
     return None if told is not None and await _wakes(world, tenant, subject, told) else (told, None)
 
 
@@ -141,7 +156,7 @@ async def _ordered(world: World, tenant: Tenant, subject: Subject, told: Due) ->
         return answer
 
     def look(tx: Tx) -> Answer:
-        known, found = told_facts(tx, tenant.id, subject, plan), with_taken(tx, tenant.id, plan, subject.id, now)
+        known, found = told_facts(tx, tenant.id, subject, plan), with_taken(tx, tenant.id, plan, subject, now)
         return decide(known, found, told.membership, halted=tenant.halted, now=now, calendar=tenant.calendar)
 
     return await world.store.glance(look)
@@ -181,7 +196,7 @@ def _woken(
     """What time, or a standing yes, does to a deployment that waits for consent."""
     policy, subject = plan.rollout.policy, told_facts(tx, tenant.id, subject, plan)
     if share.state is State.POSTPONED:  # it holds no slot, and would take one
-        plan = with_taken(tx, tenant.id, plan, subject.id, now)
+        plan = with_taken(tx, tenant.id, plan, subject, now)
         if plan.taken is not None and full_of(policy.limits, plan.taken, told=True) is not None:
             return None
     deadline = automatic_at(policy, row.offered_at)
@@ -207,28 +222,28 @@ async def due(world: World, tenant: TenantId, subject: Subject, membership: Memb
     return None if plan is None or artifact is None else Due(membership, plan, artifact)
 
 
-def seen(tenant: Tenant, subject: Subject) -> Subject:
-    """A device with what its tenant's settings say of its client."""
+def seen(tenant: Tenant, subject: Subject, *, whole: bool = False) -> Subject:
+    """A device with what is known of its client: by its road, or by its tenant's settings."""
     parts = tenant.settings.chunk_parts
-    return replace(subject, whole=True) if parts and parts.get(subject.hardware.model) in WHOLE_PARTS else subject
+    whole = whole or (bool(parts) and parts.get(subject.hardware.model) in WHOLE_PARTS)
+    return replace(subject, whole=True) if whole else subject
 
 
 async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     """The rules' answers for each rollout that has this device as a scheduled member, up to the first offer."""
-    subject = seen(tenant, subject)
     scheduled = {m.rollout for m in subject.memberships if m.state is State.SCHEDULED}
     plans = [plan for r in sorted(scheduled) if (plan := await world.registry.plan(tenant.id, r)) is not None]
     now, calendar = world.clock.now(), tenant.calendar
     answers = first_due(subject, plans, halted=tenant.halted, now=now, calendar=calendar)
     asked = frozenset[str]().union(*(names(plan.rollout.policy.conditions) for plan in plans))
-    asks = asked or any(plan.rollout.policy.limits.any for plan in plans)
+    asks = asked or any(_takes(plan.rollout) for plan in plans)
     if not asks or not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
         return answers
 
     def look(tx: Tx) -> list[Answer]:
         """Only where nothing else is in the way: with what the device last told, and what is taken of limits."""
         known = replace(subject, facts=tx.devices.facts(tenant.id, subject.id, asked)) if asked else subject
-        found = [with_taken(tx, tenant.id, plan, subject.id, now) for plan in plans]
+        found = [with_taken(tx, tenant.id, plan, subject, now) for plan in plans]
         return first_due(known, found, halted=tenant.halted, now=now, calendar=calendar)
 
     return await world.store.glance(look)
@@ -261,11 +276,25 @@ def told_facts(tx: Tx, tenant: TenantId, subject: Subject, plan: Plan) -> Subjec
     return replace(subject, facts=tx.devices.facts(tenant, subject.id, names(conditions)))
 
 
-def with_taken(tx: Tx, tenant: TenantId, plan: Plan, device: DeviceId, now: datetime) -> Plan:
-    """The plan with what its rollout has taken of its limits, where it has any."""
-    if not plan.rollout.policy.limits.any:
+def with_taken(tx: Tx, tenant: TenantId, plan: Plan, subject: Subject, now: datetime) -> Plan:
+    """The plan with what its rollout has taken of its limits, its rate or its window's minutes, where it has any."""
+    share = next((m for m in subject.memberships if m.rollout == plan.rollout.id), None)
+    if share is None or not _takes(plan.rollout):
         return plan
-    return replace(plan, taken=tx.rollouts.taken(tenant, plan.rollout, device, appointment.minute(now)))
+    taken = tx.rollouts.taken(tenant, plan.rollout, subject.id, appointment.minute(now))
+    window = window_for(subject, plan.rollout, share)
+    return replace(plan, taken=replace(taken, per_minute=_per_minute(tx, tenant, plan.rollout, window)))
+
+
+def _takes(rollout: Rollout) -> bool:
+    """Whether there is only so much that its devices may take."""
+    policy = rollout.policy
+    return policy.limits.any or policy.rate is not None or _has_places(rollout, policy.window)
+
+
+def _has_places(rollout: Rollout, window: Window | None) -> bool:
+    """Whether minutes of a window have only so many places: a rollout of few has places for all."""
+    return window is not None and rollout.size > appointment.FREELY
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +304,7 @@ class _Move:
     rollout: RolloutId
     attempt: int
     at: datetime
+    whole: bool = False
 
 
 def _move(tx: Tx, moves: Sequence[_Move]) -> list[datetime | None]:
@@ -380,7 +410,7 @@ def _per_minute(tx: Tx, tenant: TenantId, rollout: Rollout, window: Window | Non
         told = tx.rollouts.evidence(tenant, rollout.id).whole
         notified = told.members - told.of(State.SCHEDULED, State.SKIPPED)
         most.append(rate.per_minute(policy.rate, notified, told.of(State.SUCCEEDED)))
-    if window is not None and rollout.size > appointment.FREELY:  # a rollout of few has places for all
+    if window is not None and _has_places(rollout, window):
         due = rollout.size if policy.download_only else rollout.watermark
         most.append(appointment.per_minute(usable(policy, window), due))
     return min(most, default=None)
@@ -400,8 +430,9 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
             return None if event is None else _Found(event, "", base)
         later = _LATER.get(share.state) if plan.rollout.policy.downloads_first else None
         if share.state is State.SCHEDULED or later is not None:
-            subject = told_facts(tx, tenant.id, seen(tenant, entry.subject), plan)
-            plan = with_taken(tx, tenant.id, plan, move.device, move.at)
+            subject = told_facts(tx, tenant.id, replace(entry.subject, whole=move.whole), plan)
+            if plan.rollout.policy.limits.any:  # of its minutes so many are given away below
+                plan = with_taken(tx, tenant.id, plan, subject, move.at)
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
             moves = later or (_INSTALLS if told_to_install(subject, plan.rollout, share) else _MOVES)
             return _Found(moves[answer.rule], answer.because, base) if answer.rule in moves else None

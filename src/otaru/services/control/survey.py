@@ -176,7 +176,7 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
         for membership, plan in in_turn(subject, plans):
             answer = decide(
                 told_facts(tx, tenant, subject, plan),
-                with_taken(tx, tenant, plan, device, now),
+                with_taken(tx, tenant, plan, subject, now),
                 membership,
                 halted=owner.halted,
                 now=now,
@@ -219,7 +219,7 @@ def _holding(tx: Tx, tenant: Tenant, subject: Subject, plans: Sequence[Plan], no
         return None
     answer = decide(
         told_facts(tx, tenant.id, subject, plan),
-        with_taken(tx, tenant.id, plan, subject.id, now),
+        with_taken(tx, tenant.id, plan, subject, now),
         share,
         halted=tenant.halted,
         now=now,

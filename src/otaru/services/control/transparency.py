@@ -11,23 +11,27 @@ A crash after 1 leaves tiles that nobody has signed, one after 2 a head that nob
 publishes it, or a larger one. Only what a published checkpoint covers is ever served.
 """
 
+import json
 from base64 import b64decode
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import TenantId
+from otaru.domain.release import ReleaseState
 from otaru.errors import AlreadyExistsError, InvalidInputError, NotFoundError, OtaruError, UnavailableError
 from otaru.ports.store import Signed, Tree, Tx, one
 from otaru.services.control.world import Actor, World
 from otaru.trust.log import merkle
 from otaru.trust.log.entries import Draft, Log
 from otaru.trust.log.merkle import leaf_hash
-from otaru.trust.log.notes import MAX_SIGNATURES, NoteError, Verifier, opened, verifier
+from otaru.trust.log.notes import MAX_SIGNATURES, NoteError, Verifier, offline_proof, opened, verifier
 from otaru.trust.log.tiles import ENTRIES, WIDTH, Read, Tile, bundle, grow, subtrees, tiles
 
 BATCH = 4096
 """Entries of one transaction."""
+_LOOKED_AT = 100
+"""The newest entries of a release among which its publishing is looked for: it moves a few times in its life."""
 
 
 async def integrate(world: World) -> int:
@@ -155,6 +159,36 @@ async def entries(
 ) -> list[tuple[int, Draft]]:
     """Entries with their places, the newest first; those of the audit log with what they commit to."""
     return await world.store.read(lambda tx: tx.logs.found(tenant, log, subject, before, limit))
+
+
+async def proof(world: World, tenant: TenantId, release: str) -> str:
+    """What shows that a release (`PRODUCT:VERSION`) was published, by the newest witnessed head that covers it, else the newest.
+
+    Raises:
+        NotFoundError: no published checkpoint says so (yet).
+        UnavailableError: the log is damaged.
+    """
+    return await world.store.read(lambda tx: _proof(tx, tenant, release))
+
+
+def _proof(tx: Tx, tenant: TenantId, release: str) -> str:
+    found = state_in(tx, tenant, Log.RELEASE)
+    placed = tx.logs.found(tenant, Log.RELEASE, release, found.tree.signed, _LOOKED_AT)
+    published = ((place, draft.entry) for place, draft in placed if _is_published(draft))
+    place, entry = next(published, (found.tree.size, b""))
+    head = next((head for head in (found.witnessed, found.newest) if head is not None and place < head.size), None)
+    if head is None:
+        raise NotFoundError(f"no checkpoint says that {release} was published")
+    try:
+        path = merkle.inclusion(place, head.size, subtrees(head.size, reading(tx, tenant, Log.RELEASE)))
+    except ValueError as error:
+        raise UnavailableError(f"the release log of {tenant} is damaged: {error}", hint="See docs/log.md.") from None
+    return offline_proof(place, path, head.note, entry)
+
+
+def _is_published(draft: Draft) -> bool:
+    data = json.loads(draft.entry).get("data") if draft.kind is Kind.RELEASE_MOVED else None
+    return isinstance(data, dict) and data.get("to") == ReleaseState.PUBLISHED
 
 
 async def erase(world: World, tenant: TenantId, actor: Actor, place: int) -> None:

@@ -50,6 +50,13 @@ class Manner:
     sync_every: int = 4 * 1024 * 1024
     """Bytes that a power cut costs at most."""
     look_every: timedelta = timedelta(minutes=1)
+    mirrors: Sequence[str] = ()
+    """Addresses near the device, with `{sha256}` in them: a site's cache. Asked before those of the offer."""
+
+    def addresses(self, sha256: str, told: Sequence[str]) -> list[str]:
+        """Whom to ask for a file, in their order; `told` are those of the offer."""
+        near = [one.replace("{sha256:2}", sha256[:2]).replace("{sha256}", sha256) for one in self.mirrors]
+        return [*near, *told]
 
 
 _BEGAN = datetime(2000, 1, 1, tzinfo=UTC)

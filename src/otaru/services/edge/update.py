@@ -224,7 +224,7 @@ class Updater:
                 parts.staging.partial(piece),
                 piece.size,
                 partial(payload_of, piece),
-                told,
+                parts.manner.addresses(piece.sha256, told),
                 parts.clock,
                 parts.pause,
                 lambda: parts.clock.seed() / 2**62,

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otaru.apps.agent.settings import read
+from otaru.apps.agent.wiring import manner
 from otaru.errors import InvalidInputError
 
 APP = '[[component]]\nname = "app"\ninstaller = "files"\nfolder = "/opt/app"\n'
@@ -21,6 +22,18 @@ def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
     found = read(tmp_path / "agent.toml")
     assert [one.name for one in found.component] == ["os", "app"]
     assert found.health.memory == 20_000_000
+    how = manner(found.download)
+    assert [limit.bytes_per_s for limit in how.limits] == [50_000]
+    assert how.addresses("ab" * 32, ["https://o/f"]) == ["https://o/f"]
+
+
+def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
+    near = '[download]\nmirrors = ["http://cache/{sha256}", "http://[::1]:8080/blobs/{sha256:2}/{sha256}"]\n'
+    (tmp_path / "agent.toml").write_text('data = "/d"\n' + near + APP)
+    how = manner(read(tmp_path / "agent.toml").download)
+    digest = "ab" * 32
+    wanted = [f"http://cache/{digest}", f"http://[::1]:8080/blobs/ab/{digest}", "https://o/f"]
+    assert how.addresses(digest, ["https://o/f"]) == wanted
 
 
 @pytest.mark.parametrize(
@@ -40,6 +53,13 @@ def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
         ('data = "/d"\n[boot]\nkind = "script"\n' + APP, "boot.script: the kind script needs it"),
         ('data = "/d"\n[health]\nwithin_s = 0\n' + APP, "health.within_s: "),
         ('data = "/d"\n[health]\ncommands = ["true"]\n' + APP, "health.commands"),
+        ('data = "/d"\n[download]\nmirrors = ["http://c/x"]\n' + APP, "download.mirrors"),
+        ('data = "/d"\n[download]\nwithin_s = 1\n' + APP, "download.within_s"),
+        (
+            'data = "/d"\n[download]\nlimits = [{ window = "at noon", bytes_per_s = 1 }]\n' + APP,
+            "download.limits[0].window: ",
+        ),
+        ('data = "/d"\n[download]\nlimits = [{ window = "07:00/1h", bytes_per_s = -1 }]\n' + APP, "download.limits"),
         ("data = \n", "is not TOML"),
     ],
 )

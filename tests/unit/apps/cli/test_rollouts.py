@@ -8,7 +8,7 @@ import pytest
 from otaru.apps import cli
 from otaru.apps.cli.client import Api
 from otaru.apps.cli.printer import Printer
-from otaru.apps.cli.progress import details
+from otaru.apps.cli.progress import details, sections
 from otaru.apps.cli.rollout_options import Wanted
 from otaru.apps.cli.rollouts import create
 
@@ -40,3 +40,30 @@ def test_a_factor_is_one_that_a_plan_can_have(factor: str, capsys: pytest.Captur
     words = ["rollout", "plan", "--release", "app:2.0", "--target", "id==*", "--shape", "exponential"]
     assert cli.run([*words, "--factor", factor]) == 2
     assert "--factor" in capsys.readouterr().err
+
+
+def test_what_the_next_wave_waits_for_is_shown_and_the_present_verdict_before_what_is_kept() -> None:
+    old: dict[str, object] = {
+        "segment": None,
+        "call": "hold",
+        "e_value": 1,
+        "threshold": 200,
+        "failed": 0,
+        "tried": 0,
+        "at": "",
+        "words": [],
+    }
+    new = old | {"call": "expand", "words": ["expand: nothing speaks against it", "0 of 40 failed"]}
+    running = MADE | {
+        "state": "running",
+        "verdicts": [old],
+        "present": [new],
+        "waits_for": "Wave 2 of 3 opens",
+        "waves": [],
+    }
+    assert dict(details(running | {"waits_until": None}))["waits"] == "Wave 2 of 3 opens"
+    assert dict(details(running | {"waits_for": None, "waits_until": None}))["waits"] == ""
+    titled = {title: items for title, items, _ in sections(running)}
+    assert titled["Verdicts"] == [new]
+    assert [line["words"] for line in titled["Why"]] == new["words"]
+    assert {t: i for t, i, _ in sections(running | {"present": []})}["Verdicts"] == [old]

@@ -11,6 +11,7 @@ from otaru.apps.cli.rollout_options import Wanted
 from otaru.apps.console.rollout_form import FIELDS
 from otaru.apps.console.rollout_reading import read
 from otaru.domain.conditions import condition
+from otaru.domain.health import measure
 from otaru.domain.ids import RolloutId
 from otaru.domain.rollout import (
     Abort,
@@ -101,6 +102,7 @@ def test_everything_else_that_can_be_typed() -> None:
         factor="1,5",
         judge="sequential",
         alpha="0.5",
+        telemetry="fan:high, battery:low",
         split="",
         on_error="rollback",
         validate="30m",
@@ -131,7 +133,7 @@ def test_everything_else_that_can_be_typed() -> None:
     )
     assert made.growth == Growth(Shape.EXPONENTIAL, 5, 1.5)
     assert made.policy == Policy(
-        sequential=SequentialRule(0.005),
+        sequential=SequentialRule(0.005, telemetry=(measure("fan:high"), measure("battery:low"))),
         on_error=OnError.ROLLBACK,
         validate=timedelta(minutes=30),
         validate_events=3,
@@ -196,6 +198,8 @@ def test_every_option_of_the_command_line_has_its_field() -> None:
         ("factor", {"mode": "exponential", "factor": "1"}),
         ("alpha", {"alpha": "50"}),
         ("judge", {"judge": "a coin"}),
+        ("telemetry", {"telemetry": "battery"}),
+        ("telemetry", {"telemetry": "battery:low battery:high"}),
         ("max_in_flight", {"max_in_flight": "0"}),
         ("max_per_minute", {"max_per_minute": "-1"}),
         ("max_per", {"max_per": "site=5"}),

@@ -10,9 +10,20 @@ from otaru.adapters.judges.classic import ClassicJudge
 from otaru.apps.console import policy_words, rollout_words
 from otaru.apps.console.status import Tone
 from otaru.domain.deployment import State
-from otaru.domain.evidence import Evidence, Ruling, Tally
+from otaru.domain.evidence import Call, Evidence, Finding, Ruling, Tally
 from otaru.domain.ids import ProductName, RolloutId, Version
-from otaru.domain.rollout import ClassicRule, OnError, Policy, Rollout, RolloutState, Share, WaveState, layout
+from otaru.domain.rollout import (
+    ClassicRule,
+    OnError,
+    Policy,
+    Rollout,
+    RolloutState,
+    Segment,
+    Share,
+    Wave,
+    WaveState,
+    layout,
+)
 from otaru.services.control.rollouts import Intention, Preview, Progress
 
 NOW = datetime(2026, 11, 21, 13, 0, tzinfo=UTC)
@@ -119,3 +130,70 @@ def test_thresholds_are_told_as_they_were_written() -> None:
         "100%",
         "0%",
     ]
+
+
+def many(states: Mapping[int, WaveState], number: int = 30) -> list[rollout_words.Standing]:
+    """So many waves, pending where nothing else is said."""
+    waves = [Wave(n, n, n + 1, state=states.get(n, WaveState.PENDING)) for n in range(number)]
+    return [rollout_words.Standing(wave, Tally({}), {}, "", Tone.IDLE, "", Tone.IDLE) for wave in waves]
+
+
+def test_of_many_waves_those_near_the_one_under_way_are_shown() -> None:
+    passed = dict.fromkeys(range(10), WaveState.PASSED)
+    under_way = dict.fromkeys(range(10, 20), WaveState.OPEN)
+
+    def shown(states: Mapping[int, WaveState]) -> list[int]:
+        return [s.wave.index for s in rollout_words.near(many(states))]
+
+    assert shown({}) == [0, 1, 29]
+    assert shown(passed) == [8, 9, 10, 11, 29]
+    assert shown(passed | under_way) == [8, 9, 10, 11, 18, 19, 20, 21, 29]
+    assert shown(passed | {10: WaveState.FAILED}) == [8, 9, 10, 11, 12, 29]
+    assert shown(dict.fromkeys(range(30), WaveState.PASSED)) == [28, 29]
+    assert len(rollout_words.near(many({}, rollout_words.NEAR))) == rollout_words.NEAR
+
+
+def split_in(*segments: Segment) -> Rollout:
+    return replace(rollout(), segments=segments)
+
+
+def test_segments_come_with_the_held_and_the_bad_ones_first() -> None:
+    of = split_in(*(Segment(n, f"rev {n}", 10, held=n == 2) for n in range(4)))
+    cells = {
+        (0, 0): Tally({State.SUCCEEDED: 10}),
+        (1, 0): Tally({State.SUCCEEDED: 5, State.FAILED: 3, State.SCHEDULED: 2}),
+        (2, 0): Tally({State.SCHEDULED: 9, State.FAILED: 1}),
+    }
+    far = Progress(of, Evidence(cells), [])
+    found = rollout_words.alike(far, ruling(far))
+    assert [one.segment.index for one in found] == [2, 1, 0, 3]
+    assert [one.failed for one in found] == ["1 of 1", "3 of 8", "0 of 10", "0 of 0"]
+    findings = [Finding(n, Call.HOLD, log_e, 5.0, 0, 0) for n, log_e in ((0, 4.0), (1, 1.0), (3, 2.0))]
+    by_evidence = rollout_words.alike(far, Ruling({}, findings=findings))
+    assert [one.segment.index for one in by_evidence] == [2, 0, 3, 1]
+
+
+def test_whoever_was_told_is_exposed() -> None:
+    tally = Tally({State.SCHEDULED: 5, State.CANCELLED: 4, State.SKIPPED: 3, State.OFFERED: 2, State.SUCCEEDED: 1})
+    assert rollout_words.exposed(tally) == 3
+
+
+def test_a_forecast_counts_those_who_are_not_held_back() -> None:
+    begun = NOW - timedelta(hours=2)
+    of = replace(split_in(Segment(0, "a", 40), Segment(1, "b", 8, held=True)), started_at=begun)
+    of = replace(of, waves=tuple(replace(w, state=WaveState.OPEN) for w in of.waves))
+    cells = {(0, 0): Tally({State.SUCCEEDED: 20, State.SCHEDULED: 20}), (1, 0): Tally({State.SCHEDULED: 8})}
+    assert rollout_words.forecast(Progress(of, Evidence(cells), []), NOW) == NOW + timedelta(hours=2)
+    just = replace(of, started_at=NOW - timedelta(minutes=9))
+    assert rollout_words.forecast(Progress(just, Evidence(cells), []), NOW) is None
+    shut = replace(of, waves=tuple(replace(w, state=WaveState.PENDING) for w in of.waves))
+    assert rollout_words.forecast(Progress(shut, Evidence(cells), []), NOW) is None
+    few = {(0, 0): Tally({State.SUCCEEDED: 4, State.SCHEDULED: 36})}
+    assert rollout_words.forecast(Progress(of, Evidence(few), []), NOW) is None
+    done = {(0, 0): Tally({State.SUCCEEDED: 40})}
+    assert rollout_words.forecast(Progress(of, Evidence(done), []), NOW) is None
+    paused = replace(of, state=RolloutState.PAUSED)
+    assert rollout_words.forecast(Progress(paused, Evidence(cells), []), NOW) is None
+    ages = replace(of, started_at=datetime(1, 1, 1, tzinfo=UTC))
+    slow = {(0, 0): Tally({State.SUCCEEDED: 30_000, State.SCHEDULED: 1_000_000})}
+    assert rollout_words.forecast(Progress(ages, Evidence(slow), []), NOW) is None

@@ -37,5 +37,15 @@ def test_without_findings_there_is_no_picture() -> None:
 
 
 def test_values_are_short() -> None:
-    assert [shown(log(v)) for v in (0.4123, 12.3, 1600, 3.1e5)] == ["0.41", "12", "1,600", "3.1e+05"]
-    assert shown(5000) == "4.6e+299"
+    values = (0.4123, 12.3, 1600, 3.1e5, 3.1e6, 2e-9)
+    assert [shown(log(v)) for v in values] == ["0.41", "12", "1,600", "310,000", "3.1·10⁶", "2.0·10⁻⁹"]
+    assert shown(5000) == "4.6·10²⁹⁹"
+
+
+def test_what_stands_beside_it_never_lies_upon_another() -> None:
+    for highest in (1, 150, 200, 230, 1e6, 1e30):
+        found = plot([said(4, highest), said(0, 1)])
+        assert found is not None
+        heights = [y for y, _ in found.scale]
+        assert found.threshold in heights
+        assert all(abs(a - b) >= 12 for n, a in enumerate(heights) for b in heights[:n])

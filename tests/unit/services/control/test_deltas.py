@@ -1,5 +1,6 @@
 """Deltas: ordered by what the fleet runs, made once, kept within bounds, gone with their release, each tenant its own."""
 
+import asyncio
 import random
 from dataclasses import replace
 from datetime import timedelta
@@ -16,6 +17,7 @@ from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, Ov
 from otaru.images.delta import patch
 from otaru.images.delta.patch import Codec
 from otaru.services.control import artifacts, deltas, devices, releases, tenants
+from otaru.services.control.deltas import Taker
 from otaru.services.control.devices import NewDevice
 from otaru.services.control.releases import NewRelease, Part
 from otaru.services.control.world import SYSTEM, Actor, World
@@ -194,6 +196,34 @@ async def test_what_a_process_left_behind_is_taken_over(world: World, clock: Set
     assert "ended 3 times" in str((await known(world, "1.1"))[0].reason)
 
 
+async def test_a_process_that_ends_gives_back_what_it_was_making(world: World, clock: SettableClock) -> None:
+    await released(world, "1.0")
+    await running(world, "1.0")
+    await released(world, "1.1")
+    making = asyncio.ensure_future(deltas.make_next(world))
+    async with asyncio.timeout(20):
+        while {one.state for one in await known(world, "1.1")} == {DeltaState.WAITING}:  # noqa: ASYNC110 - nothing tells it
+            await asyncio.sleep(0.01)
+    making.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    assert {one.state for one in await known(world, "1.1")} == {DeltaState.WAITING}
+    clock.ahead += timedelta(minutes=2)
+    assert await made(world) == len(CODECS)
+    assert {one.state for one in await known(world, "1.1")} == {DeltaState.MADE}
+
+
+async def test_the_deltas_of_bytes_that_another_release_has_stay(world: World) -> None:
+    await released(world, "1.0")
+    await running(world, "1.0")
+    await released(world, "1.1")
+    await released(world, "1.2", content("1.1"))
+    await releases.move(world, ACME, SYSTEM, APP, Version("1.1"), ReleaseEvent.WITHDRAW)
+    assert len(await known(world, "1.2")) == len(CODECS)
+    await releases.move(world, ACME, SYSTEM, APP, Version("1.2"), ReleaseEvent.WITHDRAW)
+    assert await known(world, "1.2") == []
+
+
 async def test_a_delta_that_comes_too_late_is_not_kept(world: World, clock: SettableClock) -> None:
     await released(world, "1.0")
     await running(world, "1.0")
@@ -257,18 +287,33 @@ async def test_tenants_have_their_own(world: World) -> None:
     assert len(await known(world, "1.1")) == len(CODECS)
 
 
-async def test_only_what_leads_from_what_is_installed_is_found(world: World) -> None:
+async def test_a_device_is_told_of_what_leads_from_what_it_has_and_it_can_take(world: World) -> None:
     old = await released(world, "1.0")
-    await running(world, "1.0")
+    await running(world, "1.0", "0.9")
     new = await released(world, "1.1")
     source, target = (release.artifacts[0].blob.sha256 for release in (old, new))
+    every, much = frozenset(map(str, Codec)), 1 << 30
 
-    async def leading(installed: Sha256, tenant: TenantId = ACME) -> list[Delta]:
-        return await world.store.read(lambda tx: deltas.leading(tx, tenant, target, {installed}))
+    async def told(
+        codecs: frozenset[str] = every, memory: int = much, device: str = "dev-0", *has: Sha256
+    ) -> list[str]:
+        entry = await world.registry.device(ACME, DeviceId(device))
+        assert entry is not None
+        taker = Taker(codecs, memory, frozenset(has))
+        found = await deltas.leading(world, ACME, new, new.artifacts[0], entry.subject, taker)
+        return [one.pair.codec for one in found]
 
-    assert await leading(source) == []
+    assert await told() == []
     await made(world)
-    found = await leading(source)
-    assert [one.size for one in found] == sorted(one.size or 0 for one in found)
-    assert {one.pair.codec for one in found} == CODECS
-    assert await leading(target) == await leading(source, RIVAL) == []
+    by_size = [one.pair.codec for one in sorted(await known(world, "1.1"), key=lambda one: one.size or 0)]
+    assert await told() == by_size
+    assert await told(every, much, "dev-1") == []
+    assert await told(every, much, "dev-1", source) == by_size
+    assert await told(every, much, "dev-0", target) == []
+    assert await told(frozenset({"sequential-heatshrink", "unknown"})) == ["sequential-heatshrink"]
+    assert await told(every, 256) == ["sequential-heatshrink"]
+    assert await told(every, 255) == []
+    patches = [one.patch for one in await known(world, "1.1") if one.patch]
+    for tenant, wanted in ((ACME, True), (RIVAL, False)):
+        assert [await deltas.patch_of(world, tenant, target, sha256) for sha256 in patches] == [wanted] * len(patches)
+    assert not await deltas.patch_of(world, ACME, target, source)

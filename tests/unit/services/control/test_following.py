@@ -338,6 +338,17 @@ async def test_it_waits_for_approval_by_somebody_else(lab: Lab) -> None:
     await lab.order(Policy(approve=Approve.WAVES))
 
 
+async def test_an_order_of_nobody_in_particular_is_taken_over(lab: Lab) -> None:
+    """With four eyes nobody could approve its rollouts: whoever gave it might be anybody."""
+    nobody = Actor(f"user:admin {7:032x}")
+    await lab.order(by=nobody)
+    await tenants.change(lab.world, ACME, SYSTEM, tenants.Change(four_eyes=True))
+    with pytest.raises(ForbiddenError):
+        await lab.order(by=nobody)
+    assert (await lab.order(by=ALICE)).following.created_by == "user:alice"
+    assert (await lab.order(by=BOB)).following.created_by == "user:alice", "which could be told already"
+
+
 async def test_what_cannot_be_made_says_why_and_is_tried_again(lab: Lab) -> None:
     now = lab.world.clock.now()
     black = await blackouts.add(lab.world, ACME, SYSTEM, Blackout(0, "the year's end", now, None))

@@ -581,7 +581,7 @@ async def test_the_director_s_root_is_counted_too(world: World) -> None:
 async def test_a_banner_says_what_ends(world: World, clock: SettableClock) -> None:
     await delegated(world)
     await directed(world)
-    assert await alarms.brief(world, ACME) == alarms.Brief(development=False, due=[])
+    assert await alarms.brief(world, ACME) == alarms.Brief(development=False, due=[], stuck=[])
     clock.ahead = 270 * DAY + timedelta(minutes=30)
     await metadata.renew_due(world)
     assert not (await alarms.brief(world, ACME)).due

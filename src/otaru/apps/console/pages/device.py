@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from starlette.responses import Response
 
 from otaru.apps.console.call import Call
-from otaru.apps.console.happening import GROUPS, Thing, Told, rollout_page, told
+from otaru.apps.console.happening import GROUPS, Told, told
 from otaru.apps.console.rendering import segment
 from otaru.apps.console.status import Tone
+from otaru.apps.console.telling.sentence import Thing, rollout_page
 from otaru.domain import ids
 from otaru.domain.deployment import DEPLOYMENT, FINAL, OPEN, RETRIABLE, WAITING, Deployment, Report, State
 from otaru.domain.deployment import Event as DeploymentEvent

@@ -13,13 +13,14 @@ from otaru.domain.events import START, Kind
 from otaru.domain.group import MAX_DESCRIPTION, GroupName, group_name
 from otaru.domain.targeting import MAX_LENGTH
 from otaru.errors import AlreadyExistsError, InvalidInputError, InvalidStateError, QuerySyntaxError, TooLargeError
-from otaru.services.control import groups, survey
+from otaru.services.control import following, groups, survey
 from otaru.services.control.groups import Change, NewGroup
 
 ROWS = 100
 FIRST = 20
 LINES = 20
-_CHANGES = frozenset({Kind.GROUP_CREATED, Kind.GROUP_CHANGED, Kind.GROUP_DELETED})
+FOLLOWS = 50
+_CHANGES = frozenset(kind for kind in Kind if kind.startswith("group."))
 _Refusal = InvalidInputError | AlreadyExistsError | InvalidStateError | TooLargeError
 
 
@@ -133,6 +134,7 @@ async def _show(call: Call, name: GroupName, form: Form | None = None, status: i
         broken=broken,
         form=form or Form(query=group.query or "", description=group.description),
         timeline=[told(one) for one in happened if one.what.kind in _CHANGES],
+        follows=await following.page(call.world, call.tenant, None, FOLLOWS, group=name),
         update=link("/rollouts/new", target=target),
         max_query=MAX_LENGTH,
         max_description=MAX_DESCRIPTION,

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from starlette.responses import Response
 
 from otaru.apps.console.call import Call
-from otaru.apps.console.happening import Thing, actor, rollout_page
+from otaru.apps.console.happening import actor
 from otaru.apps.console.login import inside
 from otaru.apps.console.rendering import link, shares, span
 from otaru.apps.console.rollout_words import BAD
 from otaru.apps.console.rollout_words import devices as counted
 from otaru.apps.console.status import Tone, look
+from otaru.apps.console.telling.sentence import Thing, rollout_page
 from otaru.domain import fleet as lists
 from otaru.domain.deployment import FINAL, State
 from otaru.domain.device import Lifecycle

@@ -15,9 +15,10 @@ from otaru.domain.ids import ProductName, Version
 from otaru.domain.release import ReleaseEvent
 from otaru.errors import InvalidStateError, NotFoundError, SignatureMissingError
 from otaru.images.facts import SIGNED
-from otaru.services.control import deltas, inspection, releases, survey
+from otaru.services.control import deltas, following, inspection, releases, survey
 
 ROLLOUTS = 20
+FOLLOWERS = 10
 DELTAS = 50
 
 
@@ -46,6 +47,8 @@ async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
     uses = await survey.uses(call.world, call.tenant, product, version, ROLLOUTS + 1)
     _, missing, record = await releases.detailed(call.world, call.tenant, product, version)
     files = files_of(uses.release)
+    channel = uses.release.terms.channel
+    followers = await following.page(call.world, call.tenant, None, FOLLOWERS + 1, product=product, channel=channel)
     component = uses.release.artifacts[0].component
     leading = await deltas.page(call.world, call.tenant, product, version, None, DELTAS + 1)
     return await call.show(
@@ -59,6 +62,7 @@ async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
         missing=missing,
         release=uses.release,
         component=component,
+        followers=followers,
         runs=f"installed.{component}=='{version}'",
         warnings=uses.release.warnings(call.now),
         files=files,

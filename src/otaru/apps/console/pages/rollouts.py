@@ -35,6 +35,8 @@ PLOTTED = 500
 """The newest findings of a sequential judge that its picture shows."""
 UNHEARD = 500
 """Members that nobody has heard of are counted up to here."""
+SEGMENTS = 12
+"""Segments that are shown at once, the held and the bad ones first."""
 AMONG = 2000
 """Failures of each state that are asked for their reasons, each time the page is renewed."""
 MAX_NUMBER = 2**31 - 1
@@ -177,7 +179,7 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         said = [Said(call.world.clock.now(), ruling.findings[0]), *said]
     waits = await _waits(call, progress)
     retriable = _retriable(progress)
-    line = rollout_words.line(progress)
+    line, standings = rollout_words.line(progress), rollout_words.standings(progress, ruling)
     return await call.show(
         "rollout.html",
         _status(refused),
@@ -188,12 +190,15 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         why=rollout_words.why(progress, ruling),
         waits=waits,
         groups=rollout_words.GROUPS,
-        standings=rollout_words.standings(progress, ruling),
-        alike=rollout_words.alike(progress),
+        standings=standings,
+        near=rollout_words.near(standings),
+        alike=rollout_words.alike(progress, ruling),
+        exposed=rollout_words.exposed(line.tally),
+        forecast=rollout_words.forecast(progress, call.now),
         said=said,
         plot=plot(said),
         e_value=shown,
-        of_segments=[finding for finding in ruling.findings if finding.segment is not None],
+        shown_segments=SEGMENTS,
         holding=rollouts.segments_move(progress.rollout),
         failures=progress.failures,
         among=AMONG if any(line.tally.of(state) > AMONG for state in rollout_words.BAD) else 0,

@@ -2,7 +2,8 @@
 
 The release log is for everybody. The audit log wants a token of its tenant that may read it. Tiles never change, so
 anything in between may keep them for ever; a checkpoint is asked for anew each time. Who has seen one shows it
-(`POST …/consistency`), and is shown that the newest grows from it.
+(`POST …/consistency`), and is shown that the newest grows from it. `release/proof/PRODUCT:VERSION` is what a device asks for:
+that this release was published, in one text (c2sp.org/tlog-proof).
 """
 
 from otaru.apps.server.api.caller import identify
@@ -17,6 +18,9 @@ from otaru.trust.log.entries import Log
 from otaru.trust.log.tiles import tile_at
 
 PREFIX = "/log/"
+PROOF = "proof/"
+MAX_RELEASE = 260
+"""Characters of PRODUCT:VERSION."""
 _TEXT = b"text/plain; charset=utf-8"
 _BYTES = b"application/octet-stream"
 _FOR_EVER = b"max-age=31536000, immutable"
@@ -69,6 +73,11 @@ class LogRoad:
         """What is served, its type, and whether it never changes."""
         if rest in {"checkpoint", "witnessed", "key"}:
             return await self._head(tenant, log, rest), _TEXT, False
+        if rest.startswith(PROOF) and log is Log.RELEASE:
+            release = rest.removeprefix(PROOF)
+            if len(release) > MAX_RELEASE:
+                raise NotFoundError("there is no such release")
+            return (await transparency.proof(self._world, tenant, release)).encode(), _TEXT, False
         try:
             place = tile_at(rest)
         except ValueError:

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b, sha256
 from math import ceil
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from otaru.apps.server.body import Receive, Scope, Send, header, read_body
+from otaru.apps.server.files import serve_artifact
 from otaru.apps.server.http import Headers, answer
 from otaru.apps.server.roads.certificates import certificates
 from otaru.apps.server.roads.credentials import admit
@@ -22,9 +23,10 @@ from otaru.apps.server.roads.grants import Grants
 from otaru.apps.server.roads.native_offer import offered
 from otaru.apps.server.roads.waiting import MAX_WAIT, Place, WaitingRoom
 from otaru.apps.server.settings import Settings
-from otaru.domain.deployment import WAITING, Report, State
-from otaru.domain.ids import DEFAULT_TENANT
-from otaru.domain.link import Answer, Batch, Heard, Note, Told
+from otaru.domain import ids
+from otaru.domain.deployment import OPEN, WAITING, Report, State
+from otaru.domain.ids import DEFAULT_TENANT, Sha256
+from otaru.domain.link import Answer, Batch, Heard, Note, Patch, Told
 from otaru.domain.offer import Membership
 from otaru.domain.release import Artifact
 from otaru.domain.tenant import Tenant
@@ -34,8 +36,9 @@ from otaru.protocols import health as health_wire
 from otaru.protocols.ddi.server import file_path
 from otaru.protocols.native import codec
 from otaru.protocols.native.codec import Form
-from otaru.services.control import attributes, consent, devices, feedback, health
+from otaru.services.control import attributes, consent, deltas, devices, feedback, health
 from otaru.services.control import poll as polling
+from otaru.services.control.deltas import Taker
 from otaru.services.control.world import Actor, World
 
 _LEAST_S = 1
@@ -199,7 +202,7 @@ class NativeRoad:
 
     async def _told(self, call: _Call) -> Told:
         """What is due now. The call's entry is the one that was asked, afterwards."""
-        call.entry, due, ask_at = await polling.poll(self._world, call.tenant, call.entry)
+        call.entry, due, ask_at = await polling.poll(self._world, call.tenant, call.entry, whole=True)
         now, interval, entry = self._world.clock.now(), call.tenant.settings.polling, call.entry
         if ask_at is not None:
             interval = min(interval, max(ask_at - now, timedelta(seconds=_LEAST_S)))
@@ -212,18 +215,61 @@ class NativeRoad:
         asked = None
         if share.state in WAITING:
             asked = await consent.asked(self._world, call.tenant.id, share.rollout, entry.subject.id)
-        offer = offered(due, entry.subject, call.tenant, asked, self._addresses(call, share, due.artifact), now)
+        addresses = self._addresses(call, share, due.artifact)
+        patches = await self._patches(call, share, due)
+        offer = offered(due, entry.subject, call.tenant, asked, addresses, now, patches)
         return Told(interval, offer, describe=entry.attributes_requested)
 
     def _addresses(self, call: _Call, share: Membership, artifact: Artifact) -> tuple[str, ...]:
         """Where the file is: mirrors, then the server, which asks for the same credential and knows Range."""
-        scope, digest = call.scope, artifact.blob.sha256
-        mirrors = [m.replace("{sha256:2}", digest[:2]).replace("{sha256}", digest) for m in self._settings.mirrors]
+        path = file_path(call.tenant.id, call.entry.subject.id, share.action, artifact.filename)
+        return (*self._mirrors(artifact.blob.sha256), self._origin(call) + path)
+
+    def _mirrors(self, digest: Sha256) -> list[str]:
+        return [m.replace("{sha256:2}", digest[:2]).replace("{sha256}", digest) for m in self._settings.mirrors]
+
+    def _origin(self, call: _Call) -> str:
         # Where certificates are asked for is another address than everybody's: links stay there.
         origin = "" if call.by_certificate else self._settings.public_url
-        host = (header(scope, b"host") or b"localhost").decode("latin-1")
-        path = file_path(call.tenant.id, call.entry.subject.id, share.action, artifact.filename)
-        return (*mirrors, (origin or f"{scope['scheme']}://{host}") + path)
+        host = (header(call.scope, b"host") or b"localhost").decode("latin-1")
+        return origin or f"{call.scope['scheme']}://{host}"
+
+    async def _patches(self, call: _Call, share: Membership, due: polling.Due) -> list[Patch]:
+        """The deltas that the device can take, where it says what it can: who says nothing costs nothing."""
+        taker = _taker(call.asked)
+        if taker is None:
+            return []
+        subject = call.entry.subject
+        found = await deltas.leading(self._world, call.tenant.id, due.plan.release, due.artifact, subject, taker)
+        here = f"{self._origin(call)}/device/v1/patch?"
+        named = {"tenant": call.tenant.id, "device": subject.id, "action": share.action}
+        return [
+            Patch(
+                delta.pair.source,
+                delta.pair.codec,
+                delta.patch,
+                delta.size,
+                delta.memory,
+                (*self._mirrors(delta.patch), here + urlencode({**named, "sha256": delta.patch})),
+            )
+            for delta in found
+            if delta.patch is not None and delta.size is not None and delta.memory is not None
+        ]
+
+    async def patch(self, call: _Call) -> None:
+        """The bytes of a delta that an offer names; Range works as for files."""
+        share, world = call.entry.subject.open, self._world
+        action, sha256 = call.asked.get("action", ""), ids.sha256(call.asked.get("sha256", ""))
+        plan = None
+        if share is not None and str(share.action) == action and share.state in OPEN and may_install(call.entry):
+            plan = await world.registry.plan(call.tenant.id, share.rollout)
+        artifact = None if plan is None else plan.release.artifact_for(call.entry.subject.hardware)
+        if artifact is None or not await deltas.patch_of(world, call.tenant.id, artifact.blob.sha256, sha256):
+            raise NotFoundError(f"action {action[:20]!r} has no such delta now")
+        name = f"{sha256[:16]}.delta"
+        await serve_artifact(
+            call.scope, call.receive, call.send, world.blobs, sha256, filename=name, x_accel=self._settings.x_accel
+        )
 
     async def _heard(self, call: _Call, said: Batch) -> list[Heard]:
         """Keep what a device says, durably, in its order."""
@@ -250,8 +296,12 @@ class NativeRoad:
 MAX_WAIT_S = MAX_WAIT.total_seconds()
 _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
+_POLLED = frozenset({"wait", "forms", "memory", "has"})
+_MOST_FORMS, _MOST_HAD = 16, 16
+
 RESOURCES: dict[str, tuple[dict[str, _Handler], frozenset[str]]] = {
-    "poll": ({"GET": NativeRoad.poll, "POST": NativeRoad.report_and_poll}, frozenset({"wait"})),
+    "poll": ({"GET": NativeRoad.poll, "POST": NativeRoad.report_and_poll}, _POLLED),
+    "patch": ({"GET": NativeRoad.patch, "HEAD": NativeRoad.patch}, frozenset({"action", "sha256"})),
     "reports": ({"POST": NativeRoad.report}, frozenset()),
     "consent": ({"POST": NativeRoad.decide}, frozenset()),
     "attributes": ({"POST": NativeRoad.describe}, frozenset()),
@@ -270,6 +320,23 @@ def _wait(asked: dict[str, str]) -> timedelta | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise InvalidInputError(f"wait is {text[:20]!r}", hint=f"Write wait=SECONDS, {MAX_WAIT_S:.0f} at most.")
     return min(timedelta(seconds=int(text)), MAX_WAIT) or None
+
+
+def _taker(asked: dict[str, str]) -> Taker | None:
+    """What a device says of deltas; None where it wants none.
+
+    Raises:
+        InvalidInputError: it is not of its form.
+    """
+    if "forms" not in asked:
+        return None
+    forms, memory, has = asked["forms"].split(","), asked.get("memory", ""), asked.get("has", "")
+    if not (memory.isascii() and memory.isdigit() and len(memory) <= 15):
+        raise InvalidInputError("memory is no number of bytes", hint="Write forms=FORM,FORM&memory=BYTES.")
+    digests = has.split(",") if has else []
+    if len(forms) > _MOST_FORMS or len(digests) > _MOST_HAD:
+        raise InvalidInputError(f"at most {_MOST_FORMS} forms and {_MOST_HAD} digests may be named")
+    return Taker(frozenset(forms), int(memory), frozenset(map(ids.sha256, digests)))
 
 
 def _soon(call: _Call, told: Told) -> float:

@@ -6,10 +6,10 @@ from datetime import datetime
 from otaru.domain import link
 from otaru.domain.consent import automatic_at, is_asked
 from otaru.domain.deployment import WAITING, State
-from otaru.domain.link import Asking, Offer, Opening
+from otaru.domain.link import Asking, Offer, Opening, Patch
 from otaru.domain.offer import Subject, window_of
 from otaru.domain.release import Artifact
-from otaru.domain.rollout import Policy
+from otaru.domain.schedule import Window
 from otaru.domain.tenant import Tenant
 from otaru.services.control.consent import Asked
 from otaru.services.control.poll import Due
@@ -17,7 +17,13 @@ from otaru.trust.tuf.files import installer_by
 
 
 def offered(
-    due: Due, subject: Subject, tenant: Tenant, asked: Asked | None, addresses: Sequence[str], now: datetime
+    due: Due,
+    subject: Subject,
+    tenant: Tenant,
+    asked: Asked | None,
+    addresses: Sequence[str],
+    now: datetime,
+    patches: Sequence[Patch] = (),
 ) -> Offer:
     """A deployment as the device is told of it. `asked` is known where it waits for consent."""
     policy, release = due.plan.rollout.policy, due.plan.release
@@ -27,19 +33,19 @@ def offered(
         product=release.product,
         version=release.version,
         type=release.terms.type,
-        files=(_file(due.artifact, addresses),),
+        files=(_file(due.artifact, addresses, patches),),
         urgency=policy.urgency_at(now),
         forced_at=policy.forced_at,
         notes=release.notes,
         consent=_consent(due, asked) if is_asked(policy, release) else None,
         conditions=tuple(map(str, policy.conditions)),
-        window=_window(policy, subject, tenant, now),
+        window=_window(due.plan.rollout.install_window, subject, tenant, now),
         takes=policy.install_takes,
         validate=policy.validate,
     )
 
 
-def _file(artifact: Artifact, addresses: Sequence[str]) -> link.File:
+def _file(artifact: Artifact, addresses: Sequence[str], patches: Sequence[Patch]) -> link.File:
     return link.File(
         component=artifact.component,
         hardware=str(artifact.hardware),
@@ -48,6 +54,7 @@ def _file(artifact: Artifact, addresses: Sequence[str]) -> link.File:
         sha256=artifact.blob.sha256,
         installer=artifact.installer or installer_by(artifact.filename),
         addresses=tuple(addresses),
+        patches=tuple(patches),
     )
 
 
@@ -65,9 +72,9 @@ def _consent(due: Due, asked: Asked | None) -> link.Consent:
     )
 
 
-def _window(policy: Policy, subject: Subject, tenant: Tenant, now: datetime) -> Opening | None:
-    if policy.window is None:
+def _window(window: Window | None, subject: Subject, tenant: Tenant, now: datetime) -> Opening | None:
+    if window is None:
         return None
-    window = window_of(subject, policy.window, tenant.calendar)
+    window = window_of(subject, window, tenant.calendar)
     closes = window.closes_at(now)
     return Opening(closes is not None, closes, None if closes is not None else window.next_opening(now))

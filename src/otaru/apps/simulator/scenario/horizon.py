@@ -8,7 +8,7 @@ is due in one minute of the story happens together, so that what is written meet
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
@@ -312,15 +312,15 @@ def _is_taken_back(told: Due) -> bool:
     return told.membership.state is State.CANCELLING
 
 
-def tell(scenario: Scenario, heard: Callable[[Account], object]) -> Account:
-    """Tell a whole story; `heard` is called each hour of it.
+def tell(scenario: Scenario, heard: Callable[[Account], object], folder: Path | None = None) -> Account:
+    """Tell a whole story; `heard` is called each hour of it. Its data stay in `folder`, where one is given.
 
     Raises:
         InvalidInputError: the rollout makes no sense, as the REST API says it.
     """
 
     async def whole() -> Account:
-        async with prepared(scenario) as horizon:
+        async with prepared(scenario, folder) as horizon:
             return await horizon.tell(heard)
 
     with runner() as loop:
@@ -328,18 +328,27 @@ def tell(scenario: Scenario, heard: Callable[[Account], object]) -> Account:
 
 
 @asynccontextmanager
-async def prepared(scenario: Scenario) -> AsyncIterator[Horizon]:
-    """A server with the scenario's fleet, release and rollout, before the first device wakes.
+async def prepared(scenario: Scenario, folder: Path | None = None) -> AsyncIterator[Horizon]:
+    """A server with the scenario's fleet, release and rollout, before the first device wakes; over an empty `folder`.
 
     Raises:
         InvalidInputError: the rollout makes no sense, as the REST API says it.
     """
-    with tempfile.TemporaryDirectory(prefix="otaru-scenario-") as folder:
-        async with _world(Path(folder), StoryClock(scenario.seed)) as (world, clock):
+    with _place(folder) as place:
+        async with _world(place, StoryClock(scenario.seed)) as (world, clock):
             await tenants.ensure_default(world, polling_s=300)
             await _fill(world, scenario)
             rollout = await rollouts.create(world, TENANT, SYSTEM, intended(scenario).parsed())
             yield Horizon(scenario, world, clock, Account(scenario), rollout.id)
+
+
+@contextmanager
+def _place(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="otaru-scenario-") as passing:
+        yield Path(passing)
 
 
 def intended(scenario: Scenario) -> RolloutIn:

@@ -27,7 +27,7 @@ from otaru.services.control.rollouts.ordering import (
     segments_move,
     withdraw,
 )
-from otaru.services.control.rollouts.progress import MAX_REASONS, Progress, progress, progress_in
+from otaru.services.control.rollouts.progress import MAX_REASONS, Present, Progress, progress, progress_in, shown
 
 __all__ = [
     "LAST_YEAR",
@@ -38,6 +38,7 @@ __all__ = [
     "Intention",
     "Planned",
     "Planning",
+    "Present",
     "Preview",
     "Progress",
     "aimed",
@@ -62,6 +63,7 @@ __all__ = [
     "release_segment",
     "retry",
     "segments_move",
+    "shown",
     "stop_all",
     "watched",
     "withdraw",

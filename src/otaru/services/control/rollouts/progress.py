@@ -6,9 +6,7 @@ from dataclasses import dataclass, field, replace
 from otaru.domain.deployment import FAILURES, State
 from otaru.domain.evidence import Evidence, Said, Tally
 from otaru.domain.ids import RolloutId, TenantId
-from otaru.domain.rollout import (
-    Rollout,
-)
+from otaru.domain.rollout import Rollout, RolloutState, Waiting, waiting
 from otaru.ports.store import Tx
 from otaru.services.control.judging import evidence_in
 from otaru.services.control.rollouts.applying import found
@@ -51,6 +49,33 @@ async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among:
     def look(tx: Tx) -> Progress:
         so_far = progress_in(tx, tenant, found(tx, tenant, rollout), among=among)
         return replace(so_far, evidence=evidence_in(tx, tenant, so_far.rollout))
+
+    return await world.store.read(look)
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What the judge says now, whether or not it was worth keeping, and what the next wave waits for."""
+
+    findings: Sequence[Said] = ()
+    waiting: Waiting | None = None
+
+
+async def shown(world: World, tenant: TenantId, rollout: RolloutId) -> tuple[Progress, Present]:
+    """A rollout, how far it is and what its judge says now: in one snapshot.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    now = world.clock.now()
+
+    def look(tx: Tx) -> tuple[Progress, Present]:
+        so_far = progress_in(tx, tenant, found(tx, tenant, rollout))
+        if so_far.rollout.state is not RolloutState.RUNNING:
+            return so_far, Present()
+        ruling = world.judge.ruling(so_far.rollout, evidence_in(tx, tenant, so_far.rollout), now)
+        findings = [Said(now, finding) for finding in ruling.findings]
+        return so_far, Present(findings, waiting(so_far.rollout, ruling))
 
     return await world.store.read(look)
 

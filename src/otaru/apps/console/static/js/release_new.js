@@ -102,7 +102,7 @@ const FIELDS = ["product", "version", "component", "notes", "channel", ...RULES]
 
 function typed() {
   const values = Object.fromEntries(FIELDS.map((name) => [name, form.elements[name].value]));
-  return { ...values, type: form.elements.type.value, publish: form.elements.publish.value };
+  return { ...values, type: form.elements.type.value, publish: form.elements.publish.value, no_way_back: form.elements.no_way_back.checked };
 }
 
 // Whether everything is there that has to be; says what is not.
@@ -119,9 +119,9 @@ function complete() {
 }
 
 // What the release says of itself; what is left empty is left out.
-function terms({ type, channel, requires, floor, security_floor: counter, support_until: until }) {
+function terms({ type, channel, requires, floor, security_floor: counter, support_until: until, no_way_back: oneWay }) {
   const wanted = requires.split(",").map((one) => one.trim()).filter(Boolean);
-  const said = { type, channel: channel.trim(), floor: floor.trim(), security_floor: Number(counter), support_until: until };
+  const said = { type, channel: channel.trim(), floor: floor.trim(), security_floor: Number(counter), support_until: until, no_way_back: oneWay };
   return { ...Object.fromEntries(Object.entries(said).filter(([, value]) => value)), ...(wanted.length ? { requires: wanted } : {}) };
 }
 
@@ -192,8 +192,9 @@ async function recall() {
   for (const name of FIELDS) if (before[name] && !form.elements[name].value) form.elements[name].value = before[name];
   if (before.type) form.elements.type.value = before.type;
   if (before.publish) form.elements.publish.value = before.publish;
+  form.elements.no_way_back.checked = Boolean(before.no_way_back);
   at("more").open = Boolean(form.elements.component.value);
-  at("rules").open = RULES.some((name) => form.elements[name].value);
+  at("rules").open = form.elements.no_way_back.checked || RULES.some((name) => form.elements[name].value);
   for (const record of kept.all()) add(record);
   for (const row of [...rows.values()]) {
     const { state, id, sha256 } = row.upload;

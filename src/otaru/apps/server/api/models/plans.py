@@ -54,6 +54,13 @@ class CourseOut(Out):
     failed: int
     told_by_hour: list[int]
     held: Annotated[list[str], Field(description="Segments that the judge would hold.")]
+    step: Annotated[
+        float,
+        Field(
+            description="From one look to the next so much of the time that has gone by passes; it is more where there are many "
+            "segments and waves. Times come out late, the more waves the later."
+        ),
+    ]
 
     @classmethod
     def of(cls, course: Course) -> "CourseOut":
@@ -70,6 +77,7 @@ class CourseOut(Out):
             failed=course.failed,
             told_by_hour=list(course.by_hour),
             held=list(course.held),
+            step=round(course.step, 4),
         )
 
 

@@ -69,7 +69,7 @@ from otaru.domain.rollout.sequential import MAX_ALPHA, MIN_ALPHA
 from otaru.domain.rollout.shape import MAX_FACTOR, MAX_FIRST, MIN_FACTOR
 from otaru.domain.schedule import window
 from otaru.errors import InvalidInputError
-from otaru.services.control.rollouts import Intention, Planned, Progress, allowed
+from otaru.services.control.rollouts import Intention, Planned, Present, Progress, allowed
 from otaru.services.control.survey import counted
 
 
@@ -673,11 +673,22 @@ class RolloutOut(Out):
     superseded_by: Annotated[
         int | None, Field(description="The rollout of a newer release, which has taken its place.")
     ]
+    present: Annotated[
+        list[VerdictOut],
+        Field(
+            description="What a sequential judge says now, as `verdicts`; only where one running rollout is asked for."
+        ),
+    ]
+    waits_for: Annotated[
+        str | None,
+        Field(description="What the next wave waits for, in words; only where one running rollout is asked for."),
+    ]
+    waits_until: Annotated[datetime | None, Field(description="When that ends, where it is known.")]
 
     @classmethod
-    def of(cls, progress: Progress) -> "RolloutOut":
+    def of(cls, progress: Progress, present: Present | None = None) -> "RolloutOut":
         """As it is stored."""
-        rollout = progress.rollout
+        rollout, waits = progress.rollout, None if present is None else present.waiting
         return cls(
             id=rollout.id,
             name=rollout.name,
@@ -707,6 +718,9 @@ class RolloutOut(Out):
             rolled_back_by=list(progress.rolled_back_by),
             follows=FollowsOut.of(rollout),
             superseded_by=rollout.superseded_by,
+            present=[] if present is None else list(map(VerdictOut.of, present.findings)),
+            waits_for=None if waits is None else waits.words,
+            waits_until=None if waits is None else waits.until,
         )
 
 

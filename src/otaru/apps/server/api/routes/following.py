@@ -74,6 +74,7 @@ async def list_follows(
     group: Annotated[Name | None, Query(description="Only of this group.")] = None,
     product: Annotated[Name | None, Query(description="Only of this product.")] = None,
     channel: Annotated[ChannelText | None, Query(description="Only of channels of this name.")] = None,
+    stuck: Annotated[bool, Query(description="Only those that need a person.")] = False,
 ) -> Items[FollowOut]:
     """List standing orders by group, product and channel."""
     after = wanted.after(text(group_name), text(product_name), text(terms.channel))
@@ -85,6 +86,7 @@ async def list_follows(
         group=None if group is None else GroupName(group),
         product=None if product is None else ProductName(product),
         channel=channel,
+        stuck=stuck,
     )
     items, cursor = wanted.page(found, FollowOut.of, _place)
     return Items(items=items, next=cursor)

@@ -92,7 +92,7 @@ async def list_rollouts(
 @router.get("/rollouts/{rollout:number}", response_model=RolloutOut, responses=errors(404), tags=["rollouts"])
 async def show_rollout(call: Reading, rollout: Id) -> Response:
     """Show a rollout and how far it is."""
-    return answered(RolloutOut.of(await rollouts.progress(call.world, call.tenant, RolloutId(rollout))))
+    return answered(RolloutOut.of(*await rollouts.shown(call.world, call.tenant, RolloutId(rollout))))
 
 
 @router.post(

@@ -1,0 +1,1 @@
+"""Sentences of events, by what they happen to; `happening` puts them together."""
