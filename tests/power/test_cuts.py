@@ -333,6 +333,7 @@ def cycles(count: int) -> None:
     assert len(server.outcomes) == count
     # Numbers get longer by a digit, and a history of 20 fills up.
     assert held[-1] - held[min(25, count // 2)] < 200
+    sys.stdout.write(f"\n{count} updates: {held[-1]} bytes held, {held[min(25, count // 2)]} after the first ones\n")
 
 
 def test_updates_in_a_row_do_not_grow() -> None:
