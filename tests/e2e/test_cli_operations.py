@@ -104,7 +104,7 @@ group delete lab => 1
 group delete both
 device events d-1 --limit 1
 device telemetry d-1
-device pin d-2 --component app
+device pin d-2 --component app --reason demo
 device pin d-2
 device pin d-2 => 3
 device unpin d-2
