@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from benchmarks.safety.world import INSTALL_TICKS, TICKS_PER_H, Report, World
+from benchmarks.safety.world import HORIZON_H, INSTALL_TICKS, TICKS_PER_H, Report, World
 from otaru.analysis import pace, rate
+from otaru.analysis.dark import excused, spans
 from otaru.analysis.health import USUAL, Block, Health, Ratios, Risk, learned
 from otaru.analysis.sequential import Segment, judge, lost
-from otaru.analysis.tolerance import Count, learn
+from otaru.analysis.tolerance import NOTHING, Count, learn
 from otaru.domain.deployment import State
-from otaru.domain.evidence import Call, Tally
-from otaru.domain.health import FRESH_H
+from otaru.domain.evidence import Call, Cohort, Span, Tally
+from otaru.domain.health import FRESH_H, Arm, Heard, Hush, Sign
 from otaru.domain.rollout import RateRule
 
 
@@ -182,6 +183,12 @@ class Otaru:
         self.late: dict[tuple[int, int, bool], int] = {}
         self.waiting: list[dict[int, int]] = [{} for _ in range(count)]
         self.age: dict[int, int] = {}
+        self.ended = [NOTHING] * count
+        self.hushed: dict[Hush, Heard] = {}
+        self.told_in: dict[int, list[int]] = {}
+        """Devices by the hour in which they were told."""
+        self.end_of: dict[int, tuple[int, State]] = {}
+        """In which hour an installation ended, and how."""
 
     def may(self, device: int) -> bool:
         segment = self.world.segment[device]
@@ -195,6 +202,7 @@ class Otaru:
         self.told_at[segment][hour] = self.told_at[segment].get(hour, 0) + 1
         self.untouched[segment][self.world.kind[device]] -= 1
         self.waiting[segment][device] = tick
+        self.told_in.setdefault(hour, []).append(device)
 
     def report(self, report: Report, tick: int) -> None:
         segment, kind = self.world.segment[report.device], self.world.kind[report.device]
@@ -204,8 +212,9 @@ class Otaru:
             self.late[key] = self.late.get(key, 0) + 1
             return
         self.waiting[segment].pop(report.device)
-        count = self.segments[segment].outcomes
-        self._replace(segment, outcomes=Count(count.failed + report.failed, count.tried + 1))
+        count = self.ended[segment]
+        self.ended[segment] = Count(count.failed + report.failed, count.tried + 1)
+        self.end_of[report.device] = tick // TICKS_PER_H, State.FAILED if report.failed else State.SUCCEEDED
         if not report.failed:
             self.age[report.device] = tick
             self.running[segment][kind][0] += 1
@@ -219,6 +228,7 @@ class Otaru:
         hour = tick // TICKS_PER_H
         for segment in range(len(self.segments)):
             self._watch(segment, hour, tick)
+        self._count(hour)
         found = judge(self.fleet, self.segments, self.alpha, self.held)
         if found.whole.call is Call.STOP:
             self.stopped = True
@@ -226,6 +236,26 @@ class Otaru:
         self.held |= {s for s, f in enumerate(found.segments) if f.log_e >= f.log_threshold}
         blind = {s for s, segment in enumerate(self.segments) if lost([segment]) is not None}
         return self._expand(tick, self.held | blind)
+
+    def _count(self, hour: int) -> None:
+        """Outcomes, but for dark hours."""
+        waiting = [sum(of) for of in zip(*self.untouched, strict=True)]
+        self.hushed[Hush(hour - 1, 0, Sign.CAME, Arm.CONTROL)] = Heard(self.world.came(hour - 1, waiting), sum(waiting))
+        not_counted = excused(self._told(spans(self.hushed, hour)))
+        for segment, all_of_them in enumerate(self.ended):
+            dark = not_counted.get(segment, NOTHING)
+            counted = Count(all_of_them.failed - dark.failed, all_of_them.tried - dark.tried)
+            self._replace(segment, outcomes=counted, excused=dark)
+
+    def _told(self, dark: tuple[Span, ...]) -> dict[Cohort, int]:
+        told: dict[Cohort, int] = {}
+        for hour, devices in self.told_in.items():
+            for device in devices if dark and hour < dark[-1].end else ():
+                ended, state = self.end_of.get(device, (HORIZON_H, State.INSTALLING))
+                under_way = any(hour < span.end and ended >= span.begin for span in dark)
+                cohort = Cohort(self.world.segment[device], hour, under_way, state)
+                told[cohort] = told.get(cohort, 0) + 1
+        return told
 
     def _watch(self, segment: int, hour: int, tick: int) -> None:
         """One hour of events: hourly and daily devices are strata of their own."""

@@ -5,6 +5,7 @@ knows how a release is judged; everything random comes from the seed of the run.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import exp, log1p, sqrt
 from random import Random
@@ -170,6 +171,12 @@ class World:
         """Whether nothing reaches the server."""
         out = self.scenario.outage
         return out is not None and out[0] * TICKS_PER_H <= tick < out[1] * TICKS_PER_H
+
+    def came(self, hour: int, devices: Sequence[int]) -> int:
+        """How many of so many devices of each kind came in an hour, in the mean: each once, if it does not miss its contact."""
+        if self.dark(hour * TICKS_PER_H):
+            return 0
+        return round(sum(0.95 * n * min(1, TICKS_PER_H / k[0]) for n, k in zip(devices, self.kinds, strict=True)))
 
     def tell(self, device: int, tick: int) -> None:
         """The device is offered the release: it installs, and reports."""

@@ -14,7 +14,7 @@ from otaru.adapters.sql.tables import deployment, rollout_segment
 from otaru.adapters.sql.tables import rollout as table
 from otaru.domain.deployment import State
 from otaru.domain.device import Hardware, Lifecycle, lot
-from otaru.domain.evidence import Evidence, Tally
+from otaru.domain.evidence import Evidence, Span, Tally
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.rollout import (
     Approve,
@@ -416,6 +416,30 @@ def test_counters_hold_from_the_start(shelf: Shelf, policy: Policy) -> None:
     release = shelf.stock(HERE, FLEET)
     rollout = shelf.launch(HERE, a_rollout(policy=policy), release)
     assert {w.index: w.size for w in rollout.waves} == {w: t.members for w, t in true_counters(shelf).items()}
+
+
+def test_who_was_under_way_in_dark_hours_is_told_apart(shelf: Shelf) -> None:
+    shelf.launch(HERE, a_rollout(), shelf.stock(HERE, FLEET[:8]))
+    hour = int(NOW.timestamp()) // 3600
+    ends = {0: None, 1: 1.5, 2: 5, 3: None, 4: 6, 5: 30, 6: 31}
+    at = {0: 1, 1: 1, 2: 1, 3: 4.99, 4: 5, 5: 10, 6: 40}
+    for n, end in ends.items():
+        before = shelf.move(HERE, 1, FLEET[n].id, State.OFFERED)
+        state = State.OFFERED if end is None else State.FAILED
+        ended = None if end is None else later(3600 * end)
+        after = replace(before, state=state, offered_at=later(3600 * at[n]), ended_at=ended)
+        shelf.deployments.save(HERE, [(before, after)])
+
+    def told(*dark: tuple[int, int]) -> dict[tuple[int, bool, str], int]:
+        spans = [Span(hour + begin, hour + end) for begin, end in dark]
+        found = shelf.rollouts.told(HERE, ONE, spans)
+        return {(c.hour - hour, c.under_way, c.state.value): n for c, n in found.items()}
+
+    early = {(1, True, "offered"): 1, (1, False, "failed"): 1, (1, True, "failed"): 1, (4, True, "offered"): 1}
+    assert told((3, 5)) == early
+    assert told((3, 5), (29, 32)) == early | {(5, False, "failed"): 1, (10, True, "failed"): 1}
+    assert told() == {}
+    assert shelf.rollouts.told(THERE, ONE, [Span(0, hour + 99)]) == {}
 
 
 def test_places_of_a_minute_are_taken_as_far_as_there_are_any(shelf: Shelf) -> None:

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 
 from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import micros
 from otaru.domain.deployment import Event, Report, State
 from otaru.domain.health import MAX_SAMPLED, Arm, HealthEvent, Heard, Hush, Kind, Measured, Placement, Sign, Stratum
-from otaru.domain.ids import ActionId, DeviceId, RolloutId
-from otaru.domain.rollout import Policy, RolloutState, SequentialRule
+from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
+from otaru.domain.rollout import Policy, Rollout, RolloutState, SequentialRule
 from tests.support.fleet import HERE, NOW, THERE, Shelf, a_device, a_rollout, later, open_shelf, shelf_on
 
 ONE, NONE = RolloutId(1), RolloutId(0)
@@ -255,7 +256,12 @@ def test_who_falls_silent_is_counted_once_and_in_its_arm(fleet: Shelf) -> None:
     fleet.move(HERE, 1, "dev-0", State.SUCCEEDED)
     fleet.move(HERE, 1, "dev-1", State.REBOOTING)
     came(fleet, {"dev-0": 1, "dev-1": 1, "dev-2": 1, "dev-3": 9, "other": 1})
-    silent, risk = Sign.SILENT, fleet.health.hushed
+    silent = Sign.SILENT
+
+    def risk(tenant: TenantId, rollout: Rollout, hour: int, patience_h: int) -> dict[Hush, Heard]:
+        found = fleet.health.hushed(tenant, rollout, hour, patience_h)
+        return {h: n for h, n in found.items() if h.sign is not Sign.CAME}
+
     assert {n.events for n in risk(HERE, rollout, HOUR + 3, 3).values()} == {0}
     at = HOUR + 4
     assert risk(HERE, rollout, at, 3) == {
@@ -269,6 +275,22 @@ def test_who_falls_silent_is_counted_once_and_in_its_arm(fleet: Shelf) -> None:
     theirs = fleet.rollouts.get(THERE, ONE)
     assert theirs is not None
     assert risk(THERE, theirs, at, 3) == {}
+
+
+def test_who_was_told_of_nothing_bears_witness_of_the_network(fleet: Shelf) -> None:
+    rollout = fleet.rollouts.get(HERE, ONE)
+    assert rollout is not None
+
+    def witnesses(tenant: TenantId, hour: int) -> Heard:
+        return fleet.health.hushed(tenant, rollout, HOUR + hour, 3)[Hush(HOUR + hour, 0, Sign.CAME, Arm.CONTROL)]
+
+    came(fleet, {"dev-0": 1, "dev-1": 2, "dev-2": 2, "other": 3})
+    fleet.move(HERE, 1, "dev-0", State.OFFERED)
+    assert [witnesses(HERE, hour) for hour in (2, 3, 4)] == [Heard(3, 3), Heard(1, 3), Heard(0, 3)]
+    told = f"UPDATE deployment SET offered_at = {micros(rollout.created_at)} WHERE tenant = 'here' AND device = 'dev-1'"
+    fleet.session.connection.exec_driver_sql(told)
+    assert witnesses(HERE, 2) == Heard(2, 2), "who is told of something else since"
+    assert witnesses(THERE, 2) == Heard(0, 0)
 
 
 def test_who_comes_and_tells_nothing_any_more_is_mute(fleet: Shelf) -> None:

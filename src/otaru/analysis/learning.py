@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from otaru.analysis.dark import excused
 from otaru.analysis.health import USUAL, Ratio, Risk
 from otaru.analysis.health import learned as ratio_of
 from otaru.analysis.ruling import blocks_of, outcomes
-from otaru.analysis.tolerance import Count, Tolerance, learn
+from otaru.analysis.tolerance import NOTHING, Count, Tolerance, learn
 from otaru.domain.evidence import Evidence
-from otaru.domain.health import Risk as Heard
 from otaru.domain.ids import Version
 from otaru.domain.rollout import Learned, Rollout, Segment, SequentialRule
 
@@ -19,7 +19,6 @@ class Past:
 
     rollout: Rollout
     evidence: Evidence
-    risk: Heard | None = None
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -50,7 +49,8 @@ def learned(rule: SequentialRule, segments: Sequence[Segment], past: Sequence[Pa
 
 
 def _by_name(past: Past) -> dict[str, Count]:
-    return _added({}, {s.name: outcomes(past.evidence.segment(s.index)) for s in past.segments})
+    not_counted, tally = excused(past.evidence.told), past.evidence.segment
+    return _added({}, {s.name: outcomes(tally(s.index), not_counted.get(s.index, NOTHING)) for s in past.segments})
 
 
 def _added(known: Mapping[str, Count], more: Mapping[str, Count]) -> dict[str, Count]:
@@ -63,10 +63,10 @@ def _added(known: Mapping[str, Count], more: Mapping[str, Count]) -> dict[str, C
 
 def _events(past: Past) -> tuple[Risk, Risk, Risk]:
     """Fresh, settled and control, while there was a control."""
-    if past.risk is None:
+    if (risk := past.evidence.risk) is None:
         return Risk(), Risk(), Risk()
-    hours = max((h for _, _, h in past.risk.moves), default=0)
-    blocks = [b for s in past.segments for b in blocks_of(past.risk, s.index, hours) if b.control.hours > 0]
+    hours = max((h for _, _, h in risk.moves), default=0)
+    blocks = [b for s in past.segments for b in blocks_of(risk, s.index, hours) if b.control.hours > 0]
     return _sum([b.fresh for b in blocks]), _sum([b.settled for b in blocks]), _sum([b.control for b in blocks])
 
 

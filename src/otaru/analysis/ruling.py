@@ -11,10 +11,11 @@ from itertools import accumulate
 from math import exp
 
 from otaru.analysis import pace, sequential, words
+from otaru.analysis.dark import excused
 from otaru.analysis.health import USUAL, Block, Health, Ratio, Ratios
 from otaru.analysis.health import Risk as AtRisk
 from otaru.analysis.telemetry import Bets, Changes, beyond
-from otaru.analysis.tolerance import Count, Tolerance, learn
+from otaru.analysis.tolerance import NOTHING, Count, Tolerance, learn
 from otaru.domain.deployment import FAILURES, NOT_BEGUN, State
 from otaru.domain.evidence import Call, Evidence, Finding, Ruling, Tally, Verdict, summed
 from otaru.domain.health import (
@@ -47,12 +48,14 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
     hour = int(now.timestamp()) // 3600
     risks = {} if evidence.risk is None else _split(evidence.risk)
     by_wave = evidence.segments
+    not_counted = excused(evidence.told)
     seen = [
         replace(
             _segment(
                 rollout,
                 own.get(s.index, by_segment[s.index]),
                 summed(by_wave.get(s.index, {}).values()),
+                not_counted.get(s.index, NOTHING),
                 _health(_ratios(rule), risks.get(s.index), hour),
             ),
             changes=_changes(rule.telemetry, risks.get(s.index)),
@@ -67,10 +70,11 @@ def ruling(rule: SequentialRule, rollout: Rollout, evidence: Evidence, now: date
     going = [x for i, x in enumerate(seen) if i not in dumb]
     compared = {i: _compared([r]) for i, r in risks.items()}
     heard = _compared([r for i, r in risks.items() if i not in dumb])
-    findings = [_finding(None, found.whole, going, fleet, heard)]
+    findings = [_finding(None, found.whole, going, fleet, words.Beside(heard, evidence.dark))]
     if len(seen) > 1:
         findings += [
-            _finding(i, f, [seen[i]], seen[i].tolerance, compared.get(i, ())) for i, f in enumerate(found.segments)
+            _finding(i, f, [seen[i]], seen[i].tolerance, words.Beside(compared.get(i, ()), evidence.dark))
+            for i, f in enumerate(found.segments)
         ]
     overruled = any(wave.state is WaveState.OVERRULED for wave in rollout.waves)
     overruled = overruled and found.whole.call is Call.STOP
@@ -134,7 +138,7 @@ def _hushes(risk: Risk | None) -> list[Block]:
             at_risk(hour, sign, Arm.UPDATED),
             at_risk(hour, sign, Arm.CONTROL),
         )
-        for hour, sign in sorted({(h.hour, h.sign) for h in cells if h.sign is not Sign.OVERDUE})
+        for hour, sign in sorted({(h.hour, h.sign) for h in cells if h.sign in {Sign.SILENT, Sign.MUTE}})
     ]
 
 
@@ -171,10 +175,13 @@ def _unordered(rollout: Rollout) -> frozenset[State]:
     return NOT_BEGUN if rollout.policy.downloads_first else frozenset()
 
 
-def _segment(rollout: Rollout, tolerance: Tolerance, tally: Tally, health: Health) -> sequential.Segment:
+def _segment(
+    rollout: Rollout, tolerance: Tolerance, tally: Tally, not_counted: Count, health: Health
+) -> sequential.Segment:
     return sequential.Segment(
         tolerance=tolerance,
-        outcomes=outcomes(tally),
+        outcomes=outcomes(tally, not_counted),
+        excused=not_counted,
         health=health,
         told=tally.members - tally.of(State.SCHEDULED, State.SKIPPED, State.CANCELLED, *_unordered(rollout)),
     )
@@ -193,9 +200,10 @@ def _over(ratios: Ratios, blocks: tuple[Block, ...]) -> Health:
     return Health(ratios).after(blocks)
 
 
-def outcomes(tally: Tally) -> Count:
+def outcomes(tally: Tally, not_counted: Count = NOTHING) -> Count:
     """How installations ended. A no of the device or its owner is no outcome."""
-    return Count(tally.failures, tally.failures + tally.of(State.SUCCEEDED))
+    tried = tally.failures + tally.of(State.SUCCEEDED)
+    return Count(tally.failures - not_counted.failed, tried - not_counted.tried)
 
 
 def blocks_of(risk: Risk, segment: int, hour: int) -> list[Block]:
@@ -255,9 +263,9 @@ def _finding(
     found: sequential.Finding,
     segments: Sequence[sequential.Segment],
     tolerance: Tolerance,
-    compared: Sequence[words.Compared],
+    beside: words.Beside,
 ) -> Finding:
-    told = words.explained(found, segments, tolerance.expected, tolerance.limit, compared)
+    told = words.explained(found, segments, tolerance.expected, tolerance.limit, beside)
     return Finding(
         segment=index,
         call=found.call,

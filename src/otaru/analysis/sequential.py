@@ -31,6 +31,8 @@ class Segment:
 
     tolerance: Tolerance
     outcomes: Count = NOTHING
+    excused: Count = NOTHING
+    """Outcomes that are not counted, since the fleet was dark: see `dark`."""
     health: Health = field(default_factory=Health)
     """Events after the update, against control."""
     changes: Changes = field(default_factory=Changes)
@@ -109,9 +111,12 @@ def lost(segments: Sequence[Segment]) -> str | None:
 
 def _blind(segments: Sequence[Segment]) -> str | None:
     """Why nothing can be said; None where something can."""
-    heard = sum(s.outcomes.tried for s in segments)
-    if heard == 0:
+    counted, dark = sum(s.outcomes.tried for s in segments), sum(s.excused.tried for s in segments)
+    excused = sum(s.excused.failed for s in segments)
+    if counted + dark == 0:
         return "no outcome yet"
-    if heard == sum(s.outcomes.failed for s in segments):
+    if counted + dark == excused + sum(s.outcomes.failed for s in segments):
         return "no success yet"
+    if counted == 0 and excused:
+        return f"nothing is known but of dark hours, in which {excused:,} of {dark:,} failed: retry them"
     return lost(segments)

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import exp, inf
 
 from otaru.analysis.exact import interval, ratio_interval
 from otaru.analysis.sequential import Finding, Segment
 from otaru.analysis.telemetry import TOLERATED
+from otaru.analysis.tolerance import NOTHING, Count
+from otaru.domain.evidence import Span
 
 FIXED_RULE = 0.05
 """The rule of thumb that verdicts are compared with: stop when more than 5 % failed."""
@@ -22,6 +25,15 @@ class Compared:
     """Updated devices that were compared, each at most once at each of a few ages."""
     worse: float
     """The share of comparisons in which the updated one fares worse; half where a release changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is told beside the counts of segments."""
+
+    telemetry: Sequence[Compared] = ()
+    dark: tuple[Span, ...] = ()
+    """When the fleet hardly spoke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,9 @@ class Explained:
     silent_hours: float = 0.0
     control_silent: int = 0
     control_silent_hours: float = 0.0
+    excused: Count = NOTHING
+    """Outcomes that are not counted, since the fleet was dark."""
+    dark: tuple[Span, ...] = ()
 
 
 def explained(
@@ -56,7 +71,7 @@ def explained(
     segments: Sequence[Segment],
     expected: float,
     limit: float,
-    telemetry: Sequence[Compared] = (),
+    beside: Beside = Beside(),
 ) -> Explained:
     """Gather a finding's evidence, of one segment or of all."""
     failed, tried = sum(s.outcomes.failed for s in segments), sum(s.outcomes.tried for s in segments)
@@ -80,11 +95,13 @@ def explained(
         e=exp(min(finding.log_e, _LONGEST)),
         threshold=exp(finding.log_threshold),
         fixed_stops=failed > FIXED_RULE * tried,
-        telemetry=tuple(telemetry),
+        telemetry=tuple(beside.telemetry),
         silent=sum(s.silence.fresh.events + s.silence.settled.events for s in segments),
         silent_hours=sum(s.silence.fresh.hours + s.silence.settled.hours for s in segments),
         control_silent=sum(s.silence.control.events for s in segments),
         control_silent_hours=sum(s.silence.control.hours for s in segments),
+        excused=Count(sum(s.excused.failed for s in segments), sum(s.excused.tried for s in segments)),
+        dark=beside.dark,
     )
 
 
@@ -97,6 +114,11 @@ def sentences(finding: Finding, told: Explained) -> tuple[str, ...]:
             f"{told.failed:,} of {told.tried:,} updated devices failed ({_percent(told.failed / told.tried)},"
             f" 95 % interval {_percent(low)} to {_percent(high)}); expected {_percent(told.expected)},"
             f" tolerated up to {_percent(told.limit)}"
+        )
+    if told.excused.tried:
+        lines.append(
+            f"{told.excused.tried:,} more ({told.excused.failed:,} failed) were under way, or told within an hour with these,"
+            f" while the fleet was dark {_when(told.dark)}: not counted"
         )
     if told.hours > 0 and told.control_hours > 0:
         lines.append(
@@ -117,6 +139,13 @@ def sentences(finding: Finding, told: Explained) -> tuple[str, ...]:
     lines.append(f"e-value {told.e:.3g}, threshold {told.threshold:,.0f}: {reached}")
     lines.append(f"a fixed {FIXED_RULE:.0%} rule would {'stop' if told.fixed_stops else 'go on'}")
     return tuple(lines)
+
+
+def _when(dark: Sequence[Span]) -> str:
+    def at(hour: int) -> str:
+        return f"{datetime.fromtimestamp(3600 * hour, UTC):%Y-%m-%d %H:%M}"
+
+    return " and ".join(f"from {at(span.begin)} to {at(span.end)} UTC" for span in dark)
 
 
 def _percent(share: float) -> str:

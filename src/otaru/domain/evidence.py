@@ -1,7 +1,7 @@
 """Facts that a judge sees, members of segments and waves by state, and what it makes of them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from math import log
@@ -56,12 +56,35 @@ def summed(tallies: Iterable[Tally]) -> Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Hours, since 1970, from `begin` on and before `end`."""
+
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Members of a segment that were told in one hour (since 1970), by where they stand."""
+
+    segment: int
+    hour: int
+    under_way: bool
+    """Whether they had not ended when the fleet went dark, and were told before that was over."""
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """The members of a rollout, counted by (segment, wave)."""
 
     cells: Mapping[tuple[int, int], Tally]
     risk: Risk | None = None
     """What devices told of their health, where a judge asks for it."""
+    dark: tuple[Span, ...] = ()
+    """When the fleet hardly spoke, where a judge asks for it."""
+    told: Mapping[Cohort, int] = field(default_factory=dict)
+    """Where it did: the members that were told before the end of that."""
 
     def wave(self, index: int) -> Tally:
         """The members of a wave."""
@@ -96,7 +119,8 @@ class Evidence:
         """The members of all other segments."""
         if not segments:
             return self
-        return Evidence({cell: tally for cell, tally in self.cells.items() if cell[0] not in segments}, self.risk)
+        cells = {cell: tally for cell, tally in self.cells.items() if cell[0] not in segments}
+        return replace(self, cells=cells, told={c: n for c, n in self.told.items() if c.segment not in segments})
 
 
 class Call(StrEnum):

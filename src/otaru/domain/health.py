@@ -207,6 +207,8 @@ class Sign(StrEnum):
     """It comes, but tells nothing of its health any more, which it used to."""
     OVERDUE = "overdue"
     """It was told to update, and has neither said how that went nor come since."""
+    CAME = "came"
+    """None of these: it was told of nothing yet, and came. By who does not the fleet is known to be dark."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

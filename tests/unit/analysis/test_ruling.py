@@ -9,7 +9,7 @@ import pytest
 from otaru.analysis.learning import Past, learned
 from otaru.analysis.ruling import blocks_of, ruling
 from otaru.domain.deployment import State
-from otaru.domain.evidence import Call, Evidence, Tally
+from otaru.domain.evidence import Call, Cohort, Evidence, Span, Tally
 from otaru.domain.health import Arm, Heard, Hush, Kind, Placement, Risk, Sign, Stratum
 from otaru.domain.ids import ProductName, RolloutId, Version
 from otaru.domain.rollout import (
@@ -196,6 +196,60 @@ def test_reports_that_are_overdue_hold_it() -> None:
     )
 
 
+DARK = (Span(HOUR - 9, HOUR - 3),)
+LINE = "were under way, or told within an hour with these, while the fleet was dark from {} to {} UTC: not counted"
+
+
+def in_the_dark(succeeded: int, failed: int, under_way: bool = True) -> dict[Cohort, int]:
+    ended = ((State.SUCCEEDED, succeeded), (State.FAILED, failed))
+    return {Cohort(0, HOUR - 10, under_way, state): n for state, n in ended}
+
+
+@pytest.mark.parametrize(("failed_later", "call"), [(3, Call.EXPAND), (60, Call.STOP)])
+def test_what_an_outage_brought_down_is_held_against_no_release(failed_later: int, call: Call) -> None:
+    rollout = a_rollout(10_000, opened=4)
+    cells = {(0, 0): Tally({State.SUCCEEDED: 1143 - failed_later, State.FAILED: 361 + failed_later})}
+    evidence = Evidence(cells, a_risk({(0, Arm.CONTROL, 24): 10_000}, {}))
+    assert ruling(RULE, rollout, evidence, NOW).findings[0].call is Call.STOP
+    dark = replace(evidence, dark=DARK, told=in_the_dark(843, 361))
+    found = ruling(RULE, rollout, dark, NOW).findings[0]
+    assert (found.call, found.failed, found.tried) == (call, failed_later, 300)
+    assert f"1,204 more (361 failed) {LINE.format('2026-11-21 01:00', '2026-11-21 07:00')}" in found.words
+    assert ruling(RULE, rollout, dark.without([0]), NOW).findings[0].words[0] == "hold: no outcome yet"
+
+
+def test_where_all_is_dark_a_failure_holds_it_until_it_is_tried_again() -> None:
+    rollout = a_rollout(100)
+
+    def words(failed: int, again: int = 0) -> tuple[Call, str]:
+        cells = {(0, 0): Tally({State.SUCCEEDED: 10 - failed + again, State.FAILED: failed})}
+        told = in_the_dark(10 - failed, failed)
+        found = ruling(RULE, rollout, Evidence(cells, dark=DARK, told=told), NOW).findings[0]
+        return found.call, found.words[0]
+
+    assert words(0)[0] is Call.EXPAND, "they run it, after all"
+    assert words(2) == (
+        Call.HOLD,
+        "hold: nothing is known but of dark hours, in which 2 of 10 failed: retry them",
+    )
+    assert words(10) == (Call.HOLD, "hold: no success yet")
+    assert words(1, again=1)[0] is Call.EXPAND
+
+
+def test_dark_hours_teach_nothing() -> None:
+    cells = {(0, 0): Tally({State.SUCCEEDED: 900, State.FAILED: 300})}
+    past = [
+        Past(
+            replace(a_rollout(1200, version=str(n)), state=RolloutState.FINISHED), Evidence(cells, dark=DARK, told=told)
+        )
+        for n in range(6)
+        for told in [in_the_dark(0, 295)]
+    ]
+    rule = learned(RULE, a_rollout(10).segments, past)
+    without = [replace(p, evidence=Evidence({(0, 0): Tally({State.SUCCEEDED: 900, State.FAILED: 5})})) for p in past]
+    assert rule == learned(RULE, a_rollout(10).segments, without)
+
+
 def test_an_outage_of_everything_cancels_out() -> None:
     rollout = a_rollout(10_000, opened=3)
     cells = {(0, 0): Tally({State.SUCCEEDED: 150}), (0, 1): Tally({State.SCHEDULED: 9850})}
@@ -234,7 +288,7 @@ def test_the_past_teaches_what_to_tolerate_by_release_and_segment() -> None:
             (0, 0): Tally({State.SUCCEEDED: 4950, State.FAILED: 50}),
             (1, 0): Tally({State.SUCCEEDED: 950, State.SILENT: 50}),
         }
-        past.append(Past(one, Evidence(cells), a_risk({}, {})))
+        past.append(Past(one, Evidence(cells, a_risk({}, {}))))
     rule = learned(RULE, a_rollout(10, 10).segments, past)
     assert rule.releases == 8
     assert rule.whole is not None

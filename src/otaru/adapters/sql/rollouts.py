@@ -15,7 +15,7 @@ from otaru.adapters.sql.tables import rollout as table
 from otaru.adapters.sql.tables import rollout_segment, rollout_wave
 from otaru.adapters.sql.tables import tenant as tenants
 from otaru.domain.deployment import State
-from otaru.domain.evidence import Evidence
+from otaru.domain.evidence import Cohort, Evidence, Span
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
@@ -190,6 +190,9 @@ class SqlRollouts:
 
     def evidence(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
         return counters.evidence(self._session, tenant, rollout)
+
+    def told(self, tenant: TenantId, rollout: RolloutId, dark: Sequence[Span]) -> dict[Cohort, int]:
+        return counters.told(self._session, tenant, rollout, dark)
 
     def recounted(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
         return counters.recounted(self._session, tenant, rollout)

@@ -3,6 +3,9 @@
 A device falls silent in the hour in which its patience ends: so each silence is one event, and who is silent is not at risk
 again until it has come. The same patience holds for the updated and for control, so it need not be right to be fair. What
 is read is bounded: WATCHED members by rank, of which the first to be updated are, and as many of all others.
+
+Of those who were told of nothing, members and WATCHED others (the first by id), it is noted too how many came: by that it is
+known when the network was down for everybody.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from otaru.adapters.sql.fleet import HOUR
 from otaru.adapters.sql.lean import fetch, run_each
 from otaru.adapters.sql.session import Session
+from otaru.adapters.sql.tables import micros
 from otaru.domain.deployment import TOLD, State
 from otaru.domain.health import ARMS, FRESH_H, MUTE_H, WATCHED, Arm, Heard, Hush, Sign
 from otaru.domain.ids import RolloutId, TenantId
@@ -40,6 +44,19 @@ _OVERDUE = f"""
 SELECT d.segment, count(*) FROM deployment d JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
 WHERE d.tenant = ? AND d.rollout = ? AND d.state IN ({_listed(TOLD)}) AND d.current AND c.last_contact / {HOUR} <= ?
 GROUP BY d.segment"""
+# Whom the release, or another one since, may have silenced bears no witness of the network.
+_CAME = f"""
+SELECT count(*), coalesce(sum(CASE WHEN w.came >= ? THEN 1 ELSE 0 END), 0) FROM (
+  SELECT c.device AS device, c.last_contact / {HOUR} AS came
+  FROM deployment d JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
+  WHERE d.tenant = ? AND d.rollout = ? AND d.current AND d.state = '{State.SCHEDULED}'
+  AND (d.rank < {WATCHED} OR d.rank - (d.rank / ?) * ? = 0)
+  UNION ALL
+  SELECT o.device, o.last_contact / {HOUR} FROM (
+    SELECT device, last_contact FROM device_contact WHERE tenant = ? ORDER BY device LIMIT {WATCHED}
+  ) AS o WHERE NOT EXISTS (SELECT 1 FROM deployment m WHERE m.tenant = ? AND m.rollout = ? AND m.device = o.device)
+) AS w
+WHERE NOT EXISTS (SELECT 1 FROM deployment t WHERE t.tenant = ? AND t.device = w.device AND t.offered_at >= ?)"""
 _NOTE = """
 INSERT INTO silence_count (tenant, rollout, hour, segment, sign, arm, fresh, devices, at_risk)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, rollout, hour, segment, sign, arm, fresh) DO NOTHING"""
@@ -63,6 +80,11 @@ def hushed(session: Session, tenant: TenantId, rollout: Rollout, hour: int, pati
                 found[Hush(hour, segment, sign, Arm(arm), bool(fresh))] = Heard(int(of or 0), int(at_risk))
     for segment, late in fetch(session, _OVERDUE, tenant, rollout.id, silent):
         found[Hush(hour, segment, Sign.OVERDUE, Arm.CONTROL)] = Heard(late, late)
+    told = (tenant, micros(rollout.created_at))
+    (witnesses, came), *_ = fetch(
+        session, _CAME, hour, tenant, rollout.id, every, every, tenant, tenant, rollout.id, *told
+    )
+    found[Hush(hour, 0, Sign.CAME, Arm.CONTROL)] = Heard(int(came), witnesses)
     return found
 
 

@@ -50,7 +50,9 @@ class Health(Protocol):
     def hushed(self, tenant: TenantId, rollout: Rollout, hour: int, patience_h: int) -> dict[Hush, Heard]:
         """Who stopped being heard in the hour (since 1970) that has just ended, and of how many that could have.
 
-        Silent is who was last heard of `patience_h` hours before. It reads WATCHED members, and as many more.
+        Silent is who was last heard of `patience_h` hours before. It reads WATCHED members, and as many more. CAME (in
+        segment 0) counts who came in that hour or since, of members and of WATCHED others who have been told of nothing
+        since the rollout was planned.
         """
         ...
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from otaru.domain.consent import Delay
 from otaru.domain.deployment import Deployment, Report, State
-from otaru.domain.evidence import Evidence
+from otaru.domain.evidence import Cohort, Evidence, Span
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
 from otaru.domain.offer import Plan
 from otaru.domain.release import Release
@@ -138,6 +138,10 @@ class Rollouts(Protocol):
 
     def evidence(self, tenant: TenantId, rollout: RolloutId) -> Evidence:
         """Members by segment and wave, from the counters that move with the rows."""
+        ...
+
+    def told(self, tenant: TenantId, rollout: RolloutId, dark: Sequence[Span]) -> dict[Cohort, int]:
+        """The members that were told before the end of the last of these spans (a few), counted. It reads every member."""
         ...
 
     def recounted(self, tenant: TenantId, rollout: RolloutId) -> Evidence:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from otaru.analysis import learning, silence
+from otaru.analysis import dark, learning, silence
 from otaru.analysis.learning import Past
 from otaru.domain.evidence import Evidence, Finding, Ruling, Said
 from otaru.domain.ids import RolloutId, TenantId
@@ -23,12 +23,14 @@ _PRESENT_H = 24 * 7
 """Devices that were heard of so many hours ago, at most, say how often devices come."""
 
 
-def evidence_in(tx: Tx, tenant: TenantId, rollout: Rollout) -> Evidence:
+def evidence_in(tx: Tx, tenant: TenantId, rollout: Rollout, now: datetime) -> Evidence:
     """What the rollout's judge asks for."""
     evidence = tx.rollouts.evidence(tenant, rollout.id)
     if rollout.policy.sequential is None:
         return evidence
-    return replace(evidence, risk=tx.health.risk(tenant, rollout.id))
+    risk = tx.health.risk(tenant, rollout.id)
+    spans = dark.spans(risk.hushed, int((rollout.ended_at or now).timestamp()) // 3600)
+    return replace(evidence, risk=risk, dark=spans, told=tx.rollouts.told(tenant, rollout.id, spans))
 
 
 def taught(tx: Tx, tenant: TenantId, rollout: Rollout) -> Policy:
@@ -42,7 +44,9 @@ def taught(tx: Tx, tenant: TenantId, rollout: Rollout) -> Policy:
     ended = tx.rollouts.page(tenant, (RolloutState.FINISHED,), None, _LOOKED_AT)
     alike = [r for r in ended if r.product == rollout.product and r.version != rollout.version][:_MAX_PAST]
     past = [
-        Past(r, tx.rollouts.evidence(tenant, r.id), tx.health.risk(tenant, r.id) if i < _MAX_HEARD else None)
+        Past(
+            r, evidence_in(tx, tenant, r, rollout.created_at) if i < _MAX_HEARD else tx.rollouts.evidence(tenant, r.id)
+        )
         for i, r in enumerate(alike)
     ]
     rule = replace(rule, patience_h=_patience_h(tx, tenant, rollout))

@@ -19,6 +19,8 @@ from otaru.services.control.judging import evidence_in
 MAX_KEPT = 1000
 CELLS_PER_S = 1000
 """So many counters make the pause a second longer."""
+MEMBERS_PER_CELL = 100
+"""Where the fleet was dark members are counted one by one."""
 MAX_PAUSE = timedelta(seconds=30)
 _HOUR_S = 3600
 
@@ -38,7 +40,7 @@ class Look:
     """What was seen, and what the judge said of it."""
 
     evidence: Evidence
-    """Without what devices told."""
+    """Without what devices told, and who was told when."""
     ruling: Ruling
 
 
@@ -67,15 +69,15 @@ class Looks:
     def look(self, tx: Tx, tenant: TenantId, rollout: Rollout, judge: Judge, now: datetime) -> Look:
         """What is to be seen in this transaction."""
         if rollout.policy.sequential is None:
-            evidence = evidence_in(tx, tenant, rollout)
+            evidence = evidence_in(tx, tenant, rollout, now)
             return Look(evidence, judge.ruling(rollout, evidence, now))
         hour = int(now.timestamp()) // _HOUR_S
         mark = _Mark(rollout, tx.rollouts.evidence(tenant, rollout.id), tx.health.mark(tenant, rollout.id), hour)
         seen = self._seen.get((tenant, rollout.id))
         if seen is not None and seen.mark == mark:
             return seen.look
-        evidence = evidence_in(tx, tenant, rollout)
-        look = Look(replace(evidence, risk=None), judge.ruling(rollout, evidence, now))
+        evidence = evidence_in(tx, tenant, rollout, now)
+        look = Look(replace(evidence, risk=None, told={}), judge.ruling(rollout, evidence, now))
         self._keep(tenant, _Seen(mark, now, self._pause(evidence), look))
         return look
 
@@ -92,4 +94,5 @@ class Looks:
         cells = len(evidence.cells)
         if (risk := evidence.risk) is not None:
             cells += len(risk.heard) + len(risk.moves) + len(risk.placed) + len(risk.hushed)
+        cells += sum(evidence.told.values()) // MEMBERS_PER_CELL
         return min(MAX_PAUSE, timedelta(seconds=cells // self.cells_per_s))

@@ -69,7 +69,7 @@ async def test_who_falls_silent_after_the_update_is_what_stops_it(fleet: Fleet, 
             assert (await judging.verdicts(fleet.world, ACME, rollout, None, 1))[0][1].finding.call is not Call.STOP
     at = hour_over(clock.now())
     risk = await fleet.world.store.read(lambda tx: tx.health.risk(ACME, rollout))
-    gone = {h: n for h, n in risk.hushed.items() if n.events}
+    gone = {h: n for h, n in risk.hushed.items() if n.events and h.sign is not Sign.CAME}
     assert gone == {Hush(at - 2, 0, Sign.SILENT, Arm.UPDATED, fresh=True): Heard(20, 30)}
     assert risk.hushed[Hush(at, 0, Sign.SILENT, Arm.UPDATED, fresh=True)] == Heard(0, 10)
     assert risk.hushed[Hush(at, 0, Sign.SILENT, Arm.CONTROL)] == Heard(0, 50)
@@ -83,3 +83,37 @@ async def test_others_are_not_listened_to(fleet: Fleet, clock: SettableClock) ->
     await come(fleet, *NAMES)
     clock.ahead += timedelta(hours=5)
     assert await listen(fleet.world) == 0
+
+
+async def hours_pass(fleet: Fleet, clock: SettableClock, hours: int, *names: str, looked: bool = True) -> None:
+    for _ in range(hours):
+        await come(fleet, *names)
+        clock.ahead += timedelta(hours=1)
+        if looked:
+            await listen(fleet.world)
+
+
+@pytest.mark.parametrize("looked", [True, False])
+@pytest.mark.parametrize("dark_h", [0, 5])
+async def test_who_failed_in_an_outage_of_everything_is_held_against_no_release(
+    fleet: Fleet, clock: SettableClock, dark_h: int, looked: bool
+) -> None:
+    """Whether the network was down, or the server too. Then as many fail with the network up."""
+    rollout = await fleet.roll_out(policy=JUDGED)
+    early = [name for name in NAMES[:40] if await fleet.poll(name) is State.OFFERED]
+    for name in early:
+        await fleet.say(name, Event.SUCCEED)
+    await hours_pass(fleet, clock, 5, *NAMES)
+    under_way = [name for name in NAMES[40:] if await fleet.poll(name) is State.OFFERED]
+    await hours_pass(fleet, clock, dark_h, looked=looked)
+    await listen(fleet.world)
+    for n, name in enumerate(under_way):
+        await fleet.say(name, Event.FAIL if n % 3 else Event.SUCCEED)
+    await fleet.work()
+    await hours_pass(fleet, clock, 1, *NAMES)  # then nobody's report is overdue any more
+    await fleet.work()
+    ((_, said),) = await judging.verdicts(fleet.world, ACME, rollout, None, 1)
+    lines = [line for line in said.finding.words if "while the fleet was dark" in line]
+    assert said.finding.call is (Call.EXPAND if dark_h else Call.STOP)
+    assert said.finding.tried == len(early) + (0 if dark_h else len(under_way))
+    assert len(lines) == (dark_h > 0), said.finding.words

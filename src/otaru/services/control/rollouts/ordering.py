@@ -229,7 +229,7 @@ def _hold(tx: Tx, asked: _Holding) -> Rollout:
     if asked.judge is None:
         taken = hold(before, asked.segment, asked.reason)
     else:
-        ruling = asked.judge.ruling(before, evidence_in(tx, asked.tenant, before), asked.at)
+        ruling = asked.judge.ruling(before, evidence_in(tx, asked.tenant, before, asked.at), asked.at)
         taken = release(before, asked.segment, asked.reason, ruling)
     apply(tx, asked.tenant, before, taken, asked.actor, asked.at)
     return taken.rollout

@@ -45,10 +45,11 @@ async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among:
     Raises:
         NotFoundError: there is none.
     """
+    now = world.clock.now()
 
     def look(tx: Tx) -> Progress:
         so_far = progress_in(tx, tenant, found(tx, tenant, rollout), among=among)
-        return replace(so_far, evidence=evidence_in(tx, tenant, so_far.rollout))
+        return replace(so_far, evidence=evidence_in(tx, tenant, so_far.rollout, now))
 
     return await world.store.read(look)
 
@@ -73,7 +74,7 @@ async def shown(world: World, tenant: TenantId, rollout: RolloutId) -> tuple[Pro
         so_far = progress_in(tx, tenant, found(tx, tenant, rollout))
         if so_far.rollout.state is not RolloutState.RUNNING:
             return so_far, Present()
-        ruling = world.judge.ruling(so_far.rollout, evidence_in(tx, tenant, so_far.rollout), now)
+        ruling = world.judge.ruling(so_far.rollout, evidence_in(tx, tenant, so_far.rollout, now), now)
         findings = [Said(now, finding) for finding in ruling.findings]
         return so_far, Present(findings, waiting(so_far.rollout, ruling))
 
