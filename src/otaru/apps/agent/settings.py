@@ -1,6 +1,7 @@
 """What the device's maker decides: `agent.toml`. docs/agent.md describes each; a test compares."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,11 +23,22 @@ Folder = Annotated[str, Meta(pattern=r"\A/")]
 """An absolute path."""
 
 
+class Commands(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a component is installed by programs; see `adapters.board.script`."""
+
+    install: Words
+    activate: Words
+    standing: Words
+    revert: Words
+    check: tuple[str, ...] = ()
+    commit: tuple[str, ...] = ()
+
+
 class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is updated, and by whom. Their order is the one in which they are installed and switched."""
 
     name: Name
-    installer: Literal["files", "raw"]
+    installer: Literal["files", "raw", "script"]
     installed: str = ""
     """The version that it has from the factory."""
     folder: Folder | None = None
@@ -36,6 +48,15 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     a: Folder | None = None
     b: Folder | None = None
     trials: Annotated[int, Meta(ge=1, le=10)] = 3
+    commands: Commands | None = None
+    takes: Annotated[tuple[Name, ...], Meta(max_length=16)] | None = None
+    timeout_s: Seconds | None = None
+
+
+NEEDED: Mapping[str, tuple[str, ...]] = {"files": ("folder",), "raw": ("a", "b"), "script": ("commands",)}
+"""What an installer cannot do without."""
+ALLOWED: Mapping[str, tuple[str, ...]] = {"files": (), "raw": (), "script": ("takes", "timeout_s")}
+"""What it has a use for besides."""
 
 
 class Boot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -114,8 +135,9 @@ def read(path: Path) -> Settings:
 
 def _check(path: Path, where: str, component: Component, settings: Settings) -> None:
     """What belongs together. Raises InvalidInputError."""
-    needed = {"files": ("folder",), "raw": ("a", "b")}[component.installer]
-    others = {"folder", "a", "b"} - set(needed)
+    needed = NEEDED[component.installer]
+    of_some = {name for table in (NEEDED, ALLOWED) for names in table.values() for name in names}
+    others = of_some - {*needed, *ALLOWED[component.installer]}
     for name in needed:
         if getattr(component, name) is None:
             raise InvalidInputError(f"{path}: {where}.{name}: the installer {component.installer} needs it")

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event as Flag
 
+import msgspec
+
 from otaru import __version__
 from otaru.adapters.board.bootloaders import FileBootloader, ScriptBootloader
 from otaru.adapters.board.disk import LocalDisk
@@ -18,6 +20,7 @@ from otaru.adapters.board.health import CommandCheck, CommandPower, MemoryCheck,
 from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.board.outbox import FileOutbox
 from otaru.adapters.board.raw import RawInstaller
+from otaru.adapters.board.script import Commands, ScriptInstaller
 from otaru.adapters.board.staging import FolderStaging
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
@@ -150,6 +153,14 @@ def installer(component: Component, settings: Settings, disk: LocalDisk) -> Inst
             unpack=component.unpack,
             after=component.after,
             after_timeout_s=component.after_timeout_s,
+        )
+    if component.installer == "script":
+        assert component.commands is not None  # noqa: S101
+        return ScriptInstaller(
+            component.name,
+            Commands(**msgspec.structs.asdict(component.commands)),
+            frozenset(component.takes or ("file",)),
+            component.timeout_s or 600,
         )
     assert component.a is not None  # noqa: S101
     assert component.b is not None  # noqa: S101

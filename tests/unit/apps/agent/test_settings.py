@@ -6,12 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otaru.adapters.board.disk import LocalDisk
+from otaru.adapters.board.script import ScriptInstaller
 from otaru.apps.agent.settings import read
-from otaru.apps.agent.wiring import manner
+from otaru.apps.agent.wiring import installer, manner
 from otaru.errors import InvalidInputError
 
 APP = '[[component]]\nname = "app"\ninstaller = "files"\nfolder = "/opt/app"\n'
 OS = '[[component]]\nname = "os"\ninstaller = "raw"\na = "/dev/a"\nb = "/dev/b"\n'
+SCRIPT = '[[component]]\nname = "web"\ninstaller = "script"\n'
+COMMANDS = '[component.commands]\ninstall = ["i"]\nactivate = ["a"]\nstanding = ["s"]\nrevert = ["r"]\n'
 BOOT = '[boot]\nkind = "script"\nscript = ["/boot"]\n'
 
 
@@ -25,6 +29,15 @@ def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
     how = manner(found.download)
     assert [limit.bytes_per_s for limit in how.limits] == [50_000]
     assert how.addresses("ab" * 32, ["https://o/f"]) == ["https://o/f"]
+
+
+def test_commands_are_an_installer_of_what_they_take(tmp_path: Path) -> None:
+    text = 'data = "/d"\n' + SCRIPT + 'takes = ["mcuboot"]\n' + COMMANDS
+    (tmp_path / "agent.toml").write_text(text)
+    found = read(tmp_path / "agent.toml")
+    made = installer(found.component[0], found, LocalDisk())
+    assert isinstance(made, ScriptInstaller)
+    assert (made.components, made.kinds) == (frozenset({"web"}), frozenset({"mcuboot"}))
 
 
 def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
@@ -48,6 +61,14 @@ def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
         ('data = "/d"\n' + OS, "boot: os has two slots"),
         ('data = "/d"\n' + BOOT + OS.replace("/dev/b", "/dev/a"), "component[0].b: it is the same as a"),
         ('data = "/d"\n' + APP + 'a = "/dev/a"\n', "component[0].a: the installer files has no use for it"),
+        ('data = "/d"\n' + APP.replace("files", "magic"), "component[0].installer: "),
+        ('data = "/d"\n' + SCRIPT, "component[0].commands: the installer script needs it"),
+        (
+            'data = "/d"\n' + SCRIPT + 'folder = "/f"\n' + COMMANDS,
+            "component[0].folder: the installer script has no use",
+        ),
+        ('data = "/d"\n' + SCRIPT + COMMANDS.replace("revert", "back"), "component[0].commands"),
+        ('data = "/d"\n' + APP + 'takes = ["mcuboot"]\n', "component[0].takes: the installer files has no use for it"),
         ('data = "/d"\n' + APP.replace("folder", "fodler"), "fodler"),
         ('data = "/d"\n[boot]\nkind = "file"\npath = "/p"\n' + APP, "boot.started: the kind file needs it"),
         ('data = "/d"\n[boot]\nkind = "script"\n' + APP, "boot.script: the kind script needs it"),
