@@ -19,6 +19,8 @@ Mirror = Annotated[
     str, Meta(pattern=r"\Ahttps?://[!-z|~]+(?:\{sha256:2\}[!-z|~]*)?\{sha256\}[!-z|~]*\Z", max_length=1024)
 ]
 """An address with `{sha256}` in it."""
+Selection = Annotated[str, Meta(pattern=r"\A[^,\s-][^,\s]*,[^,\s]+\Z", max_length=200)]
+"""`SOFTWARE,MODE` of SWUpdate."""
 Folder = Annotated[str, Meta(pattern=r"\A/")]
 """An absolute path."""
 
@@ -38,7 +40,7 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is updated, and by whom. Their order is the one in which they are installed and switched."""
 
     name: Name
-    installer: Literal["files", "raw", "script"]
+    installer: Literal["files", "raw", "script", "swupdate"]
     installed: str = ""
     """The version that it has from the factory."""
     folder: Folder | None = None
@@ -51,12 +53,27 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     commands: Commands | None = None
     takes: Annotated[tuple[Name, ...], Meta(max_length=16)] | None = None
     timeout_s: Seconds | None = None
+    select_a: Selection | None = None
+    select_b: Selection | None = None
+    sockets: Folder | None = None
 
 
-NEEDED: Mapping[str, tuple[str, ...]] = {"files": ("folder",), "raw": ("a", "b"), "script": ("commands",)}
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "files": ("folder",),
+    "raw": ("a", "b"),
+    "script": ("commands",),
+    "swupdate": (),
+}
 """What an installer cannot do without."""
-ALLOWED: Mapping[str, tuple[str, ...]] = {"files": (), "raw": (), "script": ("takes", "timeout_s")}
+ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "files": (),
+    "raw": (),
+    "script": ("takes", "timeout_s"),
+    "swupdate": ("select_a", "select_b", "sockets", "timeout_s"),
+}
 """What it has a use for besides."""
+SLOTTED = frozenset({"raw", "swupdate"})
+"""Those that need something that starts slots."""
 
 
 class Boot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -144,7 +161,7 @@ def _check(path: Path, where: str, component: Component, settings: Settings) -> 
     for name in sorted(others):
         if getattr(component, name) is not None:
             raise InvalidInputError(f"{path}: {where}.{name}: the installer {component.installer} has no use for it")
-    if component.installer == "raw" and settings.boot is None:
+    if component.installer in SLOTTED and settings.boot is None:
         raise InvalidInputError(f"{path}: boot: {component.name} has two slots, and nothing says what starts them")
     if component.installer == "raw" and component.a == component.b:
         raise InvalidInputError(f"{path}: {where}.b: it is the same as a")
