@@ -40,7 +40,7 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is updated, and by whom. Their order is the one in which they are installed and switched."""
 
     name: Name
-    installer: Literal["files", "raw", "script", "swupdate"]
+    installer: Literal["deb", "files", "raw", "script", "swupdate"]
     installed: str = ""
     """The version that it has from the factory."""
     folder: Folder | None = None
@@ -56,9 +56,13 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     select_a: Selection | None = None
     select_b: Selection | None = None
     sockets: Folder | None = None
+    package: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9+.-]{1,127}\Z")] | None = None
+    factory: Folder | None = None
+    root: Folder | None = None
 
 
 NEEDED: Mapping[str, tuple[str, ...]] = {
+    "deb": ("package",),
     "files": ("folder",),
     "raw": ("a", "b"),
     "script": ("commands",),
@@ -66,6 +70,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
 }
 """What an installer cannot do without."""
 ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "deb": ("factory", "root", "timeout_s"),
     "files": (),
     "raw": (),
     "script": ("takes", "timeout_s"),

@@ -14,6 +14,7 @@ import msgspec
 
 from otaru import __version__
 from otaru.adapters.board.bootloaders import FileBootloader, ScriptBootloader
+from otaru.adapters.board.deb import DebInstaller
 from otaru.adapters.board.disk import LocalDisk
 from otaru.adapters.board.files import FilesInstaller
 from otaru.adapters.board.health import CommandCheck, CommandPower, MemoryCheck, ServerCheck
@@ -162,6 +163,17 @@ def installer(component: Component, settings: Settings, disk: LocalDisk) -> Inst
             Commands(**msgspec.structs.asdict(component.commands)),
             frozenset(component.takes or ("file",)),
             component.timeout_s or 600,
+        )
+    if component.installer == "deb":
+        assert component.package is not None  # noqa: S101
+        return DebInstaller(
+            component.name,
+            disk,
+            f"{settings.data}/packages-{component.name}",
+            component.package,
+            root=component.root or "/",
+            factory=component.factory,
+            timeout_s=component.timeout_s or 600,
         )
     return slotted(component, settings, disk)
 

@@ -17,6 +17,7 @@ OS = '[[component]]\nname = "os"\ninstaller = "raw"\na = "/dev/a"\nb = "/dev/b"\
 SCRIPT = '[[component]]\nname = "web"\ninstaller = "script"\n'
 COMMANDS = '[component.commands]\ninstall = ["i"]\nactivate = ["a"]\nstanding = ["s"]\nrevert = ["r"]\n'
 SWU = '[[component]]\nname = "os"\ninstaller = "swupdate"\n'
+DEB = '[[component]]\nname = "app"\ninstaller = "deb"\n'
 BOOT = '[boot]\nkind = "script"\nscript = ["/boot"]\n'
 
 
@@ -63,6 +64,8 @@ def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
         ('data = "/d"\n' + BOOT + OS.replace("/dev/b", "/dev/a"), "component[0].b: it is the same as a"),
         ('data = "/d"\n' + APP + 'a = "/dev/a"\n', "component[0].a: the installer files has no use for it"),
         ('data = "/d"\n' + APP.replace("files", "magic"), "component[0].installer: "),
+        ('data = "/d"\n' + APP.replace("files", "deb"), "component[0].package: the installer deb needs it"),
+        ('data = "/d"\n' + DEB + 'package = "--root=/"\n', "component[0].package: "),
         ('data = "/d"\n' + SWU, "boot: os has two slots"),
         ('data = "/d"\n' + BOOT + SWU + 'select_b = "stable"\n', "component[0].select_b: "),
         ('data = "/d"\n' + SCRIPT, "component[0].commands: the installer script needs it"),
