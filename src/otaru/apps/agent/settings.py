@@ -40,7 +40,7 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is updated, and by whom. Their order is the one in which they are installed and switched."""
 
     name: Name
-    installer: Literal["deb", "files", "raw", "script", "swupdate"]
+    installer: Literal["deb", "files", "raw", "rauc", "script", "swupdate"]
     installed: str = ""
     """The version that it has from the factory."""
     folder: Folder | None = None
@@ -64,6 +64,7 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "deb": ("package",),
     "files": ("folder",),
+    "rauc": (),
     "raw": ("a", "b"),
     "script": ("commands",),
     "swupdate": (),
@@ -72,12 +73,13 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "deb": ("factory", "root", "timeout_s"),
     "files": (),
+    "rauc": ("timeout_s",),
     "raw": (),
     "script": ("takes", "timeout_s"),
     "swupdate": ("select_a", "select_b", "sockets", "timeout_s"),
 }
 """What it has a use for besides."""
-SLOTTED = frozenset({"raw", "swupdate"})
+SLOTTED = frozenset({"rauc", "raw", "swupdate"})
 """Those that need something that starts slots."""
 
 

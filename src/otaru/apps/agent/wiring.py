@@ -20,6 +20,7 @@ from otaru.adapters.board.files import FilesInstaller
 from otaru.adapters.board.health import CommandCheck, CommandPower, MemoryCheck, ServerCheck
 from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.board.outbox import FileOutbox
+from otaru.adapters.board.rauc import RaucInstaller
 from otaru.adapters.board.raw import RawInstaller
 from otaru.adapters.board.script import Commands, ScriptInstaller
 from otaru.adapters.board.staging import FolderStaging
@@ -183,6 +184,9 @@ def slotted(component: Component, settings: Settings, disk: LocalDisk) -> Instal
     assert settings.boot is not None  # noqa: S101
     boot = bootloader(settings.boot, disk)
     notes = f"{settings.data}/slots-{component.name}"
+    if component.installer == "rauc":
+        timeout_s = component.timeout_s or 1800
+        return RaucInstaller(component.name, disk, boot, notes, component.trials, timeout_s=timeout_s)
     if component.installer == "swupdate":
         told = {"a": component.select_a, "b": component.select_b}
         return SwupdateInstaller(

@@ -6,11 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otaru.adapters.board.deb import DebInstaller
 from otaru.adapters.board.disk import LocalDisk
+from otaru.adapters.board.files import FilesInstaller
+from otaru.adapters.board.rauc import RaucInstaller
+from otaru.adapters.board.raw import RawInstaller
 from otaru.adapters.board.script import ScriptInstaller
+from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.apps.agent.settings import read
 from otaru.apps.agent.wiring import installer, manner
 from otaru.errors import InvalidInputError
+from otaru.ports.board import Installer
 
 APP = '[[component]]\nname = "app"\ninstaller = "files"\nfolder = "/opt/app"\n'
 OS = '[[component]]\nname = "os"\ninstaller = "raw"\na = "/dev/a"\nb = "/dev/b"\n'
@@ -42,6 +48,22 @@ def test_commands_are_an_installer_of_what_they_take(tmp_path: Path) -> None:
     assert (made.components, made.kinds) == (frozenset({"web"}), frozenset({"mcuboot"}))
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (SWU.replace("swupdate", "rauc"), RaucInstaller),
+        (SWU + 'select_a = "stable,copy1"\n', SwupdateInstaller),
+        (DEB + 'package = "hello"\n', DebInstaller),
+        (OS, RawInstaller),
+        (APP, FilesInstaller),
+    ],
+)
+def test_each_installer_is_made(tmp_path: Path, text: str, kind: type[Installer]) -> None:
+    (tmp_path / "agent.toml").write_text(f'data = "{tmp_path}"\n' + BOOT + text)
+    found = read(tmp_path / "agent.toml")
+    assert isinstance(installer(found.component[0], found, LocalDisk()), kind)
+
+
 def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
     near = '[download]\nmirrors = ["http://cache/{sha256}", "http://[::1]:8080/blobs/{sha256:2}/{sha256}"]\n'
     (tmp_path / "agent.toml").write_text('data = "/d"\n' + near + APP)
@@ -66,6 +88,7 @@ def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
         ('data = "/d"\n' + APP.replace("files", "magic"), "component[0].installer: "),
         ('data = "/d"\n' + APP.replace("files", "deb"), "component[0].package: the installer deb needs it"),
         ('data = "/d"\n' + DEB + 'package = "--root=/"\n', "component[0].package: "),
+        ('data = "/d"\n' + SWU.replace("swupdate", "rauc"), "boot: os has two slots"),
         ('data = "/d"\n' + SWU, "boot: os has two slots"),
         ('data = "/d"\n' + BOOT + SWU + 'select_b = "stable"\n', "component[0].select_b: "),
         ('data = "/d"\n' + SCRIPT, "component[0].commands: the installer script needs it"),
