@@ -6,9 +6,11 @@ A command learns of the piece by its environment:
     OTARU_SHA256                                    of the bytes: names a piece where two have one version
     OTARU_FILE                                      `install` only: where the verified bytes lie
 
-It ends with 0 where it did what it was asked. `standing` prints `runs`, `armed` or `absent`.
+It ends with 0 where it did what it was asked. `standing` prints `runs`, `armed` or `absent`. All that was written while a command
+ran is on the disks before the next one is called, so that nobody has to think of it.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,10 +54,10 @@ class ScriptInstaller:
     def install(self, piece: Piece, staged: Staged) -> None:
         for _ in staged.chunks():
             pass  # the command reads the file itself: it has to be what was verified before it is told of it
-        self._run(self._commands.install, piece, {"OTARU_FILE": staged.path})
+        self._act(self._commands.install, piece, {"OTARU_FILE": staged.path})
 
     def activate(self, piece: Piece) -> None:
-        self._run(self._commands.activate, piece)
+        self._act(self._commands.activate, piece)
 
     def standing(self, piece: Piece) -> Standing:
         said = self._run(self._commands.standing, piece).strip()
@@ -67,10 +69,14 @@ class ScriptInstaller:
         if self.standing(piece) is not Standing.RUNS:
             raise InstallError(f"{piece.component} {piece.version} does not run")
         if self._commands.commit:
-            self._run(self._commands.commit, piece)
+            self._act(self._commands.commit, piece)
 
     def revert(self, piece: Piece) -> None:
-        self._run(self._commands.revert, piece)
+        self._act(self._commands.revert, piece)
+
+    def _act(self, words: Sequence[str], piece: Piece, more: Mapping[str, str] | None = None) -> None:
+        self._run(words, piece, more)
+        os.sync()
 
     def _run(self, words: Sequence[str], piece: Piece, more: Mapping[str, str] | None = None) -> str:
         return run(words, self._timeout_s, {**_told(piece), **(more or {})})
