@@ -63,7 +63,12 @@ def test_every_key_of_an_agent_is_documented_and_no_other() -> None:
     def keys(of: type, before: str = "") -> set[str]:
         return {before + name for name in of.__struct_fields__}  # type: ignore[attr-defined]
 
-    inner = keys(agent.Component, "component[].") | keys(agent.Boot, "boot.") | keys(agent.Health, "health.")
+    inner = (
+        keys(agent.Component, "component[].") - {"component[].commands"}
+        | keys(agent.Boot, "boot.")
+        | keys(agent.Health, "health.")
+    )
+    inner |= keys(agent.Commands, "component[].commands.")
     inner |= keys(agent.Download, "download.") - {"download.limits"} | keys(agent.Limit, "download.limits[].")
     wanted = keys(agent.Settings) - {"component", "boot", "health", "download"} | inner
     page = (DOCS / "agent.md").read_text().partition("| key | is |")[2].partition("## How")[0]

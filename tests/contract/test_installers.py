@@ -12,7 +12,9 @@ import pytest
 from otaru.adapters.board.bootloaders import FileBootloader, ScriptBootloader, select
 from otaru.adapters.board.disk import LocalDisk, make_folders
 from otaru.adapters.board.files import FilesInstaller
+from otaru.adapters.board.program import MAX_OUTPUT, ended
 from otaru.adapters.board.raw import RawInstaller
+from otaru.adapters.board.script import Commands, ScriptInstaller
 from otaru.adapters.board.staging import FolderStaging
 from otaru.domain.update import Standing
 from otaru.domain.update_record import Piece
@@ -71,7 +73,36 @@ def files(folder: Path) -> Bench:
     return Bench(folder, FilesInstaller("part", LocalDisk(), str(folder / "root")), reboots=False)
 
 
-@pytest.fixture(params=[raw, files], ids=["raw", "files"])
+PODMAN = """#!/bin/sh
+# A double of podman: an image is a file.
+cd "$(dirname "$0")" || exit 1
+case "$1" in
+load) cp "$4" loaded; echo "Loaded image: localhost/loaded:latest";;
+tag) [ "$2" = localhost/loaded:latest ] && mkdir -p "$(dirname "$3")" && cp loaded "$3";;
+image) [ -f "$3" ];;
+*) exit 2;;
+esac
+"""
+
+
+def script(folder: Path) -> Bench:
+    """The example of docs/agent.md, with doubles of what it calls."""
+    page = (Path(__file__).parents[2] / "docs/agent.md").read_text()
+    text = page.partition("```sh\n#!/bin/sh -e\n")[2].partition("```")[0].replace("/var/lib/web", str(folder))
+    (folder / "now").write_text("localhost/web:factory\n")
+    programs = {"podman": PODMAN, "systemctl": "#!/bin/sh\n", "web": f"#!/bin/sh -e\nPATH={folder}:$PATH\n{text}"}
+    for name, program in programs.items():
+        (folder / name).write_text(program)
+        (folder / name).chmod(0o755)
+    return Bench(folder, ScriptInstaller("part", commands(str(folder / "web"))), reboots=False)
+
+
+def commands(program: str) -> Commands:
+    words = {name: (program, name) for name in ("install", "activate", "standing", "revert")}
+    return Commands(**words)
+
+
+@pytest.fixture(params=[raw, files, script], ids=["raw", "files", "script"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     made: Bench = request.param(tmp_path)
     return made
@@ -247,6 +278,60 @@ def test_two_versions_are_kept(tmp_path: Path) -> None:
         bench.installer.activate(piece)
         bench.installer.commit(piece)
     assert len(list((tmp_path / "root/versions").iterdir())) == 2
+
+
+def shell(**lines: str) -> Commands:
+    """Commands that are each a line of shell; the others do nothing."""
+    words = {name: ("sh", "-c", lines.get(name, "true")) for name in ("install", "activate", "standing", "revert")}
+    more = {name: ("sh", "-c", lines[name]) for name in ("check", "commit") if name in lines}
+    return Commands(**words, **more)
+
+
+def test_commands_learn_of_the_piece(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    line = f'echo "$OTARU_COMPONENT $OTARU_VERSION $OTARU_SIZE $OTARU_SHA256 $(cat "$OTARU_FILE")" > {told}'
+    bench = Bench(tmp_path, ScriptInstaller("part", shell(install=line)), reboots=False)
+    piece = bench.install(b"bytes")
+    assert told.read_text() == f"part 2.0.0 5 {piece.sha256} bytes\n"
+
+
+def test_a_command_says_before_the_download_that_a_piece_does_not_fit(tmp_path: Path) -> None:
+    installer = ScriptInstaller("part", shell(check='echo "no $OTARU_VERSION here"; exit 1'))
+    piece = Bench(tmp_path, installer, reboots=False).piece(b"any")
+    with pytest.raises(UnsuitableError, match=r"no 2\.0\.0 here"):
+        installer.check(piece)
+    ScriptInstaller("part", shell()).check(piece)
+    with pytest.raises(InstallError, match="took longer than"):
+        ScriptInstaller("part", shell(check="sleep 60"), timeout_s=0.3).check(piece)
+
+
+def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
+    installer = ScriptInstaller("part", shell(activate="echo flash is worn; exit 3", standing="echo perhaps"))
+    piece = Bench(tmp_path, installer, reboots=False).piece(b"any")
+    with pytest.raises(InstallError, match="ended with 3: flash is worn"):
+        installer.activate(piece)
+    with pytest.raises(InstallError, match="'perhaps', not runs, armed or absent"):
+        installer.standing(piece)
+    with pytest.raises(InstallError, match="does not run"):
+        ScriptInstaller("part", shell(standing="echo armed", commit="true")).commit(piece)
+
+
+def test_what_a_program_prints_is_bounded_while_it_runs() -> None:
+    # It prints 4 MiB, waits until somebody has thrown them away, and goes on.
+    line = (
+        "head -c 4194304 /dev/zero; while [ $(stat -Lc %s /proc/$$/fd/1) -ge 4194304 ]; do sleep 0.05; done; echo end"
+    )
+    done = ended(["sh", "-c", line], 60)
+    assert (done.code, done.said) == (0, "end\n")
+    done = ended(["head", "-c", "100000", "/dev/zero"], 60)
+    assert len(done.said) == MAX_OUTPUT
+
+
+def test_all_of_a_program_ends_with_its_time(tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match="took longer than"):
+        ended(["sh", "-c", f"(sleep 1; touch {tmp_path}/late) & sleep 60"], 0.3)
+    ended(["sleep", "1.2"], 10)
+    assert not (tmp_path / "late").exists()
 
 
 @pytest.fixture(params=["file", "script"])

@@ -33,12 +33,21 @@ def signer(folder: Path, name: str = "signer") -> Signer:
     return made
 
 
-def build(folder: Path, by: Signer, *, version: str, payload: bytes, target: Path, hardware: str = "1.0") -> Path:
-    """Build a .swu that writes `payload` to `target` on a device of this hardware revision."""
+def build(
+    folder: Path,
+    by: Signer,
+    *,
+    version: str,
+    payload: bytes,
+    target: Path,
+    hardware: str = "1.0",
+    description: str = "",
+) -> Path:
+    """Build a .swu that writes `payload` to `target` on a device of this hardware revision, or what `description` says."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "payload.bin").write_bytes(payload)
     sha256 = hashlib.sha256(payload).hexdigest()
-    description = _DESCRIPTION.format(version=version, hardware=hardware, target=target, sha256=sha256)
+    description = description or _DESCRIPTION.format(version=version, hardware=hardware, target=target, sha256=sha256)
     (folder / "sw-description").write_text(description)
     subprocess.run(
         ["openssl", "cms", "-sign", "-in", "sw-description", "-out", "sw-description.sig", "-signer", by.certificate,

@@ -56,22 +56,25 @@ class Swupdate:
         config = _CONFIG.format(certificate=certificate, device=self.device, url=url, more=more)
         (self.folder / "swupdate.cfg").write_text(config)
 
-    def start(self, *options: str) -> None:
-        """Start the daemon; `-c 2` and `-c 3` are what a boot script says of the last update."""
+    def start(self, *options: str, accept: tuple[str, ...] = ()) -> None:
+        """Start the daemon; `-c 2` and `-c 3` are what a boot script says of the last update.
+
+        `accept`: the selections that a client may ask for. The daemon then polls nobody.
+        """
         # Instances share a name space of abstract sockets: each takes the first free "NotifyServer…" when it starts. Two
         # that start at once may take the same, and then one of them ends or never hears of its own progress.
         with _START.open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._start(options)
+            self._start([word for one in accept for word in ("-q", one)] or ["-u", " ".join(options)])
             eventually(self._up, 20, self.said)
 
-    def _start(self, options: tuple[str, ...]) -> None:
+    def _start(self, options: list[str]) -> None:
         assert PROGRAM is not None
         self._socket.unlink(missing_ok=True)
         command = [PROGRAM, "-f", str(self.folder / "swupdate.cfg"), "-H", "default:1.0", "-l", "5"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "-u", " ".join(options)],
+                [*command, *options],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,

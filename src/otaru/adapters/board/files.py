@@ -71,9 +71,13 @@ class FilesInstaller:
             if not self._disk.is_folder(place):
                 self._write(piece, staged, f"{place}.part", place)
 
-    def activate(self, piece: Piece) -> None:
+    def check_there(self, piece: Piece) -> None:
+        """Raise InstallError where it was not installed."""
         if not self._disk.is_folder(self._place(piece)):
             raise InstallError(f"{piece.component} {piece.version} is not there")
+
+    def activate(self, piece: Piece) -> None:
+        self.check_there(piece)
         if self._leads("current") != _folder(piece):
             replace_link(self._disk, f"{self._root}/current", _folder(piece))
         self._tell()

@@ -1,26 +1,56 @@
-"""Programs of the device's maker: bounded in time and in what is read of them."""
+"""Programs of the device's maker: bounded in time, in what they print, and in what is read of it."""
 
+import fcntl
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from tempfile import TemporaryFile
 
 from otaru.errors import InstallError
 
 MAX_OUTPUT = 16 * 1024
+MAX_KEPT = 1024 * 1024
+"""What a program prints beyond that is thrown away from its beginning: a chatty one must not fill the disk."""
+_LOOK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended, and the end of what it printed."""
+
+    code: int
+    said: str
+
+    @property
+    def end(self) -> str:
+        """Why it failed, in one line."""
+        return " ".join(self.said.split())[-300:]
 
 
 def run(words: Sequence[str], timeout_s: float, more: Mapping[str, str] | None = None) -> str:
     """Run a program to its end and return what it printed, at most MAX_OUTPUT bytes of it.
 
-    Its processes are a group of their own, ended together when the time is over.
-
     Raises:
         InstallError: it is not there, takes too long or says that it failed; with the end of what it said.
     """
-    name = " ".join(words)[:200]
+    done = ended(words, timeout_s, more)
+    if done.code != 0:
+        raise InstallError(f"{_name(words)} ended with {done.code}: {done.end}")
+    return done.said
+
+
+def ended(words: Sequence[str], timeout_s: float, more: Mapping[str, str] | None = None) -> Ended:
+    """Run a program to its end, also a bad one. Its processes are a group of their own, ended together when the time is over.
+
+    Raises:
+        InstallError: it is not there, or takes too long.
+    """
     with TemporaryFile() as output:
+        flags = fcntl.fcntl(output, fcntl.F_GETFL)
+        fcntl.fcntl(output, fcntl.F_SETFL, flags | os.O_APPEND)  # its writes go to the end, also after the file was cut
         try:
             process = subprocess.Popen(  # noqa: S603 - the device's own configuration names it
                 list(words),
@@ -31,19 +61,31 @@ def run(words: Sequence[str], timeout_s: float, more: Mapping[str, str] | None =
                 env={**os.environ, **(more or {})},
             )
         except OSError as error:
-            raise InstallError(f"{name}: {error.strerror or error}") from None
+            raise InstallError(f"{_name(words)}: {error.strerror or error}") from None
         try:
-            code = process.wait(timeout_s)
+            code = _wait(process, timeout_s, output.fileno())
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            raise InstallError(f"{name} took longer than {timeout_s:g} s") from None
-        said = _tail(output.fileno())
-    if code != 0:
-        raise InstallError(f"{name} ended with {code}: {' '.join(said.split())[-300:]}")
-    return said
+            raise InstallError(f"{_name(words)} took longer than {timeout_s:g} s") from None
+        return Ended(code, _tail(output.fileno()))
+
+
+def _wait(process: "subprocess.Popen[bytes]", timeout_s: float, output: int) -> int:
+    until = time.monotonic() + timeout_s
+    while (left := until - time.monotonic()) > _LOOK_S:
+        try:
+            return process.wait(_LOOK_S)
+        except subprocess.TimeoutExpired:
+            if os.fstat(output).st_size > MAX_KEPT:
+                os.ftruncate(output, 0)
+    return process.wait(max(left, 0))
 
 
 def _tail(file: int) -> str:
     size = os.lseek(file, 0, os.SEEK_END)
     return os.pread(file, MAX_OUTPUT, max(0, size - MAX_OUTPUT)).decode(errors="replace")
+
+
+def _name(words: Sequence[str]) -> str:
+    return " ".join(words)[:200]

@@ -1,6 +1,7 @@
 """What the device's maker decides: `agent.toml`. docs/agent.md describes each; a test compares."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,15 +19,28 @@ Mirror = Annotated[
     str, Meta(pattern=r"\Ahttps?://[!-z|~]+(?:\{sha256:2\}[!-z|~]*)?\{sha256\}[!-z|~]*\Z", max_length=1024)
 ]
 """An address with `{sha256}` in it."""
+Selection = Annotated[str, Meta(pattern=r"\A[^,\s-][^,\s]*,[^,\s]+\Z", max_length=200)]
+"""`SOFTWARE,MODE` of SWUpdate."""
 Folder = Annotated[str, Meta(pattern=r"\A/")]
 """An absolute path."""
+
+
+class Commands(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a component is installed by programs; see `adapters.board.script`."""
+
+    install: Words
+    activate: Words
+    standing: Words
+    revert: Words
+    check: tuple[str, ...] = ()
+    commit: tuple[str, ...] = ()
 
 
 class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is updated, and by whom. Their order is the one in which they are installed and switched."""
 
     name: Name
-    installer: Literal["files", "raw"]
+    installer: Literal["deb", "files", "raw", "rauc", "script", "swupdate"]
     installed: str = ""
     """The version that it has from the factory."""
     folder: Folder | None = None
@@ -36,6 +50,37 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     a: Folder | None = None
     b: Folder | None = None
     trials: Annotated[int, Meta(ge=1, le=10)] = 3
+    commands: Commands | None = None
+    takes: Annotated[tuple[Name, ...], Meta(max_length=16)] | None = None
+    timeout_s: Seconds | None = None
+    select_a: Selection | None = None
+    select_b: Selection | None = None
+    sockets: Folder | None = None
+    package: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9+.-]{1,127}\Z")] | None = None
+    factory: Folder | None = None
+    root: Folder | None = None
+
+
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "deb": ("package",),
+    "files": ("folder",),
+    "rauc": (),
+    "raw": ("a", "b"),
+    "script": ("commands",),
+    "swupdate": (),
+}
+"""What an installer cannot do without."""
+ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "deb": ("factory", "root", "timeout_s"),
+    "files": (),
+    "rauc": ("timeout_s",),
+    "raw": (),
+    "script": ("takes", "timeout_s"),
+    "swupdate": ("select_a", "select_b", "sockets", "timeout_s"),
+}
+"""What it has a use for besides."""
+SLOTTED = frozenset({"rauc", "raw", "swupdate"})
+"""Those that need something that starts slots."""
 
 
 class Boot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -114,15 +159,16 @@ def read(path: Path) -> Settings:
 
 def _check(path: Path, where: str, component: Component, settings: Settings) -> None:
     """What belongs together. Raises InvalidInputError."""
-    needed = {"files": ("folder",), "raw": ("a", "b")}[component.installer]
-    others = {"folder", "a", "b"} - set(needed)
+    needed = NEEDED[component.installer]
+    of_some = {name for table in (NEEDED, ALLOWED) for names in table.values() for name in names}
+    others = of_some - {*needed, *ALLOWED[component.installer]}
     for name in needed:
         if getattr(component, name) is None:
             raise InvalidInputError(f"{path}: {where}.{name}: the installer {component.installer} needs it")
     for name in sorted(others):
         if getattr(component, name) is not None:
             raise InvalidInputError(f"{path}: {where}.{name}: the installer {component.installer} has no use for it")
-    if component.installer == "raw" and settings.boot is None:
+    if component.installer in SLOTTED and settings.boot is None:
         raise InvalidInputError(f"{path}: boot: {component.name} has two slots, and nothing says what starts them")
     if component.installer == "raw" and component.a == component.b:
         raise InvalidInputError(f"{path}: {where}.b: it is the same as a")

@@ -10,15 +10,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event as Flag
 
+import msgspec
+
 from otaru import __version__
 from otaru.adapters.board.bootloaders import FileBootloader, ScriptBootloader
+from otaru.adapters.board.deb import DebInstaller
 from otaru.adapters.board.disk import LocalDisk
 from otaru.adapters.board.files import FilesInstaller
 from otaru.adapters.board.health import CommandCheck, CommandPower, MemoryCheck, ServerCheck
 from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.board.outbox import FileOutbox
+from otaru.adapters.board.rauc import RaucInstaller
 from otaru.adapters.board.raw import RawInstaller
+from otaru.adapters.board.script import Commands, ScriptInstaller
 from otaru.adapters.board.staging import FolderStaging
+from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
@@ -151,12 +157,51 @@ def installer(component: Component, settings: Settings, disk: LocalDisk) -> Inst
             after=component.after,
             after_timeout_s=component.after_timeout_s,
         )
+    if component.installer == "script":
+        assert component.commands is not None  # noqa: S101
+        return ScriptInstaller(
+            component.name,
+            Commands(**msgspec.structs.asdict(component.commands)),
+            frozenset(component.takes or ("file",)),
+            component.timeout_s or 600,
+        )
+    if component.installer == "deb":
+        assert component.package is not None  # noqa: S101
+        return DebInstaller(
+            component.name,
+            disk,
+            f"{settings.data}/packages-{component.name}",
+            component.package,
+            root=component.root or "/",
+            factory=component.factory,
+            timeout_s=component.timeout_s or 600,
+        )
+    return slotted(component, settings, disk)
+
+
+def slotted(component: Component, settings: Settings, disk: LocalDisk) -> Installer:
+    """Who installs a component that has two slots."""
+    assert settings.boot is not None  # noqa: S101
+    boot = bootloader(settings.boot, disk)
+    notes = f"{settings.data}/slots-{component.name}"
+    if component.installer == "rauc":
+        timeout_s = component.timeout_s or 1800
+        return RaucInstaller(component.name, disk, boot, notes, component.trials, timeout_s=timeout_s)
+    if component.installer == "swupdate":
+        told = {"a": component.select_a, "b": component.select_b}
+        return SwupdateInstaller(
+            component.name,
+            disk,
+            boot,
+            notes,
+            component.trials,
+            select={slot: select for slot, select in told.items() if select},
+            sockets=component.sockets or "/tmp",  # noqa: S108 - where Debian's SWUpdate has them
+            timeout_s=component.timeout_s or 1800,
+        )
     assert component.a is not None  # noqa: S101
     assert component.b is not None  # noqa: S101
-    assert settings.boot is not None  # noqa: S101
-    slots = {"a": component.a, "b": component.b}
-    notes = f"{settings.data}/slots-{component.name}"
-    return RawInstaller(component.name, disk, slots, bootloader(settings.boot, disk), notes, component.trials)
+    return RawInstaller(component.name, disk, {"a": component.a, "b": component.b}, boot, notes, component.trials)
 
 
 def bootloader(boot: Boot, disk: LocalDisk) -> Bootloader:

@@ -6,12 +6,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otaru.adapters.board.deb import DebInstaller
+from otaru.adapters.board.disk import LocalDisk
+from otaru.adapters.board.files import FilesInstaller
+from otaru.adapters.board.rauc import RaucInstaller
+from otaru.adapters.board.raw import RawInstaller
+from otaru.adapters.board.script import ScriptInstaller
+from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.apps.agent.settings import read
-from otaru.apps.agent.wiring import manner
+from otaru.apps.agent.wiring import installer, manner
 from otaru.errors import InvalidInputError
+from otaru.ports.board import Installer
 
 APP = '[[component]]\nname = "app"\ninstaller = "files"\nfolder = "/opt/app"\n'
 OS = '[[component]]\nname = "os"\ninstaller = "raw"\na = "/dev/a"\nb = "/dev/b"\n'
+SCRIPT = '[[component]]\nname = "web"\ninstaller = "script"\n'
+COMMANDS = '[component.commands]\ninstall = ["i"]\nactivate = ["a"]\nstanding = ["s"]\nrevert = ["r"]\n'
+SWU = '[[component]]\nname = "os"\ninstaller = "swupdate"\n'
+DEB = '[[component]]\nname = "app"\ninstaller = "deb"\n'
 BOOT = '[boot]\nkind = "script"\nscript = ["/boot"]\n'
 
 
@@ -25,6 +37,31 @@ def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
     how = manner(found.download)
     assert [limit.bytes_per_s for limit in how.limits] == [50_000]
     assert how.addresses("ab" * 32, ["https://o/f"]) == ["https://o/f"]
+
+
+def test_commands_are_an_installer_of_what_they_take(tmp_path: Path) -> None:
+    text = 'data = "/d"\n' + SCRIPT + 'takes = ["mcuboot"]\n' + COMMANDS
+    (tmp_path / "agent.toml").write_text(text)
+    found = read(tmp_path / "agent.toml")
+    made = installer(found.component[0], found, LocalDisk())
+    assert isinstance(made, ScriptInstaller)
+    assert (made.components, made.kinds) == (frozenset({"web"}), frozenset({"mcuboot"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (SWU.replace("swupdate", "rauc"), RaucInstaller),
+        (SWU + 'select_a = "stable,copy1"\n', SwupdateInstaller),
+        (DEB + 'package = "hello"\n', DebInstaller),
+        (OS, RawInstaller),
+        (APP, FilesInstaller),
+    ],
+)
+def test_each_installer_is_made(tmp_path: Path, text: str, kind: type[Installer]) -> None:
+    (tmp_path / "agent.toml").write_text(f'data = "{tmp_path}"\n' + BOOT + text)
+    found = read(tmp_path / "agent.toml")
+    assert isinstance(installer(found.component[0], found, LocalDisk()), kind)
 
 
 def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
@@ -48,6 +85,19 @@ def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
         ('data = "/d"\n' + OS, "boot: os has two slots"),
         ('data = "/d"\n' + BOOT + OS.replace("/dev/b", "/dev/a"), "component[0].b: it is the same as a"),
         ('data = "/d"\n' + APP + 'a = "/dev/a"\n', "component[0].a: the installer files has no use for it"),
+        ('data = "/d"\n' + APP.replace("files", "magic"), "component[0].installer: "),
+        ('data = "/d"\n' + APP.replace("files", "deb"), "component[0].package: the installer deb needs it"),
+        ('data = "/d"\n' + DEB + 'package = "--root=/"\n', "component[0].package: "),
+        ('data = "/d"\n' + SWU.replace("swupdate", "rauc"), "boot: os has two slots"),
+        ('data = "/d"\n' + SWU, "boot: os has two slots"),
+        ('data = "/d"\n' + BOOT + SWU + 'select_b = "stable"\n', "component[0].select_b: "),
+        ('data = "/d"\n' + SCRIPT, "component[0].commands: the installer script needs it"),
+        (
+            'data = "/d"\n' + SCRIPT + 'folder = "/f"\n' + COMMANDS,
+            "component[0].folder: the installer script has no use",
+        ),
+        ('data = "/d"\n' + SCRIPT + COMMANDS.replace("revert", "back"), "component[0].commands"),
+        ('data = "/d"\n' + APP + 'takes = ["mcuboot"]\n', "component[0].takes: the installer files has no use for it"),
         ('data = "/d"\n' + APP.replace("folder", "fodler"), "fodler"),
         ('data = "/d"\n[boot]\nkind = "file"\npath = "/p"\n' + APP, "boot.started: the kind file needs it"),
         ('data = "/d"\n[boot]\nkind = "script"\n' + APP, "boot.script: the kind script needs it"),
