@@ -17,8 +17,9 @@ import pytest
 
 from otaru.adapters.signers.file import FileSigner, generate, write_key
 from otaru.trust.tuf.keys import as_pem
-from tests.support.ddi import Operator
+from tests.support.ddi import Operator, eventually
 from tests.support.host import OLD, Host
+from tests.support.relay import relay
 from tests.support.server import Serving, otaru, serving
 
 
@@ -145,6 +146,37 @@ def test_a_device_that_was_added_uses_its_token(site: Site, tmp_path: Path) -> N
     host.live(lambda: site.ended(host, rollout))
     assert site.state(host, rollout) == "succeeded", host.said()
     assert host.starts == 1
+
+
+def test_an_update_comes_by_a_delta(site: Site, tmp_path: Path) -> None:
+    """What passes on the wire is the patch, not the file."""
+    old = random.Random(3).randbytes(400_000)
+    new = old[:150_000] + b"a line that is new" * 20 + old[150_000:]
+    host = Host(tmp_path / "device")
+    made = site.operator.ok("POST", "/devices", json={"id": site.device(host), "hardware": "gateway"})
+    with relay(site.server.url) as wire:
+        host.enroll(wire.url, "--device-token", made["token"], device=site.device(host))
+        first = site.rollout(host, site.release({"os": old}, "2.0.0", "patched"))
+        host.live(lambda: site.ended(host, first))
+        release = site.release({"os": new}, "2.1.0", "patched")
+        eventually(lambda: deltas(site, "patched/2.1.0") == {"made"})
+        before, requests = wire.received, len(wire.requests)
+        second = site.rollout(host, release)
+        host.live(lambda: site.ended(host, second))
+        paths = [path for _, path in wire.requests[requests:]]
+        passed = wire.received - before
+    assert [site.state(host, one) for one in (first, second)] == ["succeeded"] * 2, host.said()
+    assert host.os() == new
+    assert len([path for path in paths if path.startswith("/device/v1/patch?")]) == 1
+    assert [path for path in paths if path.endswith("/os.bin")] == []
+    sys.stdout.write(f"\n{passed} bytes passed for a file of {len(new)}\n")
+    assert passed < len(new) / 4
+    assert "by a patch of" in host.said()
+
+
+def deltas(site: Site, release: str) -> set[str]:
+    """States of the deltas to a release."""
+    return {one["state"] for one in site.operator.ok("GET", f"/releases/{release}/deltas")["items"]}
 
 
 def test_an_archive_that_leads_out_of_itself_is_not_installed(site: Site, tmp_path: Path) -> None:

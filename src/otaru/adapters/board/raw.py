@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from otaru.adapters.board.bootloaders import other
-from otaru.adapters.board.disk import Disk, full_named, parent
+from otaru.adapters.board.disk import Disk, Part, full_named, parent, part_of
 from otaru.adapters.board.sealed import Sealed
 from otaru.domain.update import Standing
 from otaru.domain.update_record import Piece
@@ -25,7 +25,7 @@ _notes = msgspec.json.Decoder(dict[str, str])
 
 
 class RawInstaller:
-    """`ports.board.Installer` for one component in two slots."""
+    """`ports.board.Installer` and `Origin` for one component in two slots."""
 
     kinds = frozenset({"raw", "file"})
 
@@ -105,6 +105,13 @@ class RawInstaller:
                 self._boot.confirm(slot)
             case Standing.ABSENT:
                 pass
+
+    def digest(self) -> str | None:
+        # What nobody here has written is the factory's: nothing is known of it but its version.
+        return self._notes().get(self._boot.current(), "").rpartition(" ")[2]
+
+    def source(self, size: int) -> Part | None:
+        return part_of(self._disk, self._slots[self._boot.current()], size)
 
     def _is_device(self, path: str) -> bool:
         return path.startswith("/dev/")

@@ -107,6 +107,7 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             native_link(me.server, TenantId(me.tenant), DeviceId(me.device), Credential(), clock, trust=trust)
         )
         stop.close = link.close
+        installers = {one.name: installer(one, settings, disk) for one in settings.component}
         parts = Parts(
             Me(
                 TenantId(me.tenant),
@@ -119,7 +120,7 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             FileVault(disk, str(data / "trust")),
             FileOutbox(disk, str(data / "outbox")),
             FolderStaging(disk, str(data / "staging")),
-            {one.name: installer(one, settings, disk) for one in settings.component},
+            installers,
             checks(settings, disk, link),
             CommandPower(settings.reboot),
             link,
@@ -127,6 +128,7 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             stop.pause,
             attributes={"agent": __version__, "kernel": os.uname().release, "arch": os.uname().machine},
             manner=manner(settings.download),
+            origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
             patience=Patience(health=timedelta(seconds=settings.health.within_s)),
         )
         yield Agent(me, parts, link, Door(data, me, admission, clock))
@@ -136,7 +138,7 @@ def manner(download: Download) -> Manner:
     """How files are fetched."""
     pace = Pace(download.least_bytes_per_s, PACE.stretch, timedelta(seconds=download.within_s))
     limits = [Limit(window(limit.window), limit.bytes_per_s) for limit in download.limits]
-    return Manner(pace=pace, limits=limits, mirrors=download.mirrors)
+    return Manner(pace=pace, limits=limits, mirrors=download.mirrors, memory=download.delta_memory)
 
 
 def installer(component: Component, settings: Settings, disk: LocalDisk) -> Installer:

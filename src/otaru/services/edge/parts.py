@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from otaru.domain.device import Hardware
 from otaru.domain.fetching import Backoff
 from otaru.domain.ids import DeviceId, TenantId
-from otaru.ports.board import HealthCheck, Installer, Journal, Outbox, Power, Staging, Vault
+from otaru.ports.board import HealthCheck, Installer, Journal, Origin, Outbox, Power, Staging, Vault
 from otaru.ports.clock import Clock
 from otaru.ports.link import Link
 from otaru.ports.partial import Pause
@@ -63,4 +63,6 @@ class Parts:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """What the server is told of the device when it asks."""
     manner: Manner = field(default_factory=Manner)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """By component: those that patches may lead from."""
     patience: Patience = Patience()

@@ -36,6 +36,12 @@ def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
     assert how.addresses(digest, ["https://o/f"]) == wanted
 
 
+def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: Path) -> None:
+    for said, memory in (("", 40_000_000), ("delta_memory = 0\n", 0), ("delta_memory = 9\n", 9)):
+        (tmp_path / "agent.toml").write_text('data = "/d"\n[download]\n' + said + APP)
+        assert manner(read(tmp_path / "agent.toml").download).memory == memory
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -55,6 +61,7 @@ def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
         ('data = "/d"\n[health]\ncommands = ["true"]\n' + APP, "health.commands"),
         ('data = "/d"\n[download]\nmirrors = ["http://c/x"]\n' + APP, "download.mirrors"),
         ('data = "/d"\n[download]\nwithin_s = 1\n' + APP, "download.within_s"),
+        ('data = "/d"\n[download]\ndelta_memory = -1\n' + APP, "download.delta_memory"),
         (
             'data = "/d"\n[download]\nlimits = [{ window = "at noon", bytes_per_s = 1 }]\n' + APP,
             "download.limits[0].window: ",

@@ -1,6 +1,5 @@
 """The agent's rounds over a model disk, with metadata that is really signed: what it takes, turns down, waits for and tells."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +12,7 @@ from otaru.domain.update import MAX_STRIKES, Outcome, State
 from otaru.domain.update_record import Record
 from otaru.errors import NotFoundError, OverloadedError, StoppedError, UnavailableError
 from otaru.services.edge.update import Updater
-from tests.support.edge import OLD_APP, OLD_OS, Bytes, Device, Server
+from tests.support.edge import OLD_APP, OLD_OS, Bytes, Device, Server, begun, rounds
 
 NEW = b"app 2.0.0 " * 5000
 Final = deployment.State
@@ -31,20 +30,6 @@ def device(server: Server) -> Device:
 
 def release(server: Server, version: str = "2.0.0", data: bytes = NEW, **custom: object) -> None:
     server.direct(version, server.release(version, {"app": ("file", data)}, **custom))
-
-
-def begun(device: Device) -> Updater:
-    agent, _ = device.boot()
-    agent.start()
-    return agent
-
-
-def rounds(agent: Updater, until: Callable[[], bool], most: int = 30) -> None:
-    for _ in range(most):
-        agent.tick()
-        if until():
-            return
-    raise AssertionError(agent.record)
 
 
 def outcome(server: Server) -> Note:
