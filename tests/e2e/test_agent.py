@@ -148,6 +148,35 @@ def test_a_device_that_was_added_uses_its_token(site: Site, tmp_path: Path) -> N
     assert host.starts == 1
 
 
+def test_the_owner_puts_an_update_off_and_then_agrees(site: Site, tmp_path: Path) -> None:
+    host = site.host(tmp_path, slots=False)
+    words = ("--config", str(host.config), "--json")
+    assert otaru("agent", "approve", *words, check=False).returncode == 3
+    policy = {"consent": True, "postponements": 1, "postpone_for_s": 86_400}
+    body = {"release": site.release({"app": archive("2.0.0")}), "target": f"id=={site.device(host)}", "start": True}
+    rollout = int(site.operator.ok("POST", "/rollouts", json={**body, **policy})["id"])
+    host.live(lambda: site.state(host, rollout) == "awaiting_consent")
+    assert host.ask("check")["consent"] == "asked"
+    for answer, code in (
+        (("postpone",), 2),
+        (("postpone", "--for", "9d"), 4),
+        (("postpone", "--until", "tomorrow"), 2),
+        (("postpone", "--for", "1h"), 0),
+        (("postpone", "--for", "2h"), 4),
+    ):
+        done = otaru("agent", *answer, *words, check=False)
+        assert done.returncode == code, (answer, done.stderr)
+    due = host.ask("check")
+    assert (due["consent"], due["postponements"], "postponed_until" in due) == ("postponed", 0, True)
+    assert site.state(host, rollout) == "postponed"
+    assert host.running() == ""
+    assert host.ask("approve")["consent"] == "given"
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "succeeded", host.said()
+    assert host.running() == "2.0.0"
+    assert otaru("agent", "approve", *words, check=False).returncode == 3
+
+
 def test_an_update_comes_by_a_delta(site: Site, tmp_path: Path) -> None:
     """What passes on the wire is the patch, not the file."""
     old = random.Random(3).randbytes(400_000)
