@@ -147,7 +147,7 @@ def test_what_is_looked_at_is_bounded_however_many_segments_and_waves_there_are(
         looked += len(evidence.cells) + 10 * segments
         return ClassicJudge().ruling(rollout, evidence, now)
 
-    policy = replace(STAGED, waves=tuple(Share(n, percent=True) for n in range(5, 101, 5)), observe=timedelta(hours=30))
+    policy = replace(STAGED, waves=tuple(Share(n, percent=True) for n in range(5, 101, 5)), observe=timedelta(hours=5))
     rollout, strata = planned(policy, *[1000] * segments)
     course = replay(rollout, strata, hourly(1000 * segments), ruling, start=NOW)
     assert course.state is RolloutState.FINISHED

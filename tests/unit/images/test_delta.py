@@ -118,18 +118,6 @@ def test_what_detools_wrote_is_read(packing: Packing) -> None:
     assert applied(own, OLD) == NEW
 
 
-def test_detools_reads_what_we_write() -> None:
-    detools = pytest.importorskip("detools", reason="a program of others, to hold ours against")
-    import io
-
-    for codec in (Codec.LZMA, Codec.HEATSHRINK):
-        source = program(5)
-        result = changed(source, 6)
-        raw, out = made(codec, source, result), io.BytesIO()
-        detools.apply_patch(io.BytesIO(source), io.BytesIO(raw[HEAD_SIZE + WINDOW_SIZE :]), out)
-        assert out.getvalue() == result
-
-
 @given(st.integers(-(1 << 60), 1 << 60))
 def test_a_size_is_read_as_it_was_written(value: int) -> None:
     assert sequential.read_size(sequential._Feed([sequential.write_size(value)])) == value
