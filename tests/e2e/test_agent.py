@@ -177,6 +177,24 @@ def test_the_owner_puts_an_update_off_and_then_agrees(site: Site, tmp_path: Path
     assert otaru("agent", "approve", *words, check=False).returncode == 3
 
 
+def test_an_update_waits_for_the_battery(site: Site, tmp_path: Path) -> None:
+    battery = tmp_path / "BAT0"
+    battery.mkdir()
+    (battery / "capacity").write_text("20\n")
+    (battery / "status").write_text("Discharging\n")
+    mine = f'[conditions]\nbattery = "{battery}"\nrequire = ["idle"]\ncommands = {{ idle = ["echo", "yes"] }}\n'
+    host = site.host(tmp_path, slots=False, health=mine)
+    body = {"release": site.release({"app": archive("2.0.0")}), "target": f"id=={site.device(host)}", "start": True}
+    rollout = int(site.operator.ok("POST", "/rollouts", json={**body, "require": ["battery>=30%"]})["id"])
+    path = f"/rollouts/{rollout}/deployments"
+    host.live(lambda: "battery is at 20 %" in str(site.operator.ok("GET", path)["items"][0]["reason"]))
+    assert site.state(host, rollout) == "offered"
+    assert host.running() == ""
+    (battery / "capacity").write_text("31\n")
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "succeeded", host.said()
+
+
 def test_an_update_comes_by_a_delta(site: Site, tmp_path: Path) -> None:
     """What passes on the wire is the patch, not the file."""
     old = random.Random(3).randbytes(400_000)

@@ -226,6 +226,14 @@ class Origin(Protocol):
         ...
 
 
+class Senses(Protocol):
+    """What the device knows of itself when conditions ask."""
+
+    def facts(self, names: Collection[str]) -> Mapping[str, str]:
+        """Of these attributes (`domain.conditions.names`) those that are known now. Each ends within a time of its own."""
+        ...
+
+
 class HealthCheck(Protocol):
     """One thing that has to be so before a new version is kept. It ends within a time of its own."""
 

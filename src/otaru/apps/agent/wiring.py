@@ -18,6 +18,7 @@ from otaru.adapters.board.health import CommandCheck, CommandPower, MemoryCheck,
 from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.board.outbox import FileOutbox
 from otaru.adapters.board.raw import RawInstaller
+from otaru.adapters.board.senses import BoardSenses
 from otaru.adapters.board.staging import FolderStaging
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
@@ -25,6 +26,7 @@ from otaru.adapters.links.native import Credential, NativeLink, native_link
 from otaru.apps.agent import identity
 from otaru.apps.agent.identity import Identity, Key
 from otaru.apps.agent.settings import Boot, Component, Download, Settings
+from otaru.domain.conditions import condition
 from otaru.domain.device import hardware
 from otaru.domain.fetching import Limit
 from otaru.domain.ids import DeviceId, TenantId
@@ -128,6 +130,8 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             stop.pause,
             attributes={"agent": __version__, "kernel": os.uname().release, "arch": os.uname().machine},
             manner=manner(settings.download),
+            senses=senses(settings, disk),
+            require=[condition(text) for text in settings.conditions.require],
             origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
             patience=Patience(health=timedelta(seconds=settings.health.within_s)),
         )
@@ -183,6 +187,12 @@ def checks(settings: Settings, disk: LocalDisk, link: NativeLink) -> list[Health
     if health.server:
         found.append(ServerCheck(link.poll))
     return found
+
+
+def senses(settings: Settings, disk: LocalDisk) -> BoardSenses:
+    """What the device knows of itself when conditions ask."""
+    known = settings.conditions
+    return BoardSenses(disk, settings.data, known.battery, known.commands, known.timeout_s)
 
 
 def trusted(ca: str) -> ssl.SSLContext | None:

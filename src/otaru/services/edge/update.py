@@ -40,6 +40,7 @@ from otaru.services.edge import delta
 from otaru.services.edge.delta import Shortcut
 from otaru.services.edge.fetch import Fetch
 from otaru.services.edge.parts import Parts
+from otaru.services.edge.permission import held_back
 from otaru.services.edge.planning import installed, plan
 from otaru.trust.verify.payload import payload_of
 from otaru.trust.verify.update import burnt
@@ -77,6 +78,8 @@ class Updater:
         self._trial_ends: float | None = None
         self._fetches: dict[str, Fetch] = {}
         self._failures = 0
+        self._refused = ""
+        """Why nothing may begin, as the server was told last."""
         self.record = Record()
 
     def start(self) -> None:
@@ -146,8 +149,19 @@ class Updater:
         if over is not None:
             # The server does not know how it ended: our word was lost, or it was put back to an earlier day.
             self._parts.outbox.put(self._outcome_note(over))
-        elif offer.may_begin:
+        elif offer.may_begin and self._holds(offer):
             self._move(offered(record, release), Plan(int(offer.action), release))
+
+    def _holds(self, offer: Offer) -> bool:
+        """Whether what has to hold does; where not, the server is told why."""
+        reason = held_back(self._parts, offer.conditions) or ""
+        if reason and reason != self._refused:
+            now = self._parts.clock.now()
+            name = f"{offer.action}-{self.record.number}-refuse-{now.timestamp():.0f}"
+            said = Note(name, offer.action, deployment.Event.REFUSE, "condition", (reason,), at=now)
+            self._parts.outbox.put(said)
+        self._refused = reason
+        return not reason
 
     def _answer_cancel(self, action: ActionId) -> None:
         past = next((past for past in self.record.history if past.action == action), None)
@@ -272,6 +286,8 @@ class Updater:
             return None
         window = None if self._offer is None else self._offer.window
         if window is not None and not window.is_open:
+            return self._poll_after
+        if self._offer is not None and not self._holds(self._offer):
             return self._poll_after
         self._move(Event.INSTALL)
         return None

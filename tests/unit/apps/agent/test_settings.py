@@ -62,6 +62,9 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ('data = "/d"\n[download]\nmirrors = ["http://c/x"]\n' + APP, "download.mirrors"),
         ('data = "/d"\n[download]\nwithin_s = 1\n' + APP, "download.within_s"),
         ('data = "/d"\n[download]\ndelta_memory = -1\n' + APP, "download.delta_memory"),
+        ('data = "/d"\n[conditions]\nrequire = ["moon"]\n' + APP, "conditions.require: 'moon' is not a condition"),
+        ('data = "/d"\n[conditions]\nrequire = ["idle", "idle"]\n' + APP, "conditions.require: two conditions"),
+        ('data = "/d"\n[conditions]\ncommands = { idle = [] }\n' + APP, "conditions.commands"),
         (
             'data = "/d"\n[download]\nlimits = [{ window = "at noon", bytes_per_s = 1 }]\n' + APP,
             "download.limits[0].window: ",
