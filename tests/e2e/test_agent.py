@@ -17,8 +17,9 @@ import pytest
 
 from otaru.adapters.signers.file import FileSigner, generate, write_key
 from otaru.trust.tuf.keys import as_pem
-from tests.support.ddi import Operator
+from tests.support.ddi import Operator, eventually
 from tests.support.host import OLD, Host
+from tests.support.relay import relay
 from tests.support.server import Serving, otaru, serving
 
 
@@ -145,6 +146,84 @@ def test_a_device_that_was_added_uses_its_token(site: Site, tmp_path: Path) -> N
     host.live(lambda: site.ended(host, rollout))
     assert site.state(host, rollout) == "succeeded", host.said()
     assert host.starts == 1
+
+
+def test_the_owner_puts_an_update_off_and_then_agrees(site: Site, tmp_path: Path) -> None:
+    host = site.host(tmp_path, slots=False)
+    words = ("--config", str(host.config), "--json")
+    assert otaru("agent", "approve", *words, check=False).returncode == 3
+    policy = {"consent": True, "postponements": 1, "postpone_for_s": 86_400}
+    body = {"release": site.release({"app": archive("2.0.0")}), "target": f"id=={site.device(host)}", "start": True}
+    rollout = int(site.operator.ok("POST", "/rollouts", json={**body, **policy})["id"])
+    host.live(lambda: site.state(host, rollout) == "awaiting_consent")
+    assert host.ask("check")["consent"] == "asked"
+    for answer, code in (
+        (("postpone",), 2),
+        (("postpone", "--for", "9d"), 4),
+        (("postpone", "--until", "tomorrow"), 2),
+        (("postpone", "--for", "1h"), 0),
+        (("postpone", "--for", "2h"), 4),
+    ):
+        done = otaru("agent", *answer, *words, check=False)
+        assert done.returncode == code, (answer, done.stderr)
+    due = host.ask("check")
+    assert (due["consent"], due["postponements"], "postponed_until" in due) == ("postponed", 0, True)
+    assert site.state(host, rollout) == "postponed"
+    assert host.running() == ""
+    assert host.ask("approve")["consent"] == "given"
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "succeeded", host.said()
+    assert host.running() == "2.0.0"
+    assert otaru("agent", "approve", *words, check=False).returncode == 3
+
+
+def test_an_update_waits_for_the_battery(site: Site, tmp_path: Path) -> None:
+    battery = tmp_path / "BAT0"
+    battery.mkdir()
+    (battery / "capacity").write_text("20\n")
+    (battery / "status").write_text("Discharging\n")
+    mine = f'[conditions]\nbattery = "{battery}"\nrequire = ["idle"]\ncommands = {{ idle = ["echo", "yes"] }}\n'
+    host = site.host(tmp_path, slots=False, health=mine)
+    body = {"release": site.release({"app": archive("2.0.0")}), "target": f"id=={site.device(host)}", "start": True}
+    rollout = int(site.operator.ok("POST", "/rollouts", json={**body, "require": ["battery>=30%"]})["id"])
+    path = f"/rollouts/{rollout}/deployments"
+    host.live(lambda: "battery is at 20 %" in str(site.operator.ok("GET", path)["items"][0]["reason"]))
+    assert site.state(host, rollout) == "offered"
+    assert host.running() == ""
+    (battery / "capacity").write_text("31\n")
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "succeeded", host.said()
+
+
+def test_an_update_comes_by_a_delta(site: Site, tmp_path: Path) -> None:
+    """What passes on the wire is the patch, not the file."""
+    old = random.Random(3).randbytes(400_000)
+    new = old[:150_000] + b"a line that is new" * 20 + old[150_000:]
+    host = Host(tmp_path / "device")
+    made = site.operator.ok("POST", "/devices", json={"id": site.device(host), "hardware": "gateway"})
+    with relay(site.server.url) as wire:
+        host.enroll(wire.url, "--device-token", made["token"], device=site.device(host))
+        first = site.rollout(host, site.release({"os": old}, "2.0.0", "patched"))
+        host.live(lambda: site.ended(host, first))
+        release = site.release({"os": new}, "2.1.0", "patched")
+        eventually(lambda: deltas(site, "patched/2.1.0") == {"made"})
+        before, requests = wire.received, len(wire.requests)
+        second = site.rollout(host, release)
+        host.live(lambda: site.ended(host, second))
+        paths = [path for _, path in wire.requests[requests:]]
+        passed = wire.received - before
+    assert [site.state(host, one) for one in (first, second)] == ["succeeded"] * 2, host.said()
+    assert host.os() == new
+    assert len([path for path in paths if path.startswith("/device/v1/patch?")]) == 1
+    assert [path for path in paths if path.endswith("/os.bin")] == []
+    sys.stdout.write(f"\n{passed} bytes passed for a file of {len(new)}\n")
+    assert passed < len(new) / 4
+    assert "by a patch of" in host.said()
+
+
+def deltas(site: Site, release: str) -> set[str]:
+    """States of the deltas to a release."""
+    return {one["state"] for one in site.operator.ok("GET", f"/releases/{release}/deltas")["items"]}
 
 
 def test_an_archive_that_leads_out_of_itself_is_not_installed(site: Site, tmp_path: Path) -> None:

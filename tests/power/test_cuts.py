@@ -12,18 +12,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import sha256
 
 import pytest
 
 from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.domain import deployment
+from otaru.domain.ids import Sha256
 from otaru.domain.link import Opening
 from otaru.domain.update import MAX_STRIKES, RESTING, TRANSITIONS, State
 from otaru.domain.update_record import Piece, Record
 from otaru.errors import InstallError
+from otaru.images.delta import patch
+from otaru.images.delta.patch import Codec
 from otaru.ports.board import Installer, Staged
+from otaru.services.edge.fetch import Manner
 from otaru.services.edge.parts import Parts
 from tests.support.edge import OLD_APP, OLD_OS, Device, Outcome, Server
+from tests.support.images import Watched
 from tests.support.keys import NOW
 from tests.support.modeldisk import Fate, ModelDisk
 from tests.support.site import Site
@@ -109,7 +115,7 @@ class Story:
             self.server(server)
             self.made = (server, device.disk)
         base, disk = self.made
-        server = replace(base, heard={}, outcomes=[])
+        server = replace(base, heard={}, outcomes=[], opened=[], asked=[])
         device = Device(server, disk.copy(), **self.device)  # type: ignore[arg-type]
         if self.broken is not None:
             device.changed = breaking(*self.broken)
@@ -151,6 +157,37 @@ def called_off(server: Server) -> None:
     server.cancel = server.offer.action
 
 
+def by_patches(server: Server) -> None:
+    """Both come by a patch."""
+    server.leads(OLD_OS, NEW_OS)
+    server.leads(OLD_APP, NEW_APP, Codec.ZSTD)
+    offered_anew(server)
+
+
+def by_bad_patches(server: Server) -> None:
+    """The app's patch is good until its last byte, and then makes another file than it says."""
+    server.leads(OLD_OS, NEW_OS)
+    server.leads(OLD_APP, NEW_APP)
+    (told,) = server.patches[sha256(NEW_APP).hexdigest()]
+    made = b"".join(patch.make(Codec.LZMA, Watched(OLD_APP), Watched(NEW_APP[:-1] + b"!")))
+    said = b"".join(patch.make(Codec.LZMA, Watched(OLD_APP), Watched(NEW_APP)))
+    lie = said[: patch.HEAD_SIZE] + made[patch.HEAD_SIZE :]
+    digest = Sha256(sha256(lie).hexdigest())
+    server.files[digest] = lie
+    server.patches[sha256(NEW_APP).hexdigest()] = (
+        replace(told, sha256=digest, size=len(lie), addresses=(f"/files/{digest}",)),
+    )
+    offered_anew(server)
+
+
+def offered_anew(server: Server) -> None:
+    assert server.offer is not None
+    files = tuple(replace(file, patches=server.patches[file.sha256]) for file in server.offer.files)
+    server.offer = replace(server.offer, files=files)
+
+
+PATCHED = Manner(memory=10_000_000, sync_every=1)
+"""Each piece that a patch makes is synced, and is a point."""
 STRUCK = Record(strikes={"app:2.0.0": MAX_STRIKES}, state=State.QUARANTINED)
 STORIES = [
     Story("both", FINAL.SUCCEEDED),
@@ -169,6 +206,9 @@ STORIES = [
     Story("failed here too often", FINAL.REJECTED, record=STRUCK),
     Story("failed here too often, idle", FINAL.REJECTED, record=replace(STRUCK, state=State.IDLE)),
     Story("another one failed here too often", FINAL.SUCCEEDED, record=replace(STRUCK, strikes={"app:1.9.0": 3})),
+    Story("both by patches", FINAL.SUCCEEDED, device={"manner": PATCHED}, server=by_patches),
+    Story("both by patches, sick", FINAL.REVERTED, device={"manner": PATCHED, "sick": True}, server=by_patches),
+    Story("by a bad patch, then in full", FINAL.SUCCEEDED, device={"manner": PATCHED}, server=by_bad_patches),
 ]
 
 
@@ -241,7 +281,8 @@ def faults(story: Story, every: int) -> None:
 
 @pytest.mark.parametrize("story", STORIES, ids=str)
 def test_a_cut_at_some_points(story: Story) -> None:
-    singles(story, EVERYDAY)
+    """Of updates by patches at all of them, each with one fate or two."""
+    singles(story, 3 if story.device.get("manner") is PATCHED else EVERYDAY)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=str)
@@ -301,7 +342,7 @@ def test_a_clock_that_jumps_neither_ends_a_trial_nor_an_update() -> None:
     assert story.made is not None
     for years in (-60, -1, 40):
         server, disk = story.made
-        device = Device(replace(server, heard={}, outcomes=[]), disk.copy())
+        device = Device(replace(server, heard={}, outcomes=[], opened=[], asked=[]), disk.copy())
         device.changed = partial(_jumping, device, NOW + timedelta(days=365 * years))
         story.check(device, device.live(lambda device: device.server.state in deployment.FINAL))
 

@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from otaru.adapters.clock import SystemClock
+from otaru.adapters.links.native import Credential, native_link
+from otaru.domain.ids import DEFAULT_TENANT, DeviceId, Sha256
+from otaru.domain.link import Taking
 from otaru.images.delta import patch
 from tests.support.ddi import DdiDevice, Operator, eventually
 from tests.support.images import Watched
@@ -86,6 +90,25 @@ def test_a_device_comes_to_the_new_file_by_a_delta(stage: Stage) -> None:
 )
 def test_only_what_it_can_take_and_leads_from_what_it_has(stage: Stage, query: str, forms: set[str]) -> None:
     assert {one["form"] for one in stage.file(query).get("patches", [])} == forms
+
+
+def test_our_own_link_asks_for_them(stage: Stage) -> None:
+    old, device = Sha256(hashlib.sha256(content("1.0")).hexdigest()), stage.device
+    credential = Credential.target(DeviceId(device.id), device.token)
+    server = stage.operator.server.url
+    with native_link(server, DEFAULT_TENANT, DeviceId(device.id), credential, SystemClock()) as link:
+        said: list[tuple[tuple[Sha256, ...], set[str]]] = [
+            ((), {"sequential-heatshrink"}),
+            ((old,), {"sequential-heatshrink"}),
+            ((Sha256(old[::-1]),), set()),
+        ]
+        for has, forms in said:
+            offer = link.poll(taking=Taking(("sequential-heatshrink", "zstd-patch"), 10_000, has)).offer
+            assert offer is not None
+            assert {one.form for one in offer.files[0].patches} == forms
+        offer = link.poll().offer
+        assert offer is not None
+        assert offer.files[0].patches == ()
 
 
 @pytest.mark.parametrize(

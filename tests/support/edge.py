@@ -5,8 +5,9 @@ is really signed and really verified.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from tuf.api.metadata import TargetFile
 
@@ -22,16 +23,20 @@ from otaru.domain import deployment
 from otaru.domain.device import Hardware, Merge
 from otaru.domain.health import Told as HealthTold
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Sha256, Version
-from otaru.domain.link import Answer, Batch, File, Heard, Note, Offer, Told
+from otaru.domain.link import Answer, Batch, File, Heard, Note, Offer, Patch, Taking, Told
 from otaru.domain.terms import UpdateType
 from otaru.domain.update import RESTING, State
 from otaru.domain.update_record import Record
 from otaru.errors import InvalidStateError, NotFoundError, OtaruError, StorageFullError, UnavailableError
+from otaru.images.delta import patch
+from otaru.images.delta.patch import Codec
 from otaru.ports.board import Journal
+from otaru.services.edge.fetch import Manner
 from otaru.services.edge.parts import Identity, Parts, Patience
 from otaru.services.edge.update import Updater
 from otaru.trust.verify.state import provisioned
 from otaru.trust.verify.steps import Want
+from tests.support.images import Watched
 from tests.support.keys import NOW
 from tests.support.modeldisk import ModelDisk, PowerCut
 from tests.support.site import TENANT, Site, a_target, ordered
@@ -73,6 +78,12 @@ class Server:
     site: Site = field(default_factory=Site)
     files: dict[str, bytes] = field(default_factory=dict)
     """By SHA-256."""
+    patches: dict[str, tuple[Patch, ...]] = field(default_factory=dict)
+    """By the SHA-256 of what they make."""
+    opened: list[str] = field(default_factory=list)
+    """SHA-256 of each file that was asked for."""
+    asked: list[Taking | None] = field(default_factory=list)
+    """What the device said of patches, poll by poll."""
     offer: Offer | None = None
     state: deployment.State = deployment.State.SCHEDULED
     heard: dict[str, Note] = field(default_factory=dict)
@@ -98,6 +109,16 @@ class Server:
         self.site.images.release(*targets)
         return targets
 
+    def leads(self, old: bytes, new: bytes, codec: Codec = Codec.LZMA, **other: object) -> bytes:
+        """Have a patch from these bytes to those; `other` is what the offer says of it falsely. The patch."""
+        made = b"".join(patch.make(codec, Watched(old), Watched(new)))
+        source, digest, full = (Sha256(sha256(data).hexdigest()) for data in (old, made, new))
+        memory, at = patch.memory(Watched(made)), (f"/files/{digest}",)
+        told = replace(Patch(source, codec.value, digest, len(made), memory, at), **other)  # type: ignore[arg-type]
+        self.patches[full] = (*self.patches.get(full, ()), told)
+        self.files[digest] = made
+        return made
+
     def direct(self, version: str, targets: Sequence[TargetFile]) -> Offer:
         """Offer what was released, as a new action."""
         self.number += 1
@@ -112,6 +133,7 @@ class Server:
                 Sha256(target.hashes["sha256"]),
                 target.custom["installer"],
                 (f"/files/{target.hashes['sha256']}",),
+                self.patches.get(target.hashes["sha256"], ()),
             )
             for target in targets
         )
@@ -125,13 +147,17 @@ class Server:
         if self.down:
             raise UnavailableError("the server does not answer")
 
-    def poll(self, wait: timedelta = timedelta(0)) -> Told:  # noqa: ARG002
+    def poll(self, wait: timedelta = timedelta(0), taking: Taking | None = None) -> Told:  # noqa: ARG002
         self._up()
+        self.asked.append(taking)
         open_ = self.state in deployment.OPEN
         self.polls += 1
         if open_ and self.offer is not None and self.polls == self.calls_off_at:
             self.state, self.cancel = deployment.State.CANCELLING, self.offer.action
-        return Told(timedelta(seconds=10), self.offer if open_ and self.cancel is None else None, self.cancel)
+        offer = self.offer if open_ and self.cancel is None else None
+        if offer is not None:
+            offer = replace(offer, files=tuple(_for(taking, file) for file in offer.files))
+        return Told(timedelta(seconds=10), offer, self.cancel)
 
     def report(self, said: Batch) -> list[Heard]:
         self._up()
@@ -158,7 +184,8 @@ class Server:
 
     def open(self, address: str, first: int = 0, tag: str = "") -> Bytes:  # noqa: ARG002
         self._up()
-        data = self.files.get(address.rpartition("/")[2])
+        self.opened.append(address.rpartition("/")[2])
+        data = self.files.get(self.opened[-1])
         if data is None:
             raise NotFoundError("no such file")
         return Bytes(data, first)
@@ -177,6 +204,13 @@ class Server:
     def tell(self, events: Sequence[HealthTold]) -> None: ...
 
     def close(self) -> None: ...
+
+
+def _for(taking: Taking | None, file: File) -> File:
+    """A file with the patches that a device is told of."""
+    if taking is None:
+        return replace(file, patches=())
+    return replace(file, patches=tuple(one for one in file.patches if not taking.has or one.source in taking.has))
 
 
 class Clock(SystemClock):
@@ -215,7 +249,7 @@ class Power:
 
 
 @dataclass
-class Watched:
+class WatchedJournal:
     """A journal that is looked at."""
 
     journal: Journal
@@ -249,6 +283,7 @@ class Device:
     """Steps that were written down."""
     changed: Callable[[Parts], Parts] = lambda parts: parts
     """What a test puts in a part's place."""
+    manner: Manner = field(default_factory=Manner)
 
     def provision(self) -> "Device":
         for folder in ("/data", "/slots", "/opt/app/versions/old"):
@@ -277,7 +312,7 @@ class Device:
         check = Check(lambda: "sick" if self.sick and (self.os(slot), self.app()) != (OLD_OS, OLD_APP) else "")
         parts = Parts(
             Identity(TENANT, DeviceId(DEVICE), frozenset({Hardware("rpi4")}), NOW - timedelta(days=30)),
-            Watched(FileJournal(self.disk, "/data/journal"), self.edges),
+            WatchedJournal(FileJournal(self.disk, "/data/journal"), self.edges),
             FileVault(self.disk, "/data/trust"),
             FileOutbox(self.disk, "/data/outbox"),
             FolderStaging(self.disk, "/data/staging"),
@@ -287,6 +322,8 @@ class Device:
             self.server,
             self.clock,
             lambda _: None,
+            manner=self.manner,
+            origins={"os": raw, "app": files},
             patience=Patience(health=timedelta(seconds=12)),
         )
         agent = Updater(self.changed(parts))
@@ -341,3 +378,19 @@ class Outcome:
     app: bytes
     slot: str
     agent: Updater
+
+
+def begun(device: Device) -> Updater:
+    """An agent that was started."""
+    agent, _ = device.boot()
+    agent.start()
+    return agent
+
+
+def rounds(agent: Updater, until: Callable[[], bool], most: int = 30) -> None:
+    """Let it work until something has come about."""
+    for _ in range(most):
+        agent.tick()
+        if until():
+            return
+    raise AssertionError(agent.record)

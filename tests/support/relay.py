@@ -24,6 +24,8 @@ class Relay:
     """Bytes from all clients after which nothing passes any more."""
     sent: int = 0
     """Bytes from clients that were passed on."""
+    received: int = 0
+    """Bytes from the server that were passed on."""
     stalled: threading.Event = field(default_factory=threading.Event)
     requests: list[tuple[str, str]] = field(default_factory=list)
     """Method and path of each request, in the order they were made."""
@@ -48,7 +50,7 @@ class Relay:
 
     def _talk(self, client: socket.socket) -> None:
         with client, socket.create_connection(self.server) as server:
-            down = threading.Thread(target=_copy, args=(server, client), daemon=True)
+            down = threading.Thread(target=self._down, args=(server, client), daemon=True)
             down.start()
             with contextlib.suppress(OSError):
                 self._up(client, server)
@@ -74,13 +76,14 @@ class Relay:
             if self.cut_every is not None and passed >= self.cut_every:
                 return
 
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while part := source.recv(_STEP):
-            target.sendall(part)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_RDWR)
+    def _down(self, server: socket.socket, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while part := server.recv(_STEP):
+                client.sendall(part)
+                with self._lock:
+                    self.received += len(part)
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

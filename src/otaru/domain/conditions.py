@@ -122,6 +122,24 @@ def unmet(conditions: Sequence[Condition], facts: Mapping[str, str]) -> str | No
     return next((said for one in conditions if (said := _unmet(one, facts)) is not None), None)
 
 
+def forbids(conditions: Sequence[Condition], facts: Mapping[str, str]) -> str | None:
+    """As `unmet`, for the device itself: what it does not know does not hold."""
+    return next((said for one in conditions if (said := _unmet(one, facts) or _unknown(one, facts)) is not None), None)
+
+
+def _unknown(one: Condition, facts: Mapping[str, str]) -> str | None:
+    match one.sensor:
+        case Sensor.BATTERY:
+            known = _number(facts.get("battery")) is not None or _yes(facts.get("charging"))
+        case Sensor.SIGNAL | Sensor.FREE:
+            known = _number(facts.get(one.sensor)) is not None
+        case Sensor.CHARGING | Sensor.IDLE | Sensor.METERED:
+            known = _yes(facts.get(one.sensor)) is not None
+        case Sensor.EXPRESSION:
+            known = _asked(_expression(one.expression)) <= facts.keys()
+    return None if known else f"it does not know whether {one}"
+
+
 def _unmet(one: Condition, facts: Mapping[str, str]) -> str | None:
     match one.sensor:
         case Sensor.BATTERY:

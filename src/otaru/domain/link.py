@@ -17,6 +17,8 @@ from otaru.domain.terms import UpdateType
 MAX_NOTES = 100
 """In one batch."""
 MAX_INSTALLED = 50
+MAX_HAD = 16
+"""Files that a device may say that it has."""
 
 SPOKEN = frozenset(
     {
@@ -136,6 +138,17 @@ class Offer:
     def may_begin(self) -> bool:
         """Whether nobody's yes is waited for."""
         return self.consent is None or self.consent.state is Asking.GIVEN
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """What a device says of the patches that it can take."""
+
+    forms: tuple[str, ...]
+    memory: int
+    """Bytes that applying one may take."""
+    has: tuple[Sha256, ...] = ()
+    """What it has to start from; without any the server goes by the versions that the device has reported."""
 
 
 @dataclass(frozen=True, slots=True)

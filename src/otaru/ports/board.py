@@ -13,6 +13,7 @@ from typing import Protocol
 from otaru.domain.link import Note
 from otaru.domain.update import Standing
 from otaru.domain.update_record import Piece, Record
+from otaru.images.reading import Source
 from otaru.ports.partial import Partial
 from otaru.trust.verify.state import State
 
@@ -207,6 +208,29 @@ class Installer(Protocol):
 
     def revert(self, piece: Piece) -> None:
         """Back to what ran before, at once or with the next start; nothing to do where that runs."""
+        ...
+
+
+class Origin(Protocol):
+    """The bytes of what runs in a component, for patches to lead from: of installers that keep them as they came."""
+
+    def digest(self) -> str | None:
+        """SHA-256 that they had when they were installed; empty: it is not known; None: there are none to lead from.
+
+        Cheap, and only a hint: whoever reads them hashes them.
+        """
+        ...
+
+    def source(self, size: int) -> Source | None:
+        """The first `size` of them; None: there are not so many."""
+        ...
+
+
+class Senses(Protocol):
+    """What the device knows of itself when conditions ask."""
+
+    def facts(self, names: Collection[str]) -> Mapping[str, str]:
+        """Of these attributes (`domain.conditions.names`) those that are known now. Each ends within a time of its own."""
         ...
 
 

@@ -8,7 +8,7 @@ from otaru.domain.deployment import State
 from otaru.domain.device import Merge
 from otaru.domain.health import Told as HealthTold
 from otaru.domain.ids import ActionId
-from otaru.domain.link import Answer, Batch, Heard, Told
+from otaru.domain.link import Answer, Batch, Heard, Taking, Told
 from otaru.trust.verify.steps import Want
 
 
@@ -73,8 +73,10 @@ class Link(Shelf, Protocol):
         InvalidInputError: the server answers something else than this road, or refuses what was said for its form.
     """
 
-    def poll(self, wait: timedelta = timedelta(0)) -> Told:
+    def poll(self, wait: timedelta = timedelta(0), taking: Taking | None = None) -> Told:
         """Ask what is due. With `wait` the server may hold the answer back so long, until something changes.
+
+        Only with `taking` the offer's files have patches.
 
         What has not changed since the last call is told again from memory.
         """

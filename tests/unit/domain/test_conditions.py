@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otaru.domain.conditions import MAX_CONDITIONS, Condition, Sensor, check, condition, names, unmet
+from otaru.domain.conditions import MAX_CONDITIONS, Condition, Sensor, check, condition, forbids, names, unmet
 from otaru.errors import InvalidInputError, QuerySyntaxError
 
 EVERY = (
@@ -28,6 +28,15 @@ def test_nothing_that_a_device_says_breaks_it(one: Condition, facts: dict[str, s
     said = unmet([one], facts)
     assert said is None or said
     assert unmet([one], {}) is None, "what is not known holds nothing up"
+    assert forbids([one], {}) is not None, "but on the device itself"
+    assert said is None or forbids([one], facts) == said
+
+
+@settings(deadline=None)
+@given(EVERY, st.booleans(), st.integers(-500, 500))
+def test_what_is_known_is_one_and_the_same_on_the_device(one: Condition, yes: bool, number: int) -> None:
+    known = dict.fromkeys(names([one]), str(number)) | {"charging": str(yes), "idle": str(yes), "metered": str(yes)}
+    assert forbids([one], known) == unmet([one], known)
 
 
 @pytest.mark.parametrize(

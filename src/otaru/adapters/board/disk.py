@@ -10,6 +10,7 @@ import posixpath
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from otaru.errors import StorageFullError
@@ -157,6 +158,24 @@ class LocalDisk:
             return stat.S_ISDIR(os.lstat(path).st_mode)
         except (FileNotFoundError, NotADirectoryError):
             return False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`images.reading.Source` of a file's or device's first bytes."""
+
+    disk: Disk
+    path: str
+    size: int
+
+    def read_at(self, offset: int, n: int) -> bytes:
+        return self.disk.read_at(self.path, offset, min(n, max(self.size - offset, 0)))
+
+
+def part_of(disk: Disk, path: str, size: int) -> Part | None:
+    """The first bytes of a file or device; None where it has fewer."""
+    held = disk.size(path)
+    return None if held is None or held < size else Part(disk, path, size)
 
 
 @contextmanager

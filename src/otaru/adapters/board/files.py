@@ -15,7 +15,17 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from otaru.adapters.board.disk import CHUNK, Disk, full_named, make_folders, parent, remove_tree, replace_link
+from otaru.adapters.board.disk import (
+    CHUNK,
+    Disk,
+    Part,
+    full_named,
+    make_folders,
+    parent,
+    part_of,
+    remove_tree,
+    replace_link,
+)
 from otaru.adapters.board.program import run
 from otaru.domain.update import Standing
 from otaru.domain.update_record import Piece
@@ -26,10 +36,13 @@ MAX_MEMBERS = 100_000
 MAX_UNPACKED = 8 * 1024**3
 _VERSIONS = "versions"
 _ODD = re.compile(r"[^A-Za-z0-9._+-]")
+_DIGEST = re.compile(r"-([0-9a-f]{64})\Z")
 
 
 class FilesInstaller:
     """`ports.board.Installer` for a component that is a file, or an archive (tar, also compressed) where `unpack`.
+
+    And `Origin` where it is a file: of an archive only what was in it is kept.
 
     `after` is run once the link leads elsewhere, there and back (`systemctl restart app`): what it starts is on trial. It
     has to be harmless to run twice. What is started at a start of the device by itself follows the link.
@@ -99,6 +112,19 @@ class FilesInstaller:
         else:
             replace_link(self._disk, f"{self._root}/current", before)
         self._tell()
+
+    def digest(self) -> str | None:
+        current = self._leads("current")
+        if current is None or self._unpack:
+            return None
+        found = _DIGEST.search(current)
+        return "" if found is None else found[1]
+
+    def source(self, size: int) -> Part | None:
+        names = self._disk.names(f"{self._root}/current/")
+        if self._unpack or len(names) != 1:
+            return None
+        return part_of(self._disk, f"{self._root}/current/{names[0]}", size)
 
     def _leads(self, link: str) -> str | None:
         return self._disk.target(f"{self._root}/{link}")
@@ -232,7 +258,7 @@ class _Reader(io.RawIOBase):
 
 
 def _folder(piece: Piece) -> str:
-    return f"{_VERSIONS}/{_ODD.sub('_', piece.version)}-{piece.sha256[:32]}"
+    return f"{_VERSIONS}/{_ODD.sub('_', piece.version)}-{piece.sha256}"
 
 
 def _check_link(name: PurePosixPath, target: str) -> None:

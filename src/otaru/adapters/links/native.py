@@ -24,7 +24,7 @@ from otaru.domain.deployment import State
 from otaru.domain.device import Merge
 from otaru.domain.health import Told as HealthTold
 from otaru.domain.ids import ActionId, DeviceId, TenantId
-from otaru.domain.link import Answer, Batch, Heard, Told
+from otaru.domain.link import Answer, Batch, Heard, Taking, Told
 from otaru.errors import InvalidInputError, OtaruError, StoppedError, UnavailableError
 from otaru.ports.clock import Clock
 from otaru.protocols import health
@@ -93,13 +93,13 @@ class NativeLink:
         self._form = form
         self._last: tuple[bytes, Told] | None = None
 
-    def poll(self, wait: timedelta = timedelta(0)) -> Told:
+    def poll(self, wait: timedelta = timedelta(0), taking: Taking | None = None) -> Told:
         """See the port."""
         seconds = int(wait.total_seconds())
         headers = [(b"accept", self._form.encode())]
         if self._last is not None:
             headers.append((b"if-none-match", self._last[0]))
-        query = f"&wait={seconds}" if seconds > 0 else ""
+        query = (f"&wait={seconds}" if seconds > 0 else "") + _said(taking)
         found = self._ask(
             "GET", "poll", headers, None, codec.MAX_TOLD, query, within_s=wire.ANSWER_S + seconds + SLACK_S
         )
@@ -299,6 +299,14 @@ def _refusal(status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -
     message = f"the server answered {status}" + (f": {detail[:300]}" if detail else "")
     wait = _retry_after_s(headers)
     return kind(message) if wait is None else kind(message, retry_after_s=wait)
+
+
+def _said(taking: Taking | None) -> str:
+    """What a device says of patches, as it stands in a poll's address."""
+    if taking is None:
+        return ""
+    has = f"&has={','.join(taking.has)}" if taking.has else ""
+    return f"&forms={','.join(taking.forms)}&memory={taking.memory}{has}"
 
 
 def _authorization(value: str | None) -> list[tuple[bytes, bytes]]:

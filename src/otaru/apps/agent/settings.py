@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from otaru.domain.conditions import MAX_CONDITIONS, condition
+from otaru.domain.conditions import check as check_all
 from otaru.domain.schedule import window
 from otaru.errors import InvalidInputError
 
@@ -103,6 +105,15 @@ class Health(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     memory: Annotated[int, Meta(ge=0)] = 0
 
 
+class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What has to hold before an update begins, and how the device knows it."""
+
+    require: Annotated[tuple[str, ...], Meta(max_length=MAX_CONDITIONS)] = ()
+    battery: Folder | None = None
+    commands: Annotated[dict[Name, Words], Meta(max_length=50)] = {}
+    timeout_s: Seconds = 10
+
+
 class Limit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How fast downloads may be at a time of day."""
 
@@ -117,6 +128,7 @@ class Download(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: Annotated[tuple[Limit, ...], Meta(max_length=16)] = ()
     least_bytes_per_s: Annotated[int, Meta(ge=1)] = 64
     within_s: Annotated[float, Meta(ge=60, le=365 * 86_400)] = 7 * 86_400
+    delta_memory: Annotated[int, Meta(ge=0, le=1 << 32)] = 40_000_000
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -127,6 +139,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     boot: Boot | None = None
     health: Health = Health()
     download: Download = Download()
+    conditions: Conditions = Conditions()
     reboot: Words = ("systemctl", "reboot")
 
 
@@ -154,6 +167,7 @@ def read(path: Path) -> Settings:
         raise InvalidInputError(f"{path}: component: two have the same name")
     _check_boot(path, settings.boot)
     _check_limits(path, settings.download)
+    _check_conditions(path, settings.conditions)
     return settings
 
 
@@ -191,3 +205,10 @@ def _check_limits(path: Path, download: Download) -> None:
             raise InvalidInputError(
                 f"{path}: download.limits[{number}].window: {error.message}", hint=error.hint
             ) from None
+
+
+def _check_conditions(path: Path, conditions: Conditions) -> None:
+    try:
+        check_all([condition(text) for text in conditions.require])
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: conditions.require: {error.message}", hint=error.hint) from None

@@ -1,5 +1,6 @@
 """What an agent is at, for people and programs: read from its journal, whether it runs or not."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -10,7 +11,9 @@ from otaru.adapters.board.outbox import FileOutbox
 from otaru.apps.agent import identity, wiring
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Stop
+from otaru.domain.link import Answer, Offer
 from otaru.domain.update_record import MAX_HISTORY, Record
+from otaru.errors import NothingToDoError
 from otaru.services.edge.update import Updater
 
 
@@ -68,7 +71,40 @@ def check(settings: Settings) -> dict[str, Any] | None:
         offer = made.link.poll().offer
     if offer is None:
         return None
-    return {"release": f"{offer.product}:{offer.version}", "action": offer.action, "notes": offer.notes}
+    return _due(offer)
+
+
+def decide(settings: Settings, answer: Answer, until: datetime | timedelta | None = None) -> dict[str, Any]:
+    """Say what the device's owner says to the update that waits for it; what is due then. An agent may be at work.
+
+    `until` is when a postponed one is asked about again, or after how long.
+
+    Raises:
+        NothingToDoError: none waits for its owner.
+        PostponedError: it may not be put off so far, or so often.
+        OtaruError: the server cannot be asked, or something here is not as it should be.
+    """
+    with wiring.agent(settings, Stop(Flag())) as made:
+        made.link.credential = made.door.credential()
+        offer = made.link.poll().offer
+        if offer is None or offer.may_begin:
+            raise NothingToDoError("no update waits for this device's owner")
+        at = made.parts.clock.now() + until if isinstance(until, timedelta) else until
+        made.link.decide(offer.action, answer, at)
+        return _due(made.link.poll().offer or offer)
+
+
+def _due(offer: Offer) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "release": f"{offer.product}:{offer.version}",
+        "action": offer.action,
+        "notes": offer.notes,
+    }
+    if (consent := offer.consent) is not None:
+        found |= {"consent": consent.state, "postponements": consent.postponements}
+        moments = {"postponed_until": consent.until, "automatic_at": consent.automatic_at}
+        found |= {name: at.isoformat() for name, at in moments.items() if at is not None}
+    return found
 
 
 def lift(settings: Settings) -> bool:

@@ -23,6 +23,7 @@ from otaru.adapters.board.outbox import FileOutbox
 from otaru.adapters.board.rauc import RaucInstaller
 from otaru.adapters.board.raw import RawInstaller
 from otaru.adapters.board.script import Commands, ScriptInstaller
+from otaru.adapters.board.senses import BoardSenses
 from otaru.adapters.board.staging import FolderStaging
 from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.adapters.clock import SystemClock
@@ -31,6 +32,7 @@ from otaru.adapters.links.native import Credential, NativeLink, native_link
 from otaru.apps.agent import identity
 from otaru.apps.agent.identity import Identity, Key
 from otaru.apps.agent.settings import Boot, Component, Download, Settings
+from otaru.domain.conditions import condition
 from otaru.domain.device import hardware
 from otaru.domain.fetching import Limit
 from otaru.domain.ids import DeviceId, TenantId
@@ -113,6 +115,7 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             native_link(me.server, TenantId(me.tenant), DeviceId(me.device), Credential(), clock, trust=trust)
         )
         stop.close = link.close
+        installers = {one.name: installer(one, settings, disk) for one in settings.component}
         parts = Parts(
             Me(
                 TenantId(me.tenant),
@@ -125,7 +128,7 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             FileVault(disk, str(data / "trust")),
             FileOutbox(disk, str(data / "outbox")),
             FolderStaging(disk, str(data / "staging")),
-            {one.name: installer(one, settings, disk) for one in settings.component},
+            installers,
             checks(settings, disk, link),
             CommandPower(settings.reboot),
             link,
@@ -133,6 +136,9 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             stop.pause,
             attributes={"agent": __version__, "kernel": os.uname().release, "arch": os.uname().machine},
             manner=manner(settings.download),
+            senses=senses(settings, disk),
+            require=[condition(text) for text in settings.conditions.require],
+            origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
             patience=Patience(health=timedelta(seconds=settings.health.within_s)),
         )
         yield Agent(me, parts, link, Door(data, me, admission, clock))
@@ -142,7 +148,7 @@ def manner(download: Download) -> Manner:
     """How files are fetched."""
     pace = Pace(download.least_bytes_per_s, PACE.stretch, timedelta(seconds=download.within_s))
     limits = [Limit(window(limit.window), limit.bytes_per_s) for limit in download.limits]
-    return Manner(pace=pace, limits=limits, mirrors=download.mirrors)
+    return Manner(pace=pace, limits=limits, mirrors=download.mirrors, memory=download.delta_memory)
 
 
 def installer(component: Component, settings: Settings, disk: LocalDisk) -> Installer:
@@ -226,6 +232,12 @@ def checks(settings: Settings, disk: LocalDisk, link: NativeLink) -> list[Health
     if health.server:
         found.append(ServerCheck(link.poll))
     return found
+
+
+def senses(settings: Settings, disk: LocalDisk) -> BoardSenses:
+    """What the device knows of itself when conditions ask."""
+    known = settings.conditions
+    return BoardSenses(disk, settings.data, known.battery, known.commands, known.timeout_s)
 
 
 def trusted(ca: str) -> ssl.SSLContext | None:

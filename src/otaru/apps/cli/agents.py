@@ -1,6 +1,7 @@
 """`otaru agent`: the device's own side."""
 
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,9 @@ from otaru.apps.cli.command import address, command, group
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.files import text
 from otaru.apps.cli.printer import Printer, field, remark
+from otaru.apps.cli.values import moment
+from otaru.domain.duration import duration
+from otaru.domain.link import Answer
 from otaru.errors import InvalidInputError
 
 noun = group("The agent of a Linux device: it installs what its server says, and no power cut harms it.")
@@ -116,6 +120,34 @@ def check(printer: Printer, config: Config = _CONFIG) -> Exit | None:
         return Exit.NOTHING_TO_DO
     printer.details(due, due.items())
     return None
+
+
+@command(noun, "approve")
+def approve(printer: Printer, config: Config = _CONFIG) -> None:
+    """Say yes to the update that waits for this device's owner; exit code 3 where none does."""
+    from otaru.apps.agent import settings, show
+
+    due = show.decide(settings.read(config), Answer.APPROVE)
+    printer.details(due, due.items())
+
+
+@command(noun, "postpone")
+def postpone(
+    printer: Printer,
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="Ask again in 30m, 2h, 7d.", show_default=False)
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Ask again then.", show_default=False)] = None,
+    config: Config = _CONFIG,
+) -> None:
+    """Put off the update that waits for this device's owner; exit code 3 where none does, 4 where it may not be put off."""
+    from otaru.apps.agent import settings, show
+
+    if (for_ is None) == (until is None):
+        raise InvalidInputError("an update is postponed until a moment, or for so long", hint="Give --until or --for.")
+    later = duration(for_) if for_ is not None else datetime.fromisoformat(moment(until or ""))
+    due = show.decide(settings.read(config), Answer.POSTPONE, later)
+    printer.details(due, due.items())
 
 
 @command(noun, "lift")

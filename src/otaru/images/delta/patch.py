@@ -51,6 +51,16 @@ class _Ways:
     memory: Callable[[Window, bytes], int]
 
 
+@lru_cache
+def is_here(codec: Codec) -> bool:
+    """Whether patches of this kind can be applied here: whether the library is installed that does it."""
+    try:
+        _ways(codec)
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
 def make(codec: Codec, source: Source, result: Source, window: int | None = None) -> Iterator[bytes]:
     """A patch from `source` to `result`, piece by piece.
 
@@ -200,6 +210,7 @@ __all__ = [
     "WrongSourceError",
     "apply",
     "check_source",
+    "is_here",
     "make",
     "memory",
     "read_head",

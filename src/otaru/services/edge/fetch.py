@@ -52,6 +52,8 @@ class Manner:
     look_every: timedelta = timedelta(minutes=1)
     mirrors: Sequence[str] = ()
     """Addresses near the device, with `{sha256}` in them: a site's cache. Asked before those of the offer."""
+    memory: int = 0
+    """Bytes of memory that a patch may take to be applied; 0: none are asked for."""
 
     def addresses(self, sha256: str, told: Sequence[str]) -> list[str]:
         """Whom to ask for a file, in their order; `told` are those of the offer."""

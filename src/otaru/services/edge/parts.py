@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from otaru.domain.conditions import Condition
 from otaru.domain.device import Hardware
 from otaru.domain.fetching import Backoff
 from otaru.domain.ids import DeviceId, TenantId
-from otaru.ports.board import HealthCheck, Installer, Journal, Outbox, Power, Staging, Vault
+from otaru.ports.board import HealthCheck, Installer, Journal, Origin, Outbox, Power, Senses, Staging, Vault
 from otaru.ports.clock import Clock
 from otaru.ports.link import Link
 from otaru.ports.partial import Pause
@@ -63,4 +64,9 @@ class Parts:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """What the server is told of the device when it asks."""
     manner: Manner = field(default_factory=Manner)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """By component: those that patches may lead from."""
+    senses: Senses | None = None
+    require: Sequence[Condition] = ()
+    """What has to hold here before any update begins, beside what a rollout asks for."""
     patience: Patience = Patience()

@@ -11,15 +11,16 @@ from which `start` goes on.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 from otaru import errors
 from otaru.domain import deployment
 from otaru.domain.ids import ActionId
-from otaru.domain.link import Batch, Note, Offer, Told
+from otaru.domain.link import Batch, File, Note, Offer, Told
 from otaru.domain.update import PROGRESS, RESTING, SAID, TOUCHED, Event, Standing, State
 from otaru.domain.update_record import (
     Past,
@@ -35,8 +36,11 @@ from otaru.domain.update_record import (
     step,
 )
 from otaru.errors import OtaruError
+from otaru.services.edge import delta
+from otaru.services.edge.delta import Shortcut
 from otaru.services.edge.fetch import Fetch
 from otaru.services.edge.parts import Parts
+from otaru.services.edge.permission import held_back
 from otaru.services.edge.planning import installed, plan
 from otaru.trust.verify.payload import payload_of
 from otaru.trust.verify.update import burnt
@@ -74,6 +78,8 @@ class Updater:
         self._trial_ends: float | None = None
         self._fetches: dict[str, Fetch] = {}
         self._failures = 0
+        self._refused = ""
+        """Why nothing may begin, as the server was told last."""
         self.record = Record()
 
     def start(self) -> None:
@@ -108,7 +114,7 @@ class Updater:
                 return wait
         try:
             self._tell()
-            told = self._parts.link.poll()
+            told = self._ask()
         except _LATER as error:
             return self._later(error)
         self._failures = 0
@@ -126,6 +132,9 @@ class Updater:
 
     # What the server says
 
+    def _ask(self) -> Told:
+        return self._parts.link.poll(taking=delta.taking(self._parts))
+
     def _hear(self, told: Told) -> None:
         self._heard, self._cancel, self._offer, self._poll_after = True, told.cancel, told.offer, told.poll_after
         record, offer = self.record, told.offer
@@ -140,8 +149,19 @@ class Updater:
         if over is not None:
             # The server does not know how it ended: our word was lost, or it was put back to an earlier day.
             self._parts.outbox.put(self._outcome_note(over))
-        elif offer.may_begin:
+        elif offer.may_begin and self._holds(offer):
             self._move(offered(record, release), Plan(int(offer.action), release))
+
+    def _holds(self, offer: Offer) -> bool:
+        """Whether what has to hold does; where not, the server is told why."""
+        reason = held_back(self._parts, offer.conditions) or ""
+        if reason and reason != self._refused:
+            now = self._parts.clock.now()
+            name = f"{offer.action}-{self.record.number}-refuse-{now.timestamp():.0f}"
+            said = Note(name, offer.action, deployment.Event.REFUSE, "condition", (reason,), at=now)
+            self._parts.outbox.put(said)
+        self._refused = reason
+        return not reason
 
     def _answer_cancel(self, action: ActionId) -> None:
         past = next((past for past in self.record.history if past.action == action), None)
@@ -195,7 +215,7 @@ class Updater:
             self._offer = None
             return self._move(Event.NOTHING)
         self._parts.staging.keep_only(found_plan.pieces)
-        return self._move(Event.ACCEPT, found_plan)
+        return self._move(Event.ACCEPT, replace(found_plan, lean=any(map(self._shortcut, found_plan.work))))
 
     def _fetch(self) -> timedelta | None:
         if not self._heard:
@@ -203,22 +223,40 @@ class Updater:
         if self._cancelled():
             self._move(Event.CANCEL)
             return None
+        pieces, staging = self._plan.work, self._parts.staging
+        ways = [self._shortcut(piece) if self._plan.lean else None for piece in pieces]
+        staging.keep_only([*pieces, *(way.bytes for way in ways if way is not None)])
         try:
-            for piece in self._plan.work:
+            for piece, way in zip(pieces, ways, strict=True):
+                if way is not None:
+                    self._make(way)
                 self._fetching(piece).run()
         except _CalledOffError:
             self._move(Event.CANCEL)
             return None
+        staging.keep_only(pieces)
         self._move(Event.FETCHED)
         self._fetches.clear()
         return None
 
-    def _fetching(self, piece: Piece) -> Fetch:
+    def _make(self, way: Shortcut) -> None:
+        """A piece by a patch: its download then finds it whole."""
+        self._fetching(way.bytes, way.patch.addresses).run()
+        delta.make(self._parts, way, self._look)
+        _log.info("%s: %s bytes by a patch of %s", way.piece.component, way.piece.size, way.patch.size)
+
+    def _shortcut(self, piece: Piece) -> Shortcut | None:
+        return delta.shortcut(self._parts, self._files, piece)
+
+    @property
+    def _files(self) -> tuple[File, ...]:
+        return () if self._offer is None else self._offer.files
+
+    def _fetching(self, piece: Piece, told: Sequence[str] = ()) -> Fetch:
         """A piece's download: what it has learnt of addresses stays while this process lives."""
         parts = self._parts
         if piece.sha256 not in self._fetches:
-            files = () if self._offer is None else self._offer.files
-            told = [one for file in files if file.sha256 == piece.sha256 for one in file.addresses]
+            told = told or [one for file in self._files if file.sha256 == piece.sha256 for one in file.addresses]
             self._fetches[piece.sha256] = Fetch(
                 parts.link,
                 parts.staging.partial(piece),
@@ -236,7 +274,7 @@ class Updater:
     def _look(self) -> None:
         """While bytes come: whether they are still wanted."""
         with suppress(*_LATER):
-            self._hear(self._parts.link.poll())
+            self._hear(self._ask())
         if self._cancelled():
             raise _CalledOffError("it is no longer wanted")
 
@@ -248,6 +286,8 @@ class Updater:
             return None
         window = None if self._offer is None else self._offer.window
         if window is not None and not window.is_open:
+            return self._poll_after
+        if self._offer is not None and not self._holds(self._offer):
             return self._poll_after
         self._move(Event.INSTALL)
         return None
@@ -344,6 +384,9 @@ class Updater:
             self._failures += 1
             return self._parts.patience.look_again
         again = not isinstance(error, errors.StorageFullError | errors.UnsuitableError | errors.InstallerUnknownError)
+        if before.state is State.FETCHING and self._plan.lean:
+            again = True  # also where there is no room: the file alone takes less
+            self._parts.outbox.put(self._note("in-full", None, code, f"from now on in full: {reason}"))
         self._move(failed(before, again=again), code=code, reason=reason)
         self._failures = 0
         return self._parts.patience.look_again if before.state is State.REVERTING else None

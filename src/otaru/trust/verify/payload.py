@@ -56,12 +56,16 @@ class Payload:
             raise TargetDigestError(f"the bytes of {self._target.path} are others than were signed")
 
 
-def payload_of(piece: Piece) -> Payload:
-    """A piece's bytes, when all that is kept of its target is the plan."""
+def target_of(piece: Piece) -> Target:
+    """A piece's target, as far as it is kept in the plan."""
     hashes = {"sha256": piece.sha256}
     version = Version(piece.version)
-    told = Target(piece.path, piece.size, hashes, piece.component, (), version, piece.counter, piece.installer)
-    return Payload(told)
+    return Target(piece.path, piece.size, hashes, piece.component, (), version, piece.counter, piece.installer)
+
+
+def payload_of(piece: Piece) -> Payload:
+    """A piece's bytes, when all that is kept of its target is the plan."""
+    return Payload(target_of(piece))
 
 
 def check_delta(patch: Target, full: Target, source: str) -> None:

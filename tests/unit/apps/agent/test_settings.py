@@ -73,6 +73,12 @@ def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
     assert how.addresses(digest, ["https://o/f"]) == wanted
 
 
+def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: Path) -> None:
+    for said, memory in (("", 40_000_000), ("delta_memory = 0\n", 0), ("delta_memory = 9\n", 9)):
+        (tmp_path / "agent.toml").write_text('data = "/d"\n[download]\n' + said + APP)
+        assert manner(read(tmp_path / "agent.toml").download).memory == memory
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -105,6 +111,10 @@ def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
         ('data = "/d"\n[health]\ncommands = ["true"]\n' + APP, "health.commands"),
         ('data = "/d"\n[download]\nmirrors = ["http://c/x"]\n' + APP, "download.mirrors"),
         ('data = "/d"\n[download]\nwithin_s = 1\n' + APP, "download.within_s"),
+        ('data = "/d"\n[download]\ndelta_memory = -1\n' + APP, "download.delta_memory"),
+        ('data = "/d"\n[conditions]\nrequire = ["moon"]\n' + APP, "conditions.require: 'moon' is not a condition"),
+        ('data = "/d"\n[conditions]\nrequire = ["idle", "idle"]\n' + APP, "conditions.require: two conditions"),
+        ('data = "/d"\n[conditions]\ncommands = { idle = [] }\n' + APP, "conditions.commands"),
         (
             'data = "/d"\n[download]\nlimits = [{ window = "at noon", bytes_per_s = 1 }]\n' + APP,
             "download.limits[0].window: ",

@@ -1,19 +1,20 @@
 """The agent's rounds over a model disk, with metadata that is really signed: what it takes, turns down, waits for and tells."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 
 from otaru.adapters.board.journal import FileJournal
 from otaru.domain import deployment
+from otaru.domain.conditions import condition
 from otaru.domain.link import Note
 from otaru.domain.update import MAX_STRIKES, Outcome, State
 from otaru.domain.update_record import Record
 from otaru.errors import NotFoundError, OverloadedError, StoppedError, UnavailableError
 from otaru.services.edge.update import Updater
-from tests.support.edge import OLD_APP, OLD_OS, Bytes, Device, Server
+from tests.support.edge import OLD_APP, OLD_OS, Bytes, Device, Server, begun, rounds
 
 NEW = b"app 2.0.0 " * 5000
 Final = deployment.State
@@ -31,20 +32,6 @@ def device(server: Server) -> Device:
 
 def release(server: Server, version: str = "2.0.0", data: bytes = NEW, **custom: object) -> None:
     server.direct(version, server.release(version, {"app": ("file", data)}, **custom))
-
-
-def begun(device: Device) -> Updater:
-    agent, _ = device.boot()
-    agent.start()
-    return agent
-
-
-def rounds(agent: Updater, until: Callable[[], bool], most: int = 30) -> None:
-    for _ in range(most):
-        agent.tick()
-        if until():
-            return
-    raise AssertionError(agent.record)
 
 
 def outcome(server: Server) -> Note:
@@ -182,6 +169,83 @@ def test_an_order_to_cancel_what_was_never_begun_is_answered(server: Server, dev
     assert server.offer is not None
     server.state, server.cancel = Final.CANCELLING, server.offer.action
     rounds(begun(device), lambda: server.state is Final.CANCELLED)
+
+
+@dataclass
+class Known:
+    """`Senses` of a test."""
+
+    all: dict[str, str] = field(default_factory=dict)
+
+    def facts(self, names: Collection[str]) -> dict[str, str]:
+        return {name: said for name, said in self.all.items() if name in names}
+
+
+def refusals(server: Server) -> list[str]:
+    return [note.text[0] for note in server.heard.values() if note.event is deployment.Event.REFUSE]
+
+
+def under(device: Device, *require: str, **known: str) -> Known:
+    """What has to hold here, and what the device knows."""
+    senses = Known(known)
+    device.changed = lambda parts: replace(parts, senses=senses, require=[condition(text) for text in require])
+    return senses
+
+
+def test_an_update_waits_until_what_its_rollout_asks_for_holds(server: Server, device: Device) -> None:
+    release(server)
+    assert server.offer is not None
+    server.offer = replace(server.offer, conditions=("battery>=30%",))
+    senses = under(device, battery="29")
+    agent = begun(device)
+    for level in ("29", "29", "28", "28"):
+        senses.all["battery"] = level
+        device.clock.at += timedelta(minutes=1)
+        assert agent.tick() == timedelta(seconds=10)
+    assert agent.record.state is State.IDLE
+    assert server.opened == []
+    said = [f"its battery is at {level} %, at least 30 % or charging is asked for" for level in (29, 28)]
+    assert refusals(server) == said, "each reason once"
+    senses.all["charging"] = "true"
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+
+
+def test_it_looks_again_before_it_installs(server: Server, device: Device) -> None:
+    release(server)
+    senses = under(device, "idle", idle="yes")
+    real = server.open
+
+    def busy(address: str, first: int = 0, tag: str = "") -> Bytes:
+        senses.all["idle"] = "no"
+        return real(address, first, tag)
+
+    server.open = busy  # type: ignore[method-assign]
+    agent = begun(device)
+    for _ in range(3):
+        agent.tick()
+    assert agent.record.state is State.STAGED
+    assert refusals(server) == ["it is not idle"]
+    senses.all["idle"] = "yes"
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("battery>=30%", "it does not know whether battery>=30%"),
+        ("unmetered", "it does not know whether unmetered"),
+        ("(attr.site==depot)", "it does not know whether (attr.site==depot)"),
+        ("moon==full", "it does not know the condition 'moon==full'"),
+    ],
+)
+def test_what_is_not_known_does_not_hold(server: Server, device: Device, asked: str, said: str) -> None:
+    release(server)
+    assert server.offer is not None
+    server.offer = replace(server.offer, conditions=(asked,))
+    agent = begun(device)
+    for _ in range(3):
+        agent.tick()
+    assert (agent.record.state, refusals(server)) == (State.IDLE, [said])
 
 
 def test_what_runs_already_is_left_alone(server: Server, device: Device) -> None:

@@ -26,7 +26,7 @@ from otaru.apps.server.settings import Settings
 from otaru.domain import ids
 from otaru.domain.deployment import OPEN, WAITING, Report, State
 from otaru.domain.ids import DEFAULT_TENANT, Sha256
-from otaru.domain.link import Answer, Batch, Heard, Note, Patch, Told
+from otaru.domain.link import MAX_HAD, Answer, Batch, Heard, Note, Patch, Told
 from otaru.domain.offer import Membership
 from otaru.domain.release import Artifact
 from otaru.domain.tenant import Tenant
@@ -299,7 +299,7 @@ _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")
 _TAKING = OPEN - {State.CANCELLING}
 """Deployments whose deltas are given out."""
 _POLLED = frozenset({"wait", "forms", "memory", "has"})
-_MOST_FORMS, _MOST_HAD = 16, 16
+_MOST_FORMS = 16
 
 RESOURCES: dict[str, tuple[dict[str, _Handler], frozenset[str]]] = {
     "poll": ({"GET": NativeRoad.poll, "POST": NativeRoad.report_and_poll}, _POLLED),
@@ -336,8 +336,8 @@ def _taker(asked: dict[str, str]) -> Taker | None:
     if not (memory.isascii() and memory.isdigit() and len(memory) <= 15):
         raise InvalidInputError("memory is no number of bytes", hint="Write forms=FORM,FORM&memory=BYTES.")
     digests = has.split(",") if has else []
-    if len(forms) > _MOST_FORMS or len(digests) > _MOST_HAD:
-        raise InvalidInputError(f"at most {_MOST_FORMS} forms and {_MOST_HAD} digests may be named")
+    if len(forms) > _MOST_FORMS or len(digests) > MAX_HAD:
+        raise InvalidInputError(f"at most {_MOST_FORMS} forms and {MAX_HAD} digests may be named")
     return Taker(frozenset(forms), int(memory), frozenset(map(ids.sha256, digests)))
 
 
