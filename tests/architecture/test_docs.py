@@ -67,10 +67,11 @@ def test_every_key_of_an_agent_is_documented_and_no_other() -> None:
         keys(agent.Component, "component[].") - {"component[].commands"}
         | keys(agent.Boot, "boot.")
         | keys(agent.Health, "health.")
+        | keys(agent.Conditions, "conditions.")
     )
     inner |= keys(agent.Commands, "component[].commands.")
     inner |= keys(agent.Download, "download.") - {"download.limits"} | keys(agent.Limit, "download.limits[].")
-    wanted = keys(agent.Settings) - {"component", "boot", "health", "download"} | inner
+    wanted = keys(agent.Settings) - {"component", "boot", "health", "download", "conditions"} | inner
     page = (DOCS / "agent.md").read_text().partition("| key | is |")[2].partition("## How")[0]
     assert set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)) == wanted
 

@@ -160,7 +160,7 @@ def test_an_installation_that_goes_on_is_waited_for(board: Board) -> None:
         assert other.stdin is not None
         other.stdin.write(first[:512])
         other.stdin.flush()
-        eventually(lambda: board.installer()._state() not in {None, (0, "")}, 20, board.device.said)
+        eventually(lambda: (told := board.installer()._state()) is not None and told.now != 0, 20, board.device.said)
         with pytest.raises(InstallError, match="busy for 1 s"):
             board.installer(1)._until_idle(0)
         other.stdin.write(first[512:])

@@ -12,6 +12,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from otaru.adapters.board.disk import Disk
 from otaru.adapters.board.program import ended
@@ -33,6 +34,14 @@ _LINE = re.compile(r"^Status: (\d) message: (.*)$", re.MULTILINE)
 _MOST = 500
 _AGAIN_S = 0.1
 _BEGINS_S = 5
+
+
+class _Told(NamedTuple):
+    """What the daemon does, how the last installation ended, and the next line of its log."""
+
+    now: int
+    last: int
+    line: str
 
 
 class SwupdateInstaller(SlotInstaller):
@@ -80,7 +89,10 @@ class SwupdateInstaller(SlotInstaller):
         self._until_idle(until)
         select = ["-e", self._select[slot]] if slot in self._select else []
         log, said = self._handed_over(["swupdate-client", *select, staged.path], until)
-        if not any(state == _SUCCESS for state, _ in log):
+        # A line is told to one listener: another one may have been given that of the success.
+        ends = self._state() if log else None
+        went_well = ends is not None and (ends.now, ends.last) == (_IDLE, _SUCCESS)
+        if not went_well and not any(state == _SUCCESS for state, _ in log):
             why = "; ".join(text.rpartition(" : ")[2] for state, text in log if state == _FAILURE and text)
             why = (why or said)[-300:] or "it does not say why"
             raise InstallError(f"SWUpdate did not install {piece.component} {piece.version}: {why}")
@@ -102,9 +114,9 @@ class SwupdateInstaller(SlotInstaller):
         while not (log and log[-1][0] == _IDLE) and (state := self._state()) is not None:
             if time.monotonic() > until:
                 raise InstallError(f"SWUpdate took longer than {self._timeout_s:g} s")
-            if state[1]:
-                log.append(state)
-            elif state[0] == _IDLE and (log or time.monotonic() > begins):
+            if state.line:
+                log.append((state.now, state.line))
+            elif state.now == _IDLE and (log or time.monotonic() > begins):
                 break
             else:
                 time.sleep(_AGAIN_S)
@@ -112,13 +124,13 @@ class SwupdateInstaller(SlotInstaller):
 
     def _until_idle(self, until: float) -> None:
         """Wait for the end of an installation that goes on since before a cut of this process alone."""
-        while (state := self._state()) is not None and state[0] != _IDLE:
+        while (state := self._state()) is not None and state.now != _IDLE:
             if time.monotonic() > until:
                 raise InstallError(f"SWUpdate has been busy for {self._timeout_s:g} s")
             time.sleep(_AGAIN_S)
 
-    def _state(self) -> tuple[int, str] | None:
-        """What the daemon does, and the next line of its log; None: it does not say, or in another form than is known here."""
+    def _state(self) -> "_Told | None":
+        """What the daemon says of itself; None: it does not say, or in another form than is known here."""
         asked = struct.pack("=ii", _MAGIC, _GET_STATUS).ljust(_SIZE, b"\0")
         answer = b""
         try:
@@ -132,8 +144,8 @@ class SwupdateInstaller(SlotInstaller):
             return None
         if len(answer) != _SIZE:
             return None
-        _, _, state, _, _, text = _STATE.unpack_from(answer)
-        return state, text.partition(b"\0")[0].decode(errors="replace")
+        _, _, now, last, _, text = _STATE.unpack_from(answer)
+        return _Told(now, last, text.partition(b"\0")[0].decode(errors="replace"))
 
 
 class _File:
