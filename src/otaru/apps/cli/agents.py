@@ -13,7 +13,6 @@ from otaru.apps.cli.files import text
 from otaru.apps.cli.printer import Printer, field, remark
 from otaru.apps.cli.values import moment
 from otaru.domain.duration import duration
-from otaru.domain.link import Answer
 from otaru.errors import InvalidInputError
 
 noun = group("The agent of a Linux device: it installs what its server says, and no power cut harms it.")
@@ -126,6 +125,7 @@ def check(printer: Printer, config: Config = _CONFIG) -> Exit | None:
 def approve(printer: Printer, config: Config = _CONFIG) -> None:
     """Say yes to the update that waits for this device's owner; exit code 3 where none does."""
     from otaru.apps.agent import settings, show
+    from otaru.domain.link import Answer
 
     due = show.decide(settings.read(config), Answer.APPROVE)
     printer.details(due, due.items())
@@ -142,6 +142,7 @@ def postpone(
 ) -> None:
     """Put off the update that waits for this device's owner; exit code 3 where none does, 4 where it may not be put off."""
     from otaru.apps.agent import settings, show
+    from otaru.domain.link import Answer
 
     if (for_ is None) == (until is None):
         raise InvalidInputError("an update is postponed until a moment, or for so long", hint="Give --until or --for.")
