@@ -31,8 +31,9 @@ LARGE = 32 * MIB
 """Above it bsdiff is left out: it takes long, and many times the file in memory."""
 
 ROOT = Path(__file__).parents[1]
-_DEBIAN = "http://deb.debian.org/debian"
-_SECURITY = "http://deb.debian.org/debian-security"
+_DEBIAN = os.environ.get("OTARU_DEBIAN", "")
+"""The address of a mirror of Debian (…/debian, beside …/debian-security): root file systems are made of its packages."""
+_SECURITY = f"{_DEBIAN}-security"
 
 
 class UnreachableError(Exception):
@@ -259,6 +260,8 @@ def root(kind: str) -> Callable[[], tuple[Path, Path]]:
     def image(name: str, sources: Sequence[str]) -> Path:
         tar, out = CACHE / f"root-{name}.tar", CACHE / f"root-{name}.{kind}"
         if not tar.exists():
+            if not _DEBIAN:
+                raise UnreachableError("it takes OTARU_DEBIAN, the address of a mirror")
             if shutil.which("mmdebstrap") is None or os.geteuid() != 0:
                 raise UnreachableError("it takes mmdebstrap and root to build one")
             command = [
