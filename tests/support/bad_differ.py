@@ -3,9 +3,9 @@
 import os
 import signal
 
+from otaru.adapters.descriptor import File
 from otaru.adapters.differ import worker
 from otaru.adapters.differ.wire import Answer, Request
-from otaru.adapters.differ.worker import File
 from otaru.images.delta import patch
 
 

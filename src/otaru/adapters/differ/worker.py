@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import msgspec
 
+from otaru.adapters.descriptor import File
 from otaru.adapters.differ.wire import Answer, Request
 from otaru.domain.delta import worth
 from otaru.images.delta import choice, patch
@@ -32,26 +33,6 @@ _LEVEL = 9
 """By which the whole target is compressed to compare: about what a server or a file system would do."""
 _SLACK = 24 << 20
 """Address space that Python may take beside what a patch needs: arenas, threads' stacks of libraries."""
-
-
-class File:
-    """`reading.Source` over a descriptor."""
-
-    def __init__(self, descriptor: int, size: int) -> None:
-        self._descriptor = descriptor
-        self._size = size
-
-    @property
-    def size(self) -> int:
-        """The number of bytes."""
-        return self._size
-
-    def read_at(self, offset: int, n: int) -> bytes:
-        """The `n` bytes from `offset` on."""
-        found = b""
-        while len(found) < n and (piece := os.pread(self._descriptor, n - len(found), offset + len(found))):
-            found += piece
-        return found
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ and sockets. So this keeps mistakes of the readers (loops, memory, crashes) away
 inside it would need a sandbox to be stopped.
 """
 
-import os
 import resource
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from contextlib import suppress
 
 import msgspec
 
+from otaru.adapters.descriptor import File
 from otaru.images import keys, recognise
 from otaru.images.facts import Facts, Format
 from otaru.images.keys import Trust
@@ -41,24 +41,6 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     invalid: str | None = None
 
 
-class _File:
-    """`reading.Source` over a descriptor."""
-
-    def __init__(self, descriptor: int, size: int) -> None:
-        self._descriptor = descriptor
-        self._size = size
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    def read_at(self, offset: int, n: int) -> bytes:
-        found = b""
-        while len(found) < n and (piece := os.pread(self._descriptor, n - len(found), offset + len(found))):
-            found += piece
-        return found
-
-
 def main(read: Callable[[Source, Trust], Facts] = recognise.read) -> None:
     """Answer the request on stdin."""
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
@@ -74,7 +56,7 @@ def _answer(request: Request, read: Callable[[Source, Trust], Facts]) -> Answer:
     except keys.ERRORS as error:
         return Answer(invalid=str(error))
     try:
-        return Answer(facts=read(_File(request.descriptor, request.size), trust))
+        return Answer(facts=read(File(request.descriptor, request.size), trust))
     except BrokenImageError as error:
         return Answer(broken=str(error))
     except MemoryError:

@@ -172,7 +172,7 @@ async def _kept(world: World, made: MadePatch) -> Blob:
         await world.blobs.begin(upload, made.size)
         await world.blobs.append(upload, 0, made.chunks())
         return await world.blobs.finish(upload)
-    except BaseException:
+    except BaseException:  # whatever ends it, nothing half is left; raised again
         await world.blobs.abort(upload)
         raise
 

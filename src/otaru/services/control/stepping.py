@@ -36,7 +36,7 @@ async def step_due(world: World, looks: Looks | None = None) -> int:
     for tenant, rollout in moving:
         try:
             await world.store.write(_take, _Due(tenant, rollout, world.judge, seen, world.clock.seed(), now))
-        except BaseException:
+        except BaseException:  # it was not taken, whatever ended it: it is looked at again; raised again
             seen.forget(tenant, rollout)
             raise
     return len(moving)
