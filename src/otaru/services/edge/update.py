@@ -284,6 +284,8 @@ class Updater:
         if self._cancelled():
             self._move(Event.CANCEL)
             return None
+        if self._offer is not None and self._offer.hold:
+            return self._poll_after
         window = None if self._offer is None else self._offer.window
         if window is not None and not window.is_open:
             return self._poll_after
