@@ -41,6 +41,8 @@ class Patience:
     """While it is not, and while something here has to come to pass."""
     reboot: timedelta = timedelta(minutes=3)
     """After one was ordered: then it is ordered again."""
+    full: timedelta = timedelta(hours=1)
+    """A disk that takes nothing for so long, while an update is looked at, fails it."""
     backoff: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=10), timedelta(hours=1)))
     """After the server did not answer."""
 

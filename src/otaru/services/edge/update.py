@@ -80,6 +80,10 @@ class Updater:
         self._failures = 0
         self._refused = ""
         """Why nothing may begin, as the server was told last."""
+        self._unsure = False
+        """A put of the record failed half-way: the disk may hold the one before, or the one that was put."""
+        self._full_since: float | None = None
+        """Since when the disk takes nothing while an update is looked at."""
         self.record = Record()
 
     def start(self) -> None:
@@ -107,6 +111,9 @@ class Updater:
             StoppedError: the link was closed: the agent ends.
             StorageFullError, OSError: the record cannot be written; the next round tries again.
         """
+        if self._unsure:
+            # What is said and done from here on follows from `record`; the disk has to say the same after a cut.
+            self._put(self.record)
         if self.record.state in _ALONE:
             wait = self._work()
             if self.record.state in _ALONE:
@@ -382,6 +389,8 @@ class Updater:
         )
         if self.record.state is not before.state or before.state in {State.REPORTING, State.RETURNING}:
             return self._parts.patience.look_again  # the journal itself: in a while the disk may have room
+        if before.state is State.VERIFYING and (wait := self._full(error)) is not None:
+            return wait
         if before.state is State.COMMITTING and self._failures < 3:
             self._failures += 1
             return self._parts.patience.look_again
@@ -392,6 +401,16 @@ class Updater:
         self._move(failed(before, again=again), code=code, reason=reason)
         self._failures = 0
         return self._parts.patience.look_again if before.state is State.REVERTING else None
+
+    def _full(self, error: OtaruError | OSError) -> timedelta | None:
+        """How long to wait for a disk that is full or fails while nothing was fetched yet; None: it is not that, or it lasts."""
+        if not isinstance(error, errors.StorageFullError | OSError):
+            return None
+        now, patience = self._parts.clock.monotonic(), self._parts.patience
+        if self._full_since is None:
+            self._full_since = now
+        lasts = timedelta(seconds=now - self._full_since)
+        return max(lasts, patience.look_again) if lasts < patience.full else None  # twice as long each time
 
     # The record
 
@@ -410,7 +429,9 @@ class Updater:
             self._parts.outbox.put(self._note(str(said), said))
 
     def _put(self, record: Record) -> None:
+        self._unsure = True
         self._parts.journal.put(record)
+        self._unsure, self._full_since = False, None
         if record.state is not self.record.state:
             about = "" if record.plan is None else f" {record.plan.release}"
             _log.info("%s%s%s", record.state, about, f": {record.reason}" if record.reason else "")
