@@ -36,6 +36,7 @@ from otaru.domain.trial import LOOKS
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
 from otaru.services.control import directing
+from otaru.services.control.overtaking import goes_back, with_newer
 from otaru.services.control.world import World
 
 _MOVES = {
@@ -243,8 +244,9 @@ async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     now, calendar = world.clock.now(), tenant.calendar
     answers = first_due(subject, plans, halted=tenant.halted, now=now, calendar=calendar)
     asked = frozenset[str]().union(*(names(plan.rollout.policy.conditions) for plan in plans))
-    asks = asked or any(_takes(plan.rollout) for plan in plans)
-    if not asks or not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
+    if not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
+        return answers
+    if not asked and not any(_takes(plan.rollout) or goes_back(subject, plan) for plan in plans):
         return answers
 
     def look(tx: Tx) -> list[Answer]:
@@ -284,7 +286,8 @@ def told_facts(tx: Tx, tenant: TenantId, subject: Subject, plan: Plan) -> Subjec
 
 
 def with_taken(tx: Tx, tenant: TenantId, plan: Plan, subject: Subject, now: datetime) -> Plan:
-    """The plan with what its rollout has taken of its limits, its rate or its window's minutes, where it has any."""
+    """The plan with what its rollout has taken of its limits, its rate or its window's minutes, and what has overtaken it."""
+    plan = with_newer(tx, tenant, subject, plan)
     share = next((m for m in subject.memberships if m.rollout == plan.rollout.id), None)
     if share is None or not _takes(plan.rollout):
         return plan
@@ -438,8 +441,12 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
         later = _LATER.get(share.state) if plan.rollout.policy.downloads_first else None
         if share.state is State.SCHEDULED or later is not None:
             subject = told_facts(tx, tenant.id, replace(entry.subject, whole=move.whole), plan)
-            if plan.rollout.policy.limits.any:  # of its minutes so many are given away below
-                plan = with_taken(tx, tenant.id, plan, subject, move.at)
+            limited = plan.rollout.policy.limits.any  # else of its minutes so many are given away below
+            plan = (
+                with_taken(tx, tenant.id, plan, subject, move.at)
+                if limited
+                else with_newer(tx, tenant.id, subject, plan)
+            )
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
             moves = later or (_INSTALLS if told_to_install(subject, plan.rollout, share) else _MOVES)
             return _Found(moves[answer.rule], answer.because, base) if answer.rule in moves else None
