@@ -30,7 +30,8 @@ from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
 from otaru.apps.agent import identity
-from otaru.apps.agent.identity import Identity, Key
+from otaru.apps.agent.identity import Identity
+from otaru.apps.agent.keys import key
 from otaru.apps.agent.settings import Boot, Component, Download, Settings
 from otaru.domain.conditions import condition
 from otaru.domain.device import hardware
@@ -73,7 +74,7 @@ class Door:
         self._me = me
         self._admission = admission
         self._clock = clock
-        self._key = None if me.by_token else Key(data)
+        self._key = None if me.by_token else key(data, me)
         self._given = identity.token(data) if me.by_token else ""
         self._ticket: Ticket | None = None
 

@@ -46,6 +46,15 @@ def enroll(
     ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Who signed the server's certificate, PEM.", show_default=False)
     ] = None,
+    key: Annotated[
+        str,
+        typer.Option(
+            metavar="URI",
+            help="Make the key in a token, or use the one there: pkcs11:token=…;object=…?module-path=…"
+            "[&pin-source=FILE] (else the PIN of OTARU_PIN).",
+            show_default=False,
+        ),
+    ] = "",
     director_root: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The director's root that is trusted; the one it shows.", show_default=False),
@@ -63,6 +72,8 @@ def enroll(
     from otaru.apps.agent.enroll import enroll as begin
     from otaru.apps.agent.identity import Identity
 
+    if key and device_token is not None:
+        raise InvalidInputError("a device with a token of its own has no key", hint="Leave out --key.")
     if (token is None) == (device_token is None):
         raise InvalidInputError("a device enrolls by a claim, or by its own token", hint="--token or --device-token")
     me = Identity(
@@ -72,6 +83,7 @@ def enroll(
         hardware=hardware,
         ca="" if ca is None else text(ca),
         by_token=device_token is not None,
+        key=key,
     )
     roots = Roots(
         None if director_root is None else text(director_root).encode(),
