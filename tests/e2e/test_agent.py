@@ -177,6 +177,19 @@ def test_the_owner_puts_an_update_off_and_then_agrees(site: Site, tmp_path: Path
     assert otaru("agent", "approve", *words, check=False).returncode == 3
 
 
+def test_downloaded_first_and_installed_when_it_is_ordered(site: Site, tmp_path: Path) -> None:
+    host = site.host(tmp_path, slots=False)
+    body = {"release": site.release({"app": archive("2.0.0")}), "target": f"id=={site.device(host)}", "start": True}
+    rollout = int(site.operator.ok("POST", "/rollouts", json={**body, "download_only": True})["id"])
+    host.live(lambda: site.state(host, rollout) == "downloaded")
+    assert host.ask("status")["state"] == "staged"
+    host.live(lambda: site.operator.ok("GET", f"/rollouts/{rollout}")["holding"] == 1)
+    assert (site.state(host, rollout), host.running()) == ("downloaded", "")
+    site.operator.ok("POST", f"/rollouts/{rollout}/install", json={})
+    host.live(lambda: site.ended(host, rollout))
+    assert (site.state(host, rollout), host.running()) == ("succeeded", "2.0.0"), host.said()
+
+
 def test_an_update_waits_for_the_battery(site: Site, tmp_path: Path) -> None:
     battery = tmp_path / "BAT0"
     battery.mkdir()

@@ -257,6 +257,10 @@ class Senses(Protocol):
         ...
 
 
+SERVER_CHECK = "server"
+"""The name of the health check that asks the server: what came by a medium is tried without it."""
+
+
 class HealthCheck(Protocol):
     """One thing that has to be so before a new version is kept. It ends within a time of its own."""
 

@@ -3,7 +3,7 @@
 import logging
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from otaru.apps.cli.printer import Printer, field, remark
 from otaru.apps.cli.values import moment
 from otaru.domain.duration import duration
 from otaru.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from otaru.apps.agent.install import Installed
 
 noun = group("The agent of a Linux device: it installs what its server says, and no power cut harms it.")
 
@@ -119,6 +122,46 @@ def check(printer: Printer, config: Config = _CONFIG) -> Exit | None:
         return Exit.NOTHING_TO_DO
     printer.details(due, due.items())
     return None
+
+
+@command(noun, "install")
+def install(
+    printer: Printer,
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder of `otaru bundle export`: a stick.")],
+    receipts: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the receipt goes; BUNDLE/receipts.", show_default=False),
+    ] = None,
+    config: Config = _CONFIG,
+) -> Exit | None:
+    """Install what a stick has for this device, without a network. Stop the agent first; after a restart it goes on."""
+    from otaru.apps.agent import install as medium
+    from otaru.apps.agent import settings
+
+    done = medium.install(settings.read(config), bundle, receipts)
+    told = done.told()
+    printer.details(told, told.items())
+    if done.unwritten:
+        remark(f"No receipt: {done.unwritten}.")
+    if done.restarts:
+        remark("The device restarts; run this again afterwards for the receipt.")
+        return Exit.PARTLY
+    return _left(done)
+
+
+def _left(done: "Installed") -> Exit | None:
+    """With which exit code it leaves."""
+    from otaru.domain.update import Outcome
+    from otaru.trust.verify.refusals import REFUSALS
+
+    past = done.past
+    if past is None:
+        return Exit.REFUSED
+    if not done.new:
+        return Exit.NOTHING_TO_DO
+    if past.outcome is Outcome.SUCCEEDED:
+        return None
+    return Exit.REFUSED if past.outcome is Outcome.REJECTED or past.code in REFUSALS else Exit.FAILED
 
 
 @command(noun, "approve")

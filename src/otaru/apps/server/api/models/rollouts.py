@@ -263,7 +263,9 @@ class PolicyIn(Body):
     max_per_minute: Annotated[Most | None, Field(description="Devices that are told in a minute of the clock.")] = None
     max_per: Annotated[
         list[PlaceText],
-        Field(max_length=MAX_PLACES, description="Devices in flight at once that share an attribute's value."),
+        Field(
+            max_length=MAX_PLACES, description="Devices in flight at once that share an attribute's value, or a tag."
+        ),
     ] = Field(default=[])
 
     @property
