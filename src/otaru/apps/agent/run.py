@@ -33,7 +33,9 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
         updater = Updater(made.parts)
         _until_it_goes(stop, updater.start)
         while not stop.flag.is_set():
-            stop.flag.wait(_round(made, updater).total_seconds())
+            wait = _round(made, updater)
+            made.watch.look(updater.record)
+            stop.flag.wait(wait.total_seconds())
 
 
 def _round(made: Agent, updater: Updater) -> timedelta:
