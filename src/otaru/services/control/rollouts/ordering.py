@@ -18,6 +18,7 @@ from otaru.domain.rollout import (
     order_install,
     orders,
     release,
+    settled,
     withdraw_install,
 )
 from otaru.errors import InvalidInputError
@@ -141,9 +142,10 @@ async def withdraw(
     return await world.store.write(_install, _Installing(tenant, actor, rollout, None, reason, edition, now))
 
 
-def allowed(rollout: Rollout) -> list[str]:
+def allowed(rollout: Rollout, now: datetime) -> list[str]:
     """The orders that a person may give a rollout now."""
-    return [str(event) for event in orders(rollout)] + (["install"] if installable(rollout) else [])
+    installs = installable(rollout) and not settled(rollout, now)
+    return [str(event) for event in orders(rollout)] + (["install"] if installs else [])
 
 
 def segments_move(rollout: Rollout) -> bool:
