@@ -24,7 +24,7 @@ from otaru.domain.rollout import (
 from otaru.errors import InvalidInputError
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
-from otaru.services.control.judging import evidence_in
+from otaru.services.control.evidence import evidence_in
 from otaru.services.control.rollouts.applying import apply, check_edition, found, started_after
 from otaru.services.control.rollouts.approving import check_eyes
 from otaru.services.control.world import Actor, World
