@@ -71,6 +71,8 @@ class Event(StrEnum):
     REPORT = "report"
     QUARANTINE = "quarantine"
     LIFT = "lift"
+    ROLL_BACK = "roll_back"
+    """A person at the device goes back to the version before, which was healthy, too."""
 
 
 _S, _E = State, Event
@@ -81,6 +83,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.QUARANTINED, _E.OFFER): _S.VERIFYING,
     (_S.QUARANTINED, _E.TURN_DOWN): _S.REPORTING,
     (_S.QUARANTINED, _E.LIFT): _S.IDLE,
+    (_S.IDLE, _E.ROLL_BACK): _S.REVERTING,
+    (_S.QUARANTINED, _E.ROLL_BACK): _S.REVERTING,
     (_S.VERIFYING, _E.NOTHING): _S.IDLE,
     (_S.VERIFYING, _E.ACCEPT): _S.FETCHING,
     (_S.VERIFYING, _E.FAIL): _S.REPORTING,

@@ -38,7 +38,7 @@ def plan(parts: Parts, record: Record) -> Plan | None:
         return None
     if any(update.order.facts.get("action", asked.action) != asked.action for update in verdict.updates):
         return None
-    return replace(asked, pieces=_pieces(parts, verdict.updates))
+    return replace(asked, pieces=_pieces(parts, verdict.updates), floors=dict(verdict.state.counters))
 
 
 def installed(parts: Parts, record: Record) -> dict[str, Version]:

@@ -36,7 +36,7 @@ from otaru.domain.update_record import (
     step,
 )
 from otaru.errors import OtaruError
-from otaru.services.edge import delta
+from otaru.services.edge import delta, going_back
 from otaru.services.edge.delta import Shortcut
 from otaru.services.edge.fetch import Fetch
 from otaru.services.edge.parts import Parts
@@ -137,6 +137,17 @@ class Updater:
         self._move(Event.LIFT)
         return True
 
+    def roll_back(self, reason: str) -> timedelta:
+        """Go back to what ran before the last update, and tell the server where it answers; how long to wait then.
+
+        What is left to be done (a reboot, another try) is done by `tick`. Raises as `going_back.check`.
+        """
+        going_back.check(self._parts, self.record)
+        self._move(Event.ROLL_BACK, code="rolled_back", reason=reason)
+        wait = self._work()
+        self._tell_quietly()
+        return wait
+
     # What the server says
 
     def _ask(self) -> Told:
@@ -152,7 +163,7 @@ class Updater:
         if offer is None or record.state not in RESTING:
             return
         release = f"{offer.product}:{offer.version}"
-        over = next((past for past in record.history if (past.action, past.release) == (offer.action, release)), None)
+        over = next((past for past in self._latest() if (past.action, past.release) == (offer.action, release)), None)
         if over is not None:
             # The server does not know how it ended: our word was lost, or it was put back to an earlier day.
             self._parts.outbox.put(self._outcome_note(over))
@@ -171,11 +182,15 @@ class Updater:
         return not reason
 
     def _answer_cancel(self, action: ActionId) -> None:
-        past = next((past for past in self.record.history if past.action == action), None)
+        past = next((past for past in self._latest() if past.action == action), None)
         if past is not None:
             self._parts.outbox.put(self._outcome_note(past))
         else:  # never begun
             self._parts.outbox.put(Note(f"{action}-never", action, deployment.Event.CANCEL_DONE))
+
+    def _latest(self) -> tuple[Past, ...]:
+        """What is over, the newest first: one action may have ended twice, kept and then gone back from by hand."""
+        return self.record.history[::-1]
 
     def _cancelled(self) -> bool:
         """Whether what is under way was called off, or is no longer offered."""
