@@ -115,6 +115,8 @@ class Plan:
     watermarks: tuple[int, ...]
     taken: Taken | None = None
     """What it has taken of its limits, where they were looked up for the device that asks."""
+    overtaken_by: Rollout | None = None
+    """The rollout, started later, that has brought the device that asks something newer; looked up where it would go back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +256,9 @@ def _stays(subject: Subject, component: str, plan: Plan, membership: Membership)
         return Answer(Rule.INSTALLED, f"{component} {version} is installed already.", membership)
     if plan.rollout.follows is not None and (ahead := _ahead(subject, plan.release, component, membership)) is not None:
         return ahead
+    if (other := plan.overtaken_by) is not None:
+        said = f"Rollout {other.id}, started later, has brought {component} {other.version}: this one does not take it back."
+        return Answer(Rule.INSTALLED, said, membership)
     if subject.pins and (EVERYTHING in subject.pins or component in subject.pins):
         return Answer(Rule.PINNED, f"Its {component} is pinned: it stays at what it runs.", membership)
     return None

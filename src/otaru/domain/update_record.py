@@ -49,6 +49,8 @@ class Plan:
     """Some of its bytes are made by deltas."""
     floors: Mapping[str, int] = field(default_factory=dict)
     """The security counters that were burnt when it was made. Where one rises there is no way back behind it."""
+    bundle: str = ""
+    """The bundle on a medium that it came by; empty: a server's."""
 
     @property
     def work(self) -> tuple[Piece, ...]:

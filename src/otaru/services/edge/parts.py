@@ -13,6 +13,7 @@ from otaru.ports.clock import Clock
 from otaru.ports.link import Link
 from otaru.ports.partial import Pause
 from otaru.services.edge.fetch import Manner
+from otaru.trust.verify.offline import OfflineBundle
 from otaru.trust.verify.proof import LogPolicy
 
 
@@ -72,3 +73,5 @@ class Parts:
     require: Sequence[Condition] = ()
     """What has to hold here before any update begins, beside what a rollout asks for."""
     patience: Patience = Patience()
+    bundle: OfflineBundle | None = None
+    """What stands in for a server: the link is a medium, and what is past its end is so with this document's leave."""

@@ -36,6 +36,7 @@ from otaru.domain.update_record import (
     step,
 )
 from otaru.errors import OtaruError
+from otaru.ports.board import SERVER_CHECK
 from otaru.services.edge import delta, going_back
 from otaru.services.edge.delta import Shortcut
 from otaru.services.edge.fetch import Fetch
@@ -129,6 +130,11 @@ class Updater:
         wait = self._work()
         self._tell_quietly()
         return wait if self.record.state not in RESTING else told.poll_after
+
+    @property
+    def held_back(self) -> str:
+        """Why the update that is offered may not begin now; empty: nothing is in its way."""
+        return self._refused
 
     def lift(self) -> bool:
         """Try releases again that have failed too often; False: there is nothing to lift."""
@@ -306,6 +312,8 @@ class Updater:
         if self._cancelled():
             self._move(Event.CANCEL)
             return None
+        if self._offer is not None and self._offer.hold:
+            return self._poll_after
         window = None if self._offer is None else self._offer.window
         if window is not None and not window.is_open:
             return self._poll_after
@@ -346,7 +354,8 @@ class Updater:
         now = self._parts.clock.monotonic()
         if self._trial_ends is None:
             self._trial_ends = now + self._parts.patience.health.total_seconds()
-        wrong = next((f"{check.name}: {said}" for check in self._parts.checks if (said := check.wrong())), "")
+        checks = [one for one in self._parts.checks if not (self._plan.bundle and one.name == SERVER_CHECK)]
+        wrong = next((f"{check.name}: {said}" for check in checks if (said := check.wrong())), "")
         if not wrong:
             self._move(Event.PASS)
         elif now >= self._trial_ends:

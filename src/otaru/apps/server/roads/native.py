@@ -202,7 +202,9 @@ class NativeRoad:
 
     async def _told(self, call: _Call) -> Told:
         """What is due now. The call's entry is the one that was asked, afterwards."""
-        call.entry, due, ask_at = await polling.poll(self._world, call.tenant, call.entry, whole=True)
+        call.entry, due, ask_at = await polling.poll(
+            self._world, call.tenant, call.entry, whole=call.asked.get("hold") != "1", shown=True
+        )
         now, interval, entry = self._world.clock.now(), call.tenant.settings.polling, call.entry
         if ask_at is not None:
             interval = min(interval, max(ask_at - now, timedelta(seconds=_LEAST_S)))
@@ -298,7 +300,7 @@ _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")
 
 _TAKING = OPEN - {State.CANCELLING}
 """Deployments whose deltas are given out."""
-_POLLED = frozenset({"wait", "forms", "memory", "has"})
+_POLLED = frozenset({"wait", "hold", "forms", "memory", "has"})
 _MOST_FORMS = 16
 
 RESOURCES: dict[str, tuple[dict[str, _Handler], frozenset[str]]] = {
