@@ -168,3 +168,23 @@ def test_a_doctor_says_that_nobody_was_ever_enrolled(tmp_path: Path) -> None:
     code, found = findings(Host(tmp_path / "device"))
     assert code == 1
     assert "never enrolled" in found["identity"][0][1]
+
+
+def test_an_application_and_a_program_put_an_update_off(site: Site, tmp_path: Path) -> None:
+    lock, free, said = tmp_path / "lock", tmp_path / "free", tmp_path / "said"
+    lock.touch()
+    hook = f'["sh", "-c", "test -e {free} || {{ echo the press runs; exit 75; }}"]'
+    after = f'["sh", "-c", "echo $OTARU_RELEASE $OTARU_OUTCOME >> {said}"]'
+    more = f'[locks]\nfiles = ["{lock}"]\n[hooks]\nbefore_install = {hook}\nafter_commit = {after}\n'
+    host = site.host(tmp_path, slots=False, health=more)
+    rollout = update(site, host, {"app": archive("2.0.0")}, "2.0.0")
+    path = f"/rollouts/{rollout}/deployments"
+    host.live(lambda: f"{lock} is there" in site.operator.ok("GET", path)["items"][0]["reason"])
+    assert site.state(host, rollout) == "downloaded"
+    lock.unlink()
+    host.live(lambda: "the press runs" in site.operator.ok("GET", path)["items"][0]["reason"])
+    assert host.running() == ""
+    free.touch()
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "succeeded", host.said()
+    assert said.read_text().split()[1:] == ["succeeded"]

@@ -208,6 +208,16 @@ class Standing(StrEnum):
     RUNS = "runs"
 
 
+class Moment(StrEnum):
+    """A turn of an update at which programs on the device are asked or told."""
+
+    BEFORE_DOWNLOAD = "before_download"
+    BEFORE_INSTALL = "before_install"
+    AFTER_COMMIT = "after_commit"
+    AFTER_FAILURE = "after_failure"
+    """Also where it went back by itself, and where a person went back."""
+
+
 class Outcome(StrEnum):
     """What became of an update."""
 

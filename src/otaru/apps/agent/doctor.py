@@ -24,10 +24,12 @@ from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.board.program import ended
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.wire import Wire, header
-from otaru.apps.agent import identity, wiring
+from otaru.apps.agent import identity, neighbours, wiring
+from otaru.apps.agent.keys import key
 from otaru.apps.agent.settings import SLOTTED, Component, Settings
 from otaru.apps.agent.wiring import BUILT, Stop, trusted
 from otaru.domain.conditions import condition, forbids, names
+from otaru.domain.update import Moment
 from otaru.errors import DataFolderError, OtaruError
 from otaru.ports.link import Link
 from otaru.trust.tuf.metadata import read
@@ -102,9 +104,9 @@ def _identity(settings: Settings) -> Iterator[Finding]:
     if me.by_token:
         identity.token(data)
         return
-    if not (data / "key.pem").exists():  # `Key` would make one
+    if not me.key and not (data / "key.pem").exists():  # `key` would make one
         raise DataFolderError(f"{data}/key.pem: the device's key is gone: it has to be enrolled anew")
-    identity.Key(data)
+    key(data, me)
 
 
 def _record(settings: Settings) -> Iterator[Finding]:
@@ -279,8 +281,17 @@ def _named(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "boot.script", settings.boot.script
     for words in settings.health.commands:
         yield "health.commands", words
+    for moment in Moment:
+        if words := getattr(settings.hooks, moment):
+            yield f"hooks.{moment}", words
+    if settings.health.units:
+        yield "health.units", ("systemctl",)
     for name, words in settings.conditions.commands.items():
         yield f"conditions.commands.{name}", words
+    yield from _of_components(settings)
+
+
+def _of_components(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     for one in settings.component:
         if one.after:
             yield f"{one.name}: after", one.after
@@ -291,7 +302,10 @@ def _named(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _conditions(settings: Settings) -> Iterator[Finding]:
-    """Those of the device's maker: whether an update could begin now."""
+    """Those of the device's maker, and locks: whether an update could go on now."""
+    for lock in neighbours.locks(settings.locks):
+        if said := lock.held():
+            yield Finding("locks", Grade.REMARK, said)
     required = [condition(text) for text in settings.conditions.require]
     if not required:
         return
