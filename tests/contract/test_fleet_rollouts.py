@@ -53,7 +53,7 @@ STAGED = Policy(
     urgency=Urgency.SOFT,
     consent=True,
     window=Window(time(22, 30), timedelta(minutes=90), "Europe/Paris"),
-    limits=Limits(100, 20, (Place("site", 5),)),
+    limits=Limits(100, 20, (Place("site", 5), Place("", 7, "lab"))),
     priority=7,
     approve=Approve.WAVES,
     after=RolloutId(9),
@@ -532,3 +532,29 @@ def test_what_is_taken_of_limits_is_counted_as_a_device_finds_it(shelf: Shelf) -
     for name in ("b", "d"):
         shelf.move(HERE, 1, name, State.DOWNLOADING)
     assert taken("c").places == ((site, "berlin", 2),), "more than the limit is not counted"
+
+
+def test_a_tag_limits_those_that_have_it(shelf: Shelf) -> None:
+    lab = Place("", 2, "lab")
+    devices = [a_device(name, tags=("lab",) if name in "abcd" else ("beta",)) for name in "abcdef"]
+    for tenant in (HERE, THERE):
+        release = shelf.stock(tenant, devices)
+        shelf.launch(tenant, a_rollout(policy=Policy(limits=Limits(places=(lab,)))), release)
+        shelf.launch(tenant, a_rollout(2), release)
+    rollout = shelf.rollouts.get(HERE, ONE)
+    assert rollout is not None
+
+    def places(name: str) -> tuple[tuple[Place, str, int], ...]:
+        return shelf.rollouts.taken(HERE, rollout, DeviceId(name), 7).places
+
+    assert places("a") == ((lab, "", 0),)
+    for number, name, state in ((1, "a", State.OFFERED), (1, "b", State.POSTPONED), (1, "e", State.OFFERED)):
+        shelf.move(HERE, number, name, state)
+    shelf.move(HERE, 2, "c", State.INSTALLING)
+    assert places("d") == ((lab, "", 1),), (
+        "who postponed, who has no such tag and who is in another rollout do not count"
+    )
+    assert places("f") == (), "it has no such tag"
+    for name in ("b", "d"):
+        shelf.move(HERE, 1, name, State.DOWNLOADING)
+    assert places("c") == ((lab, "", 2),), "more than the limit is not counted"

@@ -17,6 +17,7 @@ import pytest
 
 from otaru.adapters.signers.file import FileSigner, generate, write_key
 from otaru.trust.tuf.keys import as_pem
+from tests.support import softhsm
 from tests.support.ddi import Operator, eventually
 from tests.support.host import OLD, Host
 from tests.support.relay import relay
@@ -177,6 +178,19 @@ def test_the_owner_puts_an_update_off_and_then_agrees(site: Site, tmp_path: Path
     assert otaru("agent", "approve", *words, check=False).returncode == 3
 
 
+def test_downloaded_first_and_installed_when_it_is_ordered(site: Site, tmp_path: Path) -> None:
+    host = site.host(tmp_path, slots=False)
+    body = {"release": site.release({"app": archive("2.0.0")}), "target": f"id=={site.device(host)}", "start": True}
+    rollout = int(site.operator.ok("POST", "/rollouts", json={**body, "download_only": True})["id"])
+    host.live(lambda: site.state(host, rollout) == "downloaded")
+    assert host.ask("status")["state"] == "staged"
+    host.live(lambda: site.operator.ok("GET", f"/rollouts/{rollout}")["holding"] == 1)
+    assert (site.state(host, rollout), host.running()) == ("downloaded", "")
+    site.operator.ok("POST", f"/rollouts/{rollout}/install", json={})
+    host.live(lambda: site.ended(host, rollout))
+    assert (site.state(host, rollout), host.running()) == ("succeeded", "2.0.0"), host.said()
+
+
 def test_an_update_waits_for_the_battery(site: Site, tmp_path: Path) -> None:
     battery = tmp_path / "BAT0"
     battery.mkdir()
@@ -236,6 +250,31 @@ def test_an_archive_that_leads_out_of_itself_is_not_installed(site: Site, tmp_pa
     assert site.state(host, rollout) == "failed"
     assert host.ask("history")[0]["code"] == "unsuitable"
     assert not list(tmp_path.rglob("escaped"))
+
+
+@pytest.mark.skipif(not Path(softhsm.MODULE).exists(), reason="SoftHSM2 is not installed")
+def test_its_key_is_made_in_a_token_and_stays_there(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pkcs11")
+    monkeypatch.setenv("SOFTHSM2_CONF", "")  # as it was, afterwards
+    pin = tmp_path / "pin"
+    pin.write_text(softhsm.PIN + "\n")
+    there = softhsm.address(softhsm.make_token(tmp_path / "hsm", "device"), "own") + f"&pin-source=file:{pin}"
+    host = Host(tmp_path / "device", slots=False)
+    name, claim = site.device(host), site.claim()
+    pin.write_text("000000")
+    refused = host.enroll(site.server.url, "--token", claim, "--key", there, device=name, check=False)
+    assert (refused.returncode, "refuses the PIN" in refused.stderr) == (2, True), refused.stderr
+    pin.write_text(softhsm.PIN + "\n")
+    host.enroll(site.server.url, "--token", claim, "--key", there, device=name)
+    host.enroll(site.server.url, "--token", claim, "--key", there, device=name)  # with the same key
+    assert not (host.data / "key.pem").exists()
+    rollout = site.rollout(host, site.release({"app": archive("2.0.0")}))
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "succeeded", host.said()
+    other = host.enroll(site.server.url, "--token", claim, "--key", there, "--device-token", "x", check=False)
+    assert other.returncode == 2
 
 
 def test_a_broken_configuration_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

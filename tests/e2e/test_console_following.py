@@ -52,7 +52,10 @@ def test_a_group_follows_a_channel_and_ends_it(browser: httpx.Client, api: httpx
     assert "on the channel" in shown(browser.get(f"/rollouts/{made}"))
     released(api, product=product, version="9.0")
     eventually(lambda: orders(api, name)[0]["rollout"]["version"] == "9.0")
-    assert f'Superseded by</dt><dd><a href="/rollouts/{made + 1}">' in shown(browser.get(f"/rollouts/{made}"))
+    superseded = shown(browser.get(f"/rollouts/{made}"))
+    assert f'Superseded by</dt><dd><a href="/rollouts/{made + 1}">' in superseded
+    assert "cut short" in superseded
+    assert [wave["state"] for wave in api.get(f"/rollouts/{made}").json()["waves"]] == ["cut_short"]
     api.post(f"/rollouts/{made + 1}/stop", json={"reason": "<b>enough</b>"}).raise_for_status()
     eventually(lambda: orders(api, name)[0]["stuck"])
     page = shown(browser.get(f"/groups/{name}"))

@@ -118,6 +118,8 @@ class Plan:
     watermarks: tuple[int, ...]
     taken: Taken | None = None
     """What it has taken of its limits, where they were looked up for the device that asks."""
+    overtaken_by: Rollout | None = None
+    """The rollout, started later, that has brought the device that asks something newer; looked up where it would go back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,10 @@ def _stays(subject: Subject, components: Sequence[str], plan: Plan, membership: 
         ahead = (_ahead(subject, plan.release, component, membership) for component in components)
         if (newer := next((answer for answer in ahead if answer is not None), None)) is not None:
             return newer
+    if (other := plan.overtaken_by) is not None:
+        brought = f"{' and '.join(components)} {other.version}"
+        said = f"Rollout {other.id}, started later, has brought {brought}: this one does not take it back."
+        return Answer(Rule.INSTALLED, said, membership)
     pinned = next((c for c in components if EVERYTHING in subject.pins or c in subject.pins), None)
     if pinned is not None:
         return Answer(Rule.PINNED, f"Its {pinned} is pinned: it stays at what it runs.", membership)

@@ -47,6 +47,8 @@ class Plan:
     pieces: tuple[Piece, ...] = ()
     lean: bool = False
     """Some of its bytes are made by deltas."""
+    bundle: str = ""
+    """The bundle on a medium that it came by; empty: a server's."""
 
     @property
     def work(self) -> tuple[Piece, ...]:

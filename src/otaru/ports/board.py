@@ -8,6 +8,7 @@ The order of calls is that of `domain.update`; `services/edge/update` makes them
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from otaru.domain.link import Note
@@ -226,12 +227,38 @@ class Origin(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What of a component is no longer as it was installed: names, in their order."""
+
+    changed: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
+    """Those of them that were put back."""
+
+
+class Desired(Protocol):
+    """What was installed in a component, to be compared with what is there now: of installers that keep it."""
+
+    def drift(self) -> Drift | None:
+        """What differs; None: nothing was ever installed. Whatever it puts back is durable when this returns.
+
+        Raises:
+            InstallError: it was put back, and the application could not be told.
+            StorageFullError, OSError: it cannot be read or put back.
+        """
+        ...
+
+
 class Senses(Protocol):
     """What the device knows of itself when conditions ask."""
 
     def facts(self, names: Collection[str]) -> Mapping[str, str]:
         """Of these attributes (`domain.conditions.names`) those that are known now. Each ends within a time of its own."""
         ...
+
+
+SERVER_CHECK = "server"
+"""The name of the health check that asks the server: what came by a medium is tried without it."""
 
 
 class HealthCheck(Protocol):

@@ -26,7 +26,7 @@ from sqlalchemy import (
     true,
 )
 
-from otaru.adapters.sql import counters, fleet, health, ranking, targeting
+from otaru.adapters.sql import canaries, counters, fleet, health, ranking, targeting
 from otaru.adapters.sql.counters import Cell
 from otaru.adapters.sql.lean import fetch, run
 from otaru.adapters.sql.outlook import outlook
@@ -37,7 +37,7 @@ from otaru.domain.device import EVERYTHING, Hardware, Lifecycle
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, Stratum, cells
-from otaru.domain.rollout.outlook import Outlook
+from otaru.domain.rollout.outlook import MAX_FIRST, Outlook
 from otaru.domain.targeting import Query
 
 _MANY = 10_000
@@ -79,7 +79,8 @@ def foresee(
     """What history says of the candidates."""
     them = _members(session, tenant, query, release)
     ranked = ranking.stratified(rollout, release, strata, them) if strata else ranking.drawn(rollout, them)
-    return outlook(session, tenant, rollout, them, ranked)
+    first = canaries.first(session, tenant, ranked, strata, MAX_FIRST)
+    return outlook(session, tenant, rollout, them, first)
 
 
 def enlist(
@@ -90,8 +91,11 @@ def enlist(
     release: Release,
     strata: Sequence[Stratum] = (),
 ) -> int:
-    """Make the candidates members by one statement; how many."""
-    return enlist_all(session, tenant, rollout, release, strata, _members(session, tenant, query, release))
+    """Make the candidates members by one statement, and choose their canaries; how many."""
+    size = enlist_all(session, tenant, rollout, release, strata, _members(session, tenant, query, release))
+    if strata:
+        canaries.choose(session, tenant, rollout, strata)
+    return size
 
 
 def enlist_all(

@@ -28,12 +28,14 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
         InvalidInputError: the configuration does not fit the device.
     """
     stop = Stop(Flag())
-    with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, _ended_by_signals(stop):
+    with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, ended_by_signals(stop):
         ready(f"{made.me.device} asks {made.me.server}")
         updater = Updater(made.parts)
         _until_it_goes(stop, updater.start)
         while not stop.flag.is_set():
-            stop.flag.wait(_round(made, updater).total_seconds())
+            wait = _round(made, updater)
+            made.watch.look(updater.record)
+            stop.flag.wait(wait.total_seconds())
 
 
 def _round(made: Agent, updater: Updater) -> timedelta:
@@ -63,7 +65,9 @@ def _until_it_goes(stop: Stop, act: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _ended_by_signals(stop: Stop) -> Iterator[None]:
+def ended_by_signals(stop: Stop) -> Iterator[None]:
+    """SIGTERM and SIGINT end what goes on, in the middle of whatever it waits for."""
+
     def end(_number: int, _frame: FrameType | None) -> None:
         stop.now()
 

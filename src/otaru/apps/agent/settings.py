@@ -42,7 +42,7 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is updated, and by whom. Their order is the one in which they are installed and switched."""
 
     name: Name
-    installer: Literal["deb", "files", "raw", "rauc", "script", "swupdate"]
+    installer: Literal["config", "deb", "files", "raw", "rauc", "script", "swupdate"]
     installed: str = ""
     """The version that it has from the factory."""
     folder: Folder | None = None
@@ -61,9 +61,14 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     package: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9+.-]{1,127}\Z")] | None = None
     factory: Folder | None = None
     root: Folder | None = None
+    test: Words | None = None
+    schemas: Annotated[dict[Name, Folder], Meta(max_length=64)] | None = None
+    drift: Literal["mend", "tell"] | None = None
+    look_every_s: Annotated[float, Meta(ge=1, le=7 * 86_400)] | None = None
 
 
 NEEDED: Mapping[str, tuple[str, ...]] = {
+    "config": ("folder",),
     "deb": ("package",),
     "files": ("folder",),
     "rauc": (),
@@ -73,6 +78,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
 }
 """What an installer cannot do without."""
 ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "config": ("drift", "look_every_s", "schemas", "test"),
     "deb": ("factory", "root", "timeout_s"),
     "files": (),
     "rauc": ("timeout_s",),

@@ -329,6 +329,8 @@ def _unordered(progress: Progress) -> Why:
 def _running(progress: Progress, ruling: Ruling) -> Why:
     rollout = progress.rollout
     wave = rollout.wave
+    if rollout.superseded_by is not None and (last := waiting(rollout, ruling)) is not None:
+        return Why(Tone.BUSY, last.words)
     if rollout.policy.download_only and (wave is not None and wave.state is WaveState.PENDING and not wave.index):
         return _unordered(progress)
     if len(rollout.waves) < 2 and rollout.policy.rule is None and rollout.policy.sequential is None:
@@ -374,7 +376,7 @@ def awaited(progress: Progress) -> tuple[Wave | None, Tally] | None:
     rollout = progress.rollout
     if rollout.state is not RolloutState.RUNNING:
         return None
-    wave = rollout.wave
+    wave = None if rollout.superseded_by is not None else rollout.wave
     tally = together(progress) if wave is None else progress.tallies.get(wave.index, _NOBODY)
     open_one = wave is None or wave.state is WaveState.OPEN
     return (wave, tally) if open_one and tally.of(*OPEN, State.SCHEDULED) else None

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from otaru.analysis import rate
 from otaru.domain.conditions import names
 from otaru.domain.consent import automatic_at
-from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Event, State
+from otaru.domain.deployment import DEPLOYMENT, FINAL, NOT_BEGUN, WAITING, Deployment, Event, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
@@ -36,6 +36,7 @@ from otaru.domain.trial import LOOKS
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
 from otaru.services.control import directing
+from otaru.services.control.overtaking import goes_back, with_newer
 from otaru.services.control.world import World
 
 _MOVES = {
@@ -72,11 +73,12 @@ class Due:
 
 
 async def poll(
-    world: World, tenant: Tenant, entry: Entry, *, whole: bool = False, single: bool = False
+    world: World, tenant: Tenant, entry: Entry, *, whole: bool = False, shown: bool = False, single: bool = False
 ) -> tuple[Entry, Due | None, datetime | None]:
     """What is due for a device now, offering it durably where it is new.
 
-    `whole`: the road has no word for an order to download and not to install yet, so that the device hears of none.
+    `whole`: the device has no word for an order to download and not to install yet, and hears of none.
+    `shown`: the road shows a device what it has downloaded and holds; without it there is nothing for it meanwhile.
     `single`: the device's client takes one file at a time.
 
     Returns the entry as it is after that; None where nothing is due; and, where something only waits for its window, when
@@ -87,7 +89,7 @@ async def poll(
         if not subject.memberships or subject.lifecycle is not Lifecycle.ACTIVE:
             return entry, None, None
         if (membership := subject.open) is not None:
-            stays = await _stays(world, tenant, subject, membership)
+            stays = await _stays(world, tenant, subject, membership, shown=shown)
             if stays is not None:
                 return entry, *stays
         else:
@@ -131,7 +133,7 @@ _LATER = {State.OFFERED: _TELLS_AT_ONCE, State.DOWNLOADED: _INSTALLS}
 
 
 async def _stays(
-    world: World, tenant: Tenant, subject: Subject, membership: Membership
+    world: World, tenant: Tenant, subject: Subject, membership: Membership, *, shown: bool
 ) -> tuple[Due | None, datetime | None] | None:
     """What a device hears that has been told before, and when it should ask again; None where its deployment moves."""
     told = await due(world, tenant.id, subject, membership)
@@ -141,13 +143,19 @@ async def _stays(
         answer = await _ordered(world, tenant, subject, told)
         if answer.rule in _LATER[membership.state]:
             return None
-        return None if subject.whole or holds(membership, told.plan) else told, answer.ask_at
+        hears = not subject.whole and (shown or not holds(membership, told.plan))
+        return told if hears else None, answer.ask_at
     return None if told is not None and await _wakes(world, tenant, subject, told) else (told, None)
 
 
 def holds(membership: Membership, plan: Plan) -> bool:
-    """Whether the device holds what it downloaded, until it is told to install it. It is shown nothing meanwhile."""
+    """Whether the device holds what it downloaded, until it is told to install it."""
     return membership.state is State.DOWNLOADED and plan.rollout.policy.downloads_first
+
+
+def only_downloads(plan: Plan, state: State) -> bool:
+    """Whether a device in this state is told to download it and not to install it yet."""
+    return plan.rollout.policy.downloads_first and state in NOT_BEGUN | WAITING
 
 
 async def _ordered(world: World, tenant: Tenant, subject: Subject, told: Due) -> Answer:
@@ -239,8 +247,9 @@ async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     now, calendar = world.clock.now(), tenant.calendar
     answers = first_due(subject, plans, halted=tenant.halted, now=now, calendar=calendar)
     asked = frozenset[str]().union(*(names(plan.rollout.policy.conditions) for plan in plans))
-    asks = asked or any(_takes(plan.rollout) for plan in plans)
-    if not asks or not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
+    if not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
+        return answers
+    if not asked and not any(_takes(plan.rollout) or goes_back(subject, plan) for plan in plans):
         return answers
 
     def look(tx: Tx) -> list[Answer]:
@@ -280,7 +289,8 @@ def told_facts(tx: Tx, tenant: TenantId, subject: Subject, plan: Plan) -> Subjec
 
 
 def with_taken(tx: Tx, tenant: TenantId, plan: Plan, subject: Subject, now: datetime) -> Plan:
-    """The plan with what its rollout has taken of its limits, its rate or its window's minutes, where it has any."""
+    """The plan with what its rollout has taken of its limits, its rate or its window's minutes, and what has overtaken it."""
+    plan = with_newer(tx, tenant, subject, plan)
     share = next((m for m in subject.memberships if m.rollout == plan.rollout.id), None)
     if share is None or not _takes(plan.rollout):
         return plan
@@ -435,8 +445,12 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
         later = _LATER.get(share.state) if plan.rollout.policy.downloads_first else None
         if share.state is State.SCHEDULED or later is not None:
             subject = told_facts(tx, tenant.id, replace(entry.subject, whole=move.whole, single=move.single), plan)
-            if plan.rollout.policy.limits.any:  # of its minutes so many are given away below
-                plan = with_taken(tx, tenant.id, plan, subject, move.at)
+            limited = plan.rollout.policy.limits.any  # else of its minutes so many are given away below
+            plan = (
+                with_taken(tx, tenant.id, plan, subject, move.at)
+                if limited
+                else with_newer(tx, tenant.id, subject, plan)
+            )
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
             moves = later or (_INSTALLS if told_to_install(subject, plan.rollout, share) else _MOVES)
             return _Found(moves[answer.rule], answer.because, base) if answer.rule in moves else None

@@ -13,6 +13,7 @@ from otaru.ports.clock import Clock
 from otaru.ports.link import Link
 from otaru.ports.partial import Pause
 from otaru.services.edge.fetch import Manner
+from otaru.trust.verify.offline import OfflineBundle
 from otaru.trust.verify.proof import LogPolicy
 
 
@@ -41,6 +42,8 @@ class Patience:
     """While it is not, and while something here has to come to pass."""
     reboot: timedelta = timedelta(minutes=3)
     """After one was ordered: then it is ordered again."""
+    full: timedelta = timedelta(hours=1)
+    """A disk that takes nothing for so long, while an update is looked at, fails it."""
     backoff: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=10), timedelta(hours=1)))
     """After the server did not answer."""
 
@@ -70,3 +73,5 @@ class Parts:
     require: Sequence[Condition] = ()
     """What has to hold here before any update begins, beside what a rollout asks for."""
     patience: Patience = Patience()
+    bundle: OfflineBundle | None = None
+    """What stands in for a server: the link is a medium, and what is past its end is so with this document's leave."""

@@ -36,6 +36,7 @@ from otaru.domain.update_record import (
     step,
 )
 from otaru.errors import OtaruError
+from otaru.ports.board import SERVER_CHECK
 from otaru.services.edge import delta
 from otaru.services.edge.delta import Shortcut
 from otaru.services.edge.fetch import Fetch
@@ -80,6 +81,10 @@ class Updater:
         self._failures = 0
         self._refused = ""
         """Why nothing may begin, as the server was told last."""
+        self._unsure = False
+        """A put of the record failed half-way: the disk may hold the one before, or the one that was put."""
+        self._full_since: float | None = None
+        """Since when the disk takes nothing while an update is looked at."""
         self.record = Record()
 
     def start(self) -> None:
@@ -107,6 +112,9 @@ class Updater:
             StoppedError: the link was closed: the agent ends.
             StorageFullError, OSError: the record cannot be written; the next round tries again.
         """
+        if self._unsure:
+            # What is said and done from here on follows from `record`; the disk has to say the same after a cut.
+            self._put(self.record)
         if self.record.state in _ALONE:
             wait = self._work()
             if self.record.state in _ALONE:
@@ -122,6 +130,11 @@ class Updater:
         wait = self._work()
         self._tell_quietly()
         return wait if self.record.state not in RESTING else told.poll_after
+
+    @property
+    def held_back(self) -> str:
+        """Why the update that is offered may not begin now; empty: nothing is in its way."""
+        return self._refused
 
     def lift(self) -> bool:
         """Try releases again that have failed too often; False: there is nothing to lift."""
@@ -284,6 +297,8 @@ class Updater:
         if self._cancelled():
             self._move(Event.CANCEL)
             return None
+        if self._offer is not None and self._offer.hold:
+            return self._poll_after
         window = None if self._offer is None else self._offer.window
         if window is not None and not window.is_open:
             return self._poll_after
@@ -324,7 +339,8 @@ class Updater:
         now = self._parts.clock.monotonic()
         if self._trial_ends is None:
             self._trial_ends = now + self._parts.patience.health.total_seconds()
-        wrong = next((f"{check.name}: {said}" for check in self._parts.checks if (said := check.wrong())), "")
+        checks = [one for one in self._parts.checks if not (self._plan.bundle and one.name == SERVER_CHECK)]
+        wrong = next((f"{check.name}: {said}" for check in checks if (said := check.wrong())), "")
         if not wrong:
             self._move(Event.PASS)
         elif now >= self._trial_ends:
@@ -380,6 +396,8 @@ class Updater:
         )
         if self.record.state is not before.state or before.state in {State.REPORTING, State.RETURNING}:
             return self._parts.patience.look_again  # the journal itself: in a while the disk may have room
+        if before.state is State.VERIFYING and (wait := self._full(error)) is not None:
+            return wait
         if before.state is State.COMMITTING and self._failures < 3:
             self._failures += 1
             return self._parts.patience.look_again
@@ -390,6 +408,16 @@ class Updater:
         self._move(failed(before, again=again), code=code, reason=reason)
         self._failures = 0
         return self._parts.patience.look_again if before.state is State.REVERTING else None
+
+    def _full(self, error: OtaruError | OSError) -> timedelta | None:
+        """How long to wait for a disk that is full or fails while nothing was fetched yet; None: it is not that, or it lasts."""
+        if not isinstance(error, errors.StorageFullError | OSError):
+            return None
+        now, patience = self._parts.clock.monotonic(), self._parts.patience
+        if self._full_since is None:
+            self._full_since = now
+        lasts = timedelta(seconds=now - self._full_since)
+        return max(lasts, patience.look_again) if lasts < patience.full else None  # twice as long each time
 
     # The record
 
@@ -408,7 +436,9 @@ class Updater:
             self._parts.outbox.put(self._note(str(said), said))
 
     def _put(self, record: Record) -> None:
+        self._unsure = True
         self._parts.journal.put(record)
+        self._unsure, self._full_since = False, None
         if record.state is not self.record.state:
             about = "" if record.plan is None else f" {record.plan.release}"
             _log.info("%s%s%s", record.state, about, f": {record.reason}" if record.reason else "")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otaru.adapters.board.config import ConfigInstaller
 from otaru.adapters.board.deb import DebInstaller
 from otaru.adapters.board.disk import LocalDisk
 from otaru.adapters.board.files import FilesInstaller
@@ -23,6 +24,7 @@ OS = '[[component]]\nname = "os"\ninstaller = "raw"\na = "/dev/a"\nb = "/dev/b"\
 SCRIPT = '[[component]]\nname = "web"\ninstaller = "script"\n'
 COMMANDS = '[component.commands]\ninstall = ["i"]\nactivate = ["a"]\nstanding = ["s"]\nrevert = ["r"]\n'
 SWU = '[[component]]\nname = "os"\ninstaller = "swupdate"\n'
+CONFIG = '[[component]]\nname = "settings"\ninstaller = "config"\nfolder = "/etc/app"\n'
 DEB = '[[component]]\nname = "app"\ninstaller = "deb"\n'
 BOOT = '[boot]\nkind = "script"\nscript = ["/boot"]\n'
 
@@ -56,6 +58,7 @@ def test_commands_are_an_installer_of_what_they_take(tmp_path: Path) -> None:
         (DEB + 'package = "hello"\n', DebInstaller),
         (OS, RawInstaller),
         (APP, FilesInstaller),
+        (CONFIG, ConfigInstaller),
     ],
 )
 def test_each_installer_is_made(tmp_path: Path, text: str, kind: type[Installer]) -> None:
@@ -93,6 +96,9 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ('data = "/d"\n' + APP + 'a = "/dev/a"\n', "component[0].a: the installer files has no use for it"),
         ('data = "/d"\n' + APP.replace("files", "magic"), "component[0].installer: "),
         ('data = "/d"\n' + APP.replace("files", "deb"), "component[0].package: the installer deb needs it"),
+        ('data = "/d"\n' + CONFIG + 'drift = "hide"\n', "component[0].drift: "),
+        ('data = "/d"\n' + CONFIG.replace("folder", "root"), "component[0].folder: the installer config needs it"),
+        ('data = "/d"\n' + APP + 'test = ["true"]\n', "component[0].test: the installer files has no use for it"),
         ('data = "/d"\n' + DEB + 'package = "--root=/"\n', "component[0].package: "),
         ('data = "/d"\n' + SWU.replace("swupdate", "rauc"), "boot: os has two slots"),
         ('data = "/d"\n' + SWU, "boot: os has two slots"),
@@ -143,3 +149,20 @@ def test_whatever_else_it_says_is_refused_in_our_words(tmp_path_factory: pytest.
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InvalidInputError):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [(None, "No such file"), ("{", "is no JSON"), ('{"pattern": "a"}', "the keyword 'pattern' is not known")],
+)
+def test_a_schema_that_cannot_be_read_is_said_so(tmp_path: Path, schema: str | None, said: str) -> None:
+    path = tmp_path / "schema.json"
+    if schema is not None:
+        path.write_text(schema)
+    (tmp_path / "agent.toml").write_text(f'data = "/d"\n{CONFIG}schemas = {{ "app.toml" = "{path}" }}\n')
+    found = read(tmp_path / "agent.toml")
+    with pytest.raises(InvalidInputError, match=said) as caught:
+        installer(found.component[0], found, LocalDisk())
+    assert str(path) in caught.value.message
+    path.write_text('{"type": "object"}')
+    assert isinstance(installer(found.component[0], found, LocalDisk()), ConfigInstaller)

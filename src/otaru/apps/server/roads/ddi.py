@@ -21,7 +21,7 @@ from otaru.apps.server.roads.credentials import admit, good
 from otaru.apps.server.roads.ddi_call import NO_ACTION, Call, idle, may_install
 from otaru.apps.server.roads.grants import Grants
 from otaru.apps.server.settings import Settings
-from otaru.domain.deployment import FINAL, NOT_BEGUN, OPEN, TOLD, WAITING, Event, Report, State
+from otaru.domain.deployment import FINAL, OPEN, TOLD, WAITING, Event, Report, State
 from otaru.domain.device import AutoConfirm
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, TenantId
 from otaru.domain.offer import Membership, Plan, Subject, window_of
@@ -355,7 +355,7 @@ class DdiRoad:
         return words.Deployment(
             action=call.action,
             download=handling,
-            update=Handling.SKIP if _only_downloads(plan, state) else handling,
+            update=Handling.SKIP if polling.only_downloads(plan, state) else handling,
             part=call.tenant.settings.chunk_parts.get(call.entry.subject.hardware.model, "os"),
             name=plan.release.product if alone else first.component,
             version=plan.release.version,
@@ -370,7 +370,7 @@ class DdiRoad:
         """Told beside `forced` or `attempt`, never instead."""
         # Beside `skip` it is no word of ours: rauc-hawkbit-updater would never say that it has downloaded.
         window = plan.rollout.install_window
-        if window is None or state not in OPEN or _only_downloads(plan, state):
+        if window is None or state not in OPEN or polling.only_downloads(plan, state):
             return None
         window = window_of(call.entry.subject, window, call.tenant.calendar)
         return words.Window.AVAILABLE if window.open_at(self._world.clock.now()) else words.Window.UNAVAILABLE
@@ -406,11 +406,6 @@ def _named(segment: str, artifacts: Sequence[Artifact]) -> Artifact | None:
     """The one of an action's files that the last segment of a path names."""
     found = ddi.named(segment, [artifact.filename for artifact in artifacts])
     return None if found is None else artifacts[found]
-
-
-def _only_downloads(plan: Plan, state: State) -> bool:
-    """Whether a device is told to download it and not to install it yet."""
-    return plan.rollout.policy.downloads_first and state in NOT_BEGUN | WAITING
 
 
 def _nothing_due(tenant: Tenant, entry: Entry) -> Whole | None:

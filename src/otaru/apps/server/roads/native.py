@@ -202,7 +202,9 @@ class NativeRoad:
 
     async def _told(self, call: _Call) -> Told:
         """What is due now. The call's entry is the one that was asked, afterwards."""
-        call.entry, due, ask_at = await polling.poll(self._world, call.tenant, call.entry, whole=True)
+        call.entry, due, ask_at = await polling.poll(
+            self._world, call.tenant, call.entry, whole=call.asked.get("hold") != "1", shown=True
+        )
         now, interval, entry = self._world.clock.now(), call.tenant.settings.polling, call.entry
         if ask_at is not None:
             interval = min(interval, max(ask_at - now, timedelta(seconds=_LEAST_S)))
@@ -282,8 +284,8 @@ class NativeRoad:
         now = world.clock.now()
         states: list[State | None] = []
         if said.notes:
-            reports = [_report(call.entry, note, now) for note in said.notes]
-            reports = await pieces.whole(world, tenant, subject, reports, said.installed)
+            told = [_report(call.entry, note, now) for note in said.notes]
+            reports = await pieces.whole(world, tenant, subject, told, said.installed)
             states = await feedback.reports(world, tenant, reports)
         running = dict(subject.installed)
         if any(running.get(component) != version for component, version in said.installed.items()):
@@ -305,7 +307,7 @@ _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")
 
 _TAKING = OPEN - {State.CANCELLING}
 """Deployments whose deltas are given out."""
-_POLLED = frozenset({"wait", "forms", "memory", "has"})
+_POLLED = frozenset({"wait", "hold", "forms", "memory", "has"})
 _MOST_FORMS = 16
 
 RESOURCES: dict[str, tuple[dict[str, _Handler], frozenset[str]]] = {

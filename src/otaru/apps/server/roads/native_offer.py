@@ -12,7 +12,7 @@ from otaru.domain.release import Artifact
 from otaru.domain.schedule import Window
 from otaru.domain.tenant import Tenant
 from otaru.services.control.consent import Asked
-from otaru.services.control.poll import Due
+from otaru.services.control.poll import Due, only_downloads
 from otaru.trust.tuf.files import installer_by
 
 
@@ -41,6 +41,7 @@ def offered(
         window=_window(due.plan.rollout.install_window, subject, tenant, now),
         takes=policy.install_takes,
         validate=policy.validate,
+        hold=only_downloads(due.plan, due.membership.state),
     )
 
 
