@@ -71,7 +71,7 @@ def test_every_key_of_an_agent_is_documented_and_no_other() -> None:
     }
     inner = keys(agent.Component, "component[].")
     sections = {"boot": agent.Boot, "health": agent.Health, "conditions": agent.Conditions, "download": agent.Download}
-    sections |= {"locks": Locks, "hooks": Hooks}
+    sections |= {"locks": Locks, "hooks": Hooks, "server": agent.Server}
     for name, section in sections.items():
         inner |= keys(section, f"{name}.")
     for before, of in lists.items():

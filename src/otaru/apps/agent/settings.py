@@ -140,6 +140,12 @@ class Download(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     delta_memory: Annotated[int, Meta(ge=0, le=1 << 32)] = 40_000_000
 
 
+class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the server is asked."""
+
+    listen_s: Annotated[int, Meta(ge=0, le=300)] = 0
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of it."""
 
@@ -148,6 +154,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     boot: Boot | None = None
     health: Health = Health()
     download: Download = Download()
+    server: Server = Server()
     conditions: Conditions = Conditions()
     locks: Locks = Locks()
     hooks: Hooks = Hooks()

@@ -145,7 +145,9 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             locks=neighbours.locks(settings.locks),
             forced_breaks=settings.locks.forced_breaks,
             hooks=neighbours.hooks(settings.hooks),
-            patience=Patience(health=timedelta(seconds=settings.health.within_s)),
+            patience=Patience(
+                health=timedelta(seconds=settings.health.within_s), listen=timedelta(seconds=settings.server.listen_s)
+            ),
         )
         watch = desired.watch(settings.component, installers, link, clock)
         yield Agent(me, parts, link, Door(data, me, admission, clock), watch)

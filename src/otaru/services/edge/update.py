@@ -58,6 +58,9 @@ _log = logging.getLogger("otaru.agent")
 _ALONE = TOUCHED | {State.REPORTING}
 """What needs no server: health, the way back, writing down how it ended."""
 NOW = timedelta(0)
+_LISTENING = timedelta(seconds=1)
+"""Who listens asks again after so long. Who is answered sooner, and nothing new, was not held back: too many are, or a proxy
+does not wait. Then it comes when it is told to."""
 
 
 class _CalledOffError(OtaruError):
@@ -76,6 +79,9 @@ class Updater:
         self._heard = False
         """The server has answered since the start."""
         self._poll_after = NOW
+        self._listens = False
+        """It is asked again soon, to hold back its answer."""
+        self._told: tuple[object, ...] = ()
         self._trial_ends: float | None = None
         self._fetches: dict[str, Fetch] = {}
         self._failures = 0
@@ -128,7 +134,9 @@ class Updater:
         self._hear(told)
         wait = self._work()
         self._tell_quietly()
-        return wait if self.record.state not in RESTING else told.poll_after
+        if self.record.state not in RESTING:
+            return wait
+        return _LISTENING if self._listens else told.poll_after
 
     @property
     def held_back(self) -> str:
@@ -156,7 +164,17 @@ class Updater:
     # What the server says
 
     def _ask(self) -> Told:
-        return self._parts.link.poll(taking=delta.taking(self._parts))
+        clock = self._parts.clock
+        listen = self._parts.patience.listen
+        wait = listen if self._heard and self.record.state in RESTING else NOW
+        began = clock.monotonic()
+        told = self._parts.link.poll(wait, delta.taking(self._parts))
+        news = (told.offer, told.cancel, told.describe) != self._told
+        self._told = (told.offer, told.cancel, told.describe)
+        self._listens = listen > NOW and (
+            wait == NOW or news or clock.monotonic() - began >= _LISTENING.total_seconds()
+        )
+        return told
 
     def _hear(self, told: Told) -> None:
         self._heard, self._cancel, self._offer, self._poll_after = True, told.cancel, told.offer, told.poll_after
