@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from otaru.apps.agent.neighbours import Hooks, Locks, Probe, Unit, check_probes
+from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, Unit, check_probes
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.conditions import check as check_all
 from otaru.domain.schedule import window
@@ -158,6 +158,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     conditions: Conditions = Conditions()
     locks: Locks = Locks()
     hooks: Hooks = Hooks()
+    local: Local | None = None
     reboot: Words = ("systemctl", "reboot")
 
 

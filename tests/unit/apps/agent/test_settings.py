@@ -122,6 +122,8 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ('data = "/d"\n[download]\nwithin_s = 1\n' + APP, "download.within_s"),
         ('data = "/d"\n[download]\ndelta_memory = -1\n' + APP, "download.delta_memory"),
         ('data = "/d"\n[locks]\nfiles = ["here"]\n' + APP, "locks.files"),
+        ('data = "/d"\n[local]\nsocket = "here"\n' + APP, "local.socket"),
+        ('data = "/d"\n[local]\nsocket = "/s"\nmode = "0999"\n' + APP, "local.mode"),
         ('data = "/d"\n[hooks]\ntimeout_s = 0\n' + APP, "hooks.timeout_s"),
         ('data = "/d"\n[health]\nunits = ["app"]\n' + APP, "health.units"),
         ('data = "/d"\n[health]\nunits = ["--root=/x.service"]\n' + APP, "health.units"),
