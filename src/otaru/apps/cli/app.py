@@ -12,6 +12,7 @@ from otaru.apps.cli import (
     attributes,
     authority,
     blackouts,
+    bundles,
     deltas,
     demo,
     devices,
@@ -85,6 +86,7 @@ for _name, _noun in (
     ("keys", keys.noun),
     ("rollout", rollouts.noun),
     ("blackout", blackouts.noun),
+    ("bundle", bundles.noun),
     ("event", events.noun),
     ("log", logs.noun),
 ):

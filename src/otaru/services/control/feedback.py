@@ -209,6 +209,8 @@ class _Batch:
         if not self._was_ordered(row, said):
             return Event.CANCEL_DONE if row.state is State.CANCELLING else None
         plan = self._plan(row.rollout)
+        if said.offline:
+            return Event.SUCCEED  # its own checks have judged it: nobody will hear of it in a window of ours
         tried = plan is not None and plan.rollout.policy.validate and DEPLOYMENT.next(row.state, Event.TRY) is not None
         return Event.TRY if tried else Event.SUCCEED
 
@@ -245,7 +247,8 @@ class _Batch:
             release = plan.release
             component = release.artifacts[0].component  # `admit`: one component a release
             burnt = release.terms.security_floor or 0  # only a release that declares it raises the device's counter
-            fact = Installed(component, release.version, Source.OTARU, said.received_at, confirmed, burnt)
+            source = Source.OFFLINE if said.offline else Source.OTARU
+            fact = Installed(component, release.version, source, said.received_at, confirmed, burnt)
             self._installed.append((said.device, fact))
 
     def _write(self, changed: Sequence[tuple[Deployment, Deployment]]) -> None:
