@@ -12,6 +12,7 @@ from otaru.apps.cli import (
     attributes,
     authority,
     blackouts,
+    bundles,
     configs,
     deltas,
     demo,
@@ -87,6 +88,7 @@ for _name, _noun in (
     ("keys", keys.noun),
     ("rollout", rollouts.noun),
     ("blackout", blackouts.noun),
+    ("bundle", bundles.noun),
     ("event", events.noun),
     ("log", logs.noun),
 ):
