@@ -22,6 +22,7 @@ from otaru.domain.update_record import Piece
 from otaru.errors import InstallError, UnsuitableError
 from otaru.ports.board import Bootloader, Installer, Staged
 from otaru.trust.verify.refusals import TargetDigestError, TargetTooLongError, TargetTooShortError
+from tests.support.examples import grub, missing_grub, systemd_boot
 from tests.support.uboot import environment, missing_tools
 
 SCRIPT = """#!/bin/sh
@@ -341,6 +342,8 @@ def test_all_of_a_program_ends_with_its_time(tmp_path: Path) -> None:
         "file",
         "script",
         pytest.param("uboot", marks=pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())),
+        pytest.param("grub", marks=pytest.mark.skipif(bool(missing_grub()), reason=missing_grub())),
+        "systemd-boot",
     ]
 )
 def bootloader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bootloader]:
@@ -350,6 +353,9 @@ def bootloader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bootl
         return
     if request.param == "uboot":
         yield UbootBootloader(str(environment(tmp_path / "boot")), "a")
+        return
+    if request.param in {"grub", "systemd-boot"}:
+        yield grub(tmp_path) if request.param == "grub" else systemd_boot(tmp_path)
         return
     script = tmp_path / "boot/script"
     script.write_text(SCRIPT)
