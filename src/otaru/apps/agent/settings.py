@@ -95,8 +95,9 @@ SLOTTED = frozenset({"rauc", "raw", "swupdate"})
 class Boot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What starts slots."""
 
-    kind: Literal["file", "script"]
+    kind: Literal["file", "script", "uboot"]
     path: Folder | None = None
+    environment: Folder = "/etc/fw_env.config"
     started: Folder | None = None
     script: tuple[str, ...] = ()
     timeout_s: Seconds = 20

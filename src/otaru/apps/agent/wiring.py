@@ -13,7 +13,6 @@ from threading import Event as Flag
 import msgspec
 
 from otaru import __version__
-from otaru.adapters.board.bootloaders import FileBootloader, ScriptBootloader
 from otaru.adapters.board.deb import DebInstaller
 from otaru.adapters.board.disk import LocalDisk
 from otaru.adapters.board.files import FilesInstaller
@@ -30,16 +29,17 @@ from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
 from otaru.apps.agent import desired, identity, neighbours
+from otaru.apps.agent.booting import bootloader as bootloader  # noqa: PLC0414 - part of what an agent is put together of
 from otaru.apps.agent.identity import Identity
 from otaru.apps.agent.keys import key
-from otaru.apps.agent.settings import Boot, Component, Download, Settings
+from otaru.apps.agent.settings import Component, Download, Settings
 from otaru.domain.conditions import condition
 from otaru.domain.device import hardware
 from otaru.domain.fetching import Limit
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.schedule import window
 from otaru.errors import DataFolderError, InvalidInputError, StoppedError
-from otaru.ports.board import Bootloader, HealthCheck, Installer
+from otaru.ports.board import HealthCheck, Installer
 from otaru.services.edge.drift import DriftWatch
 from otaru.services.edge.fetch import PACE, Manner
 from otaru.services.edge.parts import Identity as Me
@@ -219,19 +219,6 @@ def slotted(component: Component, settings: Settings, disk: LocalDisk) -> Instal
     assert component.a is not None  # noqa: S101
     assert component.b is not None  # noqa: S101
     return RawInstaller(component.name, disk, {"a": component.a, "b": component.b}, boot, notes, component.trials)
-
-
-def bootloader(boot: Boot, disk: LocalDisk) -> Bootloader:
-    """What starts slots."""
-    if boot.kind == "script":
-        return ScriptBootloader(boot.script, boot.timeout_s)
-    assert boot.path is not None  # noqa: S101
-    assert boot.started is not None  # noqa: S101
-    size = disk.size(boot.started)
-    started = "" if size is None else disk.read_at(boot.started, 0, 16).decode(errors="replace").strip()
-    if started not in {"a", "b"}:
-        raise InvalidInputError(f"{boot.started}: it says {started!r}, not which slot was started: a or b")
-    return FileBootloader(disk, boot.path, started)
 
 
 def checks(settings: Settings, disk: LocalDisk, link: NativeLink) -> list[HealthCheck]:

@@ -116,6 +116,7 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ('data = "/d"\n' + APP.replace("folder", "fodler"), "fodler"),
         ('data = "/d"\n[boot]\nkind = "file"\npath = "/p"\n' + APP, "boot.started: the kind file needs it"),
         ('data = "/d"\n[boot]\nkind = "script"\n' + APP, "boot.script: the kind script needs it"),
+        ('data = "/d"\n[boot]\nkind = "uboot"\nenvironment = "env"\n' + APP, "boot.environment: "),
         ('data = "/d"\n[health]\nwithin_s = 0\n' + APP, "health.within_s: "),
         ('data = "/d"\n[health]\ncommands = ["true"]\n' + APP, "health.commands"),
         ('data = "/d"\n[download]\nmirrors = ["http://c/x"]\n' + APP, "download.mirrors"),
