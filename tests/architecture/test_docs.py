@@ -71,7 +71,8 @@ def test_every_key_of_an_agent_is_documented_and_no_other() -> None:
     )
     inner |= keys(agent.Commands, "component[].commands.")
     inner |= keys(agent.Download, "download.") - {"download.limits"} | keys(agent.Limit, "download.limits[].")
-    wanted = keys(agent.Settings) - {"component", "boot", "health", "download", "conditions"} | inner
+    inner |= keys(agent.Backup, "backup.") - {"backup.item"} | keys(agent.Saved, "backup.item[].")
+    wanted = keys(agent.Settings) - {"component", "boot", "health", "download", "conditions", "backup"} | inner
     page = (DOCS / "agent.md").read_text().partition("| key | is |")[2].partition("## How")[0]
     assert set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)) == wanted
 

@@ -370,6 +370,10 @@ NOT_HERE = {
     (State.QUARANTINED, State.IDLE),
 }
 """Steps that no story takes: tests/unit/services/edge does, or tests/unit/domain."""
+WITH_DATA = {
+    (before, after) for (before, _), after in TRANSITIONS.items() if {before, after} & {State.SAVING, State.RESTORING}
+}
+"""`test_backup_cuts` takes these."""
 
 
 def test_the_stories_take_every_step_of_the_table() -> None:
@@ -377,7 +381,7 @@ def test_the_stories_take_every_step_of_the_table() -> None:
     for story in STORIES:
         device, _ = story.play()
         taken |= device.edges
-    missing = {(before, after) for (before, _), after in TRANSITIONS.items()} - taken - NOT_HERE
+    missing = {(before, after) for (before, _), after in TRANSITIONS.items()} - taken - NOT_HERE - WITH_DATA
     assert sorted(missing) == []
     assert not taken & NOT_HERE
 

@@ -75,6 +75,7 @@ MAX_HISTORY = 20
 MAX_STRUCK = 16
 """Releases whose failures are remembered: the latest."""
 MAX_REASON = 500
+_ON_THE_WAY_BACK = frozenset({State.REVERTING, State.RETURNING, State.RESTORING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,10 @@ class Record:
     reason: str = ""
     tried: bool = False
     """The new version was started, or may have been."""
+    saved: str = ""
+    """The backup that was made for it; empty: there was nothing to save."""
+    switched: bool = False
+    """Switching was begun: from then on the new version may have worked on the data."""
     strikes: Mapping[str, int] = field(default_factory=dict)
     """Failures by release; those of a release that succeeded are forgotten."""
     installed: Mapping[str, str] = field(default_factory=dict)
@@ -113,8 +118,12 @@ def offered(record: Record, release: str) -> Event:
     return Event.TURN_DOWN if record.quarantines(release) else Event.OFFER
 
 
-def step(record: Record, event: Event, plan: Plan | None = None, code: str = "", reason: str = "") -> Record:
-    """The record after an event. `plan` comes with OFFER, TURN_DOWN and ACCEPT, `code` and `reason` with what goes wrong.
+def step(
+    record: Record, event: Event, plan: Plan | None = None, code: str = "", reason: str = "", saved: str = ""
+) -> Record:
+    """The record after an event.
+
+    `plan` comes with OFFER, TURN_DOWN and ACCEPT, `saved` with INSTALL, `code` and `reason` with what goes wrong.
 
     Raises:
         InvalidStateError: the table has no such edge.
@@ -131,8 +140,9 @@ def step(record: Record, event: Event, plan: Plan | None = None, code: str = "",
     if event is Event.RETRY:
         lean = record.plan is not None and record.plan.lean  # the fault may be the delta's: it costs no attempt
         record = replace(record, attempts=record.attempts + (not lean), plan=_in_full(record.plan))
-    elif state is State.REVERTING:
+    elif state in {State.REVERTING, State.RESTORING}:
         record = replace(record, attempts=1)
+    record = _data(record, before, saved)
     if event is Event.FALL_BACK:
         record = _because(record, "fell_back", "the new version did not come up, and the old one runs")
     record = _because(record, code, reason)
@@ -170,10 +180,15 @@ def found(record: Record, standings: Iterable[Standing]) -> Event | None:
             return None if runs else Event.FALL_BACK
         case State.RETURNING:
             if not seen & {Standing.RUNS, Standing.ARMED}:
-                return Event.RETURN
+                return returned(record)
             return Event.RETRY if record.attempts < MAX_RETURNS else Event.FAIL
         case _:
             return None
+
+
+def returned(record: Record) -> Event:
+    """What ran before runs again: whether that is all, or its data are put back."""
+    return Event.RESTORE if record.saved and record.switched else Event.RETURN
 
 
 def failed(record: Record, *, again: bool = True) -> Event:
@@ -182,7 +197,7 @@ def failed(record: Record, *, again: bool = True) -> Event:
         case State.FETCHING | State.STAGED | State.INSTALLING:
             lean = record.plan is not None and record.plan.lean
             return Event.RETRY if again and (lean or record.attempts < MAX_ATTEMPTS) else Event.FAIL
-        case State.REVERTING:
+        case State.REVERTING | State.RESTORING:
             return Event.RETRY if record.attempts < MAX_RETURNS else Event.FAIL
         case State.COMMITTING:
             return Event.FALL_BACK
@@ -205,12 +220,29 @@ def remembered(record: Record, at: str) -> Record:
 
 
 def _begun(record: Record) -> Record:
-    return replace(record, attempts=1, outcome=None, code="", reason="", tried=False, number=record.number + 1)
+    return replace(
+        record,
+        attempts=1,
+        outcome=None,
+        code="",
+        reason="",
+        tried=False,
+        saved="",
+        switched=False,
+        number=record.number + 1,
+    )
+
+
+def _data(record: Record, before: State, saved: str) -> Record:
+    """What is known of the data that may have to be put back."""
+    if before is State.SAVING:
+        return replace(record, saved=saved)
+    return replace(record, switched=True) if record.state is State.ARMING else record
 
 
 def _because(record: Record, code: str, reason: str) -> Record:
     """With why it failed: what went wrong first, what follows from it is not told; but a new attempt has its own."""
-    if not code or (record.code and record.state in {State.REVERTING, State.RETURNING, State.REPORTING}):
+    if not code or (record.code and record.state in _ON_THE_WAY_BACK | {State.REPORTING}):
         return record
     return replace(record, code=code, reason=reason[:MAX_REASON])
 
@@ -232,7 +264,7 @@ def _ended(record: Record, before: State, event: Event) -> Record:
         case Event.RETURN:
             outcome = Outcome.REVERTED if record.tried else Outcome.FAILED
         case _:
-            outcome = Outcome.STRANDED if before in {State.REVERTING, State.RETURNING} else Outcome.FAILED
+            outcome = Outcome.STRANDED if before in _ON_THE_WAY_BACK else Outcome.FAILED
     record = replace(record, outcome=outcome)
     return _struck(record, plan.release) if before in TOUCHED else record
 
