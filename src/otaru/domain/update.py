@@ -28,10 +28,10 @@ class State(StrEnum):
     FETCHING = "fetching"
     STAGED = "staged"
     """All bytes are here and are the right ones; nothing has been changed."""
-    SAVING = "saving"
-    """Data that the new version may work on is being saved; still nothing has been changed."""
     INSTALLING = "installing"
     """Pieces are written aside; what runs is not touched."""
+    SAVING = "saving"
+    """The data that the new version may work on are being saved; what runs still is not touched."""
     ARMING = "arming"
     """Pieces are switched, one by one."""
     ARMED = "armed"
@@ -58,10 +58,11 @@ class Event(StrEnum):
     NOTHING = "nothing"
     ACCEPT = "accept"
     FETCHED = "fetched"
-    SAVE = "save"
     INSTALL = "install"
     PIECE = "piece"
     INSTALLED = "installed"
+    SAVE = "save"
+    SAVED = "saved"
     ARM = "arm"
     REBOOT = "reboot"
     TRY = "try"
@@ -77,6 +78,8 @@ class Event(StrEnum):
     REPORT = "report"
     QUARANTINE = "quarantine"
     LIFT = "lift"
+    ROLL_BACK = "roll_back"
+    """A person at the device goes back to the version before, which was healthy, too."""
 
 
 _S, _E = State, Event
@@ -87,6 +90,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.QUARANTINED, _E.OFFER): _S.VERIFYING,
     (_S.QUARANTINED, _E.TURN_DOWN): _S.REPORTING,
     (_S.QUARANTINED, _E.LIFT): _S.IDLE,
+    (_S.IDLE, _E.ROLL_BACK): _S.REVERTING,
+    (_S.QUARANTINED, _E.ROLL_BACK): _S.REVERTING,
     (_S.VERIFYING, _E.NOTHING): _S.IDLE,
     (_S.VERIFYING, _E.ACCEPT): _S.FETCHING,
     (_S.VERIFYING, _E.FAIL): _S.REPORTING,
@@ -94,18 +99,18 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.FETCHING, _E.RETRY): _S.FETCHING,
     (_S.FETCHING, _E.CANCEL): _S.REPORTING,
     (_S.FETCHING, _E.FAIL): _S.REPORTING,
-    (_S.STAGED, _E.SAVE): _S.SAVING,
     (_S.STAGED, _E.INSTALL): _S.INSTALLING,
     (_S.STAGED, _E.RETRY): _S.FETCHING,
     (_S.STAGED, _E.CANCEL): _S.REPORTING,
     (_S.STAGED, _E.FAIL): _S.REPORTING,
-    (_S.SAVING, _E.INSTALL): _S.INSTALLING,
-    (_S.SAVING, _E.FAIL): _S.REPORTING,
     (_S.INSTALLING, _E.PIECE): _S.INSTALLING,
     (_S.INSTALLING, _E.INSTALLED): _S.ARMING,
     # What lies here may have rotten: fetching looks at it again, and asks only for what is not right.
     (_S.INSTALLING, _E.RETRY): _S.FETCHING,
     (_S.INSTALLING, _E.FAIL): _S.REVERTING,
+    (_S.INSTALLING, _E.SAVE): _S.SAVING,
+    (_S.SAVING, _E.SAVED): _S.ARMING,
+    (_S.SAVING, _E.FAIL): _S.REVERTING,
     (_S.ARMING, _E.ARM): _S.ARMED,
     (_S.ARMING, _E.FAIL): _S.REVERTING,
     # Switched and given up again and again before it could be noted: whoever starts it is right.
@@ -146,6 +151,7 @@ RESTING = frozenset({State.IDLE, State.QUARANTINED})
 TOUCHED = frozenset(
     {
         State.INSTALLING,
+        State.SAVING,
         State.ARMING,
         State.ARMED,
         State.REBOOTING,
@@ -196,8 +202,8 @@ RESUME: dict[State, Resume] = {
     State.VERIFYING: Resume(Way.REDO, 10, Event.FAIL),
     State.FETCHING: Resume(Way.GO_ON, 100, Event.FAIL),
     State.STAGED: Resume(Way.GO_ON, 100, Event.FAIL),
-    State.SAVING: Resume(Way.REDO, 10, Event.FAIL),
     State.INSTALLING: Resume(Way.GO_ON, 10, Event.FAIL),
+    State.SAVING: Resume(Way.REDO, 10, Event.FAIL),
     State.ARMING: Resume(Way.REDO, 5, Event.FALL_BACK),
     State.ARMED: Resume(Way.ASK, 5, Event.FALL_BACK),
     State.REBOOTING: Resume(Way.ASK, 5, Event.FALL_BACK),
@@ -219,6 +225,16 @@ class Standing(StrEnum):
     ARMED = "armed"
     """It will run after the next start."""
     RUNS = "runs"
+
+
+class Moment(StrEnum):
+    """A turn of an update at which programs on the device are asked or told."""
+
+    BEFORE_DOWNLOAD = "before_download"
+    BEFORE_INSTALL = "before_install"
+    AFTER_COMMIT = "after_commit"
+    AFTER_FAILURE = "after_failure"
+    """Also where it went back by itself, and where a person went back."""
 
 
 class Outcome(StrEnum):

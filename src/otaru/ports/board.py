@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from otaru.domain.link import Note
-from otaru.domain.update import Standing
+from otaru.domain.update import Moment, Standing
 from otaru.domain.update_record import Piece, Record
 from otaru.images.reading import Source
 from otaru.ports.partial import Partial
@@ -250,7 +250,7 @@ class Desired(Protocol):
 
 
 class Safe(Protocol):
-    """Where the data that a new version may spoil are saved before it is installed, and put back after it was given up."""
+    """Where the data that a new version may spoil are saved before it is switched to, and put back after it was given up."""
 
     def save(self, components: Collection[str], release: str) -> str:
         """Save what belongs to these components; the name of the backup, empty where nothing belongs to any of them.
@@ -295,6 +295,25 @@ class HealthCheck(Protocol):
 
     def wrong(self) -> str:
         """What is not as it should be, in one line; empty: it is healthy."""
+        ...
+
+
+class Lock(Protocol):
+    """A lock by which an application keeps updates away."""
+
+    def held(self) -> str:
+        """That it is held, in one line; empty: it is not. Never blocks. What cannot be seen is held."""
+        ...
+
+
+class Hooks(Protocol):
+    """What the device's maker has called at the turns of an update. Each call ends within a time of its own."""
+
+    def call(self, moment: Moment, told: Mapping[str, str]) -> str:
+        """Call what there is for a moment; why it should not be now, in one line; empty: nobody objects.
+
+        Called again whenever it is asked anew, and after a power cut: it is harmless when it is called twice.
+        """
         ...
 
 

@@ -90,7 +90,7 @@ def test_what_is_told_is_a_word_of_the_servers_table() -> None:
 def test_an_event_without_an_edge_is_refused() -> None:
     with pytest.raises(InvalidStateError) as caught:
         step(Record(), Event.COMMIT)
-    assert caught.value.facts["allowed"] == ["offer", "turn_down"]
+    assert caught.value.facts["allowed"] == ["offer", "turn_down", "roll_back"]
 
 
 def walked(*events: Event, record: Record | None = None, code: str = "x") -> Record:
@@ -138,6 +138,39 @@ def test_a_success_is_remembered_and_forgets_strikes() -> None:
     assert ended.state is State.IDLE
     assert ended.plan is None
     assert [past.outcome for past in ended.history] == [Outcome.SUCCEEDED]
+
+
+UPDATED = walked(*ON_TRIAL, Event.PASS, Event.COMMIT, Event.REPORT, record=Record(installed={"os": "1"}))
+GOING = walked(Event.ROLL_BACK, record=UPDATED)
+
+
+def test_who_goes_back_by_hand_has_failed_nothing() -> None:
+    record = walked(Event.REBOOT, Event.RETURN, record=GOING)
+    assert (record.outcome, record.installed, record.strikes) == (Outcome.REVERTED, {"os": "1"}, {})
+    assert record.former is None, "once"
+    assert (record.number, GOING.plan) == (UPDATED.number + 1, PLAN)
+    pasts = remembered(record, "now").history
+    assert (pasts[-1].action, pasts[-1].number) == (PLAN.action, record.number)
+
+
+def test_a_way_back_by_hand_that_fails_can_be_tried_again() -> None:
+    record = walked(Event.FAIL, Event.REPORT, record=GOING)
+    assert (record.outcome, record.strikes) == (Outcome.STRANDED, {})
+    assert record.former == UPDATED.former
+    assert record.installed == UPDATED.installed
+
+
+def test_what_stayed_as_it_was_stays_so() -> None:
+    pieces = (PIECES[0], replace(PIECES[1], there=True))
+    record = replace(walked(*ON_TRIAL), plan=replace(PLAN, pieces=pieces), installed={"os": "1", "app": "1"})
+    record = walked(Event.PASS, Event.COMMIT, Event.REPORT, Event.ROLL_BACK, Event.RETURN, record=record)
+    assert record.installed == {"os": "1", "app": "2"}
+
+
+def test_there_is_no_way_back_by_hand_once_the_next_is_written() -> None:
+    again = walked(Event.OFFER, Event.ACCEPT, Event.FETCHED, record=UPDATED)
+    assert again.former is not None
+    assert walked(Event.INSTALL, record=again).former is None
 
 
 def test_the_ladder() -> None:
@@ -256,7 +289,7 @@ class Agent:
         plain = {
             State.VERIFYING: Event.ACCEPT,
             State.FETCHING: Event.FETCHED,
-            State.STAGED: Event.SAVE,
+            State.STAGED: Event.INSTALL,
             State.ARMED: Event.REBOOT,
             State.ON_TRIAL: Event.PASS if self.healthy else Event.FAIL,
         }
@@ -265,7 +298,7 @@ class Agent:
                 self.board.saved = ""
                 self.act()
                 self.board.saved = self.board.data
-                return Event.INSTALL
+                return Event.SAVED
             case State.RESTORING:
                 self.board.data = "half"
                 self.act()
@@ -273,7 +306,7 @@ class Agent:
                 return Event.RETURN
             case State.INSTALLING:
                 self.act()
-                return Event.INSTALLED if self.record.done == len(NAMES) else Event.PIECE
+                return Event.SAVE if self.record.done == len(NAMES) else Event.PIECE
             case State.ARMING:
                 self.switch("new")
                 self.board.tries = 2
@@ -311,12 +344,7 @@ def test_every_crash_sequence_ends_in_one_good_version(
     cuts: list[int], healthy: bool, dead: bool, begin: State
 ) -> None:
     board = Board(dead=dead)
-    road = [
-        *ON_TRIAL[: ON_TRIAL.index(Event.INSTALL)],
-        Event.SAVE,
-        *ON_TRIAL[ON_TRIAL.index(Event.INSTALL) :],
-        Event.PASS,
-    ]
+    road = [*READY, Event.SAVE, Event.SAVED, *ON_TRIAL[len(READY) + 1 :], Event.PASS]
     record = Record()
     while record.state is not begin and road:
         event = road.pop(0)
@@ -340,15 +368,16 @@ def test_every_crash_sequence_ends_in_one_good_version(
 
 
 def test_data_are_put_back_only_where_something_was_switched() -> None:
-    saving = (*READY[:-1], Event.SAVE)
-    untouched = walked(*saving, Event.FAIL)
-    assert (untouched.outcome, untouched.strikes) == (Outcome.FAILED, {}), "it could not be saved, and nothing was done"
-    installed = step(walked(*saving), Event.INSTALL, saved="7")
-    assert returned(step(installed, Event.FAIL)) is Event.RETURN
-    armed = walked(Event.INSTALLED, Event.FAIL, record=installed)
-    assert returned(armed) is Event.RESTORE
-    assert returned(walked(Event.INSTALLED, Event.FAIL, record=replace(installed, saved=""))) is Event.RETURN
-    tried = walked(Event.INSTALLED, Event.ARM, Event.TRY, Event.FAIL, Event.REBOOT, record=installed)
+    saving = walked(*READY, Event.SAVE)
+    unsaved = step(saving, Event.FAIL, code="backup_failed", reason="no")
+    assert returned(unsaved) is Event.RETURN, "nobody has worked on them"
+    ended = step(unsaved, Event.RETURN)
+    assert (ended.outcome, ended.strikes) == (Outcome.FAILED, {}), "the release is not to blame"
+    assert step(step(saving, Event.FAIL, code="other"), Event.RETURN).strikes
+    arming = step(saving, Event.SAVED, saved="7")
+    assert returned(step(arming, Event.FAIL)) is Event.RESTORE
+    assert returned(step(step(saving, Event.SAVED), Event.FAIL)) is Event.RETURN, "there was nothing to save"
+    tried = walked(Event.ARM, Event.TRY, Event.FAIL, Event.REBOOT, record=arming)
     assert found(tried, [Standing.ABSENT]) is Event.RESTORE
     restoring = step(tried, Event.RESTORE)
     assert step(restoring, Event.RETURN).outcome is Outcome.REVERTED

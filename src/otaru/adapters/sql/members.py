@@ -194,10 +194,13 @@ def _members(session: Session, tenant: TenantId, query: Query, release: Release)
 
 
 def _pinned(session: Session, release: Release) -> ColumnElement[bool]:
-    """Whether what the release is for stays as it is."""
-    component = next((a.component for a in release.artifacts), "")
-    found = (func.strpos if session.postgres else func.instr)("," + device.c.pins + ",", f",{component},")
-    return and_(device.c.pins != "", or_(device.c.pins == EVERYTHING, found > 0))
+    """Whether something that the release is for stays as it is."""
+    place = func.strpos if session.postgres else func.instr
+    held = [
+        and_(_for(release, component), place("," + device.c.pins + ",", f",{component},") > 0)
+        for component in release.components
+    ]
+    return and_(device.c.pins != "", or_(device.c.pins == EVERYTHING, *held))
 
 
 def _look_anew(session: Session, rows: int) -> None:
@@ -208,7 +211,18 @@ def _look_anew(session: Session, rows: int) -> None:
 
 def fits(release: Release) -> ColumnElement[bool]:
     """Whether the hardware is right: `Hardware.fits` of one of its artifacts."""
-    return or_(false(), *(_runs_on(hardware) for hardware in sorted({a.hardware for a in release.artifacts}, key=str)))
+    return _of_hardware({a.hardware for a in release.artifacts})
+
+
+def _for(release: Release, component: str) -> ColumnElement[bool]:
+    """Whether it brings this component to the device, of several."""
+    if len(release.components) == 1:
+        return true()
+    return _of_hardware({a.hardware for a in release.artifacts if a.component == component})
+
+
+def _of_hardware(hardware: Collection[Hardware]) -> ColumnElement[bool]:
+    return or_(false(), *(_runs_on(each) for each in sorted(hardware, key=str)))
 
 
 def _runs_on(hardware: Hardware) -> ColumnElement[bool]:
@@ -217,10 +231,18 @@ def _runs_on(hardware: Hardware) -> ColumnElement[bool]:
 
 
 def _installed(session: Session, tenant: TenantId, release: Release) -> ColumnElement[bool]:
-    """Whether this very version runs. A release is for one component (`release.admit`)."""
+    """Whether this very version runs in all that it is for."""
+    each = [_runs(session, tenant, component, release) for component in release.components]
+    if len(each) == 1:
+        return each[0]
+    brings = [_for(release, component) for component in release.components]
+    return and_(*(or_(not_(brought), runs) for brought, runs in zip(brings, each, strict=True)))
+
+
+def _runs(session: Session, tenant: TenantId, component: str, release: Release) -> ColumnElement[bool]:
     runs = select(device_component.c.device).where(
         device_component.c.tenant == tenant,
-        device_component.c.component == next((a.component for a in release.artifacts), ""),
+        device_component.c.component == component,
         device_component.c.version == release.version,
     )
     if session.postgres:

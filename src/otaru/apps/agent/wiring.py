@@ -29,8 +29,9 @@ from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
-from otaru.apps.agent import desired, identity
-from otaru.apps.agent.identity import Identity, Key
+from otaru.apps.agent import desired, identity, neighbours
+from otaru.apps.agent.identity import Identity
+from otaru.apps.agent.keys import key
 from otaru.apps.agent.settings import Boot, Component, Download, Settings
 from otaru.domain.conditions import condition
 from otaru.domain.device import hardware
@@ -74,7 +75,7 @@ class Door:
         self._me = me
         self._admission = admission
         self._clock = clock
-        self._key = None if me.by_token else Key(data)
+        self._key = None if me.by_token else key(data, me)
         self._given = identity.token(data) if me.by_token else ""
         self._ticket: Ticket | None = None
 
@@ -142,6 +143,9 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             require=[condition(text) for text in settings.conditions.require],
             origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
             safe=safe(settings, me, clock),
+            locks=neighbours.locks(settings.locks),
+            forced_breaks=settings.locks.forced_breaks,
+            hooks=neighbours.hooks(settings.hooks),
             patience=Patience(health=timedelta(seconds=settings.health.within_s)),
         )
         watch = desired.watch(settings.component, installers, link, clock)
@@ -233,6 +237,7 @@ def checks(settings: Settings, disk: LocalDisk, link: NativeLink) -> list[Health
     """What has to be so before a new version is kept."""
     health = settings.health
     found: list[HealthCheck] = [CommandCheck(words, health.timeout_s) for words in health.commands]
+    found += neighbours.health(health.http, health.units, health.timeout_s, SystemClock())
     if health.memory:
         found.append(MemoryCheck(disk, health.memory))
     if health.server:

@@ -17,7 +17,7 @@ _LOOKED_AT = 50
 
 def goes_back(subject: Subject, plan: Plan) -> bool:
     """Whether the release is older than what the device runs. That alone forbids nothing: people take devices back."""
-    runs = subject.version_of(plan.release.artifacts[0].component)
+    runs = subject.version_of(plan.release.component)
     return runs is not None and plan.release.older_than(runs)
 
 
@@ -26,7 +26,7 @@ def with_newer(tx: Tx, tenant: TenantId, subject: Subject, plan: Plan) -> Plan:
     rollout = plan.rollout
     if rollout.started_at is None or not goes_back(subject, plan):
         return plan
-    runs = subject.version_of(plan.release.artifacts[0].component)
+    runs = subject.version_of(plan.release.component)
     for deployment, other in tx.deployments.of_device(tenant, subject.id, _LOOKED_AT):
         brought = deployment.state is State.SUCCEEDED and (other.product, other.version) == (rollout.product, runs)
         if brought and other.started_at and (other.started_at, other.id) > (rollout.started_at, rollout.id):

@@ -65,26 +65,27 @@ _MAX_TURNS = 20
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a device has been told to do: its open deployment, and the artifact for it."""
+    """What a device has been told to do: its open deployment, and the artifacts for it, one a component."""
 
     membership: Membership
     plan: Plan
-    artifact: Artifact
+    artifacts: tuple[Artifact, ...]
 
 
 async def poll(
-    world: World, tenant: Tenant, entry: Entry, *, whole: bool = False, shown: bool = False
+    world: World, tenant: Tenant, entry: Entry, *, whole: bool = False, shown: bool = False, single: bool = False
 ) -> tuple[Entry, Due | None, datetime | None]:
     """What is due for a device now, offering it durably where it is new.
 
     `whole`: the device has no word for an order to download and not to install yet, and hears of none.
     `shown`: the road shows a device what it has downloaded and holds; without it there is nothing for it meanwhile.
+    `single`: the device's client takes one file at a time.
 
     Returns the entry as it is after that; None where nothing is due; and, where something only waits for its window, when
     the device should ask again at the latest. The caller has checked the credential.
     """
     for _ in range(_MAX_TURNS):
-        subject = seen(tenant, entry.subject, whole=whole)
+        subject = seen(tenant, entry.subject, whole=whole, single=single)
         if not subject.memberships or subject.lifecycle is not Lifecycle.ACTIVE:
             return entry, None, None
         if (membership := subject.open) is not None:
@@ -115,7 +116,9 @@ async def _take(
 
     Where they said no (this minute is full, or this worker has not heard of something yet): when to ask again.
     """
-    move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now(), subject.whole)
+    move = _Move(
+        tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now(), subject.whole, subject.single
+    )
     full_until = await world.store.write(_move, move)
     world.registry.forget(tenant.id, subject.id)
     again = await world.registry.device(tenant.id, subject.id)
@@ -226,15 +229,15 @@ def _woken(
 async def due(world: World, tenant: TenantId, subject: Subject, membership: Membership) -> Due | None:
     """An open deployment with what belongs to it; None where its release has nothing for this hardware (any more)."""
     plan = await world.registry.plan(tenant, membership.rollout)
-    artifact = plan.release.artifact_for(subject.hardware) if plan is not None else None
-    return None if plan is None or artifact is None else Due(membership, plan, artifact)
+    artifacts = plan.release.artifacts_for(subject.hardware) if plan is not None else ()
+    return Due(membership, plan, artifacts) if plan is not None and artifacts else None
 
 
-def seen(tenant: Tenant, subject: Subject, *, whole: bool = False) -> Subject:
+def seen(tenant: Tenant, subject: Subject, *, whole: bool = False, single: bool = False) -> Subject:
     """A device with what is known of its client: by its road, or by its tenant's settings."""
     parts = tenant.settings.chunk_parts
     whole = whole or (bool(parts) and parts.get(subject.hardware.model) in WHOLE_PARTS)
-    return replace(subject, whole=True) if whole else subject
+    return replace(subject, whole=whole, single=single) if whole or single else subject
 
 
 async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
@@ -315,6 +318,7 @@ class _Move:
     attempt: int
     at: datetime
     whole: bool = False
+    single: bool = False
 
 
 def _move(tx: Tx, moves: Sequence[_Move]) -> list[datetime | None]:
@@ -431,7 +435,7 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
     entry = tx.devices.entry(tenant.id, move.device)
     if entry is None:
         return None
-    base = entry.subject.version_of(plan.release.artifacts[0].component)
+    base = entry.subject.version_of(plan.release.component)
     for share in entry.subject.memberships:
         if (share.rollout, share.attempt) != (move.rollout, move.attempt):
             continue
@@ -440,7 +444,7 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
             return None if event is None else _Found(event, "", base)
         later = _LATER.get(share.state) if plan.rollout.policy.downloads_first else None
         if share.state is State.SCHEDULED or later is not None:
-            subject = told_facts(tx, tenant.id, replace(entry.subject, whole=move.whole), plan)
+            subject = told_facts(tx, tenant.id, replace(entry.subject, whole=move.whole, single=move.single), plan)
             limited = plan.rollout.policy.limits.any  # else of its minutes so many are given away below
             plan = (
                 with_taken(tx, tenant.id, plan, subject, move.at)

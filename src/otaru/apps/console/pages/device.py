@@ -46,6 +46,7 @@ _RULES = {
     Rule.DUE: ("Not its turn yet", Tone.IDLE),
     Rule.WITHDRAWN: ("The release is withdrawn", Tone.FAILED),
     Rule.FITS: ("The release does not fit", Tone.FAILED),
+    Rule.COMPONENTS: ("Its client takes one file at a time", Tone.HELD),
     Rule.REQUIREMENTS: ("It requires something else first", Tone.HELD),
     Rule.FLOOR: ("An older release comes first", Tone.HELD),
     Rule.SECURITY_FLOOR: ("Below its security floor", Tone.FAILED),
