@@ -68,10 +68,11 @@ def test_every_key_of_an_agent_is_documented_and_no_other() -> None:
         "component[].commands.": agent.Commands,
         "download.limits[].": agent.Limit,
         "health.http[].": Probe,
+        "backup.item[].": agent.Saved,
     }
     inner = keys(agent.Component, "component[].")
     sections = {"boot": agent.Boot, "health": agent.Health, "conditions": agent.Conditions, "download": agent.Download}
-    sections |= {"locks": Locks, "hooks": Hooks, "local": Local, "server": agent.Server}
+    sections |= {"locks": Locks, "hooks": Hooks, "local": Local, "server": agent.Server, "backup": agent.Backup}
     for name, section in sections.items():
         inner |= keys(section, f"{name}.")
     for before, of in lists.items():

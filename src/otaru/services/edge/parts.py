@@ -17,6 +17,7 @@ from otaru.ports.board import (
     Origin,
     Outbox,
     Power,
+    Safe,
     Senses,
     Staging,
     Vault,
@@ -90,6 +91,8 @@ class Parts:
     forced_breaks: bool = False
     """A forced update does not wait for locks."""
     hooks: Hooks | None = None
+    safe: Safe | None = None
+    """Where data are saved before an update."""
     patience: Patience = Patience()
     bundle: OfflineBundle | None = None
     """What stands in for a server: the link is a medium, and what is past its end is so with this document's leave."""
