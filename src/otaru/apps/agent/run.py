@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,6 +14,7 @@ from otaru.apps.agent import identity, local, wiring
 from otaru.apps.agent.local import Desk
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Agent, Stop
+from otaru.domain.update import RESTING
 from otaru.errors import OtaruError, StoppedError
 from otaru.services.edge.update import Updater
 
@@ -21,8 +23,11 @@ AGAIN = timedelta(seconds=30)
 _log = logging.getLogger("otaru.agent")
 
 
-def run(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Work until SIGTERM or SIGINT. `ready` is told who the device is once it begins.
+def run(settings: Settings, ready: Callable[[str], None]) -> bool:
+    """Work until SIGTERM or SIGINT; whether it should be started anew. `ready` is told who the device is once it begins.
+
+    What verifies an update stays in memory: so does twice of what an idle agent takes. A process that was at that and has
+    nothing to do any more gives it back by beginning anew.
 
     Raises:
         DataFolderError: it was never enrolled, or another agent is at work.
@@ -32,13 +37,22 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
     identity.load(Path(settings.data))
     with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, ended_by_signals(stop):
         ready(f"{made.me.device} asks {made.me.server}")
-        updater = Updater(made.parts)
+        updater, began = Updater(made.parts), made.parts.clock.monotonic()
         _until_it_goes(stop, updater.start)
         with local.open_to(settings, Desk(settings, made, updater, stop)) as desk:
             while not stop.flag.is_set():
                 wait = _round(made, updater)
                 made.watch.look(updater.record)
+                if 0 < settings.renew_after_s < made.parts.clock.monotonic() - began and _has_grown(made, updater):
+                    return True
                 desk.rest(wait.total_seconds())
+    return False
+
+
+def _has_grown(made: Agent, updater: Updater) -> bool:
+    """Whether it has looked at an update, and nothing is left to be done or told of it."""
+    looked = "otaru.services.edge.planning" in sys.modules
+    return looked and updater.record.state in RESTING and not made.parts.outbox.waiting()
 
 
 def _round(made: Agent, updater: Updater) -> timedelta:

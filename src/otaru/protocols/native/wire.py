@@ -12,8 +12,8 @@ from otaru.domain.deployment import MAX_MESSAGE, Event, State
 from otaru.domain.device import MAX_ATTRIBUTE_VALUE, MAX_ATTRIBUTES, Merge
 from otaru.domain.ids import MAX_ACTION
 from otaru.domain.link import MAX_INSTALLED, MAX_NOTES, Answer, Asking
-from otaru.domain.rollout import Urgency
 from otaru.domain.terms import UpdateType
+from otaru.domain.urgency import Urgency
 
 MAX_FILES = 64
 MAX_ADDRESSES = 16

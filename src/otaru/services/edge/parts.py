@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from otaru.domain.conditions import Condition
 from otaru.domain.device import Hardware
@@ -26,8 +27,11 @@ from otaru.ports.clock import Clock
 from otaru.ports.link import Link
 from otaru.ports.partial import Pause
 from otaru.services.edge.fetch import Manner
-from otaru.trust.verify.offline import OfflineBundle
-from otaru.trust.verify.proof import LogPolicy
+
+if TYPE_CHECKING:
+    # What verifies is loaded when something is to be verified: an idle device does without.
+    from otaru.trust.verify.offline import OfflineBundle
+    from otaru.trust.verify.proof import LogPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Identity:
     installed: Mapping[str, str] = field(default_factory=dict)
     """What runs in components that were never updated."""
     fuses: Mapping[str, int] = field(default_factory=dict)
-    log: LogPolicy | None = None
+    log: "LogPolicy | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +98,5 @@ class Parts:
     safe: Safe | None = None
     """Where data are saved before an update."""
     patience: Patience = Patience()
-    bundle: OfflineBundle | None = None
+    bundle: "OfflineBundle | None" = None
     """What stands in for a server: the link is a medium, and what is past its end is so with this document's leave."""
