@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from otaru import errors
+from otaru.apps.agent import remote_settings as remote
 from otaru.apps.agent import settings as agent
 from otaru.apps.server.settings import Settings
 from otaru.domain.events import Kind
@@ -71,7 +72,12 @@ def test_every_key_of_an_agent_is_documented_and_no_other() -> None:
     )
     inner |= keys(agent.Commands, "component[].commands.")
     inner |= keys(agent.Download, "download.") - {"download.limits"} | keys(agent.Limit, "download.limits[].")
-    wanted = keys(agent.Settings) - {"component", "boot", "health", "download", "conditions"} | inner
+    inner |= (
+        keys(remote.Monitor, "monitor.") | keys(remote.Diagnostics, "diagnostics.") | keys(remote.Remote, "remote.")
+    )
+    inner |= keys(remote.Command, "command[].")
+    tables = {"component", "boot", "health", "download", "conditions", "monitor", "diagnostics", "remote", "command"}
+    wanted = keys(agent.Settings) - tables | inner
     page = (DOCS / "agent.md").read_text().partition("| key | is |")[2].partition("## How")[0]
     assert set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)) == wanted
 

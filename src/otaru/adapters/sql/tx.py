@@ -12,6 +12,7 @@ from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.directions import SqlDirections
 from otaru.adapters.sql.enrollments import SqlEnrollments
+from otaru.adapters.sql.errands import SqlAlerts, SqlErrands
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.followings import SqlFollowings
@@ -29,6 +30,7 @@ from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
 from otaru.adapters.sql.verdicts import SqlVerdicts
 from otaru.ports.store import (
+    Alerts,
     Anchors,
     Attributes,
     Authorities,
@@ -39,6 +41,7 @@ from otaru.ports.store import (
     Devices,
     Directions,
     Enrollments,
+    Errands,
     Events,
     Fleet,
     Followings,
@@ -61,6 +64,7 @@ class SqlTx:
     """`ports.store.Tx`. Lives as long as its connection: what it holds between transactions is only the connection."""
 
     __slots__ = (
+        "alerts",
         "anchors",
         "attributes",
         "authorities",
@@ -71,6 +75,7 @@ class SqlTx:
         "devices",
         "directions",
         "enrollments",
+        "errands",
         "events",
         "fleet",
         "followings",
@@ -116,4 +121,6 @@ class SqlTx:
         self.signatures: Signatures = SqlSignatures(session)
         self.anchors: Anchors = SqlAnchors(session)
         self.directions: Directions = SqlDirections(session)
+        self.errands: Errands = SqlErrands(session)
+        self.alerts: Alerts = SqlAlerts(session)
         self.enrollments: Enrollments = SqlEnrollments(session)

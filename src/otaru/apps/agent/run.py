@@ -3,13 +3,16 @@
 import logging
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Event as Flag
 from types import FrameType
 
+from otaru.adapters.board.disk import LocalDisk
 from otaru.apps.agent import wiring
+from otaru.apps.agent.remote import Means, Remote
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Agent, Stop
 from otaru.errors import OtaruError, StoppedError
@@ -30,10 +33,17 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
     stop = Stop(Flag())
     with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, _ended_by_signals(stop):
         ready(f"{made.me.device} asks {made.me.server}")
-        updater = Updater(made.parts)
-        _until_it_goes(stop, updater.start)
+        parts, clock = made.parts, made.parts.clock
+        means = Means(made.me.server, settings, made.link, clock, wiring.senses(settings, LocalDisk()), parts.power)
+        remote = Remote(means)
+        updater = Updater(replace(parts, aside=lambda told, resting: remote.hear(told, resting=resting)))
+        for start in (updater.start, remote.start):
+            _until_it_goes(stop, start)
         while not stop.flag.is_set():
-            stop.flag.wait(_round(made, updater).total_seconds())
+            next_round = clock.monotonic() + _round(made, updater).total_seconds()
+            while not stop.flag.is_set() and (left := next_round - clock.monotonic()) > 0:
+                stop.flag.wait(min(left, remote.monitor.due_in_s()))
+                _measure(remote)
 
 
 def _round(made: Agent, updater: Updater) -> timedelta:
@@ -50,6 +60,11 @@ def _round(made: Agent, updater: Updater) -> timedelta:
     except (OtaruError, OSError) as error:
         _log.error("%s", error)
         return AGAIN
+
+
+def _measure(remote: Remote) -> None:
+    with suppress(StoppedError):  # the agent ends
+        remote.monitor.work()
 
 
 def _until_it_goes(stop: Stop, act: Callable[[], None]) -> None:

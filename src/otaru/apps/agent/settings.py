@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from otaru.apps.agent import remote_settings
+from otaru.apps.agent.remote_settings import Command, Diagnostics, Monitor, Remote
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.conditions import check as check_all
 from otaru.domain.schedule import window
@@ -141,6 +143,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     download: Download = Download()
     conditions: Conditions = Conditions()
     reboot: Words = ("systemctl", "reboot")
+    monitor: Monitor = Monitor()
+    diagnostics: Diagnostics = Diagnostics()
+    remote: Remote = Remote()
+    command: Annotated[tuple[Command, ...], Meta(max_length=64)] = ()
 
 
 def read(path: Path) -> Settings:
@@ -168,6 +174,7 @@ def read(path: Path) -> Settings:
     _check_boot(path, settings.boot)
     _check_limits(path, settings.download)
     _check_conditions(path, settings.conditions)
+    remote_settings.check(path, settings.diagnostics, settings.command)
     return settings
 
 

@@ -7,6 +7,7 @@ import typer
 from otaru import __version__
 from otaru.apps.cli import (
     agents,
+    alerts,
     anchors,
     artifacts,
     attributes,
@@ -14,8 +15,8 @@ from otaru.apps.cli import (
     blackouts,
     deltas,
     demo,
-    devices,
     enrollments,
+    errands,
     events,
     fleet,
     following,
@@ -73,7 +74,7 @@ for _name, _noun in (
     ("token", tokens.noun),
     ("fleet", fleet.noun),
     ("agent", agents.noun),
-    ("device", devices.noun),
+    ("device", errands.noun),
     ("attribute", attributes.noun),
     ("group", following.noun),
     ("ca", authority.noun),
@@ -85,6 +86,7 @@ for _name, _noun in (
     ("keys", keys.noun),
     ("rollout", rollouts.noun),
     ("blackout", blackouts.noun),
+    ("alert", alerts.noun),
     ("event", events.noun),
     ("log", logs.noun),
 ):

@@ -1,6 +1,6 @@
 """What an agent is made of, put together by its process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -8,6 +8,7 @@ from otaru.domain.conditions import Condition
 from otaru.domain.device import Hardware
 from otaru.domain.fetching import Backoff
 from otaru.domain.ids import DeviceId, TenantId
+from otaru.domain.link import Told
 from otaru.ports.board import HealthCheck, Installer, Journal, Origin, Outbox, Power, Senses, Staging, Vault
 from otaru.ports.clock import Clock
 from otaru.ports.link import Link
@@ -70,3 +71,5 @@ class Parts:
     require: Sequence[Condition] = ()
     """What has to hold here before any update begins, beside what a rollout asks for."""
     patience: Patience = Patience()
+    aside: Callable[[Told, bool], None] = lambda _told, _resting: None
+    """Hears what the server says, and whether no update is under way: for all but updates."""

@@ -138,6 +138,7 @@ class Updater:
     def _hear(self, told: Told) -> None:
         self._heard, self._cancel, self._offer, self._poll_after = True, told.cancel, told.offer, told.poll_after
         record, offer = self.record, told.offer
+        self._parts.aside(told, record.state in RESTING)
         if told.describe and self._parts.attributes:
             self._parts.link.describe(self._parts.attributes)
         if told.cancel is not None and record.state in RESTING:

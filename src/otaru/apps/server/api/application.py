@@ -22,6 +22,7 @@ from otaru.apps.server.api.caller import identify
 from otaru.apps.server.api.noun import PREFIX
 from otaru.apps.server.api.openapi import described
 from otaru.apps.server.api.routes import (
+    alerts,
     anchors,
     artifacts,
     attributes,
@@ -31,6 +32,7 @@ from otaru.apps.server.api.routes import (
     credentials,
     devices,
     enrollments,
+    errands,
     events,
     fleet,
     following,
@@ -121,6 +123,8 @@ def framework_of(runtime: Runtime) -> FastAPI:
         tenants,
         fleet,
         devices,
+        errands,
+        alerts,
         attributes,
         enrollments,
         groups,
