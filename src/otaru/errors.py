@@ -355,6 +355,12 @@ class ProofSpentError(ProofError):
     code = "proof_spent"
 
 
+class ReceiptError(RefusedError):
+    """What was brought as a device's receipt is not one that this device has signed, or not for us."""
+
+    code = "receipt_refused"
+
+
 class InstallError(OtaruError):
     """An installer could not do what it was asked for; what ran before still runs."""
 

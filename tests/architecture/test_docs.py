@@ -10,6 +10,7 @@ import pytest
 from otaru import errors
 from otaru.apps.agent import remote_settings as remote
 from otaru.apps.agent import settings as agent
+from otaru.apps.agent.neighbours import Hooks, Locks, Probe
 from otaru.apps.server.settings import Settings
 from otaru.domain.events import Kind
 from otaru.domain.offer import Rule
@@ -64,20 +65,21 @@ def test_every_key_of_an_agent_is_documented_and_no_other() -> None:
     def keys(of: type, before: str = "") -> set[str]:
         return {before + name for name in of.__struct_fields__}  # type: ignore[attr-defined]
 
-    inner = (
-        keys(agent.Component, "component[].") - {"component[].commands"}
-        | keys(agent.Boot, "boot.")
-        | keys(agent.Health, "health.")
-        | keys(agent.Conditions, "conditions.")
-    )
-    inner |= keys(agent.Commands, "component[].commands.")
-    inner |= keys(agent.Download, "download.") - {"download.limits"} | keys(agent.Limit, "download.limits[].")
-    inner |= (
-        keys(remote.Monitor, "monitor.") | keys(remote.Diagnostics, "diagnostics.") | keys(remote.Remote, "remote.")
-    )
-    inner |= keys(remote.Command, "command[].")
-    tables = {"component", "boot", "health", "download", "conditions", "monitor", "diagnostics", "remote", "command"}
-    wanted = keys(agent.Settings) - tables | inner
+    lists = {
+        "component[].commands.": agent.Commands,
+        "download.limits[].": agent.Limit,
+        "health.http[].": Probe,
+        "command[].": remote.Command,
+    }
+    inner = keys(agent.Component, "component[].")
+    sections = {"boot": agent.Boot, "health": agent.Health, "conditions": agent.Conditions, "download": agent.Download}
+    sections |= {"locks": Locks, "hooks": Hooks}
+    sections |= {"monitor": remote.Monitor, "diagnostics": remote.Diagnostics, "remote": remote.Remote}
+    for name, section in sections.items():
+        inner |= keys(section, f"{name}.")
+    for before, of in lists.items():
+        inner = inner - {before.rstrip("[].")} | keys(of, before)
+    wanted = keys(agent.Settings) - {"component", "command", *sections} | inner
     page = (DOCS / "agent.md").read_text().partition("| key | is |")[2].partition("## How")[0]
     assert set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)) == wanted
 

@@ -8,7 +8,7 @@ by itself, and the server hears the outcome once. `pytest -s` prints the counts.
 import errno
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,19 +16,24 @@ from hashlib import sha256
 
 import pytest
 
+from otaru.adapters.board.disk import make_folders, parent
+from otaru.adapters.board.disk import replace as replace_file
 from otaru.adapters.board.journal import FileJournal, FileVault
+from otaru.adapters.links.bundle import FolderLink, find
 from otaru.domain import deployment
-from otaru.domain.ids import Sha256
-from otaru.domain.link import Opening
+from otaru.domain.ids import DeviceId, Sha256
+from otaru.domain.link import Opening, Told
 from otaru.domain.update import MAX_STRIKES, RESTING, TRANSITIONS, State
 from otaru.domain.update_record import Piece, Record
 from otaru.errors import InstallError
 from otaru.images.delta import patch
 from otaru.images.delta.patch import Codec
-from otaru.ports.board import Installer, Staged
+from otaru.ports.board import SERVER_CHECK, Installer, Staged
 from otaru.services.edge.fetch import Manner
+from otaru.services.edge.offline import by_medium
 from otaru.services.edge.parts import Parts
-from tests.support.edge import OLD_APP, OLD_OS, Device, Outcome, Server
+from tests.support.bundles import a_bundle, a_medium
+from tests.support.edge import DEVICE, OLD_APP, OLD_OS, Check, Device, Outcome, Server
 from tests.support.images import Watched
 from tests.support.keys import NOW
 from tests.support.modeldisk import Fate, ModelDisk
@@ -97,6 +102,12 @@ class Story:
     """What the device remembers."""
     broken: tuple[str, int] | None = None
     """What the app's installer cannot do, and how often."""
+    more: Callable[[Device], Callable[[Parts], Parts]] | None = None
+    """What the device has besides."""
+    holds: Mapping[str, bytes] = field(default_factory=dict)
+    """Files that it has besides, by path."""
+    medium: bool = False
+    """It comes by a stick; the device has a network only when it is over."""
     made: tuple[Server, ModelDisk] | None = None
 
     def __str__(self) -> str:
@@ -113,13 +124,24 @@ class Story:
             if self.record is not None:
                 FileJournal(device.disk, "/data/journal").put(self.record)
             self.server(server)
+            for path, data in self.holds.items():
+                make_folders(device.disk, parent(path))
+                replace_file(device.disk, path, data)
+            if self.medium:
+                a_stick(device.disk, server)
             self.made = (server, device.disk)
         base, disk = self.made
         server = replace(base, heard={}, outcomes=[], opened=[], asked=[])
         device = Device(server, disk.copy(), **self.device)  # type: ignore[arg-type]
         if self.broken is not None:
             device.changed = breaking(*self.broken)
+        if self.more is not None:
+            device.changed = self.more(device)
         device.disk.cuts, device.disk.fate, device.disk.seed, device.disk.fault = cuts, fate, seed, fault
+        if self.medium:
+            online, device.changed = device.changed, partial(from_a_stick, device)
+            device.live(lambda device: bool(FileJournal(device.disk, "/data/journal").load().history))
+            device.changed = online
         return device, device.live(lambda device: device.server.state in deployment.FINAL)
 
     def check(self, device: Device, outcome: Outcome, *, ends: deployment.State | None = None) -> None:
@@ -128,7 +150,7 @@ class Story:
         assert server.outcomes == [ends or self.ends]
         done = server.outcomes == [FINAL.SUCCEEDED]
         assert outcome.os == (NEW_OS if done and "os" in self.parts else OLD_OS)
-        assert outcome.app == (NEW_APP if done else OLD_APP)
+        assert outcome.app == (NEW_APP if done and "app" in self.parts else OLD_APP)
         counters = FileVault(disk, "/data/trust").load().counters
         assert counters == (dict.fromkeys(self.parts, 5) if done else {})
         assert disk.names("/data/staging") == []
@@ -186,6 +208,27 @@ def offered_anew(server: Server) -> None:
     server.offer = replace(server.offer, files=files)
 
 
+STICK = "/usb"
+
+
+def a_stick(disk: ModelDisk, server: Server) -> None:
+    """What is due, on a medium that the device can read. Its order's own metadata is long past its end."""
+    assert server.offer is not None
+    site = server.site
+    ordered = site.director.made[DEVICE]["targets"].signed
+    targets = {path: target.hashes["sha256"] for path, target in ordered.targets.items()}
+    bundle = a_bundle(site, devices={DEVICE: ordered.version}, targets=targets)
+    a_medium(disk, STICK, site, bundle, {DEVICE: Told(timedelta(0), server.offer)}, server.files)
+
+
+def from_a_stick(device: Device, parts: Parts) -> Parts:
+    device.clock.at = NOW + timedelta(days=30)
+    bundle = find(device.disk, STICK, DeviceId(DEVICE))
+    never = Check(lambda: "nobody answers", SERVER_CHECK)
+    parts = replace(parts, checks=[*parts.checks, never])
+    return by_medium(parts, FolderLink(device.disk, STICK, bundle, DeviceId(DEVICE)), bundle)
+
+
 PATCHED = Manner(memory=10_000_000, sync_every=1)
 """Each piece that a patch makes is synced, and is a point."""
 STRUCK = Record(strikes={"app:2.0.0": MAX_STRIKES}, state=State.QUARANTINED)
@@ -208,6 +251,9 @@ STORIES = [
     Story("another one failed here too often", FINAL.SUCCEEDED, record=replace(STRUCK, strikes={"app:1.9.0": 3})),
     Story("both by patches", FINAL.SUCCEEDED, device={"manner": PATCHED}, server=by_patches),
     Story("both by patches, sick", FINAL.REVERTED, device={"manner": PATCHED, "sick": True}, server=by_patches),
+    Story("from a stick", FINAL.SUCCEEDED, medium=True),
+    Story("from a stick, sick", FINAL.REVERTED, medium=True, device={"sick": True}),
+    Story("from a stick with other bytes", FINAL.FAILED, medium=True, server=other_bytes),
     Story("by a bad patch, then in full", FINAL.SUCCEEDED, device={"manner": PATCHED}, server=by_bad_patches),
 ]
 
@@ -322,8 +368,10 @@ NOT_HERE = {
     (State.ARMED, State.REVERTING),
     (State.RETURNING, State.REVERTING),
     (State.QUARANTINED, State.IDLE),
+    (State.IDLE, State.REVERTING),
+    (State.QUARANTINED, State.REVERTING),
 }
-"""Steps that no story takes: tests/unit/services/edge does, or tests/unit/domain."""
+"""Steps that no story takes: test_going_back.py does, tests/unit/services/edge, or tests/unit/domain."""
 
 
 def test_the_stories_take_every_step_of_the_table() -> None:

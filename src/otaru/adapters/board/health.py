@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from otaru.adapters.board.disk import Disk
 from otaru.adapters.board.program import run
 from otaru.errors import InstallError, OtaruError
+from otaru.ports.board import SERVER_CHECK
 
 
 class CommandCheck:
@@ -44,7 +45,7 @@ class MemoryCheck:
 class ServerCheck:
     """The server answers: a version that cannot reach it could never be replaced."""
 
-    name = "server"
+    name = SERVER_CHECK
 
     def __init__(self, ask: Callable[[], object]) -> None:
         self._ask = ask

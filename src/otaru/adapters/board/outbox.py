@@ -30,6 +30,10 @@ class FileOutbox:
     def waiting(self) -> tuple[Note, ...]:
         return self._load()[:MAX_NOTES]
 
+    def everything(self) -> tuple[Note, ...]:
+        """All notes, also those that one batch has no room for."""
+        return self._load()
+
     def told(self, ids: Collection[str]) -> None:
         notes = self._load()
         left = tuple(note for note in notes if note.id not in ids)

@@ -11,7 +11,7 @@ from threading import Event as Flag
 from types import FrameType
 
 from otaru.adapters.board.disk import LocalDisk
-from otaru.apps.agent import wiring
+from otaru.apps.agent import identity, wiring
 from otaru.apps.agent.remote import Means, Remote
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Agent, Stop
@@ -31,7 +31,8 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
         InvalidInputError: the configuration does not fit the device.
     """
     stop = Stop(Flag())
-    with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, _ended_by_signals(stop):
+    identity.load(Path(settings.data))
+    with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, ended_by_signals(stop):
         ready(f"{made.me.device} asks {made.me.server}")
         parts, clock = made.parts, made.parts.clock
         means = Means(made.me.server, settings, made.link, clock, wiring.senses(settings, LocalDisk()), parts.power)
@@ -41,6 +42,7 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
             _until_it_goes(stop, start)
         while not stop.flag.is_set():
             next_round = clock.monotonic() + _round(made, updater).total_seconds()
+            made.watch.look(updater.record)
             while not stop.flag.is_set() and (left := next_round - clock.monotonic()) > 0:
                 stop.flag.wait(min(left, remote.monitor.due_in_s()))
                 _measure(remote)
@@ -78,7 +80,9 @@ def _until_it_goes(stop: Stop, act: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _ended_by_signals(stop: Stop) -> Iterator[None]:
+def ended_by_signals(stop: Stop) -> Iterator[None]:
+    """SIGTERM and SIGINT end what goes on, in the middle of whatever it waits for."""
+
     def end(_number: int, _frame: FrameType | None) -> None:
         stop.now()
 

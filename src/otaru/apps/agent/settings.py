@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from otaru.apps.agent import remote_settings
+from otaru.apps.agent.neighbours import Hooks, Locks, Probe, Unit, check_probes
 from otaru.apps.agent.remote_settings import Command, Diagnostics, Monitor, Remote
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.conditions import check as check_all
@@ -44,7 +45,7 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is updated, and by whom. Their order is the one in which they are installed and switched."""
 
     name: Name
-    installer: Literal["deb", "files", "raw", "rauc", "script", "swupdate"]
+    installer: Literal["config", "deb", "files", "raw", "rauc", "script", "swupdate"]
     installed: str = ""
     """The version that it has from the factory."""
     folder: Folder | None = None
@@ -63,9 +64,14 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     package: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9+.-]{1,127}\Z")] | None = None
     factory: Folder | None = None
     root: Folder | None = None
+    test: Words | None = None
+    schemas: Annotated[dict[Name, Folder], Meta(max_length=64)] | None = None
+    drift: Literal["mend", "tell"] | None = None
+    look_every_s: Annotated[float, Meta(ge=1, le=7 * 86_400)] | None = None
 
 
 NEEDED: Mapping[str, tuple[str, ...]] = {
+    "config": ("folder",),
     "deb": ("package",),
     "files": ("folder",),
     "rauc": (),
@@ -75,6 +81,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
 }
 """What an installer cannot do without."""
 ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "config": ("drift", "look_every_s", "schemas", "test"),
     "deb": ("factory", "root", "timeout_s"),
     "files": (),
     "rauc": ("timeout_s",),
@@ -105,6 +112,8 @@ class Health(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     commands: tuple[Words, ...] = ()
     timeout_s: Seconds = 30
     memory: Annotated[int, Meta(ge=0)] = 0
+    http: Annotated[tuple[Probe, ...], Meta(max_length=16)] = ()
+    units: Annotated[tuple[Unit, ...], Meta(max_length=64)] = ()
 
 
 class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -142,6 +151,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     health: Health = Health()
     download: Download = Download()
     conditions: Conditions = Conditions()
+    locks: Locks = Locks()
+    hooks: Hooks = Hooks()
     reboot: Words = ("systemctl", "reboot")
     monitor: Monitor = Monitor()
     diagnostics: Diagnostics = Diagnostics()
@@ -175,6 +186,7 @@ def read(path: Path) -> Settings:
     _check_limits(path, settings.download)
     _check_conditions(path, settings.conditions)
     remote_settings.check(path, settings.diagnostics, settings.command)
+    check_probes(f"{path}: health.http", settings.health.http)
     return settings
 
 

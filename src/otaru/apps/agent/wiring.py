@@ -29,8 +29,9 @@ from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
-from otaru.apps.agent import identity
-from otaru.apps.agent.identity import Identity, Key
+from otaru.apps.agent import desired, identity, neighbours
+from otaru.apps.agent.identity import Identity
+from otaru.apps.agent.keys import key
 from otaru.apps.agent.settings import Boot, Component, Download, Settings
 from otaru.domain.conditions import condition
 from otaru.domain.device import hardware
@@ -39,6 +40,7 @@ from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.schedule import window
 from otaru.errors import DataFolderError, InvalidInputError, StoppedError
 from otaru.ports.board import Bootloader, HealthCheck, Installer
+from otaru.services.edge.drift import DriftWatch
 from otaru.services.edge.fetch import PACE, Manner
 from otaru.services.edge.parts import Identity as Me
 from otaru.services.edge.parts import Parts, Patience
@@ -73,7 +75,7 @@ class Door:
         self._me = me
         self._admission = admission
         self._clock = clock
-        self._key = None if me.by_token else Key(data)
+        self._key = None if me.by_token else key(data, me)
         self._given = identity.token(data) if me.by_token else ""
         self._ticket: Ticket | None = None
 
@@ -95,6 +97,7 @@ class Agent:
     parts: Parts
     link: NativeLink
     door: Door
+    watch: DriftWatch
 
 
 @contextmanager
@@ -139,9 +142,13 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             senses=senses(settings, disk),
             require=[condition(text) for text in settings.conditions.require],
             origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
+            locks=neighbours.locks(settings.locks),
+            forced_breaks=settings.locks.forced_breaks,
+            hooks=neighbours.hooks(settings.hooks),
             patience=Patience(health=timedelta(seconds=settings.health.within_s)),
         )
-        yield Agent(me, parts, link, Door(data, me, admission, clock))
+        watch = desired.watch(settings.component, installers, link, clock)
+        yield Agent(me, parts, link, Door(data, me, admission, clock), watch)
 
 
 def manner(download: Download) -> Manner:
@@ -163,6 +170,8 @@ def installer(component: Component, settings: Settings, disk: LocalDisk) -> Inst
             after=component.after,
             after_timeout_s=component.after_timeout_s,
         )
+    if component.installer == "config":
+        return desired.installer(component, disk)
     if component.installer == "script":
         assert component.commands is not None  # noqa: S101
         return ScriptInstaller(
@@ -227,6 +236,7 @@ def checks(settings: Settings, disk: LocalDisk, link: NativeLink) -> list[Health
     """What has to be so before a new version is kept."""
     health = settings.health
     found: list[HealthCheck] = [CommandCheck(words, health.timeout_s) for words in health.commands]
+    found += neighbours.health(health.http, health.units, health.timeout_s, SystemClock())
     if health.memory:
         found.append(MemoryCheck(disk, health.memory))
     if health.server:

@@ -100,6 +100,7 @@ class Offer(Struct, frozen=True, omit_defaults=True):
     window: Window | None = None
     takes_s: Seconds = 0
     validate_s: Seconds = 0
+    hold: bool = False
 
 
 class Errand(Struct, frozen=True, omit_defaults=True):

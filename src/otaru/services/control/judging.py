@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from otaru.analysis import dark, learning, silence
+from otaru.analysis import learning, silence
 from otaru.analysis.learning import Past
-from otaru.domain.evidence import Evidence, Finding, Ruling, Said
+from otaru.domain.evidence import Finding, Ruling, Said
 from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.rollout import Policy, Rollout, RolloutState
 from otaru.errors import NotFoundError
 from otaru.ports.store import Tx
+from otaru.services.control.evidence import evidence_in
 from otaru.services.control.world import World
 
 _LOOKED_AT = 200
@@ -21,16 +22,6 @@ _MAX_HEARD = 8
 """Of them, so many teach what devices tell afterwards: that is a counter for each hour."""
 _PRESENT_H = 24 * 7
 """Devices that were heard of so many hours ago, at most, say how often devices come."""
-
-
-def evidence_in(tx: Tx, tenant: TenantId, rollout: Rollout, now: datetime) -> Evidence:
-    """What the rollout's judge asks for."""
-    evidence = tx.rollouts.evidence(tenant, rollout.id)
-    if rollout.policy.sequential is None:
-        return evidence
-    risk = tx.health.risk(tenant, rollout.id)
-    spans = dark.spans(risk.hushed, int((rollout.ended_at or now).timestamp()) // 3600)
-    return replace(evidence, risk=risk, dark=spans, told=tx.rollouts.told(tenant, rollout.id, spans))
 
 
 def taught(tx: Tx, tenant: TenantId, rollout: Rollout) -> Policy:

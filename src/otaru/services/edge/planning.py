@@ -9,6 +9,7 @@ from otaru.errors import InstallerUnknownError
 from otaru.services.edge.parts import Parts
 from otaru.trust.verify.clock import trusted_time
 from otaru.trust.verify.fitness import Me
+from otaru.trust.verify.offline import verify_offline
 from otaru.trust.verify.steps import Keep, run
 from otaru.trust.verify.update import Update, verify
 
@@ -31,14 +32,17 @@ def plan(parts: Parts, record: Record) -> Plan | None:
         state = state.keeping(what)
         parts.vault.put(state)
 
-    verdict = run(verify(state, _me(parts, record), now), parts.link.metadata, keep)
+    me, bundle = _me(parts, record), parts.bundle
+    steps = verify(state, me, now) if bundle is None else verify_offline(state, me, bundle, now)
+    verdict = run(steps, parts.link.metadata, keep)
     if verdict.state != state:
         parts.vault.put(verdict.state)
     if not verdict.updates or (verdict.not_before is not None and verdict.not_before > now):
         return None
     if any(update.order.facts.get("action", asked.action) != asked.action for update in verdict.updates):
         return None
-    return replace(asked, pieces=_pieces(parts, verdict.updates))
+    pieces, floors = _pieces(parts, verdict.updates), dict(verdict.state.counters)
+    return replace(asked, pieces=pieces, floors=floors, bundle="" if bundle is None else bundle.id)
 
 
 def installed(parts: Parts, record: Record) -> dict[str, Version]:

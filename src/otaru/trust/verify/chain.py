@@ -58,10 +58,12 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Grace:
-    """A timestamp and a snapshot that may be past their end: a signed document vouches for these very versions."""
+    """Versions that may be past their end: a signed document vouches for these very ones."""
 
     timestamp: int
     snapshot: int
+    targets: int | None = None
+    """Of top-level targets: where they are signed online, as the director's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +107,14 @@ class Found:
         return sha256(self.file).hexdigest()
 
 
-def refresh(source: Source, trusted: Trusted, rules: Rules, now: datetime) -> Steps[Chain]:
+def refresh(source: Source, trusted: Trusted, rules: Rules, now: datetime, grace: Grace | None = None) -> Steps[Chain]:
     """Follow a repository to its newest targets.
 
     Raises:
         OtaruError: something of it is refused, see `REFUSALS`.
     """
     rooted = yield from follow_roots(source, trusted, rules, now)
-    return (yield from descend(rooted))
+    return (yield from descend(rooted, grace))
 
 
 def follow_roots(source: Source, trusted: Trusted, rules: Rules, now: datetime) -> Steps[Rooted]:
@@ -151,7 +153,7 @@ def descend(rooted: Rooted, grace: Grace | None = None) -> Steps[Chain]:
     if not rooted.rules.whole and trusted is not before:
         yield Keep(rooted.source, trusted)
     before = rooted.trusted if rooted.rules.whole else trusted
-    targets, trusted = yield from _targets(rooted, trusted, snapshot.signed, rooted.root.signed, TARGETS)
+    targets, trusted = yield from _targets(rooted, trusted, snapshot.signed, rooted.root.signed, TARGETS, grace)
     rooted.rules.targets(targets.signed)
     if trusted is not before:
         yield Keep(rooted.source, trusted)
@@ -257,7 +259,12 @@ def _snapshot(
 
 
 def _targets(
-    rooted: Rooted, trusted: Trusted, snapshot: Snapshot, delegator: Root | Targets, role: str
+    rooted: Rooted,
+    trusted: Trusted,
+    snapshot: Snapshot,
+    delegator: Root | Targets,
+    role: str,
+    grace: Grace | None = None,
 ) -> Steps[tuple[Metadata[Targets], Trusted]]:
     """Targets of a role as the snapshot lists them (5.6)."""
     listed = snapshot.meta.get(f"{role}.json")
@@ -268,7 +275,8 @@ def _targets(
         data = yield from _fetched(rooted, role, listed)
         found = _checked(delegator, role, listed, data)
         trusted = replace(trusted, targets={**trusted.targets, role: data})
-    _check_end(role, found, rooted.now)
+    if grace is None or grace.targets != found.signed.version:
+        _check_end(role, found, rooted.now)
     return as_targets(found), trusted
 
 

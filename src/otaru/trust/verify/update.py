@@ -89,6 +89,11 @@ def verify(state: State, me: Me, now: datetime) -> Steps[Verdict]:
     if not orders:
         return Verdict(state)
     image = yield from refresh(Source.IMAGE, state.image, IMAGE_RULES, now)
+    return (yield from agreed(image, me, orders, state, now))
+
+
+def agreed(image: Chain, me: Me, orders: Iterable[TargetFile], state: State, now: datetime) -> Steps[Verdict]:
+    """What the director orders, where the image repository says the same of it and it is fit for this device."""
     wishes = [Wish(one.path, read_order(one), partial(check_agreement, one)) for one in orders]
     image, updates = yield from select(image, me, wishes, state, now)
     return Verdict(replace(state, image=image.trusted), updates)

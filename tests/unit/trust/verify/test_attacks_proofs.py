@@ -3,25 +3,24 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
 from tuf.api.metadata import TargetFile
 
-from otaru.domain.ids import DeviceId, Sha256, TenantId
+from otaru.domain.ids import TenantId
 from otaru.trust.log.merkle import leaf_hash
 from otaru.trust.log.notes import COSIGNATURE, Checkpoint, Verifier, cosign, offline_proof, sign
-from otaru.trust.verify.chain import Grace
-from otaru.trust.verify.offline import OfflineBundle, new_bundle, read_bundle, verify_offline
+from otaru.trust.verify.offline import OfflineBundle, read_bundle, verify_offline
 from otaru.trust.verify.proof import LogPolicy
 from otaru.trust.verify.steps import Source
 from tests.support.attacks import DEVICE, Device, Seen, attack, replayed
-from tests.support.keys import APP, NOW, TARGETERS, private, public
+from tests.support.bundles import a_bundle
+from tests.support.keys import APP, TARGETERS, private
 from tests.support.site import (
     BYTES,
     FILE,
-    TENANT,
+    Between,
     Site,
     a_target,
     ordered,
@@ -98,20 +97,12 @@ def test_split_view(site: Site, unit: Device) -> None:
     assert list(paths(unit.poll())) == [FILE]
 
 
-def a_bundle(
-    site: Site, *names: str, days: float = 60, devices: tuple[str, ...] = (), digest: str = ""
+def vouched(
+    site: Site, *names: str, days: float = 60, devices: tuple[str, ...] = (DEVICE,), digest: str = ""
 ) -> OfflineBundle:
-    repository = site.images.repository
-    assert repository.timestamp is not None
-    assert repository.snapshot is not None
-    grace = Grace(repository.timestamp.signed.version, repository.snapshot.signed.version)
-    targets = {FILE: Sha256(digest or sha256(BYTES).hexdigest())}
-    expires = NOW + timedelta(days=days)
-    made = new_bundle(TENANT, frozenset(map(DeviceId, devices)), grace, targets, expires)
-    document = made.document
-    for name in names or TARGETERS:
-        document = document.with_signature(public(name).keyid, private(name).sign(document.signed_bytes))
-    return read_bundle(json.dumps(document.to_dict()).encode())
+    version = site.director.made[DEVICE]["targets"].signed.version
+    targets = {FILE: digest or sha256(BYTES).hexdigest()}
+    return a_bundle(site, *names, days=days, devices=dict.fromkeys(devices, version), targets=targets)
 
 
 @attack(
@@ -122,29 +113,33 @@ def a_bundle(
     "metadata_rollback",
     "offline_bundle",
     "below_floor",
+    "wrong_device",
 )
 def test_a_bundle_on_a_medium(site: Site, unit: Device, seen: Seen) -> None:
     """The same road as online: only what people's keys say may be past its end."""
-    site.images.release(a_target(releaseCounter=1))
+    site.deploy(DEVICE, a_target(releaseCounter=1))
     unit.later(days=30)
 
     def offered(bundle: OfflineBundle) -> Callable[[], Any]:
         return lambda: unit.go(verify_offline(unit.state, unit.me, bundle, unit.now))
 
-    seen.refused(offered(a_bundle(site, "online", "alice")))
-    seen.refused(offered(a_bundle(site, TARGETERS[0])))
-    seen.refused(offered(a_bundle(site, days=29)))
-    seen.refused(offered(a_bundle(site, devices=("dev-2", "dev-3"))))
-    seen.refused(offered(a_bundle(site, digest="0" * 64)))
-    told = a_bundle(site).document.to_dict()
+    site.director.order("dev-2", ordered(a_target(releaseCounter=1)))
+    seen.refused(lambda: unit.go(verify_offline(unit.state, unit.me, vouched(site), unit.now), dev_2(site)))
+    seen.refused(offered(vouched(site, "online", "alice")))
+    seen.refused(offered(vouched(site, TARGETERS[0])))
+    seen.refused(offered(vouched(site, days=29)))
+    seen.refused(offered(vouched(site, devices=("dev-2", "dev-3"))))
+    seen.refused(offered(vouched(site, digest="0" * 64)))
+    told = vouched(site).document.to_dict()
     told["signed"]["expires"] = "2099-01-01T00:00:00Z"
     seen.refused(offered(read_bundle(told)))
     foreign = replace(unit.me, tenant=TenantId("other"))
-    seen.refused(lambda: unit.go(verify_offline(unit.state, foreign, a_bundle(site), unit.now)))
+    seen.refused(lambda: unit.go(verify_offline(unit.state, foreign, vouched(site), unit.now)))
     burnt = replace(unit.state, counters={"app": 2})
-    seen.refused(lambda: unit.go(verify_offline(burnt, unit.me, a_bundle(site), unit.now)))
-    good, old = a_bundle(site, devices=("dev-1",)), dict(site.images.files)
-    assert list(paths(offered(good)())) == [FILE]
+    seen.refused(lambda: unit.go(verify_offline(burnt, unit.me, vouched(site), unit.now)))
+    good, old = vouched(site), dict(site.images.files)
+    others = replayed(dict(site.director.files[DEVICE]), Source.DIRECTOR)
+    assert list(paths(unit.go(verify_offline(unit.state, unit.me, good, unit.now), others))) == [FILE]
     site.images.now = unit.now
     site.images.release(a_target("app/stable/1.2.0/fw.bin", b"new", version="1.2.0"))
     site.director.now = unit.now
@@ -152,12 +147,33 @@ def test_a_bundle_on_a_medium(site: Site, unit: Device, seen: Seen) -> None:
     unit.poll()
     between = replayed(old, Source.IMAGE, *old)
     seen.refused(lambda: unit.go(verify_offline(unit.state, unit.me, good, unit.now), between))
+    seen.refused(lambda: unit.go(verify_offline(unit.state, unit.me, good, unit.now), others))
+
+
+def dev_2(site: Site) -> Between:
+    """Another device's order on the same medium."""
+    return replayed(dict(site.director.files["dev-2"]), Source.DIRECTOR, *site.director.files["dev-2"])
 
 
 @attack("Local attacker w/ USB bundle", "metadata_expired")
 def test_a_bundle_vouches_for_its_own_versions_only(site: Site, unit: Device, seen: Seen) -> None:
-    site.images.release(a_target())
-    bundle = a_bundle(site)
+    site.deploy(DEVICE)
+    bundle = vouched(site)
     site.images.enter({})
-    unit.later(days=4)
+    unit.later(days=8)
     seen.refused(lambda: unit.go(verify_offline(unit.state, unit.me, bundle, unit.now)))
+
+
+@attack("Local attacker w/ USB bundle", "metadata_expired", "offline_bundle")
+def test_a_thief_of_the_director_adds_nothing_to_a_bundle(site: Site, unit: Device, seen: Seen) -> None:
+    """With the director's online keys: a newer order holds no longer than online; one in its place is not vouched for."""
+    site.deploy(DEVICE)
+    bundle = vouched(site)
+    other = a_target("app/stable/1.2.0/fw.bin", b"new", version="1.2.0")
+    site.images.release(other)
+    unit.later(days=8)
+    site.director.order(DEVICE, ordered(other), version=1)
+    images = replayed({k: v for k, v in site.images.files.items() if k != "timestamp.json"}, Source.IMAGE)
+    seen.refused(lambda: unit.go(verify_offline(unit.state, unit.me, bundle, unit.now), images))
+    site.director.order(DEVICE, ordered(a_target()))
+    seen.refused(lambda: unit.go(verify_offline(unit.state, unit.me, bundle, unit.now), images))
