@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from otaru.apps.agent import remote_settings
 from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, Unit, check_probes
+from otaru.apps.agent.remote_settings import Command, Diagnostics, Monitor, Remote
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.conditions import check as check_all
 from otaru.domain.schedule import window
@@ -187,6 +189,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     local: Local | None = None
     reboot: Words = ("systemctl", "reboot")
     renew_after_s: Annotated[float, Meta(ge=0)] = 3600
+    monitor: Monitor = Monitor()
+    diagnostics: Diagnostics = Diagnostics()
+    remote: Remote = Remote()
+    command: Annotated[tuple[Command, ...], Meta(max_length=64)] = ()
 
 
 def read(path: Path) -> Settings:
@@ -215,6 +221,7 @@ def read(path: Path) -> Settings:
     _check_limits(path, settings.download)
     _check_conditions(path, settings.conditions)
     _check_backup(path, settings)
+    remote_settings.check(path, settings.diagnostics, settings.command)
     check_probes(f"{path}: health.http", settings.health.http)
     return settings
 

@@ -143,12 +143,16 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             locks=neighbours.locks(settings.locks),
             forced_breaks=settings.locks.forced_breaks,
             hooks=neighbours.hooks(settings.hooks),
-            patience=Patience(
-                health=timedelta(seconds=settings.health.within_s), listen=timedelta(seconds=settings.server.listen_s)
-            ),
+            patience=Patience(health=timedelta(seconds=settings.health.within_s), listen=listening(settings)),
         )
         watch = desired.watch(settings.component, installers, link, clock)
         yield Agent(me, parts, link, Door(data, me, admission, clock), watch)
+
+
+def listening(settings: Settings) -> timedelta:
+    """How long a poll may be held back. Who asks at the socket is answered between two of them, so they are short then."""
+    longest = settings.server.listen_s if settings.local is None else min(settings.server.listen_s, 5)
+    return timedelta(seconds=longest)
 
 
 def manner(download: Download) -> Manner:

@@ -284,3 +284,19 @@ def restore(
 
     restored = saving.restore(settings.read(config), name)
     printer.result({"restored": restored}, f"Backup {restored} is put back.")
+
+
+@command(noun, "sharing")
+def sharing(
+    printer: Printer,
+    telemetry: Annotated[bool | None, typer.Option(help="Whether the device tells how it fares.")] = None,
+    diagnostics: Annotated[bool | None, typer.Option(help="Whether it sends its diagnostics when asked.")] = None,
+    commands: Annotated[bool | None, typer.Option(help="Whether it runs commands and reboots when asked.")] = None,
+    config: Config = _CONFIG,
+) -> None:
+    """Say what this device's owner lets it share, or change it. It comes before what the server and agent.toml say."""
+    from otaru.apps.agent import remote, settings
+
+    found = remote.share(settings.read(config), telemetry=telemetry, diagnostics=diagnostics, commands=commands)
+    shown = {name: getattr(found, name) for name in ("telemetry", "diagnostics", "commands")}
+    printer.details(shown, shown.items())

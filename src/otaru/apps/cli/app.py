@@ -7,6 +7,7 @@ import typer
 from otaru import __version__
 from otaru.apps.cli import (
     agents,
+    alerts,
     anchors,
     artifacts,
     attributes,
@@ -17,8 +18,8 @@ from otaru.apps.cli import (
     configs,
     deltas,
     demo,
-    devices,
     enrollments,
+    errands,
     events,
     fleet,
     following,
@@ -76,7 +77,7 @@ for _name, _noun in (
     ("token", tokens.noun),
     ("fleet", fleet.noun),
     ("agent", agents.noun),
-    ("device", devices.noun),
+    ("device", errands.noun),
     ("attribute", attributes.noun),
     ("group", following.noun),
     ("ca", authority.noun),
@@ -91,6 +92,7 @@ for _name, _noun in (
     ("rollout", rollouts.noun),
     ("blackout", blackouts.noun),
     ("bundle", bundles.noun),
+    ("alert", alerts.noun),
     ("event", events.noun),
     ("log", logs.noun),
 ):

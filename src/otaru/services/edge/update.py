@@ -81,7 +81,7 @@ class Updater:
         self._poll_after = NOW
         self._listens = False
         """It is asked again soon, to hold back its answer."""
-        self._told: tuple[object, ...] = ()
+        self._told: Told | None = None
         self._trial_ends: float | None = None
         self._fetches: dict[str, Fetch] = {}
         self._failures = 0
@@ -169,16 +169,16 @@ class Updater:
         wait = listen if self._heard and self.record.state in RESTING else NOW
         began = clock.monotonic()
         told = self._parts.link.poll(wait, delta.taking(self._parts))
-        news = (told.offer, told.cancel, told.describe) != self._told
-        self._told = (told.offer, told.cancel, told.describe)
+        before, self._told = self._told, replace(told, poll_after=NOW)
         self._listens = listen > NOW and (
-            wait == NOW or news or clock.monotonic() - began >= _LISTENING.total_seconds()
+            wait == NOW or self._told != before or clock.monotonic() - began >= _LISTENING.total_seconds()
         )
         return told
 
     def _hear(self, told: Told) -> None:
         self._heard, self._cancel, self._offer, self._poll_after = True, told.cancel, told.offer, told.poll_after
         record, offer = self.record, told.offer
+        self._parts.aside(told, record.state in RESTING)
         if told.describe and self._parts.attributes:
             self._parts.link.describe(self._parts.attributes)
         if told.cancel is not None and record.state in RESTING:
