@@ -44,6 +44,8 @@ READ_S = 5.0
 WAIT_S = 10.0
 """For the agent's thread."""
 AT_ONCE = 8
+WAITING = 32
+"""Who comes when all are busy. Who comes after them is turned away by the system."""
 _log = logging.getLogger("otaru.agent")
 
 _STATUS: Mapping[type[OtaruError], HTTPStatus] = {
@@ -166,7 +168,7 @@ def _listening(told: Local) -> socket.socket:
         if told.group is not None:
             shutil.chown(path, group=told.group)
         path.chmod(int(told.mode, 8))
-        made.listen(AT_ONCE)
+        made.listen(WAITING)
     except (OSError, LookupError):
         made.close()
         raise
@@ -180,7 +182,7 @@ def _accept(listening: socket.socket, desk: Desk) -> None:
             line, _ = listening.accept()
         except OSError:
             return
-        room.acquire()  # who comes when all are busy waits in the backlog, which is short
+        room.acquire()
         Thread(target=_serve, args=(line, desk, room), daemon=True).start()
 
 
