@@ -72,6 +72,8 @@ from otaru.adapters.sql.tables.tenancy import (
     token,
 )
 from otaru.adapters.sql.tables.trust import (
+    bundle,
+    bundle_device,
     direction,
     downgrade_permit,
     log_checkpoint,
@@ -97,6 +99,8 @@ __all__ = [
     "attribute_sort",
     "authority",
     "blob",
+    "bundle",
+    "bundle_device",
     "component_count",
     "contact_count",
     "credential",

@@ -27,6 +27,7 @@ from otaru.apps.server.api.routes import (
     attributes,
     authorities,
     blackouts,
+    bundles,
     consent,
     credentials,
     devices,
@@ -134,6 +135,7 @@ def framework_of(runtime: Runtime) -> FastAPI:
         keys,
         anchors,
         rollouts,
+        bundles,
         events,
         logs,
     ):
