@@ -1,9 +1,11 @@
 """What `ports.board.Installer` and `Bootloader` promise, over ours: each call again, from its beginning, with the same effect."""
 
 import io
+import json
+import sys
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -42,6 +44,8 @@ class Bench:
     folder: Path
     installer: Installer
     reboots: bool
+    restart: Callable[[], None] | None = None
+    """What a reboot does to it, where another bench is not simply made of the same folder."""
 
     def piece(self, data: bytes, version: str = "2.0.0", component: str = "part") -> Piece:
         return Piece(component, version, "file", f"p/c/{version}/part.bin", len(data), sha256(data).hexdigest())
@@ -85,24 +89,94 @@ esac
 """
 
 
-def script(folder: Path) -> Bench:
-    """The example of docs/agent.md, with doubles of what it calls."""
-    page = (Path(__file__).parents[2] / "docs/agent.md").read_text()
-    text = page.partition("```sh\n#!/bin/sh -e\n")[2].partition("```")[0].replace("/var/lib/web", str(folder))
+MODULES = {
+    "depmod": 'readlink "$(dirname "$0")/modules/extra/example.ko" > "$(dirname "$0")/depended" || true',
+    "modinfo": 'case "$(cat "$3")" in *alien*) echo "2.4.0 SMP" ;; *) echo "$(uname -r) SMP" ;; esac',
+    "modprobe": 'mkdir "$(dirname "$0")/sys"',
+    "rmmod": 'rmdir "$(dirname "$0")/sys"',
+}
+"""Doubles of what a kernel has to be asked for."""
+
+MCUMGR = f"""#!{sys.executable}
+# A double of mcumgr and of the child behind it, which MCUboot starts: two slots, one start on trial.
+import hashlib, json, pathlib, sys
+at = pathlib.Path(__file__).with_name("state")
+now = json.loads(at.read_text())
+def boot():
+    if now["pending"] or not now["confirmed"]:
+        now["slots"].reverse()
+    now["confirmed"], now["pending"] = not now["pending"], False
+match sys.argv[3:]:
+    case ["echo", "up"]: print("up")
+    case ["image", "list"]:
+        for number, name in enumerate(now["slots"]):
+            flags = ("active confirmed" if now["confirmed"] else "active") if number == 0 else ""
+            if name: print(f" image=0 slot={{number}}\\n    version: 0.0.0\\n    flags: {{flags}}\\n    hash: {{name}}")
+    case ["image", "upload", path]:
+        data = pathlib.Path(path).read_bytes()
+        now["slots"][1] = ("dead" if b"dead" in data else "") + hashlib.sha1(data).hexdigest()
+    case ["image", "test", name] if name == now["slots"][1]: now["pending"] = True
+    case ["image", "confirm"]: now["confirmed"] = True
+    case ["reset"]:
+        boot()
+        if now["slots"][0].startswith("dead"): boot()  # its watchdog
+    case _: sys.exit(f"not known: {{sys.argv}}")
+at.write_text(json.dumps(now))
+"""
+
+
+def example(folder: Path, name: str, doubles: Mapping[str, str], places: Mapping[str, str]) -> ScriptInstaller:
+    """One of docs/examples/installers, with doubles of what it calls."""
+    text = (Path(__file__).parents[2] / "docs/examples/installers" / name).read_text()
+    for place, ours in places.items():
+        assert place in text
+        text = text.replace(place, str(folder / ours))
+    text = text.replace("\n", f"\nPATH={folder}:$PATH\n", 1)
+    for program, body in {**doubles, name: text}.items():
+        (folder / program).write_text(body if body.startswith("#!") else f"#!/bin/sh -e\n{body}\n")
+        (folder / program).chmod(0o755)
+    return ScriptInstaller("part", commands(str(folder / name)))
+
+
+def container(folder: Path) -> Bench:
     (folder / "now").write_text("localhost/web:factory\n")
-    programs = {"podman": PODMAN, "systemctl": "#!/bin/sh\n", "web": f"#!/bin/sh -e\nPATH={folder}:$PATH\n{text}"}
-    for name, program in programs.items():
-        (folder / name).write_text(program)
-        (folder / name).chmod(0o755)
-    return Bench(folder, ScriptInstaller("part", commands(str(folder / "web"))), reboots=False)
+    made = example(folder, "container", {"podman": PODMAN, "systemctl": "true"}, {"/var/lib/web": "."})
+    return Bench(folder, made, reboots=False)
+
+
+def module(folder: Path, doubles: Mapping[str, str] | None = None) -> Bench:
+    for made in ("store", "modules/extra"):
+        (folder / made).mkdir(parents=True)
+    places = {
+        "/var/lib/module": "store",
+        "/lib/modules/$(uname -r)": "modules",
+        "/run/module": "loaded",
+        "/sys/module/example": "sys",
+    }
+    return Bench(folder, example(folder, "kernel-module", {**MODULES, **(doubles or {})}, places), reboots=False)
+
+
+def module_in_use(folder: Path) -> Bench:
+    """A module that is there from the factory, and that cannot be taken out while the system runs."""
+    bench = module(folder, {"rmmod": "echo it is in use; exit 1"})
+    (folder / "sys").mkdir()
+    (folder / "factory.ko").write_text("factory")
+    (folder / "modules/extra/example.ko").symlink_to(folder / "factory.ko")
+    return replace(bench, reboots=True, restart=lambda: (folder / "loaded").unlink(missing_ok=True))
+
+
+def child(folder: Path) -> Bench:
+    (folder / "state").write_text(json.dumps({"slots": ["factory", None], "confirmed": True, "pending": False}))
+    made = example(folder, "child-device", {"mcumgr": MCUMGR, "sleep": "true"}, {"/var/lib/child": "."})
+    return Bench(folder, made, reboots=False)
 
 
 def commands(program: str) -> Commands:
-    words = {name: (program, name) for name in ("install", "activate", "standing", "revert")}
-    return Commands(**words)
+    names = ("check", "install", "activate", "standing", "revert", "commit")
+    return Commands(**{name: (program, name) for name in names})
 
 
-@pytest.fixture(params=[raw, files, script], ids=["raw", "files", "script"])
+@pytest.fixture(params=[raw, files, container, module, module_in_use, child], ids=lambda made: made.__name__)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     made: Bench = request.param(tmp_path)
     return made
@@ -110,6 +184,9 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
 
 def started(bench: Bench) -> Bench:
     """After a reboot."""
+    if bench.restart is not None:
+        bench.restart()
+        return bench
     return raw(bench.folder, select(LocalDisk(), str(bench.folder / "boot"))) if bench.reboots else bench
 
 
@@ -278,6 +355,51 @@ def test_two_versions_are_kept(tmp_path: Path) -> None:
         bench.installer.activate(piece)
         bench.installer.commit(piece)
     assert len(list((tmp_path / "root/versions").iterdir())) == 2
+
+
+def test_a_module_is_in_the_index_as_soon_as_its_link_leads_there(tmp_path: Path) -> None:
+    bench = module(tmp_path)
+    piece = bench.install(b"module")
+    assert not (tmp_path / "depended").exists()
+    bench.installer.activate(piece)
+    assert (tmp_path / "depended").read_text() == f"{tmp_path}/store/{piece.sha256}.ko\n"
+    bench.installer.revert(piece)
+    assert (tmp_path / "depended").read_text() == "", "there was none before"
+    assert not (tmp_path / "sys").exists()
+
+
+def test_a_module_for_another_kernel_is_not_installed(tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match="it is not for"):
+        module(tmp_path).install(b"an alien one")
+
+
+def test_a_module_in_use_runs_until_the_next_start_also_on_the_way_back(tmp_path: Path) -> None:
+    bench = module_in_use(tmp_path)
+    piece = bench.install(b"module")
+    bench.installer.activate(piece)
+    started(bench)
+    bench.installer.revert(piece)
+    assert bench.installer.standing(piece) is Standing.RUNS, "so the agent reboots"
+    assert started(bench).installer.standing(piece) is Standing.ABSENT
+
+
+def test_a_child_that_does_not_come_up_is_given_up_by_its_own_bootloader(tmp_path: Path) -> None:
+    bench = child(tmp_path)
+    piece = bench.install(b"dead")
+    with pytest.raises(InstallError, match="it did not start"):
+        bench.installer.activate(piece)
+    assert bench.installer.standing(piece) is Standing.ABSENT
+    bench.installer.revert(piece)
+    state = json.loads((tmp_path / "state").read_text())
+    assert (state["slots"][0], state["confirmed"]) == ("factory", True)
+
+
+def test_a_child_that_does_not_answer_is_told_before_the_download(tmp_path: Path) -> None:
+    bench = child(tmp_path)
+    bench.installer.check(bench.piece(b"any"))
+    (tmp_path / "mcumgr").write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(UnsuitableError, match="the child does not answer"):
+        bench.installer.check(bench.piece(b"any"))
 
 
 def shell(**lines: str) -> Commands:
