@@ -40,11 +40,17 @@ def test_a_group_follows_a_channel_and_ends_it(browser: httpx.Client, api: httpx
     assert 'name="continuous"' not in form
     assert 'name="split"' not in form
     wanted = {"product": product, "channel": "stable", "mode": "waves", "waves": "1, 100%", "on_error": "stop"}
+    looked = shown(browser.post(f"/groups/{name}/+follow", data={**wanted, "look": "yes"}))
+    assert f"Now: {product} 1.1.0 to 1 device." in looked
+    assert 'value="1, 100%"' in looked, "what was typed stays"
+    assert orders(api, name) == []
     sent = browser.post(f"/groups/{name}/+follow", data=wanted)
     assert (sent.status_code, sent.headers["location"]) == (303, f"/groups/{name}")
     (order,) = orders(api, name)
     assert (order["policy"]["waves"], order["policy"]["on_error"]) == (["1", "100%"], "stop")
     made = order["rollout"]["id"]
+    again = shown(browser.post(f"/groups/{name}/+follow", data={**wanted, "look": "yes"}))
+    assert "Nothing would be done now: the newest release is on its way already" in again
     page = shown(browser.get(f"/groups/{name}"))
     assert f'href="/rollouts/{made}"' in page
     assert f"Follows {product} stable" in page

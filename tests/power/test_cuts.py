@@ -368,8 +368,10 @@ NOT_HERE = {
     (State.ARMED, State.REVERTING),
     (State.RETURNING, State.REVERTING),
     (State.QUARANTINED, State.IDLE),
+    (State.IDLE, State.REVERTING),
+    (State.QUARANTINED, State.REVERTING),
 }
-"""Steps that no story takes: tests/unit/services/edge does, or tests/unit/domain."""
+"""Steps that no story takes: test_going_back.py does, tests/unit/services/edge, or tests/unit/domain."""
 
 
 def test_the_stories_take_every_step_of_the_table() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from otaru.domain.link import Note
-from otaru.domain.update import Standing
+from otaru.domain.update import Moment, Standing
 from otaru.domain.update_record import Piece, Record
 from otaru.images.reading import Source
 from otaru.ports.partial import Partial
@@ -269,6 +269,25 @@ class HealthCheck(Protocol):
 
     def wrong(self) -> str:
         """What is not as it should be, in one line; empty: it is healthy."""
+        ...
+
+
+class Lock(Protocol):
+    """A lock by which an application keeps updates away."""
+
+    def held(self) -> str:
+        """That it is held, in one line; empty: it is not. Never blocks. What cannot be seen is held."""
+        ...
+
+
+class Hooks(Protocol):
+    """What the device's maker has called at the turns of an update. Each call ends within a time of its own."""
+
+    def call(self, moment: Moment, told: Mapping[str, str]) -> str:
+        """Call what there is for a moment; why it should not be now, in one line; empty: nobody objects.
+
+        Called again whenever it is asked anew, and after a power cut: it is harmless when it is called twice.
+        """
         ...
 
 

@@ -29,6 +29,8 @@ from otaru.services.edge.update import Updater
 from otaru.trust.receipt import text
 from otaru.trust.verify.refusals import OfflineBundleError
 
+_WAITS = frozenset({State.STAGED, State.INSTALLING})
+"""Where conditions and locks are looked at."""
 _RESTARTS = frozenset({State.REBOOTING, State.RETURNING})
 
 
@@ -115,7 +117,7 @@ def _go(updater: Updater, stop: Stop) -> None:
     while True:
         wait = updater.tick()
         state = updater.record.state
-        if state in RESTING or state in _RESTARTS or (state is State.STAGED and updater.held_back):
+        if state in RESTING or state in _RESTARTS or (state in _WAITS and updater.held_back):
             return
         stop.pause(wait.total_seconds())
 

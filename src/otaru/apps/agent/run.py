@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event as Flag
 from types import FrameType
 
-from otaru.apps.agent import wiring
+from otaru.apps.agent import identity, wiring
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Agent, Stop
 from otaru.errors import OtaruError, StoppedError
@@ -28,6 +28,7 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
         InvalidInputError: the configuration does not fit the device.
     """
     stop = Stop(Flag())
+    identity.load(Path(settings.data))
     with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, ended_by_signals(stop):
         ready(f"{made.me.device} asks {made.me.server}")
         updater = Updater(made.parts)

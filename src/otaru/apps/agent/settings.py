@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from otaru.apps.agent.neighbours import Hooks, Locks, Probe, Unit, check_probes
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.conditions import check as check_all
 from otaru.domain.schedule import window
@@ -109,6 +110,8 @@ class Health(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     commands: tuple[Words, ...] = ()
     timeout_s: Seconds = 30
     memory: Annotated[int, Meta(ge=0)] = 0
+    http: Annotated[tuple[Probe, ...], Meta(max_length=16)] = ()
+    units: Annotated[tuple[Unit, ...], Meta(max_length=64)] = ()
 
 
 class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -146,6 +149,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     health: Health = Health()
     download: Download = Download()
     conditions: Conditions = Conditions()
+    locks: Locks = Locks()
+    hooks: Hooks = Hooks()
     reboot: Words = ("systemctl", "reboot")
 
 
@@ -174,6 +179,7 @@ def read(path: Path) -> Settings:
     _check_boot(path, settings.boot)
     _check_limits(path, settings.download)
     _check_conditions(path, settings.conditions)
+    check_probes(f"{path}: health.http", settings.health.http)
     return settings
 
 

@@ -29,7 +29,7 @@ from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
-from otaru.apps.agent import desired, identity
+from otaru.apps.agent import desired, identity, neighbours
 from otaru.apps.agent.identity import Identity
 from otaru.apps.agent.keys import key
 from otaru.apps.agent.settings import Boot, Component, Download, Settings
@@ -142,6 +142,9 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             senses=senses(settings, disk),
             require=[condition(text) for text in settings.conditions.require],
             origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
+            locks=neighbours.locks(settings.locks),
+            forced_breaks=settings.locks.forced_breaks,
+            hooks=neighbours.hooks(settings.hooks),
             patience=Patience(health=timedelta(seconds=settings.health.within_s)),
         )
         watch = desired.watch(settings.component, installers, link, clock)
@@ -233,6 +236,7 @@ def checks(settings: Settings, disk: LocalDisk, link: NativeLink) -> list[Health
     """What has to be so before a new version is kept."""
     health = settings.health
     found: list[HealthCheck] = [CommandCheck(words, health.timeout_s) for words in health.commands]
+    found += neighbours.health(health.http, health.units, health.timeout_s, SystemClock())
     if health.memory:
         found.append(MemoryCheck(disk, health.memory))
     if health.server:

@@ -206,6 +206,49 @@ def postpone(
     printer.details(due, due.items())
 
 
+@command(noun, "reject")
+def reject(
+    printer: Printer,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why: it is shown to the operator.")] = "",
+    config: Config = _CONFIG,
+) -> None:
+    """Say no, for good, to the update that waits for this device's owner; exit code 3 where none does."""
+    from otaru.apps.agent import settings, show
+    from otaru.domain.link import Answer
+
+    due = show.decide(settings.read(config), Answer.REJECT, reason=reason)
+    printer.details(due, due.items())
+
+
+@command(noun, "rollback")
+def rollback(
+    printer: Printer,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why: the server is told.")] = "a person at the device",
+    config: Config = _CONFIG,
+) -> None:
+    """Go back to the version before the last update. Stop the agent first, and start it again afterwards.
+
+    Exit code 3 where there is none to go back to, 4 where a security counter forbids it.
+    """
+    from otaru.apps.agent import settings, show
+
+    found = show.roll_back(settings.read(config), reason)
+    printer.details(found, found.items())
+
+
+@command(noun, "doctor")
+def doctor(printer: Printer, config: Config = _CONFIG) -> Exit | None:
+    """Look at all that an update of this device needs; exit code 1 where something keeps updates from going through."""
+    from otaru.apps.agent import doctor as room
+    from otaru.apps.agent import settings
+
+    found = room.examine(settings.read(config))
+    shown = [one.told() for one in found]
+    columns = [field("What"), field("", "grade"), field("", "said")]
+    printer.table({"good": not room.is_bad(found), "findings": shown}, shown, columns)
+    return Exit.FAILED if room.is_bad(found) else None
+
+
 @command(noun, "lift")
 def lift(config: Config = _CONFIG) -> Exit | None:
     """Try releases again that have failed on this device too often. Stop the agent first."""

@@ -225,7 +225,12 @@ def forecast(progress: Progress, now: datetime) -> datetime | None:
     if rollout.state is not RolloutState.RUNNING or rollout.started_at is None or not left:
         return None
     waits = rollout.wave is not None and rollout.wave.state is WaveState.PENDING  # its pace is another one then
-    if waits or ended < max(FEW, LITTLE * going.members) or now - rollout.started_at < SOON:
+    if (
+        waits
+        or rollout.superseded_by is not None
+        or ended < max(FEW, LITTLE * going.members)
+        or now - rollout.started_at < SOON
+    ):
         return None
     try:
         return now + (now - rollout.started_at) * (left / ended)

@@ -37,11 +37,11 @@ from otaru.domain.update_record import (
 )
 from otaru.errors import OtaruError
 from otaru.ports.board import SERVER_CHECK
-from otaru.services.edge import delta
+from otaru.services.edge import delta, going_back
 from otaru.services.edge.delta import Shortcut
 from otaru.services.edge.fetch import Fetch
 from otaru.services.edge.parts import Parts
-from otaru.services.edge.permission import held_back
+from otaru.services.edge.permission import Permission
 from otaru.services.edge.planning import installed, plan
 from otaru.trust.verify.payload import payload_of
 from otaru.trust.verify.update import burnt
@@ -79,8 +79,7 @@ class Updater:
         self._trial_ends: float | None = None
         self._fetches: dict[str, Fetch] = {}
         self._failures = 0
-        self._refused = ""
-        """Why nothing may begin, as the server was told last."""
+        self._permission = Permission(parts)
         self._unsure = False
         """A put of the record failed half-way: the disk may hold the one before, or the one that was put."""
         self._full_since: float | None = None
@@ -134,7 +133,7 @@ class Updater:
     @property
     def held_back(self) -> str:
         """Why the update that is offered may not begin now; empty: nothing is in its way."""
-        return self._refused
+        return self._permission.reason
 
     def lift(self) -> bool:
         """Try releases again that have failed too often; False: there is nothing to lift."""
@@ -142,6 +141,17 @@ class Updater:
             return False
         self._move(Event.LIFT)
         return True
+
+    def roll_back(self, reason: str) -> timedelta:
+        """Go back to what ran before the last update, and tell the server where it answers; how long to wait then.
+
+        What is left to be done (a reboot, another try) is done by `tick`. Raises as `going_back.check`.
+        """
+        going_back.check(self._parts, self.record)
+        self._move(Event.ROLL_BACK, code="rolled_back", reason=reason)
+        wait = self._work()
+        self._tell_quietly()
+        return wait
 
     # What the server says
 
@@ -158,30 +168,23 @@ class Updater:
         if offer is None or record.state not in RESTING:
             return
         release = f"{offer.product}:{offer.version}"
-        over = next((past for past in record.history if (past.action, past.release) == (offer.action, release)), None)
+        over = next((past for past in self._latest() if (past.action, past.release) == (offer.action, release)), None)
         if over is not None:
             # The server does not know how it ended: our word was lost, or it was put back to an earlier day.
             self._parts.outbox.put(self._outcome_note(over))
-        elif offer.may_begin and self._holds(offer):
+        elif offer.may_begin and self._permission.begins(offer, record.number):
             self._move(offered(record, release), Plan(int(offer.action), release))
 
-    def _holds(self, offer: Offer) -> bool:
-        """Whether what has to hold does; where not, the server is told why."""
-        reason = held_back(self._parts, offer.conditions) or ""
-        if reason and reason != self._refused:
-            now = self._parts.clock.now()
-            name = f"{offer.action}-{self.record.number}-refuse-{now.timestamp():.0f}"
-            said = Note(name, offer.action, deployment.Event.REFUSE, "condition", (reason,), at=now)
-            self._parts.outbox.put(said)
-        self._refused = reason
-        return not reason
-
     def _answer_cancel(self, action: ActionId) -> None:
-        past = next((past for past in self.record.history if past.action == action), None)
+        past = next((past for past in self._latest() if past.action == action), None)
         if past is not None:
             self._parts.outbox.put(self._outcome_note(past))
         else:  # never begun
             self._parts.outbox.put(Note(f"{action}-never", action, deployment.Event.CANCEL_DONE))
+
+    def _latest(self) -> tuple[Past, ...]:
+        """What is over, the newest first: one action may have ended twice, kept and then gone back from by hand."""
+        return self.record.history[::-1]
 
     def _cancelled(self) -> bool:
         """Whether what is under way was called off, or is no longer offered."""
@@ -302,18 +305,24 @@ class Updater:
         window = None if self._offer is None else self._offer.window
         if window is not None and not window.is_open:
             return self._poll_after
-        if self._offer is not None and not self._holds(self._offer):
+        if not self._permission.installs(self._offer, self._plan, self.record.number):
             return self._poll_after
         self._move(Event.INSTALL)
         return None
 
-    def _install(self) -> None:
+    def _install(self) -> timedelta | None:
         pieces = self._plan.work
         if self.record.done < len(pieces):
             piece = pieces[self.record.done]
             self._parts.installers[piece.component].install(piece, self._parts.staging.staged(piece))
-            return self._move(Event.PIECE)
-        return self._move(Event.INSTALLED)
+            self._move(Event.PIECE)
+        elif self._permission.switches(self._offer, self._plan, self.record.number):
+            self._move(Event.INSTALLED)
+        else:
+            with suppress(*_LATER):
+                self._hear(self._ask())  # it may be forced meanwhile
+            return max(self._poll_after, self._parts.patience.look_again)
+        return None
 
     def _arm(self) -> None:
         for piece in self._plan.work:
@@ -383,6 +392,7 @@ class Updater:
     def _report(self) -> None:
         at = self._parts.clock.now().isoformat(timespec="seconds")
         record = remembered(self.record, at)
+        self._permission.ended(record.history[-1])
         self._parts.outbox.put(self._outcome_note(record.history[-1]))
         self._parts.staging.keep_only(())
         event = reported(record)

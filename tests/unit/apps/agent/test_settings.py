@@ -14,8 +14,11 @@ from otaru.adapters.board.rauc import RaucInstaller
 from otaru.adapters.board.raw import RawInstaller
 from otaru.adapters.board.script import ScriptInstaller
 from otaru.adapters.board.swupdate import SwupdateInstaller
+from otaru.adapters.clock import SystemClock
+from otaru.apps.agent import neighbours
 from otaru.apps.agent.settings import read
 from otaru.apps.agent.wiring import installer, manner
+from otaru.domain.update import Moment
 from otaru.errors import InvalidInputError
 from otaru.ports.board import Installer
 
@@ -118,6 +121,16 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ('data = "/d"\n[download]\nmirrors = ["http://c/x"]\n' + APP, "download.mirrors"),
         ('data = "/d"\n[download]\nwithin_s = 1\n' + APP, "download.within_s"),
         ('data = "/d"\n[download]\ndelta_memory = -1\n' + APP, "download.delta_memory"),
+        ('data = "/d"\n[locks]\nfiles = ["here"]\n' + APP, "locks.files"),
+        ('data = "/d"\n[hooks]\ntimeout_s = 0\n' + APP, "hooks.timeout_s"),
+        ('data = "/d"\n[health]\nunits = ["app"]\n' + APP, "health.units"),
+        ('data = "/d"\n[health]\nunits = ["--root=/x.service"]\n' + APP, "health.units"),
+        (
+            'data = "/d"\n[[health.http]]\nurl = "http://10.0.0.1/x"\n' + APP,
+            "health.http[0].url: 10.0.0.1 is not this device",
+        ),
+        ('data = "/d"\n[[health.http]]\nurl = "http://localhost@evil/x"\n' + APP, "evil is not this device"),
+        ('data = "/d"\n[[health.http]]\nurl = "ftp://localhost/x"\n' + APP, "health.http[0].url"),
         ('data = "/d"\n[conditions]\nrequire = ["moon"]\n' + APP, "conditions.require: 'moon' is not a condition"),
         ('data = "/d"\n[conditions]\nrequire = ["idle", "idle"]\n' + APP, "conditions.require: two conditions"),
         ('data = "/d"\n[conditions]\ncommands = { idle = [] }\n' + APP, "conditions.commands"),
@@ -166,3 +179,31 @@ def test_a_schema_that_cannot_be_read_is_said_so(tmp_path: Path, schema: str | N
     assert str(path) in caught.value.message
     path.write_text('{"type": "object"}')
     assert isinstance(installer(found.component[0], found, LocalDisk()), ConfigInstaller)
+
+
+def test_health_is_also_what_others_tell(tmp_path: Path) -> None:
+    text = """
+[health]
+units = ["app.service", "getty@tty1.service"]
+server = false
+[[health.http]]
+url = "http://[::1]:8080/healthz"
+[[health.http]]
+url = "https://other.example/ready"
+elsewhere = true
+"""
+    (tmp_path / "agent.toml").write_text('data = "/d"\n' + text + APP)
+    found = read(tmp_path / "agent.toml")
+    health = neighbours.health(found.health.http, found.health.units, 1, SystemClock())
+    named = ["http://[::1]:8080/healthz", "https://other.example/ready", "app.service", "getty@tty1.service"]
+    assert [one.name for one in health] == named
+
+
+def test_locks_and_programs_are_those_that_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    text = f'[locks]\nfiles = ["{path}"]\nflocks = ["{path}"]\n[hooks]\nafter_commit = ["false"]\n'
+    (tmp_path / "agent.toml").write_text('data = "/d"\n' + text + APP)
+    found = read(tmp_path / "agent.toml")
+    path.touch()
+    assert [lock.held() for lock in neighbours.locks(found.locks)] == [f"{path} is there", ""]
+    assert [bool(neighbours.hooks(found.hooks).call(moment, {})) for moment in Moment] == [False, False, True, False]
