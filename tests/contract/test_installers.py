@@ -2,9 +2,8 @@
 
 import io
 import json
-import sys
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +22,7 @@ from otaru.domain.update_record import Piece
 from otaru.errors import InstallError, UnsuitableError
 from otaru.ports.board import Bootloader, Installer, Staged
 from otaru.trust.verify.refusals import TargetDigestError, TargetTooLongError, TargetTooShortError
+from tests.support import installer_examples
 
 SCRIPT = """#!/bin/sh
 # A bootloader of two files: what is first, and the state of each slot.
@@ -77,88 +77,21 @@ def files(folder: Path) -> Bench:
     return Bench(folder, FilesInstaller("part", LocalDisk(), str(folder / "root")), reboots=False)
 
 
-PODMAN = """#!/bin/sh
-# A double of podman: an image is a file.
-cd "$(dirname "$0")" || exit 1
-case "$1" in
-load) cp "$4" loaded; echo "Loaded image: localhost/loaded:latest";;
-tag) [ "$2" = localhost/loaded:latest ] && mkdir -p "$(dirname "$3")" && cp loaded "$3";;
-image) [ -f "$3" ];;
-*) exit 2;;
-esac
-"""
-
-
-MODULES = {
-    "depmod": 'readlink "$(dirname "$0")/modules/extra/example.ko" > "$(dirname "$0")/depended" || true',
-    "modinfo": 'case "$(cat "$3")" in *alien*) echo "2.4.0 SMP" ;; *) echo "$(uname -r) SMP" ;; esac',
-    "modprobe": 'mkdir "$(dirname "$0")/sys"',
-    "rmmod": 'rmdir "$(dirname "$0")/sys"',
-}
-"""Doubles of what a kernel has to be asked for."""
-
-MCUMGR = f"""#!{sys.executable}
-# A double of mcumgr and of the child behind it, which MCUboot starts: two slots, one start on trial.
-import hashlib, json, pathlib, sys
-at = pathlib.Path(__file__).with_name("state")
-now = json.loads(at.read_text())
-def boot():
-    if now["pending"] or not now["confirmed"]:
-        now["slots"].reverse()
-    now["confirmed"], now["pending"] = not now["pending"], False
-match sys.argv[3:]:
-    case ["echo", "up"]: print("up")
-    case ["image", "list"]:
-        for number, name in enumerate(now["slots"]):
-            flags = ("active confirmed" if now["confirmed"] else "active") if number == 0 else ""
-            if name: print(f" image=0 slot={{number}}\\n    version: 0.0.0\\n    flags: {{flags}}\\n    hash: {{name}}")
-    case ["image", "upload", path]:
-        data = pathlib.Path(path).read_bytes()
-        now["slots"][1] = ("dead" if b"dead" in data else "") + hashlib.sha1(data).hexdigest()
-    case ["image", "test", name] if name == now["slots"][1]: now["pending"] = True
-    case ["image", "confirm"]: now["confirmed"] = True
-    case ["reset"]:
-        boot()
-        if now["slots"][0].startswith("dead"): boot()  # its watchdog
-    case _: sys.exit(f"not known: {{sys.argv}}")
-at.write_text(json.dumps(now))
-"""
-
-
-def example(folder: Path, name: str, doubles: Mapping[str, str], places: Mapping[str, str]) -> ScriptInstaller:
-    """One of docs/examples/installers, with doubles of what it calls."""
-    text = (Path(__file__).parents[2] / "docs/examples/installers" / name).read_text()
-    for place, ours in places.items():
-        assert place in text
-        text = text.replace(place, str(folder / ours))
-    text = text.replace("\n", f"\nPATH={folder}:$PATH\n", 1)
-    for program, body in {**doubles, name: text}.items():
-        (folder / program).write_text(body if body.startswith("#!") else f"#!/bin/sh -e\n{body}\n")
-        (folder / program).chmod(0o755)
-    return ScriptInstaller("part", commands(str(folder / name)))
+def scripted(folder: Path, program: str) -> Bench:
+    return Bench(folder, ScriptInstaller("part", commands(program)), reboots=False)
 
 
 def container(folder: Path) -> Bench:
-    (folder / "now").write_text("localhost/web:factory\n")
-    made = example(folder, "container", {"podman": PODMAN, "systemctl": "true"}, {"/var/lib/web": "."})
-    return Bench(folder, made, reboots=False)
+    return scripted(folder, installer_examples.container(folder))
 
 
-def module(folder: Path, doubles: Mapping[str, str] | None = None) -> Bench:
-    for made in ("store", "modules/extra"):
-        (folder / made).mkdir(parents=True)
-    places = {
-        "/var/lib/module": "store",
-        "/lib/modules/$(uname -r)": "modules",
-        "/run/module": "loaded",
-        "/sys/module/example": "sys",
-    }
-    return Bench(folder, example(folder, "kernel-module", {**MODULES, **(doubles or {})}, places), reboots=False)
+def module(folder: Path) -> Bench:
+    return scripted(folder, installer_examples.kernel_module(folder))
 
 
 def module_in_use(folder: Path) -> Bench:
     """A module that is there from the factory, and that cannot be taken out while the system runs."""
-    bench = module(folder, {"rmmod": "echo it is in use; exit 1"})
+    bench = scripted(folder, installer_examples.kernel_module(folder, {"rmmod": "echo it is in use; exit 1"}))
     (folder / "sys").mkdir()
     (folder / "factory.ko").write_text("factory")
     (folder / "modules/extra/example.ko").symlink_to(folder / "factory.ko")
@@ -166,9 +99,7 @@ def module_in_use(folder: Path) -> Bench:
 
 
 def child(folder: Path) -> Bench:
-    (folder / "state").write_text(json.dumps({"slots": ["factory", None], "confirmed": True, "pending": False}))
-    made = example(folder, "child-device", {"mcumgr": MCUMGR, "sleep": "true"}, {"/var/lib/child": "."})
-    return Bench(folder, made, reboots=False)
+    return scripted(folder, installer_examples.child_device(folder))
 
 
 def commands(program: str) -> Commands:

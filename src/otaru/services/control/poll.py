@@ -73,13 +73,13 @@ class Due:
 
 
 async def poll(
-    world: World, tenant: Tenant, entry: Entry, *, whole: bool = False, shown: bool = False, single: bool = False
+    world: World, tenant: Tenant, entry: Entry, *, whole: bool = False, shown: bool = False, single: bool = True
 ) -> tuple[Entry, Due | None, datetime | None]:
     """What is due for a device now, offering it durably where it is new.
 
     `whole`: the device has no word for an order to download and not to install yet, and hears of none.
     `shown`: the road shows a device what it has downloaded and holds; without it there is nothing for it meanwhile.
-    `single`: the device's client takes one file at a time.
+    `single`: the device's client takes one file at a time, as most do: a road says so where it takes several.
 
     Returns the entry as it is after that; None where nothing is due; and, where something only waits for its window, when
     the device should ask again at the latest. The caller has checked the credential.

@@ -14,7 +14,7 @@ from otaru.domain.release import Release
 from otaru.domain.rollout import Policy
 from otaru.domain.terms import NO_TERMS, Terms
 from otaru.errors import InvalidInputError
-from otaru.services.control import artifacts, devices, pieces, releases, rollouts, survey, tenants
+from otaru.services.control import artifacts, devices, pieces, planning, releases, rollouts, survey, tenants
 from otaru.services.control.devices import Change, NewDevice
 from otaru.services.control.poll import poll
 from otaru.services.control.releases import NewRelease, Part
@@ -105,6 +105,13 @@ async def test_who_has_all_of_it_is_left_out_and_who_has_some_is_not(fleet: Gate
     await fleet.roll_out()
     for name in ("some", "most", "free"):
         assert await fleet.told(name) is not None
+
+
+async def test_a_plan_counts_the_bytes_of_all_of_them(fleet: Gateways) -> None:
+    await fleet.gateway("small")
+    await fleet.gateway("large", LARGE)
+    found = await planning.plan(fleet.world, ACME, Intention(GATEWAY, Version("2"), "id==*", Policy()))
+    assert found.volume == 2 * len("os-2" + "app-2") + len("fpga-2")
 
 
 async def test_what_is_done_meanwhile_is_skipped_as_a_whole(fleet: Gateways) -> None:
