@@ -1,8 +1,11 @@
 """Devices without a network: a stick goes to them, receipts come back. Their agents run where there is no network at all."""
 
+import io
 import json
+import shutil
 import subprocess
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ import pytest
 
 from otaru.adapters.board.bootloaders import select
 from otaru.adapters.board.disk import LocalDisk
+from otaru.domain.ids import DeviceId
+from otaru.protocols.bundle import device_file
 from tests.support.ddi import Operator
 from tests.support.host import Host
 from tests.support.server import OTARU, Serving, environment, serving
@@ -95,9 +100,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def archive(version: str) -> bytes:
-    import io
-    import tarfile
-
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w:gz") as tar:
         info = tarfile.TarInfo("version")
@@ -135,3 +137,122 @@ def test_a_stick_goes_there_and_receipts_come_back(place: Place, tmp_path: Path)
     again = place.bring(usb / "receipts", code=3)
     assert [one["moved"] for one in again] == [False] * 3, "a receipt counts once"
     assert place.operator.ok("GET", f"/rollouts/{rollout}")["counts"]["succeeded"] == 3
+
+
+def in_bundle(stick: Path, name: str) -> Path:
+    (found,) = (stick / "bundles").glob(f"*/{name}")
+    return found
+
+
+def changed(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def a_byte(stick: Path) -> None:
+    (file,) = (stick / "files").iterdir()
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def longer(stick: Path) -> None:
+    (file,) = (stick / "files").iterdir()
+    file.write_bytes(file.read_bytes() + b"!")
+
+
+def a_later_end(stick: Path) -> None:
+    document = in_bundle(stick, "bundle.json")
+    told = json.loads(document.read_text())
+    told["signed"]["expires"] = "2099-01-01T00:00:00Z"
+    document.write_text(json.dumps(told))
+
+
+def unsigned(stick: Path) -> None:
+    document = in_bundle(stick, "bundle.json")
+    told = json.loads(document.read_text())
+    told["signatures"] = []
+    document.write_text(json.dumps(told))
+
+
+def others_order(stick: Path) -> None:
+    devices = in_bundle(stick, "bundle.json").parent
+    shutil.copy(devices / device_file(DeviceId("hit-2")), devices / device_file(DeviceId("hit-1")))
+
+
+def other_snapshot(stick: Path) -> None:
+    (snapshot,) = in_bundle(stick, "image").glob("*.snapshot.json")
+    changed(snapshot, '"snapshot"', '"snapshoT"')
+
+
+def other_timestamp(stick: Path) -> None:
+    path = in_bundle(stick, "image/timestamp.json")
+    told = json.loads(path.read_text())
+    told["signed"]["version"] += 1
+    path.write_text(json.dumps(told))
+
+
+def no_timestamp(stick: Path) -> None:
+    in_bundle(stick, "image/timestamp.json").unlink()
+
+
+def no_file(stick: Path) -> None:
+    shutil.rmtree(stick / "files")
+
+
+def a_link(stick: Path) -> None:
+    (file,) = (stick / "files").iterdir()
+    file.unlink()
+    file.symlink_to("/etc/passwd")
+
+
+ATTACKS: dict[Callable[[Path], None], str] = {
+    a_byte: "target_digest",
+    longer: "not_found",
+    a_later_end: "metadata_signature",
+    unsigned: "metadata_unsigned",
+    others_order: "wrong_device",
+    other_snapshot: "metadata_mismatch",
+    other_timestamp: "metadata_signature",
+    no_timestamp: "metadata_missing",
+    no_file: "not_found",
+    a_link: "not_found",
+}
+
+
+@pytest.fixture(scope="module")
+def good(place: Place) -> Path:
+    """A stick for two devices, and nobody has touched it."""
+    place.host("hit-1", "9", slots=False)
+    place.host("hit-2", "9", slots=False)
+    rollout = place.rollout("id==hit-*", "app", archive("2.0.0"))
+    usb = place.folder / "good"
+    assert place.export(rollout, usb)["devices"] == 2
+    return usb
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_an_attack_on_a_stick(place: Place, good: Path, tmp_path: Path, attack: Callable[[Path], None]) -> None:
+    """Each is refused with its code, by a device that has seen nothing yet."""
+    host = Host(tmp_path / "device", slots=False)
+    shutil.copytree(place.hosts["hit-1"].data, host.data)
+    usb = tmp_path / "usb"
+    shutil.copytree(good, usb)
+    attack(usb)
+    told = install(host, usb, code=1 if ATTACKS[attack] == "not_found" else 4)
+    assert (told["outcome"], told["code"]) == ("failed", ATTACKS[attack]), told
+    assert host.running() == ""
+    assert install(host, good)["outcome"] == "succeeded"
+
+
+def test_a_file_that_was_cut_short_goes_on_by_another_stick(place: Place, good: Path, tmp_path: Path) -> None:
+    host = Host(tmp_path / "device", slots=False)
+    shutil.copytree(place.hosts["hit-1"].data, host.data)
+    usb = tmp_path / "usb"
+    shutil.copytree(good, usb)
+    (file,) = (usb / "files").iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert "does not give all of it" in install(host, usb, code=1)
+    assert host.running() == ""
+    assert install(host, good)["outcome"] == "succeeded"

@@ -45,12 +45,13 @@ class FolderDownload:
 
     tag = ""
 
-    def __init__(self, disk: Disk, path: str, first: int, size: int) -> None:
+    def __init__(self, disk: Disk, path: str, first: int) -> None:
         self._disk = disk
         self._path = path
         self._at = first
         self.first = first
-        self.total: int | None = size
+        self.total: int | None = None
+        """What it should be is signed; what it is shows."""
 
     def read(self) -> bytes:
         """See the port. Raises OSError where the medium fails, or was pulled."""
@@ -93,12 +94,12 @@ class FolderLink:
     def open(self, address: str, first: int = 0, tag: str = "") -> FolderDownload:  # noqa: ARG002 - see the port
         """See the port."""
         path = f"{self.medium}/{address}"
-        size = self.disk.size(path) if address.startswith(f"{FILES}/") else None
+        size = _size(self.disk, path) if address.startswith(f"{FILES}/") else None
         if size is None:
             raise NotFoundError(f"the medium has no {address}")
         if first >= size:
             raise RangeNotSatisfiableError(f"{address} has {size} bytes", size=size)
-        return FolderDownload(self.disk, path, first, size)
+        return FolderDownload(self.disk, path, first)
 
     def report(self, said: Batch) -> list[Heard]:
         """See the port: nobody hears it."""
@@ -161,9 +162,14 @@ def find(disk: Disk, medium: str, device: DeviceId) -> OfflineBundle:
     return found
 
 
+def _size(disk: Disk, path: str) -> int | None:
+    """A file's length. Links lead off the medium, and what has no length is no file, or a pipe that would keep us waiting."""
+    return None if disk.target(path) is not None else disk.size(path) or None
+
+
 def _read(disk: Disk, path: str, most: int) -> bytes | None:
     try:
-        return disk.read_at(path, 0, most) if disk.size(path) is not None else None
+        return disk.read_at(path, 0, most) if _size(disk, path) is not None else None
     except OSError as error:
         if error.errno in _BAD_NAMES:  # a name that cannot be is the name of nothing
             return None

@@ -118,6 +118,8 @@ def _go(updater: Updater, stop: Stop) -> None:
         state = updater.record.state
         if state in RESTING or state in _RESTARTS or (state is State.STAGED and updater.held_back):
             return
+        if state is State.FETCHING:
+            raise OfflineBundleError("the medium does not give all of it now; what came is kept")
         stop.pause(wait.total_seconds())
 
 

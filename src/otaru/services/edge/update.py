@@ -40,6 +40,7 @@ from otaru.ports.board import SERVER_CHECK
 from otaru.services.edge import delta
 from otaru.services.edge.delta import Shortcut
 from otaru.services.edge.fetch import Fetch
+from otaru.services.edge.offline import begins_anew
 from otaru.services.edge.parts import Parts
 from otaru.services.edge.permission import held_back
 from otaru.services.edge.planning import installed, plan
@@ -152,7 +153,7 @@ class Updater:
             return
         release = f"{offer.product}:{offer.version}"
         over = next((past for past in record.history if (past.action, past.release) == (offer.action, release)), None)
-        if over is not None:
+        if over is not None and not begins_anew(self._parts, over):
             # The server does not know how it ended: our word was lost, or it was put back to an earlier day.
             self._parts.outbox.put(self._outcome_note(over))
         elif offer.may_begin and self._holds(offer):

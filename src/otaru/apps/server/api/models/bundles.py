@@ -12,7 +12,6 @@ from otaru.domain.bundle import MOST, Exported
 from otaru.domain.deployment import State
 from otaru.domain.ids import DeviceId, RolloutId
 from otaru.domain.link import Told
-from otaru.domain.offer import Rule
 from otaru.protocols.bundle import FILES, Order, device_file, order
 from otaru.protocols.receipt import MAX_RECEIPT
 from otaru.services.control.bundles import Made, Passenger, Wanted
@@ -84,7 +83,10 @@ class MadeOut(BundleOut):
     director: Annotated[dict[str, str], Field(description="The director's roots, by file name.")]
     files: list[BundledFile]
     left_out: Annotated[
-        dict[Rule, int], Field(description="How many members are told nothing now, by the rule that holds them back.")
+        dict[str, int],
+        Field(
+            description="How many members are told nothing now, by the rule that holds them back; `unsigned`: later."
+        ),
     ]
     next: Annotated[str | None, Field(description="There are more devices: `after` of the next bundle.")]
 
