@@ -9,6 +9,7 @@ import pytest
 
 from otaru import errors
 from otaru.apps.agent import settings as agent
+from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe
 from otaru.apps.server.settings import Settings
 from otaru.domain.events import Kind
 from otaru.domain.offer import Rule
@@ -63,15 +64,19 @@ def test_every_key_of_an_agent_is_documented_and_no_other() -> None:
     def keys(of: type, before: str = "") -> set[str]:
         return {before + name for name in of.__struct_fields__}  # type: ignore[attr-defined]
 
-    inner = (
-        keys(agent.Component, "component[].") - {"component[].commands"}
-        | keys(agent.Boot, "boot.")
-        | keys(agent.Health, "health.")
-        | keys(agent.Conditions, "conditions.")
-    )
-    inner |= keys(agent.Commands, "component[].commands.")
-    inner |= keys(agent.Download, "download.") - {"download.limits"} | keys(agent.Limit, "download.limits[].")
-    wanted = keys(agent.Settings) - {"component", "boot", "health", "download", "conditions"} | inner
+    lists = {
+        "component[].commands.": agent.Commands,
+        "download.limits[].": agent.Limit,
+        "health.http[].": Probe,
+    }
+    inner = keys(agent.Component, "component[].")
+    sections = {"boot": agent.Boot, "health": agent.Health, "conditions": agent.Conditions, "download": agent.Download}
+    sections |= {"locks": Locks, "hooks": Hooks, "local": Local, "server": agent.Server}
+    for name, section in sections.items():
+        inner |= keys(section, f"{name}.")
+    for before, of in lists.items():
+        inner = inner - {before.rstrip("[].")} | keys(of, before)
+    wanted = keys(agent.Settings) - {"component", *sections} | inner
     page = (DOCS / "agent.md").read_text().partition("| key | is |")[2].partition("## How")[0]
     assert set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)) == wanted
 

@@ -16,6 +16,7 @@ from otaru.domain.deployment import State
 from otaru.domain.device import Hardware, Lifecycle, lot
 from otaru.domain.evidence import Evidence, Span, Tally
 from otaru.domain.ids import DeviceId, ProductName, RolloutId, TenantId, Version
+from otaru.domain.release import Artifact
 from otaru.domain.rollout import (
     Approve,
     ClassicRule,
@@ -36,7 +37,7 @@ from otaru.domain.rollout import (
 from otaru.domain.schedule import Window
 from otaru.domain.targeting import parse
 from otaru.errors import NotFoundError
-from tests.support.fleet import HERE, NOW, RPI, THERE, Shelf, a_device, a_release, a_rollout, later, open_shelf
+from tests.support.fleet import HERE, NOW, RPI, THERE, Shelf, a_blob, a_device, a_release, a_rollout, later, open_shelf
 
 ONE = RolloutId(1)
 ALL = frozenset({"*"})
@@ -52,7 +53,7 @@ STAGED = Policy(
     urgency=Urgency.SOFT,
     consent=True,
     window=Window(time(22, 30), timedelta(minutes=90), "Europe/Paris"),
-    limits=Limits(100, 20, (Place("site", 5),)),
+    limits=Limits(100, 20, (Place("site", 5), Place("", 7, "lab"))),
     priority=7,
     approve=Approve.WAVES,
     after=RolloutId(9),
@@ -188,6 +189,33 @@ def test_the_rollouts_of_one_release(shelf: Shelf) -> None:
     assert ids("os", "2") == [6]
     assert ids("os", "3") == ids("x", "1") == []
     assert shelf.rollouts.page(THERE, (), None, 9, (ProductName("app"), Version("1"))) == []
+
+
+def test_of_several_components_all_are_asked(shelf: Shelf) -> None:
+    gw, large = Hardware("gw"), Hardware("gw", "b")
+    made = [("os", gw), ("app", gw), ("fpga", large)]
+    artifacts = tuple(Artifact(component, fits, f"{component}.bin", a_blob("a")) for component, fits in made)
+    devices = [
+        a_device("bare", hardware=gw),
+        a_device("some", hardware=gw, runs={"os": "1.1.0", "app": "1.0.0"}),
+        a_device("all", hardware=gw, runs={"os": "1.1.0", "app": "1.1.0"}),
+        a_device("most", hardware=large, runs={"os": "1.1.0", "app": "1.1.0"}),
+        a_device("large", hardware=large, runs={"os": "1.1.0", "app": "1.1.0", "fpga": "1.1.0"}),
+        replace(a_device("pinned", hardware=large), pins=frozenset({"fpga"})),
+        replace(a_device("free", hardware=gw), pins=frozenset({"fpga"})),
+        a_device("misfit"),
+    ]
+    release = shelf.stock(HERE, devices, replace(a_release(), artifacts=artifacts))
+    kept = shelf.releases.get(HERE, release.product, release.version)
+    assert kept is not None
+    assert kept.components == ("os", "app", "fpga"), "in their order"
+    everybody = parse("id==*", NOW)
+    assert shelf.rollouts.candidates(HERE, everybody, kept) == (
+        4,
+        {"inactive": 0, "misfit": 1, "installed": 2, "pinned": 1},
+    )
+    assert shelf.rollouts.enlist(HERE, a_rollout(), everybody, kept) == 4
+    assert set(ranks(shelf)) == {"bare", "some", "most", "free"}
 
 
 def test_candidates_are_counted_as_enlist_takes_them(shelf: Shelf) -> None:
@@ -504,3 +532,29 @@ def test_what_is_taken_of_limits_is_counted_as_a_device_finds_it(shelf: Shelf) -
     for name in ("b", "d"):
         shelf.move(HERE, 1, name, State.DOWNLOADING)
     assert taken("c").places == ((site, "berlin", 2),), "more than the limit is not counted"
+
+
+def test_a_tag_limits_those_that_have_it(shelf: Shelf) -> None:
+    lab = Place("", 2, "lab")
+    devices = [a_device(name, tags=("lab",) if name in "abcd" else ("beta",)) for name in "abcdef"]
+    for tenant in (HERE, THERE):
+        release = shelf.stock(tenant, devices)
+        shelf.launch(tenant, a_rollout(policy=Policy(limits=Limits(places=(lab,)))), release)
+        shelf.launch(tenant, a_rollout(2), release)
+    rollout = shelf.rollouts.get(HERE, ONE)
+    assert rollout is not None
+
+    def places(name: str) -> tuple[tuple[Place, str, int], ...]:
+        return shelf.rollouts.taken(HERE, rollout, DeviceId(name), 7).places
+
+    assert places("a") == ((lab, "", 0),)
+    for number, name, state in ((1, "a", State.OFFERED), (1, "b", State.POSTPONED), (1, "e", State.OFFERED)):
+        shelf.move(HERE, number, name, state)
+    shelf.move(HERE, 2, "c", State.INSTALLING)
+    assert places("d") == ((lab, "", 1),), (
+        "who postponed, who has no such tag and who is in another rollout do not count"
+    )
+    assert places("f") == (), "it has no such tag"
+    for name in ("b", "d"):
+        shelf.move(HERE, 1, name, State.DOWNLOADING)
+    assert places("c") == ((lab, "", 2),), "more than the limit is not counted"

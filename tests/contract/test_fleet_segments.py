@@ -9,6 +9,7 @@ from sqlalchemy import select
 from otaru.adapters.sql.tables import rollout_segment
 from otaru.domain.deployment import State
 from otaru.domain.device import Device, Hardware, lot
+from otaru.domain.health import HealthEvent, Kind
 from otaru.domain.rollout import MAX_SEGMENTS, Policy, Share, Stratum, draw, layout
 from otaru.domain.rollout.segment import canaries, place
 from otaru.domain.targeting import parse
@@ -133,3 +134,31 @@ def test_a_segment_is_held_and_released_in_the_store(shelf: Shelf) -> None:
     shelf.move(HERE, 1, "dev-001", State.FAILED)
     shelf.rollouts.retry(HERE, ONE, {State.FAILED}, NOW)
     assert shelf.rollouts.evidence(HERE, ONE) == shelf.rollouts.recounted(HERE, ONE)
+
+
+def test_canaries_stand_for_how_devices_live(shelf: Shelf) -> None:
+    """One in ten freezes: one of the canaries does, whatever the draw; who is planned to come first does come first."""
+    devices = [a_device(f"dev-{n:03}") for n in range(100)]
+    release = shelf.stock(HERE, devices)
+    heat = [
+        HealthEvent(d.id, f"t-{d.id}", Kind.SAMPLE, NOW, name="heat", value=-20.0 if n % 10 == 3 else 20 + n / 100)
+        for n, d in enumerate(devices)
+    ]
+    assert all(shelf.health.add(HERE, heat))
+    frozen = {d.id for n, d in enumerate(devices) if n % 10 == 3}
+    for number, seed in enumerate((7, 8, 9, 10), start=1):
+        drafted = a_rollout(number, policy=replace(POLICY, split=()), seed=seed)
+        strata = shelf.rollouts.strata(HERE, EVERYBODY, release, ())
+        drawn_first = sorted(devices, key=lambda d, s=seed: (draw(s).key(lot(HERE, d.id)), d.id))  # type: ignore[misc]
+        front = {d.id for d in drawn_first[:12]}
+        planned = shelf.rollouts.foresee(HERE, drafted, EVERYBODY, release, strata).first
+        rollout = shelf.launch(HERE, drafted, release)
+        found = shelf.deployments.page(HERE, rollout.id, (), None, 1000)
+        ranked = [d.device for d in sorted(found, key=lambda d: d.rank)]
+        assert tuple(ranked[: len(planned)]) == planned
+        assert sorted(d.rank for d in found) == list(range(100))
+        assert set(ranked[:3]) <= front, "they are of those that the lot brought forward"
+        assert ranked[0] == drawn_first[0].id
+        assert bool(set(ranked[:3]) & frozen) == bool(front & frozen)
+        assert all(rollout.waves[d.wave].start <= d.rank < rollout.waves[d.wave].height for d in found)
+        assert shelf.rollouts.evidence(HERE, rollout.id) == shelf.rollouts.recounted(HERE, rollout.id)

@@ -8,91 +8,25 @@ import sys
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from otaru.adapters.signers.file import FileSigner, generate, write_key
 from otaru.trust.tuf.keys import as_pem
+from tests.support import softhsm
+from tests.support.agent_site import Site, archive, served
 from tests.support.ddi import Operator, eventually
 from tests.support.host import OLD, Host
 from tests.support.relay import relay
-from tests.support.server import Serving, otaru, serving
-
-
-@dataclass
-class Site:
-    """A server, and who works with it."""
-
-    server: Serving
-    operator: Operator
-    number: int = 0
-
-    def claim(self) -> str:
-        made = self.server.otaru("enrollment", "create", "line", "--quota", "100", "--json")
-        return str(json.loads(made.stdout)["claim"])
-
-    def host(self, folder: Path, **options: Any) -> Host:
-        """An enrolled device."""
-        host = Host(folder / "device", **options)
-        host.enroll(self.server.url, "--token", self.claim(), device=self.device(host))
-        return host
-
-    def device(self, host: Host) -> str:
-        return f"gw-{abs(hash(host.folder)) % 10**9}"
-
-    def release(self, parts: dict[str, bytes], version: str = "2.0.0", product: str | None = None) -> str:
-        self.number += 1
-        name = product or f"gateway-{self.number}"
-        files = []
-        for component, data in parts.items():
-            filename = f"{component}.bin"
-            made = self.operator.ok("POST", "/artifacts", params={"filename": filename}, content=data)
-            files.append(
-                {"sha256": made["sha256"], "filename": filename, "hardware": ["gateway"], "component": component}
-            )
-        self.operator.ok("POST", "/releases", json={"product": name, "version": version, "artifacts": files})
-        return f"{name}:{version}"
-
-    def rollout(self, host: Host, release: str) -> int:
-        target = f"id=={self.device(host)}"
-        return int(
-            self.operator.ok("POST", "/rollouts", json={"release": release, "target": target, "start": True})["id"]
-        )
-
-    def state(self, host: Host, rollout: int) -> str:
-        (found,) = self.operator.ok("GET", f"/rollouts/{rollout}/deployments")["items"]
-        assert found["device"] == self.device(host)
-        return str(found["state"])
-
-    def ended(self, host: Host, rollout: int) -> bool:
-        return self.state(host, rollout) in {"succeeded", "failed", "reverted", "rejected", "cancelled"}
+from tests.support.server import otaru, serving
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    data: Path = tmp_path_factory.mktemp("agent") / "server"
-    with (
-        serving(data, OTARU_POLL_INTERVAL_S="1") as server,
-        server.api() as api,
-        httpx.Client(base_url=server.url, timeout=30) as devices,
-    ):
-        site = Site(server, Operator(server, api, devices))
-        site.release({"app": b"the first one, with which the tenant's keys begin"}, "1.0.0")
+    with served(tmp_path_factory.mktemp("agent") / "server") as site:
         yield site
-
-
-def archive(version: str) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz") as tar:
-        for name, data in (("version", version.encode()), ("bin/app", b"#!/bin/sh\nexit 0\n"), ("big", b"x" * 300_000)):
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = len(data), 0o755
-            tar.addfile(info, io.BytesIO(data))
-    return made.getvalue()
 
 
 def test_an_app_is_updated_and_then_the_os(site: Site, tmp_path: Path) -> None:
@@ -177,6 +111,35 @@ def test_the_owner_puts_an_update_off_and_then_agrees(site: Site, tmp_path: Path
     assert otaru("agent", "approve", *words, check=False).returncode == 3
 
 
+def test_downloaded_first_and_installed_when_it_is_ordered(site: Site, tmp_path: Path) -> None:
+    host = site.host(tmp_path, slots=False)
+    body = {"release": site.release({"app": archive("2.0.0")}), "target": f"id=={site.device(host)}", "start": True}
+    rollout = int(site.operator.ok("POST", "/rollouts", json={**body, "download_only": True})["id"])
+    host.live(lambda: site.state(host, rollout) == "downloaded")
+    assert host.ask("status")["state"] == "staged"
+    host.live(lambda: site.operator.ok("GET", f"/rollouts/{rollout}")["holding"] == 1)
+    assert (site.state(host, rollout), host.running()) == ("downloaded", "")
+    site.operator.ok("POST", f"/rollouts/{rollout}/install", json={})
+    host.live(lambda: site.ended(host, rollout))
+    assert (site.state(host, rollout), host.running()) == ("succeeded", "2.0.0"), host.said()
+
+
+def test_who_listens_hears_of_an_order_at_once(site: Site, tmp_path: Path) -> None:
+    """The interval is an hour; orders do not wait for it, and nobody asks again and again."""
+    host = site.host(tmp_path, slots=False, health="[server]\nlisten_s = 60\n")
+    site.operator.ok("PATCH", "/tenant", json={"settings": {"polling_s": 3600}})
+    try:
+        with host.process() as process:
+            # It has asked once, and its second question is held back.
+            eventually(lambda: site.operator.ok("GET", f"/devices/{site.device(host)}")["last_contact"] is not None)
+            rollout = site.rollout(host, site.release({"app": archive("2.0.0")}))
+            eventually(lambda: site.ended(host, rollout))
+            assert process.poll() is None
+        assert (site.state(host, rollout), host.running()) == ("succeeded", "2.0.0"), host.said()
+    finally:
+        site.operator.ok("PATCH", "/tenant", json={"settings": {"polling_s": 1}})
+
+
 def test_an_update_waits_for_the_battery(site: Site, tmp_path: Path) -> None:
     battery = tmp_path / "BAT0"
     battery.mkdir()
@@ -236,6 +199,31 @@ def test_an_archive_that_leads_out_of_itself_is_not_installed(site: Site, tmp_pa
     assert site.state(host, rollout) == "failed"
     assert host.ask("history")[0]["code"] == "unsuitable"
     assert not list(tmp_path.rglob("escaped"))
+
+
+@pytest.mark.skipif(not Path(softhsm.MODULE).exists(), reason="SoftHSM2 is not installed")
+def test_its_key_is_made_in_a_token_and_stays_there(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pkcs11")
+    monkeypatch.setenv("SOFTHSM2_CONF", "")  # as it was, afterwards
+    pin = tmp_path / "pin"
+    pin.write_text(softhsm.PIN + "\n")
+    there = softhsm.address(softhsm.make_token(tmp_path / "hsm", "device"), "own") + f"&pin-source=file:{pin}"
+    host = Host(tmp_path / "device", slots=False)
+    name, claim = site.device(host), site.claim()
+    pin.write_text("000000")
+    refused = host.enroll(site.server.url, "--token", claim, "--key", there, device=name, check=False)
+    assert (refused.returncode, "refuses the PIN" in refused.stderr) == (2, True), refused.stderr
+    pin.write_text(softhsm.PIN + "\n")
+    host.enroll(site.server.url, "--token", claim, "--key", there, device=name)
+    host.enroll(site.server.url, "--token", claim, "--key", there, device=name)  # with the same key
+    assert not (host.data / "key.pem").exists()
+    rollout = site.rollout(host, site.release({"app": archive("2.0.0")}))
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "succeeded", host.said()
+    other = host.enroll(site.server.url, "--token", claim, "--key", there, "--device-token", "x", check=False)
+    assert other.returncode == 2
 
 
 def test_a_broken_configuration_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

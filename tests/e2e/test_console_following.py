@@ -40,11 +40,17 @@ def test_a_group_follows_a_channel_and_ends_it(browser: httpx.Client, api: httpx
     assert 'name="continuous"' not in form
     assert 'name="split"' not in form
     wanted = {"product": product, "channel": "stable", "mode": "waves", "waves": "1, 100%", "on_error": "stop"}
+    looked = shown(browser.post(f"/groups/{name}/+follow", data={**wanted, "look": "yes"}))
+    assert f"Now: {product} 1.1.0 to 1 device." in looked
+    assert 'value="1, 100%"' in looked, "what was typed stays"
+    assert orders(api, name) == []
     sent = browser.post(f"/groups/{name}/+follow", data=wanted)
     assert (sent.status_code, sent.headers["location"]) == (303, f"/groups/{name}")
     (order,) = orders(api, name)
     assert (order["policy"]["waves"], order["policy"]["on_error"]) == (["1", "100%"], "stop")
     made = order["rollout"]["id"]
+    again = shown(browser.post(f"/groups/{name}/+follow", data={**wanted, "look": "yes"}))
+    assert "Nothing would be done now: the newest release is on its way already" in again
     page = shown(browser.get(f"/groups/{name}"))
     assert f'href="/rollouts/{made}"' in page
     assert f"Follows {product} stable" in page
@@ -52,7 +58,10 @@ def test_a_group_follows_a_channel_and_ends_it(browser: httpx.Client, api: httpx
     assert "on the channel" in shown(browser.get(f"/rollouts/{made}"))
     released(api, product=product, version="9.0")
     eventually(lambda: orders(api, name)[0]["rollout"]["version"] == "9.0")
-    assert f'Superseded by</dt><dd><a href="/rollouts/{made + 1}">' in shown(browser.get(f"/rollouts/{made}"))
+    superseded = shown(browser.get(f"/rollouts/{made}"))
+    assert f'Superseded by</dt><dd><a href="/rollouts/{made + 1}">' in superseded
+    assert "cut short" in superseded
+    assert [wave["state"] for wave in api.get(f"/rollouts/{made}").json()["waves"]] == ["cut_short"]
     api.post(f"/rollouts/{made + 1}/stop", json={"reason": "<b>enough</b>"}).raise_for_status()
     eventually(lambda: orders(api, name)[0]["stuck"])
     page = shown(browser.get(f"/groups/{name}"))

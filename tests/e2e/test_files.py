@@ -2,12 +2,18 @@
 
 import asyncio
 import contextlib
+import email
+import email.message
+import email.policy
 import http.client
 import os
 import random
+import re
+import shutil
 import socket
 import ssl
 import struct
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,10 +126,55 @@ def test_impossible_part_is_416_and_says_the_size(engine: Engine) -> None:
         assert ask(client, SMALL)[0] == 200
 
 
-def test_several_parts_and_nonsense_are_the_whole_file(engine: Engine) -> None:
+def test_nonsense_is_the_whole_file(engine: Engine) -> None:
     with client_of(engine) as client:
-        for asked in ("bytes=0-1,5-6", "bytes=x", "lines=1-2"):
+        for asked in ("bytes=0-1,1-6", "bytes=0-1,x", "bytes=x", "lines=1-2"):
             assert ask(client, SMALL, range=asked)[::2] == (200, SMALL)
+
+
+def test_several_parts_come_in_one_answer(engine: Engine) -> None:
+    chance, size = random.Random(6), len(LARGE)
+    with client_of(engine) as client:
+        for count in (2, 3, 150):
+            edges = sorted(chance.sample(range(size), 2 * count))
+            parts = [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True)]
+            chance.shuffle(parts)
+            asked = "bytes=" + ",".join(f"{first}-{last}" for first, last in parts)
+            status, headers, body = ask(client, LARGE, range=asked)
+            assert (status, headers["content-range"]) == (206, None)
+            kind = f"Content-Type: {headers['content-type']}\r\n".encode()
+            found = email.message_from_bytes(kind + body, policy=email.policy.HTTP)
+            assert isinstance(found, email.message.EmailMessage)
+            for part, (first, last) in zip(found.iter_parts(), parts, strict=True):
+                assert part["Content-Range"] == f"bytes {first}-{last}/{size}"
+                assert part.get_payload(decode=True) == LARGE[first : last + 1]
+        status, headers, body = ask(client, SMALL, range="bytes=5-9,5000-")
+        assert (status, headers["content-range"], body) == (206, "bytes 5-9/1000", SMALL[5:10]), "one is left"
+        assert ask(client, SMALL)[2] == SMALL, "the connection goes on"
+
+
+@pytest.mark.skipif(shutil.which("zckdl") is None, reason="zchunk is not installed")
+def test_zckdl_fetches_the_chunks_that_it_lacks(tmp_path: Path) -> None:
+    """zchunk's own client, as SWUpdate's delta handler goes about it: headers first, then many ranges at once."""
+    old = b"".join(content(n, 40_000) for n in range(100, 140))
+    new = old[:300_000] + content(3, 50_000) + old[350_000:900_000] + content(4, 100) + old[900_100:]
+    packed = []
+    for name, data in (("old", old), ("new", new)):
+        (tmp_path / name).write_bytes(data)
+        subprocess.run(["zck", "-o", f"{name}.zck", name], cwd=tmp_path, check=True, capture_output=True)
+        packed.append((tmp_path / f"{name}.zck").read_bytes())
+    blobs = LocalBlobs(tmp_path / "blobs")
+    asyncio.run(put(blobs, "u", packed[1]))
+    (tmp_path / "new.zck").unlink()
+    with running(Files(blobs), loop="asyncio") as engine:
+        url = f"http://127.0.0.1:{engine.port}/{digest(packed[1])}"
+        fetch = ["zckdl", "-v", "--fail-no-ranges", "-s", "old.zck", url]
+        done = subprocess.run(fetch, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / digest(packed[1])).read_bytes() == packed[1]
+    told = re.search(r"Downloaded (\d+) bytes", done.stdout + done.stderr)
+    assert told is not None, done.stdout + done.stderr
+    assert 0 < int(told[1]) < len(packed[1]) / 4
 
 
 def test_a_resumed_download_of_other_bytes_starts_anew(engine: Engine) -> None:

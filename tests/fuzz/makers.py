@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
+from otaru.images import configuration
 from otaru.images.delta import patch
 from tests.fuzz.targets import ANCHOR, DELTA_SOURCE, SEEDS
 from tests.support import images
@@ -110,6 +111,19 @@ def chain() -> bytes:
     return made.sign(Encoding.DER, [pkcs7.PKCS7Options.Binary])
 
 
+def configuration_of_each_form() -> bytes:
+    """Documents with and without schemas."""
+    rule = {
+        "type": ["object", "null"],
+        "required": ["a"],
+        "properties": {"a": {"enum": [1, "x"]}, "b": {"items": {"maximum": 2.5}}},
+    }
+    of = configuration.Document
+    return configuration.pack(
+        [of("a.json", '{"a": 1, "b": [2]}', rule), of("b.toml", 'a = "x"\n', rule), of("c", "text")]
+    )
+
+
 def seeds(by: images.Signer) -> Iterator[tuple[str, bytes]]:
     """Each as TARGET/NAME."""
     samples = {
@@ -134,6 +148,8 @@ def seeds(by: images.Signer) -> Iterator[tuple[str, bytes]]:
     yield "suit/bare", images.suit(inside=None)
     yield "cbor/envelope", images.suit(by)
     yield "cbor/values", bytes.fromhex("a40161610282f5f6033a0001000041 02d820 6568656c6c6f".replace(" ", ""))
+    yield "configuration/schemas", configuration_of_each_form()
+    yield "recognise/configuration", configuration_of_each_form()
     for kind in (1, 4):
         yield f"squashfs/packed{kind}", squashfs(kind)
         yield f"squashfs/long{kind}", squashfs(kind, long=True)

@@ -24,6 +24,7 @@ from cryptography import x509
 from otaru.images import (
     cbor,
     cms,
+    configuration,
     cpio,
     elf,
     esp,
@@ -347,6 +348,7 @@ TARGETS: Mapping[str, Target] = {
     "mcuboot": of_format(mcuboot.read, Format.MCUBOOT, mend_mcuboot),
     "esp": of_format(esp.read, Format.ESP_IDF, mend_esp),
     "uf2": of_format(uf2.read, Format.UF2, mend_uf2),
+    "configuration": of_format(configuration.read, Format.CONFIGURATION),
     "intelhex": of_format(intelhex.read, Format.INTEL_HEX, mend_hex),
     "suit": of_format(suit.read, Format.SUIT, mend_suit),
     "cbor": Target(read_cbor),

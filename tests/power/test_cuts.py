@@ -8,7 +8,7 @@ by itself, and the server hears the outcome once. `pytest -s` prints the counts.
 import errno
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,6 +16,8 @@ from hashlib import sha256
 
 import pytest
 
+from otaru.adapters.board.disk import make_folders, parent
+from otaru.adapters.board.disk import replace as replace_file
 from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.links.bundle import FolderLink, find
 from otaru.domain import deployment
@@ -100,6 +102,10 @@ class Story:
     """What the device remembers."""
     broken: tuple[str, int] | None = None
     """What the app's installer cannot do, and how often."""
+    more: Callable[[Device], Callable[[Parts], Parts]] | None = None
+    """What the device has besides."""
+    holds: Mapping[str, bytes] = field(default_factory=dict)
+    """Files that it has besides, by path."""
     medium: bool = False
     """It comes by a stick; the device has a network only when it is over."""
     made: tuple[Server, ModelDisk] | None = None
@@ -118,6 +124,9 @@ class Story:
             if self.record is not None:
                 FileJournal(device.disk, "/data/journal").put(self.record)
             self.server(server)
+            for path, data in self.holds.items():
+                make_folders(device.disk, parent(path))
+                replace_file(device.disk, path, data)
             if self.medium:
                 a_stick(device.disk, server)
             self.made = (server, device.disk)
@@ -126,6 +135,8 @@ class Story:
         device = Device(server, disk.copy(), **self.device)  # type: ignore[arg-type]
         if self.broken is not None:
             device.changed = breaking(*self.broken)
+        if self.more is not None:
+            device.changed = self.more(device)
         device.disk.cuts, device.disk.fate, device.disk.seed, device.disk.fault = cuts, fate, seed, fault
         if self.medium:
             online, device.changed = device.changed, partial(from_a_stick, device)
@@ -139,7 +150,7 @@ class Story:
         assert server.outcomes == [ends or self.ends]
         done = server.outcomes == [FINAL.SUCCEEDED]
         assert outcome.os == (NEW_OS if done and "os" in self.parts else OLD_OS)
-        assert outcome.app == (NEW_APP if done else OLD_APP)
+        assert outcome.app == (NEW_APP if done and "app" in self.parts else OLD_APP)
         counters = FileVault(disk, "/data/trust").load().counters
         assert counters == (dict.fromkeys(self.parts, 5) if done else {})
         assert disk.names("/data/staging") == []
@@ -357,8 +368,10 @@ NOT_HERE = {
     (State.ARMED, State.REVERTING),
     (State.RETURNING, State.REVERTING),
     (State.QUARANTINED, State.IDLE),
+    (State.IDLE, State.REVERTING),
+    (State.QUARANTINED, State.REVERTING),
 }
-"""Steps that no story takes: tests/unit/services/edge does, or tests/unit/domain."""
+"""Steps that no story takes: test_going_back.py does, tests/unit/services/edge, or tests/unit/domain."""
 
 
 def test_the_stories_take_every_step_of_the_table() -> None:

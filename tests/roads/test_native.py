@@ -275,8 +275,40 @@ def test_what_is_out_of_bounds_is_refused(native: Native) -> None:
     assert native.ask("PUT", "poll").status_code == 405
 
 
-def test_what_is_only_downloaded_is_offered_when_it_is_to_be_installed(native: Native) -> None:
-    """This road has no word for the one without the other."""
+def test_downloaded_first_and_installed_when_it_is_ordered(native: Native) -> None:
+    number = rollout(native, download_only=True)
+    first = native.poll("&hold=1").json()["offer"]
+    assert first["hold"] is True
+    action = first["action"]
+    assert native.say(action, "download") == "downloading"
+    assert native.say(action, "download_done") == "downloaded"
+    held = native.poll("&hold=1")
+    assert held.json()["offer"] == first, "it is told what it holds, also after a restart"
+    assert native.operator.ok("GET", f"/rollouts/{number}")["holding"] == 1
+    answers: list[httpx.Response] = []
+    tag = held.headers["ETag"]
+    asking = threading.Thread(target=lambda: answers.append(native.poll("&hold=1&wait=60", tag)))
+    asking.start()
+    others_are_served(native)
+    native.operator.ok("POST", f"/rollouts/{number}/install", json={})
+    asking.join(timeout=30)
+    told = answers[0].json()["offer"]
+    assert (told["action"], "hold" in told) == (action, False), "who waits hears of the order at once"
+    assert native.say(action, "install") == "installing"
+    assert native.say(action, "succeed") == "succeeded"
+
+
+def test_what_is_held_may_be_called_off(native: Native) -> None:
+    number = rollout(native, download_only=True)
+    action = native.poll("&hold=1").json()["offer"]["action"]
+    assert native.say(action, "download_done") == "downloaded"
+    native.operator.cancel(native.ddi, number)
+    told = native.poll("&hold=1").json()
+    assert (told["cancel"], "offer" in told) == (action, False)
+    assert native.say(action, "cancel_done") == "cancelled"
+
+
+def test_who_cannot_hold_a_download_is_offered_it_when_it_is_to_be_installed(native: Native) -> None:
     number = rollout(native, download_only=True, window="00:00/1m", download="any-time")
     assert native.offer() is None
     assert native.ddi.links().keys() == {"deploymentBase"}, "another road has"

@@ -80,6 +80,7 @@ offers = st.builds(
     window=st.none() | windows,
     takes=spans,
     validate=spans,
+    hold=st.booleans(),
 )
 tolds = st.builds(Told, poll_after=spans, offer=st.none() | offers, cancel=st.none() | actions, describe=st.booleans())
 

@@ -133,6 +133,8 @@ class Offer:
     """How long an installation is said to take: so much of the window has to be left."""
     validate: timedelta = timedelta(0)
     """How long the new version is on trial after its success was reported."""
+    hold: bool = False
+    """Download it, and install it only once the offer says so no more."""
 
     @property
     def may_begin(self) -> bool:

@@ -31,6 +31,7 @@ class Rule(StrEnum):
     DUE = "due"
     WITHDRAWN = "withdrawn"
     FITS = "fits"
+    COMPONENTS = "components"
     REQUIREMENTS = "requirements"
     FLOOR = "floor"
     SECURITY_FLOOR = "security_floor"
@@ -85,6 +86,8 @@ class Subject:
     """Whether its client cannot download without installing: put in by who asks."""
     pins: tuple[str, ...] = ()
     """Components that stay at what they run."""
+    single: bool = False
+    """Whether its client takes one file at a time: put in by who asks."""
 
     @property
     def open(self) -> Membership | None:
@@ -115,6 +118,8 @@ class Plan:
     watermarks: tuple[int, ...]
     taken: Taken | None = None
     """What it has taken of its limits, where they were looked up for the device that asks."""
+    overtaken_by: Rollout | None = None
+    """The rollout, started later, that has brought the device that asks something newer; looked up where it would go back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ class Answer:
     rule: Rule
     because: str
     membership: Membership | None = None
-    artifact: Artifact | None = None
+    artifacts: tuple[Artifact, ...] = ()
     ask_at: datetime | None = None
     """Where only time is waited for: when this device should ask again at the latest."""
 
@@ -224,16 +229,11 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
     rollout, release = plan.rollout, plan.release
     if release.state not in {ReleaseState.PUBLISHED, ReleaseState.DEPRECATED}:
         return Answer(Rule.WITHDRAWN, f"Release {release.product} {release.version} is {release.state}.")
-    artifact = release.artifact_for(subject.hardware)
-    if artifact is None:
-        made_for = ", ".join(sorted(str(a.hardware) for a in release.artifacts))
-        return Answer(Rule.FITS, f"The release is for {made_for}; the device is {subject.hardware}.", membership)
-    terms = release.terms
-    if terms.requires or terms.floor is not None or subject.counters:  # else nothing to ask: polls pay for no rule
-        held = _forbidden(subject, release, artifact.component, membership, now)
-        if held is not None:
-            return held
-    if (stays := _stays(subject, artifact.component, plan, membership)) is not None:
+    artifacts = release.artifacts_for(subject.hardware)
+    components = [artifact.component for artifact in artifacts]
+    if (held := _unsuited(subject, release, components, membership, now)) is not None:
+        return held
+    if (stays := _stays(subject, components, plan, membership)) is not None:
         return stays
     if (busy := subject.open) is not None and busy is not membership:
         return Answer(Rule.BUSY, f"Action {busy.action} of rollout {busy.rollout} is {busy.state}.")
@@ -243,19 +243,50 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
         return held
     asked = membership.state not in _TOLD_TO_DOWNLOAD and is_asked(rollout.policy, release)  # those have said yes
     if asked and not subject.auto_confirm:
-        return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifact)
-    return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifact)
+        return Answer(Rule.CONSENT, "The device or its owner is asked first.", membership, artifacts)
+    return Answer(Rule.OFFER, f"Release {release.product} {release.version} is due.", membership, artifacts)
 
 
-def _stays(subject: Subject, component: str, plan: Plan, membership: Membership) -> Answer | None:
-    """The rules that ask whether there is anything to do: installed, or something newer; pinned."""
+def _unsuited(
+    subject: Subject, release: Release, components: Sequence[str], membership: Membership, now: datetime
+) -> Answer | None:
+    """The rules that ask whether the device may have it at all: hardware, client, the release's own terms."""
+    if not components:
+        made_for = ", ".join(sorted({str(a.hardware) for a in release.artifacts}))
+        return Answer(Rule.FITS, f"The release is for {made_for}; the device is {subject.hardware}.", membership)
+    if subject.single and len(components) > 1:
+        return Answer(Rule.COMPONENTS, _several(release, components), membership)
+    terms = release.terms
+    if terms.requires or terms.floor is not None or subject.counters:  # else nothing to ask: polls pay for no rule
+        return _forbidden(subject, release, components, membership, now)
+    return None
+
+
+def _several(release: Release, components: Sequence[str]) -> str:
+    return (
+        f"{release.product} {release.version} brings {' and '.join(components)} together, and the device's client takes one "
+        "file at a time: bring them by releases of their own, or say that clients of this model take several "
+        "(otaru tenant set --several)."
+    )
+
+
+def _stays(subject: Subject, components: Sequence[str], plan: Plan, membership: Membership) -> Answer | None:
+    """The rules that ask whether there is anything to do: all installed, or something newer; something pinned."""
     version = plan.release.version
-    if (component, version) in subject.installed:
-        return Answer(Rule.INSTALLED, f"{component} {version} is installed already.", membership)
-    if plan.rollout.follows is not None and (ahead := _ahead(subject, plan.release, component, membership)) is not None:
-        return ahead
-    if subject.pins and (EVERYTHING in subject.pins or component in subject.pins):
-        return Answer(Rule.PINNED, f"Its {component} is pinned: it stays at what it runs.", membership)
+    if all((component, version) in subject.installed for component in components):
+        verb = "is" if len(components) == 1 else "are"
+        return Answer(Rule.INSTALLED, f"{' and '.join(components)} {version} {verb} installed already.", membership)
+    if plan.rollout.follows is not None:
+        ahead = (_ahead(subject, plan.release, component, membership) for component in components)
+        if (newer := next((answer for answer in ahead if answer is not None), None)) is not None:
+            return newer
+    if (other := plan.overtaken_by) is not None:
+        brought = f"{' and '.join(components)} {other.version}"
+        said = f"Rollout {other.id}, started later, has brought {brought}: this one does not take it back."
+        return Answer(Rule.INSTALLED, said, membership)
+    pinned = next((c for c in components if EVERYTHING in subject.pins or c in subject.pins), None)
+    if pinned is not None:
+        return Answer(Rule.PINNED, f"Its {pinned} is pinned: it stays at what it runs.", membership)
     return None
 
 
@@ -269,18 +300,20 @@ def _ahead(subject: Subject, release: Release, component: str, membership: Membe
 
 
 def _forbidden(
-    subject: Subject, release: Release, component: str, membership: Membership, now: datetime
+    subject: Subject, release: Release, components: Sequence[str], membership: Membership, now: datetime
 ) -> Answer | None:
-    """The rules of the release's own terms: requirements, floor, security floor."""
+    """The rules of the release's own terms: requirements, floor of what leads, security floor of each component."""
     for wanted in release.terms.requires:
         runs = subject.version_of(wanted.component)
         if not wanted.met_by(runs):
             return Answer(Rule.REQUIREMENTS, f"The release requires {wanted}; {_runs(wanted.component, runs)}.")
-    runs = subject.version_of(component)
+    leads = components[0]
+    runs = subject.version_of(leads)
     if not release.above_floor(runs):
-        floor = f"{component} {release.terms.floor}"
-        return Answer(Rule.FLOOR, f"{release.version} is reached from {floor} or newer; {_runs(component, runs)}.")
-    if not subject.may_go_to(component, release.counter, now):
+        floor = f"{leads} {release.terms.floor}"
+        return Answer(Rule.FLOOR, f"{release.version} is reached from {floor} or newer; {_runs(leads, runs)}.")
+    component = next((c for c in components if not subject.may_go_to(c, release.counter, now)), None)
+    if component is not None:
         counter = subject.counter_of(component)
         return Answer(
             Rule.SECURITY_FLOOR,

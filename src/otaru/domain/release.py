@@ -149,10 +149,23 @@ class Release:
             found.append(f"The support of {self.product} {self.version} ended on {until}.")
         return found
 
-    def artifact_for(self, hardware: Hardware) -> Artifact | None:
-        """The artifact that fits `hardware`; one made for the exact revision before one for the whole model."""
-        fitting = [a for a in self.artifacts if a.hardware.fits(hardware)]
-        return max(fitting, key=lambda a: a.hardware.revision != "", default=None)
+    @property
+    def components(self) -> tuple[str, ...]:
+        """What it updates, in the order in which it was declared."""
+        return tuple(dict.fromkeys(a.component for a in self.artifacts))
+
+    @property
+    def component(self) -> str:
+        """The first of its components: what floors, deltas and ways back go by. The others move with it."""
+        return self.artifacts[0].component
+
+    def artifacts_for(self, hardware: Hardware) -> tuple[Artifact, ...]:
+        """What fits `hardware`, one a component: made for the exact revision before one for the whole model."""
+        found: dict[str, Artifact] = {}
+        for artifact in self.artifacts:
+            if artifact.hardware.fits(hardware) and (artifact.component not in found or artifact.hardware.revision):
+                found[artifact.component] = artifact
+        return tuple(found.values())
 
 
 MAX_ARTIFACTS = 64
@@ -185,7 +198,8 @@ def admit(release: Release, inherited: int = 0) -> None:
     """Check what a release is made of, and what it says of itself; `inherited` is the counter of the burns before it.
 
     Raises:
-        InvalidInputError: no artifact, too many, or two for the same component and hardware; or what `check_terms` says.
+        InvalidInputError: no artifact, too many, two for the same component and hardware, or of two components under one
+            file name; or what `check_terms` says.
     """
     _check_artifacts(release.artifacts)
     check_terms(release.terms, release.version, release.order, inherited)
@@ -196,13 +210,18 @@ def _check_artifacts(artifacts: Sequence[Artifact]) -> None:
         raise InvalidInputError("a release has at least one artifact")
     if len(artifacts) > MAX_ARTIFACTS:
         raise InvalidInputError(f"a release has at most {MAX_ARTIFACTS} artifacts")
-    if len({a.component for a in artifacts}) > 1:
-        raise InvalidInputError(
-            "the artifacts are for different components",
-            hint="A device takes one component at a time (docs/glossary.md, component): make a release for each.",
-        )
-    seen: set[Hardware] = set()
+    seen: set[tuple[str, Hardware]] = set()
+    named: dict[str, str] = {}
     for artifact in artifacts:
-        if artifact.hardware in seen:
-            raise InvalidInputError(f"two artifacts are for hardware {artifact.hardware}")
-        seen.add(artifact.hardware)
+        component, hardware = artifact.component, artifact.hardware
+        if (component, hardware) in seen:
+            raise InvalidInputError(
+                f"two artifacts are for hardware {hardware} and the component {component}",
+                hint="A device takes one file for each component: name the component that the other one is for.",
+            )
+        seen.add((component, hardware))
+        if named.setdefault(artifact.filename, component) != component:
+            raise InvalidInputError(
+                f"{artifact.filename} is the file of two components, {named[artifact.filename]} and {component}",
+                hint="Devices ask for files by their names: give one of them another.",
+            )

@@ -27,6 +27,8 @@ class TenantSettings:
     """Whether artifacts of published releases may be fetched without a credential."""
     chunk_parts: dict[str, str] = field(default_factory=dict)
     """The DDI `part` by hardware model; `bApp` is what Zephyr wants. Others get `os`."""
+    several: tuple[str, ...] = ()
+    """Hardware models whose DDI clients take the files of several components in one deployment, all or none."""
     max_artifact: int = 4 * GIB
     quota: int = 100 * GIB
     health_kept: timedelta = timedelta(days=30)

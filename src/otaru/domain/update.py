@@ -71,6 +71,8 @@ class Event(StrEnum):
     REPORT = "report"
     QUARANTINE = "quarantine"
     LIFT = "lift"
+    ROLL_BACK = "roll_back"
+    """A person at the device goes back to the version before, which was healthy, too."""
 
 
 _S, _E = State, Event
@@ -81,6 +83,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.QUARANTINED, _E.OFFER): _S.VERIFYING,
     (_S.QUARANTINED, _E.TURN_DOWN): _S.REPORTING,
     (_S.QUARANTINED, _E.LIFT): _S.IDLE,
+    (_S.IDLE, _E.ROLL_BACK): _S.REVERTING,
+    (_S.QUARANTINED, _E.ROLL_BACK): _S.REVERTING,
     (_S.VERIFYING, _E.NOTHING): _S.IDLE,
     (_S.VERIFYING, _E.ACCEPT): _S.FETCHING,
     (_S.VERIFYING, _E.FAIL): _S.REPORTING,
@@ -202,6 +206,16 @@ class Standing(StrEnum):
     ARMED = "armed"
     """It will run after the next start."""
     RUNS = "runs"
+
+
+class Moment(StrEnum):
+    """A turn of an update at which programs on the device are asked or told."""
+
+    BEFORE_DOWNLOAD = "before_download"
+    BEFORE_INSTALL = "before_install"
+    AFTER_COMMIT = "after_commit"
+    AFTER_FAILURE = "after_failure"
+    """Also where it went back by itself, and where a person went back."""
 
 
 class Outcome(StrEnum):

@@ -47,6 +47,8 @@ class Plan:
     pieces: tuple[Piece, ...] = ()
     lean: bool = False
     """Some of its bytes are made by deltas."""
+    floors: Mapping[str, int] = field(default_factory=dict)
+    """The security counters that were burnt when it was made. Where one rises there is no way back behind it."""
     bundle: str = ""
     """The bundle on a medium that it came by; empty: a server's."""
 
@@ -69,6 +71,15 @@ class Past:
     """RFC 3339, by the device's own clock."""
     number: int = 0
     """Of the updates that were begun on this device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What can be gone back to: what ran before the plan that was committed last."""
+
+    plan: Plan
+    installed: Mapping[str, str]
+    """The version before of each component that was changed; of one that is missing it was the factory's."""
 
 
 MAX_HISTORY = 20
@@ -102,10 +113,15 @@ class Record:
     history: tuple[Past, ...] = ()
     number: int = 0
     """Updates that were begun on this device: names reports."""
+    former: Former | None = None
+    """None: there is nothing to go back to, or what it was has been written over."""
 
     def quarantines(self, release: str) -> bool:
         """Whether a release has failed here too often."""
         return self.strikes.get(release, 0) >= MAX_STRIKES
+
+
+_GOING_BACK = frozenset({State.REVERTING, State.RETURNING})
 
 
 def offered(record: Record, release: str) -> Event:
@@ -115,6 +131,8 @@ def offered(record: Record, release: str) -> Event:
 
 def step(record: Record, event: Event, plan: Plan | None = None, code: str = "", reason: str = "") -> Record:
     """The record after an event. `plan` comes with OFFER, TURN_DOWN and ACCEPT, `code` and `reason` with what goes wrong.
+
+    ROLL_BACK takes up the plan of `Record.former`.
 
     Raises:
         InvalidStateError: the table has no such edge.
@@ -126,7 +144,9 @@ def step(record: Record, event: Event, plan: Plan | None = None, code: str = "",
         raise InvalidStateError(f"an update that is {before} knows no {event}", allowed=allowed)
     done = record.done + 1 if event is Event.PIECE else 0
     if before in RESTING:
-        record = _begun(record)
+        record = _begun(record, event)
+    if event is Event.INSTALL:
+        record = replace(record, former=None)  # what lies beside what runs is about to be written over
     record = replace(record, state=state, plan=plan or record.plan, resumed=0, done=done)
     if event is Event.RETRY:
         lean = record.plan is not None and record.plan.lean  # the fault may be the delta's: it costs no attempt
@@ -204,13 +224,16 @@ def remembered(record: Record, at: str) -> Record:
     return replace(record, history=(*record.history, past)[-MAX_HISTORY:])
 
 
-def _begun(record: Record) -> Record:
-    return replace(record, attempts=1, outcome=None, code="", reason="", tried=False, number=record.number + 1)
+def _begun(record: Record, event: Event) -> Record:
+    record = replace(record, attempts=1, outcome=None, code="", reason="", tried=False, number=record.number + 1)
+    if event is Event.ROLL_BACK and record.former is not None:
+        return replace(record, plan=record.former.plan, tried=True)
+    return record
 
 
 def _because(record: Record, code: str, reason: str) -> Record:
     """With why it failed: what went wrong first, what follows from it is not told; but a new attempt has its own."""
-    if not code or (record.code and record.state in {State.REVERTING, State.RETURNING, State.REPORTING}):
+    if not code or (record.code and record.state in _GOING_BACK | {State.REPORTING}):
         return record
     return replace(record, code=code, reason=reason[:MAX_REASON])
 
@@ -222,8 +245,11 @@ def _ended(record: Record, before: State, event: Event) -> Record:
         case Event.COMMIT:
             installed = {**record.installed, **{piece.component: piece.version for piece in plan.pieces}}
             strikes = {release: n for release, n in record.strikes.items() if release != plan.release}
+            work = {piece.component for piece in plan.work}
+            ran = {name: version for name, version in record.installed.items() if name in work}
+            record = replace(record, former=Former(plan, ran), installed=installed, strikes=strikes)
             # A way there that was not smooth is no failure.
-            return replace(record, outcome=Outcome.SUCCEEDED, code="", reason="", installed=installed, strikes=strikes)
+            return replace(record, outcome=Outcome.SUCCEEDED, code="", reason="")
         case Event.CANCEL:
             return replace(record, outcome=Outcome.CANCELLED)
         case Event.TURN_DOWN:
@@ -232,9 +258,20 @@ def _ended(record: Record, before: State, event: Event) -> Record:
         case Event.RETURN:
             outcome = Outcome.REVERTED if record.tried else Outcome.FAILED
         case _:
-            outcome = Outcome.STRANDED if before in {State.REVERTING, State.RETURNING} else Outcome.FAILED
+            outcome = Outcome.STRANDED if before in _GOING_BACK else Outcome.FAILED
     record = replace(record, outcome=outcome)
+    if record.former is not None and before in _GOING_BACK:
+        return _back(record, record.former)  # a person's wish: nothing has failed
     return _struck(record, plan.release) if before in TOUCHED else record
+
+
+def _back(record: Record, former: Former) -> Record:
+    """With what runs after a person went back; where that failed it may be tried again."""
+    if record.outcome is not Outcome.REVERTED:
+        return record
+    gone = {piece.component for piece in former.plan.work}
+    stayed = {name: version for name, version in record.installed.items() if name not in gone}
+    return replace(record, installed={**stayed, **former.installed}, former=None)
 
 
 def _struck(record: Record, release: str) -> Record:

@@ -46,6 +46,6 @@ def path(start: Version, goal: Release, releases: Iterable[Release]) -> tuple[Re
 
 def _leads(version: Version, release: Release) -> bool:
     """Whether a device that runs this version may take the release, as far as the release's own component goes."""
-    component = release.artifacts[0].component
+    component = release.component
     own = (wanted for wanted in release.terms.requires if wanted.component == component)
     return release.above_floor(version) and all(wanted.met_by(version) for wanted in own)

@@ -22,6 +22,7 @@ INSTALLERS: Mapping[Format, str] = {
     Format.RAUC: "rauc",
     Format.MCUBOOT: "mcuboot",
     Format.OCI: "container",
+    Format.CONFIGURATION: "config",
 }
 """What installs a format, in the words of signed metadata; others are files to it."""
 

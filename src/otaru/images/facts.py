@@ -17,6 +17,7 @@ class Format(StrEnum):
     SUIT = "suit"
     ELF = "elf"
     OCI = "oci"
+    CONFIGURATION = "configuration"
     PLAIN = "plain"
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from otaru.images import cpio, elf, esp, intelhex, mcuboot, mender, oci, rauc, suit, swu, uf2
+from otaru.images import configuration, cpio, elf, esp, intelhex, mcuboot, mender, oci, rauc, suit, swu, uf2
 from otaru.images.facts import Facts, Format, Payload
 from otaru.images.keys import NOBODY, Anchors, Trust
 from otaru.images.reading import BrokenImageError, Limits, Reader, Source
@@ -24,6 +24,7 @@ _READERS: Mapping[Format, Callable[[Reader, Anchors], Facts]] = {
     Format.SUIT: suit.read,
     Format.ELF: elf.read,
     Format.OCI: oci.read,
+    Format.CONFIGURATION: configuration.read,
     Format.PLAIN: _plain,
 }
 
@@ -36,6 +37,7 @@ _BEGINNINGS: tuple[tuple[Format, Callable[[bytes], object]], ...] = (
     (Format.ELF, lambda start: start[:4] == elf.MAGIC),
     (Format.MENDER, mender.is_artifact),
     (Format.SUIT, lambda start: start[:2] == suit.START),
+    (Format.CONFIGURATION, configuration.BEGINS.match),
     (Format.INTEL_HEX, intelhex.FIRST_LINE.match),
     (Format.ESP_IDF, esp.is_image),
 )

@@ -8,10 +8,11 @@ The order of calls is that of `domain.update`; `services/edge/update` makes them
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from otaru.domain.link import Note
-from otaru.domain.update import Standing
+from otaru.domain.update import Moment, Standing
 from otaru.domain.update_record import Piece, Record
 from otaru.images.reading import Source
 from otaru.ports.partial import Partial
@@ -226,6 +227,28 @@ class Origin(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What of a component is no longer as it was installed: names, in their order."""
+
+    changed: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
+    """Those of them that were put back."""
+
+
+class Desired(Protocol):
+    """What was installed in a component, to be compared with what is there now: of installers that keep it."""
+
+    def drift(self) -> Drift | None:
+        """What differs; None: nothing was ever installed. Whatever it puts back is durable when this returns.
+
+        Raises:
+            InstallError: it was put back, and the application could not be told.
+            StorageFullError, OSError: it cannot be read or put back.
+        """
+        ...
+
+
 class Senses(Protocol):
     """What the device knows of itself when conditions ask."""
 
@@ -246,6 +269,25 @@ class HealthCheck(Protocol):
 
     def wrong(self) -> str:
         """What is not as it should be, in one line; empty: it is healthy."""
+        ...
+
+
+class Lock(Protocol):
+    """A lock by which an application keeps updates away."""
+
+    def held(self) -> str:
+        """That it is held, in one line; empty: it is not. Never blocks. What cannot be seen is held."""
+        ...
+
+
+class Hooks(Protocol):
+    """What the device's maker has called at the turns of an update. Each call ends within a time of its own."""
+
+    def call(self, moment: Moment, told: Mapping[str, str]) -> str:
+        """Call what there is for a moment; why it should not be now, in one line; empty: nobody objects.
+
+        Called again whenever it is asked anew, and after a power cut: it is harmless when it is called twice.
+        """
         ...
 
 

@@ -17,6 +17,7 @@ from otaru.domain.offer import Membership, Plan, Rule, Subject, decide
 from otaru.domain.release import Artifact, Blob, Release, ReleaseState
 from otaru.domain.rollout import (
     ROLLOUT,
+    For,
     Order,
     Policy,
     Rollout,
@@ -28,6 +29,7 @@ from otaru.domain.rollout import (
     orders,
     step,
     supersede,
+    waiting,
 )
 from otaru.domain.versions import compare
 from otaru.errors import InvalidInputError, InvalidStateError
@@ -131,6 +133,25 @@ def test_a_superseded_rollout_is_judged_no_more() -> None:
     stop = Ruling({0: Verdict(Call.STOP, "2 of 2 failed")})
     after = supersede(a_rollout(1, "1.0"), a_rollout(2, "1.1"), NOW).rollout
     assert step(after, evidence(installing=1, failed=1), stop, NOW) is None
+
+
+def test_its_waves_are_shown_as_they_are_left() -> None:
+    waves = tuple(Wave(i, i, i + 1, s) for i, s in enumerate(s for s in WaveState if s not in _SHOWN_ONLY))
+    running = replace(a_rollout(1, "1.0"), waves=waves, size=len(waves))
+    assert [running.shown_state(w) for w in waves] == [w.state for w in waves]
+    after = supersede(running, a_rollout(2, "1.1"), NOW).rollout
+    assert after.waves == waves, "what is kept stays as it is"
+    shown = {w.state: after.shown_state(w) for w in waves}
+    assert shown[WaveState.PENDING] is WaveState.NEVER_OPENED
+    assert shown[WaveState.OPEN] is shown[WaveState.OBSERVING] is WaveState.CUT_SHORT
+    assert all(shown[s] is s for s in (WaveState.PASSED, WaveState.OVERRULED, WaveState.FAILED))
+    waits = waiting(after, RULING)
+    assert waits is not None
+    assert waits.what is For.LAST
+    assert "superseded by rollout 2: app 1.1" in waits.words
+
+
+_SHOWN_ONLY = {WaveState.NEVER_OPENED, WaveState.CUT_SHORT}
 
 
 def test_who_has_only_downloaded_it_is_not_told_to_install_it() -> None:

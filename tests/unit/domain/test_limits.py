@@ -18,14 +18,24 @@ NOON = datetime(2026, 11, 21, 12, 0, 20, tzinfo=UTC)
 SITE = Place("site", 2)
 
 
-@pytest.mark.parametrize("text", ["attr.site=5", "attr.a-b.c=1000000"])
+@pytest.mark.parametrize("text", ["attr.site=5", "attr.a-b.c=1000000", "tag.lab=2"])
 def test_a_place_reads_as_it_is_written(text: str) -> None:
     assert str(place(text)) == text
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "site=5", "attr.site", "attr.site=", "attr.site=x", "attr.=5", "attr.site=\u0665", "attr.site=12345678"],
+    [
+        "",
+        "site=5",
+        "attr.site",
+        "attr.site=",
+        "attr.site=x",
+        "attr.=5",
+        "attr.site=\u0665",
+        "attr.site=12345678",
+        "tag.=1",
+    ],
 )
 def test_what_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError):
@@ -39,6 +49,7 @@ def test_what_is_no_place_is_refused(text: str) -> None:
         Limits(per_minute=1_000_001),
         Limits(places=(Place("site", 0),)),
         Limits(places=(Place("site", 1), Place("site", 2))),
+        Limits(places=(place("tag.lab=1"), place("tag.lab=2"))),
         Limits(places=tuple(Place(name, 1) for name in "abcde")),
     ],
 )

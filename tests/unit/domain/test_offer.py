@@ -13,13 +13,13 @@ from otaru.domain.deployment import State
 from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Version
 from otaru.domain.offer import Membership, Plan, Rule, Subject, behind, decide, first_due
-from otaru.domain.release import ReleaseState
+from otaru.domain.release import Artifact, ReleaseState
 from otaru.domain.rollout import Limits, Policy, Rollout, RolloutState, Segment, Taken, check
 from otaru.domain.schedule import Blackout, Calendar, Window
 from otaru.domain.terms import Terms, requirement
 from otaru.domain.versions import VersionOrder
 from otaru.errors import InvalidInputError
-from tests.support.fleet import RPI, a_release, a_rollout
+from tests.support.fleet import RPI, a_blob, a_release, a_rollout
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NIGHT = Window(time(2), timedelta(hours=4))
@@ -40,7 +40,7 @@ def a_subject(*memberships: Membership, auto_confirm: bool = False) -> Subject:
     return Subject(DeviceId("dev-1"), Lifecycle.ACTIVE, RPI, (), auto_confirm, memberships)
 
 
-def test_each_obstacle_hides_those_after_it() -> None:
+def test_each_obstacle_hides_those_after_it() -> None:  # noqa: PLR0915 - a line for each
     """All obstacles at once, taken away one after the other."""
     mine, other = share(rank=4), share(2, State.INSTALLING)
     subject = replace(
@@ -92,7 +92,11 @@ def test_each_obstacle_hides_those_after_it() -> None:
     ask()
     plan = replace(plan, release=gated)
     ask()
-    subject = replace(subject, hardware=RPI)
+    another = Artifact("fpga", RPI, "fpga.bin", a_blob("a"))
+    plan = replace(plan, release=replace(gated, artifacts=(*gated.artifacts, another)))
+    subject = replace(subject, hardware=RPI, single=True)
+    ask()
+    plan = replace(plan, release=gated)
     ask()
     subject = replace(subject, installed=(*subject.installed, ("bootloader", Version("2.1"))))
     ask()

@@ -203,6 +203,13 @@ def test_what_is_refused(text: str, said: str) -> None:
     assert refused.value.hint
 
 
+@pytest.mark.parametrize("since", [date.min, date(1969, 12, 31)])
+def test_nothing_counts_from_before_there_were_such_clocks(since: date) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        recurrence("FREQ=WEEKLY;INTERVAL=2;BYDAY=SA", since)
+    assert "from 1970 on" in refused.value.message
+
+
 def test_plain_and_numbered_weekdays_together() -> None:
     rule = recurrence("FREQ=MONTHLY;BYDAY=SU,1TU")
     november = [day.day for day in rule.between(date(2026, 11, 1), date(2026, 11, 30))]

@@ -34,9 +34,10 @@ TERMS = st.builds(
 )
 ARTIFACTS = st.lists(
     st.builds(
-        lambda component, model: Artifact(component, Hardware(model), "a", a_blob("a")),
+        lambda component, model, name: Artifact(component, Hardware(model), name or component, a_blob("a")),
         st.sampled_from(["app", "app", "app", "os"]),
         st.sampled_from(["a", "b", "c"]),
+        st.sampled_from(["", "", "a"]),
     ),
     max_size=3,
 ).map(tuple)
@@ -49,8 +50,8 @@ def test_what_is_admitted_holds_together(
     release = replace(a_release(version), artifacts=artifacts, terms=terms, order=order)
     sound = (
         bool(artifacts)
-        and len({a.hardware for a in artifacts}) == len(artifacts)
-        and len({a.component for a in artifacts}) == 1
+        and len({(a.component, a.hardware) for a in artifacts}) == len(artifacts)
+        and len({(a.component, a.filename) for a in artifacts}) == len({a.filename for a in artifacts})
         and reads(order, version)
         and (terms.floor is None or (reads(order, terms.floor) and compare(order, terms.floor, version) < 0))
         and all(reads(wanted.order, wanted.version) for wanted in terms.requires)
@@ -162,3 +163,17 @@ def test_no_way_is_shorter_and_every_step_is_allowed(
     found = path(start, goal, shelf)
     assert (None if found is None else len(found)) == shortest
     assert found is None or (allowed(found) and found[-1] is goal)
+
+
+def test_hardware_gets_one_file_for_each_component() -> None:
+    made = [("os", "gw", ""), ("app", "gw", "b"), ("app", "gw", ""), ("fpga", "gw", "b")]
+    artifacts = tuple(Artifact(c, Hardware(m, r), f"{c}{r}", a_blob("a")) for c, m, r in made)
+    release = replace(a_release(), artifacts=artifacts)
+    assert (release.component, release.components) == ("os", ("os", "app", "fpga"))
+
+    def files(hardware: Hardware) -> list[str]:
+        return [artifact.filename for artifact in release.artifacts_for(hardware)]
+
+    assert files(Hardware("gw", "b")) == ["os", "appb", "fpgab"]
+    assert files(Hardware("gw")) == ["os", "app"]
+    assert files(Hardware("other")) == []

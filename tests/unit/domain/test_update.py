@@ -89,7 +89,7 @@ def test_what_is_told_is_a_word_of_the_servers_table() -> None:
 def test_an_event_without_an_edge_is_refused() -> None:
     with pytest.raises(InvalidStateError) as caught:
         step(Record(), Event.COMMIT)
-    assert caught.value.facts["allowed"] == ["offer", "turn_down"]
+    assert caught.value.facts["allowed"] == ["offer", "turn_down", "roll_back"]
 
 
 def walked(*events: Event, record: Record | None = None, code: str = "x") -> Record:
@@ -137,6 +137,39 @@ def test_a_success_is_remembered_and_forgets_strikes() -> None:
     assert ended.state is State.IDLE
     assert ended.plan is None
     assert [past.outcome for past in ended.history] == [Outcome.SUCCEEDED]
+
+
+UPDATED = walked(*ON_TRIAL, Event.PASS, Event.COMMIT, Event.REPORT, record=Record(installed={"os": "1"}))
+GOING = walked(Event.ROLL_BACK, record=UPDATED)
+
+
+def test_who_goes_back_by_hand_has_failed_nothing() -> None:
+    record = walked(Event.REBOOT, Event.RETURN, record=GOING)
+    assert (record.outcome, record.installed, record.strikes) == (Outcome.REVERTED, {"os": "1"}, {})
+    assert record.former is None, "once"
+    assert (record.number, GOING.plan) == (UPDATED.number + 1, PLAN)
+    pasts = remembered(record, "now").history
+    assert (pasts[-1].action, pasts[-1].number) == (PLAN.action, record.number)
+
+
+def test_a_way_back_by_hand_that_fails_can_be_tried_again() -> None:
+    record = walked(Event.FAIL, Event.REPORT, record=GOING)
+    assert (record.outcome, record.strikes) == (Outcome.STRANDED, {})
+    assert record.former == UPDATED.former
+    assert record.installed == UPDATED.installed
+
+
+def test_what_stayed_as_it_was_stays_so() -> None:
+    pieces = (PIECES[0], replace(PIECES[1], there=True))
+    record = replace(walked(*ON_TRIAL), plan=replace(PLAN, pieces=pieces), installed={"os": "1", "app": "1"})
+    record = walked(Event.PASS, Event.COMMIT, Event.REPORT, Event.ROLL_BACK, Event.RETURN, record=record)
+    assert record.installed == {"os": "1", "app": "2"}
+
+
+def test_there_is_no_way_back_by_hand_once_the_next_is_written() -> None:
+    again = walked(Event.OFFER, Event.ACCEPT, Event.FETCHED, record=UPDATED)
+    assert again.former is not None
+    assert walked(Event.INSTALL, record=again).former is None
 
 
 def test_the_ladder() -> None:

@@ -155,8 +155,15 @@ class TestPaths:
     def test_a_name_that_is_too_long_has_a_short_one(self) -> None:
         path = server.file_path(TenantId("DEFAULT"), DeviceId("d" * 128), ActionId(2**31 - 1), "x" * 200 + ".swu")
         segment = path.rpartition("/")[2]
-        assert server.names_file(segment, "x" * 200 + ".swu")
-        assert not server.names_file("other", "x" * 200 + ".swu")
+        assert server.named(segment, ["x" * 200 + ".swu"]) == 0
+        assert server.named("other", ["x" * 200 + ".swu"]) is None
+
+    def test_of_several_files_each_has_its_whole_name(self) -> None:
+        names = ["x" * 200 + ".swu", "y" * 200 + ".swu"]
+        where = TenantId("DEFAULT"), DeviceId("d" * 128), ActionId(1)
+        paths = [server.file_path(*where, name, alone=False) for name in names]
+        assert [server.named(path.rpartition("/")[2], names) for path in paths] == [0, 1]
+        assert server.named("file", names) is None
 
 
 class TestFeedback:

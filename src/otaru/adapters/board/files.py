@@ -150,13 +150,17 @@ class FilesInstaller:
 
     def _write(self, piece: Piece, staged: Staged, part: str, place: str) -> None:
         self._disk.make_folder(part)
+        self._fill(piece, staged, part)
+        self._disk.sync_folder(part)
+        self._disk.rename(part, place)
+        self._disk.sync_folder(parent(place))
+
+    def _fill(self, piece: Piece, staged: Staged, part: str) -> None:
+        """Write what the version consists of into its folder."""
         if self._unpack:
             self._unpacked(staged.chunks(), part)
         else:
             self._copied(staged.chunks(), f"{part}/{PurePosixPath(piece.path).name}")
-        self._disk.sync_folder(part)
-        self._disk.rename(part, place)
-        self._disk.sync_folder(parent(place))
 
     def _copied(self, chunks: Iterator[bytes], path: str) -> None:
         offset = 0

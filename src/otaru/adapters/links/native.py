@@ -99,7 +99,7 @@ class NativeLink:
         headers = [(b"accept", self._form.encode())]
         if self._last is not None:
             headers.append((b"if-none-match", self._last[0]))
-        query = (f"&wait={seconds}" if seconds > 0 else "") + _said(taking)
+        query = "&hold=1" + (f"&wait={seconds}" if seconds > 0 else "") + _said(taking)
         found = self._ask(
             "GET", "poll", headers, None, codec.MAX_TOLD, query, within_s=wire.ANSWER_S + seconds + SLACK_S
         )

@@ -15,7 +15,7 @@ import pkcs11
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, Hash
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from pkcs11.util.ec import encode_ec_public_key
+from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 from securesystemslib.signer import Key
 
 from otaru.errors import InvalidInputError, UnavailableError
@@ -47,6 +47,22 @@ def place(uri: str) -> Place:
     return Place(*found)
 
 
+def ensure(where: Place, pin: str) -> None:
+    """Make a key on P-256 in a token, which never gives it away, where it has none of that name.
+
+    Raises:
+        InvalidInputError: the token refuses the PIN.
+        UnavailableError: the token is not there, or can make none.
+    """
+    with _session(where, pin, rw=True) as session:
+        named = {pkcs11.Attribute.CLASS: pkcs11.ObjectClass.PRIVATE_KEY, pkcs11.Attribute.LABEL: where.label}
+        if not list(session.get_objects(named)):
+            curve = {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
+            parameters = session.create_domain_parameters(pkcs11.KeyType.EC, curve, local=True)
+            secret = {pkcs11.Attribute.SENSITIVE: True, pkcs11.Attribute.EXTRACTABLE: False}
+            parameters.generate_keypair(label=where.label, store=True, private_template=secret)
+
+
 _ONE = Lock()
 """A library logs in to a token for the whole process: a second session that opens it meanwhile is refused."""
 _LOST: set[str] = set()
@@ -59,7 +75,7 @@ class Pkcs11Signer:
     def __init__(self, where: Place, pin: str) -> None:
         self._where = where
         self._pin = pin
-        with self._session() as session:
+        with _session(where, pin) as session:
             public = self._found(session, pkcs11.ObjectClass.PUBLIC_KEY)
             self._key = key_of(load_der_public_key(encode_ec_public_key(public)))
 
@@ -72,33 +88,35 @@ class Pkcs11Signer:
         """See the port."""
         digest = Hash(SHA384() if self._key.scheme.endswith("384") else SHA256())
         digest.update(data)
-        with self._session() as session:
+        with _session(self._where, self._pin) as session:
             private = self._found(session, pkcs11.ObjectClass.PRIVATE_KEY)
             raw: bytes = private.sign(digest.finalize(), mechanism=pkcs11.Mechanism.ECDSA)
         half = len(raw) // 2
         return encode_dss_signature(int.from_bytes(raw[:half]), int.from_bytes(raw[half:]))
-
-    @contextmanager
-    def _session(self) -> Iterator[Any]:
-        try:
-            with _ONE, self._library().get_token(token_label=self._where.token).open(user_pin=self._pin) as session:
-                yield session
-        except (pkcs11.PinIncorrect, pkcs11.PinLenRange, pkcs11.PinLocked) as error:
-            raise InvalidInputError(f"the token {self._where.token} refuses the PIN: {type(error).__name__}") from None
-        except (pkcs11.PKCS11Error, RuntimeError) as error:
-            _LOST.add(self._where.module)
-            told = str(error) or type(error).__name__
-            raise UnavailableError(f"the token {self._where.token} cannot be used: {told}") from None
-
-    def _library(self) -> Any:
-        library = pkcs11.lib(self._where.module)
-        if self._where.module in _LOST:
-            library.reinitialize()
-            _LOST.discard(self._where.module)
-        return library
 
     def _found(self, session: Any, kind: Any) -> Any:
         found = list(session.get_objects({pkcs11.Attribute.CLASS: kind, pkcs11.Attribute.LABEL: self._where.label}))
         if len(found) != 1 or found[0].key_type is not pkcs11.KeyType.EC:
             raise InvalidInputError(f"the token {self._where.token} has not one EC key {self._where.label}")
         return found[0]
+
+
+@contextmanager
+def _session(where: Place, pin: str, *, rw: bool = False) -> Iterator[Any]:
+    try:
+        with _ONE, _library(where.module).get_token(token_label=where.token).open(rw=rw, user_pin=pin) as session:
+            yield session
+    except (pkcs11.PinIncorrect, pkcs11.PinLenRange, pkcs11.PinLocked) as error:
+        raise InvalidInputError(f"the token {where.token} refuses the PIN: {type(error).__name__}") from None
+    except (pkcs11.PKCS11Error, RuntimeError) as error:
+        _LOST.add(where.module)
+        told = str(error) or type(error).__name__
+        raise UnavailableError(f"the token {where.token} cannot be used: {told}") from None
+
+
+def _library(module: str) -> Any:
+    library = pkcs11.lib(module)
+    if module in _LOST:
+        library.reinitialize()
+        _LOST.discard(module)
+    return library

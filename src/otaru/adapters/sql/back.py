@@ -78,21 +78,26 @@ def _took(tenant: TenantId, took: Took) -> ColumnElement[bool]:
     )
     if took.segments:
         told = told.where(deployment.c.segment.in_(sorted(took.segments)))
-    runs = exists().where(_own(took.release), device_component.c.version == took.bad.version)
+    leads = device_component.c.component == took.release.component
+    runs = exists().where(_own(), leads, device_component.c.version == took.bad.version)
     return and_(device.c.tenant == tenant, device.c.lifecycle != "decommissioned", device.c.device.in_(told), runs)
 
 
-def _own(release: Release) -> ColumnElement[bool]:
+def _own() -> ColumnElement[bool]:
     return and_(
         device_component.c.tenant == device.c.tenant,
         device_component.c.device == device.c.device,
-        device_component.c.component == release.artifacts[0].component,
     )
 
 
 def _why(tenant: TenantId, bad: Rollout, release: Release, now: datetime) -> ColumnElement[str]:
     """Why a device is left out (`LEFT_OUT`); empty where it is not."""
-    burnt = and_(_own(release), device_component.c.counter > release.counter, not_(_permitted(release, now)))
+    burnt = and_(
+        _own(),
+        device_component.c.component.in_(release.components),
+        device_component.c.counter > release.counter,
+        not_(_permitted(release, now)),
+    )
     return case(
         (not_(members.ACTIVE_DEVICE), "inactive"),
         (not_(members.fits(release)), "misfit"),
@@ -122,7 +127,7 @@ def _permitted(release: Release, now: datetime) -> ColumnElement[bool]:
     return exists().where(
         downgrade_permit.c.tenant == device.c.tenant,
         downgrade_permit.c.device == device.c.device,
-        downgrade_permit.c.component == release.artifacts[0].component,
+        downgrade_permit.c.component == device_component.c.component,
         downgrade_permit.c.counter <= release.counter,
         downgrade_permit.c.expires_at > now,
     )

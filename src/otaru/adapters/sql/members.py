@@ -26,7 +26,7 @@ from sqlalchemy import (
     true,
 )
 
-from otaru.adapters.sql import counters, fleet, health, ranking, targeting
+from otaru.adapters.sql import canaries, counters, fleet, health, ranking, targeting
 from otaru.adapters.sql.counters import Cell
 from otaru.adapters.sql.lean import fetch, run
 from otaru.adapters.sql.outlook import outlook
@@ -37,7 +37,7 @@ from otaru.domain.device import EVERYTHING, Hardware, Lifecycle
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, Stratum, cells
-from otaru.domain.rollout.outlook import Outlook
+from otaru.domain.rollout.outlook import MAX_FIRST, Outlook
 from otaru.domain.targeting import Query
 
 _MANY = 10_000
@@ -79,7 +79,8 @@ def foresee(
     """What history says of the candidates."""
     them = _members(session, tenant, query, release)
     ranked = ranking.stratified(rollout, release, strata, them) if strata else ranking.drawn(rollout, them)
-    return outlook(session, tenant, rollout, them, ranked)
+    first = canaries.first(session, tenant, ranked, strata, MAX_FIRST)
+    return outlook(session, tenant, rollout, them, first)
 
 
 def enlist(
@@ -90,8 +91,11 @@ def enlist(
     release: Release,
     strata: Sequence[Stratum] = (),
 ) -> int:
-    """Make the candidates members by one statement; how many."""
-    return enlist_all(session, tenant, rollout, release, strata, _members(session, tenant, query, release))
+    """Make the candidates members by one statement, and choose their canaries; how many."""
+    size = enlist_all(session, tenant, rollout, release, strata, _members(session, tenant, query, release))
+    if strata:
+        canaries.choose(session, tenant, rollout, strata)
+    return size
 
 
 def enlist_all(
@@ -190,10 +194,13 @@ def _members(session: Session, tenant: TenantId, query: Query, release: Release)
 
 
 def _pinned(session: Session, release: Release) -> ColumnElement[bool]:
-    """Whether what the release is for stays as it is."""
-    component = next((a.component for a in release.artifacts), "")
-    found = (func.strpos if session.postgres else func.instr)("," + device.c.pins + ",", f",{component},")
-    return and_(device.c.pins != "", or_(device.c.pins == EVERYTHING, found > 0))
+    """Whether something that the release is for stays as it is."""
+    place = func.strpos if session.postgres else func.instr
+    held = [
+        and_(_for(release, component), place("," + device.c.pins + ",", f",{component},") > 0)
+        for component in release.components
+    ]
+    return and_(device.c.pins != "", or_(device.c.pins == EVERYTHING, *held))
 
 
 def _look_anew(session: Session, rows: int) -> None:
@@ -204,7 +211,18 @@ def _look_anew(session: Session, rows: int) -> None:
 
 def fits(release: Release) -> ColumnElement[bool]:
     """Whether the hardware is right: `Hardware.fits` of one of its artifacts."""
-    return or_(false(), *(_runs_on(hardware) for hardware in sorted({a.hardware for a in release.artifacts}, key=str)))
+    return _of_hardware({a.hardware for a in release.artifacts})
+
+
+def _for(release: Release, component: str) -> ColumnElement[bool]:
+    """Whether it brings this component to the device, of several."""
+    if len(release.components) == 1:
+        return true()
+    return _of_hardware({a.hardware for a in release.artifacts if a.component == component})
+
+
+def _of_hardware(hardware: Collection[Hardware]) -> ColumnElement[bool]:
+    return or_(false(), *(_runs_on(each) for each in sorted(hardware, key=str)))
 
 
 def _runs_on(hardware: Hardware) -> ColumnElement[bool]:
@@ -213,10 +231,18 @@ def _runs_on(hardware: Hardware) -> ColumnElement[bool]:
 
 
 def _installed(session: Session, tenant: TenantId, release: Release) -> ColumnElement[bool]:
-    """Whether this very version runs. A release is for one component (`release.admit`)."""
+    """Whether this very version runs in all that it is for."""
+    each = [_runs(session, tenant, component, release) for component in release.components]
+    if len(each) == 1:
+        return each[0]
+    brings = [_for(release, component) for component in release.components]
+    return and_(*(or_(not_(brought), runs) for brought, runs in zip(brings, each, strict=True)))
+
+
+def _runs(session: Session, tenant: TenantId, component: str, release: Release) -> ColumnElement[bool]:
     runs = select(device_component.c.device).where(
         device_component.c.tenant == tenant,
-        device_component.c.component == next((a.component for a in release.artifacts), ""),
+        device_component.c.component == component,
         device_component.c.version == release.version,
     )
     if session.postgres:

@@ -1,6 +1,8 @@
 """What the fleet's history says of members that a rollout would have. Each question is one pass over them, or bounded."""
 
-from sqlalchemy import ColumnElement, Subquery, and_, case, func, literal_column, select
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, and_, case, func, literal_column, select
 
 from otaru.adapters.sql.lean import fetch
 from otaru.adapters.sql.session import Session
@@ -8,25 +10,24 @@ from otaru.adapters.sql.tables import deployment, deployment_count, device, devi
 from otaru.adapters.sql.tables import rollout as rollouts
 from otaru.domain.deployment import FAILURES, State
 from otaru.domain.device import Hardware
-from otaru.domain.ids import TenantId
+from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.rollout import Rollout
-from otaru.domain.rollout.outlook import INSTALLS, MAX_FIRST, MAX_HARDWARE, ROLLOUTS, SPANS_S, Outlook
+from otaru.domain.rollout.outlook import INSTALLS, MAX_HARDWARE, ROLLOUTS, SPANS_S, Outlook
 
 _SECOND = 1_000_000
 
 
 def outlook(
-    session: Session, tenant: TenantId, rollout: Rollout, them: ColumnElement[bool], ranked: Subquery
+    session: Session, tenant: TenantId, rollout: Rollout, them: ColumnElement[bool], first: Sequence[DeviceId]
 ) -> Outlook:
-    """Of the devices `them`, who would be ranked so."""
+    """Of the devices `them`, of which these come first."""
     heard = _heard(session, micros(rollout.created_at), them)
     installs, succeeded, failed = _past(session, tenant)
-    first = select(ranked.c.device).order_by(ranked.c.rank).limit(MAX_FIRST)
     return Outlook(
         heard=tuple(heard.get(span, 0) for span in range(len(SPANS_S))),
         unheard=heard.get(len(SPANS_S), 0),
         hardware=_hardware(session, them),
-        first=tuple(name for (name,) in session.connection.execute(first)),
+        first=tuple(first),
         installs_s=installs,
         succeeded=succeeded,
         failed=failed,

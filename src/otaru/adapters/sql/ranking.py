@@ -110,7 +110,7 @@ def _keyed(split: Sequence[str], release: Release) -> tuple[list[Label[str]], Fr
             keys.append(case((device.c.hardware_revision == "", device.c.model), else_=with_revision))
         elif by == VERSION:
             runs = device_component.alias(f"runs_{number}")
-            component = release.artifacts[0].component
+            component = release.component
             found = found.outerjoin(runs, _of_device(runs, runs.c.component == component))
             keys.append(func.coalesce(runs.c.version, ""))
         else:

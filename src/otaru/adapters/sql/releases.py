@@ -33,7 +33,7 @@ _ARTIFACTS = """
 SELECT a.product, a.version, a.component, a.model, a.hardware_revision, a.filename, a.installer, b.sha256, b.sha1, b.md5, b.size
 FROM k CROSS JOIN artifact a CROSS JOIN blob b
 WHERE a.tenant = ? AND a.product = k.product AND a.version = k.version AND b.tenant = a.tenant AND b.sha256 = a.sha256
-ORDER BY a.component, a.model, a.hardware_revision"""
+ORDER BY a.place, a.component, a.model, a.hardware_revision"""
 _DOCUMENTS = """
 SELECT d.product, d.version, d.kind, d.form, b.sha256, b.sha1, b.md5, b.size
 FROM k CROSS JOIN release_document d CROSS JOIN blob b
@@ -90,6 +90,7 @@ class SqlReleases:
                 "filename": a.filename,
                 "sha256": a.blob.sha256,
                 "installer": a.installer,
+                "place": release.components.index(a.component),
             }
             for a in release.artifacts
         ]

@@ -32,6 +32,16 @@ SELECT count(*) FROM (
   AND d.state IN ({OPEN_STATES}) AND d.state IN ({{states}}) AND d.rollout = ? LIMIT ?
 ) AS there"""
 
+_TAGGED = "SELECT 1 FROM device_tag WHERE tenant = ? AND device = ? AND tag = ?"
+
+# The other way round: a tag may be on a whole fleet.
+_THERE_BY_TAG = """
+SELECT count(*) FROM (
+  SELECT 1 FROM deployment d CROSS JOIN device_tag t
+  WHERE d.tenant = ? AND d.rollout = ? AND d.state IN ({states}) AND d.current
+  AND t.tenant = d.tenant AND t.device = d.device AND t.tag = ? LIMIT ?
+) AS there"""
+
 
 def _listed(states: Collection[State]) -> str:
     return ", ".join(f"'{state}'" for state in sorted(states))
@@ -44,10 +54,16 @@ def taken(session: Session, tenant: TenantId, rollout: Rollout, device: DeviceId
     paced = limits.per_minute is not None or rollout.policy.rate is not None or rollout.download_window is not None
     told = fetch(session, _TAKEN, tenant, rollout.id, minute) if paced else []
     places: list[tuple[Place, str, int]] = []
+    counted = _listed(rollout.policy.in_flight)
+    alike, tagged = _THERE.format(states=counted), _THERE_BY_TAG.format(states=counted)
     for place in limits.places:
+        if place.tag:
+            if fetch(session, _TAGGED, tenant, device, place.tag):
+                ((there,),) = fetch(session, tagged, tenant, rollout.id, place.tag, place.most)
+                places.append((place, "", there))
+            continue
         for (value,) in fetch(session, _WHERE_IT_IS, tenant, device, place.attribute):
-            counting = _THERE.format(states=_listed(rollout.policy.in_flight))
-            ((there,),) = fetch(session, counting, tenant, place.attribute, value, rollout.id, place.most)
+            ((there,),) = fetch(session, alike, tenant, place.attribute, value, rollout.id, place.most)
             places.append((place, value, there))
     return Taken(
         in_flight=sum(by_state.get(state, 0) for state in rollout.policy.in_flight),

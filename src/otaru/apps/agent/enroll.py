@@ -11,7 +11,8 @@ from otaru.adapters.board.journal import FileVault
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission
 from otaru.apps.agent import identity
-from otaru.apps.agent.identity import Identity, Key
+from otaru.apps.agent.identity import FileKey, Identity
+from otaru.apps.agent.keys import token_key
 from otaru.apps.agent.wiring import BUILT, alone, trusted
 from otaru.domain.device import hardware
 from otaru.domain.ids import DeviceId, TenantId
@@ -49,7 +50,8 @@ def enroll(data: Path, me: Identity, secret: str, roots: Roots) -> Mapping[str, 
                 identity.keep_token(data, secret)
             else:
                 tenant, device = TenantId(me.tenant), DeviceId(me.device)
-                told = admission.enroll(secret, device, tenant, me.hardware, Key(data), {})
+                made = token_key(me.key, make=True) if me.key else FileKey(data)
+                told = admission.enroll(secret, device, tenant, me.hardware, made, {})
                 state = str(told.get("state", state))
             shown = _provision(data, me, admission, roots)
         finally:

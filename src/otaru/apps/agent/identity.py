@@ -32,6 +32,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Certificates (PEM) of who signed the server's; empty: those that the system trusts."""
     by_token: bool = False
     """It shows a token that somebody gave to it, not a key of its own."""
+    key: str = ""
+    """Where its key lies, as RFC 7512 writes it; empty: in a file beside this."""
 
 
 def load(data: Path) -> Identity:
@@ -66,7 +68,7 @@ def keep_token(data: Path, value: str) -> None:
     replace(LocalDisk(), str(data / "token"), value.encode())
 
 
-class Key:
+class FileKey:
     """The device's own private key: P-256, in a file that only the agent reads."""
 
     def __init__(self, data: Path) -> None:

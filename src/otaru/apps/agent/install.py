@@ -10,8 +10,7 @@ from typing import Any
 from otaru.adapters.board.disk import LocalDisk, make_folders, replace
 from otaru.adapters.board.outbox import FileOutbox
 from otaru.adapters.links.bundle import FolderLink, find
-from otaru.apps.agent import wiring
-from otaru.apps.agent.identity import Key
+from otaru.apps.agent import keys, wiring
 from otaru.apps.agent.run import ended_by_signals
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Agent, Stop
@@ -30,6 +29,8 @@ from otaru.services.edge.update import Updater
 from otaru.trust.receipt import text
 from otaru.trust.verify.refusals import OfflineBundleError
 
+_WAITS = frozenset({State.STAGED, State.INSTALLING})
+"""Where conditions and locks are looked at."""
 _RESTARTS = frozenset({State.REBOOTING, State.RETURNING})
 
 
@@ -116,7 +117,7 @@ def _go(updater: Updater, stop: Stop) -> None:
     while True:
         wait = updater.tick()
         state = updater.record.state
-        if state in RESTING or state in _RESTARTS or (state is State.STAGED and updater.held_back):
+        if state in RESTING or state in _RESTARTS or (state in _WAITS and updater.held_back):
             return
         if state is State.FETCHING:
             raise OfflineBundleError("the medium does not give all of it now; what came is kept")
@@ -150,7 +151,7 @@ def _write(desk: _Desk, bundle: str, folder: Path) -> tuple[str, ...]:
     disk, me, parts = LocalDisk(), desk.made.me, desk.made.parts
     notes = FileOutbox(disk, str(desk.data / "outbox")).everything()
     runs = installed(parts, desk.updater.record)
-    key, time_s = Key(desk.data), int(parts.clock.now().timestamp())
+    key, time_s = keys.key(desk.data, me), int(parts.clock.now().timestamp())
     by, device = sha256(key.der).digest(), DeviceId(me.device)
     make_folders(disk, str(folder))
     written = []

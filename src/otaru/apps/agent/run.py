@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Event as Flag
 from types import FrameType
 
-from otaru.apps.agent import wiring
+from otaru.apps.agent import identity, local, wiring
+from otaru.apps.agent.local import Desk
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Agent, Stop
 from otaru.errors import OtaruError, StoppedError
@@ -28,12 +29,16 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
         InvalidInputError: the configuration does not fit the device.
     """
     stop = Stop(Flag())
+    identity.load(Path(settings.data))
     with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, ended_by_signals(stop):
         ready(f"{made.me.device} asks {made.me.server}")
         updater = Updater(made.parts)
         _until_it_goes(stop, updater.start)
-        while not stop.flag.is_set():
-            stop.flag.wait(_round(made, updater).total_seconds())
+        with local.open_to(settings, Desk(settings, made, updater, stop)) as desk:
+            while not stop.flag.is_set():
+                wait = _round(made, updater)
+                made.watch.look(updater.record)
+                desk.rest(wait.total_seconds())
 
 
 def _round(made: Agent, updater: Updater) -> timedelta:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, Unit, check_probes
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.conditions import check as check_all
 from otaru.domain.schedule import window
@@ -42,7 +43,7 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is updated, and by whom. Their order is the one in which they are installed and switched."""
 
     name: Name
-    installer: Literal["deb", "files", "raw", "rauc", "script", "swupdate"]
+    installer: Literal["config", "deb", "files", "raw", "rauc", "script", "swupdate"]
     installed: str = ""
     """The version that it has from the factory."""
     folder: Folder | None = None
@@ -61,9 +62,14 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     package: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9+.-]{1,127}\Z")] | None = None
     factory: Folder | None = None
     root: Folder | None = None
+    test: Words | None = None
+    schemas: Annotated[dict[Name, Folder], Meta(max_length=64)] | None = None
+    drift: Literal["mend", "tell"] | None = None
+    look_every_s: Annotated[float, Meta(ge=1, le=7 * 86_400)] | None = None
 
 
 NEEDED: Mapping[str, tuple[str, ...]] = {
+    "config": ("folder",),
     "deb": ("package",),
     "files": ("folder",),
     "rauc": (),
@@ -73,6 +79,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
 }
 """What an installer cannot do without."""
 ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "config": ("drift", "look_every_s", "schemas", "test"),
     "deb": ("factory", "root", "timeout_s"),
     "files": (),
     "rauc": ("timeout_s",),
@@ -88,8 +95,9 @@ SLOTTED = frozenset({"rauc", "raw", "swupdate"})
 class Boot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What starts slots."""
 
-    kind: Literal["file", "script"]
+    kind: Literal["file", "script", "uboot"]
     path: Folder | None = None
+    environment: Folder = "/etc/fw_env.config"
     started: Folder | None = None
     script: tuple[str, ...] = ()
     timeout_s: Seconds = 20
@@ -103,6 +111,8 @@ class Health(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     commands: tuple[Words, ...] = ()
     timeout_s: Seconds = 30
     memory: Annotated[int, Meta(ge=0)] = 0
+    http: Annotated[tuple[Probe, ...], Meta(max_length=16)] = ()
+    units: Annotated[tuple[Unit, ...], Meta(max_length=64)] = ()
 
 
 class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -131,6 +141,12 @@ class Download(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     delta_memory: Annotated[int, Meta(ge=0, le=1 << 32)] = 40_000_000
 
 
+class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the server is asked."""
+
+    listen_s: Annotated[int, Meta(ge=0, le=300)] = 0
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of it."""
 
@@ -139,7 +155,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     boot: Boot | None = None
     health: Health = Health()
     download: Download = Download()
+    server: Server = Server()
     conditions: Conditions = Conditions()
+    locks: Locks = Locks()
+    hooks: Hooks = Hooks()
+    local: Local | None = None
     reboot: Words = ("systemctl", "reboot")
 
 
@@ -168,6 +188,7 @@ def read(path: Path) -> Settings:
     _check_boot(path, settings.boot)
     _check_limits(path, settings.download)
     _check_conditions(path, settings.conditions)
+    check_probes(f"{path}: health.http", settings.health.http)
     return settings
 
 

@@ -1,8 +1,11 @@
 """What an agent is at, for people and programs: read from its journal, whether it runs or not."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event as Flag
+from time import sleep
 from typing import Any
 
 from otaru.adapters.board.disk import LocalDisk
@@ -10,10 +13,11 @@ from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.board.outbox import FileOutbox
 from otaru.apps.agent import identity, wiring
 from otaru.apps.agent.settings import Settings
-from otaru.apps.agent.wiring import Stop
+from otaru.apps.agent.wiring import Agent, Stop
 from otaru.domain.link import Answer, Offer
+from otaru.domain.update import State
 from otaru.domain.update_record import MAX_HISTORY, Record
-from otaru.errors import NothingToDoError
+from otaru.errors import NothingToDoError, OtaruError
 from otaru.services.edge.update import Updater
 
 
@@ -45,7 +49,9 @@ def status(settings: Settings) -> dict[str, Any]:
 
 def history(settings: Settings) -> list[dict[str, Any]]:
     """The last updates, the newest first. Raises as `status`."""
-    record: Record = FileJournal(LocalDisk(), str(Path(settings.data) / "journal")).load()
+    data = Path(settings.data)
+    identity.load(data)
+    record: Record = FileJournal(LocalDisk(), str(data / "journal")).load()
     return [
         {
             "at": past.at,
@@ -67,17 +73,22 @@ def check(settings: Settings) -> dict[str, Any] | None:
     """
     status(settings)
     with wiring.agent(settings, Stop(Flag())) as made:
-        made.link.credential = made.door.credential()
-        offer = made.link.poll().offer
-    if offer is None:
-        return None
-    return _due(offer)
+        return due(made)
 
 
-def decide(settings: Settings, answer: Answer, until: datetime | timedelta | None = None) -> dict[str, Any]:
+def due(made: Agent) -> dict[str, Any] | None:
+    """What the server says is due; None: nothing is. Raises as `check`."""
+    made.link.credential = made.door.credential()
+    offer = made.link.poll().offer
+    return None if offer is None else _due(offer)
+
+
+def decide(
+    settings: Settings, answer: Answer, until: datetime | timedelta | None = None, reason: str = ""
+) -> dict[str, Any]:
     """Say what the device's owner says to the update that waits for it; what is due then. An agent may be at work.
 
-    `until` is when a postponed one is asked about again, or after how long.
+    `until` is when a postponed one is asked about again, or after how long; `reason` why one is turned down.
 
     Raises:
         NothingToDoError: none waits for its owner.
@@ -85,13 +96,21 @@ def decide(settings: Settings, answer: Answer, until: datetime | timedelta | Non
         OtaruError: the server cannot be asked, or something here is not as it should be.
     """
     with wiring.agent(settings, Stop(Flag())) as made:
-        made.link.credential = made.door.credential()
-        offer = made.link.poll().offer
-        if offer is None or offer.may_begin:
-            raise NothingToDoError("no update waits for this device's owner")
-        at = made.parts.clock.now() + until if isinstance(until, timedelta) else until
-        made.link.decide(offer.action, answer, at)
-        return _due(made.link.poll().offer or offer)
+        return decided(made, answer, until, reason)
+
+
+def decided(made: Agent, answer: Answer, until: datetime | timedelta | None = None, reason: str = "") -> dict[str, Any]:
+    """As `decide`, by an agent that is there."""
+    made.link.credential = made.door.credential()
+    offer = made.link.poll().offer
+    if offer is None or offer.may_begin:
+        raise NothingToDoError("no update waits for this device's owner")
+    at = made.parts.clock.now() + until if isinstance(until, timedelta) else until
+    state = made.link.decide(offer.action, answer, at, reason)
+    left = made.link.poll().offer
+    if left is not None and left.action == offer.action:
+        return _due(left)
+    return {"release": f"{offer.product}:{offer.version}", "action": offer.action, "state": state}
 
 
 def _due(offer: Offer) -> dict[str, Any]:
@@ -113,7 +132,37 @@ def lift(settings: Settings) -> bool:
     Raises:
         DataFolderError: one is.
     """
-    with wiring.alone(Path(settings.data)), wiring.agent(settings, Stop(Flag())) as made:
+    with _mine(settings) as updater:
+        return updater.lift()
+
+
+def roll_back(settings: Settings, reason: str) -> dict[str, Any]:
+    """Go back to what ran before the last update; where the device is then. No agent may be at work.
+
+    Where it needs a reboot that was ordered: the agent writes down how it ended after that, and reports it.
+
+    Raises:
+        DataFolderError: an agent is at work.
+        NothingToDoError: there is nothing to go back to.
+        RefusedError: a security counter forbids it.
+        OtaruError: what is here cannot be read.
+    """
+    with _mine(settings) as updater:
+        wait = updater.roll_back(reason)
+        while updater.record.state is State.REVERTING:
+            sleep(wait.total_seconds())
+            wait = updater.tick()
+    return status(settings)
+
+
+@contextmanager
+def _mine(settings: Settings) -> Iterator[Updater]:
+    """The device's updates, where no agent is at work."""
+    data = Path(settings.data)
+    identity.load(data)
+    with wiring.alone(data), wiring.agent(settings, Stop(Flag())) as made:
+        with suppress(OtaruError):  # what is done here needs no server; what it is to be told waits
+            made.link.credential = made.door.credential()
         updater = Updater(made.parts)
         updater.start()
-        return updater.lift()
+        yield updater

@@ -13,7 +13,6 @@ from threading import Event as Flag
 import msgspec
 
 from otaru import __version__
-from otaru.adapters.board.bootloaders import FileBootloader, ScriptBootloader
 from otaru.adapters.board.deb import DebInstaller
 from otaru.adapters.board.disk import LocalDisk
 from otaru.adapters.board.files import FilesInstaller
@@ -29,16 +28,19 @@ from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
-from otaru.apps.agent import identity
-from otaru.apps.agent.identity import Identity, Key
-from otaru.apps.agent.settings import Boot, Component, Download, Settings
+from otaru.apps.agent import desired, identity, neighbours
+from otaru.apps.agent.booting import bootloader as bootloader  # noqa: PLC0414 - part of what an agent is put together of
+from otaru.apps.agent.identity import Identity
+from otaru.apps.agent.keys import key
+from otaru.apps.agent.settings import Component, Download, Settings
 from otaru.domain.conditions import condition
 from otaru.domain.device import hardware
 from otaru.domain.fetching import Limit
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.schedule import window
 from otaru.errors import DataFolderError, InvalidInputError, StoppedError
-from otaru.ports.board import Bootloader, HealthCheck, Installer
+from otaru.ports.board import HealthCheck, Installer
+from otaru.services.edge.drift import DriftWatch
 from otaru.services.edge.fetch import PACE, Manner
 from otaru.services.edge.parts import Identity as Me
 from otaru.services.edge.parts import Parts, Patience
@@ -73,7 +75,7 @@ class Door:
         self._me = me
         self._admission = admission
         self._clock = clock
-        self._key = None if me.by_token else Key(data)
+        self._key = None if me.by_token else key(data, me)
         self._given = identity.token(data) if me.by_token else ""
         self._ticket: Ticket | None = None
 
@@ -95,6 +97,7 @@ class Agent:
     parts: Parts
     link: NativeLink
     door: Door
+    watch: DriftWatch
 
 
 @contextmanager
@@ -139,9 +142,15 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             senses=senses(settings, disk),
             require=[condition(text) for text in settings.conditions.require],
             origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
-            patience=Patience(health=timedelta(seconds=settings.health.within_s)),
+            locks=neighbours.locks(settings.locks),
+            forced_breaks=settings.locks.forced_breaks,
+            hooks=neighbours.hooks(settings.hooks),
+            patience=Patience(
+                health=timedelta(seconds=settings.health.within_s), listen=timedelta(seconds=settings.server.listen_s)
+            ),
         )
-        yield Agent(me, parts, link, Door(data, me, admission, clock))
+        watch = desired.watch(settings.component, installers, link, clock)
+        yield Agent(me, parts, link, Door(data, me, admission, clock), watch)
 
 
 def manner(download: Download) -> Manner:
@@ -163,6 +172,8 @@ def installer(component: Component, settings: Settings, disk: LocalDisk) -> Inst
             after=component.after,
             after_timeout_s=component.after_timeout_s,
         )
+    if component.installer == "config":
+        return desired.installer(component, disk)
     if component.installer == "script":
         assert component.commands is not None  # noqa: S101
         return ScriptInstaller(
@@ -210,23 +221,11 @@ def slotted(component: Component, settings: Settings, disk: LocalDisk) -> Instal
     return RawInstaller(component.name, disk, {"a": component.a, "b": component.b}, boot, notes, component.trials)
 
 
-def bootloader(boot: Boot, disk: LocalDisk) -> Bootloader:
-    """What starts slots."""
-    if boot.kind == "script":
-        return ScriptBootloader(boot.script, boot.timeout_s)
-    assert boot.path is not None  # noqa: S101
-    assert boot.started is not None  # noqa: S101
-    size = disk.size(boot.started)
-    started = "" if size is None else disk.read_at(boot.started, 0, 16).decode(errors="replace").strip()
-    if started not in {"a", "b"}:
-        raise InvalidInputError(f"{boot.started}: it says {started!r}, not which slot was started: a or b")
-    return FileBootloader(disk, boot.path, started)
-
-
 def checks(settings: Settings, disk: LocalDisk, link: NativeLink) -> list[HealthCheck]:
     """What has to be so before a new version is kept."""
     health = settings.health
     found: list[HealthCheck] = [CommandCheck(words, health.timeout_s) for words in health.commands]
+    found += neighbours.health(health.http, health.units, health.timeout_s, SystemClock())
     if health.memory:
         found.append(MemoryCheck(disk, health.memory))
     if health.server:

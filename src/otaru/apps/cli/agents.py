@@ -46,6 +46,15 @@ def enroll(
     ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Who signed the server's certificate, PEM.", show_default=False)
     ] = None,
+    key: Annotated[
+        str,
+        typer.Option(
+            metavar="URI",
+            help="Make the key in a token, or use the one there: pkcs11:token=…;object=…?module-path=…"
+            "[&pin-source=FILE] (else the PIN of OTARU_PIN).",
+            show_default=False,
+        ),
+    ] = "",
     director_root: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The director's root that is trusted; the one it shows.", show_default=False),
@@ -63,6 +72,8 @@ def enroll(
     from otaru.apps.agent.enroll import enroll as begin
     from otaru.apps.agent.identity import Identity
 
+    if key and device_token is not None:
+        raise InvalidInputError("a device with a token of its own has no key", hint="Leave out --key.")
     if (token is None) == (device_token is None):
         raise InvalidInputError("a device enrolls by a claim, or by its own token", hint="--token or --device-token")
     me = Identity(
@@ -72,6 +83,7 @@ def enroll(
         hardware=hardware,
         ca="" if ca is None else text(ca),
         by_token=device_token is not None,
+        key=key,
     )
     roots = Roots(
         None if director_root is None else text(director_root).encode(),
@@ -192,6 +204,49 @@ def postpone(
     later = duration(for_) if for_ is not None else datetime.fromisoformat(moment(until or ""))
     due = show.decide(settings.read(config), Answer.POSTPONE, later)
     printer.details(due, due.items())
+
+
+@command(noun, "reject")
+def reject(
+    printer: Printer,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why: it is shown to the operator.")] = "",
+    config: Config = _CONFIG,
+) -> None:
+    """Say no, for good, to the update that waits for this device's owner; exit code 3 where none does."""
+    from otaru.apps.agent import settings, show
+    from otaru.domain.link import Answer
+
+    due = show.decide(settings.read(config), Answer.REJECT, reason=reason)
+    printer.details(due, due.items())
+
+
+@command(noun, "rollback")
+def rollback(
+    printer: Printer,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why: the server is told.")] = "a person at the device",
+    config: Config = _CONFIG,
+) -> None:
+    """Go back to the version before the last update. Stop the agent first, and start it again afterwards.
+
+    Exit code 3 where there is none to go back to, 4 where a security counter forbids it.
+    """
+    from otaru.apps.agent import settings, show
+
+    found = show.roll_back(settings.read(config), reason)
+    printer.details(found, found.items())
+
+
+@command(noun, "doctor")
+def doctor(printer: Printer, config: Config = _CONFIG) -> Exit | None:
+    """Look at all that an update of this device needs; exit code 1 where something keeps updates from going through."""
+    from otaru.apps.agent import doctor as room
+    from otaru.apps.agent import settings
+
+    found = room.examine(settings.read(config))
+    shown = [one.told() for one in found]
+    columns = [field("What"), field("", "grade"), field("", "said")]
+    printer.table({"good": not room.is_bad(found), "findings": shown}, shown, columns)
+    return Exit.FAILED if room.is_bad(found) else None
 
 
 @command(noun, "lift")

@@ -11,6 +11,7 @@ from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.printer import Printer, field, moment, one_line, remark
+from otaru.domain.drift import drifted
 from otaru.errors import InvalidInputError, InvalidStateError, PreconditionFailedError
 
 noun = group("The inventory: devices and their credentials.")
@@ -518,6 +519,7 @@ def _print(printer: Printer, device: Any) -> None:
         ("state", device.get("state")),
         ("tags", device.get("tags")),
         ("attributes", device.get("attributes")),
+        ("drift", [f"{component}: {said}" for component, said in drifted(device.get("attributes") or {}).items()]),
         ("last contact", moment(device.get("last_contact"))),
         ("address", device.get("address")),
         ("assurance", _assurance(device)),

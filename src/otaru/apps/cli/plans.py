@@ -10,6 +10,7 @@ from otaru.apps.cli.progress import counts
 Plan = Mapping[str, Any]
 _FINE = 0.021
 """Steps of a dry run beyond which it is told that they are coarse."""
+_UNHEARD = "unknown: none of its members has been heard of"
 _SHOWN = 5
 """First devices that are named."""
 
@@ -54,7 +55,7 @@ def _details(found: Plan) -> Iterator[tuple[str, Any]]:
 def _course(course: Plan) -> str:
     """How it would go where all is well."""
     if course["told"] == 0:
-        return "unknown: none of its members has been heard of"
+        return _UNHEARD
     reached = ((share, course[name]) for share, name in (("50%", "half_s"), ("90%", "most_s"), ("99%", "nearly_all_s")))
     parts = [f"{share} after {_span(span)}" for share, span in reached if span is not None]
     if course["state"] == "finished":
@@ -78,6 +79,8 @@ def _known(found: Plan) -> str:
 
 
 def _bad(course: Plan) -> str:
+    if course["told"] == 0:
+        return _UNHEARD
     word = f"{course['told']} devices exposed, {course['failed']} failed"
     if course["ended_s"] is None:
         return f"{word}, and nothing stops it within 90 days"

@@ -56,7 +56,7 @@ def failures(rollout: Rollout) -> int:
 def wave_under_way(rollout: Rollout) -> str:
     """Where it stands among its waves: `wave 2 of 3 observing`; empty for one of a single wave, or outside of them."""
     waves: Sequence[Mapping[str, Any]] = rollout.get("waves", ())
-    current = next((w for w in waves if w["state"] not in {"passed", "overruled", "pending"}), None)
+    current = next((w for w in waves if w["state"] in {"open", "observing", "failed"}), None)
     if current is None or len(waves) < 2:
         return ""
     return f"wave {current['index'] + 1} of {len(waves)} {current['state']}"

@@ -47,6 +47,14 @@ class Wanted:
             metavar="FILE=HARDWARE[,…]", help="One more file of this release, for other hardware.", show_default=False
         ),
     ] = None
+    piece: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COMPONENT=FILE[=HARDWARE,…]",
+            help="A further component, which devices take together with FILE or not at all; fits what FILE fits.",
+            show_default=False,
+        ),
+    ] = None
     component: Annotated[
         str | None, typer.Option(help="The part of the device that it updates; the product's name unless given.")
     ] = None
@@ -115,7 +123,7 @@ class Wanted:
         Raises:
             InvalidInputError: a value is not written as it should be, or a file cannot be read.
         """
-        own = {"component": ids.name(self.component)} if self.component is not None else {}
+        own = {} if self.component is None else {"component": ids.name(self.component)}
         said: dict[str, Any] = {
             "product": ids.product_name(self.name),
             "version": ids.version(self.version),
@@ -131,12 +139,14 @@ class Wanted:
         }
         if self.accept_mismatch:
             said["accept_mismatch"] = [str(aspect) for aspect in self.accept_mismatch]
-        parts = [_part(self.file, self.hardware, self.filename), *map(_extra, self.artifact or ())]
+        first = [_part(self.file, self.hardware, self.filename), *map(_extra, self.artifact or ())]
+        pieces = [_piece(given, self.hardware) for given in self.piece or ()]
+        parts = [*((local, models, own) for local, models in first), *pieces]
         papers = {"sbom": self.sbom, "provenance": self.provenance}
         documents = {kind: None if paper is None else _read(paper) for kind, paper in papers.items()}
-        said["artifacts"] = [_told(local, models) | own for local, models in parts]
+        said["artifacts"] = [_told(local, models) | named for local, models, named in parts]
         said |= {kind: None if local is None else local.sha256 for kind, local in documents.items()}
-        return said, [local for local in (*(local for local, _ in parts), *documents.values()) if local is not None]
+        return said, [local for local in (*(local for local, *_ in parts), *documents.values()) if local is not None]
 
 
 @command(noun, "add")
@@ -191,6 +201,18 @@ def _extra(given: str) -> tuple[LocalFile, list[str]]:
             f"{given!r} is not a file and its hardware", hint="Write --artifact other.swu=model-b,model-c."
         )
     return _part(Path(file), hardware.split(","), None)
+
+
+def _piece(given: str, hardware: list[str]) -> tuple[LocalFile, list[str], dict[str, str]]:
+    component, equals, rest = given.partition("=")
+    file, own, models = rest.rpartition("=")
+    if not equals or not rest or (own and not (file and models)):
+        raise InvalidInputError(
+            f"{given!r} is not a component and its file",
+            hint="Write --piece app=app.tar.gz, or app=app.tar.gz=model-b.",
+        )
+    named = {"component": ids.name(component)}
+    return (*_part(Path(file or rest), models.split(",") if own else hardware, None), named)
 
 
 def _part(file: Path, hardware: list[str], filename: str | None) -> tuple[LocalFile, list[str]]:

@@ -246,8 +246,8 @@ class How:
     max_per: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="attr.NAME=N",
-            help="So many at once that share an attribute's value: attr.site=5; may be given several times.",
+            metavar="attr.NAME=N|tag.NAME=N",
+            help="So many at once that share an attribute's value (attr.site=5), or a tag (tag.lab=5); several times.",
             show_default=False,
         ),
     ] = None

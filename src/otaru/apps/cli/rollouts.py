@@ -72,11 +72,13 @@ def plan(
 
     Without waves or a shape it is adaptive, split by hardware and version, and judged by e-values.
     """
-    body = wanted.body()
-    body = ({} if body.keys() & {"waves", "shape"} else _PROPOSED) | {"split": ["hardware", "version"]} | body
+    body, bad = wanted.body(), {"failure": values.share(failure)}
+    body = ({} if body.keys() & {"waves", "shape", "rate"} else _PROPOSED) | body
+    if "rate" not in body and not body.get("continuous"):  # those have no segments
+        body = {"split": ["hardware", "version"]} | body
     if body.keys() & {"success", "error"} and wanted.judge is None:
         body.pop("judge", None)
-    found = api.post("/rollouts/preview", body | ({"failure": values.share(failure)} if dry_run else {}))
+    found = api.post("/rollouts/preview", body | (bad if dry_run else {}))
     if not start or not found["members"]:
         plans.show(printer, found, hours=dry_run)
         if found["members"]:

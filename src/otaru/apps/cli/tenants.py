@@ -35,6 +35,13 @@ def change(
         list[str] | None,
         typer.Option(metavar="MODEL=PART", help="The DDI part of a hardware model (Zephyr: bApp); MODEL= removes it."),
     ] = None,
+    several: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL,MODEL",
+            help="Models whose DDI clients take several files in one deployment, as a whole; '' for none.",
+        ),
+    ] = None,
     max_artifact: Annotated[str | None, typer.Option(help="The largest artifact: 4GiB.")] = None,
     quota: Annotated[str | None, typer.Option(help="What all artifacts may take: 100GiB.")] = None,
     health_kept: Annotated[
@@ -53,6 +60,7 @@ def change(
         "self_registration": self_registration,
         "download_anonymous": download_anonymous,
         "chunk_parts": values.pairs(chunk_part, what="a part of a model") if chunk_part else None,
+        "several": None if several is None else [model.strip() for model in several.split(",") if model.strip()],
         "max_artifact": None if max_artifact is None else values.size(max_artifact),
         "quota": None if quota is None else values.size(quota),
         "health_kept_s": None if health_kept is None else values.duration_s(health_kept),
@@ -132,6 +140,7 @@ def _print(printer: Printer, tenant: dict[str, Any]) -> None:
             ("anonymous download", settings["download_anonymous"]),
             ("gateway token", settings["gateway_token"]),
             ("chunk parts", settings["chunk_parts"]),
+            ("several", settings["several"]),
             ("largest artifact", values.shown_size(settings["max_artifact"])),
             ("quota", values.shown_size(settings["quota"])),
             ("events kept", values.shown_duration(settings["health_kept_s"])),

@@ -37,7 +37,9 @@ def goal(until: str) -> Callable[[Rollout], bool]:
         return lambda rollout: rollout["state"] == until
     if found := _WAVE.fullmatch(until):
         index = int(found[1]) - 1
-        return lambda rollout: any(w["index"] == index and w["state"] != "pending" for w in rollout["waves"])
+        return lambda rollout: any(
+            w["index"] == index and w["state"] not in {"pending", "never_opened"} for w in rollout["waves"]
+        )
     raise InvalidInputError(f"{until!r} is nothing to wait for", hint="Write finished, stopped, paused or wave:N.")
 
 

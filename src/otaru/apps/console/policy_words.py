@@ -207,7 +207,8 @@ def _limits(limits: Limits) -> Iterator[str]:
     if limits.per_minute is not None:
         yield f"{devices(limits.per_minute)} a minute"
     for place in limits.places:
-        yield f"{devices(place.most)} in flight for each {place.attribute}"
+        among = f"of those tagged {place.tag}" if place.tag else f"for each {place.attribute}"
+        yield f"{devices(place.most)} in flight {among}"
 
 
 def _consent(policy: Policy) -> str:

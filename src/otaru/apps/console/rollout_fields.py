@@ -98,7 +98,7 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def places(text: str) -> tuple[Place, ...]:
-    """How many at once share a value of an attribute."""
+    """How many at once share a value of an attribute, or a tag."""
     found = tuple(place(part) for part in text.replace(",", " ").split())
     check(Policy(limits=Limits(places=found)))
     return found

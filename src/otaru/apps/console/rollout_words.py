@@ -225,7 +225,12 @@ def forecast(progress: Progress, now: datetime) -> datetime | None:
     if rollout.state is not RolloutState.RUNNING or rollout.started_at is None or not left:
         return None
     waits = rollout.wave is not None and rollout.wave.state is WaveState.PENDING  # its pace is another one then
-    if waits or ended < max(FEW, LITTLE * going.members) or now - rollout.started_at < SOON:
+    if (
+        waits
+        or rollout.superseded_by is not None
+        or ended < max(FEW, LITTLE * going.members)
+        or now - rollout.started_at < SOON
+    ):
         return None
     try:
         return now + (now - rollout.started_at) * (left / ended)
@@ -329,6 +334,8 @@ def _unordered(progress: Progress) -> Why:
 def _running(progress: Progress, ruling: Ruling) -> Why:
     rollout = progress.rollout
     wave = rollout.wave
+    if rollout.superseded_by is not None and (last := waiting(rollout, ruling)) is not None:
+        return Why(Tone.BUSY, last.words)
     if rollout.policy.download_only and (wave is not None and wave.state is WaveState.PENDING and not wave.index):
         return _unordered(progress)
     if len(rollout.waves) < 2 and rollout.policy.rule is None and rollout.policy.sequential is None:
@@ -374,7 +381,7 @@ def awaited(progress: Progress) -> tuple[Wave | None, Tally] | None:
     rollout = progress.rollout
     if rollout.state is not RolloutState.RUNNING:
         return None
-    wave = rollout.wave
+    wave = None if rollout.superseded_by is not None else rollout.wave
     tally = together(progress) if wave is None else progress.tallies.get(wave.index, _NOBODY)
     open_one = wave is None or wave.state is WaveState.OPEN
     return (wave, tally) if open_one and tally.of(*OPEN, State.SCHEDULED) else None

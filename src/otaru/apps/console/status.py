@@ -75,6 +75,8 @@ _TONES: Mapping[type[StrEnum], Mapping[StrEnum, Tone]] = {
         WaveState.PASSED: Tone.DONE,
         WaveState.FAILED: Tone.FAILED,
         WaveState.OVERRULED: Tone.HELD,
+        WaveState.NEVER_OPENED: Tone.IDLE,
+        WaveState.CUT_SHORT: Tone.IDLE,
     },
     Lifecycle: {
         Lifecycle.PENDING: Tone.HELD,

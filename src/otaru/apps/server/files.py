@@ -1,23 +1,23 @@
-"""Answers that are files: GET and HEAD with one range (RFC 9110, 13 and 14), from the kernel's hands or nginx's.
+"""Answers that are files: GET and HEAD, whole or in parts (RFC 9110, 13 and 14), from the kernel's hands or nginx's.
 
 A blob never changes under its SHA-256, so that is its strong ETag, and a download that was cut resumes with `Range`
-(and `If-Range`) against any server that has the blob. Requests for several ranges, and ranges that make no sense, get
-the whole file, as 14.2 allows.
+(and `If-Range`) against any server that has the blob. Ranges that make no sense get the whole file, as 14.2 allows.
 """
 
 import asyncio
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from urllib.parse import quote
 
 from otaru.apps.server.body import Receive, Scope, Send, header
 from otaru.apps.server.http import Headers, answer
+from otaru.apps.server.ranges import Multipart, Part, parse_range
 from otaru.domain.ids import Sha256
-from otaru.errors import PreconditionFailedError, RangeNotSatisfiableError
+from otaru.errors import PreconditionFailedError
 from otaru.ports.blobs import Blobs, OpenBlob
 
 PIECE = 256 * 1024
-_RANGE = re.compile(rb"bytes=([0-9]{0,64})-([0-9]{0,64})", re.IGNORECASE)
 
 
 async def serve_artifact(
@@ -76,15 +76,17 @@ async def serve_blob(scope: Scope, receive: Receive, send: Send, blob: OpenBlob,
         await answer(scope, send, 304, [(b"etag", tag)])
         return
     headers = _headers(tag, filename)
-    start, end = 0, blob.size
-    status = 200
-    if (part := wanted(scope, tag, blob.size)) is not None:
-        start, end = part
-        status = 206
-        headers.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, blob.size)))
-    headers.append((b"content-length", b"%d" % (end - start)))
+    parts = wanted(scope, tag, blob.size)
+    if parts is not None and len(parts) > 1:
+        await _send_parts(receive, send, blob, headers, Multipart(parts, blob.size, etag[:32].encode("ascii")))
+        return
+    part, status = Part(0, blob.size), 200
+    if parts is not None:
+        (part,), status = parts, 206
+        headers.append((b"content-range", b"bytes %d-%d/%d" % (part.start, part.end - 1, blob.size)))
+    headers.append((b"content-length", b"%d" % part.size))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await _body(scope, receive, send, blob, start, end)
+    await _body(scope, receive, send, blob, part)
 
 
 def _headers(tag: bytes, filename: str) -> Headers:
@@ -117,8 +119,8 @@ def _tags(value: bytes) -> list[bytes]:
     return [found.strip(b" \t") for found in value.split(b",")]
 
 
-def wanted(scope: Scope, tag: bytes, size: int) -> tuple[int, int] | None:
-    """The part of the file that is asked for, as start and end; None for all of it.
+def wanted(scope: Scope, tag: bytes, size: int) -> tuple[Part, ...] | None:
+    """The parts of the file that are asked for; None for all of it.
 
     Raises:
         RangeNotSatisfiableError: see `parse_range`.
@@ -132,28 +134,6 @@ def wanted(scope: Scope, tag: bytes, size: int) -> tuple[int, int] | None:
     return parse_range(asked[0], size)
 
 
-def parse_range(value: bytes, size: int) -> tuple[int, int] | None:
-    """Read a Range header; start and end of the part, or None where it is to be ignored.
-
-    Raises:
-        RangeNotSatisfiableError: it is a single range that holds not one byte of the file.
-    """
-    found = _RANGE.fullmatch(value.strip(b" \t"))
-    if found is None or not (found[1] or found[2]):
-        return None
-    if not found[1]:
-        start, end = max(0, size - int(found[2])), size
-    else:
-        start, end = int(found[1]), size
-        if found[2]:
-            if int(found[2]) < start:
-                return None
-            end = min(size, int(found[2]) + 1)
-    if start >= end:
-        raise RangeNotSatisfiableError(f"the file has {size} bytes; that range holds none of them", size=size)
-    return start, end
-
-
 @lru_cache(maxsize=256)
 def disposition(filename: str) -> bytes:
     """A Content-Disposition (RFC 6266) that saves under `filename`, whatever it contains."""
@@ -164,25 +144,48 @@ def disposition(filename: str) -> bytes:
     return value.encode("ascii")
 
 
-async def _body(scope: Scope, receive: Receive, send: Send, blob: OpenBlob, start: int, end: int) -> None:
-    if scope["method"] == "HEAD" or start == end:
+async def _body(scope: Scope, receive: Receive, send: Send, blob: OpenBlob, part: Part) -> None:
+    if scope["method"] == "HEAD" or part.size == 0:
         await send({"type": "http.response.body", "body": b""})
     elif "http.response.zerocopysend" in scope.get("extensions", {}) and blob.fileno() is not None:
-        await send({"type": "http.response.zerocopysend", "file": blob, "offset": start, "count": end - start})
+        await send({"type": "http.response.zerocopysend", "file": blob, "offset": part.start, "count": part.size})
     else:
-        await _stream(receive, send, blob, start, end)
+        with _leaving(receive) as gone:
+            await _stream(send, blob, part, gone)
 
 
-async def _stream(receive: Receive, send: Send, blob: OpenBlob, start: int, end: int) -> None:
-    """Send piece by piece, until the end or until nobody listens: `send` does not say so, `receive` does."""
+async def _send_parts(receive: Receive, send: Send, blob: OpenBlob, headers: Headers, body: Multipart) -> None:
+    """Several parts, each with what says which it is. They are small, or nobody would ask so: they pass through us."""
+    told = [pair for pair in headers if pair[0] != b"content-type"]
+    told += [(b"content-type", body.content_type), (b"content-length", b"%d" % body.length)]
+    await send({"type": "http.response.start", "status": 206, "headers": told})
+    with _leaving(receive) as gone:
+        for head, part in body.pieces():
+            if gone.done():
+                return
+            await send({"type": "http.response.body", "body": head, "more_body": True})
+            await _stream(send, blob, part, gone, more=True)
+        await send({"type": "http.response.body", "body": body.end})
+
+
+async def _stream(send: Send, blob: OpenBlob, part: Part, gone: "asyncio.Future[None]", *, more: bool = False) -> None:
+    """Send piece by piece, until the end or until nobody listens. `more`: something comes after it."""
+    start = part.start
+    while start < part.end and not gone.done():
+        piece = await blob.read_at(start, min(PIECE, part.end - start))
+        if not piece:
+            raise OSError("the file is shorter than it was")
+        start += len(piece)
+        await send({"type": "http.response.body", "body": piece, "more_body": more or start < part.end})
+        await asyncio.sleep(0)  # neither of these may have waited: that nobody listens is heard in another turn
+
+
+@contextmanager
+def _leaving(receive: Receive) -> Iterator["asyncio.Future[None]"]:
+    """Done when nobody listens any more: `send` does not say so, `receive` does."""
     gone = asyncio.ensure_future(_gone(receive))
     try:
-        while start < end and not gone.done():
-            piece = await blob.read_at(start, min(PIECE, end - start))
-            if not piece:
-                raise OSError("the file is shorter than it was")
-            start += len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": start < end})
+        yield gone
     finally:
         gone.cancel()
 

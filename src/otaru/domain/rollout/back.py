@@ -54,9 +54,9 @@ def barred(bad: Release, base: Version | None, release: Release | None) -> str:
         return f"there is no release {bad.product} {base}"
     if release.state not in _ROLLED_OUT:
         return f"{release.product} {release.version} is {release.state}"
-    component = bad.artifacts[0].component
-    if release.artifacts[0].component != component:
-        return f"{release.product} {release.version} is for another component, {release.artifacts[0].component}"
+    component = bad.component
+    if set(release.components) != set(bad.components):
+        return f"{release.product} {release.version} is not for the same components, but for {', '.join(release.components)}"
     if not release.above_floor(bad.version):
         return f"{release.version} is reached from {component} {release.terms.floor} or newer, not from {bad.version}"
     unmet = next((w for w in release.terms.requires if w.component == component and not w.met_by(bad.version)), None)

@@ -1,4 +1,4 @@
-"""Limits of a rollout: how many devices it has in flight at once, tells in a minute, or has in flight at one place.
+"""Limits of a rollout: how many devices it has in flight at once, tells in a minute, or has in flight of those alike.
 
 What is taken is counted in the transaction that would take more (`ports.store.Rollouts.taken`): so no two workers give
 the same place away. A rollout without limits asks for none of it.
@@ -15,29 +15,38 @@ MAX_LIMIT = 1_000_000
 MAX_PLACES = 4
 MINUTE = timedelta(minutes=1)
 _GOLDEN = 0.6180339887498949
-_ATTRIBUTE = "attr."
+_ATTRIBUTE, _TAG = "attr.", "tag."
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """At most `most` in flight among devices that share a value of an attribute. Who has no such attribute is in no place."""
+    """At most `most` in flight among devices that share a value of an attribute, or a tag. Who has none is in no place."""
 
     attribute: str
     most: int
+    tag: str = ""
+    """This tag, and no attribute."""
+
+    @property
+    def name(self) -> str:
+        """What they share, as targets name it."""
+        return f"{_TAG}{self.tag}" if self.tag else f"{_ATTRIBUTE}{self.attribute}"
 
     def __str__(self) -> str:
-        return f"{_ATTRIBUTE}{self.attribute}={self.most}"
+        return f"{self.name}={self.most}"
 
 
 def place(text: str) -> Place:
-    """Parse `attr.site=5`.
+    """Parse `attr.site=5` or `tag.lab=5`.
 
     Raises:
         InvalidInputError: it is something else.
     """
     key, _, number = text.partition("=")
-    if not key.startswith(_ATTRIBUTE) or not number.isascii() or not number.isdigit() or len(number) > 7:
-        raise InvalidInputError(f"{text!r} is no limit by place", hint="For example attr.site=5.")
+    if not key.startswith((_ATTRIBUTE, _TAG)) or not number.isascii() or not number.isdigit() or len(number) > 7:
+        raise InvalidInputError(f"{text!r} is no limit by place", hint="For example attr.site=5 or tag.lab=5.")
+    if key.startswith(_TAG):
+        return Place("", int(number), parse_name(key.removeprefix(_TAG)))
     return Place(parse_name(key.removeprefix(_ATTRIBUTE)), int(number))
 
 
@@ -69,7 +78,7 @@ class Taken:
     waiting: int
     """Members that have not been told."""
     places: tuple[tuple[Place, str, int], ...] = ()
-    """Where this device is: the limit, the value, and how many there are in flight."""
+    """Where this device is: the limit, the attribute's value, and how many there are in flight."""
     per_minute: int | None = None
     """How many may be told in this minute by the rollout's rate or window; None where neither says."""
 
@@ -80,7 +89,8 @@ def full(limits: Limits, taken: Taken, *, told: bool = False) -> str | None:
         return f"{taken.in_flight} of {limits.in_flight} are in flight"
     for where, value, number in taken.places:
         if number >= where.most:
-            return f"{number} of {where.most} are in flight where {where.attribute} is {value}"
+            among = f"with the tag {where.tag}" if where.tag else f"where {where.attribute} is {value}"
+            return f"{number} of {where.most} are in flight {among}"
     if not told and _paced(limits, taken):
         return f"{taken.told} of {_per_minute(limits, taken)} have been told in this minute"
     return None
@@ -114,9 +124,9 @@ def check_limits(limits: Limits) -> None:
         InvalidInputError: it says what is wrong.
     """
     named = [("devices in flight", limits.in_flight), ("devices in a minute", limits.per_minute)]
-    named += [(f"devices at {where.attribute}", where.most) for where in limits.places]
+    named += [(f"devices at {where.name}", where.most) for where in limits.places]
     for what, most in named:
         if most is not None and not 1 <= most <= MAX_LIMIT:
             raise InvalidInputError(f"the most {what} is a number from 1 to {MAX_LIMIT}")
-    if len(limits.places) > MAX_PLACES or len({where.attribute for where in limits.places}) < len(limits.places):
+    if len(limits.places) > MAX_PLACES or len({where.name for where in limits.places}) < len(limits.places):
         raise InvalidInputError(f"at most {MAX_PLACES} different places limit a rollout")

@@ -31,6 +31,9 @@ class WaveState(StrEnum):
     OVERRULED = "overruled"
     """It failed, and a person resumed the rollout all the same: nobody judges it any more."""
     FAILED = "failed"
+    NEVER_OPENED = "never_opened"
+    CUT_SHORT = "cut_short"
+    """These two are never kept. So a wave is shown that was pending, or under way, when its rollout was superseded or ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,17 @@ class Rollout:
             return None
         wave = self.wave
         return wave if wave is not None and wave.index and wave.state is WaveState.PENDING else None
+
+    def shown_state(self, wave: Wave) -> WaveState:
+        """The state of one of its waves as people are told: nobody opens or judges one of a rollout that tells nobody any more."""
+        if self.is_live:
+            return wave.state
+        over = {
+            WaveState.PENDING: WaveState.NEVER_OPENED,
+            WaveState.OPEN: WaveState.CUT_SHORT,
+            WaveState.OBSERVING: WaveState.CUT_SHORT,
+        }
+        return over.get(wave.state, wave.state)
 
     def may_install(self, now: datetime) -> bool:
         """Whether members whose wave is open are told to install it, or wait for the order to."""

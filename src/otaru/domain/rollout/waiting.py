@@ -17,6 +17,7 @@ class For(StrEnum):
     WATCH = "watch"
     PACE = "pace"
     VERDICT = "verdict"
+    LAST = "last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,11 @@ class Waiting:
 def waiting(rollout: Rollout, ruling: Ruling) -> Waiting | None:
     """What it waits for; None where nothing runs, or every wave has passed, or nobody judges."""
     wave, policy = rollout.wave, rollout.policy
-    if rollout.state is not RolloutState.RUNNING or wave is None:
+    if rollout.state is not RolloutState.RUNNING:
+        return None
+    if rollout.superseded_by is not None:
+        return Waiting(For.LAST, f"Nobody new is told: {rollout.reason}. It ends when those who were told have")
+    if wave is None:
         return None
     number, count = wave.index + 1, len(rollout.waves)
     name = f"Wave {number} of {count}" if count > 1 else "It"

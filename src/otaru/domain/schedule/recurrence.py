@@ -20,6 +20,7 @@ HORIZON_YEARS = 50
 MAX_COUNT = 1000
 MAX_RULE = 200
 """Characters of a rule as text."""
+_FIRST_YEAR = 1970
 _MAX_LIST = 62
 _DAY = timedelta(1)
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
@@ -96,6 +97,8 @@ def recurrence(text: str, since: date | None = None) -> Recurrence:
     Raises:
         InvalidInputError: it is none, chooses times of the day, has to count and nobody says from where, or never matches.
     """
+    if since is not None and since.year < _FIRST_YEAR:
+        raise InvalidInputError(f"a rule counts from {_FIRST_YEAR} on at the earliest, not from {since}", hint=_HINT)
     rule = _read(text.removeprefix("RRULE:"), since)
     if since is None:
         if rule.interval > 1 or rule.count is not None or not _names_days(rule):

@@ -75,7 +75,8 @@ class Rollouts(Protocol):
 
         With the `strata` of this transaction they are ranked as `domain.rollout.segment` says, each in the segment of its
         stratum and in the wave of its rank; without, by the rollout's `draw` and then device id, in one segment and wave.
-        Set-based: no row passes through Python. Their deployments are `scheduled`, attempt 1.
+        Canaries are chosen by what devices tell, where they tell anything (`domain.rollout.coverage`).
+        Set-based: no row passes through Python but those few. Their deployments are `scheduled`, attempt 1.
         """
         ...
 

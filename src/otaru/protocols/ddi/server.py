@@ -22,6 +22,7 @@ from otaru.protocols.ddi.words import (
     Feedback,
     File,
     Links,
+    Part,
     Running,
     Standing,
 )
@@ -40,7 +41,7 @@ _ZEPHYR_PART = "bApp"
 """The part that Zephyr takes. Its parser (2.5 at least) loses its way in an object that it does not know, and the answer
 has to fit into its 1100 bytes."""
 _SHORT_NAME = "file"
-"""Stands in the path for a file name that is too long for it: an action has one artifact, so nothing is lost."""
+"""Stands in the path for a file name that is too long for it, where an action has one artifact: nothing is lost."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -59,16 +60,18 @@ def base(origin: str, tenant: TenantId, device: DeviceId) -> str:
     return f"{origin}/{tenant}/controller/v1/{device}"
 
 
-def file_path(tenant: TenantId, device: DeviceId, action: ActionId, filename: str) -> str:
-    """The path of an action's artifact; the module's number is the action's own."""
+def file_path(tenant: TenantId, device: DeviceId, action: ActionId, filename: str, *, alone: bool = True) -> str:
+    """The path of an action's artifact, `alone` where it has no other; the module's number is the action's own."""
     folder = f"/{tenant}/controller/v1/{device}/softwaremodules/{action}/artifacts/"
     name = quote(filename, safe="")
-    return folder + (name if len(folder) + len(name) <= _DOWNLOAD_PATH else _SHORT_NAME)
+    return folder + (_SHORT_NAME if alone and len(folder) + len(name) > _DOWNLOAD_PATH else name)
 
 
-def names_file(segment: str, filename: str) -> bool:
-    """Whether the (unquoted) last segment of a path stands for this action's file."""
-    return segment in {filename, _SHORT_NAME}
+def named(segment: str, filenames: Sequence[str]) -> int | None:
+    """Which of an action's files the (unquoted) last segment of a path stands for."""
+    if len(filenames) == 1 and segment == _SHORT_NAME:
+        return 0
+    return filenames.index(segment) if segment in filenames else None
 
 
 @lru_cache(maxsize=1024)
@@ -221,8 +224,9 @@ def _order(told: Deployment) -> wire.Order:
     zephyr = told.part == _ZEPHYR_PART
     # Zephyr's reader knows chunks without metadata only.
     said = None if zephyr or not told.conditions else [wire.Metadata(CONDITION, one) for one in told.conditions]
-    chunk = wire.Chunk(told.part, told.version, told.name, [_file(told.file, both=not zephyr)], said)
-    return wire.Order(told.download, told.update, [chunk], told.window)
+    parts = (Part(told.name, told.file), *told.more)
+    chunks = [wire.Chunk(told.part, told.version, p.name, [_file(p.file, both=not zephyr)], said) for p in parts]
+    return wire.Order(told.download, told.update, chunks, told.window)
 
 
 def _file(file: File, *, both: bool = True) -> wire.File:

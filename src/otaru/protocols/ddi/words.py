@@ -150,6 +150,14 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A further component's file, beside the first one."""
+
+    name: str
+    file: File
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """What a device has said of an action, newest first, with where the action is."""
 
@@ -159,7 +167,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One action: one chunk with one artifact."""
+    """One action: one chunk with one artifact, and one more for each further component where the client takes several."""
 
     action: ActionId
     download: Handling
@@ -172,6 +180,7 @@ class Deployment:
     history: History | None = None
     conditions: tuple[str, ...] = ()
     """What has to hold before it begins, each as it is written in a rollout."""
+    more: tuple[Part, ...] = ()
 
 
 _EVENTS: dict[tuple[Channel, Execution], Event | None] = {

@@ -221,6 +221,7 @@ def _offer_out(offer: Offer) -> wire.Offer:
         window=None if offer.window is None else _window_out(offer.window),
         takes_s=_seconds(offer.takes),
         validate_s=_seconds(offer.validate),
+        hold=offer.hold,
     )
 
 
@@ -242,6 +243,7 @@ def _offer_in(found: wire.Offer) -> Offer:
         else Opening(found.window.open, _time(found.window.closes_at), _time(found.window.opens_at)),
         takes=_span(found.takes_s),
         validate=_span(found.validate_s),
+        hold=found.hold,
     )
 
 

@@ -98,6 +98,7 @@ class Offer(Struct, frozen=True, omit_defaults=True):
     window: Window | None = None
     takes_s: Seconds = 0
     validate_s: Seconds = 0
+    hold: bool = False
 
 
 class Heard(Struct, frozen=True):

@@ -5,6 +5,7 @@ due, has it made and tried outside of any transaction, and keeps what came of it
 claim, which others take over when its time is up. Whoever tries too often gives up.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -45,9 +46,8 @@ _MOST_OF_ONE = 10_000
 
 def order_for(tx: Tx, tenant: TenantId, release: Release, now: datetime) -> int:
     """Order the deltas that a release's publication makes worth while, by what the fleet runs; how many are new."""
-    component = release.artifacts[0].component
     stored = set(tx.releases.versions(tenant, release.product))
-    running = {version: n for version, n in tx.fleet.spread(tenant, component).items() if version in stored}
+    running = {version: n for version, n in tx.fleet.spread(tenant, release.component).items() if version in stored}
     room = MOST_WAITING - tx.deltas.waiting(tenant)
     found: list[Delta] = []
     for version in sources(release.order, release.version, running):
@@ -117,9 +117,9 @@ async def leading(
     return sorted(await world.store.glance(look), key=lambda delta: delta.size or 0)[:MOST_TOLD]
 
 
-async def patch_of(world: World, tenant: TenantId, target: Sha256, patch: Sha256) -> bool:
-    """Whether bytes are those of a delta to an artifact."""
-    found = await world.store.glance(lambda tx: tx.deltas.page(tenant, [target], None, _MOST_OF_ONE))
+async def patch_of(world: World, tenant: TenantId, targets: Sequence[Sha256], patch: Sha256) -> bool:
+    """Whether bytes are those of a delta to one of these artifacts."""
+    found = await world.store.glance(lambda tx: tx.deltas.page(tenant, targets, None, _MOST_OF_ONE))
     return any(delta.patch == patch for delta in found)
 
 
@@ -271,8 +271,8 @@ def _order(tx: Tx, asked: _Order) -> list[Delta]:
 def _installed(tx: Tx, tenant: TenantId, product: ProductName, component: str, subject: Subject) -> frozenset[Sha256]:
     version = dict(subject.installed).get(component)
     release = None if version is None else tx.releases.get(tenant, product, version)
-    artifact = None if release is None else release.artifact_for(subject.hardware)
-    return frozenset() if artifact is None else frozenset({artifact.blob.sha256})
+    artifacts = () if release is None else release.artifacts_for(subject.hardware)
+    return frozenset(artifact.blob.sha256 for artifact in artifacts if artifact.component == component)
 
 
 def _fits(delta: Delta, artifact: Artifact, taker: Taker) -> bool:

@@ -146,17 +146,19 @@ class Desk:
             raise AssignmentRefusedError(f"rollout {share.rollout} does not run")
         self._check_logged(tx, tenant, Kind.ROLLOUT_MOVED, str(share.rollout), "to", str(RolloutState.RUNNING))
         release = plan.release
-        artifact = release.artifact_for(entry.subject.hardware)
-        if artifact is None or release.state not in _OUT:
+        artifacts = release.artifacts_for(entry.subject.hardware)
+        if not artifacts or release.state not in _OUT:
             raise AssignmentRefusedError(f"{release.product} {release.version} is not for {device} (any more)")
         role = role_for(release)
         files = seen.once(("files", tenant, role), lambda: self._image(tx, tenant, role, now))
-        path, file = _listed(files, release, artifact)
-        component = artifact.component
-        permit = None
-        if release.counter < entry.subject.counter_of(component):
-            permit = self._permitted(tx, asked, component, release.counter, permits, now)
-        return {path: directed(file, share, permit)}
+        found = {}
+        for artifact in artifacts:
+            path, file = _listed(files, release, artifact)
+            permit = None
+            if release.counter < entry.subject.counter_of(artifact.component):
+                permit = self._permitted(tx, asked, artifact.component, release.counter, permits, now)
+            found[path] = directed(file, share, permit, len(artifacts))
+        return found
 
     def _permitted(
         self,

@@ -22,6 +22,7 @@ from otaru.domain.device import Installed, Lifecycle, Source
 from otaru.domain.events import Happening
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Plan
+from otaru.domain.release import Release
 from otaru.domain.rollout import Rollout, RolloutState, full
 from otaru.domain.schedule import ATTRIBUTE, appointment, told
 from otaru.errors import NotFoundError
@@ -245,11 +246,18 @@ class _Batch:
         """What an authenticated device reports as installed is true for the inventory (DOMAIN, Invariants)."""
         if (plan := self._plan(row.rollout)) is not None:
             release = plan.release
-            component = release.artifacts[0].component  # `admit`: one component a release
             burnt = release.terms.security_floor or 0  # only a release that declares it raises the device's counter
             source = Source.OFFLINE if said.offline else Source.OTARU
-            fact = Installed(component, release.version, source, said.received_at, confirmed, burnt)
-            self._installed.append((said.device, fact))
+            for component in self._components(release, said.device):
+                fact = Installed(component, release.version, source, said.received_at, confirmed, burnt)
+                self._installed.append((said.device, fact))
+
+    def _components(self, release: Release, device: DeviceId) -> Sequence[str]:
+        """What a release brings to a device: of several components those that it has for its hardware."""
+        if len(release.components) == 1:
+            return release.components
+        entry = self._tx.devices.entry(self._tenant, device)
+        return () if entry is None else [a.component for a in release.artifacts_for(entry.subject.hardware)]
 
     def _write(self, changed: Sequence[tuple[Deployment, Deployment]]) -> None:
         if changed:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from otaru.analysis import dark, learning, silence
+from otaru.analysis import learning, silence
 from otaru.analysis.learning import Past
-from otaru.domain.evidence import Evidence, Finding, Ruling, Said
+from otaru.domain.evidence import Finding, Ruling, Said
 from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.rollout import Policy, Rollout, RolloutState
 from otaru.errors import NotFoundError
 from otaru.ports.store import Tx
+from otaru.services.control.evidence import evidence_in
 from otaru.services.control.world import World
 
 _LOOKED_AT = 200
@@ -21,16 +22,6 @@ _MAX_HEARD = 8
 """Of them, so many teach what devices tell afterwards: that is a counter for each hour."""
 _PRESENT_H = 24 * 7
 """Devices that were heard of so many hours ago, at most, say how often devices come."""
-
-
-def evidence_in(tx: Tx, tenant: TenantId, rollout: Rollout, now: datetime) -> Evidence:
-    """What the rollout's judge asks for."""
-    evidence = tx.rollouts.evidence(tenant, rollout.id)
-    if rollout.policy.sequential is None:
-        return evidence
-    risk = tx.health.risk(tenant, rollout.id)
-    spans = dark.spans(risk.hushed, int((rollout.ended_at or now).timestamp()) // 3600)
-    return replace(evidence, risk=risk, dark=spans, told=tx.rollouts.told(tenant, rollout.id, spans))
 
 
 def taught(tx: Tx, tenant: TenantId, rollout: Rollout) -> Policy:
@@ -68,6 +59,13 @@ def news(tx: Tx, tenant: TenantId, rollout: RolloutId, ruling: Ruling) -> list[F
     before = tx.verdicts.newest(tenant, rollout)
     known = {segment: said.finding for segment, said in before.items()}
     return [finding for finding in ruling.findings if finding.news(known.get(finding.segment))]
+
+
+def last_words(tx: Tx, tenant: TenantId, rollout: RolloutId, ruling: Ruling) -> list[Finding]:
+    """Findings of a rollout that finishes, also where they are no news: whoever reads its verdict later wants all its counts."""
+    before = tx.verdicts.newest(tenant, rollout) if ruling.findings else {}
+    known = {segment: said.finding for segment, said in before.items()}
+    return [finding for finding in ruling.findings if finding != known.get(finding.segment)]
 
 
 def keep(tx: Tx, tenant: TenantId, rollout: RolloutId, findings: Sequence[Finding], at: datetime) -> None:

@@ -34,7 +34,7 @@ def cancel_misfit(tx: Tx, tenant: TenantId, device: Device, actor: Actor, now: d
     """
     row = tx.deployments.open_of(tenant, device.id)
     plan = tx.rollouts.plan(tenant, row.rollout) if row is not None else None
-    if row is None or plan is None or plan.release.artifact_for(device.hardware) is not None:
+    if row is None or plan is None or plan.release.artifacts_for(device.hardware):
         return []
     state = DEPLOYMENT.next(row.state, Event.CANCEL)
     if state is None:  # it is being cancelled already

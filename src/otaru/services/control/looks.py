@@ -1,4 +1,4 @@
-"""What a worker saw of rollouts when it looked last: a judge is asked again when counters have moved.
+"""What a worker, or a server that shows rollouts, saw of them when it looked last: a judge is asked again when counters have moved.
 
 Reading all that was counted of a large rollout, and judging it, costs most of a second; its members, by segment, wave and
 state, and one number that says whether anything else moved cost little. Where nothing moved, what was found then is found
@@ -14,7 +14,7 @@ from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.rollout import Rollout
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx
-from otaru.services.control.judging import evidence_in
+from otaru.services.control.evidence import evidence_in
 
 MAX_KEPT = 1000
 CELLS_PER_S = 1000
@@ -54,7 +54,7 @@ class _Seen:
 
 @dataclass(slots=True)
 class Looks:
-    """Of one worker. Only sequential judges are costly enough to be remembered."""
+    """Of one worker, or of all whom one process shows rollouts. Only sequential judges are costly enough to be remembered."""
 
     cells_per_s: int = CELLS_PER_S
     _seen: dict[tuple[TenantId, RolloutId], _Seen] = field(default_factory=dict)

@@ -1,18 +1,18 @@
 """What a device says by notes, on the native road or in a receipt: each counts once by its id."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
 from otaru.domain.deployment import Report, State
 from otaru.domain.ids import DeviceId, TenantId
-from otaru.domain.link import Note
-from otaru.services.control import feedback
+from otaru.domain.link import Batch, Note
+from otaru.domain.offer import Subject
+from otaru.services.control import feedback, pieces
 from otaru.services.control.world import World
 
 
 async def hear(
-    world: World, tenant: TenantId, device: DeviceId, said: Sequence[Note], *, offline: bool = False
+    world: World, tenant: TenantId, subject: Subject, said: Batch, *, offline: bool = False
 ) -> list[State | None]:
     """Keep notes, durably, in their order; where each one's action is after it, None where the device has none such.
 
@@ -22,7 +22,8 @@ async def hear(
         OverloadedError: too much is waiting.
     """
     now = world.clock.now()
-    return await feedback.reports(world, tenant, [_report(device, note, now, offline=offline) for note in said])
+    told = [_report(subject.id, note, now, offline=offline) for note in said.notes]
+    return await feedback.reports(world, tenant, await pieces.whole(world, tenant, subject, told, said.installed))
 
 
 def _report(device: DeviceId, note: Note, now: datetime, *, offline: bool) -> Report:

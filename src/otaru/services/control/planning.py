@@ -83,5 +83,5 @@ def _played(world: World, found: Foresight, failure: float | None) -> Foresight:
 
 
 def _volume(release: Release, outlook: Outlook) -> int:
-    artifacts = ((release.artifact_for(hardware), devices) for hardware, devices in outlook.hardware.items())
-    return sum(artifact.blob.size * devices for artifact, devices in artifacts if artifact is not None)
+    parts = ((release.artifacts_for(hardware), devices) for hardware, devices in outlook.hardware.items())
+    return sum(artifact.blob.size * devices for artifacts, devices in parts for artifact in artifacts)

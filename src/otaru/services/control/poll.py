@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from otaru.analysis import rate
 from otaru.domain.conditions import names
 from otaru.domain.consent import automatic_at
-from otaru.domain.deployment import DEPLOYMENT, FINAL, WAITING, Deployment, Event, State
+from otaru.domain.deployment import DEPLOYMENT, FINAL, NOT_BEGUN, WAITING, Deployment, Event, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId, Version
@@ -36,6 +36,7 @@ from otaru.domain.trial import LOOKS
 from otaru.ports.registry import Entry
 from otaru.ports.store import Tx, one
 from otaru.services.control import directing
+from otaru.services.control.overtaking import goes_back, with_newer
 from otaru.services.control.world import World
 
 _MOVES = {
@@ -64,29 +65,31 @@ _MAX_TURNS = 20
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a device has been told to do: its open deployment, and the artifact for it."""
+    """What a device has been told to do: its open deployment, and the artifacts for it, one a component."""
 
     membership: Membership
     plan: Plan
-    artifact: Artifact
+    artifacts: tuple[Artifact, ...]
 
 
 async def poll(
-    world: World, tenant: Tenant, entry: Entry, *, whole: bool = False
+    world: World, tenant: Tenant, entry: Entry, *, whole: bool = False, shown: bool = False, single: bool = False
 ) -> tuple[Entry, Due | None, datetime | None]:
     """What is due for a device now, offering it durably where it is new.
 
-    `whole`: the road has no word for an order to download and not to install yet, so that the device hears of none.
+    `whole`: the device has no word for an order to download and not to install yet, and hears of none.
+    `shown`: the road shows a device what it has downloaded and holds; without it there is nothing for it meanwhile.
+    `single`: the device's client takes one file at a time.
 
     Returns the entry as it is after that; None where nothing is due; and, where something only waits for its window, when
     the device should ask again at the latest. The caller has checked the credential.
     """
     for _ in range(_MAX_TURNS):
-        subject = seen(tenant, entry.subject, whole=whole)
+        subject = seen(tenant, entry.subject, whole=whole, single=single)
         if not subject.memberships or subject.lifecycle is not Lifecycle.ACTIVE:
             return entry, None, None
         if (membership := subject.open) is not None:
-            stays = await _stays(world, tenant, subject, membership)
+            stays = await _stays(world, tenant, subject, membership, shown=shown)
             if stays is not None:
                 return entry, *stays
         else:
@@ -113,7 +116,9 @@ async def _take(
 
     Where they said no (this minute is full, or this worker has not heard of something yet): when to ask again.
     """
-    move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now(), subject.whole)
+    move = _Move(
+        tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now(), subject.whole, subject.single
+    )
     full_until = await world.store.write(_move, move)
     world.registry.forget(tenant.id, subject.id)
     again = await world.registry.device(tenant.id, subject.id)
@@ -128,7 +133,7 @@ _LATER = {State.OFFERED: _TELLS_AT_ONCE, State.DOWNLOADED: _INSTALLS}
 
 
 async def _stays(
-    world: World, tenant: Tenant, subject: Subject, membership: Membership
+    world: World, tenant: Tenant, subject: Subject, membership: Membership, *, shown: bool
 ) -> tuple[Due | None, datetime | None] | None:
     """What a device hears that has been told before, and when it should ask again; None where its deployment moves."""
     told = await due(world, tenant.id, subject, membership)
@@ -138,13 +143,19 @@ async def _stays(
         answer = await _ordered(world, tenant, subject, told)
         if answer.rule in _LATER[membership.state]:
             return None
-        return None if subject.whole or holds(membership, told.plan) else told, answer.ask_at
+        hears = not subject.whole and (shown or not holds(membership, told.plan))
+        return told if hears else None, answer.ask_at
     return None if told is not None and await _wakes(world, tenant, subject, told) else (told, None)
 
 
 def holds(membership: Membership, plan: Plan) -> bool:
-    """Whether the device holds what it downloaded, until it is told to install it. It is shown nothing meanwhile."""
+    """Whether the device holds what it downloaded, until it is told to install it."""
     return membership.state is State.DOWNLOADED and plan.rollout.policy.downloads_first
+
+
+def only_downloads(plan: Plan, state: State) -> bool:
+    """Whether a device in this state is told to download it and not to install it yet."""
+    return plan.rollout.policy.downloads_first and state in NOT_BEGUN | WAITING
 
 
 async def _ordered(world: World, tenant: Tenant, subject: Subject, told: Due) -> Answer:
@@ -218,15 +229,15 @@ def _woken(
 async def due(world: World, tenant: TenantId, subject: Subject, membership: Membership) -> Due | None:
     """An open deployment with what belongs to it; None where its release has nothing for this hardware (any more)."""
     plan = await world.registry.plan(tenant, membership.rollout)
-    artifact = plan.release.artifact_for(subject.hardware) if plan is not None else None
-    return None if plan is None or artifact is None else Due(membership, plan, artifact)
+    artifacts = plan.release.artifacts_for(subject.hardware) if plan is not None else ()
+    return Due(membership, plan, artifacts) if plan is not None and artifacts else None
 
 
-def seen(tenant: Tenant, subject: Subject, *, whole: bool = False) -> Subject:
+def seen(tenant: Tenant, subject: Subject, *, whole: bool = False, single: bool = False) -> Subject:
     """A device with what is known of its client: by its road, or by its tenant's settings."""
     parts = tenant.settings.chunk_parts
     whole = whole or (bool(parts) and parts.get(subject.hardware.model) in WHOLE_PARTS)
-    return replace(subject, whole=True) if whole else subject
+    return replace(subject, whole=whole, single=single) if whole or single else subject
 
 
 async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
@@ -236,8 +247,9 @@ async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
     now, calendar = world.clock.now(), tenant.calendar
     answers = first_due(subject, plans, halted=tenant.halted, now=now, calendar=calendar)
     asked = frozenset[str]().union(*(names(plan.rollout.policy.conditions) for plan in plans))
-    asks = asked or any(_takes(plan.rollout) for plan in plans)
-    if not asks or not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
+    if not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
+        return answers
+    if not asked and not any(_takes(plan.rollout) or goes_back(subject, plan) for plan in plans):
         return answers
 
     def look(tx: Tx) -> list[Answer]:
@@ -277,7 +289,8 @@ def told_facts(tx: Tx, tenant: TenantId, subject: Subject, plan: Plan) -> Subjec
 
 
 def with_taken(tx: Tx, tenant: TenantId, plan: Plan, subject: Subject, now: datetime) -> Plan:
-    """The plan with what its rollout has taken of its limits, its rate or its window's minutes, where it has any."""
+    """The plan with what its rollout has taken of its limits, its rate or its window's minutes, and what has overtaken it."""
+    plan = with_newer(tx, tenant, subject, plan)
     share = next((m for m in subject.memberships if m.rollout == plan.rollout.id), None)
     if share is None or not _takes(plan.rollout):
         return plan
@@ -305,6 +318,7 @@ class _Move:
     attempt: int
     at: datetime
     whole: bool = False
+    single: bool = False
 
 
 def _move(tx: Tx, moves: Sequence[_Move]) -> list[datetime | None]:
@@ -421,7 +435,7 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
     entry = tx.devices.entry(tenant.id, move.device)
     if entry is None:
         return None
-    base = entry.subject.version_of(plan.release.artifacts[0].component)
+    base = entry.subject.version_of(plan.release.component)
     for share in entry.subject.memberships:
         if (share.rollout, share.attempt) != (move.rollout, move.attempt):
             continue
@@ -430,9 +444,13 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
             return None if event is None else _Found(event, "", base)
         later = _LATER.get(share.state) if plan.rollout.policy.downloads_first else None
         if share.state is State.SCHEDULED or later is not None:
-            subject = told_facts(tx, tenant.id, replace(entry.subject, whole=move.whole), plan)
-            if plan.rollout.policy.limits.any:  # of its minutes so many are given away below
-                plan = with_taken(tx, tenant.id, plan, subject, move.at)
+            subject = told_facts(tx, tenant.id, replace(entry.subject, whole=move.whole, single=move.single), plan)
+            limited = plan.rollout.policy.limits.any  # else of its minutes so many are given away below
+            plan = (
+                with_taken(tx, tenant.id, plan, subject, move.at)
+                if limited
+                else with_newer(tx, tenant.id, subject, plan)
+            )
             answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
             moves = later or (_INSTALLS if told_to_install(subject, plan.rollout, share) else _MOVES)
             return _Found(moves[answer.rule], answer.because, base) if answer.rule in moves else None

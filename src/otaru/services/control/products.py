@@ -76,7 +76,8 @@ def drafted(
     release = Release(product, version, ReleaseState.DRAFT, made_of, at, notes=notes, terms=terms, order=order)
     if not made_of or not reads(order, version):
         admit(release)
-    inherited = tx.releases.burnt_before(tenant, product, made_of[0].component, key(order, version))
+    place = key(order, version)
+    inherited = max(tx.releases.burnt_before(tenant, product, each, place) for each in release.components)
     admit(release, inherited)
     return replace(release, counter=inherited if terms.security_floor is None else terms.security_floor)
 
@@ -86,11 +87,11 @@ def _refuse_products(tx: Tx, tenant: TenantId, requires: Sequence[Requirement]) 
     newest = tx.releases.latest_of(tenant, {ProductName(wanted.component) for wanted in requires})
     for wanted in requires:
         known = newest.get(ProductName(wanted.component))
-        component = known.artifacts[0].component if known is not None and known.artifacts else wanted.component
-        if component != wanted.component:
+        components = known.components if known is not None and known.artifacts else (wanted.component,)
+        if wanted.component not in components:
             raise InvalidInputError(
-                f"the product {wanted.component} updates the component {component}",
-                hint=f"A device has components: write {component}{wanted.relation}{wanted.version}.",
+                f"the product {wanted.component} updates the component {' and '.join(components)}",
+                hint=f"A device has components: write {components[0]}{wanted.relation}{wanted.version}.",
             )
 
 

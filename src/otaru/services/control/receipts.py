@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from otaru.domain.deployment import State
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ActionId, DeviceId, TenantId
-from otaru.domain.link import Note
+from otaru.domain.link import Batch, Note
 from otaru.errors import ReceiptError
 from otaru.ports.store import Tx, one
 from otaru.services.control import admission, grants, notes
@@ -31,7 +31,7 @@ class Taken:
     """It told something new."""
 
 
-async def take(world: World, tenant: TenantId, actor: Actor, receipt: Receipt, said: Sequence[Note]) -> Taken:
+async def take(world: World, tenant: TenantId, actor: Actor, receipt: Receipt, said: Batch) -> Taken:
     """Take in a receipt.
 
     Raises:
@@ -49,9 +49,9 @@ async def take(world: World, tenant: TenantId, actor: Actor, receipt: Receipt, s
         raise ReceiptError(f"the key that has signed the receipt is no credential of a device {device}", device=device)
     if not await world.store.glance(lambda tx: tx.bundles.holds(tenant, receipt.bundle, device)):
         raise ReceiptError(f"{receipt.bundle} was not exported for {device}", device=device)
-    before = await _states(world, tenant, device, said)
-    after = await notes.hear(world, tenant, device, said, offline=True)
-    states = {note.action: state for note, state in zip(said, after, strict=True) if state is not None}
+    before = await _states(world, tenant, device, said.notes)
+    after = await notes.hear(world, tenant, entry.subject, said, offline=True)
+    states = {note.action: state for note, state in zip(said.notes, after, strict=True) if state is not None}
     moved = before != states
     if moved:
         told = {"bundle": receipt.bundle, "actions": len(states), "signed_at": receipt.time_s}

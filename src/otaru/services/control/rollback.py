@@ -150,7 +150,7 @@ def _ways(
         raise NotFoundError(f"there is no release {bad.product} {bad.version}")
     return [
         _way(tx, tenant, bad, release, base, devices, now, segments)
-        for base, devices in tx.rollouts.bases(tenant, bad, release.artifacts[0].component, segments)
+        for base, devices in tx.rollouts.bases(tenant, bad, release.component, segments)
     ]
 
 
@@ -190,7 +190,7 @@ class _Order:
 def _made(tx: Tx, order: _Order, way: Way, release: Release) -> Way:
     tenant, actor, bad, at = order.tenant, order.actor, order.bad, order.at
     strata = tx.rollouts.strata_back(tenant, bad, release.version, release, at, order.segments)
-    component = release.artifacts[0].component
+    component = release.component
     policy = back_policy(bad.policy, way.members)
     rollout = Rollout(
         id=tx.rollouts.next_id(tenant),

@@ -9,7 +9,7 @@ from otaru.domain.device import Device, Lifecycle
 from otaru.domain.events import Kind, Position
 from otaru.domain.evidence import Tally
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, TenantId, Version
-from otaru.domain.offer import Plan, Rule, Subject, behind, decide, in_turn, window_words
+from otaru.domain.offer import Answer, Plan, Rule, Subject, behind, decide, in_turn, window_words
 from otaru.domain.release import Release, ReleaseState
 from otaru.domain.rollout import Rollout
 from otaru.domain.targeting import Query
@@ -186,6 +186,8 @@ async def why(world: World, tenant: TenantId, device: DeviceId) -> list[Because]
             if answer.rule in {Rule.OFFER, Rule.CONSENT}:
                 first = plan.rollout
             advice = _advice(tx, tenant, subject, plan.release, answer.rule)
+            if answer.rule in {Rule.OFFER, Rule.CONSENT} and not entry.verifies:
+                advice = _by_ddi(owner, subject, answer)
             answers.append(Because(membership.rollout, answer.rule, f"{answer.because}{advice}"))
         return [a for a in answers if a is not None]
 
@@ -260,8 +262,18 @@ def _advice(tx: Tx, tenant: TenantId, subject: Subject, goal: Release, rule: Rul
     return ""
 
 
+def _by_ddi(tenant: Tenant, subject: Subject, answer: Answer) -> str:
+    """What the road that it asks by adds: which it is shows when it asks."""
+    if len(answer.artifacts) < 2 or subject.hardware.model in tenant.settings.several:
+        return ""
+    return (
+        f" It brings {' and '.join(a.component for a in answer.artifacts)} together: a DDI client is not told of it, as "
+        "clients of this model take one file at a time (otaru tenant set --several)."
+    )
+
+
 def _way(tx: Tx, tenant: TenantId, subject: Subject, goal: Release, *, last: bool = False) -> str:
-    runs = subject.version_of(goal.artifacts[0].component)
+    runs = subject.version_of(goal.component)
     if runs is None:
         return f" Install {goal.product} {goal.version} first." if last and goal.terms.floor is None else ""
     steps = path(runs, goal, _fitting(tx, tenant, goal.product, subject))
@@ -272,7 +284,7 @@ def _way(tx: Tx, tenant: TenantId, subject: Subject, goal: Release, *, last: boo
 def _fitting(tx: Tx, tenant: TenantId, product: ProductName, subject: Subject) -> list[Release]:
     """The newest releases of a product that have something for this device, newest first."""
     found = tx.releases.ranked(tenant, product, None, MAX_STEPS)
-    return [release for release in found if release.artifact_for(subject.hardware) is not None]
+    return [release for release in found if release.artifacts_for(subject.hardware)]
 
 
 async def rollouts(
@@ -310,7 +322,7 @@ async def uses(world: World, tenant: TenantId, product: ProductName, version: Ve
             return [(rollout, tx.rollouts.evidence(tenant, rollout.id).whole) for rollout in found]
 
         stoppable = page(STOPPABLE, MAX_USES)
-        runs = tx.fleet.running(tenant, release.artifacts[0].component, version)
+        runs = tx.fleet.running(tenant, release.component, version)
         return Uses(release, page((), limit), len(stoppable), sum(tally.in_flight for _, tally in stoppable), runs)
 
     return await world.store.read(look)

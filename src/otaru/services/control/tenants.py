@@ -1,7 +1,7 @@
 """A tenant is made, decides its settings, and halts everything at once."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,6 +31,7 @@ class Change:
     self_registration: bool | None = None
     download_anonymous: bool | None = None
     chunk_parts: Mapping[str, str] | None = None
+    several: Sequence[str] | None = None
     max_artifact: int | None = None
     quota: int | None = None
     health_kept: timedelta | None = None
@@ -84,13 +85,15 @@ async def change(world: World, tenant: TenantId, actor: Actor, wanted: Change, e
 
     Raises:
         InvalidInputError: a setting is out of its bounds.
-        TooLargeError: too many `chunk_parts`.
+        TooLargeError: too many `chunk_parts`, or models in `several`.
         PreconditionFailedError: the tenant has changed since `edition`.
     """
     _check(wanted)
     given = {f.name: value for f in fields(wanted) if (value := getattr(wanted, f.name)) is not None}
     if "chunk_parts" in given:
         given["chunk_parts"] = dict(given["chunk_parts"])
+    if "several" in given:
+        given["several"] = tuple(sorted(set(given["several"])))
 
     def settled(before: Tenant) -> Tenant:
         return replace(before, settings=replace(before.settings, **given))
@@ -150,6 +153,8 @@ def _check(wanted: Change) -> None:
             raise InvalidInputError(f"the {what} is a number of bytes from 0 on")
     if wanted.chunk_parts is not None and len(wanted.chunk_parts) > MAX_CHUNK_PARTS:
         raise TooLargeError(f"chunk_parts names more than {MAX_CHUNK_PARTS} models", limit=MAX_CHUNK_PARTS)
+    if wanted.several is not None and len(wanted.several) > MAX_CHUNK_PARTS:
+        raise TooLargeError(f"several names more than {MAX_CHUNK_PARTS} models", limit=MAX_CHUNK_PARTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from otaru.domain.deployment import DEPLOYMENT, FINAL, Deployment, Event, State
 from otaru.domain.health import HealthEvent
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Plan
+from otaru.domain.release import Release
 from otaru.domain.trial import BAD, Trial, outcome, spoiled
 from otaru.ports.store import Tx, one
 from otaru.services.control.poll import moved_event
@@ -74,15 +75,27 @@ def _end(tx: Tx, sweep: _Sweep) -> int:
     changed: list[tuple[Deployment, Deployment]] = []
     passed: list[DeviceId] = []
     for trial in trials:
-        event, why = outcome(trial, release.version, window)
+        event, why = outcome(_whole(tx, sweep.tenant, release, trial), release.version, window)
         after = _ended(trial.deployment, event, why, sweep.at)
         changed.append((trial.deployment, after))
         if after.state is State.SUCCEEDED:
             passed.append(after.device)
     _keep(tx, sweep.tenant, changed)
-    component = release.artifacts[0].component
-    tx.devices.confirm(sweep.tenant, [(device, component, release.version) for device in passed])
+    held = [(device, component, release.version) for device in passed for component in release.components]
+    tx.devices.confirm(sweep.tenant, held)
     return len(changed)
+
+
+def _whole(tx: Tx, tenant: TenantId, release: Release, trial: Trial) -> Trial:
+    """The trial with what runs in all that the release brought: it is kept as a whole, or not at all."""
+    entry = None
+    if len(release.components) > 1:
+        entry = tx.devices.entry(tenant, trial.deployment.device)
+    if entry is None:
+        return trial
+    subject = entry.subject
+    runs = [subject.version_of(a.component) for a in release.artifacts_for(subject.hardware)]
+    return replace(trial, runs=next((v for v in runs if v is not None and v != release.version), trial.runs))
 
 
 def _over(
@@ -94,8 +107,7 @@ def _over(
         return None
     began = now - plan.rollout.policy.validate
     unheard = began - max(known.settings.polling, timedelta(seconds=10))  # contacts are written behind
-    component = plan.release.artifacts[0].component
-    trials = tx.deployments.trials_over(tenant, rollout, component, began, unheard, limit)
+    trials = tx.deployments.trials_over(tenant, rollout, plan.release.component, began, unheard, limit)
     return (plan, trials) if trials else None
 
 

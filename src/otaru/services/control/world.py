@@ -1,6 +1,6 @@
 """What every use case works with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from otaru.ports.blobs import Blobs
 from otaru.ports.bus import Bus
@@ -13,6 +13,7 @@ from otaru.ports.notary import Notary
 from otaru.ports.registry import Registry
 from otaru.ports.signing import Keyring
 from otaru.ports.store import Store
+from otaru.services.control.looks import Looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class World:
     differ: Differ
     production: bool = False
     """Whether development keys are refused."""
+    looks: Looks = field(default_factory=Looks)
+    """What was seen of rollouts that people look at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,19 @@ from otaru.domain.conditions import Condition
 from otaru.domain.device import Hardware
 from otaru.domain.fetching import Backoff
 from otaru.domain.ids import DeviceId, TenantId
-from otaru.ports.board import HealthCheck, Installer, Journal, Origin, Outbox, Power, Senses, Staging, Vault
+from otaru.ports.board import (
+    HealthCheck,
+    Hooks,
+    Installer,
+    Journal,
+    Lock,
+    Origin,
+    Outbox,
+    Power,
+    Senses,
+    Staging,
+    Vault,
+)
 from otaru.ports.clock import Clock
 from otaru.ports.link import Link
 from otaru.ports.partial import Pause
@@ -42,6 +54,10 @@ class Patience:
     """While it is not, and while something here has to come to pass."""
     reboot: timedelta = timedelta(minutes=3)
     """After one was ordered: then it is ordered again."""
+    full: timedelta = timedelta(hours=1)
+    """A disk that takes nothing for so long, while an update is looked at, fails it."""
+    listen: timedelta = timedelta(0)
+    """At rest a poll may be held back so long, so that an order arrives at once."""
     backoff: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=10), timedelta(hours=1)))
     """After the server did not answer."""
 
@@ -70,6 +86,10 @@ class Parts:
     senses: Senses | None = None
     require: Sequence[Condition] = ()
     """What has to hold here before any update begins, beside what a rollout asks for."""
+    locks: Sequence[Lock] = ()
+    forced_breaks: bool = False
+    """A forced update does not wait for locks."""
+    hooks: Hooks | None = None
     patience: Patience = Patience()
     bundle: OfflineBundle | None = None
     """What stands in for a server: the link is a medium, and what is past its end is so with this document's leave."""

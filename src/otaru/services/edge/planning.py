@@ -41,7 +41,8 @@ def plan(parts: Parts, record: Record) -> Plan | None:
         return None
     if any(update.order.facts.get("action", asked.action) != asked.action for update in verdict.updates):
         return None
-    return replace(asked, pieces=_pieces(parts, verdict.updates), bundle="" if bundle is None else bundle.id)
+    pieces, floors = _pieces(parts, verdict.updates), dict(verdict.state.counters)
+    return replace(asked, pieces=pieces, floors=floors, bundle="" if bundle is None else bundle.id)
 
 
 def installed(parts: Parts, record: Record) -> dict[str, Version]:

@@ -37,12 +37,12 @@ from otaru.domain.update_record import (
 )
 from otaru.errors import OtaruError
 from otaru.ports.board import SERVER_CHECK
-from otaru.services.edge import delta
+from otaru.services.edge import delta, going_back
 from otaru.services.edge.delta import Shortcut
 from otaru.services.edge.fetch import Fetch
 from otaru.services.edge.offline import begins_anew
 from otaru.services.edge.parts import Parts
-from otaru.services.edge.permission import held_back
+from otaru.services.edge.permission import Permission
 from otaru.services.edge.planning import installed, plan
 from otaru.trust.verify.payload import payload_of
 from otaru.trust.verify.update import burnt
@@ -59,6 +59,9 @@ _log = logging.getLogger("otaru.agent")
 _ALONE = TOUCHED | {State.REPORTING}
 """What needs no server: health, the way back, writing down how it ended."""
 NOW = timedelta(0)
+_LISTENING = timedelta(seconds=1)
+"""Who listens asks again after so long. Who is answered sooner, and nothing new, was not held back: too many are, or a proxy
+does not wait. Then it comes when it is told to."""
 
 
 class _CalledOffError(OtaruError):
@@ -77,11 +80,17 @@ class Updater:
         self._heard = False
         """The server has answered since the start."""
         self._poll_after = NOW
+        self._listens = False
+        """It is asked again soon, to hold back its answer."""
+        self._told: tuple[object, ...] = ()
         self._trial_ends: float | None = None
         self._fetches: dict[str, Fetch] = {}
         self._failures = 0
-        self._refused = ""
-        """Why nothing may begin, as the server was told last."""
+        self._permission = Permission(parts)
+        self._unsure = False
+        """A put of the record failed half-way: the disk may hold the one before, or the one that was put."""
+        self._full_since: float | None = None
+        """Since when the disk takes nothing while an update is looked at."""
         self.record = Record()
 
     def start(self) -> None:
@@ -109,6 +118,9 @@ class Updater:
             StoppedError: the link was closed: the agent ends.
             StorageFullError, OSError: the record cannot be written; the next round tries again.
         """
+        if self._unsure:
+            # What is said and done from here on follows from `record`; the disk has to say the same after a cut.
+            self._put(self.record)
         if self.record.state in _ALONE:
             wait = self._work()
             if self.record.state in _ALONE:
@@ -123,12 +135,14 @@ class Updater:
         self._hear(told)
         wait = self._work()
         self._tell_quietly()
-        return wait if self.record.state not in RESTING else told.poll_after
+        if self.record.state not in RESTING:
+            return wait
+        return _LISTENING if self._listens else told.poll_after
 
     @property
     def held_back(self) -> str:
         """Why the update that is offered may not begin now; empty: nothing is in its way."""
-        return self._refused
+        return self._permission.reason
 
     def lift(self) -> bool:
         """Try releases again that have failed too often; False: there is nothing to lift."""
@@ -137,10 +151,31 @@ class Updater:
         self._move(Event.LIFT)
         return True
 
+    def roll_back(self, reason: str) -> timedelta:
+        """Go back to what ran before the last update, and tell the server where it answers; how long to wait then.
+
+        What is left to be done (a reboot, another try) is done by `tick`. Raises as `going_back.check`.
+        """
+        going_back.check(self._parts, self.record)
+        self._move(Event.ROLL_BACK, code="rolled_back", reason=reason)
+        wait = self._work()
+        self._tell_quietly()
+        return wait
+
     # What the server says
 
     def _ask(self) -> Told:
-        return self._parts.link.poll(taking=delta.taking(self._parts))
+        clock = self._parts.clock
+        listen = self._parts.patience.listen
+        wait = listen if self._heard and self.record.state in RESTING else NOW
+        began = clock.monotonic()
+        told = self._parts.link.poll(wait, delta.taking(self._parts))
+        news = (told.offer, told.cancel, told.describe) != self._told
+        self._told = (told.offer, told.cancel, told.describe)
+        self._listens = listen > NOW and (
+            wait == NOW or news or clock.monotonic() - began >= _LISTENING.total_seconds()
+        )
+        return told
 
     def _hear(self, told: Told) -> None:
         self._heard, self._cancel, self._offer, self._poll_after = True, told.cancel, told.offer, told.poll_after
@@ -152,30 +187,23 @@ class Updater:
         if offer is None or record.state not in RESTING:
             return
         release = f"{offer.product}:{offer.version}"
-        over = next((past for past in record.history if (past.action, past.release) == (offer.action, release)), None)
+        over = next((past for past in self._latest() if (past.action, past.release) == (offer.action, release)), None)
         if over is not None and not begins_anew(self._parts, over):
             # The server does not know how it ended: our word was lost, or it was put back to an earlier day.
             self._parts.outbox.put(self._outcome_note(over))
-        elif offer.may_begin and self._holds(offer):
+        elif offer.may_begin and self._permission.begins(offer, record.number):
             self._move(offered(record, release), Plan(int(offer.action), release))
 
-    def _holds(self, offer: Offer) -> bool:
-        """Whether what has to hold does; where not, the server is told why."""
-        reason = held_back(self._parts, offer.conditions) or ""
-        if reason and reason != self._refused:
-            now = self._parts.clock.now()
-            name = f"{offer.action}-{self.record.number}-refuse-{now.timestamp():.0f}"
-            said = Note(name, offer.action, deployment.Event.REFUSE, "condition", (reason,), at=now)
-            self._parts.outbox.put(said)
-        self._refused = reason
-        return not reason
-
     def _answer_cancel(self, action: ActionId) -> None:
-        past = next((past for past in self.record.history if past.action == action), None)
+        past = next((past for past in self._latest() if past.action == action), None)
         if past is not None:
             self._parts.outbox.put(self._outcome_note(past))
         else:  # never begun
             self._parts.outbox.put(Note(f"{action}-never", action, deployment.Event.CANCEL_DONE))
+
+    def _latest(self) -> tuple[Past, ...]:
+        """What is over, the newest first: one action may have ended twice, kept and then gone back from by hand."""
+        return self.record.history[::-1]
 
     def _cancelled(self) -> bool:
         """Whether what is under way was called off, or is no longer offered."""
@@ -291,21 +319,29 @@ class Updater:
         if self._cancelled():
             self._move(Event.CANCEL)
             return None
+        if self._offer is not None and self._offer.hold:
+            return self._poll_after
         window = None if self._offer is None else self._offer.window
         if window is not None and not window.is_open:
             return self._poll_after
-        if self._offer is not None and not self._holds(self._offer):
+        if not self._permission.installs(self._offer, self._plan, self.record.number):
             return self._poll_after
         self._move(Event.INSTALL)
         return None
 
-    def _install(self) -> None:
+    def _install(self) -> timedelta | None:
         pieces = self._plan.work
         if self.record.done < len(pieces):
             piece = pieces[self.record.done]
             self._parts.installers[piece.component].install(piece, self._parts.staging.staged(piece))
-            return self._move(Event.PIECE)
-        return self._move(Event.INSTALLED)
+            self._move(Event.PIECE)
+        elif self._permission.switches(self._offer, self._plan, self.record.number):
+            self._move(Event.INSTALLED)
+        else:
+            with suppress(*_LATER):
+                self._hear(self._ask())  # it may be forced meanwhile
+            return max(self._poll_after, self._parts.patience.look_again)
+        return None
 
     def _arm(self) -> None:
         for piece in self._plan.work:
@@ -375,6 +411,7 @@ class Updater:
     def _report(self) -> None:
         at = self._parts.clock.now().isoformat(timespec="seconds")
         record = remembered(self.record, at)
+        self._permission.ended(record.history[-1])
         self._parts.outbox.put(self._outcome_note(record.history[-1]))
         self._parts.staging.keep_only(())
         event = reported(record)
@@ -388,6 +425,8 @@ class Updater:
         )
         if self.record.state is not before.state or before.state in {State.REPORTING, State.RETURNING}:
             return self._parts.patience.look_again  # the journal itself: in a while the disk may have room
+        if before.state is State.VERIFYING and (wait := self._full(error)) is not None:
+            return wait
         if before.state is State.COMMITTING and self._failures < 3:
             self._failures += 1
             return self._parts.patience.look_again
@@ -398,6 +437,16 @@ class Updater:
         self._move(failed(before, again=again), code=code, reason=reason)
         self._failures = 0
         return self._parts.patience.look_again if before.state is State.REVERTING else None
+
+    def _full(self, error: OtaruError | OSError) -> timedelta | None:
+        """How long to wait for a disk that is full or fails while nothing was fetched yet; None: it is not that, or it lasts."""
+        if not isinstance(error, errors.StorageFullError | OSError):
+            return None
+        now, patience = self._parts.clock.monotonic(), self._parts.patience
+        if self._full_since is None:
+            self._full_since = now
+        lasts = timedelta(seconds=now - self._full_since)
+        return max(lasts, patience.look_again) if lasts < patience.full else None  # twice as long each time
 
     # The record
 
@@ -416,7 +465,9 @@ class Updater:
             self._parts.outbox.put(self._note(str(said), said))
 
     def _put(self, record: Record) -> None:
+        self._unsure = True
         self._parts.journal.put(record)
+        self._unsure, self._full_since = False, None
         if record.state is not self.record.state:
             about = "" if record.plan is None else f" {record.plan.release}"
             _log.info("%s%s%s", record.state, about, f": {record.reason}" if record.reason else "")

@@ -79,15 +79,14 @@ def in_force(permits: Iterable[KeptPermit], now: datetime) -> bytes:
     return sha256(b"".join(sha256(content).digest() for content in held)).digest() if held else b""
 
 
-def directed(file: TargetFile, share: Share, permit: Mapping[str, Any] | None) -> TargetFile:
-    """A target of the image repository, as the director lists it for a device."""
+def directed(file: TargetFile, share: Share, permit: Mapping[str, Any] | None, pieces: int = 1) -> TargetFile:
+    """A target of the image repository, as the director lists it for a device: one of so many of which all or none is due."""
     custom = {
         **(file.custom or {}),
         "rolloutId": share.rollout,
         "action": share.action,
-        # A release is for one component, so a bundle is complete with its one target.
         "bundleId": f"{share.rollout}/{share.attempt}",
-        "bundleSize": 1,
+        "bundleSize": pieces,
     }
     if permit is not None:
         custom["allowDowngradeTo"] = permit

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otaru.adapters.board.config import ConfigInstaller
 from otaru.adapters.board.deb import DebInstaller
 from otaru.adapters.board.disk import LocalDisk
 from otaru.adapters.board.files import FilesInstaller
@@ -13,8 +14,11 @@ from otaru.adapters.board.rauc import RaucInstaller
 from otaru.adapters.board.raw import RawInstaller
 from otaru.adapters.board.script import ScriptInstaller
 from otaru.adapters.board.swupdate import SwupdateInstaller
+from otaru.adapters.clock import SystemClock
+from otaru.apps.agent import neighbours
 from otaru.apps.agent.settings import read
 from otaru.apps.agent.wiring import installer, manner
+from otaru.domain.update import Moment
 from otaru.errors import InvalidInputError
 from otaru.ports.board import Installer
 
@@ -23,6 +27,7 @@ OS = '[[component]]\nname = "os"\ninstaller = "raw"\na = "/dev/a"\nb = "/dev/b"\
 SCRIPT = '[[component]]\nname = "web"\ninstaller = "script"\n'
 COMMANDS = '[component.commands]\ninstall = ["i"]\nactivate = ["a"]\nstanding = ["s"]\nrevert = ["r"]\n'
 SWU = '[[component]]\nname = "os"\ninstaller = "swupdate"\n'
+CONFIG = '[[component]]\nname = "settings"\ninstaller = "config"\nfolder = "/etc/app"\n'
 DEB = '[[component]]\nname = "app"\ninstaller = "deb"\n'
 BOOT = '[boot]\nkind = "script"\nscript = ["/boot"]\n'
 
@@ -56,6 +61,7 @@ def test_commands_are_an_installer_of_what_they_take(tmp_path: Path) -> None:
         (DEB + 'package = "hello"\n', DebInstaller),
         (OS, RawInstaller),
         (APP, FilesInstaller),
+        (CONFIG, ConfigInstaller),
     ],
 )
 def test_each_installer_is_made(tmp_path: Path, text: str, kind: type[Installer]) -> None:
@@ -93,6 +99,9 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ('data = "/d"\n' + APP + 'a = "/dev/a"\n', "component[0].a: the installer files has no use for it"),
         ('data = "/d"\n' + APP.replace("files", "magic"), "component[0].installer: "),
         ('data = "/d"\n' + APP.replace("files", "deb"), "component[0].package: the installer deb needs it"),
+        ('data = "/d"\n' + CONFIG + 'drift = "hide"\n', "component[0].drift: "),
+        ('data = "/d"\n' + CONFIG.replace("folder", "root"), "component[0].folder: the installer config needs it"),
+        ('data = "/d"\n' + APP + 'test = ["true"]\n', "component[0].test: the installer files has no use for it"),
         ('data = "/d"\n' + DEB + 'package = "--root=/"\n', "component[0].package: "),
         ('data = "/d"\n' + SWU.replace("swupdate", "rauc"), "boot: os has two slots"),
         ('data = "/d"\n' + SWU, "boot: os has two slots"),
@@ -107,11 +116,24 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ('data = "/d"\n' + APP.replace("folder", "fodler"), "fodler"),
         ('data = "/d"\n[boot]\nkind = "file"\npath = "/p"\n' + APP, "boot.started: the kind file needs it"),
         ('data = "/d"\n[boot]\nkind = "script"\n' + APP, "boot.script: the kind script needs it"),
+        ('data = "/d"\n[boot]\nkind = "uboot"\nenvironment = "env"\n' + APP, "boot.environment: "),
         ('data = "/d"\n[health]\nwithin_s = 0\n' + APP, "health.within_s: "),
         ('data = "/d"\n[health]\ncommands = ["true"]\n' + APP, "health.commands"),
         ('data = "/d"\n[download]\nmirrors = ["http://c/x"]\n' + APP, "download.mirrors"),
         ('data = "/d"\n[download]\nwithin_s = 1\n' + APP, "download.within_s"),
         ('data = "/d"\n[download]\ndelta_memory = -1\n' + APP, "download.delta_memory"),
+        ('data = "/d"\n[locks]\nfiles = ["here"]\n' + APP, "locks.files"),
+        ('data = "/d"\n[local]\nsocket = "here"\n' + APP, "local.socket"),
+        ('data = "/d"\n[local]\nsocket = "/s"\nmode = "0999"\n' + APP, "local.mode"),
+        ('data = "/d"\n[hooks]\ntimeout_s = 0\n' + APP, "hooks.timeout_s"),
+        ('data = "/d"\n[health]\nunits = ["app"]\n' + APP, "health.units"),
+        ('data = "/d"\n[health]\nunits = ["--root=/x.service"]\n' + APP, "health.units"),
+        (
+            'data = "/d"\n[[health.http]]\nurl = "http://10.0.0.1/x"\n' + APP,
+            "health.http[0].url: 10.0.0.1 is not this device",
+        ),
+        ('data = "/d"\n[[health.http]]\nurl = "http://localhost@evil/x"\n' + APP, "evil is not this device"),
+        ('data = "/d"\n[[health.http]]\nurl = "ftp://localhost/x"\n' + APP, "health.http[0].url"),
         ('data = "/d"\n[conditions]\nrequire = ["moon"]\n' + APP, "conditions.require: 'moon' is not a condition"),
         ('data = "/d"\n[conditions]\nrequire = ["idle", "idle"]\n' + APP, "conditions.require: two conditions"),
         ('data = "/d"\n[conditions]\ncommands = { idle = [] }\n' + APP, "conditions.commands"),
@@ -143,3 +165,48 @@ def test_whatever_else_it_says_is_refused_in_our_words(tmp_path_factory: pytest.
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InvalidInputError):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [(None, "No such file"), ("{", "is no JSON"), ('{"pattern": "a"}', "the keyword 'pattern' is not known")],
+)
+def test_a_schema_that_cannot_be_read_is_said_so(tmp_path: Path, schema: str | None, said: str) -> None:
+    path = tmp_path / "schema.json"
+    if schema is not None:
+        path.write_text(schema)
+    (tmp_path / "agent.toml").write_text(f'data = "/d"\n{CONFIG}schemas = {{ "app.toml" = "{path}" }}\n')
+    found = read(tmp_path / "agent.toml")
+    with pytest.raises(InvalidInputError, match=said) as caught:
+        installer(found.component[0], found, LocalDisk())
+    assert str(path) in caught.value.message
+    path.write_text('{"type": "object"}')
+    assert isinstance(installer(found.component[0], found, LocalDisk()), ConfigInstaller)
+
+
+def test_health_is_also_what_others_tell(tmp_path: Path) -> None:
+    text = """
+[health]
+units = ["app.service", "getty@tty1.service"]
+server = false
+[[health.http]]
+url = "http://[::1]:8080/healthz"
+[[health.http]]
+url = "https://other.example/ready"
+elsewhere = true
+"""
+    (tmp_path / "agent.toml").write_text('data = "/d"\n' + text + APP)
+    found = read(tmp_path / "agent.toml")
+    health = neighbours.health(found.health.http, found.health.units, 1, SystemClock())
+    named = ["http://[::1]:8080/healthz", "https://other.example/ready", "app.service", "getty@tty1.service"]
+    assert [one.name for one in health] == named
+
+
+def test_locks_and_programs_are_those_that_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    text = f'[locks]\nfiles = ["{path}"]\nflocks = ["{path}"]\n[hooks]\nafter_commit = ["false"]\n'
+    (tmp_path / "agent.toml").write_text('data = "/d"\n' + text + APP)
+    found = read(tmp_path / "agent.toml")
+    path.touch()
+    assert [lock.held() for lock in neighbours.locks(found.locks)] == [f"{path} is there", ""]
+    assert [bool(neighbours.hooks(found.hooks).call(moment, {})) for moment in Moment] == [False, False, True, False]

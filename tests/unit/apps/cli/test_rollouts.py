@@ -1,5 +1,6 @@
 """What `otaru rollout create` says will happen next."""
 
+from json import loads
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ from otaru.apps.cli.client import Api
 from otaru.apps.cli.printer import Printer
 from otaru.apps.cli.progress import details, sections
 from otaru.apps.cli.rollout_options import Wanted
-from otaru.apps.cli.rollouts import create
+from otaru.apps.cli.rollouts import create, plan
 
 MADE = {"id": 3, "product": "app", "version": "2.0", "state": "planned", "counts": {}, "waves": []}
 
@@ -40,6 +41,57 @@ def test_a_factor_is_one_that_a_plan_can_have(factor: str, capsys: pytest.Captur
     words = ["rollout", "plan", "--release", "app:2.0", "--target", "id==*", "--shape", "exponential"]
     assert cli.run([*words, "--factor", factor]) == 2
     assert "--factor" in capsys.readouterr().err
+
+
+COURSE = {"told": 0, "failed": 0, "state": "running", "ended_s": None, "reason": "", "held": [], "step": 0.02}
+PLAN = {
+    "members": 2,
+    "left_out": {},
+    "canaries": 0,
+    "first": ["a"],
+    "volume": 1,
+    "expected": COURSE | {"told_by_hour": []},
+    "bad": COURSE,
+    "unheard": 2,
+    "install_s": None,
+    "failure": None,
+    "warnings": [],
+    "segments": [],
+    "waves": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "proposed"),
+    [
+        ({}, {"shape": "adaptive", "judge": "sequential", "split": ["hardware", "version"]}),
+        ({"waves": "1,100%"}, {"split": ["hardware", "version"]}),
+        ({"continuous": True}, {"shape": "adaptive", "judge": "sequential"}),
+        ({"judge": "rate", "rate": 5}, {"judge": "rate"}),
+    ],
+)
+def test_a_plan_proposes_nothing_that_contradicts_what_was_said(
+    options: dict[str, Any], proposed: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(loads(request.content))
+        return httpx.Response(200, json=PLAN)
+
+    with Api("http://here:1", "t", transport=httpx.MockTransport(answer)) as api:
+        plan(api, Printer(json=False), Wanted(release="app:2.0", target="id==*", **options), dry_run=True)
+    (body,) = sent
+    assert {name: body[name] for name in ("shape", "judge", "split") if name in body} == proposed
+    assert "if bad    unknown: none" in capsys.readouterr().out, "nobody exposed would be good news, and is none"
+
+
+def test_a_share_that_is_none_is_said_without_a_dry_run_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        cli.run(["rollout", "plan", "--release", "app:2.0", "--target", "id==*", "--failure", "-5%", "--token", "t"])
+        == 2
+    )
+    assert "'-5%' is not a share" in capsys.readouterr().err
 
 
 def test_what_the_next_wave_waits_for_is_shown_and_the_present_verdict_before_what_is_kept() -> None:

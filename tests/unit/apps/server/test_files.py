@@ -1,5 +1,7 @@
 """Which bytes a request asks for, and how a file is named."""
 
+import email
+import email.policy
 from typing import Any
 from urllib.parse import unquote
 
@@ -7,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otaru.apps.server.files import disposition, not_modified, parse_range, wanted
+from otaru.apps.server.files import disposition, not_modified, wanted
+from otaru.apps.server.ranges import MAX_PARTS, Multipart, Part, parse_range
 from otaru.errors import PreconditionFailedError, RangeNotSatisfiableError
 
 sizes = st.integers(0, 300)
@@ -25,7 +28,7 @@ def part(value: bytes, size: int) -> list[int] | None:
         found = parse_range(value, size)
     except RangeNotSatisfiableError:
         return []
-    return None if found is None else list(range(*found))
+    return None if found is None else [position for part in found for position in range(part.start, part.end)]
 
 
 def test_an_impossible_range_says_the_size() -> None:
@@ -57,8 +60,36 @@ def test_any_bytes_are_a_part_of_the_file_or_nothing(value: bytes, size: int) ->
 
 
 @given(st.lists(st.tuples(positions, positions), min_size=2, max_size=5), sizes)
-def test_several_ranges_are_ignored(ranges: list[tuple[int, int]], size: int) -> None:
-    assert parse_range(b"bytes=" + b",".join(b"%d-%d" % pair for pair in ranges), size) is None
+def test_several_ranges_are_their_parts_each_byte_once_or_all_is_ignored(
+    ranges: list[tuple[int, int]], size: int
+) -> None:
+    asked = b"bytes=" + b", ".join(b"%d-%d" % pair for pair in ranges)
+    expected = [n for first, last in ranges for n in range(size) if first <= n <= last]
+    makes_sense = all(first <= last for first, last in ranges)
+    twice = len(set(expected)) < len(expected)
+    assert part(asked, size) == (expected if makes_sense and not twice else None)
+
+
+def test_too_many_ranges_are_ignored() -> None:
+    ranges = [b"%d-%d" % (2 * n, 2 * n) for n in range(MAX_PARTS + 1)]
+    assert parse_range(b"bytes=" + b",".join(ranges), 10_000) is None
+    found = parse_range(b"bytes=" + b",".join(ranges[:-1]), 10_000)
+    assert found is not None
+    assert len(found) == MAX_PARTS
+
+
+def test_several_parts_as_python_reads_mail() -> None:
+    """An independent reader of multipart bodies finds each part with its place."""
+    data = bytes(range(256)) * 4
+    body = Multipart((Part(0, 3), Part(1000, 1024), Part(5, 6)), len(data), b"b" * 32)
+    raw = b"".join(head + data[p.start : p.end] for head, p in body.pieces()) + body.end
+    assert len(raw) == body.length
+    found = email.message_from_bytes(b"Content-Type: " + body.content_type + b"\r\n" + raw, policy=email.policy.HTTP)
+    assert [(p["Content-Range"], p.get_payload(decode=True)) for p in found.iter_parts()] == [
+        ("bytes 0-2/1024", data[:3]),
+        ("bytes 1000-1023/1024", data[1000:]),
+        ("bytes 5-5/1024", data[5:6]),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,11 +115,11 @@ def test_malformed_ranges_are_ignored(value: str) -> None:
 
 
 def test_unit_may_be_written_in_any_case_and_numbers_may_be_huge() -> None:
-    assert parse_range(b" Bytes=0-" + b"9" * 60, 100) == (0, 100)
+    assert parse_range(b" Bytes=0-" + b"9" * 60, 100) == (Part(0, 100),)
 
 
 def test_range_concerns_get_only_and_only_one_header() -> None:
-    assert wanted(scope(range="bytes=1-2"), TAG, 10) == (1, 3)
+    assert wanted(scope(range="bytes=1-2"), TAG, 10) == (Part(1, 3),)
     assert wanted(scope("HEAD", range="bytes=1-2"), TAG, 10) is None
     twice = scope(range="bytes=1-2")
     twice["headers"] *= 2
@@ -101,7 +132,7 @@ def test_range_concerns_get_only_and_only_one_header() -> None:
 )
 def test_if_range_wants_the_same_bytes(if_range: str, applies: bool) -> None:
     found = wanted(scope(range="bytes=1-2", if_range=if_range), TAG, 10)
-    assert found == ((1, 3) if applies else None)
+    assert found == ((Part(1, 3),) if applies else None)
 
 
 def test_if_range_with_other_bytes_forgives_an_impossible_range() -> None:

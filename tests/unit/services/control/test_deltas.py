@@ -315,5 +315,5 @@ async def test_a_device_is_told_of_what_leads_from_what_it_has_and_it_can_take(w
     assert await told(every, 255) == []
     patches = [one.patch for one in await known(world, "1.1") if one.patch]
     for tenant, wanted in ((ACME, True), (RIVAL, False)):
-        assert [await deltas.patch_of(world, tenant, target, sha256) for sha256 in patches] == [wanted] * len(patches)
-    assert not await deltas.patch_of(world, ACME, target, source)
+        assert [await deltas.patch_of(world, tenant, [target], sha256) for sha256 in patches] == [wanted] * len(patches)
+    assert not await deltas.patch_of(world, ACME, [target], source)

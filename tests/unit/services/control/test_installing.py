@@ -352,9 +352,11 @@ async def test_the_order_opens_the_first_wave_where_waves_are_approved(fleet: Fl
     made = await rollouts.create(fleet.world, ACME, ANN, wanted)
     running = await rollouts.order(fleet.world, ACME, BEN, made.id, RolloutEvent.APPROVE)
     assert (running.state, running.waves[0].state) == (RolloutState.RUNNING, WaveState.PENDING)
-    assert rollouts.allowed(running) == ["pause", "stop", "install"]
+    assert rollouts.allowed(running, fleet.world.clock.now()) == ["pause", "stop", "install"]
     await fetch(fleet)
     await order(fleet, made.id)
+    ordered = await fleet.show(made.id)
+    assert rollouts.allowed(ordered, fleet.world.clock.now()) == ["pause", "stop"], "its moment has come"
     first = await told(fleet)
     assert len(first) == 1
     await fleet.say(first, Event.SUCCEED)

@@ -144,8 +144,8 @@ async def test_a_pause_comes_before_a_limit(fleet: Fleet) -> None:
 
 async def test_the_higher_priority_goes_first(fleet: Fleet) -> None:
     await fleet.release("3")
-    older = await fleet.roll_out("2")
-    urgent = await fleet.roll_out("3", policy=Policy(priority=9))
+    older = await fleet.roll_out("3")
+    urgent = await fleet.roll_out("2", policy=Policy(priority=9))
     assert [rule for rule, _ in await why(fleet)] == [Rule.OFFER, Rule.PRIORITY]
     assert await fleet.poll("a") is State.OFFERED
     assert (await fleet.counts(urgent))[State.OFFERED] == 1

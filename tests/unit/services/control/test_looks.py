@@ -103,3 +103,23 @@ async def test_what_moves_all_the_time_is_looked_at_in_proportion(fleet: Fleet, 
         await health.tell(fleet.world, ACME, DeviceId("d-00"), [Told(f"c{number}", Kind.CRASH)])
         asked += await worker.rounds(3)
     assert 2 <= asked <= 60 / 2
+
+
+async def test_whoever_is_shown_a_rollout_asks_no_judge_while_nothing_moves(fleet: Fleet, clock: SettableClock) -> None:
+    worker = await settled(fleet)
+    world, judge = worker.world, worker.judge
+    shown, present = await rollouts.shown(world, ACME, worker.rollout)
+    before = judge.asked
+    for _ in range(20):
+        assert (await rollouts.shown(world, ACME, worker.rollout))[1].waiting == present.waiting
+        assert (await rollouts.judged(world, ACME, worker.rollout))[0] == shown
+    assert judge.asked == before
+    (told, *_) = [name for name in NAMES if await fleet.poll(name) is State.OFFERED]
+    await fleet.say(told, Event.SUCCEED)
+    moved, after = await rollouts.shown(world, ACME, worker.rollout)
+    assert judge.asked == before + 1
+    assert moved.evidence.whole.of(State.SUCCEEDED) == 1
+    assert after.findings[0].finding.tried == 1
+    clock.ahead += timedelta(hours=1)
+    await rollouts.shown(world, ACME, worker.rollout)
+    assert judge.asked == before + 2, "an hour is over"

@@ -1,5 +1,6 @@
 """The agent's rounds over a model disk, with metadata that is really signed: what it takes, turns down, waits for and tells."""
 
+import errno
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -374,3 +375,58 @@ def test_an_armed_slot_that_the_bootloader_lost_is_given_up(server: Server, devi
     device.boot = boot  # type: ignore[method-assign]
     device.live(until)
     assert device.os("a") == OLD_OS
+
+
+def full(server: Server, device: Device, code: int, count: int) -> tuple[Updater, list[timedelta]]:
+    """An agent on a disk that fails so often while an update is looked at; how long it waited round by round."""
+    release(server)
+    other = Device(replace(server, heard={}, outcomes=[]), device.disk.copy())
+    rounds(begun(other), lambda: other.server.state is Final.SUCCEEDED)
+    first = next(n for n, what in enumerate(other.disk.trace) if what.startswith("verifying: write"))
+    first += device.disk.points
+    device.disk.cuts, device.disk.fault = frozenset(range(first, first + count)), code
+    agent, waits = begun(device), []
+    for _ in range(60):
+        waits.append(agent.tick())
+        device.clock.passed += waits[-1].total_seconds()
+        if server.state in deployment.FINAL:
+            return agent, waits
+    raise AssertionError(agent.record)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_takes_nothing_for_a_while_fails_no_update_that_has_not_begun(
+    server: Server, device: Device, code: int
+) -> None:
+    _, waits = full(server, device, code, 8)
+    assert server.state is Final.SUCCEEDED
+    assert [wait.total_seconds() for wait in waits[:5]] == [5, 5, 10, 20, 40]
+
+
+@pytest.mark.parametrize(("code", "said"), [(errno.ENOSPC, "storage_full"), (errno.EIO, "io_error")])
+def test_a_disk_that_goes_on_taking_nothing_fails_it(server: Server, device: Device, code: int, said: str) -> None:
+    agent, waits = full(server, device, code, 12)
+    assert server.state is Final.FAILED
+    assert outcome(server).code == said
+    assert sum(waits, timedelta(0)) >= timedelta(hours=1)
+    assert device.app() == OLD_APP
+    assert agent.record.state is State.IDLE
+
+
+def test_what_was_half_put_is_put_straight_before_anything_is_said(server: Server, device: Device) -> None:
+    """The name changed and the disk failed before it was sure: what the record says must not be what was not done."""
+    release(server)
+    synced = device.disk.points + 3  # the folder, after the rename
+    device.disk.cuts, device.disk.fault = frozenset({synced, synced + 1}), errno.EIO
+    agent = begun(device)
+    with pytest.raises(OSError, match=r"sync /data"):
+        agent.tick()
+    assert agent.record.state is State.IDLE
+    assert FileJournal(device.disk, "/data/journal").load().state is State.VERIFYING
+    asked = server.polls
+    with pytest.raises(OSError, match=r"write /data/journal"):
+        agent.tick()
+    assert server.polls == asked
+    server.offer = None
+    agent.tick()
+    assert FileJournal(device.disk, "/data/journal").load() == Record()

@@ -1,6 +1,6 @@
 """Products, releases and the bytes that they are made of."""
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, Table, Text, false, text
+from sqlalchemy import BigInteger, Boolean, Index, Integer, SmallInteger, Table, Text, false, text
 
 from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
 
@@ -53,6 +53,8 @@ artifact = Table(
     col("sha256"),
     # Kept as it was when it was first signed: what is published never says something else.
     col("installer", server_default=""),
+    # Of its component among those of the release.
+    col("place", SmallInteger, server_default=text("0")),
     Index("ix_artifact_sha256", "tenant", "sha256"),
 )
 

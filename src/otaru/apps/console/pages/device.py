@@ -15,6 +15,7 @@ from otaru.domain import ids
 from otaru.domain.deployment import DEPLOYMENT, FINAL, OPEN, RETRIABLE, WAITING, Deployment, Report, State
 from otaru.domain.deployment import Event as DeploymentEvent
 from otaru.domain.device import LIFECYCLE, UNKNOWN_HARDWARE, Lifecycle, LifecycleEvent
+from otaru.domain.drift import drifted
 from otaru.domain.events import START
 from otaru.domain.health import HealthEvent
 from otaru.domain.health import Kind as Health
@@ -45,6 +46,7 @@ _RULES = {
     Rule.DUE: ("Not its turn yet", Tone.IDLE),
     Rule.WITHDRAWN: ("The release is withdrawn", Tone.FAILED),
     Rule.FITS: ("The release does not fit", Tone.FAILED),
+    Rule.COMPONENTS: ("Its client takes one file at a time", Tone.HELD),
     Rule.REQUIREMENTS: ("It requires something else first", Tone.HELD),
     Rule.FLOOR: ("An older release comes first", Tone.HELD),
     Rule.SECURITY_FLOOR: ("Below its security floor", Tone.FAILED),
@@ -116,6 +118,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         refused=refused,
         device=shown.device,
         here=page_of(name),
+        drifted=drifted(shown.device.attributes),
         standing=shown.state if shown.device.lifecycle is Lifecycle.ACTIVE else shown.device.lifecycle,
         attributes=await declaring.of_device(call.world, call.tenant, name),
         credentials=[one for one in known if one.good(now)],

@@ -11,9 +11,9 @@ from otaru.domain.access import Permission
 from otaru.domain.following import Stream
 from otaru.domain.group import GroupName
 from otaru.domain.terms import DEFAULT_CHANNEL, channel
-from otaru.errors import ForbiddenError, InvalidInputError, NotFoundError, TooLargeError
+from otaru.errors import ForbiddenError, InvalidInputError, InvalidStateError, NotFoundError, TooLargeError
 from otaru.services.control import following, groups, products
-from otaru.services.control.following import Wanted
+from otaru.services.control.following import Proposed, Wanted
 
 PRODUCTS = 200
 """Products to choose from; others can be typed."""
@@ -27,7 +27,7 @@ async def ask(call: Call) -> Response:
 
 
 async def order(call: Call) -> Response:
-    """Have the group follow the channel that was typed."""
+    """Have the group follow the channel that was typed, or say what that would do now."""
     sent = await call.fields()
     draft, policy, growth, reason = read_standing({**dict.fromkeys(TICKS, ""), **sent}, call.now)
     if draft.typed["ignore_blackout"] and not call.visitor.may(Permission.WRITE_TENANT):
@@ -47,11 +47,15 @@ async def order(call: Call) -> Response:
         return await _form(call, asked, draft, wrong, 422)
     stream = Stream(GroupName(call.step("group")), product, asked["channel"])
     await groups.get(call.world, call.tenant, stream.group)
+    wanted = Wanted(stream, policy, growth, reason)
     try:
-        await following.follow(call.world, call.tenant, call.actor, Wanted(stream, policy, growth, reason))
+        if sent.get("look"):
+            proposed = await following.propose(call.world, call.tenant, wanted)
+            return await _form(call, asked, draft, proposed=proposed)
+        await following.follow(call.world, call.tenant, call.actor, wanted)
     except NotFoundError as error:
         return await _form(call, asked, draft, {"product": words(error)}, 422)
-    except (InvalidInputError, TooLargeError) as error:
+    except (InvalidInputError, InvalidStateError, TooLargeError) as error:
         return await _form(call, asked, draft.blamed("", error), wrong, 422)
     return call.lead(_page_of(stream.group))
 
@@ -65,7 +69,14 @@ async def end(call: Call) -> Response:
     return call.lead(_page_of(stream.group))
 
 
-async def _form(call: Call, asked: Fields, draft: Draft, wrong: Fields | None = None, status: int = 200) -> Response:
+async def _form(
+    call: Call,
+    asked: Fields,
+    draft: Draft,
+    wrong: Fields | None = None,
+    status: int = 200,
+    proposed: Proposed | None = None,
+) -> Response:
     group = await groups.get(call.world, call.tenant, call.step("group"))
     return await call.show(
         "group_follow.html",
@@ -75,6 +86,7 @@ async def _form(call: Call, asked: Fields, draft: Draft, wrong: Fields | None = 
         asked=asked,
         wrong=wrong or {},
         draft=draft,
+        proposed=proposed,
         choices=CHOICES,
         standing=True,
         products=await products.page(call.world, call.tenant, None, PRODUCTS),

@@ -49,7 +49,7 @@ async def _show(call: Call, status: int = 200, refused: str = "") -> Response:
     files = files_of(uses.release)
     channel = uses.release.terms.channel
     followers = await following.page(call.world, call.tenant, None, FOLLOWERS + 1, product=product, channel=channel)
-    component = uses.release.artifacts[0].component
+    component = uses.release.component
     leading = await deltas.page(call.world, call.tenant, product, version, None, DELTAS + 1)
     return await call.show(
         "release.html",

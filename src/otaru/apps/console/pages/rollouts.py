@@ -165,15 +165,16 @@ def _number(text: str) -> int:
 
 
 async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = None) -> Response:
-    progress = await rollouts.progress(call.world, call.tenant, rollout, among=AMONG)
+    progress, ruling = await rollouts.judged(call.world, call.tenant, rollout, among=AMONG)
     # A device may be called as the rollout is: what happened to it stands under the same name.
     happened = await survey.events(
         call.world, call.tenant, START, TIMELINE, str(rollout), newest=True, kinds=GROUPS["rollouts"][1]
     )
-    ruling = call.world.judge.ruling(progress.rollout, progress.evidence, call.world.clock.now())
-    judged = progress.rollout.policy.sequential is not None
+    sequential = progress.rollout.policy.sequential is not None
     said = (
-        [s for _, s in await judging.verdicts(call.world, call.tenant, rollout, None, PLOTTED, None)] if judged else []
+        [s for _, s in await judging.verdicts(call.world, call.tenant, rollout, None, PLOTTED, None)]
+        if sequential
+        else []
     )
     if said and progress.rollout.state is RolloutState.RUNNING:
         said = [Said(call.world.clock.now(), ruling.findings[0]), *said]
@@ -207,7 +208,7 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         retriable=retriable,
         again=sum(n for state, n in retriable if state in FAILURES),
         preset=FAILURES,
-        allowed=rollouts.allowed(progress.rollout),
+        allowed=rollouts.allowed(progress.rollout, call.world.clock.now()),
         taken=rollout_words.taken(progress),
         ordering=rollout_words.ordering(progress, call.world.clock.now()),
         rolled_back_by=progress.rolled_back_by,

@@ -8,7 +8,7 @@ A file's URL names its action as the software module: `softwaremodules/{action}/
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from math import ceil
 from urllib.parse import parse_qs
@@ -21,10 +21,10 @@ from otaru.apps.server.roads.credentials import admit, good
 from otaru.apps.server.roads.ddi_call import NO_ACTION, Call, idle, may_install
 from otaru.apps.server.roads.grants import Grants
 from otaru.apps.server.settings import Settings
-from otaru.domain.deployment import FINAL, NOT_BEGUN, OPEN, TOLD, WAITING, Event, Report, State
+from otaru.domain.deployment import FINAL, OPEN, TOLD, WAITING, Event, Report, State
 from otaru.domain.device import AutoConfirm
 from otaru.domain.ids import MAX_ACTION, ActionId, DeviceId, TenantId
-from otaru.domain.offer import Membership, Plan, window_of
+from otaru.domain.offer import Membership, Plan, Subject, window_of
 from otaru.domain.release import Artifact
 from otaru.domain.rollout import Urgency
 from otaru.domain.tenant import Tenant
@@ -157,8 +157,8 @@ class DdiRoad:
         if parts[6] != str(open_.action) or not may_install(entry):
             return None
         plan = self._world.registry.known_plan(tenant, open_.rollout)
-        artifact = None if plan is None else plan.release.artifact_for(entry.subject.hardware)
-        if artifact is None or not ddi.names_file(parts[8], artifact.filename):
+        artifacts = () if plan is None else plan.release.artifacts_for(entry.subject.hardware)
+        if (artifact := _named(parts[8], artifacts)) is None:
             return None
         sha256 = artifact.blob.sha256
         try:
@@ -169,7 +169,8 @@ class DdiRoad:
 
     async def root(self, call: Call) -> None:
         """The poll."""
-        entry, due, ask_at = await polling.poll(self._world, call.tenant, call.entry)
+        single = call.entry.subject.hardware.model not in call.tenant.settings.several
+        entry, due, ask_at = await polling.poll(self._world, call.tenant, call.entry, single=single)
         interval = call.tenant.settings.polling
         if ask_at is not None:
             interval = min(interval, _whole_seconds(ask_at - self._world.clock.now()))
@@ -222,8 +223,8 @@ class DdiRoad:
         said = ddi.running(await call.body(ddi.MAX_FEEDBACK))
         subject = call.entry.subject.id
         release = await releases.show(self._world, call.tenant.id, said.product, said.version)
-        component = release.artifacts[0].component
-        wanted = devices.Change(installed={component: said.version})
+        runs = release.artifacts_for(call.entry.subject.hardware) or release.artifacts[:1]
+        wanted = devices.Change(installed={artifact.component: said.version for artifact in runs})
         await devices.change(self._world, call.tenant.id, Actor(f"device:{subject}"), subject, wanted)
         await call.nod()
 
@@ -278,15 +279,15 @@ class DdiRoad:
         """The files of an action."""
         call.refuse_unfit()
         _, plan = await self._found(call, OPEN, _FETCHABLE)
-        artifact = call.artifact(plan)
-        await call.say(ddi.artifacts([call.file(artifact)]))
+        artifacts = call.artifacts(plan)
+        await call.say(ddi.artifacts([call.file(artifact, alone=len(artifacts) == 1) for artifact in artifacts]))
 
     async def download(self, call: Call) -> None:
         """An action's file, or the line that `md5sum -c` reads of it."""
         call.refuse_unfit()
         _, plan = await self._found(call, OPEN, _FETCHABLE)
-        artifact = call.artifact(plan)
-        if ddi.names_file(call.last, artifact.filename):
+        artifacts = call.artifacts(plan)
+        if (artifact := _named(call.last, artifacts)) is not None:
             await serve_artifact(
                 call.scope,
                 call.receive,
@@ -296,7 +297,7 @@ class DdiRoad:
                 filename=artifact.filename,
                 x_accel=self._settings.x_accel,
             )
-        elif ddi.names_file(call.last.removesuffix(".MD5SUM"), artifact.filename):
+        elif (artifact := _named(call.last.removesuffix(".MD5SUM"), artifacts)) is not None:
             await call.say_md5sum(artifact)
         else:
             raise NotFoundError(f"action {call.action} has no such file")
@@ -331,7 +332,7 @@ class DdiRoad:
     async def _told(self, call: Call, open_: frozenset[State], ended: frozenset[State]) -> words.Deployment:
         """The action as a device is shown it, if it is in one of these states."""
         state, plan = await self._found(call, open_, ended)
-        return await self._words(call, plan, call.artifact(plan), state)
+        return await self._words(call, plan, call.artifacts(plan), state)
 
     async def _found(self, call: Call, open_: frozenset[State], ended: frozenset[State]) -> tuple[State, Plan]:
         """The action's state and rollout. Most that is asked for is open: then no store is asked."""
@@ -346,17 +347,20 @@ class DdiRoad:
                 return was.deployment.state, was.plan
         raise NotFoundError(f"there is no such action {call.action} now")
 
-    async def _words(self, call: Call, plan: Plan, artifact: Artifact, state: State) -> words.Deployment:
+    async def _words(self, call: Call, plan: Plan, artifacts: Sequence[Artifact], state: State) -> words.Deployment:
         urgency = plan.rollout.policy.urgency_at(self._world.clock.now())
         handling = Handling.FORCED if urgency is Urgency.FORCED else Handling.ATTEMPT
+        first, *others = _lacking(call.entry.subject, plan, artifacts, state)
+        alone = len(artifacts) == 1
         return words.Deployment(
             action=call.action,
             download=handling,
-            update=Handling.SKIP if _only_downloads(plan, state) else handling,
+            update=Handling.SKIP if polling.only_downloads(plan, state) else handling,
             part=call.tenant.settings.chunk_parts.get(call.entry.subject.hardware.model, "os"),
-            name=plan.release.product,
+            name=plan.release.product if alone else first.component,
             version=plan.release.version,
-            file=call.file(artifact),
+            file=call.file(first, alone=alone),
+            more=tuple(words.Part(a.component, call.file(a, alone=False)) for a in others),
             window=self._window(call, plan, state),
             history=await self._history(call, state),
             conditions=tuple(map(str, plan.rollout.policy.conditions)),
@@ -366,7 +370,7 @@ class DdiRoad:
         """Told beside `forced` or `attempt`, never instead."""
         # Beside `skip` it is no word of ours: rauc-hawkbit-updater would never say that it has downloaded.
         window = plan.rollout.install_window
-        if window is None or state not in OPEN or _only_downloads(plan, state):
+        if window is None or state not in OPEN or polling.only_downloads(plan, state):
             return None
         window = window_of(call.entry.subject, window, call.tenant.calendar)
         return words.Window.AVAILABLE if window.open_at(self._world.clock.now()) else words.Window.UNAVAILABLE
@@ -391,9 +395,17 @@ class DdiRoad:
         return words.History(words.STATUS[state], tuple(messages[:limit])) if messages else None
 
 
-def _only_downloads(plan: Plan, state: State) -> bool:
-    """Whether a device is told to download it and not to install it yet."""
-    return plan.rollout.policy.downloads_first and state in NOT_BEGUN | WAITING
+def _lacking(subject: Subject, plan: Plan, artifacts: Sequence[Artifact], state: State) -> Sequence[Artifact]:
+    """What of it a device is still to install: who has one of two is brought the other alone."""
+    if state not in TOLD or len(artifacts) == 1:
+        return artifacts
+    return [a for a in artifacts if (a.component, plan.release.version) not in subject.installed] or artifacts
+
+
+def _named(segment: str, artifacts: Sequence[Artifact]) -> Artifact | None:
+    """The one of an action's files that the last segment of a path names."""
+    found = ddi.named(segment, [artifact.filename for artifact in artifacts])
+    return None if found is None else artifacts[found]
 
 
 def _nothing_due(tenant: Tenant, entry: Entry) -> Whole | None:

@@ -96,17 +96,17 @@ class Call:
             raise self._no_action()
         return open_
 
-    def artifact(self, plan: Plan) -> Artifact:
+    def artifacts(self, plan: Plan) -> tuple[Artifact, ...]:
         """What a rollout has for this device."""
-        artifact = plan.release.artifact_for(self.entry.subject.hardware)
-        if artifact is None:
+        artifacts = plan.release.artifacts_for(self.entry.subject.hardware)
+        if not artifacts:
             raise NotFoundError(f"action {self.action} has nothing for this device's hardware")
-        return artifact
+        return artifacts
 
-    def file(self, artifact: Artifact) -> words.File:
+    def file(self, artifact: Artifact, *, alone: bool = True) -> words.File:
         """A file as the device is told of it."""
         blob = artifact.blob
-        path = ddi.file_path(self.tenant.id, self.entry.subject.id, self.action, artifact.filename)
+        path = ddi.file_path(self.tenant.id, self.entry.subject.id, self.action, artifact.filename, alone=alone)
         return words.File(artifact.filename, blob.sha256, blob.sha1, blob.md5, blob.size, self.origin + path)
 
     async def body(self, limit: int) -> bytes:

@@ -20,13 +20,13 @@ from otaru.apps.server.roads.certificates import certificates
 from otaru.apps.server.roads.credentials import admit
 from otaru.apps.server.roads.ddi_call import may_install
 from otaru.apps.server.roads.grants import Grants
-from otaru.apps.server.roads.native_offer import offered
+from otaru.apps.server.roads.native_offer import offered, offered_file
 from otaru.apps.server.roads.waiting import MAX_WAIT, Place, WaitingRoom
 from otaru.apps.server.settings import Settings
 from otaru.domain import ids
 from otaru.domain.deployment import OPEN, WAITING, State
 from otaru.domain.ids import DEFAULT_TENANT, Sha256
-from otaru.domain.link import MAX_HAD, Answer, Batch, Heard, Patch, Told
+from otaru.domain.link import MAX_HAD, Answer, Batch, File, Heard, Patch, Told
 from otaru.domain.offer import Membership
 from otaru.domain.release import Artifact
 from otaru.domain.tenant import Tenant
@@ -202,7 +202,9 @@ class NativeRoad:
 
     async def _told(self, call: _Call) -> Told:
         """What is due now. The call's entry is the one that was asked, afterwards."""
-        call.entry, due, ask_at = await polling.poll(self._world, call.tenant, call.entry, whole=True)
+        call.entry, due, ask_at = await polling.poll(
+            self._world, call.tenant, call.entry, whole=call.asked.get("hold") != "1", shown=True
+        )
         now, interval, entry = self._world.clock.now(), call.tenant.settings.polling, call.entry
         if ask_at is not None:
             interval = min(interval, max(ask_at - now, timedelta(seconds=_LEAST_S)))
@@ -215,14 +217,18 @@ class NativeRoad:
         asked = None
         if share.state in WAITING:
             asked = await consent.asked(self._world, call.tenant.id, share.rollout, entry.subject.id)
-        addresses = self._addresses(call, share, due.artifact)
-        patches = await self._patches(call, share, due)
-        offer = offered(due, entry.subject, call.tenant, asked, addresses, now, patches)
+        files = [await self._file(call, share, due, artifact) for artifact in due.artifacts]
+        offer = offered(due, entry.subject, call.tenant, asked, files, now)
         return Told(interval, offer, describe=entry.attributes_requested)
 
-    def _addresses(self, call: _Call, share: Membership, artifact: Artifact) -> tuple[str, ...]:
+    async def _file(self, call: _Call, share: Membership, due: polling.Due, artifact: Artifact) -> File:
+        """A file with where it is, and other ways to come by it."""
+        addresses = self._addresses(call, share, artifact, alone=len(due.artifacts) == 1)
+        return offered_file(artifact, addresses, await self._patches(call, share, due, artifact))
+
+    def _addresses(self, call: _Call, share: Membership, artifact: Artifact, *, alone: bool) -> tuple[str, ...]:
         """Where the file is: mirrors, then the server, which asks for the same credential and knows Range."""
-        path = file_path(call.tenant.id, call.entry.subject.id, share.action, artifact.filename)
+        path = file_path(call.tenant.id, call.entry.subject.id, share.action, artifact.filename, alone=alone)
         return (*self._mirrors(artifact.blob.sha256), self._origin(call) + path)
 
     def _mirrors(self, digest: Sha256) -> list[str]:
@@ -234,13 +240,13 @@ class NativeRoad:
         host = (header(call.scope, b"host") or b"localhost").decode("latin-1")
         return origin or f"{call.scope['scheme']}://{host}"
 
-    async def _patches(self, call: _Call, share: Membership, due: polling.Due) -> list[Patch]:
+    async def _patches(self, call: _Call, share: Membership, due: polling.Due, artifact: Artifact) -> list[Patch]:
         """The deltas that the device can take, where it says what it can: who says nothing costs nothing."""
         taker = _taker(call.asked)
         if taker is None:
             return []
         subject = call.entry.subject
-        found = await deltas.leading(self._world, call.tenant.id, due.plan.release, due.artifact, subject, taker)
+        found = await deltas.leading(self._world, call.tenant.id, due.plan.release, artifact, subject, taker)
         here = f"{self._origin(call)}/device/v1/patch?"
         named = {"tenant": call.tenant.id, "device": subject.id, "action": share.action}
         return [
@@ -263,8 +269,9 @@ class NativeRoad:
         plan = None
         if share is not None and str(share.action) == action and share.state in _TAKING and may_install(call.entry):
             plan = await world.registry.plan(call.tenant.id, share.rollout)
-        artifact = None if plan is None else plan.release.artifact_for(call.entry.subject.hardware)
-        if artifact is None or not await deltas.patch_of(world, call.tenant.id, artifact.blob.sha256, sha256):
+        artifacts = () if plan is None else plan.release.artifacts_for(call.entry.subject.hardware)
+        targets = [artifact.blob.sha256 for artifact in artifacts]
+        if not targets or not await deltas.patch_of(world, call.tenant.id, targets, sha256):
             raise NotFoundError(f"action {action[:20]!r} has no such delta now")
         name = f"{sha256[:16]}.delta"
         await serve_artifact(
@@ -276,7 +283,7 @@ class NativeRoad:
         world, tenant, subject = self._world, call.tenant.id, call.entry.subject
         states: list[State | None] = []
         if said.notes:
-            states = await notes.hear(world, tenant, subject.id, said.notes)
+            states = await notes.hear(world, tenant, subject, said)
         running = dict(subject.installed)
         if any(running.get(component) != version for component, version in said.installed.items()):
             wanted = devices.Change(installed=said.installed)
@@ -297,7 +304,7 @@ _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")
 
 _TAKING = OPEN - {State.CANCELLING}
 """Deployments whose deltas are given out."""
-_POLLED = frozenset({"wait", "forms", "memory", "has"})
+_POLLED = frozenset({"wait", "hold", "forms", "memory", "has"})
 _MOST_FORMS = 16
 
 RESOURCES: dict[str, tuple[dict[str, _Handler], frozenset[str]]] = {

@@ -12,7 +12,7 @@ from otaru.domain.release import Artifact
 from otaru.domain.schedule import Window
 from otaru.domain.tenant import Tenant
 from otaru.services.control.consent import Asked
-from otaru.services.control.poll import Due
+from otaru.services.control.poll import Due, only_downloads
 from otaru.trust.tuf.files import installer_by
 
 
@@ -21,9 +21,8 @@ def offered(
     subject: Subject,
     tenant: Tenant,
     asked: Asked | None,
-    addresses: Sequence[str],
+    files: Sequence[link.File],
     now: datetime,
-    patches: Sequence[Patch] = (),
 ) -> Offer:
     """A deployment as the device is told of it. `asked` is known where it waits for consent."""
     policy, release = due.plan.rollout.policy, due.plan.release
@@ -33,7 +32,7 @@ def offered(
         product=release.product,
         version=release.version,
         type=release.terms.type,
-        files=(_file(due.artifact, addresses, patches),),
+        files=tuple(files),
         urgency=policy.urgency_at(now),
         forced_at=policy.forced_at,
         notes=release.notes,
@@ -42,10 +41,12 @@ def offered(
         window=_window(due.plan.rollout.install_window, subject, tenant, now),
         takes=policy.install_takes,
         validate=policy.validate,
+        hold=only_downloads(due.plan, due.membership.state),
     )
 
 
-def _file(artifact: Artifact, addresses: Sequence[str], patches: Sequence[Patch]) -> link.File:
+def offered_file(artifact: Artifact, addresses: Sequence[str], patches: Sequence[Patch]) -> link.File:
+    """A file as the device is told of it."""
     return link.File(
         component=artifact.component,
         hardware=str(artifact.hardware),

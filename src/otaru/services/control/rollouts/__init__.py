@@ -27,7 +27,15 @@ from otaru.services.control.rollouts.ordering import (
     segments_move,
     withdraw,
 )
-from otaru.services.control.rollouts.progress import MAX_REASONS, Present, Progress, progress, progress_in, shown
+from otaru.services.control.rollouts.progress import (
+    MAX_REASONS,
+    Present,
+    Progress,
+    judged,
+    progress,
+    progress_in,
+    shown,
+)
 
 __all__ = [
     "LAST_YEAR",
@@ -56,6 +64,7 @@ __all__ = [
     "found",
     "hold_segment",
     "install",
+    "judged",
     "order",
     "preview",
     "progress",

@@ -89,25 +89,25 @@ def _retry(tx: Tx, asked: _Retrying) -> Rollout:
     check_edition(before, asked.edition)
     if before.state not in RETRIED_IN:
         raise InvalidStateError(
-            f"rollout {before.id} is {before.state}: its members cannot be retried", allowed=allowed(before)
+            f"rollout {before.id} is {before.state}: its members cannot be retried", allowed=allowed(before, now)
         )
     if before.superseded_by is not None:
         raise InvalidStateError(
             f"rollout {before.id} is superseded by rollout {before.superseded_by}",
             hint=f"Retry the newer one: otaru rollout retry {before.superseded_by}.",
-            allowed=allowed(before),
+            allowed=allowed(before, now),
         )
     if (expires := before.expires_at) is not None and now >= expires:
         raise InvalidStateError(
             f"rollout {before.id} has expired ({expires:%Y-%m-%d %H:%M} UTC): who is retried would be given up at once",
             hint="Create a new rollout for these devices.",
-            allowed=allowed(before),
+            allowed=allowed(before, now),
         )
     if (end := before.policy.end_at) is not None and now >= end:
         raise InvalidStateError(
             f"rollout {before.id} offers nothing new since its end, {end:%Y-%m-%d %H:%M} UTC",
             hint="Create a new rollout for these devices.",
-            allowed=allowed(before),
+            allowed=allowed(before, now),
         )
     published(tx, tenant, before.product, before.version)
     by_wave = tx.rollouts.retry(tenant, before.id, states, now)

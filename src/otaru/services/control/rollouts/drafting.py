@@ -218,12 +218,12 @@ def aimed(tx: Tx, tenant: TenantId, target: str, follows: Follows | None, releas
     query = groups.target(tx, tenant, target, now)
     if follows is None:
         return query
-    component = release.artifacts[0].component
-    run = tx.devices.words(tenant, Field.INSTALLED, MAX_VERSIONS + 1, component)
-    newer = tuple(version for version in run if release.older_than(Version(version)))
-    if not newer or len(run) > MAX_VERSIONS:
-        return query
-    return And((query, Not(OneOf(Field.INSTALLED, component, newer))))
+    for component in release.components:
+        run = tx.devices.words(tenant, Field.INSTALLED, MAX_VERSIONS + 1, component)
+        newer = tuple(version for version in run if release.older_than(Version(version)))
+        if newer and len(run) <= MAX_VERSIONS:
+            query = And((query, Not(OneOf(Field.INSTALLED, component, newer))))
+    return query
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,13 @@ from otaru.domain.rollout import (
     order_install,
     orders,
     release,
+    settled,
     withdraw_install,
 )
 from otaru.errors import InvalidInputError
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
-from otaru.services.control.judging import evidence_in
+from otaru.services.control.evidence import evidence_in
 from otaru.services.control.rollouts.applying import apply, check_edition, found, started_after
 from otaru.services.control.rollouts.approving import check_eyes
 from otaru.services.control.world import Actor, World
@@ -141,9 +142,10 @@ async def withdraw(
     return await world.store.write(_install, _Installing(tenant, actor, rollout, None, reason, edition, now))
 
 
-def allowed(rollout: Rollout) -> list[str]:
+def allowed(rollout: Rollout, now: datetime) -> list[str]:
     """The orders that a person may give a rollout now."""
-    return [str(event) for event in orders(rollout)] + (["install"] if installable(rollout) else [])
+    installs = installable(rollout) and not settled(rollout, now)
+    return [str(event) for event in orders(rollout)] + (["install"] if installs else [])
 
 
 def segments_move(rollout: Rollout) -> bool:

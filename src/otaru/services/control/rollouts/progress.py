@@ -1,14 +1,13 @@
 """How far a rollout is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from otaru.domain.deployment import FAILURES, State
-from otaru.domain.evidence import Evidence, Said, Tally
+from otaru.domain.evidence import Evidence, Ruling, Said, Tally
 from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.rollout import Rollout, RolloutState, Waiting, waiting
 from otaru.ports.store import Tx
-from otaru.services.control.judging import evidence_in
 from otaru.services.control.rollouts.applying import found
 from otaru.services.control.world import World
 
@@ -45,13 +44,7 @@ async def progress(world: World, tenant: TenantId, rollout: RolloutId, *, among:
     Raises:
         NotFoundError: there is none.
     """
-    now = world.clock.now()
-
-    def look(tx: Tx) -> Progress:
-        so_far = progress_in(tx, tenant, found(tx, tenant, rollout), among=among)
-        return replace(so_far, evidence=evidence_in(tx, tenant, so_far.rollout, now))
-
-    return await world.store.read(look)
+    return await world.store.read(lambda tx: progress_in(tx, tenant, found(tx, tenant, rollout), among=among))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +53,23 @@ class Present:
 
     findings: Sequence[Said] = ()
     waiting: Waiting | None = None
+
+
+async def judged(
+    world: World, tenant: TenantId, rollout: RolloutId, *, among: int | None = None
+) -> tuple[Progress, Ruling]:
+    """As `progress`, with what its judge says: what it said before, where no counter has moved since.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    now = world.clock.now()
+
+    def look(tx: Tx) -> tuple[Progress, Ruling]:
+        so_far = progress_in(tx, tenant, found(tx, tenant, rollout), among=among)
+        return so_far, world.looks.glance(tx, tenant, so_far.rollout, world.judge, now).ruling
+
+    return await world.store.read(look)
 
 
 async def shown(world: World, tenant: TenantId, rollout: RolloutId) -> tuple[Progress, Present]:
@@ -74,7 +84,7 @@ async def shown(world: World, tenant: TenantId, rollout: RolloutId) -> tuple[Pro
         so_far = progress_in(tx, tenant, found(tx, tenant, rollout))
         if so_far.rollout.state is not RolloutState.RUNNING:
             return so_far, Present()
-        ruling = world.judge.ruling(so_far.rollout, evidence_in(tx, tenant, so_far.rollout, now), now)
+        ruling = world.looks.glance(tx, tenant, so_far.rollout, world.judge, now).ruling
         findings = [Said(now, finding) for finding in ruling.findings]
         return so_far, Present(findings, waiting(so_far.rollout, ruling))
 

@@ -146,7 +146,11 @@ function tell(answer) {
     const [name, index, part] = field.split(".");
     if (DOCUMENTS.includes(name)) say(name, message);
     else if (name === "artifacts" && part === "hardware") uploads[Number(index)]?.say(message);
-    else if (name === "artifacts" && part === "component") say("component", form.elements.component.dataset.form);
+    else if (name === "artifacts" && part === "component") {
+      const row = uploads[Number(index)];
+      if (row?.artifact.component) row.say(form.elements.component.dataset.form);
+      else say("component", form.elements.component.dataset.form);
+    }
     else if (FIELDS.includes(name)) say(name, form.elements[name].dataset.form ?? message);
     else continue;
     told += 1;
@@ -162,7 +166,7 @@ async function create() {
   if (creating || !complete()) return lookAtFirst();
   const { product, version, component, notes, publish, ...rest } = typed();
   const artifacts = [...rows.values()].map((row) => row.artifact)
-    .map((one) => (component.trim() ? { ...one, component: component.trim() } : one));
+    .map((one) => (component.trim() ? { component: component.trim(), ...one } : one));
   creating = true;
   changed();
   const papers = await stored();

@@ -25,6 +25,10 @@ export class Row {
     box.querySelector("input").setAttribute("aria-label", `Hardware that ${record.name} is for`);
     this.chips = new Chips(box, () => { this.keep(); this.say(""); });
     if (record.hardware?.length) this.chips.set(record.hardware);
+    const component = this.part("component");
+    component.setAttribute("aria-label", `Component that ${record.name} is for`);
+    component.value = record.component ?? "";
+    component.addEventListener("input", () => { this.keep(); this.say(""); });
     for (const verb of ["pause", "resume", "choose", "remove"]) {
       this.part(verb).addEventListener("click", () => this[verb]());
       this.part(verb).setAttribute("aria-label", `${this.part(verb).title} ${record.name}`);
@@ -54,11 +58,11 @@ export class Row {
   keep() {
     const { name, size, id, offset, sha256, made, state } = this.upload;
     if (state === "cancelled") return;
-    const record = { key: this.key, at: this.at, name, size, id, offset, sha256, made, hardware: this.chips?.names ?? [] };
+    const record = { key: this.key, at: this.at, name, size, id, offset, sha256, made, hardware: this.chips?.names ?? [], component: this.part?.("component").value ?? "" };
     this.page.kept.keep(record);
   }
 
-  // What is wrong with its hardware.
+  // What is wrong with its hardware or its component.
   say(words) {
     this.part("wrong").hidden = !words;
     this.part("wrong-words").textContent = words;
@@ -67,7 +71,11 @@ export class Row {
   // Whether only choosing its file again helps.
   get lacks() { return this.upload.state === "missing" || this.upload.stale; }
   get waits() { return this.upload.state !== "done"; }
-  get artifact() { return { sha256: this.upload.sha256, filename: this.upload.name, hardware: this.chips.names }; }
+  get artifact() {
+    const component = this.part("component").value.trim();
+    const found = { sha256: this.upload.sha256, filename: this.upload.name, hardware: this.chips.names };
+    return component ? { ...found, component } : found;
+  }
 
   show() {
     const { upload } = this;

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from otaru.apps.server.api.models.fields import Body, DeviceName, Out, Target, WholeNumber
 from otaru.apps.server.api.models.keys import MissingOut
-from otaru.apps.server.roads.native_offer import offered
+from otaru.apps.server.roads.native_offer import offered, offered_file
 from otaru.domain.bundle import MOST, Exported
 from otaru.domain.deployment import State
 from otaru.domain.ids import DeviceId, RolloutId
@@ -93,7 +93,7 @@ class MadeOut(BundleOut):
     @classmethod
     def made(cls, made: Made) -> "MadeOut":
         """As it was made."""
-        artifacts = {one.due.artifact.blob.sha256: one.due.artifact for one in made.passengers}
+        artifacts = {found.blob.sha256: found for one in made.passengers for found in one.due.artifacts}
         return cls(
             **_facts(made.exported),
             document=made.bundle.document.to_dict(),
@@ -169,8 +169,8 @@ def _facts(known: Exported) -> dict[str, Any]:
 
 
 def _order(made: Made, one: Passenger) -> OrderOut:
-    at = f"{FILES}/{one.due.artifact.blob.sha256}"
-    offer = offered(one.due, one.subject, made.tenant, None, (at,), made.exported.created_at)
+    files = [offered_file(found, (f"{FILES}/{found.blob.sha256}",), ()) for found in one.due.artifacts]
+    offer = offered(one.due, one.subject, made.tenant, None, files, made.exported.created_at)
     told = Told(timedelta(0), offer)
     content = order(Order(told, one.issued.timestamp, one.issued.snapshot, one.issued.targets))
     device = one.subject.id

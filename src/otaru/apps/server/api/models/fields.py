@@ -150,7 +150,7 @@ SplitText = Annotated[
 ]
 PlaceText = Annotated[
     str,
-    Field(pattern=r"^attr\.[A-Za-z0-9][A-Za-z0-9._-]{0,127}=[0-9]{1,7}$", examples=["attr.site=5"]),
+    Field(pattern=r"^(attr|tag)\.[A-Za-z0-9][A-Za-z0-9._-]{0,127}=[0-9]{1,7}$", examples=["attr.site=5", "tag.lab=5"]),
 ]
 MeasureText = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}:(low|high)$", examples=["battery:low", "temperature:high"])

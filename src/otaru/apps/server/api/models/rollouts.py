@@ -263,7 +263,9 @@ class PolicyIn(Body):
     max_per_minute: Annotated[Most | None, Field(description="Devices that are told in a minute of the clock.")] = None
     max_per: Annotated[
         list[PlaceText],
-        Field(max_length=MAX_PLACES, description="Devices in flight at once that share an attribute's value."),
+        Field(
+            max_length=MAX_PLACES, description="Devices in flight at once that share an attribute's value, or a tag."
+        ),
     ] = Field(default=[])
 
     @property
@@ -686,8 +688,8 @@ class RolloutOut(Out):
     waits_until: Annotated[datetime | None, Field(description="When that ends, where it is known.")]
 
     @classmethod
-    def of(cls, progress: Progress, present: Present | None = None) -> "RolloutOut":
-        """As it is stored."""
+    def of(cls, progress: Progress, now: datetime, present: Present | None = None) -> "RolloutOut":
+        """As it is stored, with what may be ordered `now`."""
         rollout, waits = progress.rollout, None if present is None else present.waiting
         return cls(
             id=rollout.id,
@@ -699,7 +701,7 @@ class RolloutOut(Out):
             reason=rollout.reason,
             size=rollout.size,
             policy=PolicyOut.of(rollout.policy),
-            waves=[_wave(wave, counted(progress.tallies, wave.index)) for wave in rollout.waves],
+            waves=[_wave(rollout, wave, counted(progress.tallies, wave.index)) for wave in rollout.waves],
             segments=[_segment(segment, progress.evidence.segment(segment.index)) for segment in rollout.segments],
             counts=counted(progress.tallies),
             install=InstallOut.of(rollout.install),
@@ -713,7 +715,7 @@ class RolloutOut(Out):
             expires_at=rollout.expires_at,
             edition=rollout.edition,
             created_by=rollout.created_by,
-            allowed=allowed(rollout),
+            allowed=allowed(rollout, now),
             rolls_back=rollout.rolls_back,
             rolled_back_by=list(progress.rolled_back_by),
             follows=FollowsOut.of(rollout),
@@ -728,12 +730,12 @@ def _whole_first(segment: int | None) -> int:
     return -1 if segment is None else segment
 
 
-def _wave(wave: Wave, counts: Mapping[str, int]) -> WaveOut:
+def _wave(rollout: Rollout, wave: Wave, counts: Mapping[str, int]) -> WaveOut:
     return WaveOut(
         index=wave.index,
         start=wave.start,
         height=wave.height,
-        state=wave.state,
+        state=rollout.shown_state(wave),
         opened_at=wave.opened_at,
         complete_at=wave.complete_at,
         reason=wave.reason,

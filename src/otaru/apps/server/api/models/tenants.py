@@ -22,6 +22,10 @@ class SettingsIn(Body):
     chunk_parts: Annotated[
         dict[Model, Part] | None, Field(max_length=200, description="The DDI part by hardware model, as a whole.")
     ] = None
+    several: Annotated[
+        list[Model] | None,
+        Field(max_length=200, description="Models whose DDI clients take several files in one deployment, as a whole."),
+    ] = None
     max_artifact: Bytes | None = None
     quota: Bytes | None = None
     health_kept_s: Annotated[
@@ -69,6 +73,7 @@ class SettingsOut(Out):
     gateway_token: Annotated[bool, Field(description="Whether there is one; it is shown once, when it is made.")]
     download_anonymous: bool
     chunk_parts: dict[str, str]
+    several: list[str]
     max_artifact: int
     quota: int
     health_kept_s: int
@@ -100,6 +105,7 @@ class TenantOut(Out):
                 gateway_token=settings.gateway_token_hash is not None,
                 download_anonymous=settings.download_anonymous,
                 chunk_parts=settings.chunk_parts,
+                several=list(settings.several),
                 max_artifact=settings.max_artifact,
                 quota=settings.quota,
                 health_kept_s=int(settings.health_kept.total_seconds()),

@@ -62,7 +62,7 @@ async def _taken(call: Call, data: bytes) -> ReceiptOut:
     try:
         receipt = form.read(data)
         device = receipt.device
-        said = form.notes(receipt).notes
+        said = form.notes(receipt)
         return ReceiptOut.of(await receipts.take(call.world, call.tenant, call.actor, receipt, said))
     except ReceiptError as error:
         return ReceiptOut.refused(device, error.code, error.message)

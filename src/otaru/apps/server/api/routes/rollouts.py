@@ -50,7 +50,7 @@ async def _ordered(
 
 def _shower(call: Call) -> Callable[[Tx, Rollout], RolloutOut]:
     def show(tx: Tx, moved: Rollout) -> RolloutOut:
-        return RolloutOut.of(rollouts.progress_in(tx, call.tenant, moved))
+        return RolloutOut.of(rollouts.progress_in(tx, call.tenant, moved), call.world.clock.now())
 
     return show
 
@@ -85,14 +85,18 @@ async def list_rollouts(
     after = wanted.after(number)
     first = RolloutId(after[0]) if after else None
     found = await survey.rollouts(call.world, call.tenant, state or (), first, wanted.limit + 1)
-    items, following = wanted.page(found, RolloutOut.of, lambda progress: (progress.rollout.id,))
+    now = call.world.clock.now()
+    items, following = wanted.page(
+        found, lambda progress: RolloutOut.of(progress, now), lambda progress: (progress.rollout.id,)
+    )
     return Items(items=items, next=following)
 
 
 @router.get("/rollouts/{rollout:number}", response_model=RolloutOut, responses=errors(404), tags=["rollouts"])
 async def show_rollout(call: Reading, rollout: Id) -> Response:
     """Show a rollout and how far it is."""
-    return answered(RolloutOut.of(*await rollouts.shown(call.world, call.tenant, RolloutId(rollout))))
+    progress, present = await rollouts.shown(call.world, call.tenant, RolloutId(rollout))
+    return answered(RolloutOut.of(progress, call.world.clock.now(), present))
 
 
 @router.post(

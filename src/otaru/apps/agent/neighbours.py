@@ -1,0 +1,101 @@
+"""Who else has a say on the device: applications by locks, programs at the turns of an update, others by how healthy they are."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct
+
+from otaru.adapters.board.hooks import CommandHooks
+from otaru.adapters.board.locks import FileLock, Flock
+from otaru.adapters.board.probes import HttpCheck, UnitCheck
+from otaru.domain.update import Moment
+from otaru.errors import InvalidInputError
+from otaru.ports.board import HealthCheck, Lock
+from otaru.ports.clock import Clock
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Folder = Annotated[str, Meta(pattern=r"\A/")]
+Words = Annotated[tuple[str, ...], Meta(max_length=100)]
+Unit = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9:_.\\@-]{1,200}\.[a-z]{4,9}\Z")]
+
+
+class Probe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A server that has to answer."""
+
+    url: Annotated[str, Meta(pattern=r"\Ahttps?://[!-~]+\Z", max_length=1024)]
+    statuses: Annotated[tuple[Annotated[int, Meta(ge=100, le=599)], ...], Meta(min_length=1, max_length=20)] = (200,)
+    contains: Annotated[str, Meta(max_length=1000)] = ""
+    timeout_s: Seconds = 5
+    elsewhere: bool = False
+    """It may be another machine."""
+
+
+class Locks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What keeps updates away while an application says so."""
+
+    files: Annotated[tuple[Folder, ...], Meta(max_length=50)] = ()
+    flocks: Annotated[tuple[Folder, ...], Meta(max_length=50)] = ()
+    forced_breaks: bool = False
+
+
+class Hooks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Programs at the turns of an update."""
+
+    before_download: Words = ()
+    before_install: Words = ()
+    after_commit: Words = ()
+    after_failure: Words = ()
+    timeout_s: Seconds = 60
+
+
+class Local(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A socket at which programs of the device ask the agent."""
+
+    socket: Annotated[str, Meta(pattern=r"\A/", max_length=100)]
+    mode: Annotated[str, Meta(pattern=r"\A0?[0-7]{3}\Z")] = "0600"
+    group: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\Z")] | None = None
+
+
+def locks(told: Locks) -> list[Lock]:
+    """What may be held."""
+    return [*map(FileLock, told.files), *map(Flock, told.flocks)]
+
+
+def hooks(told: Hooks) -> CommandHooks:
+    """What is called at each moment."""
+    return CommandHooks({moment: getattr(told, moment) for moment in Moment}, told.timeout_s)
+
+
+def health(probes: tuple[Probe, ...], units: tuple[str, ...], timeout_s: float, clock: Clock) -> Iterator[HealthCheck]:
+    """What others tell of the device's health."""
+    for one in probes:
+        yield HttpCheck(one.url, clock, one.statuses, one.contains, one.timeout_s)
+    for unit in units:
+        yield UnitCheck(unit, timeout_s)
+
+
+def check_probes(where: str, probes: tuple[Probe, ...]) -> None:
+    """A probe asks this device, unless it is said otherwise: what another machine answers says nothing of this one's update.
+
+    Raises:
+        InvalidInputError: one asks elsewhere.
+    """
+    for number, one in enumerate(probes):
+        try:
+            host = urlsplit(one.url).hostname or ""
+        except ValueError:
+            host = ""
+        if not one.elsewhere and not _is_here(host):
+            raise InvalidInputError(
+                f"{where}[{number}].url: {host or one.url[:80]} is not this device",
+                hint="127.0.0.1, [::1] or localhost; or elsewhere = true.",
+            )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

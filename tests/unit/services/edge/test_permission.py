@@ -1,0 +1,191 @@
+"""What stands in an update's way on the device: locks of applications, programs that object, and what the server is told."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from otaru.domain import deployment
+from otaru.domain.rollout import Urgency
+from otaru.domain.update import Moment, State
+from otaru.domain.update_record import Piece
+from otaru.ports.board import Installer, Staged
+from otaru.services.edge.parts import Parts
+from tests.support.edge import OLD_APP, Device, Server, begun, rounds
+
+NEW = b"app 2.0.0 " * 5000
+Final = deployment.State
+
+
+@dataclass
+class Held:
+    """`ports.board.Lock` as a test has it."""
+
+    by: str = ""
+
+    def held(self) -> str:
+        return self.by
+
+
+@dataclass
+class Heard:
+    """`ports.board.Hooks`: what was called, and who objects."""
+
+    objects: dict[Moment, str] = field(default_factory=dict)
+    calls: list[tuple[Moment, dict[str, str]]] = field(default_factory=list)
+
+    def call(self, moment: Moment, told: Mapping[str, str]) -> str:
+        self.calls.append((moment, dict(told)))
+        return self.objects.get(moment, "")
+
+    @property
+    def moments(self) -> list[Moment]:
+        return [moment for moment, _ in self.calls]
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+def device(server: Server, change: Callable[[Parts], Parts]) -> Device:
+    made = Device(server).provision()
+    made.changed = change
+    server.direct("2.0.0", server.release("2.0.0", {"app": ("file", NEW)}))
+    return made
+
+
+def refusals(server: Server) -> list[tuple[str, str]]:
+    return [(one.code, one.text[0]) for one in server.heard.values() if one.event is deployment.Event.REFUSE]
+
+
+def test_what_is_downloaded_waits_for_a_lock(server: Server) -> None:
+    lock = Held("/run/lock is there")
+    made = device(server, lambda parts: replace(parts, locks=[Held(), lock]))
+    agent = begun(made)
+    for _ in range(4):
+        made.clock.at += timedelta(minutes=1)
+        assert agent.tick() == timedelta(seconds=10)
+    assert agent.record.state is State.STAGED
+    assert refusals(server) == [("locked", "/run/lock is there")], "said once"
+    assert server.state is Final.DOWNLOADED
+    lock.by = ""
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+    assert agent.record.strikes == {}
+
+
+@dataclass
+class Taking:
+    """An installer during whose work an application takes a lock."""
+
+    installer: Installer
+    lock: Held
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.installer, name)
+
+    def install(self, piece: Piece, staged: Staged) -> None:
+        self.installer.install(piece, staged)
+        self.lock.by = "/run/lock is there"
+
+
+def test_a_lock_that_is_taken_while_it_is_written_keeps_it_from_being_switched(server: Server) -> None:
+    lock = Held()
+
+    def change(parts: Parts) -> Parts:
+        app: Installer = Taking(parts.installers["app"], lock)  # type: ignore[assignment]
+        return replace(parts, locks=[lock], installers={**parts.installers, "app": app})
+
+    made = device(server, change)
+    agent = begun(made)
+    for _ in range(3):
+        agent.tick()
+    assert agent.record.state is State.INSTALLING
+    assert made.app() == OLD_APP
+    assert refusals(server) == [("locked", "/run/lock is there")]
+    agent = begun(made)  # a restart changes nothing of that
+    agent.tick()
+    assert (agent.record.state, made.app()) == (State.INSTALLING, OLD_APP)
+    lock.by = ""
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+    assert made.app() == NEW
+
+
+@pytest.mark.parametrize(
+    ("urgency", "in_minutes", "breaks", "waits"),
+    [
+        (Urgency.FORCED, None, True, False),
+        (Urgency.FORCED, None, False, True),
+        (Urgency.SOFT, None, True, True),
+        (Urgency.SOFT, -1, True, False),
+        (Urgency.SOFT, 5, True, True),
+        (Urgency.SOFT, -1, False, True),
+    ],
+)
+def test_a_forced_update_breaks_locks_where_the_maker_allows_it(
+    server: Server, urgency: Urgency, in_minutes: int | None, breaks: bool, waits: bool
+) -> None:
+    made = device(server, lambda parts: replace(parts, locks=[Held("held")], forced_breaks=breaks))
+    at = None if in_minutes is None else made.clock.at + timedelta(minutes=in_minutes)
+    assert server.offer is not None
+    server.offer = replace(server.offer, urgency=urgency, forced_at=at)
+    agent = begun(made)
+    for _ in range(3):
+        agent.tick()
+    assert (agent.record.state is State.STAGED) == waits
+    assert (server.state is Final.SUCCEEDED) != waits
+
+
+def test_a_lock_gives_way_once_the_moment_has_come(server: Server) -> None:
+    made = device(server, lambda parts: replace(parts, locks=[Held("held")], forced_breaks=True))
+    assert server.offer is not None
+    server.offer = replace(server.offer, urgency=Urgency.SOFT, forced_at=made.clock.at + timedelta(hours=1))
+    agent = begun(made)
+    agent.tick()
+    made.clock.at += timedelta(hours=1)
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+
+
+def test_programs_are_called_at_each_turn(server: Server) -> None:
+    hooks = Heard()
+    agent = begun(device(server, lambda parts: replace(parts, hooks=hooks)))
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+    assert hooks.moments == [Moment.BEFORE_DOWNLOAD, Moment.BEFORE_INSTALL, Moment.AFTER_COMMIT]
+    assert all(told["OTARU_RELEASE"] == "app:2.0.0" and told["OTARU_ACTION"] == "1" for _, told in hooks.calls)
+    assert hooks.calls[-1][1]["OTARU_OUTCOME"] == "succeeded"
+    agent.roll_back("")
+    assert hooks.calls[-1][0] is Moment.AFTER_FAILURE
+    assert hooks.calls[-1][1]["OTARU_CODE"] == "rolled_back"
+
+
+@pytest.mark.parametrize(
+    ("moment", "state"), [(Moment.BEFORE_DOWNLOAD, State.IDLE), (Moment.BEFORE_INSTALL, State.STAGED)]
+)
+def test_a_program_that_objects_puts_it_off(server: Server, moment: Moment, state: State) -> None:
+    hooks = Heard({moment: "the press runs"})
+    agent = begun(device(server, lambda parts: replace(parts, hooks=hooks)))
+    for _ in range(3):
+        agent.tick()
+    assert agent.record.state is state
+    assert (state is State.IDLE) == (server.opened == [])
+    assert refusals(server) == [("hook", "the press runs")]
+    assert hooks.moments.count(moment) == 3, "it is asked with every poll"
+    hooks.objects.clear()
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+
+
+def test_who_objects_afterwards_changes_nothing(server: Server) -> None:
+    hooks = Heard({Moment.AFTER_COMMIT: "too late"})
+    agent = begun(device(server, lambda parts: replace(parts, hooks=hooks)))
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+    assert refusals(server) == []
+
+
+def test_a_failure_is_told_to_programs(server: Server) -> None:
+    hooks = Heard()
+    made = device(server, lambda parts: replace(parts, hooks=hooks))
+    server.files = {name: bytes(len(data)) for name, data in server.files.items()}
+    rounds(begun(made), lambda: server.state is Final.FAILED)
+    assert hooks.calls[-1][0] is Moment.AFTER_FAILURE
+    assert hooks.calls[-1][1]["OTARU_CODE"] == "target_digest"
