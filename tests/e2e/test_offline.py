@@ -1,5 +1,6 @@
 """Devices without a network: a stick goes to them, receipts come back. Their agents run where there is no network at all."""
 
+import contextlib
 import io
 import json
 import shutil
@@ -15,11 +16,13 @@ import pytest
 
 from otaru.adapters.board.bootloaders import select
 from otaru.adapters.board.disk import LocalDisk
+from otaru.adapters.signers.file import FileSigner, generate, write_key
 from otaru.domain.ids import DeviceId
 from otaru.protocols.bundle import device_file
-from tests.support.ddi import Operator
+from otaru.trust.tuf.keys import as_pem
+from tests.support.ddi import Operator, eventually
 from tests.support.host import Host
-from tests.support.server import OTARU, Serving, environment, serving
+from tests.support.server import OTARU, Serving, environment, otaru, serving
 
 NO_NETWORK = ("unshare", "-rn", "--")
 
@@ -120,6 +123,11 @@ def test_a_stick_goes_there_and_receipts_come_back(place: Place, tmp_path: Path)
     assert "on a stick until" in why["because"]
     (listed,) = place.operator.ok("GET", f"/bundles?rollout={rollout}")["items"]
     assert (listed["id"], listed["devices"]) == (made["bundles"][0]["id"], 3)
+    with httpx.Client(base_url=place.server.url, headers={"Sec-Fetch-Site": "same-origin"}, timeout=30) as browser:
+        assert browser.post("/login", data={"token": place.server.token}).status_code == 303
+        page = browser.get(f"/rollouts/{rollout}").text
+    assert made["bundles"][0]["id"] in page
+    assert f"otaru bundle export --rollout {rollout}" in page
     for host in hosts:
         told = install(host, usb)
         assert (told["outcome"], host.running()) == ("succeeded", "2.0.0")
@@ -256,3 +264,63 @@ def test_a_file_that_was_cut_short_goes_on_by_another_stick(place: Place, good: 
     assert "does not give all of it" in install(host, usb, code=1)
     assert host.running() == ""
     assert install(host, good)["outcome"] == "succeeded"
+
+
+@pytest.fixture
+def production(tmp_path: Path) -> Iterator[Place]:
+    """A server that has no key of targets: two people have."""
+    with (
+        contextlib.chdir(tmp_path),
+        serving(tmp_path / "server", "--production", OTARU_POLL_INTERVAL_S="1") as server,
+        server.api() as api,
+        httpx.Client(base_url=server.url, timeout=30) as devices,
+    ):
+        for name in ("root", "anna", "bert", "manager"):
+            write_key(Path(f"{name}.pem"), private := generate(), None)
+            Path(f"{name}.pem.pub").write_text(as_pem(FileSigner(private).key))
+        targets = "--targets-key anna.pem --targets-key bert.pem --targets-threshold 2"
+        for line in (
+            f"keys init --offline here --root-key root.pem --root-threshold 1 {targets}",
+            "keys delegate product.gateway.stable --key manager.pem.pub -o d.json",
+            "keys sign d.json --key anna.pem",
+            "keys sign d.json --key bert.pem",
+            "keys import d.json",
+        ):
+            server.otaru(*line.split(), OTARU_PASSPHRASE="correct horse")
+        yield Place(server, Operator(server, api, devices), tmp_path)
+
+
+def test_people_sign_and_the_device_restarts_without_a_network(production: Place) -> None:
+    place, folder = production, production.folder
+    host, new = place.host("far-1", "3"), b"os 2.0.0 " * 4000
+    (folder / "os.bin").write_bytes(new)
+    words = ("--name", "gateway", "--version", "2.0.0", "--hardware", "gateway", "--component", "os")
+    place.server.otaru("release", "add", "os.bin", *words, "--sign-with", "manager.pem", "--security-floor", "3")
+    body = {"release": "gateway:2.0.0", "target": "id==far-1", "start": True}
+    rollout = int(place.operator.ok("POST", "/rollouts", json=body)["id"])
+    usb = folder / "usb"
+    (made,) = place.export(rollout, usb, code=5)["bundles"]
+    request = str(made["file"])
+    assert "no bundle there" in install(host, usb, code=1), "nothing is a bundle before people have signed it"
+    shown = place.server.otaru("keys", "sign", request, "--key", "anna.pem").stdout
+    assert "far-1" in shown
+    assert "gateway/stable/2.0.0/os.bin" in shown
+    assert otaru("bundle", "seal", str(usb), check=False).returncode == 5
+    place.server.otaru("keys", "sign", request, "--key", "bert.pem")
+    assert otaru("bundle", "seal", str(usb), check=False).returncode == 0
+    told = install(host, usb, "--receipts", str(folder / "first"), code=5)
+    assert (told["restarts"], told["outcome"], host.marker.exists()) == (True, None, True)
+    (host.folder / "started").write_text(select(LocalDisk(), str(host.folder / "boot")))
+    with subprocess.Popen(
+        [*NO_NETWORK, *OTARU, "agent", "run", "--config", str(host.config)], env=environment()
+    ) as run:
+        try:
+            eventually(lambda: host.ask("status")["installed"] == {"os": "2.0.0"}, timeout_s=60)
+        finally:
+            run.terminate()
+    assert host.os() == new
+    assert host.ask("status")["counters"] == {"os": 3}
+    assert install(host, usb, "--receipts", str(folder / "second"), code=3)["outcome"] == "succeeded"
+    assert [one["moved"] for one in place.bring(folder / "first", folder / "second")] == [True, True]
+    assert place.states(rollout) == {"far-1": "succeeded"}
+    assert not (usb / "receipts").exists()
