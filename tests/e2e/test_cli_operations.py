@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from otaru.apps.cli.app import app
 from otaru.apps.server.api.routes import (
+    alerts,
     anchors,
     artifacts,
     attributes,
@@ -22,6 +23,7 @@ from otaru.apps.server.api.routes import (
     credentials,
     devices,
     enrollments,
+    errands,
     events,
     fleet,
     following,
@@ -53,6 +55,7 @@ tenant show
 tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --no-self-registration
 tenant set --zone Europe/Paris --no-four-eyes --health-kept 14d
 tenant set --chunk-part zephyr=
+tenant set --telemetry-every 15m --telemetry-off load
 tenant halt --reason lunch
 tenant lift
 tenant gateway-token
@@ -105,6 +108,19 @@ group delete lab => 1
 group delete both
 device events d-1 --limit 1
 device telemetry d-1
+fleet telemetry
+device diagnose d-1 --expires 2h
+device run d-1 restart-app
+device reboot d-1
+device errands d-1
+device errand d-1 2
+device recall d-1 2
+device diagnostics d-1 1 -o GOT => 1
+alert add low --when telemetry.battery<20 --of tag==beta --share 10% --mail ops@example.org
+alert add low --when id==* => 1
+alert list
+alert show low
+alert remove low
 device pin d-2 --component app --reason demo
 device pin d-2
 device pin d-2 => 3
@@ -284,6 +300,8 @@ def operations() -> set[tuple[str, str]]:
         groups,
         following,
         devices,
+        errands,
+        alerts,
         attributes,
         enrollments,
         credentials,

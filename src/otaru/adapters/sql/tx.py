@@ -13,6 +13,7 @@ from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.directions import SqlDirections
 from otaru.adapters.sql.enrollments import SqlEnrollments
+from otaru.adapters.sql.errands import SqlAlerts, SqlErrands
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.followings import SqlFollowings
@@ -30,6 +31,7 @@ from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
 from otaru.adapters.sql.verdicts import SqlVerdicts
 from otaru.ports.store import (
+    Alerts,
     Anchors,
     Attributes,
     Authorities,
@@ -41,6 +43,7 @@ from otaru.ports.store import (
     Devices,
     Directions,
     Enrollments,
+    Errands,
     Events,
     Fleet,
     Followings,
@@ -63,6 +66,7 @@ class SqlTx:
     """`ports.store.Tx`. Lives as long as its connection: what it holds between transactions is only the connection."""
 
     __slots__ = (
+        "alerts",
         "anchors",
         "attributes",
         "authorities",
@@ -74,6 +78,7 @@ class SqlTx:
         "devices",
         "directions",
         "enrollments",
+        "errands",
         "events",
         "fleet",
         "followings",
@@ -120,4 +125,6 @@ class SqlTx:
         self.anchors: Anchors = SqlAnchors(session)
         self.directions: Directions = SqlDirections(session)
         self.bundles: Bundles = SqlBundles(session)
+        self.errands: Errands = SqlErrands(session)
+        self.alerts: Alerts = SqlAlerts(session)
         self.enrollments: Enrollments = SqlEnrollments(session)

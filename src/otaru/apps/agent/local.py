@@ -92,19 +92,20 @@ class Desk:
 
         stop.close = end
 
-    def rest(self, seconds: float) -> None:
-        """Wait so long, and do what is asked meanwhile; after that at once, since there may be something to do."""
+    def rest(self, seconds: float) -> bool:
+        """Wait so long, and do what is asked meanwhile; True, at once, where something was."""
         try:
             job = None if self._stop.flag.is_set() else self._jobs.get(timeout=max(seconds, 0))
         except Empty:
-            return
+            return False
         if job is None or job.given_up:
-            return
+            return False
         try:
             job.found = job.act(self, job.body)
         except (OtaruError, OSError) as error:
             job.error = error
         job.done.set()
+        return True
 
     def ask(self, act: Act, body: Body) -> Any:
         """Have it done by the agent's thread. From any other thread.

@@ -31,8 +31,10 @@ from otaru.ports.store.shelf import BlobRows, Deltas, Inspection, Inspections, R
 from otaru.ports.store.tenancy import Idempotency, Tenants, Tokens
 from otaru.ports.store.trust import Anchor, Anchors, Directions, Logs, Signatures, Signed, Tree
 from otaru.ports.store.verdicts import Verdicts
+from otaru.ports.store.watching import Alerts, Errands
 
 __all__ = [
+    "Alerts",
     "Anchor",
     "Anchors",
     "Attributes",
@@ -48,6 +50,7 @@ __all__ = [
     "Directions",
     "Dispute",
     "Enrollments",
+    "Errands",
     "Events",
     "Fleet",
     "Followings",
@@ -95,6 +98,8 @@ class Tx(Protocol):
     groups: Groups
     attributes: Attributes
     health: Health
+    errands: Errands
+    alerts: Alerts
     verdicts: Verdicts
     reports: Reports
     events: Events

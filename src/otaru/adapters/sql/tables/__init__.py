@@ -12,6 +12,7 @@ from otaru.adapters.sql.tables.enrolling import (
     grant_key,
     spent_proof,
 )
+from otaru.adapters.sql.tables.errands import alert, errand, errand_part
 from otaru.adapters.sql.tables.following import following
 from otaru.adapters.sql.tables.health import (
     exposure_count,
@@ -93,6 +94,7 @@ __all__ = [
     "Bytewise",
     "Instant",
     "Serial",
+    "alert",
     "artifact",
     "attribute_change",
     "attribute_declared",
@@ -123,6 +125,8 @@ __all__ = [
     "enrolled",
     "enrollment",
     "enrollment_serial",
+    "errand",
+    "errand_part",
     "event",
     "exposure_count",
     "following",

@@ -116,6 +116,36 @@ def _deployment_moved(what: Happening) -> Said:
     return Said(look(state).tone, words, about, text(what, "reason"), facts)
 
 
+_ASKED = {"diagnose": "its diagnostics", "run": "a command", "reboot": "a reboot"}
+_WENT = {
+    "waiting": (Tone.IDLE, "was asked for"),
+    "taken": (Tone.BUSY, "began with"),
+    "done": (Tone.DONE, "is done with"),
+    "failed": (Tone.FAILED, "failed at"),
+    "refused": (Tone.HELD, "refused"),
+    "expired": (Tone.HELD, "was not heard of in time for"),
+    "cancelled": (Tone.IDLE, "is no longer asked for"),
+    "read": (Tone.HELD, "had somebody fetch"),
+}
+
+
+def _device_errand(what: Happening) -> Said:
+    tone, words = _WENT.get(text(what, "to"), (Tone.IDLE, "was asked for"))
+    thing = _ASKED.get(text(what, "what"), "something")
+    name, number = text(what, "name"), what.data.get("errand")
+    facts = (f"errand {number}",) if isinstance(number, int) else ()
+    return Said(tone, f"{words} {thing}" + (f": {name}" if name else ""), reason=text(what, "code"), facts=facts)
+
+
+def _alert(tone: Tone, words: str) -> Callable[[Happening], Said]:
+    def said(what: Happening) -> Said:
+        devices, of = what.data.get("devices"), what.data.get("of")
+        facts = [f"{devices:,} of {of:,} devices"] if isinstance(devices, int) and isinstance(of, int) else []
+        return Said(tone, words, facts=(*facts, text(what, "when")) if text(what, "when") else tuple(facts))
+
+    return said
+
+
 _CHANGED = {
     "added": (Tone.IDLE, "got another credential"),
     "issued": (Tone.IDLE, "was issued a certificate"),
@@ -152,6 +182,11 @@ def _query(what: Happening) -> tuple[str, ...]:
 
 
 WORDS: Mapping[Kind, Callable[[Happening], Said]] = {
+    Kind.DEVICE_ERRAND: _device_errand,
+    Kind.ALERT_ADDED: _alert(Tone.IDLE, "was added"),
+    Kind.ALERT_REMOVED: plain(Tone.IDLE, "was removed"),
+    Kind.ALERT_RAISED: _alert(Tone.FAILED, "was raised"),
+    Kind.ALERT_CLOSED: _alert(Tone.DONE, "is over"),
     Kind.DEVICE_ADDED: _device_added,
     Kind.DEVICE_CHANGED: _device_changed,
     Kind.DEVICE_CREDENTIAL: _device_credential,

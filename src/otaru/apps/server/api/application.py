@@ -22,6 +22,7 @@ from otaru.apps.server.api.caller import identify
 from otaru.apps.server.api.noun import PREFIX
 from otaru.apps.server.api.openapi import described
 from otaru.apps.server.api.routes import (
+    alerts,
     anchors,
     artifacts,
     attributes,
@@ -32,6 +33,7 @@ from otaru.apps.server.api.routes import (
     credentials,
     devices,
     enrollments,
+    errands,
     events,
     fleet,
     following,
@@ -122,6 +124,8 @@ def framework_of(runtime: Runtime) -> FastAPI:
         tenants,
         fleet,
         devices,
+        errands,
+        alerts,
         attributes,
         enrollments,
         groups,

@@ -25,6 +25,7 @@ from otaru.apps.server.roads.waiting import MAX_WAIT, Place, WaitingRoom
 from otaru.apps.server.settings import Settings
 from otaru.domain import ids
 from otaru.domain.deployment import OPEN, WAITING, State
+from otaru.domain.errand import MAX_NUMBER, MAX_PART, Monitoring
 from otaru.domain.ids import DEFAULT_TENANT, Sha256
 from otaru.domain.link import MAX_HAD, Answer, Batch, File, Heard, Patch, Told
 from otaru.domain.offer import Membership
@@ -36,7 +37,7 @@ from otaru.protocols import health as health_wire
 from otaru.protocols.ddi.server import file_path
 from otaru.protocols.native import codec
 from otaru.protocols.native.codec import Form
-from otaru.services.control import attributes, consent, deltas, devices, health, notes
+from otaru.services.control import attributes, consent, deltas, devices, errands, health, notes
 from otaru.services.control import poll as polling
 from otaru.services.control.deltas import Taker
 from otaru.services.control.world import Actor, World
@@ -166,7 +167,27 @@ class NativeRoad:
         told = health_wire.told(await call.body(health_wire.MAX_BODY))
         taken = await health.tell(self._world, call.tenant.id, call.entry.subject.id, told)
         body = b'{"kept": %d, "known": %d}' % (taken.kept, taken.known)
-        await answer(call.scope, call.send, 200, [*_JSON, (b"content-length", b"%d" % len(body))], body)
+        await _say_json(call, body)
+
+    async def errand(self, call: _Call) -> None:
+        """How errands go."""
+        said = codec.read_errands(await call.body(codec.MAX_ERRANDS), call.spoken)
+        states = await errands.hear(self._world, call.tenant.id, call.entry.subject.id, said)
+        stands = [(one.number, state) for one, state in zip(said, states, strict=True)]
+        await call.say(codec.standing(stands, call.form))
+
+    async def received(self, call: _Call) -> None:
+        """How many bytes of diagnostics are here: where to go on."""
+        here = await errands.received(self._world, call.tenant.id, call.entry.subject.id, _whole(call.asked, "errand"))
+        await _say_json(call, codec.received(here, Form.JSON))
+
+    async def receive(self, call: _Call) -> None:
+        """A part of diagnostics."""
+        number, first, size = (_whole(call.asked, name) for name in ("errand", "first", "size"))
+        content = await read_body(call.scope, call.receive, MAX_PART)
+        part = errands.Part(first, content, size, ids.sha256(call.asked.get("sha256", "")))
+        here = await errands.receive(self._world, call.tenant.id, call.entry.subject.id, number, part)
+        await _say_json(call, codec.received(here, Form.JSON))
 
     async def _admitted(self, scope: Scope, asked: dict[str, str]) -> tuple[Tenant, Entry, bool]:
         authorization = header(scope, b"authorization")
@@ -201,6 +222,14 @@ class NativeRoad:
                 return told
 
     async def _told(self, call: _Call) -> Told:
+        """What is due now, and what else the device is asked for."""
+        told, settled = await self._due(call), call.tenant.settings.monitoring
+        asked = await errands.told(self._world, call.tenant.id, call.entry.subject.id)
+        if asked or settled != Monitoring():
+            told = replace(told, errands=asked, monitoring=None if settled == Monitoring() else settled)
+        return told
+
+    async def _due(self, call: _Call) -> Told:
         """What is due now. The call's entry is the one that was asked, afterwards."""
         call.entry, due, ask_at = await polling.poll(
             self._world, call.tenant, call.entry, whole=call.asked.get("hold") != "1", shown=True
@@ -299,6 +328,10 @@ class NativeRoad:
         await call.say(codec.told(told, call.form), (b"etag", tag), (b"vary", b"accept"), _retry_after(told))
 
 
+async def _say_json(call: _Call, body: bytes) -> None:
+    await answer(call.scope, call.send, 200, [*_JSON, (b"content-length", b"%d" % len(body))], body)
+
+
 MAX_WAIT_S = MAX_WAIT.total_seconds()
 _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
@@ -314,6 +347,11 @@ RESOURCES: dict[str, tuple[dict[str, _Handler], frozenset[str]]] = {
     "consent": ({"POST": NativeRoad.decide}, frozenset()),
     "attributes": ({"POST": NativeRoad.describe}, frozenset()),
     "events": ({"POST": NativeRoad.tell}, frozenset()),
+    "errands": ({"POST": NativeRoad.errand}, frozenset()),
+    "diagnostics": (
+        {"GET": NativeRoad.received, "POST": NativeRoad.receive},
+        frozenset({"errand", "first", "size", "sha256"}),
+    ),
 }
 """By their names below `/device/v1/`: methods, and what the address may say beside the device and its tenant."""
 
@@ -328,6 +366,13 @@ def _wait(asked: dict[str, str]) -> timedelta | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise InvalidInputError(f"wait is {text[:20]!r}", hint=f"Write wait=SECONDS, {MAX_WAIT_S:.0f} at most.")
     return min(timedelta(seconds=int(text)), MAX_WAIT) or None
+
+
+def _whole(asked: dict[str, str], name: str) -> int:
+    text = asked.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAX_NUMBER):
+        raise InvalidInputError(f"{name} is {text[:20]!r}: a number is wanted")
+    return int(text)
 
 
 def _taker(asked: dict[str, str]) -> Taker | None:
