@@ -5,6 +5,7 @@ server has to: hear reports, let its owner answer.
 """
 
 import errno
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ from otaru.protocols.bundle import (
     IMAGE,
     MAX_BUNDLES,
     MAX_ORDER,
+    PROOF,
     Order,
     device_file,
     read_order,
@@ -39,6 +41,7 @@ from otaru.trust.verify.steps import Source, Want
 AGAIN = timedelta(seconds=5)
 """What does not hold now may in a moment."""
 _CHUNK = 64 * 1024
+_ADDRESS = re.compile(FILES + "/[0-9a-f]{64}")
 _BAD_NAMES = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL})
 
 
@@ -86,7 +89,7 @@ class FolderLink:
     def metadata(self, want: Want) -> bytes | None:
         """See the port."""
         if want.source is Source.LOG:
-            return None
+            return self._read(PROOF, want.max_length + 1)
         if want.source is Source.DIRECTOR and want.role != ROOT:
             found = self._order().of(want.role)
             return None if found is None else found[: want.max_length + 1]
@@ -96,7 +99,7 @@ class FolderLink:
     def open(self, address: str, first: int = 0, tag: str = "") -> FolderDownload:  # noqa: ARG002 - see the port
         """See the port."""
         path = f"{self.medium}/{address}"
-        size = _size(self.disk, path) if address.startswith(f"{FILES}/") else None
+        size = _size(self.disk, path) if _ADDRESS.fullmatch(address) else None
         if size is None:
             raise NotFoundError(f"the medium has no {address}")
         if first >= size:
@@ -150,14 +153,14 @@ class FolderLink:
         return _read(self.disk, f"{self.medium}/{BUNDLES}/{self.bundle.id}/{name}", most)
 
 
-def find(disk: Disk, medium: str, device: DeviceId) -> OfflineBundle:
-    """The bundle of a medium that names a device: of several the one with the newest order. Nothing of it is believed yet.
+def find(disk: Disk, medium: str, device: DeviceId, now: datetime) -> OfflineBundle:
+    """The bundle of a medium that names a device: of several the newest order that still holds. Nothing is believed yet.
 
     Raises:
         OfflineBundleError: none does.
         OtaruError: there is one document, and it is none.
     """
-    found: OfflineBundle | None = None
+    found: list[OfflineBundle] = []
     broken: OtaruError | None = None
     for name in disk.names(f"{medium}/{BUNDLES}")[:MAX_BUNDLES]:
         data = _read(disk, f"{medium}/{BUNDLES}/{name}/{DOCUMENT}", MAX_SIZE + 1)
@@ -168,12 +171,11 @@ def find(disk: Disk, medium: str, device: DeviceId) -> OfflineBundle:
         except OtaruError as error:
             broken = error
             continue
-        version = one.devices.get(device)
-        if one.id == name and version is not None and (found is None or version > found.devices[device]):
-            found = one
-    if found is None:
+        if one.id == name and device in one.devices:
+            found.append(one)
+    if not found:
         raise broken or OfflineBundleError(f"{medium}: no bundle there is for {device}")
-    return found
+    return max(found, key=lambda one: (one.expires > now, one.devices[device], one.expires))
 
 
 def _size(disk: Disk, path: str) -> int | None:

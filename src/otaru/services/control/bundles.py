@@ -23,7 +23,7 @@ from otaru.domain.rollout import RolloutState
 from otaru.domain.tenant import Tenant
 from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, NothingToDoError, UnavailableError
 from otaru.ports.store import Tx, one
-from otaru.services.control import admission, directing, groups, signing
+from otaru.services.control import admission, directing, groups, signing, transparency
 from otaru.services.control import poll as polling
 from otaru.services.control.poll import Due
 from otaru.services.control.world import Actor, World
@@ -76,6 +76,8 @@ class Made:
     passengers: Sequence[Passenger]
     image: Files
     director: Files
+    proof: str
+    """That the release is in the release log, for devices that ask; empty: no checkpoint says so yet."""
     left_out: Mapping[str, int]
     """How many members are not aboard, by the rule that holds them back, or `UNSIGNED`."""
     next: DeviceId | None
@@ -121,7 +123,10 @@ async def export(world: World, tenant: TenantId, actor: Actor, wanted: Wanted) -
             f"no device of rollout {wanted.rollout} can be told now: {told}", hint="otaru device why ID says more."
         )
     name = f"r{wanted.rollout}-{sha256(world.clock.token().encode()).hexdigest()[:12]}"
-    order = _Order(tenant, actor, world, wanted, name, plan, tuple(passengers), left_out, following, settings, now)
+    proof = await _proof(world, tenant, plan)
+    order = _Order(
+        tenant, actor, world, wanted, name, plan, tuple(passengers), left_out, following, settings, proof, now
+    )
     return await world.store.write(_keep, order)
 
 
@@ -142,6 +147,7 @@ class _Order:
     left_out: Mapping[str, int]
     following: DeviceId | None
     settings: Tenant
+    proof: str
     now: datetime
 
 
@@ -172,6 +178,7 @@ def _keep(tx: Tx, order: _Order) -> Made:
         order.passengers,
         {**files, **_roots(tx, tenant, IMAGE)},
         _roots(tx, tenant, DIRECTOR),
+        order.proof,
         order.left_out,
         order.following,
         order.settings,
@@ -202,6 +209,13 @@ def _roots(tx: Tx, tenant: TenantId, repository: str) -> dict[str, bytes]:
             break
         found[f"{version}.{ROOT}.json"] = kept.content
     return found
+
+
+async def _proof(world: World, tenant: TenantId, plan: Plan) -> str:
+    try:
+        return await transparency.proof(world, tenant, f"{plan.release.product}:{plan.release.version}")
+    except NotFoundError:
+        return ""
 
 
 def _check_ends(tx: Tx, tenant: TenantId, plan: Plan, expires_at: datetime) -> None:

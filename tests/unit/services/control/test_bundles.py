@@ -23,6 +23,7 @@ from otaru.services.control import (
     rollouts,
     survey,
     tenants,
+    transparency,
 )
 from otaru.services.control.bundles import Made, Wanted
 from otaru.services.control.devices import NewDevice
@@ -32,10 +33,13 @@ from otaru.services.control.releases import NewRelease, Part
 from otaru.services.control.rollouts import Intention
 from otaru.services.control.transparency import integrate
 from otaru.services.control.world import SYSTEM, World
+from otaru.trust.log.entries import Log
+from otaru.trust.log.notes import verifier
 from otaru.trust.pki.certificates import fingerprint
 from otaru.trust.receipt import Receipt, text
 from otaru.trust.verify.fitness import Me
 from otaru.trust.verify.offline import verify_offline
+from otaru.trust.verify.proof import LogPolicy
 from otaru.trust.verify.state import provisioned
 from otaru.trust.verify.steps import Keep, Want, run
 from otaru.trust.verify.steps import Source as From
@@ -122,7 +126,11 @@ async def test_a_device_verifies_it_a_month_later(fleet: Fleet) -> None:
     passenger = made.passengers[0]
     device, issued = passenger.subject.id, passenger.issued
 
-    def verified(days: float, me: DeviceId = device, *, graced: bool = True) -> Verdict:
+    head = (await transparency.state(fleet.world, ACME, Log.RELEASE)).tree.verifier
+    assert head is not None
+    log = LogPolicy(verifier(head))
+
+    def verified(days: float, me: DeviceId = device, *, graced: bool = True, proof: str = made.proof) -> Verdict:
         state = provisioned(made.director["1.root.json"], made.image["1.root.json"], fleet.clock.now())
         version = issued.version
         own = {
@@ -132,6 +140,8 @@ async def test_a_device_verifies_it_a_month_later(fleet: Fleet) -> None:
         }
 
         def fetch(want: Want) -> bytes | None:
+            if want.source is From.LOG:
+                return proof.encode()
             files = made.image if want.source is From.IMAGE else {**made.director, **own}
             return files.get(want.name)
 
@@ -140,13 +150,14 @@ async def test_a_device_verifies_it_a_month_later(fleet: Fleet) -> None:
 
         bundle = made.bundle if graced else replace(made.bundle, devices={device: version + 1})
         now = fleet.clock.now() + days * DAY
-        return run(verify_offline(state, Me(ACME, me, {BOARD}), bundle, now), fetch, keep)
+        return run(verify_offline(state, Me(ACME, me, {BOARD}, log=log), bundle, now), fetch, keep)
 
     (update,) = verified(29).updates
     assert (update.target.version, update.order.facts["action"]) == ("2", passenger.due.membership.action)
     refused: list[tuple[Callable[[], Verdict], str]] = [
         (lambda: verified(31), "metadata_expired"),
         (lambda: verified(29, graced=False), "metadata_expired"),
+        (lambda: verified(29, proof=""), "log_proof"),
         (lambda: verified(29, made.passengers[1].subject.id), "wrong_device"),
         (lambda: verified(29, DeviceId("stranger")), "offline_bundle"),
     ]
@@ -203,7 +214,7 @@ async def test_a_receipt_counts_once(fleet: Fleet) -> None:
     assert not (await fleet.brings(receipt, note(Event.FAIL, name="later"))).moved, "what has ended stays ended"
 
 
-async def test_a_late_one_wakes_who_was_given_up(fleet: Fleet) -> None:
+async def test_a_late_one_moves_nothing_and_says_what_runs(fleet: Fleet) -> None:
     made = await fleet.export()
     device = made.passengers[0].subject.id
     await rollouts.cancel(fleet.world, ACME, SYSTEM, fleet.rollout, device, force=True)
@@ -242,3 +253,13 @@ async def test_whose_receipts_are_refused(fleet: Fleet) -> None:
     with pytest.raises(ReceiptError):
         await fleet.brings(good, note(Event.SUCCEED))
     assert sorted(await fleet.states()) == [State.OFFERED] * 2 + [State.SCHEDULED] * 2
+
+
+async def test_a_bundle_goes_on_after_a_device(fleet: Fleet) -> None:
+    first = sorted(one.subject.id for one in (await fleet.export()).passengers)
+    wanted = Wanted(fleet.rollout, fleet.clock.now() + DAY, None, first[0])
+    made = await bundles.export(fleet.world, ACME, SYSTEM, wanted)
+    assert [one.subject.id for one in made.passengers] == first[1:]
+    by_target = replace(wanted, target="id==dev-*")
+    made = await bundles.export(fleet.world, ACME, SYSTEM, by_target)
+    assert [one.subject.id for one in made.passengers] == first[1:]

@@ -81,6 +81,7 @@ class MadeOut(BundleOut):
     orders: list[OrderOut]
     image: Annotated[dict[str, str], Field(description="The image repository's metadata, by file name.")]
     director: Annotated[dict[str, str], Field(description="The director's roots, by file name.")]
+    proof: Annotated[str, Field(description="That the release is in the release log; empty: not yet.")]
     files: list[BundledFile]
     left_out: Annotated[
         dict[str, int],
@@ -101,6 +102,7 @@ class MadeOut(BundleOut):
             orders=[_order(made, one) for one in made.passengers],
             image={name: data.decode() for name, data in made.image.items()},
             director={name: data.decode() for name, data in made.director.items()},
+            proof=made.proof,
             files=[
                 BundledFile(sha256=digest, size=one.blob.size, filename=one.filename)
                 for digest, one in sorted(artifacts.items())
