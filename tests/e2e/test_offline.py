@@ -324,3 +324,23 @@ def test_people_sign_and_the_device_restarts_without_a_network(production: Place
     assert [one["moved"] for one in place.bring(folder / "first", folder / "second")] == [True, True]
     assert place.states(rollout) == {"far-1": "succeeded"}
     assert not (usb / "receipts").exists()
+
+
+def test_what_is_on_the_stick_stays_and_what_rots_is_written_anew(place: Place, good: Path, tmp_path: Path) -> None:
+    usb = tmp_path / "usb"
+    shutil.copytree(good, usb)
+    (file,) = (usb / "files").iterdir()
+    right = file.read_bytes()
+    file.write_bytes(b"!" + right[1:])
+    (usb / "files" / f"{file.name}.{file.name[:12]}.part").write_bytes(right[:9])
+    (bundle,) = place.operator.ok("GET", "/bundles?limit=1")["items"]
+    (again,) = place.export(bundle["rollout"], usb)["bundles"]
+    assert file.read_bytes() == right
+    assert [one.name for one in (usb / "files").iterdir()] == [file.name]
+    assert {one.name for one in (usb / "bundles").iterdir()} == {
+        again["id"],
+        in_bundle(good, "bundle.json").parent.name,
+    }
+    blocked = tmp_path / "blocked"
+    blocked.write_text("no folder")
+    assert "blocked cannot be used" in place.export(bundle["rollout"], blocked, code=1)
