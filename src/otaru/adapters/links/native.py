@@ -154,6 +154,18 @@ class NativeLink:
         found = self._ask("POST", "diagnostics", kind, content, _MAX_PROBLEM, query)
         return codec.read_received(found.body, self._spoken(found))
 
+    def backed_up(self, sha256: str) -> int:
+        """See `BackupRoad`."""
+        found = self._ask("GET", "backups", [], None, _MAX_PROBLEM, f"&sha256={sha256}")
+        return codec.read_received(found.body, self._spoken(found))
+
+    def back_up(self, name: str, first: int, content: bytes, size: int, sha256: str) -> int:
+        """See `BackupRoad`."""
+        query = f"&name={quote(name, '')}&first={first}&size={size}&sha256={sha256}"
+        kind = [(b"content-type", b"application/octet-stream")]
+        found = self._ask("POST", "backups", kind, content, _MAX_PROBLEM, query)
+        return codec.read_received(found.body, self._spoken(found))
+
     def metadata(self, want: Want) -> bytes | None:
         """See the port."""
         match want.source:

@@ -53,6 +53,8 @@ def run(settings: Settings, ready: Callable[[str], None]) -> bool:
             while not stop.flag.is_set():
                 next_round = clock.monotonic() + _round(made, updater).total_seconds()
                 made.watch.look(updater.record)
+                if made.courier is not None and made.courier.carry(updater.record):
+                    next_round = clock.monotonic() + 1
                 if 0 < settings.renew_after_s < clock.monotonic() - began and _has_grown(made, updater):
                     return True
                 _rest(stop, desk, remote, partial(_left, clock, next_round))

@@ -144,6 +144,7 @@ class Backup(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tenant: Annotated[str, Meta(max_length=200)] | None = None
     folder: Folder | None = None
     keep: Annotated[int, Meta(ge=1, le=100)] = 3
+    upload: bool = False
     max_bytes: Annotated[int, Meta(ge=1, le=1 << 44)] = 1 << 30
     pause: tuple[str, ...] = ()
     resume: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event as Flag
+from typing import cast
 
 import msgspec
 
@@ -37,6 +38,7 @@ from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.schedule import window
 from otaru.errors import DataFolderError, InvalidInputError, StoppedError
 from otaru.ports.board import HealthCheck, Installer, Safe
+from otaru.services.edge.courier import Courier, Shelf
 from otaru.services.edge.drift import DriftWatch
 from otaru.services.edge.fetch import PACE, Manner
 from otaru.services.edge.parts import Identity as Me
@@ -95,6 +97,8 @@ class Agent:
     link: NativeLink
     door: Door
     watch: DriftWatch
+    courier: Courier | None
+    """Brings backups to the server; None: they stay here."""
 
 
 @contextmanager
@@ -146,7 +150,7 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             patience=Patience(health=timedelta(seconds=settings.health.within_s), listen=listening(settings)),
         )
         watch = desired.watch(settings.component, installers, link, clock)
-        yield Agent(me, parts, link, Door(data, me, admission, clock), watch)
+        yield Agent(me, parts, link, Door(data, me, admission, clock), watch, courier(settings, parts.safe, link))
 
 
 def listening(settings: Settings) -> timedelta:
@@ -250,6 +254,13 @@ def safe(settings: Settings, me: Identity, clock: SystemClock) -> Safe | None:
     from otaru.apps.agent import saving  # noqa: PLC0415 - most devices do without
 
     return saving.safe(settings, me.device, clock)
+
+
+def courier(settings: Settings, safe: Safe | None, link: NativeLink) -> Courier | None:
+    """Who brings backups to the server; None: they stay here."""
+    if safe is None or settings.backup is None or not settings.backup.upload:
+        return None
+    return Courier(cast("Shelf", safe), link)
 
 
 def senses(settings: Settings, disk: LocalDisk) -> BoardSenses:
