@@ -16,11 +16,14 @@ from otaru.adapters.board.program import MAX_OUTPUT, ended
 from otaru.adapters.board.raw import RawInstaller
 from otaru.adapters.board.script import Commands, ScriptInstaller
 from otaru.adapters.board.staging import FolderStaging
+from otaru.adapters.board.uboot import UbootBootloader
 from otaru.domain.update import Standing
 from otaru.domain.update_record import Piece
 from otaru.errors import InstallError, UnsuitableError
 from otaru.ports.board import Bootloader, Installer, Staged
 from otaru.trust.verify.refusals import TargetDigestError, TargetTooLongError, TargetTooShortError
+from tests.support.examples import grub, missing_grub, systemd_boot
+from tests.support.uboot import environment, missing_tools
 
 SCRIPT = """#!/bin/sh
 # A bootloader of two files: what is first, and the state of each slot.
@@ -334,11 +337,25 @@ def test_all_of_a_program_ends_with_its_time(tmp_path: Path) -> None:
     assert not (tmp_path / "late").exists()
 
 
-@pytest.fixture(params=["file", "script"])
+@pytest.fixture(
+    params=[
+        "file",
+        "script",
+        pytest.param("uboot", marks=pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())),
+        pytest.param("grub", marks=pytest.mark.skipif(bool(missing_grub()), reason=missing_grub())),
+        "systemd-boot",
+    ]
+)
 def bootloader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bootloader]:
     make_folders(LocalDisk(), str(tmp_path / "boot"))
     if request.param == "file":
         yield FileBootloader(LocalDisk(), str(tmp_path / "boot/env"), "a")
+        return
+    if request.param == "uboot":
+        yield UbootBootloader(str(environment(tmp_path / "boot")), "a")
+        return
+    if request.param in {"grub", "systemd-boot"}:
+        yield grub(tmp_path) if request.param == "grub" else systemd_boot(tmp_path)
         return
     script = tmp_path / "boot/script"
     script.write_text(SCRIPT)

@@ -50,6 +50,8 @@ BODIES: dict[str, Any] = {
     "/api/v1/keys/changes": {"change": {"order": "replace", "key": "0" * 64}},
     "/api/v1/keys/requests": {"role": "root"},
     "/api/v1/keys/permits": {"permit": {}},
+    "/api/v1/bundles": {"rollout": 2**31 - 1},
+    "/api/v1/receipts": {"receipts": ["none"]},
     "/api/v1/keys/metadata": {"metadata": {"root": {}}},
 }
 NOWHERE = {

@@ -18,6 +18,7 @@ from otaru.apps.server.api.routes import (
     attributes,
     authorities,
     blackouts,
+    bundles,
     consent,
     credentials,
     devices,
@@ -225,6 +226,11 @@ rollout install 7 --withdraw => 3
 rollout install 7 --at 2001-01-01T00:00Z => 2
 rollout install 7
 rollout stop 7
+rollout create --release app:1.0 --target id==f-1 --start
+bundle export --rollout 8 --out STICK --devices id==f-* --sign-with DIR/targets-1.pem
+bundle list --rollout 8
+bundle seal STICK => 3
+bundle import MEMBERS => 4
 group follow lab --product app --channel beta --dry-run => 3
 group follow lab --product app --dry-run --waves 1,all
 group follow lab --product app --waves 1,all --validate 1m --approve start --window 02:00/4h
@@ -280,6 +286,7 @@ def words(tmp_path: Path) -> dict[str, str]:
             "SERIALS",
             "EVENTS",
             "MEMBERS",
+            "STICK",
         )
     }
     return {name: str(file) for name, file in files.items()} | {"FLEET": str(many), "TRUSTED": str(trusted)} | made
@@ -306,6 +313,7 @@ def operations() -> set[tuple[str, str]]:
         keys,
         anchors,
         rollouts,
+        bundles,
         events,
         logs,
     )

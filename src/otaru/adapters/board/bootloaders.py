@@ -93,7 +93,7 @@ class ScriptBootloader:
         set-primary SLOT             start it next, for OTARU_TRIALS starts at most if it is given
         set-state SLOT good|bad      good: no longer counted; bad: not to be started
 
-    GRUB and systemd-boot are driven by it (docs/agent.md).
+    GRUB and systemd-boot are driven by it (docs/bootloaders.md).
     """
 
     def __init__(self, script: Sequence[str], timeout_s: float = 20) -> None:

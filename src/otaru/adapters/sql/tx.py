@@ -6,6 +6,7 @@ from otaru.adapters.sql.anchors import SqlAnchors
 from otaru.adapters.sql.attributes import SqlAttributes
 from otaru.adapters.sql.authorities import SqlAuthorities
 from otaru.adapters.sql.blob_rows import SqlBlobRows
+from otaru.adapters.sql.bundles import SqlBundles
 from otaru.adapters.sql.credentials import SqlCredentials
 from otaru.adapters.sql.deltas import SqlDeltas
 from otaru.adapters.sql.deployments import SqlDeployments
@@ -35,6 +36,7 @@ from otaru.ports.store import (
     Attributes,
     Authorities,
     BlobRows,
+    Bundles,
     Credentials,
     Deltas,
     Deployments,
@@ -69,6 +71,7 @@ class SqlTx:
         "attributes",
         "authorities",
         "blobs",
+        "bundles",
         "credentials",
         "deltas",
         "deployments",
@@ -121,6 +124,7 @@ class SqlTx:
         self.signatures: Signatures = SqlSignatures(session)
         self.anchors: Anchors = SqlAnchors(session)
         self.directions: Directions = SqlDirections(session)
+        self.bundles: Bundles = SqlBundles(session)
         self.errands: Errands = SqlErrands(session)
         self.alerts: Alerts = SqlAlerts(session)
         self.enrollments: Enrollments = SqlEnrollments(session)

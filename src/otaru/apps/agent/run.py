@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from types import FrameType
 
 from otaru.adapters.board.disk import LocalDisk
-from otaru.apps.agent import identity, wiring
+from otaru.apps.agent import identity, local, wiring
+from otaru.apps.agent.local import Desk
 from otaru.apps.agent.remote import Means, Remote
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Agent, Stop
 from otaru.errors import OtaruError, StoppedError
+from otaru.ports.clock import Clock
 from otaru.services.edge.update import Updater
 
 AGAIN = timedelta(seconds=30)
@@ -40,12 +43,11 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
         updater = Updater(replace(parts, aside=lambda told, resting: remote.hear(told, resting=resting)))
         for start in (updater.start, remote.start):
             _until_it_goes(stop, start)
-        while not stop.flag.is_set():
-            next_round = clock.monotonic() + _round(made, updater).total_seconds()
-            made.watch.look(updater.record)
-            while not stop.flag.is_set() and (left := next_round - clock.monotonic()) > 0:
-                stop.flag.wait(min(left, remote.monitor.due_in_s()))
-                _measure(remote)
+        with local.open_to(settings, Desk(settings, made, updater, stop)) as desk:
+            while not stop.flag.is_set():
+                next_round = clock.monotonic() + _round(made, updater).total_seconds()
+                made.watch.look(updater.record)
+                _rest(stop, desk, remote, partial(_left, clock, next_round))
 
 
 def _round(made: Agent, updater: Updater) -> timedelta:
@@ -64,9 +66,18 @@ def _round(made: Agent, updater: Updater) -> timedelta:
         return AGAIN
 
 
-def _measure(remote: Remote) -> None:
-    with suppress(StoppedError):  # the agent ends
-        remote.monitor.work()
+def _left(clock: Clock, until: float) -> float:
+    return until - clock.monotonic()
+
+
+def _rest(stop: Stop, desk: Desk, remote: Remote, left: Callable[[], float]) -> None:
+    """Until the next round, or until somebody at the desk has asked for something: there may be something to do."""
+    while not stop.flag.is_set() and (seconds := left()) > 0:
+        asked = desk.rest(min(seconds, remote.monitor.due_in_s()))
+        with suppress(StoppedError):  # the agent ends
+            remote.monitor.work()
+        if asked:
+            return
 
 
 def _until_it_goes(stop: Stop, act: Callable[[], None]) -> None:

@@ -13,7 +13,6 @@ from threading import Event as Flag
 import msgspec
 
 from otaru import __version__
-from otaru.adapters.board.bootloaders import FileBootloader, ScriptBootloader
 from otaru.adapters.board.deb import DebInstaller
 from otaru.adapters.board.disk import LocalDisk
 from otaru.adapters.board.files import FilesInstaller
@@ -30,16 +29,17 @@ from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
 from otaru.apps.agent import desired, identity, neighbours
+from otaru.apps.agent.booting import bootloader as bootloader  # noqa: PLC0414 - part of what an agent is put together of
 from otaru.apps.agent.identity import Identity
 from otaru.apps.agent.keys import key
-from otaru.apps.agent.settings import Boot, Component, Download, Settings
+from otaru.apps.agent.settings import Component, Download, Settings
 from otaru.domain.conditions import condition
 from otaru.domain.device import hardware
 from otaru.domain.fetching import Limit
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.schedule import window
 from otaru.errors import DataFolderError, InvalidInputError, StoppedError
-from otaru.ports.board import Bootloader, HealthCheck, Installer
+from otaru.ports.board import HealthCheck, Installer, Safe
 from otaru.services.edge.drift import DriftWatch
 from otaru.services.edge.fetch import PACE, Manner
 from otaru.services.edge.parts import Identity as Me
@@ -142,13 +142,20 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             senses=senses(settings, disk),
             require=[condition(text) for text in settings.conditions.require],
             origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
+            safe=safe(settings, me, clock),
             locks=neighbours.locks(settings.locks),
             forced_breaks=settings.locks.forced_breaks,
             hooks=neighbours.hooks(settings.hooks),
-            patience=Patience(health=timedelta(seconds=settings.health.within_s)),
+            patience=Patience(health=timedelta(seconds=settings.health.within_s), listen=listening(settings)),
         )
         watch = desired.watch(settings.component, installers, link, clock)
         yield Agent(me, parts, link, Door(data, me, admission, clock), watch)
+
+
+def listening(settings: Settings) -> timedelta:
+    """How long a poll may be held back. Who asks at the socket is answered between two of them, so they are short then."""
+    longest = settings.server.listen_s if settings.local is None else min(settings.server.listen_s, 5)
+    return timedelta(seconds=longest)
 
 
 def manner(download: Download) -> Manner:
@@ -219,19 +226,6 @@ def slotted(component: Component, settings: Settings, disk: LocalDisk) -> Instal
     return RawInstaller(component.name, disk, {"a": component.a, "b": component.b}, boot, notes, component.trials)
 
 
-def bootloader(boot: Boot, disk: LocalDisk) -> Bootloader:
-    """What starts slots."""
-    if boot.kind == "script":
-        return ScriptBootloader(boot.script, boot.timeout_s)
-    assert boot.path is not None  # noqa: S101
-    assert boot.started is not None  # noqa: S101
-    size = disk.size(boot.started)
-    started = "" if size is None else disk.read_at(boot.started, 0, 16).decode(errors="replace").strip()
-    if started not in {"a", "b"}:
-        raise InvalidInputError(f"{boot.started}: it says {started!r}, not which slot was started: a or b")
-    return FileBootloader(disk, boot.path, started)
-
-
 def checks(settings: Settings, disk: LocalDisk, link: NativeLink) -> list[HealthCheck]:
     """What has to be so before a new version is kept."""
     health = settings.health
@@ -242,6 +236,15 @@ def checks(settings: Settings, disk: LocalDisk, link: NativeLink) -> list[Health
     if health.server:
         found.append(ServerCheck(link.poll))
     return found
+
+
+def safe(settings: Settings, me: Identity, clock: SystemClock) -> Safe | None:
+    """Where data are saved before an update; None: nothing is. Raises InvalidInputError."""
+    if settings.backup is None:
+        return None
+    from otaru.apps.agent import saving  # noqa: PLC0415 - most devices do without
+
+    return saving.safe(settings, me.device, clock)
 
 
 def senses(settings: Settings, disk: LocalDisk) -> BoardSenses:

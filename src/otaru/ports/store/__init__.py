@@ -20,6 +20,7 @@ The methods of `Tx` are set-based where a hot path calls them. Times are aware U
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from otaru.ports.store.bundles import Bundles
 from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
 from otaru.ports.store.following import Followings
 from otaru.ports.store.health import Health
@@ -39,6 +40,7 @@ __all__ = [
     "Attributes",
     "Authorities",
     "BlobRows",
+    "Bundles",
     "Claim",
     "Committed",
     "Credentials",
@@ -108,6 +110,7 @@ class Tx(Protocol):
     signatures: Signatures
     anchors: Anchors
     directions: Directions
+    bundles: Bundles
     enrollments: Enrollments
 
 

@@ -18,6 +18,7 @@ from otaru.ports.board import (
     Origin,
     Outbox,
     Power,
+    Safe,
     Senses,
     Staging,
     Vault,
@@ -57,6 +58,8 @@ class Patience:
     """After one was ordered: then it is ordered again."""
     full: timedelta = timedelta(hours=1)
     """A disk that takes nothing for so long, while an update is looked at, fails it."""
+    listen: timedelta = timedelta(0)
+    """At rest a poll may be held back so long, so that an order arrives at once."""
     backoff: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=10), timedelta(hours=1)))
     """After the server did not answer."""
 
@@ -89,6 +92,8 @@ class Parts:
     forced_breaks: bool = False
     """A forced update does not wait for locks."""
     hooks: Hooks | None = None
+    safe: Safe | None = None
+    """Where data are saved before an update."""
     patience: Patience = Patience()
     aside: Callable[[Told, bool], None] = lambda _told, _resting: None
     """Hears what the server says, and whether no update is under way: for all but updates."""

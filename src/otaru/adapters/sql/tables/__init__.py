@@ -73,6 +73,8 @@ from otaru.adapters.sql.tables.tenancy import (
     token,
 )
 from otaru.adapters.sql.tables.trust import (
+    bundle,
+    bundle_device,
     direction,
     downgrade_permit,
     log_checkpoint,
@@ -99,6 +101,8 @@ __all__ = [
     "attribute_sort",
     "authority",
     "blob",
+    "bundle",
+    "bundle_device",
     "component_count",
     "contact_count",
     "credential",

@@ -79,6 +79,10 @@ def _device_permitted(what: Happening) -> Said:
     return Said(Tone.HELD, f"may go below its security counter in {text(what, 'component')}", facts=facts)
 
 
+def _device_receipt(what: Happening) -> Said:
+    return Said(Tone.IDLE, "has signed what became of its update", facts=(f"bundle {text(what, 'bundle')}",))
+
+
 _STEPS: Mapping[State, str] = {
     State.SCHEDULED: "was put in line in",
     State.OFFERED: "was offered the release of",
@@ -188,6 +192,7 @@ WORDS: Mapping[Kind, Callable[[Happening], Said]] = {
     Kind.DEVICE_CREDENTIAL: _device_credential,
     Kind.DEVICE_LIFECYCLE: _device_lifecycle,
     Kind.DEVICE_PERMITTED: _device_permitted,
+    Kind.DEVICE_RECEIPT: _device_receipt,
     Kind.DEVICE_ATTRIBUTES: listed("reported other attributes", "changed"),
     Kind.DEVICE_DISPUTED: _device_disputed,
     Kind.DEVICE_DOUBLED: _device_doubled,

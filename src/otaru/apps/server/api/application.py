@@ -28,6 +28,7 @@ from otaru.apps.server.api.routes import (
     attributes,
     authorities,
     blackouts,
+    bundles,
     consent,
     credentials,
     devices,
@@ -138,6 +139,7 @@ def framework_of(runtime: Runtime) -> FastAPI:
         keys,
         anchors,
         rollouts,
+        bundles,
         events,
         logs,
     ):

@@ -7,9 +7,9 @@ thread, reads nothing while it waits, and writes no more than any other poll.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from math import ceil
 from urllib.parse import parse_qsl, urlencode
 
@@ -24,10 +24,10 @@ from otaru.apps.server.roads.native_offer import offered, offered_file
 from otaru.apps.server.roads.waiting import MAX_WAIT, Place, WaitingRoom
 from otaru.apps.server.settings import Settings
 from otaru.domain import ids
-from otaru.domain.deployment import OPEN, WAITING, Report, State
+from otaru.domain.deployment import OPEN, WAITING, State
 from otaru.domain.errand import MAX_NUMBER, MAX_PART, Monitoring
 from otaru.domain.ids import DEFAULT_TENANT, Sha256
-from otaru.domain.link import MAX_HAD, Answer, Batch, File, Heard, Note, Patch, Told
+from otaru.domain.link import MAX_HAD, Answer, Batch, File, Heard, Patch, Told
 from otaru.domain.offer import Membership
 from otaru.domain.release import Artifact
 from otaru.domain.tenant import Tenant
@@ -37,7 +37,7 @@ from otaru.protocols import health as health_wire
 from otaru.protocols.ddi.server import file_path
 from otaru.protocols.native import codec
 from otaru.protocols.native.codec import Form
-from otaru.services.control import attributes, consent, deltas, devices, errands, feedback, health, pieces
+from otaru.services.control import attributes, consent, deltas, devices, errands, health, notes
 from otaru.services.control import poll as polling
 from otaru.services.control.deltas import Taker
 from otaru.services.control.world import Actor, World
@@ -310,12 +310,9 @@ class NativeRoad:
     async def _heard(self, call: _Call, said: Batch) -> list[Heard]:
         """Keep what a device says, durably, in its order."""
         world, tenant, subject = self._world, call.tenant.id, call.entry.subject
-        now = world.clock.now()
         states: list[State | None] = []
         if said.notes:
-            told = [_report(call.entry, note, now) for note in said.notes]
-            reports = await pieces.whole(world, tenant, subject, told, said.installed)
-            states = await feedback.reports(world, tenant, reports)
+            states = await notes.hear(world, tenant, subject, said)
         running = dict(subject.installed)
         if any(running.get(component) != version for component, version in said.installed.items()):
             wanted = devices.Change(installed=said.installed)
@@ -399,30 +396,6 @@ def _soon(call: _Call, told: Told) -> float:
     """In how many seconds time alone changes something, or the device is to be heard of: where that is before its next poll."""
     after = told.poll_after
     return after.total_seconds() if after < call.tenant.settings.polling else MAX_WAIT_S
-
-
-def _report(entry: Entry, note: Note, now: datetime) -> Report:
-    words = [*note.text]
-    if note.done is not None:
-        words.append(f"{note.done} of {note.of}")
-    if note.code:
-        words[-1:] = [f"{note.code}: {words[-1]}" if words else note.code]
-    return Report(
-        device=entry.subject.id,
-        action=note.action,
-        received_at=now,
-        event=note.event,
-        execution="progress" if note.event is None else str(note.event),
-        result=note.code,
-        messages=tuple(words),
-        digest=_digest(note.id),
-        device_time="" if note.at is None else note.at.isoformat(timespec="seconds"),
-        has_id=True,
-    )
-
-
-def _digest(note: str) -> bytes:
-    return sha256(b"native note " + note.encode()).digest()
 
 
 def _tag(told: Told, form: Form) -> bytes:
