@@ -25,6 +25,8 @@ class Host:
     slots: bool = True
     dead: bytes = b"\0nothing starts with this"
     """An os that begins so does not come up."""
+    under: tuple[str, ...] = ()
+    """What the agent is started by: a program that takes rights away, say."""
     starts: int = 0
     log: list[str] = field(default_factory=list)
 
@@ -100,7 +102,10 @@ within_s = 4
         self.starts += 1
         with (self.folder / "agent.log").open("a") as log:
             process = subprocess.Popen(
-                [*OTARU, "agent", "run", "--config", str(self.config)], stderr=log, text=True, env=environment()
+                [*self.under, *OTARU, "agent", "run", "--config", str(self.config)],
+                stderr=log,
+                text=True,
+                env=environment(),
             )
         try:
             yield process

@@ -10,7 +10,8 @@ from threading import Event as Flag
 from types import FrameType
 
 from otaru.apps.agent import identity, wiring
-from otaru.apps.agent.settings import Settings
+from otaru.apps.agent.manager import Manager
+from otaru.apps.agent.settings import Settings, longest_s
 from otaru.apps.agent.wiring import Agent, Stop
 from otaru.errors import OtaruError, StoppedError
 from otaru.services.edge.update import Updater
@@ -27,16 +28,19 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
         DataFolderError: it was never enrolled, or another agent is at work.
         InvalidInputError: the configuration does not fit the device.
     """
-    stop = Stop(Flag())
+    stop = Stop(Flag(), manager=Manager())
     identity.load(Path(settings.data))
     with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, ended_by_signals(stop):
-        ready(f"{made.me.device} asks {made.me.server}")
+        status = f"{made.me.device} asks {made.me.server}"
+        ready(status)
+        stop.manager.ready(status, longest_s(settings))
         updater = Updater(made.parts)
         _until_it_goes(stop, updater.start)
         while not stop.flag.is_set():
             wait = _round(made, updater)
             made.watch.look(updater.record)
-            stop.flag.wait(wait.total_seconds())
+            stop.rest(wait.total_seconds())
+        stop.manager.stopping()
 
 
 def _round(made: Agent, updater: Updater) -> timedelta:
@@ -61,7 +65,7 @@ def _until_it_goes(stop: Stop, act: Callable[[], None]) -> None:
             return act()
         except (OtaruError, OSError) as error:
             _log.error("%s", error)
-            stop.flag.wait(AGAIN.total_seconds())
+            stop.rest(AGAIN.total_seconds())
     return None
 
 
