@@ -10,12 +10,13 @@ import typer.main
 from otaru.apps.cli.app import app
 from otaru.domain.deployment import DEPLOYMENT
 from otaru.domain.device import LIFECYCLE
+from otaru.domain.errand import ERRAND
 from otaru.domain.machine import Machine
 from otaru.domain.release import RELEASE
 from otaru.domain.rollout import ROLLOUT
 from otaru.domain.update import RESUME, UPDATE
 
-MACHINES: tuple[Machine[Any, Any], ...] = (ROLLOUT, DEPLOYMENT, RELEASE, LIFECYCLE, UPDATE)
+MACHINES: tuple[Machine[Any, Any], ...] = (ROLLOUT, DEPLOYMENT, RELEASE, LIFECYCLE, UPDATE, ERRAND)
 
 
 def drawn(machine: Machine[Any, Any]) -> str:

@@ -379,6 +379,12 @@ class UnsuitableError(RefusedError):
     code = "unsuitable"
 
 
+class BackupError(OtaruError):
+    """A device's data could not be saved before an update, or not be put back after it."""
+
+    code = "backup_failed"
+
+
 class JournalBrokenError(OtaruError):
     """No copy of what a device keeps can be read: it begins anew, and what is not confirmed is not."""
 

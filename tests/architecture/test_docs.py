@@ -8,8 +8,9 @@ from types import ModuleType
 import pytest
 
 from otaru import errors
+from otaru.apps.agent import remote_settings as remote
 from otaru.apps.agent import settings as agent
-from otaru.apps.agent.neighbours import Hooks, Locks, Probe
+from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe
 from otaru.apps.server.settings import Settings
 from otaru.domain.events import Kind
 from otaru.domain.offer import Rule
@@ -68,15 +69,18 @@ def test_every_key_of_an_agent_is_documented_and_no_other() -> None:
         "component[].commands.": agent.Commands,
         "download.limits[].": agent.Limit,
         "health.http[].": Probe,
+        "backup.item[].": agent.Saved,
+        "command[].": remote.Command,
     }
     inner = keys(agent.Component, "component[].")
     sections = {"boot": agent.Boot, "health": agent.Health, "conditions": agent.Conditions, "download": agent.Download}
-    sections |= {"locks": Locks, "hooks": Hooks}
+    sections |= {"locks": Locks, "hooks": Hooks, "local": Local, "server": agent.Server, "backup": agent.Backup}
+    sections |= {"monitor": remote.Monitor, "diagnostics": remote.Diagnostics, "remote": remote.Remote}
     for name, section in sections.items():
         inner |= keys(section, f"{name}.")
     for before, of in lists.items():
         inner = inner - {before.rstrip("[].")} | keys(of, before)
-    wanted = keys(agent.Settings) - {"component", *sections} | inner
+    wanted = keys(agent.Settings) - {"component", "command", *sections} | inner
     page = (DOCS / "agent.md").read_text().partition("| key | is |")[2].partition("## How")[0]
     assert set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)) == wanted
 

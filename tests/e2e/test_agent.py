@@ -124,6 +124,22 @@ def test_downloaded_first_and_installed_when_it_is_ordered(site: Site, tmp_path:
     assert (site.state(host, rollout), host.running()) == ("succeeded", "2.0.0"), host.said()
 
 
+def test_who_listens_hears_of_an_order_at_once(site: Site, tmp_path: Path) -> None:
+    """The interval is an hour; orders do not wait for it, and nobody asks again and again."""
+    host = site.host(tmp_path, slots=False, health="[server]\nlisten_s = 60\n")
+    site.operator.ok("PATCH", "/tenant", json={"settings": {"polling_s": 3600}})
+    try:
+        with host.process() as process:
+            # It has asked once, and its second question is held back.
+            eventually(lambda: site.operator.ok("GET", f"/devices/{site.device(host)}")["last_contact"] is not None)
+            rollout = site.rollout(host, site.release({"app": archive("2.0.0")}))
+            eventually(lambda: site.ended(host, rollout))
+            assert process.poll() is None
+        assert (site.state(host, rollout), host.running()) == ("succeeded", "2.0.0"), host.said()
+    finally:
+        site.operator.ok("PATCH", "/tenant", json={"settings": {"polling_s": 1}})
+
+
 def test_an_update_waits_for_the_battery(site: Site, tmp_path: Path) -> None:
     battery = tmp_path / "BAT0"
     battery.mkdir()

@@ -8,7 +8,7 @@ from otaru.apps.server.api.openapi import in_older_words
 from tests.support.api import Apis, fresh, problem
 from tests.support.server import otaru
 
-ONCE_BY_NATURE = ("/devices/events", "/attributes", "/members", "/members/remove")
+ONCE_BY_NATURE = ("/devices/events", "/receipts", "/attributes", "/members", "/members/remove")
 """What is a set, or carries ids of its own, happens once however often it is asked for: it needs no key."""
 
 

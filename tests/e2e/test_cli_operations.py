@@ -12,15 +12,18 @@ from fastapi.routing import APIRoute
 
 from otaru.apps.cli.app import app
 from otaru.apps.server.api.routes import (
+    alerts,
     anchors,
     artifacts,
     attributes,
     authorities,
     blackouts,
+    bundles,
     consent,
     credentials,
     devices,
     enrollments,
+    errands,
     events,
     fleet,
     following,
@@ -52,6 +55,7 @@ tenant show
 tenant set --poll-interval 1m --chunk-part zephyr=bApp --quota 50GiB --no-self-registration
 tenant set --zone Europe/Paris --no-four-eyes --health-kept 14d
 tenant set --chunk-part zephyr=
+tenant set --telemetry-every 15m --telemetry-off load
 tenant halt --reason lunch
 tenant lift
 tenant gateway-token
@@ -104,6 +108,19 @@ group delete lab => 1
 group delete both
 device events d-1 --limit 1
 device telemetry d-1
+fleet telemetry
+device diagnose d-1 --expires 2h
+device run d-1 restart-app
+device reboot d-1
+device errands d-1
+device errand d-1 2
+device recall d-1 2
+device diagnostics d-1 1 -o GOT => 1
+alert add low --when telemetry.battery<20 --of tag==beta --share 10% --mail ops@example.org
+alert add low --when id==* => 1
+alert list
+alert show low
+alert remove low
 device pin d-2 --component app --reason demo
 device pin d-2
 device pin d-2 => 3
@@ -209,6 +226,11 @@ rollout install 7 --withdraw => 3
 rollout install 7 --at 2001-01-01T00:00Z => 2
 rollout install 7
 rollout stop 7
+rollout create --release app:1.0 --target id==f-1 --start
+bundle export --rollout 8 --out STICK --devices id==f-* --sign-with DIR/targets-1.pem
+bundle list --rollout 8
+bundle seal STICK => 3
+bundle import MEMBERS => 4
 group follow lab --product app --channel beta --dry-run => 3
 group follow lab --product app --dry-run --waves 1,all
 group follow lab --product app --waves 1,all --validate 1m --approve start --window 02:00/4h
@@ -264,6 +286,7 @@ def words(tmp_path: Path) -> dict[str, str]:
             "SERIALS",
             "EVENTS",
             "MEMBERS",
+            "STICK",
         )
     }
     return {name: str(file) for name, file in files.items()} | {"FLEET": str(many), "TRUSTED": str(trusted)} | made
@@ -277,6 +300,8 @@ def operations() -> set[tuple[str, str]]:
         groups,
         following,
         devices,
+        errands,
+        alerts,
         attributes,
         enrollments,
         credentials,
@@ -288,6 +313,7 @@ def operations() -> set[tuple[str, str]]:
         keys,
         anchors,
         rollouts,
+        bundles,
         events,
         logs,
     )

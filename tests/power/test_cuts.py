@@ -372,6 +372,10 @@ NOT_HERE = {
     (State.QUARANTINED, State.REVERTING),
 }
 """Steps that no story takes: test_going_back.py does, tests/unit/services/edge, or tests/unit/domain."""
+WITH_DATA = {
+    (before, after) for (before, _), after in TRANSITIONS.items() if {before, after} & {State.SAVING, State.RESTORING}
+}
+"""`test_backup_cuts` takes these."""
 
 
 def test_the_stories_take_every_step_of_the_table() -> None:
@@ -379,7 +383,7 @@ def test_the_stories_take_every_step_of_the_table() -> None:
     for story in STORIES:
         device, _ = story.play()
         taken |= device.edges
-    missing = {(before, after) for (before, _), after in TRANSITIONS.items()} - taken - NOT_HERE
+    missing = {(before, after) for (before, _), after in TRANSITIONS.items()} - taken - NOT_HERE - WITH_DATA
     assert sorted(missing) == []
     assert not taken & NOT_HERE
 

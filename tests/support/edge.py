@@ -21,6 +21,8 @@ from otaru.adapters.board.staging import FolderStaging
 from otaru.adapters.clock import SystemClock
 from otaru.domain import deployment
 from otaru.domain.device import Hardware, Merge
+from otaru.domain.errand import State as ErrandState
+from otaru.domain.errand import Went
 from otaru.domain.health import Told as HealthTold
 from otaru.domain.ids import ActionId, DeviceId, ProductName, RolloutId, Sha256, Version
 from otaru.domain.link import Answer, Batch, File, Heard, Note, Offer, Patch, Taking, Told
@@ -202,6 +204,15 @@ class Server:
     def describe(self, attributes: Mapping[str, str], mode: Merge = Merge.MERGE) -> None: ...
 
     def tell(self, events: Sequence[HealthTold]) -> None: ...
+
+    def errands(self, said: Sequence[Went]) -> dict[int, ErrandState | None]:
+        return {one.number: None for one in said}
+
+    def received(self, errand: int) -> int:
+        raise NotFoundError(f"there is no errand {errand}")
+
+    def send(self, errand: int, first: int, content: bytes, size: int, sha256: str) -> int:  # noqa: ARG002
+        return self.received(errand)
 
     def close(self) -> None: ...
 

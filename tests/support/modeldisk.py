@@ -11,10 +11,13 @@ with what was unsynced then, by `fate`), or `fault` is raised. Deterministic: th
 import errno
 import os
 import random
+import stat
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from otaru.adapters.board.disk import Status
 
 
 class PowerCut(BaseException):
@@ -49,6 +52,7 @@ class Folder:
     now: "dict[str, Node]" = field(default_factory=dict)
     synced: "dict[str, Node]" = field(default_factory=dict)
     pending: "list[tuple[str, str, Node | None]]" = field(default_factory=list)
+    mode: int = 0o755
 
 
 Node = File | Link | Folder
@@ -93,6 +97,19 @@ class ModelDisk:
     def is_folder(self, path: str) -> bool:
         return isinstance(self._look(path), Folder)
 
+    def status(self, path: str) -> Status | None:
+        match self._look(path):
+            case File(mode=mode):
+                return Status(stat.S_IFREG | mode, 0, 0)
+            case Folder(mode=mode):
+                return Status(stat.S_IFDIR | mode, 0, 0)
+            case Link():
+                return Status(stat.S_IFLNK | 0o777, 0, 0)
+        return None
+
+    def own(self, path: str, user: int, group: int) -> None:
+        raise PermissionError(f"{path} is not given to {user}:{group}: here all is one user's")
+
     # What changes
 
     def write_at(self, path: str, offset: int, data: bytes) -> None:
@@ -115,7 +132,9 @@ class ModelDisk:
 
     def mode(self, path: str, mode: int) -> None:
         self._point(f"mode {path}")
-        self._file(path).mode = mode
+        found = self._find(path)
+        assert isinstance(found, File | Folder), path
+        found.mode = mode
 
     def sync(self, path: str) -> None:
         self._point(f"sync {path}")

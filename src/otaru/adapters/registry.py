@@ -31,6 +31,7 @@ from otaru.adapters.kept import Kept, keep
 from otaru.adapters.watching import Watchers, Watching
 from otaru.domain.authority import Authority
 from otaru.domain.device import Lifecycle
+from otaru.domain.errand import MAX_OPEN_IN_ALL
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.offer import Plan
@@ -77,6 +78,7 @@ class _Shelf:
     devices: dict[DeviceId, Kept] = field(default_factory=dict)
     plans: dict[RolloutId, Plan] = field(default_factory=dict)
     authorities: tuple[Authority, ...] | None = None
+    errands: frozenset[DeviceId] | None = None
     denied: dict[bytes, bool] = field(default_factory=dict)
     """What `is_denied` has said."""
     tick: int = 0
@@ -239,6 +241,20 @@ class StoreRegistry:
         key = _Key(tenant, "authorities", None)
         return await self._load(key, lambda tx: tuple(tx.authorities.of(tenant)), keep) or ()
 
+    async def errands(self, tenant: TenantId) -> frozenset[DeviceId]:
+        """See the port."""
+        shelf = self._shelves.get(tenant)
+        if shelf is not None and shelf.errands is not None:
+            return shelf.errands
+
+        def keep(found: frozenset[DeviceId]) -> None:
+            self._shelf(tenant).errands = found
+
+        def load(tx: Tx) -> frozenset[DeviceId]:
+            return frozenset(tx.errands.waited_for(tenant, MAX_OPEN_IN_ALL))
+
+        return await self._load(_Key(tenant, "errands", None), load, keep) or frozenset()
+
     async def is_denied(self, tenant: TenantId, digest: bytes) -> bool:
         """See the port."""
         if (known := self.known_denied(tenant, digest)) is not None:
@@ -364,7 +380,9 @@ class StoreRegistry:
         if topic in {"device", "deployment"}:
             self.forget(what.tenant, DeviceId(what.subject))
             self._watchers.device(what.tenant, DeviceId(what.subject))
-            if _revokes(what):
+            if what.kind is Kind.DEVICE_ERRAND:
+                self._forget_errands(what.tenant)
+            elif _revokes(what):
                 self._forget_identity(what.tenant)
         elif topic == "authority":
             self._forget_identity(what.tenant)
@@ -380,6 +398,11 @@ class StoreRegistry:
             self._watchers.rollouts(what.tenant)
         elif topic == "rollout":
             self._forget_rollout(what)
+
+    def _forget_errands(self, tenant: TenantId) -> None:
+        if (shelf := self._shelves.get(tenant)) is not None:
+            shelf.errands = None
+        self._flights.pop(_Key(tenant, "errands", None), None)
 
     def _forget_identity(self, tenant: TenantId) -> None:
         if (shelf := self._shelves.get(tenant)) is not None:

@@ -221,6 +221,8 @@ class Report:
     device_time: str = ""
     has_id: bool = False
     """The digest is of an id that the device gave it: the same again is never a new word, whatever happened meanwhile."""
+    offline: bool = False
+    """It was carried here: the device may not be heard of for long."""
 
 
 MAX_REPORTS = 1000

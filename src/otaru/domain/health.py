@@ -162,6 +162,19 @@ class Measured:
     since: datetime
 
 
+QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The last values of something that devices measure, over all that have told it."""
+
+    name: str
+    devices: int
+    values: tuple[float, ...]
+    """At QUANTILES."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """How many events, and of how many devices: each device once in an hour, for each kind."""

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from otaru.domain.deployment import Event, State
+from otaru.domain.errand import Asked, Monitoring
 from otaru.domain.ids import ActionId, ProductName, RolloutId, Sha256, Version
 from otaru.domain.rollout import Urgency
 from otaru.domain.terms import UpdateType
@@ -163,6 +164,10 @@ class Told:
     """This one is called off: stop it where that is possible, and say what became of it."""
     describe: bool = False
     """The server wants the device's attributes."""
+    errands: tuple[Asked, ...] = ()
+    """What the device is asked to do besides."""
+    monitoring: Monitoring | None = None
+    """What is to be told of its telemetry; None: what the device thinks."""
 
 
 @dataclass(frozen=True, slots=True)

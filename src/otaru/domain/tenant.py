@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from otaru.domain.errand import Monitoring
 from otaru.domain.ids import TenantId
 from otaru.domain.schedule import Blackout, Calendar
 
@@ -35,6 +36,8 @@ class TenantSettings:
     """How long what devices tell of their health is kept, word for word."""
     four_eyes: bool = False
     """Whether every rollout waits for the approval of somebody else than who planned it."""
+    monitoring: Monitoring = field(default_factory=Monitoring)
+    """What its devices tell of their telemetry."""
     zone: str = "UTC"
     """That of devices whose own is not known, in windows that follow the device's."""
 

@@ -30,6 +30,8 @@ class State(StrEnum):
     """All bytes are here and are the right ones; nothing has been changed."""
     INSTALLING = "installing"
     """Pieces are written aside; what runs is not touched."""
+    SAVING = "saving"
+    """The data that the new version may work on are being saved; what runs still is not touched."""
     ARMING = "arming"
     """Pieces are switched, one by one."""
     ARMED = "armed"
@@ -40,6 +42,8 @@ class State(StrEnum):
     REVERTING = "reverting"
     RETURNING = "returning"
     """On the way back, the reboot into what ran before was ordered."""
+    RESTORING = "restoring"
+    """What ran before runs again; the data that it had is being put back."""
     REPORTING = "reporting"
     """It is over; what became of it is being put where reports are kept."""
     QUARANTINED = "quarantined"
@@ -57,6 +61,8 @@ class Event(StrEnum):
     INSTALL = "install"
     PIECE = "piece"
     INSTALLED = "installed"
+    SAVE = "save"
+    SAVED = "saved"
     ARM = "arm"
     REBOOT = "reboot"
     TRY = "try"
@@ -67,6 +73,7 @@ class Event(StrEnum):
     FAIL = "fail"
     FALL_BACK = "fall_back"
     """The bootloader, or whoever starts the new version, went back by itself."""
+    RESTORE = "restore"
     RETURN = "return"
     REPORT = "report"
     QUARANTINE = "quarantine"
@@ -101,6 +108,9 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     # What lies here may have rotten: fetching looks at it again, and asks only for what is not right.
     (_S.INSTALLING, _E.RETRY): _S.FETCHING,
     (_S.INSTALLING, _E.FAIL): _S.REVERTING,
+    (_S.INSTALLING, _E.SAVE): _S.SAVING,
+    (_S.SAVING, _E.SAVED): _S.ARMING,
+    (_S.SAVING, _E.FAIL): _S.REVERTING,
     (_S.ARMING, _E.ARM): _S.ARMED,
     (_S.ARMING, _E.FAIL): _S.REVERTING,
     # Switched and given up again and again before it could be noted: whoever starts it is right.
@@ -118,12 +128,17 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.COMMITTING, _E.COMMIT): _S.REPORTING,
     (_S.COMMITTING, _E.FALL_BACK): _S.REVERTING,
     (_S.REVERTING, _E.REBOOT): _S.RETURNING,
+    (_S.REVERTING, _E.RESTORE): _S.RESTORING,
     (_S.REVERTING, _E.RETURN): _S.REPORTING,
     (_S.REVERTING, _E.RETRY): _S.REVERTING,
     (_S.REVERTING, _E.FAIL): _S.REPORTING,
+    (_S.RETURNING, _E.RESTORE): _S.RESTORING,
     (_S.RETURNING, _E.RETURN): _S.REPORTING,
     (_S.RETURNING, _E.RETRY): _S.REVERTING,
     (_S.RETURNING, _E.FAIL): _S.REPORTING,
+    (_S.RESTORING, _E.RETURN): _S.REPORTING,
+    (_S.RESTORING, _E.RETRY): _S.RESTORING,
+    (_S.RESTORING, _E.FAIL): _S.REPORTING,
     (_S.REPORTING, _E.REPORT): _S.IDLE,
     (_S.REPORTING, _E.QUARANTINE): _S.QUARANTINED,
 }
@@ -136,6 +151,7 @@ RESTING = frozenset({State.IDLE, State.QUARANTINED})
 TOUCHED = frozenset(
     {
         State.INSTALLING,
+        State.SAVING,
         State.ARMING,
         State.ARMED,
         State.REBOOTING,
@@ -143,6 +159,7 @@ TOUCHED = frozenset(
         State.COMMITTING,
         State.REVERTING,
         State.RETURNING,
+        State.RESTORING,
     }
 )
 """The plan's pieces may have been changed in some way."""
@@ -175,7 +192,7 @@ class Resume:
 MAX_ATTEMPTS = 3
 """How often a plan's bytes are fetched and written before it is given up."""
 MAX_RETURNS = 6
-"""How often the way back is tried before it is said that there is none. Power cuts do not count."""
+"""How often the way back is tried, and then putting data back, before it is said that there is none. Power cuts do not count."""
 MAX_STRIKES = 3
 """Failures of one release on this device, after which it is turned down."""
 
@@ -186,6 +203,7 @@ RESUME: dict[State, Resume] = {
     State.FETCHING: Resume(Way.GO_ON, 100, Event.FAIL),
     State.STAGED: Resume(Way.GO_ON, 100, Event.FAIL),
     State.INSTALLING: Resume(Way.GO_ON, 10, Event.FAIL),
+    State.SAVING: Resume(Way.REDO, 10, Event.FAIL),
     State.ARMING: Resume(Way.REDO, 5, Event.FALL_BACK),
     State.ARMED: Resume(Way.ASK, 5, Event.FALL_BACK),
     State.REBOOTING: Resume(Way.ASK, 5, Event.FALL_BACK),
@@ -193,6 +211,7 @@ RESUME: dict[State, Resume] = {
     State.COMMITTING: Resume(Way.ASK),
     State.REVERTING: Resume(Way.REDO),
     State.RETURNING: Resume(Way.ASK),
+    State.RESTORING: Resume(Way.REDO),
     State.REPORTING: Resume(Way.REDO),
 }
 """For each state what to do after power came back. Without a limit: there is nothing better than to do it again."""

@@ -86,6 +86,8 @@ MAX_HISTORY = 20
 MAX_STRUCK = 16
 """Releases whose failures are remembered: the latest."""
 MAX_REASON = 500
+UNSAVED = "backup_failed"
+"""The code of `BackupError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,10 @@ class Record:
     reason: str = ""
     tried: bool = False
     """The new version was started, or may have been."""
+    saved: str = ""
+    """The backup that was made for it; empty: there was nothing to save."""
+    switched: bool = False
+    """Switching was begun: from then on the new version may have worked on the data."""
     strikes: Mapping[str, int] = field(default_factory=dict)
     """Failures by release; those of a release that succeeded are forgotten."""
     installed: Mapping[str, str] = field(default_factory=dict)
@@ -121,7 +127,7 @@ class Record:
         return self.strikes.get(release, 0) >= MAX_STRIKES
 
 
-_GOING_BACK = frozenset({State.REVERTING, State.RETURNING})
+_GOING_BACK = frozenset({State.REVERTING, State.RETURNING, State.RESTORING})
 
 
 def offered(record: Record, release: str) -> Event:
@@ -129,8 +135,12 @@ def offered(record: Record, release: str) -> Event:
     return Event.TURN_DOWN if record.quarantines(release) else Event.OFFER
 
 
-def step(record: Record, event: Event, plan: Plan | None = None, code: str = "", reason: str = "") -> Record:
-    """The record after an event. `plan` comes with OFFER, TURN_DOWN and ACCEPT, `code` and `reason` with what goes wrong.
+def step(
+    record: Record, event: Event, plan: Plan | None = None, code: str = "", reason: str = "", saved: str = ""
+) -> Record:
+    """The record after an event.
+
+    `plan` comes with OFFER, TURN_DOWN and ACCEPT, `saved` with SAVED, `code` and `reason` with what goes wrong.
 
     ROLL_BACK takes up the plan of `Record.former`.
 
@@ -151,8 +161,9 @@ def step(record: Record, event: Event, plan: Plan | None = None, code: str = "",
     if event is Event.RETRY:
         lean = record.plan is not None and record.plan.lean  # the fault may be the delta's: it costs no attempt
         record = replace(record, attempts=record.attempts + (not lean), plan=_in_full(record.plan))
-    elif state is State.REVERTING:
+    elif state in {State.REVERTING, State.RESTORING}:
         record = replace(record, attempts=1)
+    record = _data(record, before, saved)
     if event is Event.FALL_BACK:
         record = _because(record, "fell_back", "the new version did not come up, and the old one runs")
     record = _because(record, code, reason)
@@ -190,10 +201,15 @@ def found(record: Record, standings: Iterable[Standing]) -> Event | None:
             return None if runs else Event.FALL_BACK
         case State.RETURNING:
             if not seen & {Standing.RUNS, Standing.ARMED}:
-                return Event.RETURN
+                return returned(record)
             return Event.RETRY if record.attempts < MAX_RETURNS else Event.FAIL
         case _:
             return None
+
+
+def returned(record: Record) -> Event:
+    """What ran before runs again: whether that is all, or its data are put back."""
+    return Event.RESTORE if record.saved and record.switched else Event.RETURN
 
 
 def failed(record: Record, *, again: bool = True) -> Event:
@@ -202,7 +218,7 @@ def failed(record: Record, *, again: bool = True) -> Event:
         case State.FETCHING | State.STAGED | State.INSTALLING:
             lean = record.plan is not None and record.plan.lean
             return Event.RETRY if again and (lean or record.attempts < MAX_ATTEMPTS) else Event.FAIL
-        case State.REVERTING:
+        case State.REVERTING | State.RESTORING:
             return Event.RETRY if record.attempts < MAX_RETURNS else Event.FAIL
         case State.COMMITTING:
             return Event.FALL_BACK
@@ -225,10 +241,18 @@ def remembered(record: Record, at: str) -> Record:
 
 
 def _begun(record: Record, event: Event) -> Record:
-    record = replace(record, attempts=1, outcome=None, code="", reason="", tried=False, number=record.number + 1)
+    record = replace(record, attempts=1, outcome=None, code="", reason="", tried=False, saved="", switched=False)
+    record = replace(record, number=record.number + 1)
     if event is Event.ROLL_BACK and record.former is not None:
         return replace(record, plan=record.former.plan, tried=True)
     return record
+
+
+def _data(record: Record, before: State, saved: str) -> Record:
+    """What is known of the data that may have to be put back."""
+    if before is State.SAVING:
+        record = replace(record, saved=saved)
+    return replace(record, switched=True) if record.state is State.ARMING else record
 
 
 def _because(record: Record, code: str, reason: str) -> Record:
@@ -262,7 +286,8 @@ def _ended(record: Record, before: State, event: Event) -> Record:
     record = replace(record, outcome=outcome)
     if record.former is not None and before in _GOING_BACK:
         return _back(record, record.former)  # a person's wish: nothing has failed
-    return _struck(record, plan.release) if before in TOUCHED else record
+    unsaved = record.code == UNSAVED and not record.switched  # which is not the release's fault
+    return _struck(record, plan.release) if before in TOUCHED and not unsaved else record
 
 
 def _back(record: Record, former: Former) -> Record:

@@ -249,6 +249,32 @@ class Desired(Protocol):
         ...
 
 
+class Safe(Protocol):
+    """Where the data that a new version may spoil are saved before it is switched to, and put back after it was given up."""
+
+    def save(self, components: Collection[str], release: str) -> str:
+        """Save what belongs to these components; the name of the backup, empty where nothing belongs to any of them.
+
+        Durable when this returns; what is saved is not touched. Again, it makes another one, and old ones make room.
+
+        Raises:
+            BackupError: it cannot be saved as it should be.
+            StorageFullError, OSError: there is no room, or the disk fails.
+        """
+        ...
+
+    def restore(self, name: str) -> None:
+        """Put back all that a backup holds: byte for byte when this returns, also where it was begun before a cut.
+
+        Nothing is touched before all of the backup was read and found whole.
+
+        Raises:
+            BackupError: there is none of this name, it is not whole, or this device cannot open it.
+            StorageFullError, OSError: there is no room, or the disk fails.
+        """
+        ...
+
+
 class Senses(Protocol):
     """What the device knows of itself when conditions ask."""
 

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from otaru.domain.deployment import State
 from otaru.domain.device import Merge
+from otaru.domain.errand import State as ErrandState
+from otaru.domain.errand import Went
 from otaru.domain.health import Told as HealthTold
 from otaru.domain.ids import ActionId
 from otaru.domain.link import Answer, Batch, Heard, Taking, Told
@@ -105,6 +107,29 @@ class Link(Shelf, Protocol):
 
         Raises:
             RateLimitedError: it told too much; `facts["retry_after_s"]` says when it may go on.
+        """
+        ...
+
+    def errands(self, said: Sequence[Went]) -> dict[int, ErrandState | None]:
+        """Say how errands go; where each stands then. None: the server knows no such errand. The same again changes nothing."""
+        ...
+
+    def received(self, errand: int) -> int:
+        """How many bytes of an errand's diagnostics the server has.
+
+        Raises:
+            NotFoundError: it waits for none.
+        """
+        ...
+
+    def send(self, errand: int, first: int, content: bytes, size: int, sha256: str) -> int:
+        """Send a part of diagnostics that have so many bytes in all, with this digest; how many the server has then.
+
+        A part that does not continue what it has changes nothing.
+
+        Raises:
+            NotFoundError: it waits for none.
+            InvalidInputError: all are there, and they are others: it has forgotten them.
         """
         ...
 

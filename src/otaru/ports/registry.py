@@ -87,6 +87,10 @@ class Registry(Protocol):
         """The certificate authorities of a tenant."""
         ...
 
+    async def errands(self, tenant: TenantId) -> frozenset[DeviceId]:
+        """Devices that have errands to run: few, mostly none."""
+        ...
+
     async def is_denied(self, tenant: TenantId, digest: bytes) -> bool:
         """Whether a credential with this digest was revoked (`Credentials.is_denied`)."""
         ...

@@ -14,7 +14,7 @@ from otaru.trust.pki.certificates import read_key
 from otaru.trust.possession import MAX_SIGNATURE
 from otaru.trust.receipt import RECEIPT, Receipt
 
-MAX_RECEIPT = 2 * codec.MAX_BATCH
+MAX_RECEIPT = codec.MAX_BATCH
 """Bytes of a file."""
 
 

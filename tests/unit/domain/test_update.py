@@ -33,6 +33,7 @@ from otaru.domain.update_record import (
     remembered,
     reported,
     resume,
+    returned,
     step,
 )
 from otaru.errors import InvalidStateError
@@ -207,6 +208,9 @@ class Board:
     tries: int = 2
     dead: bool = False
     """The new version does not come up."""
+    data: str = "old"
+    """What the version that ran last has made of them."""
+    saved: str = ""
 
     def standing(self, name: str) -> Standing:
         if self.running[name] == "new":
@@ -222,6 +226,12 @@ class Board:
                 self.running = dict.fromkeys(self.running, "old")
                 return
         self.running |= self.next
+        self.work()
+
+    def work(self) -> None:
+        """What runs works on the data: the new version so that the old one cannot read them."""
+        if "new" in self.running.values():
+            self.data = "new"
 
 
 class CutError(BaseException):
@@ -273,7 +283,7 @@ class Agent:
             standings = [self.board.standing(name) for name in NAMES]
             event = (found(self.record, standings) if asked else None) or self.next()
             fresh = False
-            self.write(step(self.record, event))
+            self.write(step(self.record, event, saved="1" if self.record.state is State.SAVING else ""))
 
     def next(self) -> Event:
         plain = {
@@ -284,9 +294,19 @@ class Agent:
             State.ON_TRIAL: Event.PASS if self.healthy else Event.FAIL,
         }
         match self.record.state:
+            case State.SAVING:
+                self.board.saved = ""
+                self.act()
+                self.board.saved = self.board.data
+                return Event.SAVED
+            case State.RESTORING:
+                self.board.data = "half"
+                self.act()
+                self.board.data = self.board.saved
+                return Event.RETURN
             case State.INSTALLING:
                 self.act()
-                return Event.INSTALLED if self.record.done == len(NAMES) else Event.PIECE
+                return Event.SAVE if self.record.done == len(NAMES) else Event.PIECE
             case State.ARMING:
                 self.switch("new")
                 self.board.tries = 2
@@ -301,7 +321,7 @@ class Agent:
             case State.REVERTING:
                 self.switch("old")
                 runs = any(self.board.standing(name) is Standing.RUNS for name in NAMES)
-                return Event.REBOOT if runs else Event.RETURN
+                return Event.REBOOT if runs else returned(self.record)
             case State.REPORTING:
                 return reported(self.record)
             case state:
@@ -324,14 +344,18 @@ def test_every_crash_sequence_ends_in_one_good_version(
     cuts: list[int], healthy: bool, dead: bool, begin: State
 ) -> None:
     board = Board(dead=dead)
-    road = [*ON_TRIAL, Event.PASS]
+    road = [*READY, Event.SAVE, Event.SAVED, *ON_TRIAL[len(READY) + 1 :], Event.PASS]
     record = Record()
     while record.state is not begin and road:
         event = road.pop(0)
-        record = step(record, event, PLAN if event is Event.OFFER else None)
+        if record.state is State.SAVING:
+            board.saved = board.data
+        saved = "1" if record.state is State.SAVING else ""
+        record = step(record, event, PLAN if event is Event.OFFER else None, saved=saved)
         if record.state is State.ARMED:
             board.next = dict.fromkeys(board.running, "new")
-    if record.state is not begin:
+    by_the_road = record.state is begin
+    if not by_the_road:
         record = Record(begin, PLAN, outcome=Outcome.FAILED if begin is State.REPORTING else None)
     record = Agent(board, record, list(cuts), healthy).live()
     assert len(set(board.running.values())) == 1, "all pieces run, or none"
@@ -339,3 +363,29 @@ def test_every_crash_sequence_ends_in_one_good_version(
         assert set(board.running.values()) == {"new"}
     if record.installed:
         assert set(board.running.values()) == {"new"}
+    if by_the_road:
+        assert board.data in set(board.running.values()), "the data are those of the version that runs"
+
+
+def test_data_are_put_back_only_where_something_was_switched() -> None:
+    saving = walked(*READY, Event.SAVE)
+    unsaved = step(saving, Event.FAIL, code="backup_failed", reason="no")
+    assert returned(unsaved) is Event.RETURN, "nobody has worked on them"
+    ended = step(unsaved, Event.RETURN)
+    assert (ended.outcome, ended.strikes) == (Outcome.FAILED, {}), "the release is not to blame"
+    assert step(step(saving, Event.FAIL, code="other"), Event.RETURN).strikes
+    arming = step(saving, Event.SAVED, saved="7")
+    assert returned(step(arming, Event.FAIL)) is Event.RESTORE
+    assert returned(step(step(saving, Event.SAVED), Event.FAIL)) is Event.RETURN, "there was nothing to save"
+    tried = walked(Event.ARM, Event.TRY, Event.FAIL, Event.REBOOT, record=arming)
+    assert found(tried, [Standing.ABSENT]) is Event.RESTORE
+    restoring = step(tried, Event.RESTORE)
+    assert step(restoring, Event.RETURN).outcome is Outcome.REVERTED
+    for _ in range(MAX_RETURNS - 1):
+        assert failed(restoring) is Event.RETRY
+        restoring = step(restoring, Event.RETRY, code="backup_failed", reason="later")
+    assert failed(restoring) is Event.FAIL
+    lost = step(restoring, Event.FAIL, code="backup_failed", reason="later")
+    assert (lost.outcome, lost.code) == (Outcome.STRANDED, "x")
+    again = step(step(lost, reported(lost)), Event.OFFER, PLAN)
+    assert (again.saved, again.switched) == ("", False)

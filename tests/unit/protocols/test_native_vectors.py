@@ -33,6 +33,9 @@ AGAIN: dict[str, Again] = {
     "batch": lambda body, form, other: codec.batch(codec.read_batch(body, form), other),
     "decision": lambda body, form, other: codec.decision(*codec.read_decision(body, form), other),
     "decided": lambda body, form, other: codec.decided(codec.read_decided(body, form), other),
+    "errands": lambda body, form, other: codec.errands(codec.read_errands(body, form), other),
+    "standing": lambda body, form, other: codec.standing(list(codec.read_standing(body, form).items()), other),
+    "received": lambda body, form, other: codec.received(codec.read_received(body, form), other),
     "description": lambda body, form, other: codec.description(*codec.read_description(body, form), other),
 }
 """Reads a body of a shape in one form, and writes what it says in the other."""

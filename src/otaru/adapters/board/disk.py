@@ -73,6 +73,23 @@ class Disk(Protocol):
         """Whether it is a folder; a link to one is none."""
         ...
 
+    def status(self, path: str) -> "Status | None":
+        """What a name is, not what it leads to; None where there is nothing."""
+        ...
+
+    def own(self, path: str, user: int, group: int) -> None:
+        """Give it to a user and a group; a link itself."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a name is: its type and permission bits as `stat` has them, and whose it is."""
+
+    mode: int
+    user: int
+    group: int
+
 
 class LocalDisk:
     """The disk that the system gives us."""
@@ -158,6 +175,16 @@ class LocalDisk:
             return stat.S_ISDIR(os.lstat(path).st_mode)
         except (FileNotFoundError, NotADirectoryError):
             return False
+
+    def status(self, path: str) -> Status | None:
+        try:
+            found = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Status(found.st_mode, found.st_uid, found.st_gid)
+
+    def own(self, path: str, user: int, group: int) -> None:
+        os.chown(path, user, group, follow_symlinks=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ class FilesInstaller:
 
     def _unpacked(self, chunks: Iterator[bytes], part: str) -> None:
         """Unpack an archive into a folder; nothing in it leads elsewhere."""
-        source = _Reader(chunks)
+        source = Flow(chunks)
         room, folders = self._max_unpacked, {part}
         try:
             with tarfile.open(fileobj=source, mode="r|*", bufsize=CHUNK) as archive:
@@ -237,7 +237,7 @@ class FilesInstaller:
         self._disk.sync(path)
 
 
-class _Reader(io.RawIOBase):
+class Flow(io.RawIOBase):
     """Chunks as a file that is read once, from its beginning to its end."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:

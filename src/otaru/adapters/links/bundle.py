@@ -13,6 +13,8 @@ from typing import NoReturn
 from otaru.adapters.board.disk import Disk
 from otaru.domain.deployment import State
 from otaru.domain.device import Merge
+from otaru.domain.errand import State as ErrandState
+from otaru.domain.errand import Went
 from otaru.domain.health import Told as HealthTold
 from otaru.domain.ids import ActionId, DeviceId
 from otaru.domain.link import Answer, Batch, File, Heard, Taking, Told
@@ -115,6 +117,18 @@ class FolderLink:
     def tell(self, events: Sequence[HealthTold]) -> None:
         """See the port: nobody hears it."""
         self._nobody(events)
+
+    def errands(self, said: Sequence[Went]) -> dict[int, ErrandState | None]:
+        """See the port: nobody hears it."""
+        self._nobody(said)
+
+    def received(self, errand: int) -> int:
+        """See the port: nobody has any."""
+        self._nobody(errand)
+
+    def send(self, errand: int, first: int, content: bytes, size: int, sha256: str) -> int:
+        """See the port: nobody takes it."""
+        self._nobody(errand, first, content, size, sha256)
 
     def close(self) -> None:
         """See the port: nothing is open."""

@@ -22,6 +22,8 @@ from otaru.adapters.links import wire
 from otaru.adapters.links.wire import Wire, header
 from otaru.domain.deployment import State
 from otaru.domain.device import Merge
+from otaru.domain.errand import State as ErrandState
+from otaru.domain.errand import Went
 from otaru.domain.health import Told as HealthTold
 from otaru.domain.ids import ActionId, DeviceId, TenantId
 from otaru.domain.link import Answer, Batch, Heard, Taking, Told
@@ -134,6 +136,23 @@ class NativeLink:
         """See the port."""
         kind = [(b"content-type", b"application/json")]
         self._ask("POST", "events", kind, health.said(events), _MAX_PROBLEM)
+
+    def errands(self, said: Sequence[Went]) -> dict[int, ErrandState | None]:
+        """See the port."""
+        found = self._say("errands", codec.errands(said, self._form))
+        return codec.read_standing(found.body, self._spoken(found))
+
+    def received(self, errand: int) -> int:
+        """See the port."""
+        found = self._ask("GET", "diagnostics", [], None, _MAX_PROBLEM, f"&errand={errand}")
+        return codec.read_received(found.body, self._spoken(found))
+
+    def send(self, errand: int, first: int, content: bytes, size: int, sha256: str) -> int:
+        """See the port."""
+        query = f"&errand={errand}&first={first}&size={size}&sha256={sha256}"
+        kind = [(b"content-type", b"application/octet-stream")]
+        found = self._ask("POST", "diagnostics", kind, content, _MAX_PROBLEM, query)
+        return codec.read_received(found.body, self._spoken(found))
 
     def metadata(self, want: Want) -> bytes | None:
         """See the port."""

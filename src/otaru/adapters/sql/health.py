@@ -19,6 +19,7 @@ from otaru.domain.health import (
     ARMS,
     EVENTS,
     MAX_SAMPLED,
+    QUANTILES,
     Arm,
     HealthEvent,
     Heard,
@@ -26,6 +27,7 @@ from otaru.domain.health import (
     Kind,
     Measured,
     Risk,
+    Spread,
     Stratum,
     age_bucket,
     rounded,
@@ -95,6 +97,9 @@ SELECT t.device, t.name, t.value FROM k CROSS JOIN telemetry_last t WHERE t.tena
 _SET_LAST = """
 INSERT INTO telemetry_last (tenant, device, name, value, since) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (tenant, device, name) DO UPDATE SET value = excluded.value, since = excluded.since"""
+_NEXT_NAME = "SELECT name FROM telemetry_last WHERE tenant = ? AND name > ? ORDER BY name LIMIT 1"
+_TOLD_BY = "SELECT count(*) FROM telemetry_last WHERE tenant = ? AND name = ?"
+_AT_PLACE = "SELECT value FROM telemetry_last WHERE tenant = ? AND name = ? ORDER BY value LIMIT 1 OFFSET ?"
 _TELEMETRY = "SELECT name, value, since FROM telemetry_last WHERE tenant = ? AND device = ? ORDER BY name"
 
 _OF_DEVICE = """
@@ -262,6 +267,18 @@ class SqlHealth:
     def telemetry(self, tenant: TenantId, device: DeviceId) -> list[Measured]:
         rows = fetch(self._session, _TELEMETRY, tenant, device)
         return [Measured(name, value, moment(since)) for name, value, since in rows]
+
+    def measured(self, tenant: TenantId, limit: int) -> list[str]:
+        names: list[str] = []
+        while len(names) < limit and (found := fetch(self._session, _NEXT_NAME, tenant, names[-1] if names else "")):
+            names.append(found[0][0])
+        return names
+
+    def spread(self, tenant: TenantId, name: str) -> Spread | None:
+        devices = int(fetch(self._session, _TOLD_BY, tenant, name)[0][0])
+        places = [round(share * (devices - 1)) for share in QUANTILES] if devices else []
+        values = [fetch(self._session, _AT_PLACE, tenant, name, place)[0][0] for place in places]
+        return Spread(name, devices, tuple(values)) if values else None
 
     def prune(self, tenant: TenantId, before: datetime, limit: int) -> int:
         return run(self._session, _PRUNE, tenant, tenant, micros(before), limit)

@@ -40,9 +40,14 @@ FROM (
   WHERE d.tenant = ? AND d.rollout = ? AND d.current AND d.state IN ({_UPDATED}, {_CONTROL})
   AND (d.rank < {WATCHED} OR d.rank - (d.rank / ?) * ? = 0)
 ) AS members GROUP BY segment, arm, fresh"""
+# Whose order lies on a stick is not expected.
 _OVERDUE = f"""
 SELECT d.segment, count(*) FROM deployment d JOIN device_contact c ON c.tenant = d.tenant AND c.device = d.device
 WHERE d.tenant = ? AND d.rollout = ? AND d.state IN ({_listed(TOLD)}) AND d.current AND c.last_contact / {HOUR} <= ?
+AND NOT EXISTS (
+  SELECT 1 FROM bundle_device s JOIN bundle b ON b.tenant = s.tenant AND b.bundle = s.bundle
+  WHERE s.tenant = d.tenant AND s.device = d.device AND s.action = d.action AND b.expires_at / {HOUR} > ?
+)
 GROUP BY d.segment"""
 # Whom the release, or another one since, may have silenced bears no witness of the network.
 _CAME = f"""
@@ -78,7 +83,7 @@ def hushed(session: Session, tenant: TenantId, rollout: Rollout, hour: int, pati
         for sign, of, at_risk in ((Sign.SILENT, gone, here), (Sign.MUTE, told, telling)):
             if at_risk:
                 found[Hush(hour, segment, sign, Arm(arm), bool(fresh))] = Heard(int(of or 0), int(at_risk))
-    for segment, late in fetch(session, _OVERDUE, tenant, rollout.id, silent):
+    for segment, late in fetch(session, _OVERDUE, tenant, rollout.id, silent, hour):
         found[Hush(hour, segment, Sign.OVERDUE, Arm.CONTROL)] = Heard(late, late)
     told = (tenant, micros(rollout.created_at))
     (witnesses, came), *_ = fetch(

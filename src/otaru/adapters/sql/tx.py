@@ -6,12 +6,14 @@ from otaru.adapters.sql.anchors import SqlAnchors
 from otaru.adapters.sql.attributes import SqlAttributes
 from otaru.adapters.sql.authorities import SqlAuthorities
 from otaru.adapters.sql.blob_rows import SqlBlobRows
+from otaru.adapters.sql.bundles import SqlBundles
 from otaru.adapters.sql.credentials import SqlCredentials
 from otaru.adapters.sql.deltas import SqlDeltas
 from otaru.adapters.sql.deployments import SqlDeployments
 from otaru.adapters.sql.devices import SqlDevices
 from otaru.adapters.sql.directions import SqlDirections
 from otaru.adapters.sql.enrollments import SqlEnrollments
+from otaru.adapters.sql.errands import SqlAlerts, SqlErrands
 from otaru.adapters.sql.events import SqlEvents
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.adapters.sql.followings import SqlFollowings
@@ -29,16 +31,19 @@ from otaru.adapters.sql.tenants import SqlTenants
 from otaru.adapters.sql.tokens import SqlTokens
 from otaru.adapters.sql.verdicts import SqlVerdicts
 from otaru.ports.store import (
+    Alerts,
     Anchors,
     Attributes,
     Authorities,
     BlobRows,
+    Bundles,
     Credentials,
     Deltas,
     Deployments,
     Devices,
     Directions,
     Enrollments,
+    Errands,
     Events,
     Fleet,
     Followings,
@@ -61,16 +66,19 @@ class SqlTx:
     """`ports.store.Tx`. Lives as long as its connection: what it holds between transactions is only the connection."""
 
     __slots__ = (
+        "alerts",
         "anchors",
         "attributes",
         "authorities",
         "blobs",
+        "bundles",
         "credentials",
         "deltas",
         "deployments",
         "devices",
         "directions",
         "enrollments",
+        "errands",
         "events",
         "fleet",
         "followings",
@@ -116,4 +124,7 @@ class SqlTx:
         self.signatures: Signatures = SqlSignatures(session)
         self.anchors: Anchors = SqlAnchors(session)
         self.directions: Directions = SqlDirections(session)
+        self.bundles: Bundles = SqlBundles(session)
+        self.errands: Errands = SqlErrands(session)
+        self.alerts: Alerts = SqlAlerts(session)
         self.enrollments: Enrollments = SqlEnrollments(session)

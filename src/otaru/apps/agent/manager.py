@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from threading import current_thread, main_thread
 
 from otaru.adapters.clock import SystemClock
 
@@ -39,7 +40,7 @@ class Manager:
 
     def alive(self) -> None:
         """It still does."""
-        if self._watchdog_s and time.monotonic() >= self._next:
+        if self._watchdog_s and time.monotonic() >= self._next and current_thread() is main_thread():
             self._next = time.monotonic() + self.beat_s / 2
             self._tell("WATCHDOG=1")
 

@@ -50,6 +50,14 @@ class Hooks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     timeout_s: Seconds = 60
 
 
+class Local(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A socket at which programs of the device ask the agent."""
+
+    socket: Annotated[str, Meta(pattern=r"\A/", max_length=100)]
+    mode: Annotated[str, Meta(pattern=r"\A0?[0-7]{3}\Z")] = "0600"
+    group: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\Z")] | None = None
+
+
 def locks(told: Locks) -> list[Lock]:
     """What may be held."""
     return [*map(FileLock, told.files), *map(Flock, told.flocks)]

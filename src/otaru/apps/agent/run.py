@@ -3,17 +3,23 @@
 import logging
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from types import FrameType
 
-from otaru.apps.agent import identity, wiring
+from otaru.adapters.board.disk import LocalDisk
+from otaru.apps.agent import identity, local, wiring
+from otaru.apps.agent.local import Desk
 from otaru.apps.agent.manager import Manager
+from otaru.apps.agent.remote import Means, Remote
 from otaru.apps.agent.settings import Settings, longest_s
 from otaru.apps.agent.wiring import Agent, Stop
 from otaru.errors import OtaruError, StoppedError
+from otaru.ports.clock import Clock
 from otaru.services.edge.update import Updater
 
 AGAIN = timedelta(seconds=30)
@@ -34,12 +40,17 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
         status = f"{made.me.device} asks {made.me.server}"
         ready(status)
         stop.manager.ready(status, longest_s(settings))
-        updater = Updater(made.parts)
-        _until_it_goes(stop, updater.start)
-        while not stop.flag.is_set():
-            wait = _round(made, updater)
-            made.watch.look(updater.record)
-            stop.rest(wait.total_seconds())
+        parts, clock = made.parts, made.parts.clock
+        means = Means(made.me.server, settings, made.link, clock, wiring.senses(settings, LocalDisk()), parts.power)
+        remote = Remote(means)
+        updater = Updater(replace(parts, aside=lambda told, resting: remote.hear(told, resting=resting)))
+        for start in (updater.start, remote.start):
+            _until_it_goes(stop, start)
+        with local.open_to(settings, Desk(settings, made, updater, stop)) as desk:
+            while not stop.flag.is_set():
+                next_round = clock.monotonic() + _round(made, updater).total_seconds()
+                made.watch.look(updater.record)
+                _rest(stop, desk, remote, partial(_left, clock, next_round))
         stop.manager.stopping()
 
 
@@ -57,6 +68,20 @@ def _round(made: Agent, updater: Updater) -> timedelta:
     except (OtaruError, OSError) as error:
         _log.error("%s", error)
         return AGAIN
+
+
+def _left(clock: Clock, until: float) -> float:
+    return until - clock.monotonic()
+
+
+def _rest(stop: Stop, desk: Desk, remote: Remote, left: Callable[[], float]) -> None:
+    """Until the next round, or until somebody at the desk has asked for something: there may be something to do."""
+    while not stop.flag.is_set() and (seconds := left()) > 0:
+        asked = desk.rest(min(seconds, remote.monitor.due_in_s(), stop.manager.beat_s))
+        with suppress(StoppedError):  # the agent ends
+            remote.monitor.work()
+        if asked:
+            return
 
 
 def _until_it_goes(stop: Stop, act: Callable[[], None]) -> None:

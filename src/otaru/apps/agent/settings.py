@@ -1,5 +1,6 @@
 """What the device's maker decides: `agent.toml`. docs/agent.md describes each; a test compares."""
 
+import posixpath
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from otaru.apps.agent.neighbours import Hooks, Locks, Probe, Unit, check_probes
+from otaru.apps.agent import remote_settings
+from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, Unit, check_probes
+from otaru.apps.agent.remote_settings import Command, Diagnostics, Monitor, Remote
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.conditions import check as check_all
 from otaru.domain.schedule import window
@@ -124,6 +127,29 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     timeout_s: Seconds = 10
 
 
+class Saved(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Something that is saved before an update; see `adapters.board.backup`."""
+
+    name: Name
+    path: Folder | None = None
+    save: Words | None = None
+    restore: Words | None = None
+    component: Name | None = None
+
+
+class Backup(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is saved before an update, and where."""
+
+    item: Annotated[tuple[Saved, ...], Meta(min_length=1, max_length=64)]
+    tenant: Annotated[str, Meta(max_length=200)] | None = None
+    folder: Folder | None = None
+    keep: Annotated[int, Meta(ge=1, le=100)] = 3
+    max_bytes: Annotated[int, Meta(ge=1, le=1 << 44)] = 1 << 30
+    pause: tuple[str, ...] = ()
+    resume: tuple[str, ...] = ()
+    timeout_s: Seconds = 600
+
+
 class Limit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How fast downloads may be at a time of day."""
 
@@ -141,6 +167,12 @@ class Download(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     delta_memory: Annotated[int, Meta(ge=0, le=1 << 32)] = 40_000_000
 
 
+class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the server is asked."""
+
+    listen_s: Annotated[int, Meta(ge=0, le=300)] = 0
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of it."""
 
@@ -149,10 +181,17 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     boot: Boot | None = None
     health: Health = Health()
     download: Download = Download()
+    server: Server = Server()
     conditions: Conditions = Conditions()
+    backup: Backup | None = None
     locks: Locks = Locks()
     hooks: Hooks = Hooks()
+    local: Local | None = None
     reboot: Words = ("systemctl", "reboot")
+    monitor: Monitor = Monitor()
+    diagnostics: Diagnostics = Diagnostics()
+    remote: Remote = Remote()
+    command: Annotated[tuple[Command, ...], Meta(max_length=64)] = ()
 
 
 def longest_s(settings: Settings) -> float:
@@ -186,6 +225,8 @@ def read(path: Path) -> Settings:
     _check_boot(path, settings.boot)
     _check_limits(path, settings.download)
     _check_conditions(path, settings.conditions)
+    _check_backup(path, settings)
+    remote_settings.check(path, settings.diagnostics, settings.command)
     check_probes(f"{path}: health.http", settings.health.http)
     return settings
 
@@ -231,3 +272,26 @@ def _check_conditions(path: Path, conditions: Conditions) -> None:
         check_all([condition(text) for text in conditions.require])
     except InvalidInputError as error:
         raise InvalidInputError(f"{path}: conditions.require: {error.message}", hint=error.hint) from None
+
+
+def _check_backup(path: Path, settings: Settings) -> None:
+    backup = settings.backup
+    if backup is None:
+        return
+    held = [settings.data, backup.folder or settings.data]
+    for number, item in enumerate(backup.item):
+        where = f"{path}: backup.item[{number}]"
+        others = [one for one in backup.item if one is not item]
+        if item.name in {one.name for one in others} or item.name == "backup.json":
+            raise InvalidInputError(f"{where}.name: another one has it")
+        if item.component is not None and item.component not in {one.name for one in settings.component}:
+            raise InvalidInputError(f"{where}.component: there is no component {item.component}")
+        if (item.path is None) == (item.save is None) or (item.save is None) != (item.restore is None):
+            raise InvalidInputError(f"{where}: it is a path, or commands save and restore")
+        if item.path is None:
+            continue
+        if item.path != posixpath.normpath(item.path) or item.path == "/":
+            raise InvalidInputError(f"{where}.path: write it without . and .., and without / at its end")
+        inner = [*held, *(one.path for one in others if one.path is not None)]
+        if clash := next((one for one in inner if f"{one}/".startswith(f"{item.path}/")), None):
+            raise InvalidInputError(f"{where}.path: {clash} is in it")

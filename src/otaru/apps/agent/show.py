@@ -13,7 +13,7 @@ from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.board.outbox import FileOutbox
 from otaru.apps.agent import identity, wiring
 from otaru.apps.agent.settings import Settings
-from otaru.apps.agent.wiring import Stop
+from otaru.apps.agent.wiring import Agent, Stop
 from otaru.domain.link import Answer, Offer
 from otaru.domain.update import State
 from otaru.domain.update_record import MAX_HISTORY, Record
@@ -73,11 +73,14 @@ def check(settings: Settings) -> dict[str, Any] | None:
     """
     status(settings)
     with wiring.agent(settings, Stop(Flag())) as made:
-        made.link.credential = made.door.credential()
-        offer = made.link.poll().offer
-    if offer is None:
-        return None
-    return _due(offer)
+        return due(made)
+
+
+def due(made: Agent) -> dict[str, Any] | None:
+    """What the server says is due; None: nothing is. Raises as `check`."""
+    made.link.credential = made.door.credential()
+    offer = made.link.poll().offer
+    return None if offer is None else _due(offer)
 
 
 def decide(
@@ -93,13 +96,18 @@ def decide(
         OtaruError: the server cannot be asked, or something here is not as it should be.
     """
     with wiring.agent(settings, Stop(Flag())) as made:
-        made.link.credential = made.door.credential()
-        offer = made.link.poll().offer
-        if offer is None or offer.may_begin:
-            raise NothingToDoError("no update waits for this device's owner")
-        at = made.parts.clock.now() + until if isinstance(until, timedelta) else until
-        state = made.link.decide(offer.action, answer, at, reason)
-        left = made.link.poll().offer
+        return decided(made, answer, until, reason)
+
+
+def decided(made: Agent, answer: Answer, until: datetime | timedelta | None = None, reason: str = "") -> dict[str, Any]:
+    """As `decide`, by an agent that is there."""
+    made.link.credential = made.door.credential()
+    offer = made.link.poll().offer
+    if offer is None or offer.may_begin:
+        raise NothingToDoError("no update waits for this device's owner")
+    at = made.parts.clock.now() + until if isinstance(until, timedelta) else until
+    state = made.link.decide(offer.action, answer, at, reason)
+    left = made.link.poll().offer
     if left is not None and left.action == offer.action:
         return _due(left)
     return {"release": f"{offer.product}:{offer.version}", "action": offer.action, "state": state}

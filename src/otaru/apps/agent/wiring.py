@@ -40,7 +40,7 @@ from otaru.domain.fetching import Limit
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.schedule import window
 from otaru.errors import DataFolderError, InvalidInputError, StoppedError
-from otaru.ports.board import HealthCheck, Installer
+from otaru.ports.board import HealthCheck, Installer, Safe
 from otaru.services.edge.drift import DriftWatch
 from otaru.services.edge.fetch import PACE, Manner
 from otaru.services.edge.parts import Identity as Me
@@ -151,13 +151,20 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             senses=senses(settings, disk),
             require=[condition(text) for text in settings.conditions.require],
             origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
+            safe=safe(settings, me, clock),
             locks=neighbours.locks(settings.locks),
             forced_breaks=settings.locks.forced_breaks,
             hooks=neighbours.hooks(settings.hooks),
-            patience=Patience(health=timedelta(seconds=settings.health.within_s)),
+            patience=Patience(health=timedelta(seconds=settings.health.within_s), listen=listening(settings)),
         )
         watch = desired.watch(settings.component, installers, link, clock)
         yield Agent(me, parts, link, Door(data, me, admission, clock), watch)
+
+
+def listening(settings: Settings) -> timedelta:
+    """How long a poll may be held back. Who asks at the socket is answered between two of them, so they are short then."""
+    longest = settings.server.listen_s if settings.local is None else min(settings.server.listen_s, 5)
+    return timedelta(seconds=longest)
 
 
 def manner(download: Download) -> Manner:
@@ -238,6 +245,15 @@ def checks(settings: Settings, disk: LocalDisk, link: NativeLink) -> list[Health
     if health.server:
         found.append(ServerCheck(link.poll))
     return found
+
+
+def safe(settings: Settings, me: Identity, clock: SystemClock) -> Safe | None:
+    """Where data are saved before an update; None: nothing is. Raises InvalidInputError."""
+    if settings.backup is None:
+        return None
+    from otaru.apps.agent import saving  # noqa: PLC0415 - most devices do without
+
+    return saving.safe(settings, me.device, clock)
 
 
 def senses(settings: Settings, disk: LocalDisk) -> BoardSenses:

@@ -258,3 +258,50 @@ def lift(config: Config = _CONFIG) -> Exit | None:
         return None
     remark("No release is quarantined here.")
     return Exit.NOTHING_TO_DO
+
+
+@command(noun, "backups")
+def backups(printer: Printer, config: Config = _CONFIG) -> None:
+    """List the backups that are on this device, the newest first."""
+    from otaru.apps.agent import saving, settings
+
+    found = saving.backups(settings.read(config))
+    columns = (
+        field("Name"),
+        field("At"),
+        ("Before", lambda row: row["release"]),
+        ("Of", lambda row: row["items"]),
+        field("Size"),
+    )
+    printer.table(found, found, columns)
+
+
+@command(noun, "restore")
+def restore(
+    printer: Printer,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Which; else the newest.", show_default=False)
+    ] = None,
+    config: Config = _CONFIG,
+) -> None:
+    """Put back what a backup holds, over what is there now. Stop the agent first; exit code 3 where there is none."""
+    from otaru.apps.agent import saving, settings
+
+    restored = saving.restore(settings.read(config), name)
+    printer.result({"restored": restored}, f"Backup {restored} is put back.")
+
+
+@command(noun, "sharing")
+def sharing(
+    printer: Printer,
+    telemetry: Annotated[bool | None, typer.Option(help="Whether the device tells how it fares.")] = None,
+    diagnostics: Annotated[bool | None, typer.Option(help="Whether it sends its diagnostics when asked.")] = None,
+    commands: Annotated[bool | None, typer.Option(help="Whether it runs commands and reboots when asked.")] = None,
+    config: Config = _CONFIG,
+) -> None:
+    """Say what this device's owner lets it share, or change it. It comes before what the server and agent.toml say."""
+    from otaru.apps.agent import remote, settings
+
+    found = remote.share(settings.read(config), telemetry=telemetry, diagnostics=diagnostics, commands=commands)
+    shown = {name: getattr(found, name) for name in ("telemetry", "diagnostics", "commands")}
+    printer.details(shown, shown.items())

@@ -112,15 +112,25 @@ def fetch(
     An interrupted download goes on where it was.
     """
     size = int(api.get(path("artifacts", sha256))["size"])
-    part = output.with_name(f"{output.name}.{sha256[:12]}.part")
     try:
         with bar(output.name) as progress:
-            api.patiently(lambda _: _download(api, sha256, part, size, progress))
-            _verify(part, sha256)
-        part.replace(output)
+            fetched(api, sha256, output, size, progress)
     except OSError as error:
         raise OtaruError(f"{output} cannot be written: {error.strerror}") from None
     printer.result({"sha256": sha256, "size": size, "file": str(output)}, f"{output} is {sha256}, checked.")
+
+
+def fetched(api: Api, sha256: str, output: Path, size: int, progress: Progress) -> None:
+    """Download an artifact, going on with what was interrupted, and check it.
+
+    Raises:
+        ChecksumMismatchError: other bytes arrived.
+        OSError: they cannot be written.
+    """
+    part = output.with_name(f"{output.name}.{sha256[:12]}.part")
+    api.patiently(lambda _: _download(api, sha256, part, size, progress))
+    _verify(part, sha256)
+    part.replace(output)
 
 
 def _download(api: Api, sha256: str, part: Path, size: int, progress: Progress) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_REQUEST = 16 * 1024 * 1024
 PERMIT = "downgrade"
 """What a permission to downgrade is called among the roles that a request has signed."""
+BUNDLE = "offline-bundle"
+"""What a bundle for places without a network is called there."""
 FIRST, FIRST_DIRECTOR = "1.root.json", "1.director-root.json"
 """What devices are given."""
 UNFINISHED = "unfinished"
@@ -294,7 +296,7 @@ def write_request(path: Path, told: Mapping[str, Any], *, over: bool = False) ->
         InvalidInputError: there is such a file, or it cannot be written.
     """
     kept = {"repository": told.get("repository", "image"), "metadata": told["metadata"], "missing": told["missing"]}
-    kept |= {"permit": told["permit"]} if "permit" in told else {}
+    kept |= {name: told[name] for name in ("permit", "bundle") if name in told}
     text = json.dumps(kept, indent=1) + "\n"
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -332,6 +334,8 @@ def sign_request(told: dict[str, Any], signer: "Signer") -> list[tuple[str, Any]
             done.append((role, found))
     if "permit" in told and PERMIT in mine:
         done += _sign_permit(told, signer)
+    if "bundle" in told and BUNDLE in mine:
+        done += _sign_bundle(told, signer)
     if not done:
         raise NothingToDoError(f"the key {signer.key.keyid[:16]} has signed the request already")
     return done
@@ -366,6 +370,17 @@ def _sign_permit(told: dict[str, Any], signer: "Signer") -> list[tuple[str, Any]
     return [(PERMIT, permit)]
 
 
+def _sign_bundle(told: dict[str, Any], signer: "Signer") -> list[tuple[str, Any]]:
+    from otaru.trust.verify.offline import read_bundle
+
+    bundle = read_bundle(json.dumps(told["bundle"]).encode())
+    if signer.key.keyid in bundle.document.signatures:
+        return []
+    bundle = bundle.with_signature(signer.key.keyid, signer.sign(bundle.signed_bytes))
+    told["bundle"] = bundle.document.to_dict()
+    return [(BUNDLE, bundle)]
+
+
 def in_words(role: str, found: Any) -> list[str]:
     """What somebody signs, for them to read before it leaves their hands."""
     if role == PERMIT:
@@ -373,6 +388,11 @@ def in_words(role: str, found: Any) -> list[str]:
         return [
             f"{found.component} of {found.device} in {found.tenant} may go down to counter {found.counter}, {until}"
         ]
+    if role == BUNDLE:
+        until = f"until {found.expires:%Y-%m-%d %H:%M} UTC"
+        lines = [f"the bundle {found.id} of {found.tenant} for {len(found.devices)} devices, {until}:"]
+        lines += [f"  {path}  sha256 {digest}" for path, digest in sorted(found.targets.items())]
+        return [*lines, f"  for {' '.join(sorted(found.devices))}"]
     content = found.signed
     lines = [f"{role} {content.version}, until {content.expires:%Y-%m-%d}, {len(found.signatures)} signatures:"]
     if content.type == "root":

@@ -45,3 +45,19 @@ def versions(
         ("Now", lambda v: v["devices"][-1]),
     )
     printer.table(history, history["versions"], columns)
+
+
+@command(noun, "telemetry")
+def telemetry(api: Api, printer: Printer) -> None:
+    """Show what devices measure: how many tell it, and how their last values lie."""
+    page = api.get("/fleet/telemetry")
+    columns = (
+        field("Name"),
+        field("Devices"),
+        field("Least"),
+        ("10%", lambda s: s["p10"]),
+        ("Half", lambda s: s["p50"]),
+        ("90%", lambda s: s["p90"]),
+        field("Most"),
+    )
+    printer.table(page, page["items"], columns)

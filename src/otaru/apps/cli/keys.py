@@ -308,13 +308,16 @@ def sign(
     ceremony.write_request(file, told, over=True)
     document = {"signed": [role for role, _ in done], "file": str(file)}
     text = "\n".join(plain(line) for role, found in done for line in ceremony.in_words(role, found))
-    printer.result(document, f"{text}\n{file} is signed. When all have signed: otaru keys import {file}")
+    then = "otaru bundle seal DIR" if "bundle" in told else f"otaru keys import {file}"
+    printer.result(document, f"{text}\n{file} is signed. When all have signed: {then}")
 
 
 @command(noun, "import")
 def bring(api: Api, printer: Printer, file: Request) -> None:
     """Bring a signed request to the server, which judges it anew: all of it holds, or nothing does."""
     told = ceremony.read_request(file)
+    if "bundle" in told:
+        raise InvalidInputError(f"{file} is the request of a bundle", hint="It needs no server: otaru bundle seal DIR")
     if "permit" in told:
         made = api.post("/keys/permits", {"permit": told["permit"]})
         printer.result(made, f"{made['component']} of {made['device']} may go down to counter {made['counter']}.")

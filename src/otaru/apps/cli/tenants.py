@@ -47,6 +47,12 @@ def change(
     health_kept: Annotated[
         str | None, typer.Option(metavar="DURATION", help="How long events of devices are kept: 30d.")
     ] = None,
+    telemetry_every: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Agents measure so often: 15m; 0s: as each is set.")
+    ] = None,
+    telemetry_off: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Agents do not tell it; all: nothing; none: tell all.")
+    ] = None,
     zone: Annotated[
         str | None, typer.Option(help="The time zone of devices whose own is not known: Europe/Paris.")
     ] = None,
@@ -64,6 +70,7 @@ def change(
         "max_artifact": None if max_artifact is None else values.size(max_artifact),
         "quota": None if quota is None else values.size(quota),
         "health_kept_s": None if health_kept is None else values.duration_s(health_kept),
+        "monitoring": _monitoring(telemetry_every, telemetry_off),
         "zone": zone,
         "four_eyes": four_eyes,
     }
@@ -73,11 +80,23 @@ def change(
     _print(printer, _changed(api, named))
 
 
+def _monitoring(every: str | None, off: list[str] | None) -> dict[str, Any] | None:
+    """What is said of telemetry; None: nothing."""
+    found: dict[str, Any] = {} if every is None else {"period_s": values.duration_s(every) or None}
+    if off is not None:
+        found["off"] = [] if off == ["none"] else ["*" if name == "all" else name for name in off]
+    return found or None
+
+
 def _changed(api: Api, named: dict[str, Any]) -> Any:
     """The tenant after the change. The parts of all models are set as a whole, so they are read first."""
-    if "chunk_parts" not in named:
+    if not named.keys() & {"chunk_parts", "monitoring"}:
         return api.patch("/tenant", {"settings": named})
     now = api.get("/tenant")
+    if "monitoring" in named:
+        named = named | {"monitoring": {**now["settings"]["monitoring"], **named["monitoring"]}}
+    if "chunk_parts" not in named:
+        return api.patch("/tenant", {"settings": named}, edition=now["edition"])
     parts = now["settings"]["chunk_parts"] | named["chunk_parts"]
     wanted = named | {"chunk_parts": {model: part for model, part in parts.items() if part}}
     return api.patch("/tenant", {"settings": wanted}, edition=now["edition"])
@@ -144,8 +163,15 @@ def _print(printer: Printer, tenant: dict[str, Any]) -> None:
             ("largest artifact", values.shown_size(settings["max_artifact"])),
             ("quota", values.shown_size(settings["quota"])),
             ("events kept", values.shown_duration(settings["health_kept_s"])),
+            ("telemetry", _telemetry(settings["monitoring"])),
             ("time zone", settings["zone"]),
             ("four eyes", settings["four_eyes"]),
             ("used", values.shown_size(tenant["used"])),
         ),
     )
+
+
+def _telemetry(said: dict[str, Any]) -> str:
+    every = "as each device is set" if said["period_s"] is None else f"every {values.shown_duration(said['period_s'])}"
+    off = ["all"] if "*" in said["off"] else said["off"]
+    return every + (f", off: {', '.join(off)}" if off else "")

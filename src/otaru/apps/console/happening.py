@@ -49,6 +49,7 @@ GROUPS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "rollouts": ("Rollouts", tuple(k for k in Kind if k.startswith("rollout."))),
     "updates": ("Updates of devices", (Kind.DEPLOYMENT_MOVED,)),
     "devices": ("Devices", tuple(k for k in Kind if k.startswith("device."))),
+    "alerts": ("Alerts", tuple(k for k in Kind if k.startswith("alert."))),
     "groups": ("Groups", tuple(k for k in Kind if k.startswith("group."))),
     "enrollments": ("Enrollments", tuple(k for k in Kind if k.startswith("enrollment."))),
     "releases": ("Releases", tuple(k for k in Kind if k.startswith(("product.", "release.", "delta.")))),
@@ -133,6 +134,8 @@ def _thing(kind: str, what: Happening) -> Thing:
             return Thing(f"Role {what.subject}")
         case "key":
             return Thing(f"Key {what.subject[:16]}")
+        case "alert":
+            return Thing(f"Alert {what.subject}", "/settings#alerts")
         case "anchor":
             return Thing(f"Trust anchor {what.subject[:16]}")
         case "authority":

@@ -85,6 +85,11 @@ def told(found: Sequence[Alarms], left_out: int, world: World) -> Iterator[str]:
         (({"tenant": one.tenant}, one.drafts) for one in found),
     )
     yield from _gauge(
+        "otaru_alerts_raised",
+        "Alerts of the fleet that are raised.",
+        (({"tenant": one.tenant}, one.raised) for one in found),
+    )
+    yield from _gauge(
         "otaru_followings_stuck",
         "Groups that follow a channel whose newest release does not reach them until a person acts.",
         (({"tenant": one.tenant}, one.stuck) for one in found),

@@ -109,6 +109,9 @@ async def _serve(
             logs = tasks.create_task(worker.keep_logs(runtime.world, runtime.closing))
             verdicts = tasks.create_task(worker.keep_judged(runtime.world))
             deltas = tasks.create_task(worker.keep_deltas(runtime.world))
+            watch = tasks.create_task(
+                worker.keep_watch(runtime.world, wiring.mailer(settings), settings.public_url, runtime.closing)
+            )
             if devices is not None:
                 assert mutual.ssl is not None  # noqa: S101 - the listener has a certificate
                 tasks.create_task(worker.learn_authorities(world, mutual.ssl, runtime.closing))
@@ -121,7 +124,7 @@ async def _serve(
             await runtime.closing.wait()
             for slow in (verdicts, deltas):  # they may be in the middle of a large image; the next process goes on
                 slow.cancel()
-            await asyncio.gather(work, logs)
+            await asyncio.gather(work, logs, watch)
 
 
 async def _check_keys(world: World) -> None:

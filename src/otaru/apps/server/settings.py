@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from otaru.adapters.notify.smtp import server
+from otaru.domain.alert import checked
 from otaru.errors import InvalidInputError
 
 MAX_MIRRORS = 8
@@ -64,6 +66,11 @@ class Settings(BaseSettings):
         "", pattern=_KEY, description="The same of the key that the director's signer signs with."
     )
     production: bool = Field(False, description="Refuse development keys: releases are signed by keys of your own.")
+    smtp: str = Field(
+        "",
+        description="The mail server for [alerts](diagnostics.md#alerts): `smtp://HOST`, `smtp+tls://USER:SECRET@HOST:587`, `smtps://…`.",
+    )
+    mail_from: str = Field("", description="Whom its mails are from; needed with `smtp`.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="What is logged, to stderr.")
 
     @classmethod
@@ -96,6 +103,16 @@ class Settings(BaseSettings):
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("begins with http:// or https://")
         return value.rstrip("/")
+
+    @field_validator("smtp")
+    @classmethod
+    def _smtp(cls, value: str) -> str:
+        try:
+            if value:
+                server(value)
+        except InvalidInputError as error:
+            raise ValueError(f"{error.message}: {error.hint}") from None
+        return value
 
     @field_validator("mirrors")
     @classmethod
@@ -144,6 +161,15 @@ class Settings(BaseSettings):
     def _tls_pair(self) -> "Settings":
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together")
+        return self
+
+    @model_validator(mode="after")
+    def _mail(self) -> "Settings":
+        if self.smtp:
+            try:
+                checked(1, 0, [self.mail_from])
+            except InvalidInputError:
+                raise ValueError("smtp needs mail_from: otaru@example.org") from None
         return self
 
     @model_validator(mode="after")

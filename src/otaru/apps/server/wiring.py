@@ -13,14 +13,21 @@ from otaru.adapters.director.wire import Begin
 from otaru.adapters.inspector.process import ProcessInspector
 from otaru.adapters.judges.policy import PolicyJudge
 from otaru.adapters.notary import FolderNotary
+from otaru.adapters.notify.smtp import SmtpMailer, server
 from otaru.adapters.registry import StoreRegistry
 from otaru.adapters.signers.file import FolderKeyring
 from otaru.adapters.sql.migrate import upgrade
 from otaru.adapters.sql.store import open_store
 from otaru.apps.server.settings import Settings
 from otaru.ports.clock import Clock
+from otaru.ports.mailer import Mailer
 from otaru.services.control import tenants
 from otaru.services.control.world import World
+
+
+def mailer(settings: Settings) -> Mailer | None:
+    """Who hands over mail; None where no mail server is set."""
+    return SmtpMailer(server(settings.smtp), settings.mail_from) if settings.smtp else None
 
 
 @asynccontextmanager

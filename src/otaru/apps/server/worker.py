@@ -11,8 +11,11 @@ from otaru.apps.server.settings import Settings
 from otaru.domain.events import Kind
 from otaru.domain.ids import Sha256, TenantId
 from otaru.errors import OtaruError
+from otaru.ports.mailer import Mailer
 from otaru.ports.store import Committed
+from otaru.services.control import alerts
 from otaru.services.control.deltas import make_next
+from otaru.services.control.errands import expire
 from otaru.services.control.following import tend
 from otaru.services.control.housekeeping import housekeep
 from otaru.services.control.inspection import renew
@@ -43,6 +46,8 @@ AGAIN_S = 2.0
 """Judging images anew that has failed is tried again after this long."""
 ANYWAY_S = 600.0
 """So often it is looked whether images are to be judged anew where nobody said so: a process may have ended in between."""
+WATCH_S = 30.0
+"""So often alerts are looked at: each counts devices."""
 DELTAS_S = 15.0
 """So often it is looked for deltas to make where nobody ordered one here: by other processes, or to be tried again."""
 _ORDERS = frozenset({Kind.RELEASE_MOVED, Kind.DELTA_ORDERED})
@@ -155,6 +160,20 @@ async def keep_deltas(world: World) -> None:
                 await asyncio.wait_for(ordered.wait(), DELTAS_S)
     finally:
         leave()
+
+
+async def keep_watch(world: World, mailer: Mailer | None, address: str, closing: asyncio.Event) -> None:
+    """Look at alerts, write to people of them, and let errands expire, until `closing` is set."""
+    while not closing.is_set():
+        for act in (lambda: alerts.look(world), lambda: alerts.tell(world, mailer, address), lambda: expire(world)):
+            try:
+                await act()
+            except OtaruError as error:
+                _log.warning("a look at the fleet failed and is tried again: %s", error)
+            except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
+                _log.exception("a look at the fleet failed and is tried again")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(closing.wait(), WATCH_S)
 
 
 async def learn_authorities(world: World, context: ssl.SSLContext, closing: asyncio.Event) -> None:

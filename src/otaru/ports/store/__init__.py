@@ -20,6 +20,7 @@ The methods of `Tx` are set-based where a hot path calls them. Times are aware U
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from otaru.ports.store.bundles import Bundles
 from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
 from otaru.ports.store.following import Followings
 from otaru.ports.store.health import Health
@@ -30,13 +31,16 @@ from otaru.ports.store.shelf import BlobRows, Deltas, Inspection, Inspections, R
 from otaru.ports.store.tenancy import Idempotency, Tenants, Tokens
 from otaru.ports.store.trust import Anchor, Anchors, Directions, Logs, Signatures, Signed, Tree
 from otaru.ports.store.verdicts import Verdicts
+from otaru.ports.store.watching import Alerts, Errands
 
 __all__ = [
+    "Alerts",
     "Anchor",
     "Anchors",
     "Attributes",
     "Authorities",
     "BlobRows",
+    "Bundles",
     "Claim",
     "Committed",
     "Credentials",
@@ -46,6 +50,7 @@ __all__ = [
     "Directions",
     "Dispute",
     "Enrollments",
+    "Errands",
     "Events",
     "Fleet",
     "Followings",
@@ -93,6 +98,8 @@ class Tx(Protocol):
     groups: Groups
     attributes: Attributes
     health: Health
+    errands: Errands
+    alerts: Alerts
     verdicts: Verdicts
     reports: Reports
     events: Events
@@ -103,6 +110,7 @@ class Tx(Protocol):
     signatures: Signatures
     anchors: Anchors
     directions: Directions
+    bundles: Bundles
     enrollments: Enrollments
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from otaru.domain.health import HealthEvent, Heard, Hush, Kind, Measured, Risk
+from otaru.domain.health import HealthEvent, Heard, Hush, Kind, Measured, Risk, Spread
 from otaru.domain.ids import DeviceId, RolloutId, TenantId
 from otaru.domain.rollout import Rollout
 
@@ -72,6 +72,14 @@ class Health(Protocol):
 
     def telemetry(self, tenant: TenantId, device: DeviceId) -> list[Measured]:
         """The last telemetry of a device, by name."""
+        ...
+
+    def measured(self, tenant: TenantId, limit: int) -> list[str]:
+        """What devices measure, by name: one look at the index for each."""
+        ...
+
+    def spread(self, tenant: TenantId, name: str) -> Spread | None:
+        """How the last values of it lie; None: nobody tells it. It counts them all, by index."""
         ...
 
     def prune(self, tenant: TenantId, before: datetime, limit: int) -> int:

@@ -3,7 +3,7 @@
 The maps are the same in both forms, down to moments, which are text: `2026-05-01T04:00:00Z`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from math import ceil
@@ -14,6 +14,8 @@ import msgspec
 from otaru.domain import ids
 from otaru.domain.deployment import State
 from otaru.domain.device import Merge
+from otaru.domain.errand import SAID, Asked, Monitoring, Went
+from otaru.domain.errand import State as ErrandState
 from otaru.domain.ids import ActionId, RolloutId, Sha256
 from otaru.domain.link import (
     SPOKEN,
@@ -38,6 +40,7 @@ MAX_BATCH = 256 * 1024
 """Bytes of a body with notes."""
 MAX_DECISION = 4096
 MAX_DESCRIPTION = 1024 * 1024
+MAX_ERRANDS = 256 * 1024
 MAX_TOLD = 1024 * 1024
 """Bytes of an answer."""
 
@@ -79,7 +82,16 @@ def told(value: Told, form: Form, notes: list[Heard] | None = None) -> bytes:
     """The answer to a poll, with what became of the notes that came with it."""
     heard = None if notes is None else _heard_out(notes)
     offer = None if value.offer is None else _offer_out(value.offer)
-    return _encode(wire.Told(_seconds(value.poll_after), offer, value.cancel, value.describe, heard), form)
+    said = wire.Told(
+        _seconds(value.poll_after),
+        offer,
+        value.cancel,
+        value.describe,
+        [wire.Errand(one.number, one.what, one.name, _moment(one.expires_at)) for one in value.errands],
+        None if value.monitoring is None else _monitoring_out(value.monitoring),
+        heard,
+    )
+    return _encode(said, form)
 
 
 def read_told(body: bytes, form: Form) -> tuple[Told, list[Heard]]:
@@ -87,7 +99,10 @@ def read_told(body: bytes, form: Form) -> tuple[Told, list[Heard]]:
     found = _decode(body, wire.Told, form)
     offer = None if found.offer is None else _offer_in(found.offer)
     cancel = None if found.cancel is None else ActionId(found.cancel)
-    return Told(_span(found.poll_after_s), offer, cancel, found.describe), _heard_in(found.notes or [])
+    errands = tuple(Asked(one.number, one.what, one.name, _time(one.expires_at)) for one in found.errands)
+    monitoring = None if found.monitoring is None else _monitoring_in(found.monitoring)
+    told = Told(_span(found.poll_after_s), offer, cancel, found.describe, errands, monitoring)
+    return told, _heard_in(found.notes or [])
 
 
 def kept(notes: list[Heard], form: Form) -> bytes:
@@ -148,6 +163,40 @@ def read_description(body: bytes, form: Form) -> tuple[dict[str, str], Merge]:
     """Read what a device says of itself."""
     found = _decode(body, wire.Description, form)
     return {clean(name): clean(value) for name, value in found.attributes.items()}, found.mode
+
+
+def errands(said: Sequence[Went], form: Form) -> bytes:
+    """What a device says of its errands."""
+    return _encode(wire.Errands([wire.Went(one.number, one.state, one.code, one.text) for one in said]), form)
+
+
+def read_errands(body: bytes, form: Form) -> list[Went]:
+    """Read what a device says of its errands."""
+    found = _decode(body, wire.Errands, form).errands
+    for one in found:
+        if one.state not in SAID:
+            raise InvalidInputError(f"a device does not say {one.state}", hint=f"It says one of {', '.join(SAID)}.")
+    return [Went(one.number, one.state, one.code, clean(one.output)) for one in found]
+
+
+def standing(states: Sequence[tuple[int, ErrandState | None]], form: Form) -> bytes:
+    """Where errands stand."""
+    return _encode(wire.Standing([wire.Stands(number, state) for number, state in states]), form)
+
+
+def read_standing(body: bytes, form: Form) -> dict[int, ErrandState | None]:
+    """Read where errands stand, by number."""
+    return {one.number: one.state for one in _decode(body, wire.Standing, form).errands}
+
+
+def received(size: int, form: Form) -> bytes:
+    """How many bytes of diagnostics are here."""
+    return _encode(wire.Received(size), form)
+
+
+def read_received(body: bytes, form: Form) -> int:
+    """Read how many bytes of diagnostics the server has."""
+    return _decode(body, wire.Received, form).received
 
 
 def _encode(shape: msgspec.Struct, form: Form) -> bytes:
@@ -306,6 +355,14 @@ def _file_in(found: wire.File) -> File:
             for p in found.patches
         ),
     )
+
+
+def _monitoring_out(said: Monitoring) -> wire.Monitoring:
+    return wire.Monitoring(None if said.period is None else _seconds(said.period), list(said.off))
+
+
+def _monitoring_in(found: wire.Monitoring) -> Monitoring:
+    return Monitoring(None if found.period_s is None else _span(found.period_s), tuple(found.off))
 
 
 def _moment(at: datetime | None) -> str | None:

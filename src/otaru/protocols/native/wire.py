@@ -10,6 +10,8 @@ from msgspec import Meta, Struct
 
 from otaru.domain.deployment import MAX_MESSAGE, Event, State
 from otaru.domain.device import MAX_ATTRIBUTE_VALUE, MAX_ATTRIBUTES, Merge
+from otaru.domain.errand import MAX_BUNDLE, MAX_OUTPUT, MAX_TOLD, What
+from otaru.domain.errand import State as ErrandState
 from otaru.domain.ids import MAX_ACTION
 from otaru.domain.link import MAX_INSTALLED, MAX_NOTES, Answer, Asking
 from otaru.domain.rollout import Urgency
@@ -101,6 +103,22 @@ class Offer(Struct, frozen=True, omit_defaults=True):
     hold: bool = False
 
 
+class Errand(Struct, frozen=True, omit_defaults=True):
+    """What a device is asked to do besides."""
+
+    number: Number
+    what: What
+    name: Annotated[str, Meta(max_length=128)] = ""
+    expires_at: Moment | None = None
+
+
+class Monitoring(Struct, frozen=True, omit_defaults=True):
+    """What is to be told of telemetry."""
+
+    period_s: Seconds | None = None
+    off: Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(max_length=100)] = []
+
+
 class Heard(Struct, frozen=True):
     """What became of a note; no state: there is no such action."""
 
@@ -115,6 +133,8 @@ class Told(Struct, frozen=True, omit_defaults=True):
     offer: Offer | None = None
     cancel: Number | None = None
     describe: bool = False
+    errands: Annotated[list[Errand], Meta(max_length=MAX_TOLD)] = []
+    monitoring: Monitoring | None = None
     notes: list[Heard] | None = None
 
 
@@ -173,3 +193,37 @@ class Description(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields
         Meta(max_length=MAX_ATTRIBUTES),
     ]
     mode: Merge = Merge.MERGE
+
+
+class Went(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a device says of an errand."""
+
+    number: Number
+    state: ErrandState
+    code: Code = ""
+    output: Annotated[str, Meta(max_length=MAX_OUTPUT)] = ""
+
+
+class Errands(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a device says of its errands."""
+
+    errands: Annotated[list[Went], Meta(min_length=1, max_length=MAX_TOLD)]
+
+
+class Stands(Struct, frozen=True):
+    """Where an errand stands; no state: there is no such errand."""
+
+    number: Number
+    state: ErrandState | None
+
+
+class Standing(Struct, frozen=True):
+    """The answer to what a device says of its errands."""
+
+    errands: list[Stands]
+
+
+class Received(Struct, frozen=True):
+    """How many bytes of diagnostics are here."""
+
+    received: Annotated[int, Meta(ge=0, le=MAX_BUNDLE)]

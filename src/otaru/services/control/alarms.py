@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from otaru.domain.alert import MAX_ALERTS, Alert
 from otaru.domain.following import Following
 from otaru.domain.ids import TenantId
 from otaru.domain.release import ReleaseState
@@ -20,6 +21,8 @@ GRACE = timedelta(hours=1)
 """What the server can sign itself it has signed by then; what is due for longer waits for people."""
 MAX_STUCK = 10
 """Standing orders that need a person, named on every page."""
+MAX_RAISED = 5
+"""Alerts named on every page."""
 MAX_TENANTS = 100
 """Tenants whose numbers one answer has."""
 
@@ -56,6 +59,8 @@ class Alarms:
     stuck: int
     """Standing orders that somebody has to see to."""
     lags: Mapping[Log, Lag]
+    raised: int
+    """Alerts that are raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class Brief:
     """Roles that people have to sign anew, what ends first first."""
     stuck: Sequence[Following] = ()
     """Standing orders that people have to see to, some of them."""
+    raised: Sequence[Alert] = ()
+    """Alerts that are raised, some of them."""
 
 
 async def of_tenant(world: World, tenant: TenantId) -> Alarms:
@@ -87,7 +94,7 @@ async def of_all(world: World) -> tuple[list[Alarms], int]:
 
 
 async def brief(world: World, tenant: TenantId) -> Brief:
-    """What every page of the console has to know: four small reads, no metadata is parsed."""
+    """What every page of the console has to know: five small reads, no metadata is parsed."""
     now = world.clock.now()
 
     def look(tx: Tx) -> Brief:
@@ -98,7 +105,8 @@ async def brief(world: World, tenant: TenantId) -> Brief:
             long_due = {role: at for role, at in ends.items() if due_at(role, at) + GRACE <= now}
             due += [replace(one, role=told_of(of, one.role)) for one in what_is_due(long_due, now)]
         stuck = tx.followings.page(tenant, None, MAX_STUCK, stuck=True)
-        return Brief(development, sorted(due, key=lambda one: one.expires), stuck)
+        raised = tx.alerts.raised(tenant, MAX_RAISED)
+        return Brief(development, sorted(due, key=lambda one: one.expires), stuck, raised)
 
     return await world.store.glance(look)
 
@@ -117,6 +125,7 @@ def _alarms(tx: Tx, tenant: TenantId, now: datetime) -> Alarms:
         tx.releases.states(tenant).get(ReleaseState.DRAFT, 0),
         tx.followings.count(tenant, stuck=True),
         {log: _lag(tx, tenant, log, now) for log in Log},
+        len(tx.alerts.raised(tenant, MAX_ALERTS)),
     )
 
 

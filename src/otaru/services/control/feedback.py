@@ -210,6 +210,8 @@ class _Batch:
         if not self._was_ordered(row, said):
             return Event.CANCEL_DONE if row.state is State.CANCELLING else None
         plan = self._plan(row.rollout)
+        if said.offline:
+            return Event.SUCCEED  # its own checks have judged it: nobody will hear of it in a window of ours
         tried = plan is not None and plan.rollout.policy.validate and DEPLOYMENT.next(row.state, Event.TRY) is not None
         return Event.TRY if tried else Event.SUCCEED
 
@@ -245,8 +247,9 @@ class _Batch:
         if (plan := self._plan(row.rollout)) is not None:
             release = plan.release
             burnt = release.terms.security_floor or 0  # only a release that declares it raises the device's counter
+            source = Source.OFFLINE if said.offline else Source.OTARU
             for component in self._components(release, said.device):
-                fact = Installed(component, release.version, Source.OTARU, said.received_at, confirmed, burnt)
+                fact = Installed(component, release.version, source, said.received_at, confirmed, burnt)
                 self._installed.append((said.device, fact))
 
     def _components(self, release: Release, device: DeviceId) -> Sequence[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from otaru.domain.device import Lifecycle
-from otaru.domain.health import HOUR, MAX_EVENTS, MAX_PER_HOUR, HealthEvent, Measured, Told
+from otaru.domain.health import HOUR, MAX_EVENTS, MAX_PER_HOUR, MAX_SAMPLED, HealthEvent, Measured, Spread, Told
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.errors import RateLimitedError, TooLargeError
 from otaru.ports.store import Tx
@@ -90,6 +90,16 @@ async def telemetry(world: World, tenant: TenantId, device: DeviceId) -> list[Me
         return tx.health.telemetry(tenant, device)
 
     return await world.store.glance(look)
+
+
+async def spreads(world: World, tenant: TenantId) -> list[Spread]:
+    """How the last telemetry of all devices lies, by name: of MAX_SAMPLED names at most. It counts all of it."""
+
+    def look(tx: Tx) -> list[Spread]:
+        found = (tx.health.spread(tenant, name) for name in tx.health.measured(tenant, MAX_SAMPLED))
+        return [one for one in found if one is not None]
+
+    return await world.store.read(look)
 
 
 @dataclass(frozen=True, slots=True)

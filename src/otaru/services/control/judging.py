@@ -61,6 +61,13 @@ def news(tx: Tx, tenant: TenantId, rollout: RolloutId, ruling: Ruling) -> list[F
     return [finding for finding in ruling.findings if finding.news(known.get(finding.segment))]
 
 
+def last_words(tx: Tx, tenant: TenantId, rollout: RolloutId, ruling: Ruling) -> list[Finding]:
+    """Findings of a rollout that finishes, also where they are no news: whoever reads its verdict later wants all its counts."""
+    before = tx.verdicts.newest(tenant, rollout) if ruling.findings else {}
+    known = {segment: said.finding for segment, said in before.items()}
+    return [finding for finding in ruling.findings if finding != known.get(finding.segment)]
+
+
 def keep(tx: Tx, tenant: TenantId, rollout: RolloutId, findings: Sequence[Finding], at: datetime) -> None:
     """Keep findings."""
     tx.verdicts.add(tenant, rollout, [Said(at, finding) for finding in findings])

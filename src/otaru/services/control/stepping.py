@@ -12,7 +12,7 @@ from otaru.domain.ids import RolloutId, TenantId
 from otaru.domain.rollout import Rollout, RolloutState, Step, step
 from otaru.ports.judge import Judge
 from otaru.ports.store import Tx, one
-from otaru.services.control.judging import keep, news
+from otaru.services.control.judging import keep, last_words, news
 from otaru.services.control.looks import Look, Looks
 from otaru.services.control.rollback import bring_back
 from otaru.services.control.rollouts import apply, awaited
@@ -76,7 +76,10 @@ def _take(tx: Tx, due: _Due) -> None:
         before = tx.rollouts.get(tenant, due.rollout)
         if before is None:
             return
-        taken, found = _decided(tx, tenant, before, due.looks.look(tx, tenant, before, due.judge, now), now)
+        look = due.looks.look(tx, tenant, before, due.judge, now)
+        taken, found = _decided(tx, tenant, before, look, now)
+        if taken is not None and taken.rollout.state is RolloutState.FINISHED:
+            found = last_words(tx, tenant, before.id, look.ruling)
         keep(tx, tenant, due.rollout, found, now)
         if taken is None:
             return

@@ -242,6 +242,8 @@ def _told(tx: Tx, tenant: Tenant, subject: Subject, now: datetime) -> Because | 
     rollout = tx.rollouts.get(tenant.id, busy.rollout)
     if rollout is not None and rollout.policy.window is not None:
         said += f" {window_words(subject, rollout.policy.window, tenant.calendar, now)}"
+    if (stick := tx.bundles.of_action(tenant.id, subject.id, busy.action, now)) is not None:
+        said += f" It is on a stick until {stick.expires_at:%Y-%m-%d %H:%M} UTC (bundle {stick.id})."
     return Because(busy.rollout, Rule.OFFER, said)
 
 

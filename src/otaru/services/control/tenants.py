@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from otaru.domain.errand import Monitoring
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import DEFAULT_TENANT, TenantId
 from otaru.domain.schedule import zone
@@ -35,6 +36,7 @@ class Change:
     max_artifact: int | None = None
     quota: int | None = None
     health_kept: timedelta | None = None
+    monitoring: Monitoring | None = None
     zone: str | None = None
     four_eyes: bool | None = None
 

@@ -1,6 +1,6 @@
 """What an agent is made of, put together by its process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -8,6 +8,7 @@ from otaru.domain.conditions import Condition
 from otaru.domain.device import Hardware
 from otaru.domain.fetching import Backoff
 from otaru.domain.ids import DeviceId, TenantId
+from otaru.domain.link import Told
 from otaru.ports.board import (
     HealthCheck,
     Hooks,
@@ -17,6 +18,7 @@ from otaru.ports.board import (
     Origin,
     Outbox,
     Power,
+    Safe,
     Senses,
     Staging,
     Vault,
@@ -56,6 +58,8 @@ class Patience:
     """After one was ordered: then it is ordered again."""
     full: timedelta = timedelta(hours=1)
     """A disk that takes nothing for so long, while an update is looked at, fails it."""
+    listen: timedelta = timedelta(0)
+    """At rest a poll may be held back so long, so that an order arrives at once."""
     backoff: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=10), timedelta(hours=1)))
     """After the server did not answer."""
 
@@ -88,6 +92,10 @@ class Parts:
     forced_breaks: bool = False
     """A forced update does not wait for locks."""
     hooks: Hooks | None = None
+    safe: Safe | None = None
+    """Where data are saved before an update."""
     patience: Patience = Patience()
+    aside: Callable[[Told, bool], None] = lambda _told, _resting: None
+    """Hears what the server says, and whether no update is under way: for all but updates."""
     bundle: OfflineBundle | None = None
     """What stands in for a server: the link is a medium, and what is past its end is so with this document's leave."""

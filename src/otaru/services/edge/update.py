@@ -33,6 +33,7 @@ from otaru.domain.update_record import (
     remembered,
     reported,
     resume,
+    returned,
     step,
 )
 from otaru.errors import OtaruError
@@ -58,6 +59,9 @@ _log = logging.getLogger("otaru.agent")
 _ALONE = TOUCHED | {State.REPORTING}
 """What needs no server: health, the way back, writing down how it ended."""
 NOW = timedelta(0)
+_LISTENING = timedelta(seconds=1)
+"""Who listens asks again after so long. Who is answered sooner, and nothing new, was not held back: too many are, or a proxy
+does not wait. Then it comes when it is told to."""
 
 
 class _CalledOffError(OtaruError):
@@ -76,6 +80,9 @@ class Updater:
         self._heard = False
         """The server has answered since the start."""
         self._poll_after = NOW
+        self._listens = False
+        """It is asked again soon, to hold back its answer."""
+        self._told: Told | None = None
         self._trial_ends: float | None = None
         self._fetches: dict[str, Fetch] = {}
         self._failures = 0
@@ -128,7 +135,9 @@ class Updater:
         self._hear(told)
         wait = self._work()
         self._tell_quietly()
-        return wait if self.record.state not in RESTING else told.poll_after
+        if self.record.state not in RESTING:
+            return wait
+        return _LISTENING if self._listens else told.poll_after
 
     @property
     def held_back(self) -> str:
@@ -156,11 +165,21 @@ class Updater:
     # What the server says
 
     def _ask(self) -> Told:
-        return self._parts.link.poll(taking=delta.taking(self._parts))
+        clock = self._parts.clock
+        listen = self._parts.patience.listen
+        wait = listen if self._heard and self.record.state in RESTING else NOW
+        began = clock.monotonic()
+        told = self._parts.link.poll(wait, delta.taking(self._parts))
+        before, self._told = self._told, replace(told, poll_after=NOW)
+        self._listens = listen > NOW and (
+            wait == NOW or self._told != before or clock.monotonic() - began >= _LISTENING.total_seconds()
+        )
+        return told
 
     def _hear(self, told: Told) -> None:
         self._heard, self._cancel, self._offer, self._poll_after = True, told.cancel, told.offer, told.poll_after
         record, offer = self.record, told.offer
+        self._parts.aside(told, record.state in RESTING)
         if told.describe and self._parts.attributes:
             self._parts.link.describe(self._parts.attributes)
         if told.cancel is not None and record.state in RESTING:
@@ -200,6 +219,7 @@ class Updater:
             State.FETCHING: self._fetch,
             State.STAGED: self._staged,
             State.INSTALLING: self._install,
+            State.SAVING: self._save,
             State.ARMING: self._arm,
             State.ARMED: self._armed,
             State.REBOOTING: self._reboot,
@@ -207,6 +227,7 @@ class Updater:
             State.COMMITTING: self._commit,
             State.REVERTING: self._revert,
             State.RETURNING: self._return,
+            State.RESTORING: self._restore,
             State.REPORTING: self._report,
         }
         while self.record.state not in RESTING:
@@ -317,11 +338,23 @@ class Updater:
             self._parts.installers[piece.component].install(piece, self._parts.staging.staged(piece))
             self._move(Event.PIECE)
         elif self._permission.switches(self._offer, self._plan, self.record.number):
-            self._move(Event.INSTALLED)
+            self._move(Event.INSTALLED if self._parts.safe is None else Event.SAVE)
         else:
-            with suppress(*_LATER):
-                self._hear(self._ask())  # it may be forced meanwhile
-            return max(self._poll_after, self._parts.patience.look_again)
+            return self._locked()
+        return None
+
+    def _locked(self) -> timedelta:
+        with suppress(*_LATER):
+            self._hear(self._ask())  # it may be forced meanwhile
+        return max(self._poll_after, self._parts.patience.look_again)
+
+    def _save(self) -> timedelta | None:
+        """As late as can be: what is written after it is lost where the update is given up."""
+        if not self._permission.switches(self._offer, self._plan, self.record.number):
+            return self._locked()
+        components = frozenset(piece.component for piece in self._plan.work)
+        safe = self._parts.safe
+        self._move(Event.SAVED, saved="" if safe is None else safe.save(components, self._plan.release))
         return None
 
     def _arm(self) -> None:
@@ -379,7 +412,7 @@ class Updater:
             self._parts.installers[piece.component].revert(piece)
         self._started = False
         runs = Standing.RUNS in self._standings()
-        self._move(Event.REBOOT if runs else Event.RETURN)
+        self._move(Event.REBOOT if runs else returned(self.record))
 
     def _return(self) -> timedelta | None:
         if self._started and (event := found(self.record, self._standings())) is not None:
@@ -388,6 +421,12 @@ class Updater:
         self._tell_quietly()
         self._parts.power.reboot()
         return self._parts.patience.reboot
+
+    def _restore(self) -> None:
+        if self._parts.safe is None:
+            raise errors.BackupError("nothing here can restore what was saved before the update")
+        self._parts.safe.restore(self.record.saved)
+        self._move(Event.RETURN)
 
     def _report(self) -> None:
         at = self._parts.clock.now().isoformat(timespec="seconds")
@@ -415,9 +454,13 @@ class Updater:
         if before.state is State.FETCHING and self._plan.lean:
             again = True  # also where there is no room: the file alone takes less
             self._parts.outbox.put(self._note("in-full", None, code, f"from now on in full: {reason}"))
-        self._move(failed(before, again=again), code=code, reason=reason)
+        event = failed(before, again=again)
+        if before.state is State.RESTORING and event is Event.FAIL:
+            said = f"the data of backup {before.saved} could not be put back: {reason}"
+            self._parts.outbox.put(self._note("restore", None, code, said))
+        self._move(event, code=code, reason=reason)
         self._failures = 0
-        return self._parts.patience.look_again if before.state is State.REVERTING else None
+        return self._parts.patience.look_again if before.state in {State.REVERTING, State.RESTORING} else None
 
     def _full(self, error: OtaruError | OSError) -> timedelta | None:
         """How long to wait for a disk that is full or fails while nothing was fetched yet; None: it is not that, or it lasts."""
@@ -438,10 +481,10 @@ class Updater:
     def _standings(self) -> list[Standing]:
         return [self._parts.installers[piece.component].standing(piece) for piece in self._plan.work]
 
-    def _move(self, event: Event, plan: Plan | None = None, code: str = "", reason: str = "") -> None:
+    def _move(self, event: Event, plan: Plan | None = None, code: str = "", reason: str = "", saved: str = "") -> None:
         """Put the record after an event, then say so."""
         before = self.record.state
-        self._put(step(self.record, event, plan, code, reason))
+        self._put(step(self.record, event, plan, code, reason, saved))
         if (said := PROGRESS.get(self.record.state)) is not None and self.record.state is not before:
             self._parts.outbox.put(self._note(str(said), said))
 

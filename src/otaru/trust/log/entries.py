@@ -5,7 +5,7 @@ no device and no target. The *audit log* is not: it says who did what, when. Its
 commitment to the rest, HMAC-SHA256 under a random salt of each entry. Whoever has salt and text can check them; once both
 are erased nobody can guess the text from the entry, and the tree stays as it is.
 
-What devices say about themselves is no privileged action and becomes no entry.
+What devices say about themselves is no privileged action and becomes no entry; how an errand went is one.
 """
 
 import json
@@ -64,9 +64,16 @@ RULES: Mapping[Kind, Rule] = {
     Kind.DEVICE_CREDENTIAL: Rule(Audited.PEOPLE),
     Kind.DEVICE_LIFECYCLE: Rule(Audited.PEOPLE),
     Kind.DEVICE_PERMITTED: Rule(Audited.ALL),
+    Kind.DEVICE_RECEIPT: Rule(Audited.PEOPLE),
     Kind.DEVICE_ATTRIBUTES: Rule(Audited.NONE),
     Kind.DEVICE_DISPUTED: Rule(Audited.NONE),
     Kind.DEVICE_DOUBLED: Rule(Audited.NONE),
+    # What a device did of what people asked of it belongs to that: the one exception from what is said above.
+    Kind.DEVICE_ERRAND: Rule(Audited.ALL),
+    Kind.ALERT_ADDED: Rule(Audited.ALL),
+    Kind.ALERT_REMOVED: Rule(Audited.ALL),
+    Kind.ALERT_RAISED: Rule(Audited.NONE),
+    Kind.ALERT_CLOSED: Rule(Audited.NONE),
     Kind.GROUP_CREATED: Rule(Audited.ALL),
     Kind.GROUP_CHANGED: Rule(Audited.ALL),
     Kind.GROUP_DELETED: Rule(Audited.ALL),
@@ -85,6 +92,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.ROLLOUT_INSTALL: Rule(Audited.PEOPLE, ("at", "in_window")),
     Kind.ROLLOUT_SEGMENT: Rule(Audited.PEOPLE, ("segment", "held")),
     Kind.ROLLOUT_RETRIED: Rule(Audited.PEOPLE, ()),
+    Kind.ROLLOUT_EXPORTED: Rule(Audited.PEOPLE, ("bundle", "devices", "until", "sha256")),
     Kind.ROLLOUT_JOINED: Rule(Audited.NONE),
     Kind.ROLLOUT_BACK: Rule(Audited.PEOPLE, ("rollouts", "members")),
     Kind.METADATA_SIGNED: Rule(Audited.ALL, ("version", "keys", "sha256")),

@@ -16,6 +16,7 @@ from otaru.adapters.board.script import ScriptInstaller
 from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.adapters.clock import SystemClock
 from otaru.apps.agent import neighbours
+from otaru.apps.agent.saving import safe
 from otaru.apps.agent.settings import read
 from otaru.apps.agent.wiring import installer, manner
 from otaru.domain.update import Moment
@@ -28,6 +29,7 @@ SCRIPT = '[[component]]\nname = "web"\ninstaller = "script"\n'
 COMMANDS = '[component.commands]\ninstall = ["i"]\nactivate = ["a"]\nstanding = ["s"]\nrevert = ["r"]\n'
 SWU = '[[component]]\nname = "os"\ninstaller = "swupdate"\n'
 CONFIG = '[[component]]\nname = "settings"\ninstaller = "config"\nfolder = "/etc/app"\n'
+ITEM = '[[backup.item]]\nname = "st"\n'
 DEB = '[[component]]\nname = "app"\ninstaller = "deb"\n'
 BOOT = '[boot]\nkind = "script"\nscript = ["/boot"]\n'
 
@@ -99,6 +101,22 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ('data = "/d"\n' + APP + 'a = "/dev/a"\n', "component[0].a: the installer files has no use for it"),
         ('data = "/d"\n' + APP.replace("files", "magic"), "component[0].installer: "),
         ('data = "/d"\n' + APP.replace("files", "deb"), "component[0].package: the installer deb needs it"),
+        ('data = "/d"\n' + APP + ITEM + 'path = "/"\n', "backup.item[0].path: write it without"),
+        ('data = "/d"\n' + APP + ITEM + 'path = "/srv/../etc"\n', "backup.item[0].path: write it without"),
+        ('data = "/var/d"\n' + APP + ITEM + 'path = "/var"\n', "backup.item[0].path: /var/d is in it"),
+        ('data = "/d"\n' + APP + ITEM, "backup.item[0]: it is a path, or commands"),
+        ('data = "/d"\n' + APP + ITEM + 'path = "/a"\nsave = ["s"]\n', "backup.item[0]: it is a path, or commands"),
+        ('data = "/d"\n' + APP + ITEM + 'save = ["s"]\n', "backup.item[0]: it is a path, or commands"),
+        (
+            'data = "/d"\n' + APP + ITEM + 'path = "/a"\ncomponent = "os"\n',
+            "backup.item[0].component: there is no component os",
+        ),
+        ('data = "/d"\n' + APP + (ITEM + 'path = "/a"\n') * 2, "backup.item[0].name: another one has it"),
+        (
+            'data = "/d"\n' + APP + ITEM + 'path = "/a"\n' + ITEM.replace("st", "b") + 'path = "/a/b"\n',
+            "backup.item[0].path: /a/b is in it",
+        ),
+        ('data = "/d"\n[backup]\nkeep = 1\n' + APP, "backup"),
         ('data = "/d"\n' + CONFIG + 'drift = "hide"\n', "component[0].drift: "),
         ('data = "/d"\n' + CONFIG.replace("folder", "root"), "component[0].folder: the installer config needs it"),
         ('data = "/d"\n' + APP + 'test = ["true"]\n', "component[0].test: the installer files has no use for it"),
@@ -123,6 +141,8 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ('data = "/d"\n[download]\nwithin_s = 1\n' + APP, "download.within_s"),
         ('data = "/d"\n[download]\ndelta_memory = -1\n' + APP, "download.delta_memory"),
         ('data = "/d"\n[locks]\nfiles = ["here"]\n' + APP, "locks.files"),
+        ('data = "/d"\n[local]\nsocket = "here"\n' + APP, "local.socket"),
+        ('data = "/d"\n[local]\nsocket = "/s"\nmode = "0999"\n' + APP, "local.mode"),
         ('data = "/d"\n[hooks]\ntimeout_s = 0\n' + APP, "hooks.timeout_s"),
         ('data = "/d"\n[health]\nunits = ["app"]\n' + APP, "health.units"),
         ('data = "/d"\n[health]\nunits = ["--root=/x.service"]\n' + APP, "health.units"),
@@ -180,6 +200,17 @@ def test_a_schema_that_cannot_be_read_is_said_so(tmp_path: Path, schema: str | N
     assert str(path) in caught.value.message
     path.write_text('{"type": "object"}')
     assert isinstance(installer(found.component[0], found, LocalDisk()), ConfigInstaller)
+
+
+def test_what_cannot_be_put_back_as_a_whole_is_not_saved(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    for path in ("/proc", str(tmp_path / "link")):
+        (tmp_path / "agent.toml").write_text(f'data = "{tmp_path}"\n{APP}{ITEM}path = "{path}"\n')
+        with pytest.raises(InvalidInputError, match="is a mount point or a link"):
+            safe(read(tmp_path / "agent.toml"), "dev-1", SystemClock())
+    (tmp_path / "agent.toml").write_text(f'data = "{tmp_path}"\n{APP}[backup]\ntenant = "age1x"\n{ITEM}path = "/a"\n')
+    with pytest.raises(InvalidInputError, match="no public key"):
+        safe(read(tmp_path / "agent.toml"), "dev-1", SystemClock())
 
 
 def test_health_is_also_what_others_tell(tmp_path: Path) -> None:

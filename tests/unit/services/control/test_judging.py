@@ -70,8 +70,9 @@ async def test_a_good_release_reaches_everybody_faster_and_faster(fleet: Fleet, 
     assert reached[0] < 60
     assert {w.state for w in now.waves} == {WaveState.PASSED}
     kept = await judging.verdicts(fleet.world, ACME, rollout, None, 100)
-    assert [said.finding.call for _, said in reversed(kept)] == [Call.HOLD, Call.EXPAND]
+    assert [said.finding.call for _, said in reversed(kept)] == [Call.HOLD, Call.EXPAND, Call.EXPAND]
     assert kept[0][1].finding.words[0] == "expand: nothing speaks against it"
+    assert kept[1][1].finding.tried < kept[0][1].finding.tried == len(NAMES), "the last word is about all of them"
 
 
 async def test_a_bad_release_is_stopped_and_the_verdict_is_kept(fleet: Fleet, clock: SettableClock) -> None:

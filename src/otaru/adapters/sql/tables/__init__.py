@@ -12,6 +12,7 @@ from otaru.adapters.sql.tables.enrolling import (
     grant_key,
     spent_proof,
 )
+from otaru.adapters.sql.tables.errands import alert, errand, errand_part
 from otaru.adapters.sql.tables.following import following
 from otaru.adapters.sql.tables.health import (
     exposure_count,
@@ -72,6 +73,8 @@ from otaru.adapters.sql.tables.tenancy import (
     token,
 )
 from otaru.adapters.sql.tables.trust import (
+    bundle,
+    bundle_device,
     direction,
     downgrade_permit,
     log_checkpoint,
@@ -91,12 +94,15 @@ __all__ = [
     "Bytewise",
     "Instant",
     "Serial",
+    "alert",
     "artifact",
     "attribute_change",
     "attribute_declared",
     "attribute_sort",
     "authority",
     "blob",
+    "bundle",
+    "bundle_device",
     "component_count",
     "contact_count",
     "credential",
@@ -119,6 +125,8 @@ __all__ = [
     "enrolled",
     "enrollment",
     "enrollment_serial",
+    "errand",
+    "errand_part",
     "event",
     "exposure_count",
     "following",

@@ -77,6 +77,32 @@ downgrade_permit = Table(
 )
 """The newest permission of each component of a device."""
 
+bundle = Table(
+    "bundle",
+    metadata,
+    key("tenant"),
+    key("bundle"),
+    col("rollout", Integer),
+    col("actor"),
+    col("created_at", Instant),
+    col("expires_at", Instant),
+    col("devices", Integer),
+    col("digest"),
+    Index("ix_bundle_rollout", "tenant", "rollout", "created_at"),
+)
+"""Bundles for places without a network, as they were exported."""
+
+bundle_device = Table(
+    "bundle_device",
+    metadata,
+    key("tenant"),
+    key("bundle"),
+    key("device"),
+    col("action", Integer),
+    col("version", Integer),
+    Index("ix_bundle_device", "tenant", "device", "action"),
+)
+
 log_waiting = Table(
     "log_waiting",
     metadata,

@@ -79,6 +79,10 @@ def _device_permitted(what: Happening) -> Said:
     return Said(Tone.HELD, f"may go below its security counter in {text(what, 'component')}", facts=facts)
 
 
+def _device_receipt(what: Happening) -> Said:
+    return Said(Tone.IDLE, "has signed what became of its update", facts=(f"bundle {text(what, 'bundle')}",))
+
+
 _STEPS: Mapping[State, str] = {
     State.SCHEDULED: "was put in line in",
     State.OFFERED: "was offered the release of",
@@ -110,6 +114,36 @@ def _deployment_moved(what: Happening) -> Said:
     facts = (f"attempt {attempt}",) if isinstance(attempt, int) and attempt > 1 else ()
     words = "cannot begin yet with the update of" if text(what, "from") == after else _STEPS[state]
     return Said(look(state).tone, words, about, text(what, "reason"), facts)
+
+
+_ASKED = {"diagnose": "its diagnostics", "run": "a command", "reboot": "a reboot"}
+_WENT = {
+    "waiting": (Tone.IDLE, "was asked for"),
+    "taken": (Tone.BUSY, "began with"),
+    "done": (Tone.DONE, "is done with"),
+    "failed": (Tone.FAILED, "failed at"),
+    "refused": (Tone.HELD, "refused"),
+    "expired": (Tone.HELD, "was not heard of in time for"),
+    "cancelled": (Tone.IDLE, "is no longer asked for"),
+    "read": (Tone.HELD, "had somebody fetch"),
+}
+
+
+def _device_errand(what: Happening) -> Said:
+    tone, words = _WENT.get(text(what, "to"), (Tone.IDLE, "was asked for"))
+    thing = _ASKED.get(text(what, "what"), "something")
+    name, number = text(what, "name"), what.data.get("errand")
+    facts = (f"errand {number}",) if isinstance(number, int) else ()
+    return Said(tone, f"{words} {thing}" + (f": {name}" if name else ""), reason=text(what, "code"), facts=facts)
+
+
+def _alert(tone: Tone, words: str) -> Callable[[Happening], Said]:
+    def said(what: Happening) -> Said:
+        devices, of = what.data.get("devices"), what.data.get("of")
+        facts = [f"{devices:,} of {of:,} devices"] if isinstance(devices, int) and isinstance(of, int) else []
+        return Said(tone, words, facts=(*facts, text(what, "when")) if text(what, "when") else tuple(facts))
+
+    return said
 
 
 _CHANGED = {
@@ -148,11 +182,17 @@ def _query(what: Happening) -> tuple[str, ...]:
 
 
 WORDS: Mapping[Kind, Callable[[Happening], Said]] = {
+    Kind.DEVICE_ERRAND: _device_errand,
+    Kind.ALERT_ADDED: _alert(Tone.IDLE, "was added"),
+    Kind.ALERT_REMOVED: plain(Tone.IDLE, "was removed"),
+    Kind.ALERT_RAISED: _alert(Tone.FAILED, "was raised"),
+    Kind.ALERT_CLOSED: _alert(Tone.DONE, "is over"),
     Kind.DEVICE_ADDED: _device_added,
     Kind.DEVICE_CHANGED: _device_changed,
     Kind.DEVICE_CREDENTIAL: _device_credential,
     Kind.DEVICE_LIFECYCLE: _device_lifecycle,
     Kind.DEVICE_PERMITTED: _device_permitted,
+    Kind.DEVICE_RECEIPT: _device_receipt,
     Kind.DEVICE_ATTRIBUTES: listed("reported other attributes", "changed"),
     Kind.DEVICE_DISPUTED: _device_disputed,
     Kind.DEVICE_DOUBLED: _device_doubled,

@@ -122,6 +122,13 @@ def _rollout_joined(what: Happening) -> Said:
     return Said(Tone.BUSY, f"was joined by {number}")
 
 
+def _rollout_exported(what: Happening) -> Said:
+    devices = what.data.get("devices")
+    number = f"{devices:,} {'device' if devices == 1 else 'devices'}" if isinstance(devices, int) else "devices"
+    facts = (f"bundle {text(what, 'bundle')}", f"until {text(what, 'until')[:16].replace('T', ' ')}")
+    return Said(Tone.BUSY, f"was put on a stick for {number}", facts=facts)
+
+
 def _rollout_back(what: Happening) -> Said:
     members, left_out = what.data.get("members"), what.data.get("left_out")
     number = f"{members:,} {'device' if members == 1 else 'devices'}" if isinstance(members, int) else "devices"
@@ -145,5 +152,6 @@ WORDS: Mapping[Kind, Callable[[Happening], Said]] = {
     Kind.ROLLOUT_SEGMENT: _rollout_segment,
     Kind.ROLLOUT_RETRIED: _rollout_retried,
     Kind.ROLLOUT_JOINED: _rollout_joined,
+    Kind.ROLLOUT_EXPORTED: _rollout_exported,
     Kind.ROLLOUT_BACK: _rollout_back,
 }

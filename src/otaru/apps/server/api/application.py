@@ -22,15 +22,18 @@ from otaru.apps.server.api.caller import identify
 from otaru.apps.server.api.noun import PREFIX
 from otaru.apps.server.api.openapi import described
 from otaru.apps.server.api.routes import (
+    alerts,
     anchors,
     artifacts,
     attributes,
     authorities,
     blackouts,
+    bundles,
     consent,
     credentials,
     devices,
     enrollments,
+    errands,
     events,
     fleet,
     following,
@@ -121,6 +124,8 @@ def framework_of(runtime: Runtime) -> FastAPI:
         tenants,
         fleet,
         devices,
+        errands,
+        alerts,
         attributes,
         enrollments,
         groups,
@@ -134,6 +139,7 @@ def framework_of(runtime: Runtime) -> FastAPI:
         keys,
         anchors,
         rollouts,
+        bundles,
         events,
         logs,
     ):

@@ -7,9 +7,9 @@ thread, reads nothing while it waits, and writes no more than any other poll.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from math import ceil
 from urllib.parse import parse_qsl, urlencode
 
@@ -24,9 +24,10 @@ from otaru.apps.server.roads.native_offer import offered, offered_file
 from otaru.apps.server.roads.waiting import MAX_WAIT, Place, WaitingRoom
 from otaru.apps.server.settings import Settings
 from otaru.domain import ids
-from otaru.domain.deployment import OPEN, WAITING, Report, State
+from otaru.domain.deployment import OPEN, WAITING, State
+from otaru.domain.errand import MAX_NUMBER, MAX_PART, Monitoring
 from otaru.domain.ids import DEFAULT_TENANT, Sha256
-from otaru.domain.link import MAX_HAD, Answer, Batch, File, Heard, Note, Patch, Told
+from otaru.domain.link import MAX_HAD, Answer, Batch, File, Heard, Patch, Told
 from otaru.domain.offer import Membership
 from otaru.domain.release import Artifact
 from otaru.domain.tenant import Tenant
@@ -36,7 +37,7 @@ from otaru.protocols import health as health_wire
 from otaru.protocols.ddi.server import file_path
 from otaru.protocols.native import codec
 from otaru.protocols.native.codec import Form
-from otaru.services.control import attributes, consent, deltas, devices, feedback, health, pieces
+from otaru.services.control import attributes, consent, deltas, devices, errands, health, notes
 from otaru.services.control import poll as polling
 from otaru.services.control.deltas import Taker
 from otaru.services.control.world import Actor, World
@@ -166,7 +167,27 @@ class NativeRoad:
         told = health_wire.told(await call.body(health_wire.MAX_BODY))
         taken = await health.tell(self._world, call.tenant.id, call.entry.subject.id, told)
         body = b'{"kept": %d, "known": %d}' % (taken.kept, taken.known)
-        await answer(call.scope, call.send, 200, [*_JSON, (b"content-length", b"%d" % len(body))], body)
+        await _say_json(call, body)
+
+    async def errand(self, call: _Call) -> None:
+        """How errands go."""
+        said = codec.read_errands(await call.body(codec.MAX_ERRANDS), call.spoken)
+        states = await errands.hear(self._world, call.tenant.id, call.entry.subject.id, said)
+        stands = [(one.number, state) for one, state in zip(said, states, strict=True)]
+        await call.say(codec.standing(stands, call.form))
+
+    async def received(self, call: _Call) -> None:
+        """How many bytes of diagnostics are here: where to go on."""
+        here = await errands.received(self._world, call.tenant.id, call.entry.subject.id, _whole(call.asked, "errand"))
+        await _say_json(call, codec.received(here, Form.JSON))
+
+    async def receive(self, call: _Call) -> None:
+        """A part of diagnostics."""
+        number, first, size = (_whole(call.asked, name) for name in ("errand", "first", "size"))
+        content = await read_body(call.scope, call.receive, MAX_PART)
+        part = errands.Part(first, content, size, ids.sha256(call.asked.get("sha256", "")))
+        here = await errands.receive(self._world, call.tenant.id, call.entry.subject.id, number, part)
+        await _say_json(call, codec.received(here, Form.JSON))
 
     async def _admitted(self, scope: Scope, asked: dict[str, str]) -> tuple[Tenant, Entry, bool]:
         authorization = header(scope, b"authorization")
@@ -201,6 +222,14 @@ class NativeRoad:
                 return told
 
     async def _told(self, call: _Call) -> Told:
+        """What is due now, and what else the device is asked for."""
+        told, settled = await self._due(call), call.tenant.settings.monitoring
+        asked = await errands.told(self._world, call.tenant.id, call.entry.subject.id)
+        if asked or settled != Monitoring():
+            told = replace(told, errands=asked, monitoring=None if settled == Monitoring() else settled)
+        return told
+
+    async def _due(self, call: _Call) -> Told:
         """What is due now. The call's entry is the one that was asked, afterwards."""
         call.entry, due, ask_at = await polling.poll(
             self._world, call.tenant, call.entry, whole=call.asked.get("hold") != "1", shown=True
@@ -281,12 +310,9 @@ class NativeRoad:
     async def _heard(self, call: _Call, said: Batch) -> list[Heard]:
         """Keep what a device says, durably, in its order."""
         world, tenant, subject = self._world, call.tenant.id, call.entry.subject
-        now = world.clock.now()
         states: list[State | None] = []
         if said.notes:
-            told = [_report(call.entry, note, now) for note in said.notes]
-            reports = await pieces.whole(world, tenant, subject, told, said.installed)
-            states = await feedback.reports(world, tenant, reports)
+            states = await notes.hear(world, tenant, subject, said)
         running = dict(subject.installed)
         if any(running.get(component) != version for component, version in said.installed.items()):
             wanted = devices.Change(installed=said.installed)
@@ -300,6 +326,10 @@ class NativeRoad:
             await answer(call.scope, call.send, 304, headers)
             return
         await call.say(codec.told(told, call.form), (b"etag", tag), (b"vary", b"accept"), _retry_after(told))
+
+
+async def _say_json(call: _Call, body: bytes) -> None:
+    await answer(call.scope, call.send, 200, [*_JSON, (b"content-length", b"%d" % len(body))], body)
 
 
 MAX_WAIT_S = MAX_WAIT.total_seconds()
@@ -317,6 +347,11 @@ RESOURCES: dict[str, tuple[dict[str, _Handler], frozenset[str]]] = {
     "consent": ({"POST": NativeRoad.decide}, frozenset()),
     "attributes": ({"POST": NativeRoad.describe}, frozenset()),
     "events": ({"POST": NativeRoad.tell}, frozenset()),
+    "errands": ({"POST": NativeRoad.errand}, frozenset()),
+    "diagnostics": (
+        {"GET": NativeRoad.received, "POST": NativeRoad.receive},
+        frozenset({"errand", "first", "size", "sha256"}),
+    ),
 }
 """By their names below `/device/v1/`: methods, and what the address may say beside the device and its tenant."""
 
@@ -331,6 +366,13 @@ def _wait(asked: dict[str, str]) -> timedelta | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise InvalidInputError(f"wait is {text[:20]!r}", hint=f"Write wait=SECONDS, {MAX_WAIT_S:.0f} at most.")
     return min(timedelta(seconds=int(text)), MAX_WAIT) or None
+
+
+def _whole(asked: dict[str, str], name: str) -> int:
+    text = asked.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAX_NUMBER):
+        raise InvalidInputError(f"{name} is {text[:20]!r}: a number is wanted")
+    return int(text)
 
 
 def _taker(asked: dict[str, str]) -> Taker | None:
@@ -354,30 +396,6 @@ def _soon(call: _Call, told: Told) -> float:
     """In how many seconds time alone changes something, or the device is to be heard of: where that is before its next poll."""
     after = told.poll_after
     return after.total_seconds() if after < call.tenant.settings.polling else MAX_WAIT_S
-
-
-def _report(entry: Entry, note: Note, now: datetime) -> Report:
-    words = [*note.text]
-    if note.done is not None:
-        words.append(f"{note.done} of {note.of}")
-    if note.code:
-        words[-1:] = [f"{note.code}: {words[-1]}" if words else note.code]
-    return Report(
-        device=entry.subject.id,
-        action=note.action,
-        received_at=now,
-        event=note.event,
-        execution="progress" if note.event is None else str(note.event),
-        result=note.code,
-        messages=tuple(words),
-        digest=_digest(note.id),
-        device_time="" if note.at is None else note.at.isoformat(timespec="seconds"),
-        has_id=True,
-    )
-
-
-def _digest(note: str) -> bytes:
-    return sha256(b"native note " + note.encode()).digest()
 
 
 def _tag(told: Told, form: Form) -> bytes:

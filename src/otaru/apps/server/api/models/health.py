@@ -6,7 +6,18 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from otaru.apps.server.api.models.fields import LINE, LINES, Body, DeviceName, Name, Out
-from otaru.domain.health import MAX_EVENTS, MAX_ID, MAX_TEXT, MAX_TIME, MAX_VALUE, HealthEvent, Kind, Measured, Told
+from otaru.domain.health import (
+    MAX_EVENTS,
+    MAX_ID,
+    MAX_TEXT,
+    MAX_TIME,
+    MAX_VALUE,
+    HealthEvent,
+    Kind,
+    Measured,
+    Spread,
+    Told,
+)
 from otaru.domain.ids import DeviceId
 from otaru.errors import InvalidInputError
 from otaru.protocols.health import checked
@@ -112,3 +123,21 @@ class MeasuredOut(Out):
     def of(cls, measured: Measured) -> "MeasuredOut":
         """As it is kept."""
         return cls(name=measured.name, value=measured.value, since=measured.since)
+
+
+class SpreadOut(Out):
+    """The last values of something that devices measure, over all that have told it."""
+
+    name: str
+    devices: int
+    least: float
+    p10: float
+    p50: float
+    p90: float
+    most: float
+
+    @classmethod
+    def of(cls, spread: Spread) -> "SpreadOut":
+        """As it was counted."""
+        least, p10, p50, p90, most = spread.values
+        return cls(name=spread.name, devices=spread.devices, least=least, p10=p10, p50=p50, p90=p90, most=most)

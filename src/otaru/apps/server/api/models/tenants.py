@@ -6,11 +6,34 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from otaru.apps.server.api.models.fields import LINE, Body, Out, ZoneText
+from otaru.domain.errand import Monitoring
 from otaru.services.control.tenants import Change, Seen
 
 Bytes = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Model = Annotated[str, Field(min_length=1, max_length=128, pattern=LINE)]
+Item = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,127})$")]
 Part = Annotated[str, Field(min_length=1, max_length=64, pattern=LINE)]
+
+
+class MonitoringIn(Body):
+    """What devices tell of their telemetry. What a device's owner says comes before it."""
+
+    period_s: Annotated[
+        int | None, Field(ge=60, le=86_400, description="So often it is measured; null: as each device is set.")
+    ] = None
+    off: Annotated[tuple[Item, ...], Field(max_length=100, description="What is not told; `*`: nothing is.")] = ()
+
+    def parsed(self) -> Monitoring:
+        """As the service takes it."""
+        period = None if self.period_s is None else timedelta(seconds=self.period_s)
+        return Monitoring(period, tuple(dict.fromkeys(self.off)))
+
+
+class MonitoringOut(Out):
+    """What devices tell of their telemetry."""
+
+    period_s: int | None
+    off: list[str]
 
 
 class SettingsIn(Body):
@@ -31,6 +54,9 @@ class SettingsIn(Body):
     health_kept_s: Annotated[
         int | None, Field(ge=86_400, le=3650 * 86_400, description="How long events of devices are kept.")
     ] = None
+    monitoring: Annotated[
+        MonitoringIn | None, Field(description="What devices with an agent tell of their telemetry, as a whole.")
+    ] = None
     zone: Annotated[ZoneText | None, Field(description="The time zone of devices whose own is not known (IANA).")] = (
         None
     )
@@ -45,7 +71,8 @@ class SettingsIn(Body):
         return Change(
             polling=None if self.polling_s is None else timedelta(seconds=self.polling_s),
             health_kept=None if self.health_kept_s is None else timedelta(seconds=self.health_kept_s),
-            **self.model_dump(exclude={"polling_s", "health_kept_s"}),
+            monitoring=None if self.monitoring is None else self.monitoring.parsed(),
+            **self.model_dump(exclude={"polling_s", "health_kept_s", "monitoring"}),
         )
 
 
@@ -77,6 +104,7 @@ class SettingsOut(Out):
     max_artifact: int
     quota: int
     health_kept_s: int
+    monitoring: MonitoringOut
     zone: str
     four_eyes: bool
 
@@ -109,6 +137,10 @@ class TenantOut(Out):
                 max_artifact=settings.max_artifact,
                 quota=settings.quota,
                 health_kept_s=int(settings.health_kept.total_seconds()),
+                monitoring=MonitoringOut(
+                    period_s=None if (every := settings.monitoring.period) is None else int(every.total_seconds()),
+                    off=list(settings.monitoring.off),
+                ),
                 zone=settings.zone,
                 four_eyes=settings.four_eyes,
             ),

@@ -9,9 +9,11 @@ from otaru.apps.server.api.errors import errors
 from otaru.apps.server.api.models.devices import CompletionOut, FieldOut, FieldsOut
 from otaru.apps.server.api.models.fields import LINE, WholeNumber
 from otaru.apps.server.api.models.fleet import FleetOut, HistoryOut
+from otaru.apps.server.api.models.health import SpreadOut
 from otaru.apps.server.api.noun import noun
+from otaru.apps.server.api.paging import Items
 from otaru.domain.targeting import MAX_LENGTH
-from otaru.services.control import completion, fleet
+from otaru.services.control import completion, fleet, health
 
 router = noun("/fleet", tag="fleet")
 
@@ -29,6 +31,13 @@ async def list_fleet_versions(
 ) -> Response:
     """Show how many devices ran each version, and when."""
     return answered(HistoryOut.of(await fleet.versions(call.world, call.tenant, days)))
+
+
+@router.get("/telemetry", responses=errors())
+async def list_fleet_telemetry(call: Reading) -> Items[SpreadOut]:
+    """List how the last telemetry of all devices lies: how many tell it, and its quantiles."""
+    found = await health.spreads(call.world, call.tenant)
+    return Items(items=[SpreadOut.of(one) for one in found], next=None)
 
 
 @router.get("/completion", response_model=CompletionOut, responses=errors())

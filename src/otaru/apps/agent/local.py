@@ -1,0 +1,347 @@
+"""A socket on the device at which its programs ask the agent: HTTP/1.1 and JSON, who may is said by the file's mode.
+
+    GET /status · GET /history                       as `otaru agent status`, `history`
+    POST /check                                      {"due": …} or {"due": null}; the agent looks at it at once
+    POST /approve                                    the owner says yes
+    POST /postpone {"for_s": 7200} or {"until": …}   later
+    POST /reject {"reason": …}                       no
+    POST /rollback {"reason": …} · POST /lift        as the commands
+
+What changes something, or asks the server, is done by the agent's own thread between two rounds: nobody works on an update beside
+it. Who asks while a round lasts (a download, say) waits for WAIT_S and is then told to come again. Requests are bounded in
+size, time and number; there is one on each connection.
+"""
+
+import json
+import logging
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import BoundedSemaphore, Thread
+from threading import Event as Flag
+from typing import Any
+
+from otaru import errors
+from otaru.apps.agent import show
+from otaru.apps.agent.neighbours import Local
+from otaru.apps.agent.settings import Settings
+from otaru.apps.agent.wiring import Agent, Stop
+from otaru.domain.link import Answer
+from otaru.errors import InvalidInputError, NotFoundError, OtaruError, OverloadedError
+from otaru.services.edge.update import Updater
+
+MAX_REQUEST = 16 * 1024
+READ_S = 5.0
+"""For a whole request."""
+WAIT_S = 10.0
+"""For the agent's thread."""
+AT_ONCE = 8
+_log = logging.getLogger("otaru.agent")
+
+_STATUS: Mapping[type[OtaruError], HTTPStatus] = {
+    errors.InvalidInputError: HTTPStatus.BAD_REQUEST,
+    errors.NotFoundError: HTTPStatus.NOT_FOUND,
+    errors.MethodNotAllowedError: HTTPStatus.METHOD_NOT_ALLOWED,
+    errors.NothingToDoError: HTTPStatus.CONFLICT,
+    errors.InvalidStateError: HTTPStatus.CONFLICT,
+    errors.RefusedError: HTTPStatus.FORBIDDEN,
+    errors.OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoppedError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""Subclasses answer with their parent's; what is not named is 500."""
+
+Body = Mapping[str, Any]
+Act = Callable[["Desk", Body], Any]
+
+
+@dataclass(eq=False)
+class _Job:
+    """What the agent's thread is to do, and what came of it."""
+
+    act: Act
+    body: Body
+    done: Flag = field(default_factory=Flag)
+    given_up: bool = False
+    found: Any = None
+    error: Exception | None = None
+
+
+class Desk:
+    """Where what is asked at the socket and the agent's thread meet."""
+
+    def __init__(self, settings: Settings, made: Agent, updater: Updater, stop: Stop) -> None:
+        self.settings = settings
+        self.made = made
+        self.updater = updater
+        self._stop = stop
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        close = stop.close
+
+        def end() -> None:
+            close()
+            self._jobs.put(None)  # may be called in a signal's handler: SimpleQueue is made for that
+
+        stop.close = end
+
+    def rest(self, seconds: float) -> bool:
+        """Wait so long, and do what is asked meanwhile; True, at once, where something was."""
+        try:
+            job = None if self._stop.flag.is_set() else self._jobs.get(timeout=max(seconds, 0))
+        except Empty:
+            return False
+        if job is None or job.given_up:
+            return False
+        try:
+            job.found = job.act(self, job.body)
+        except (OtaruError, OSError) as error:
+            job.error = error
+        job.done.set()
+        return True
+
+    def ask(self, act: Act, body: Body) -> Any:
+        """Have it done by the agent's thread. From any other thread.
+
+        Raises:
+            OverloadedError: it is busy for too long.
+            OtaruError, OSError: as what is done.
+        """
+        job = _Job(act, body)
+        self._jobs.put(job)
+        if not job.done.wait(WAIT_S):
+            job.given_up = True
+            raise OverloadedError("the agent is in the middle of something", retry_after_s=60)
+        if job.error is not None:
+            raise job.error
+        return job.found
+
+
+@contextmanager
+def open_to(settings: Settings, desk: Desk) -> Iterator[Desk]:
+    """Answer at the socket while it lasts; without one the agent only waits by its desk.
+
+    An agent whose socket cannot be made updates its device all the same.
+    """
+    listening = None
+    if settings.local is not None:
+        try:
+            listening = _listening(settings.local)
+        except (OSError, LookupError) as error:
+            _log.error("%s cannot be made: %s", settings.local.socket, error)
+    if listening is None:
+        yield desk
+        return
+    thread = Thread(target=_accept, args=(listening, desk), daemon=True, name="local")
+    thread.start()
+    try:
+        yield desk
+    finally:
+        with suppress(OSError):
+            Path(listening.getsockname()).unlink()
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)  # wakes who accepts
+        thread.join(READ_S)
+        listening.close()
+
+
+def _listening(told: Local) -> socket.socket:
+    """The socket, with its mode and group before anybody can connect. Raises OSError, LookupError (no such group)."""
+    path = Path(told.socket)
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError("it is something else")
+        path.unlink()  # of a process that was killed: this one holds the lock of the data folder
+    made = socket.socket(socket.AF_UNIX)
+    try:
+        made.bind(told.socket)
+        path.chmod(0o600)
+        if told.group is not None:
+            shutil.chown(path, group=told.group)
+        path.chmod(int(told.mode, 8))
+        made.listen(AT_ONCE)
+    except (OSError, LookupError):
+        made.close()
+        raise
+    return made
+
+
+def _accept(listening: socket.socket, desk: Desk) -> None:
+    room = BoundedSemaphore(AT_ONCE)
+    while True:
+        try:
+            line, _ = listening.accept()
+        except OSError:
+            return
+        room.acquire()  # who comes when all are busy waits in the backlog, which is short
+        Thread(target=_serve, args=(line, desk, room), daemon=True).start()
+
+
+def _serve(line: socket.socket, desk: Desk, room: BoundedSemaphore) -> None:
+    try:
+        with line, suppress(OSError):
+            status, told = _answer(line, desk)
+            body = json.dumps(told).encode() + b"\n"
+            head = (
+                f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            )
+            line.settimeout(READ_S)
+            line.sendall(head.encode() + body)
+    finally:
+        room.release()
+
+
+def _answer(line: socket.socket, desk: Desk) -> tuple[HTTPStatus, Any]:
+    try:
+        method, path, body = _request(line)
+        return HTTPStatus.OK, _route(method, path)(desk, body)
+    except OtaruError as error:
+        status = next(
+            (_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), HTTPStatus.INTERNAL_SERVER_ERROR
+        )
+        return status, {"code": error.code, "detail": error.message, **({"hint": error.hint} if error.hint else {})}
+    except OSError as error:
+        return HTTPStatus.INTERNAL_SERVER_ERROR, {"code": "io_error", "detail": error.strerror or str(error)}
+
+
+def _request(line: socket.socket) -> tuple[str, str, Body]:
+    """One request: its method, path and body. Raises InvalidInputError; OSError where nobody speaks in time."""
+    until = time.monotonic() + READ_S
+    raw = b""
+    while b"\r\n\r\n" not in raw:
+        raw += _more(line, raw, until)
+    head, _, rest = raw.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    words = first.split(" ")
+    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+        raise InvalidInputError("that is no request of HTTP/1.1")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (one.partition(":") for one in lines)}
+    length = headers.get("content-length", "0")
+    if "transfer-encoding" in headers or not (length.isascii() and length.isdigit()) or int(length) > MAX_REQUEST:
+        raise InvalidInputError(f"a body has a Content-Length, of {MAX_REQUEST} at most")
+    while len(rest) < int(length):
+        rest += _more(line, rest, until)
+    return words[0], words[1], _body(rest[: int(length)])
+
+
+def _more(line: socket.socket, had: bytes, until: float) -> bytes:
+    if len(had) > MAX_REQUEST:
+        raise InvalidInputError(f"a request has {MAX_REQUEST} bytes at most")
+    line.settimeout(max(until - time.monotonic(), 0.001))
+    try:
+        found = line.recv(4096)
+    except TimeoutError:
+        found = b""
+    if not found:
+        raise InvalidInputError("the request has no end")
+    return found
+
+
+def _body(raw: bytes) -> Body:
+    try:
+        told = json.loads(raw) if raw.strip() else {}
+    except (ValueError, RecursionError):
+        raise InvalidInputError("the body is not JSON") from None
+    if not isinstance(told, dict):
+        raise InvalidInputError("the body is a JSON object")
+    return told
+
+
+def _route(method: str, path: str) -> Act:
+    known = _ROUTES.get(path.partition("?")[0])
+    if known is None:
+        raise NotFoundError(f"there is no {path[:80]!r} here", hint=", ".join(sorted(_ROUTES)))
+    if known[0] != method:
+        raise errors.MethodNotAllowedError(f"{path[:80]} is asked by {known[0]}")
+    return known[1]
+
+
+def _only(body: Body, *names: str) -> None:
+    if unknown := sorted(set(body) - set(names)):
+        raise InvalidInputError(f"{unknown[0][:80]!r} is not known here", hint=", ".join(names) or "The body is empty.")
+
+
+def _text(body: Body, name: str, default: str) -> str:
+    found = body.get(name, default)
+    if not isinstance(found, str) or len(found) > 500:
+        raise InvalidInputError(f"{name} is a text of 500 characters at most")
+    return found
+
+
+def _later(body: Body) -> datetime | timedelta:
+    _only(body, "for_s", "until")
+    for_s, until = body.get("for_s"), body.get("until")
+    if isinstance(for_s, int | float) and not isinstance(for_s, bool) and until is None and 0 < for_s <= 366 * 86_400:
+        return timedelta(seconds=for_s)
+    if isinstance(until, str) and for_s is None:
+        with suppress(ValueError):
+            found = datetime.fromisoformat(until)
+            return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    raise InvalidInputError("an update is postponed for seconds, or until a moment", hint='{"for_s": 7200}')
+
+
+def _status(desk: Desk, body: Body) -> Any:
+    _only(body)
+    return show.status(desk.settings)
+
+
+def _history(desk: Desk, body: Body) -> Any:
+    _only(body)
+    return show.history(desk.settings)
+
+
+def _check(desk: Desk, body: Body) -> Any:
+    _only(body)
+    return desk.ask(lambda desk, _: {"due": show.due(desk.made)}, body)
+
+
+def _approve(desk: Desk, body: Body) -> Any:
+    _only(body)
+    return desk.ask(lambda desk, _: show.decided(desk.made, Answer.APPROVE), body)
+
+
+def _postpone(desk: Desk, body: Body) -> Any:
+    later = _later(body)
+    return desk.ask(lambda desk, _: show.decided(desk.made, Answer.POSTPONE, later), body)
+
+
+def _reject(desk: Desk, body: Body) -> Any:
+    _only(body, "reason")
+    reason = _text(body, "reason", "")
+    return desk.ask(lambda desk, _: show.decided(desk.made, Answer.REJECT, reason=reason), body)
+
+
+def _rollback(desk: Desk, body: Body) -> Any:
+    _only(body, "reason")
+    reason = _text(body, "reason", "a person at the device")
+
+    def act(desk: Desk, _: Body) -> Any:
+        desk.updater.roll_back(reason)
+        return show.status(desk.settings)
+
+    return desk.ask(act, body)
+
+
+def _lift(desk: Desk, body: Body) -> Any:
+    _only(body)
+    return desk.ask(lambda desk, _: {"lifted": desk.updater.lift()}, body)
+
+
+_ROUTES: Mapping[str, tuple[str, Act]] = {
+    "/status": ("GET", _status),
+    "/history": ("GET", _history),
+    "/check": ("POST", _check),
+    "/approve": ("POST", _approve),
+    "/postpone": ("POST", _postpone),
+    "/reject": ("POST", _reject),
+    "/rollback": ("POST", _rollback),
+    "/lift": ("POST", _lift),
+}

@@ -1,0 +1,72 @@
+"""What the device's maker allows from afar, of `agent.toml`: telemetry, diagnostics, commands, a reboot."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from otaru.domain.errand import MAX_OUTPUT
+from otaru.errors import InvalidInputError
+
+Words = Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
+AbsolutePath = Annotated[str, Meta(pattern=r"\A/")]
+
+
+class Monitor(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the device tells of its health."""
+
+    on: bool = True
+    period_s: Annotated[float, Meta(ge=1, le=86_400)] = 900
+    send_s: Annotated[float, Meta(ge=1, le=86_400)] = 3600
+    off: Annotated[tuple[Name, ...], Meta(max_length=100)] = ()
+    commands: Annotated[dict[Name, Words], Meta(max_length=50)] = {}
+    timeout_s: Seconds = 10
+    reason: tuple[str, ...] = ()
+
+
+class Diagnostics(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What it sends when it is asked for its diagnostics."""
+
+    on: bool = True
+    commands: Annotated[dict[Name, Words], Meta(max_length=50)] = {}
+    files: Annotated[tuple[AbsolutePath, ...], Meta(max_length=50)] = ()
+    most_bytes: Annotated[int, Meta(ge=1000, le=16_000_000)] = 1_000_000
+    timeout_s: Seconds = 30
+    redact: Annotated[tuple[Annotated[str, Meta(max_length=200)], ...], Meta(max_length=50)] = ()
+
+
+class Command(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A command that may be run from afar."""
+
+    name: Name
+    run: Words
+    timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
+    output: Annotated[int, Meta(ge=0, le=MAX_OUTPUT)] = 4096
+
+
+class Remote(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What else may be asked of it."""
+
+    reboot: bool = False
+    per_hour: Annotated[int, Meta(ge=0, le=1000)] = 12
+    least_uptime_s: Annotated[float, Meta(ge=0, le=86_400)] = 600
+
+
+def patterns(redact: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    """What else is a secret."""
+    return tuple(re.compile(one) for one in redact)
+
+
+def check(path: Path, diagnostics: Diagnostics, commands: tuple[Command, ...]) -> None:
+    """What belongs together. Raises InvalidInputError."""
+    names = [command.name for command in commands]
+    if len(set(names)) < len(names):
+        raise InvalidInputError(f"{path}: command: two have the same name")
+    for number, text in enumerate(diagnostics.redact):
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise InvalidInputError(f"{path}: diagnostics.redact[{number}]: {error}") from None

@@ -1,0 +1,55 @@
+"""`otaru backup`: the key of the devices' owner, and what it opens. Nothing here talks to a server."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from otaru.apps.cli.command import command, group
+from otaru.apps.cli.files import text
+from otaru.apps.cli.printer import Printer, remark
+from otaru.errors import InvalidInputError
+
+noun = group("Backups of devices: the key that opens all of them, and how it does.")
+
+
+@command(noun, "key")
+def key(
+    printer: Printer,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the private key goes.")],
+) -> None:
+    """Make a key: the private one for a safe place, the public one for `backup.tenant` of devices."""
+    from otaru.adapters.age import Identity
+
+    made = Identity.new()
+    try:
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise InvalidInputError(f"{output} cannot be made: {error.strerror}") from None
+    with os.fdopen(file, "w") as opened:
+        opened.write(f"# public key: {made.recipient}\n{made}\n")
+    printer.result({"public": str(made.recipient), "file": str(output)}, str(made.recipient))
+
+
+@command(noun, "open")
+def open_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup: 000001.age.")],
+    key: Annotated[Path, typer.Option(metavar="FILE", help="What `otaru backup key` wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The tar to write.")],
+) -> None:
+    """Decrypt a backup to a tar: `backup.json` says what is in it. Nothing is left of one that is not whole."""
+    from otaru.adapters.age import Identity, opened
+
+    identity, part = Identity.parse(text(key)), output.with_name(f"{output.name}.part")
+    try:
+        with file.open("rb") as source, part.open("wb") as tar:
+            part.chmod(0o600)
+            for chunk in opened(source.read, identity):
+                tar.write(chunk)
+        part.replace(output)
+    except OSError as error:
+        raise InvalidInputError(f"{error.filename or output}: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    remark(f"otaru: {output} has {output.stat().st_size} bytes")

@@ -1,0 +1,115 @@
+"""A device saves its data before an update and puts them back after one that failed; its owner opens a backup elsewhere."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_agent import Site, archive, site
+from tests.support.host import Host
+from tests.support.server import otaru
+
+__all__ = ["site"]
+
+
+def device(folder: Path, site: Site, public: str) -> Host:
+    """Its app writes to a database when it is switched to, and version 3.0.0 is sick."""
+    state, app = folder / "state", folder / "device/app/current/version"
+    state.mkdir()
+    (state / "db").write_text("rows\n")
+    (state / "db").chmod(0o640)
+    (folder / "table").write_text("1\n")
+    after = folder / "after"
+    after.write_text(
+        f'#!/bin/sh\ncat "{app}" >> "{state}/db"; echo spoiled > "{folder}/table"; echo started >> "{folder}/app.log"\n'
+    )
+    after.chmod(0o755)
+    more = f"""commands = [["sh", "-c", "! grep -q 3.0.0 {app}"]]
+
+[backup]
+tenant = "{public}"
+keep = 2
+pause = ["sh", "-c", "echo paused >> {folder}/app.log"]
+resume = ["sh", "-c", "echo resumed >> {folder}/app.log"]
+
+[[backup.item]]
+name = "state"
+path = "{state}"
+component = "app"
+
+[[backup.item]]
+name = "table"
+save = ["cat", "{folder}/table"]
+restore = ["sh", "-c", "cat > {folder}/table"]
+"""
+    host = site.host(folder, slots=False, health=more)
+    text = host.config.read_text().replace("unpack = true\n", f'unpack = true\nafter = ["{after}"]\n')
+    host.config.write_text(text)
+    return host
+
+
+@pytest.mark.timeout(180)
+def test_data_come_back_with_the_version_that_had_them(site: Site, tmp_path: Path) -> None:
+    key = tmp_path / "owner.key"
+    public = json.loads(otaru("backup", "key", "-o", str(key), "--json").stdout)["public"]
+    assert otaru("backup", "key", "-o", str(key), check=False).returncode == 2, "no key is written over"
+    host = device(tmp_path, site, public)
+    state, words = tmp_path / "state", ("--config", str(host.config))
+    assert otaru("agent", "restore", *words, check=False).returncode == 3
+
+    first = site.rollout(host, site.release({"app": archive("2.0.0")}))
+    host.live(lambda: site.ended(host, first))
+    assert site.state(host, first) == "succeeded", host.said()
+    assert (state / "db").read_text() == "rows\n2.0.0"
+    (state / "db").write_text("rows of 2.0.0\n")
+    (tmp_path / "table").write_text("2\n")
+
+    second = site.rollout(host, site.release({"app": archive("3.0.0")}, "3.0.0"))
+    host.live(lambda: site.ended(host, second))
+    assert site.state(host, second) == "reverted", host.said()
+    assert (state / "db").read_text() == "rows of 2.0.0\n"
+    assert (state / "db").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "table").read_text() == "2\n"
+    log = (tmp_path / "app.log").read_text().split()
+    assert log == ["paused", "resumed", "started", "paused", "resumed", "started", "started", "paused", "resumed"]
+
+    listed = host.ask("backups")
+    assert [(one["name"], one["items"]) for one in listed] == [
+        ("000002", ["state", "table"]),
+        ("000001", ["state", "table"]),
+    ]
+    assert listed[0]["release"].endswith(":3.0.0")
+    otaru("agent", "restore", "000001", *words)
+    assert (state / "db").read_text() == "rows\n"
+    assert (tmp_path / "table").read_text() == "1\n"
+    assert otaru("agent", "restore", "000009", *words, check=False).returncode == 1
+
+    made = tmp_path / "out.tar"
+    file = host.data / "backups/000002.age"
+    otaru("backup", "open", str(file), "--key", str(key), "-o", str(made))
+    with tarfile.open(made) as tar:
+        names = tar.getnames()
+        told = json.loads(tar.extractfile("backup.json").read())  # type: ignore[union-attr]
+        assert tar.extractfile("state/db").read() == b"rows of 2.0.0\n"  # type: ignore[union-attr]
+    assert names == ["backup.json", "state", "state/db", "table"]
+    assert told["device"] == site.device(host)
+    file.write_bytes(file.read_bytes()[:-1])
+    assert (
+        otaru("backup", "open", str(file), "--key", str(key), "-o", str(tmp_path / "bad.tar"), check=False).returncode
+        == 1
+    )
+    assert not list(tmp_path.glob("bad.tar*"))
+
+
+@pytest.mark.timeout(120)
+def test_without_a_backup_there_is_no_update(site: Site, tmp_path: Path) -> None:
+    host = device(tmp_path, site, "age15g6j6ymx244937xh2qrzdzh4gukl445tkyg534ujwx9lv0zytd7sgqq2x3")
+    (tmp_path / "table").unlink()
+    rollout = site.rollout(host, site.release({"app": archive("2.0.0")}))
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "failed", host.said()
+    past = host.ask("history")[0]
+    assert past["code"] == "backup_failed"
+    assert "No such file" in past["reason"]
+    assert host.running() == ""
