@@ -13,7 +13,8 @@ from otaru.domain.ids import DeviceId, TenantId
 from otaru.trust.tuf.director import issue
 from otaru.trust.tuf.metadata import AnyMetadata, read, signed
 from otaru.trust.tuf.names import TARGETS
-from tests.e2e.test_agent import Site, archive, site
+from tests.e2e.test_agent import site
+from tests.support.agent_site import Site, archive
 from tests.support.ddi import eventually
 from tests.support.host import OLD, Host
 from tests.support.relay import relay
