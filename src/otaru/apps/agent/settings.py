@@ -196,6 +196,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     command: Annotated[tuple[Command, ...], Meta(max_length=64)] = ()
 
 
+def longest_s(settings: Settings) -> float:
+    """How long one program may take that the agent waits for."""
+    parts = [max(one.timeout_s or 1800, one.after_timeout_s) for one in settings.component]
+    return max([*parts, settings.health.timeout_s, settings.conditions.timeout_s])
+
+
 def read(path: Path) -> Settings:
     """Read a configuration.
 
