@@ -5,10 +5,11 @@ import os
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event as Flag
+from typing import cast
 
 import msgspec
 
@@ -25,9 +26,10 @@ from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
 from otaru.apps.agent import desired, identity, neighbours
-from otaru.apps.agent.booting import bootloader as bootloader  # noqa: PLC0414 - part of what an agent is put together of
+from otaru.apps.agent.booting import bootloader
 from otaru.apps.agent.identity import Identity
 from otaru.apps.agent.keys import key
+from otaru.apps.agent.manager import LivingClock, Manager
 from otaru.apps.agent.settings import Component, Download, Settings
 from otaru.apps.agent.signing import DistantKey
 from otaru.domain.conditions import condition
@@ -37,6 +39,7 @@ from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.schedule import window
 from otaru.errors import DataFolderError, InvalidInputError, StoppedError
 from otaru.ports.board import HealthCheck, Installer, Safe
+from otaru.services.edge.courier import Courier, Shelf
 from otaru.services.edge.drift import DriftWatch
 from otaru.services.edge.fetch import PACE, Manner
 from otaru.services.edge.parts import Identity as Me
@@ -53,6 +56,7 @@ class Stop:
 
     flag: Flag
     close: Callable[[], None] = lambda: None
+    manager: Manager = field(default_factory=lambda: Manager({}))
 
     def now(self) -> None:
         """End."""
@@ -61,8 +65,15 @@ class Stop:
 
     def pause(self, seconds: float) -> None:
         """Wait so long. Raises StoppedError."""
-        if self.flag.wait(seconds):
+        if self.rest(seconds):
             raise StoppedError("the agent ends")
+
+    def rest(self, seconds: float) -> bool:
+        """Wait so long, or until it ends: whether it does. The manager is told meanwhile that the agent lives."""
+        while seconds > 0 and not self.flag.wait(min(seconds, self.manager.beat_s)):
+            seconds -= self.manager.beat_s
+            self.manager.alive()
+        return self.flag.is_set()
 
 
 class Door:
@@ -95,6 +106,8 @@ class Agent:
     link: NativeLink
     door: Door
     watch: DriftWatch
+    courier: Courier | None
+    """Brings backups to the server; None: they stay here."""
 
 
 @contextmanager
@@ -105,7 +118,7 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
         DataFolderError: it was never enrolled.
         InvalidInputError: the configuration does not fit the device.
     """
-    data, disk, clock = Path(settings.data), LocalDisk(), SystemClock()
+    data, disk, clock = Path(settings.data), LocalDisk(), LivingClock(stop.manager)
     me = identity.load(data)
     trust = trusted(me.ca)
     with ExitStack() as stack:
@@ -146,7 +159,7 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             patience=Patience(health=timedelta(seconds=settings.health.within_s), listen=listening(settings)),
         )
         watch = desired.watch(settings.component, installers, link, clock)
-        yield Agent(me, parts, link, Door(data, me, admission, clock), watch)
+        yield Agent(me, parts, link, Door(data, me, admission, clock), watch, courier(settings, parts.safe, link))
 
 
 def listening(settings: Settings) -> timedelta:
@@ -250,6 +263,13 @@ def safe(settings: Settings, me: Identity, clock: SystemClock) -> Safe | None:
     from otaru.apps.agent import saving  # noqa: PLC0415 - most devices do without
 
     return saving.safe(settings, me.device, clock)
+
+
+def courier(settings: Settings, safe: Safe | None, link: NativeLink) -> Courier | None:
+    """Who brings backups to the server; None: they stay here."""
+    if safe is None or settings.backup is None or not settings.backup.upload:
+        return None
+    return Courier(cast("Shelf", safe), link)
 
 
 def senses(settings: Settings, disk: LocalDisk) -> BoardSenses:

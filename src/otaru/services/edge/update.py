@@ -41,6 +41,7 @@ from otaru.ports.board import SERVER_CHECK
 from otaru.services.edge import delta, going_back
 from otaru.services.edge.delta import Shortcut
 from otaru.services.edge.fetch import Fetch
+from otaru.services.edge.offline import begins_anew
 from otaru.services.edge.parts import Parts
 from otaru.services.edge.permission import Permission
 from otaru.services.edge.running import installed
@@ -187,7 +188,7 @@ class Updater:
             return
         release = f"{offer.product}:{offer.version}"
         over = next((past for past in self._latest() if (past.action, past.release) == (offer.action, release)), None)
-        if over is not None:
+        if over is not None and not begins_anew(self._parts, over):
             # The server does not know how it ended: our word was lost, or it was put back to an earlier day.
             self._parts.outbox.put(self._outcome_note(over))
         elif offer.may_begin and self._permission.begins(offer, record.number):
