@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_agent import Site, archive, site
+from tests.e2e.test_agent import site
+from tests.support.agent_site import Site, archive
 from tests.support.host import Host
 from tests.support.server import otaru
 
