@@ -25,7 +25,7 @@ from otaru.protocols.bundle import RECEIPTS, digest
 from otaru.protocols.native import codec
 from otaru.protocols.native.codec import Form
 from otaru.services.edge.offline import by_medium
-from otaru.services.edge.planning import installed
+from otaru.services.edge.running import installed
 from otaru.services.edge.update import Updater
 from otaru.trust.receipt import text
 from otaru.trust.verify.refusals import OfflineBundleError

@@ -279,7 +279,7 @@ async def _told(world: World, tenant: Tenant, rollout: RolloutId, device: Device
     subject = polling.seen(tenant, entry.subject, whole=True)
     if (held := await _held(world, tenant, subject, rollout)) is not None:
         return held
-    entry, due, _ = await polling.poll(world, tenant, entry, whole=True)
+    entry, due, _ = await polling.poll(world, tenant, entry, whole=True, single=False)
     if due is None or due.membership.rollout != rollout or due.membership.state not in TOLD:
         held = await _held(world, tenant, polling.seen(tenant, entry.subject, whole=True), rollout)
         return held or Rule.BUSY
