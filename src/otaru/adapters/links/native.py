@@ -177,7 +177,7 @@ class NativeLink:
             case Source.LOG:
                 url, headers = f"{self._log}/proof/{quote(want.role, '')}", []
         # One byte more than may be: then it is found to be too long by who asks, and is not taken for cut short.
-        found = self._wire.ask("GET", url, headers, None, max(want.max_length, _MAX_PROBLEM) + 1)
+        found = self._wire.ask("GET", url, headers, None, max(want.max_length, _MAX_PROBLEM) + 1, cut=True)
         if found.status == 404:
             return None
         _check(found)

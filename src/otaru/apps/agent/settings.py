@@ -189,6 +189,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     hooks: Hooks = Hooks()
     local: Local | None = None
     reboot: Words = ("systemctl", "reboot")
+    renew_after_s: Annotated[float, Meta(ge=0)] = 3600
     monitor: Monitor = Monitor()
     diagnostics: Diagnostics = Diagnostics()
     remote: Remote = Remote()

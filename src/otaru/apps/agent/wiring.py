@@ -14,18 +14,14 @@ from typing import cast
 import msgspec
 
 from otaru import __version__
-from otaru.adapters.board.deb import DebInstaller
 from otaru.adapters.board.disk import LocalDisk
 from otaru.adapters.board.files import FilesInstaller
 from otaru.adapters.board.health import CommandCheck, CommandPower, MemoryCheck, ServerCheck
 from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.board.outbox import FileOutbox
-from otaru.adapters.board.rauc import RaucInstaller
 from otaru.adapters.board.raw import RawInstaller
-from otaru.adapters.board.script import Commands, ScriptInstaller
 from otaru.adapters.board.senses import BoardSenses
 from otaru.adapters.board.staging import FolderStaging
-from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
@@ -34,6 +30,7 @@ from otaru.apps.agent.booting import bootloader as bootloader  # noqa: PLC0414 -
 from otaru.apps.agent.identity import Identity
 from otaru.apps.agent.keys import key
 from otaru.apps.agent.settings import Component, Download, Settings
+from otaru.apps.agent.signing import DistantKey
 from otaru.domain.conditions import condition
 from otaru.domain.device import hardware
 from otaru.domain.fetching import Limit
@@ -77,7 +74,7 @@ class Door:
         self._me = me
         self._admission = admission
         self._clock = clock
-        self._key = None if me.by_token else key(data, me)
+        self._key = None if me.by_token else key(data, me) if me.key else DistantKey(data)
         self._given = identity.token(data) if me.by_token else ""
         self._ticket: Ticket | None = None
 
@@ -184,6 +181,8 @@ def installer(component: Component, settings: Settings, disk: LocalDisk) -> Inst
     if component.installer == "config":
         return desired.installer(component, disk)
     if component.installer == "script":
+        from otaru.adapters.board.script import Commands, ScriptInstaller  # noqa: PLC0415 - most devices do without
+
         assert component.commands is not None  # noqa: S101
         return ScriptInstaller(
             component.name,
@@ -192,6 +191,8 @@ def installer(component: Component, settings: Settings, disk: LocalDisk) -> Inst
             component.timeout_s or 600,
         )
     if component.installer == "deb":
+        from otaru.adapters.board.deb import DebInstaller  # noqa: PLC0415 - most devices do without
+
         assert component.package is not None  # noqa: S101
         return DebInstaller(
             component.name,
@@ -211,9 +212,13 @@ def slotted(component: Component, settings: Settings, disk: LocalDisk) -> Instal
     boot = bootloader(settings.boot, disk)
     notes = f"{settings.data}/slots-{component.name}"
     if component.installer == "rauc":
+        from otaru.adapters.board.rauc import RaucInstaller  # noqa: PLC0415 - most devices do without
+
         timeout_s = component.timeout_s or 1800
         return RaucInstaller(component.name, disk, boot, notes, component.trials, timeout_s=timeout_s)
     if component.installer == "swupdate":
+        from otaru.adapters.board.swupdate import SwupdateInstaller  # noqa: PLC0415 - most devices do without
+
         told = {"a": component.select_a, "b": component.select_b}
         return SwupdateInstaller(
             component.name,
@@ -264,14 +269,14 @@ def senses(settings: Settings, disk: LocalDisk) -> BoardSenses:
     return BoardSenses(disk, settings.data, known.battery, known.commands, known.timeout_s)
 
 
-def trusted(ca: str) -> ssl.SSLContext | None:
+def trusted(ca: str) -> ssl.SSLContext:
     """Whose certificates are trusted, where they are not the system's.
 
     Raises:
         InvalidInputError: it cannot be read.
     """
     if not ca:
-        return None
+        return ssl.create_default_context()  # one for all connections: each is a megabyte
     try:
         return ssl.create_default_context(cadata=ca)
     except (OSError, ValueError) as error:

@@ -15,8 +15,8 @@ from otaru.domain.errand import MAX_OUTPUT, MAX_TOLD, What
 from otaru.domain.errand import State as ErrandState
 from otaru.domain.ids import MAX_ACTION
 from otaru.domain.link import MAX_INSTALLED, MAX_NOTES, Answer, Asking
-from otaru.domain.rollout import Urgency
 from otaru.domain.terms import UpdateType
+from otaru.domain.urgency import Urgency
 
 MAX_FILES = 64
 MAX_ADDRESSES = 16

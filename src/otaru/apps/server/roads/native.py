@@ -249,7 +249,12 @@ class NativeRoad:
     async def _due(self, call: _Call) -> Told:
         """What is due now. The call's entry is the one that was asked, afterwards."""
         call.entry, due, ask_at = await polling.poll(
-            self._world, call.tenant, call.entry, whole=call.asked.get("hold") != "1", shown=True
+            self._world,
+            call.tenant,
+            call.entry,
+            whole=call.asked.get("hold") != "1",
+            shown=True,
+            single=False,
         )
         now, interval, entry = self._world.clock.now(), call.tenant.settings.polling, call.entry
         if ask_at is not None:
