@@ -15,8 +15,9 @@ from types import FrameType
 from otaru.adapters.board.disk import LocalDisk
 from otaru.apps.agent import identity, local, wiring
 from otaru.apps.agent.local import Desk
+from otaru.apps.agent.manager import Manager
 from otaru.apps.agent.remote import Means, Remote
-from otaru.apps.agent.settings import Settings
+from otaru.apps.agent.settings import Settings, longest_s
 from otaru.apps.agent.wiring import Agent, Stop
 from otaru.domain.update import RESTING
 from otaru.errors import OtaruError, StoppedError
@@ -38,10 +39,12 @@ def run(settings: Settings, ready: Callable[[str], None]) -> bool:
         DataFolderError: it was never enrolled, or another agent is at work.
         InvalidInputError: the configuration does not fit the device.
     """
-    stop = Stop(Flag())
+    stop = Stop(Flag(), manager=Manager())
     identity.load(Path(settings.data))
     with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, ended_by_signals(stop):
-        ready(f"{made.me.device} asks {made.me.server}")
+        status = f"{made.me.device} asks {made.me.server}"
+        ready(status)
+        stop.manager.ready(status, longest_s(settings))
         parts, clock = made.parts, made.parts.clock
         began = clock.monotonic()
         means = Means(made.me.server, settings, made.link, clock, wiring.senses(settings, LocalDisk()), parts.power)
@@ -58,6 +61,7 @@ def run(settings: Settings, ready: Callable[[str], None]) -> bool:
                 if 0 < settings.renew_after_s < clock.monotonic() - began and _has_grown(made, updater):
                     return True
                 _rest(stop, desk, remote, partial(_left, clock, next_round))
+        stop.manager.stopping()
     return False
 
 
@@ -90,7 +94,7 @@ def _left(clock: Clock, until: float) -> float:
 def _rest(stop: Stop, desk: Desk, remote: Remote, left: Callable[[], float]) -> None:
     """Until the next round, or until somebody at the desk has asked for something: there may be something to do."""
     while not stop.flag.is_set() and (seconds := left()) > 0:
-        asked = desk.rest(min(seconds, remote.monitor.due_in_s()))
+        asked = desk.rest(min(seconds, remote.monitor.due_in_s(), stop.manager.beat_s))
         with suppress(StoppedError):  # the agent ends
             remote.monitor.work()
         if asked:
@@ -103,7 +107,7 @@ def _until_it_goes(stop: Stop, act: Callable[[], None]) -> None:
             return act()
         except (OtaruError, OSError) as error:
             _log.error("%s", error)
-            stop.flag.wait(AGAIN.total_seconds())
+            stop.rest(AGAIN.total_seconds())
     return None
 
 

@@ -196,6 +196,17 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     command: Annotated[tuple[Command, ...], Meta(max_length=64)] = ()
 
 
+def longest_s(settings: Settings) -> float:
+    """How long one program, or one answer, may take that the agent waits for."""
+    parts = [max(one.timeout_s or 1800, one.after_timeout_s) for one in settings.component]
+    parts += [one.timeout_s for one in settings.command]
+    parts += [settings.health.timeout_s, settings.conditions.timeout_s, settings.monitor.timeout_s]
+    parts += [settings.diagnostics.timeout_s, settings.server.listen_s]
+    if settings.backup is not None:
+        parts.append(settings.backup.timeout_s)
+    return max(parts)
+
+
 def read(path: Path) -> Settings:
     """Read a configuration.
 

@@ -5,7 +5,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event as Flag
@@ -26,9 +26,10 @@ from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
 from otaru.apps.agent import desired, identity, neighbours
-from otaru.apps.agent.booting import bootloader as bootloader  # noqa: PLC0414 - part of what an agent is put together of
+from otaru.apps.agent.booting import bootloader
 from otaru.apps.agent.identity import Identity
 from otaru.apps.agent.keys import key
+from otaru.apps.agent.manager import LivingClock, Manager
 from otaru.apps.agent.settings import Component, Download, Settings
 from otaru.apps.agent.signing import DistantKey
 from otaru.domain.conditions import condition
@@ -55,6 +56,7 @@ class Stop:
 
     flag: Flag
     close: Callable[[], None] = lambda: None
+    manager: Manager = field(default_factory=lambda: Manager({}))
 
     def now(self) -> None:
         """End."""
@@ -63,8 +65,15 @@ class Stop:
 
     def pause(self, seconds: float) -> None:
         """Wait so long. Raises StoppedError."""
-        if self.flag.wait(seconds):
+        if self.rest(seconds):
             raise StoppedError("the agent ends")
+
+    def rest(self, seconds: float) -> bool:
+        """Wait so long, or until it ends: whether it does. The manager is told meanwhile that the agent lives."""
+        while seconds > 0 and not self.flag.wait(min(seconds, self.manager.beat_s)):
+            seconds -= self.manager.beat_s
+            self.manager.alive()
+        return self.flag.is_set()
 
 
 class Door:
@@ -109,7 +118,7 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
         DataFolderError: it was never enrolled.
         InvalidInputError: the configuration does not fit the device.
     """
-    data, disk, clock = Path(settings.data), LocalDisk(), SystemClock()
+    data, disk, clock = Path(settings.data), LocalDisk(), LivingClock(stop.manager)
     me = identity.load(data)
     trust = trusted(me.ca)
     with ExitStack() as stack:
