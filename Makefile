@@ -62,6 +62,9 @@ dist: setup  ## wheel and sdist in dist/
 	$(PY) -m build --no-isolation -q
 	@ls dist
 
+deb: setup  ## a Debian package of the agent, in dist/
+	$(PY) packaging/deb.py
+
 format: setup  ## let ruff format and mend what it can
 	.venv/bin/ruff format -q src tests benchmarks
 	.venv/bin/ruff check -q --fix src tests benchmarks
@@ -80,4 +83,4 @@ PIN := --universal --python-version 3.11 --generate-hashes --no-emit-index-url -
 clean:  ## remove what make made
 	rm -rf .venv .fuzz node_modules src/otaru/apps/console/static/vendor dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
-.PHONY: help setup demo check test test-slow fuzz bench bench-quick docs pictures dist format requirements clean
+.PHONY: help setup demo check test test-slow fuzz bench bench-quick docs pictures dist deb format requirements clean

@@ -11,7 +11,7 @@ from otaru.adapters.board.uboot import UbootBootloader, check
 from otaru.apps.agent.booting import bootloader, started
 from otaru.apps.agent.settings import Boot
 from otaru.errors import InstallError, InvalidInputError
-from tests.support.uboot import environment, missing_tools, run
+from tests.support.uboot import environment, environment_of, missing_tools, run
 
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())
 LOCK = Path("/var/lock/fw_printenv.lock")
@@ -29,8 +29,7 @@ def uboot(config: Path, started: str = "a", timeout_s: float = 20) -> UbootBootl
 
 
 def values(config: Path) -> dict[str, str]:
-    lines = run("fw_printenv", "-c", config).splitlines()
-    return {name: value for name, _, value in (line.partition("=") for line in lines) if not name.startswith("zz_")}
+    return {name: value for name, value in environment_of(config.parent).items() if not name.startswith("zz_")}
 
 
 def test_what_each_call_leaves_in_the_environment(config: Path) -> None:

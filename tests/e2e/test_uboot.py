@@ -12,7 +12,7 @@ from otaru.adapters.board.staging import FolderStaging
 from otaru.adapters.board.uboot import UbootBootloader
 from otaru.domain.update import Standing
 from otaru.domain.update_record import Piece
-from tests.support.uboot import Machine, image, missing
+from tests.support.uboot import Machine, image, missing, told
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 RESTARTS, POWERS_OFF, HANGS = "reset", "poweroff", "while true; do sleep 1; done"
@@ -59,12 +59,6 @@ def device(tmp_path: Path) -> Device:
     device.machine.build()
     device.machine.slot("a").write_bytes(device.image("1.0.0", POWERS_OFF))
     return device
-
-
-def told(console: str) -> list[str]:
-    """Which slot was chosen, and what ran then."""
-    lines = [line.strip() for line in console.splitlines()]
-    return [line for line in lines if line.startswith("otaru: ") or line.endswith(" runs")]
 
 
 TRIAL = ["otaru: slot b on trial", "version 2.0.0 runs"]

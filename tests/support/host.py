@@ -25,6 +25,8 @@ class Host:
     slots: bool = True
     dead: bytes = b"\0nothing starts with this"
     """An os that begins so does not come up."""
+    under: tuple[str, ...] = ()
+    """What the agent is started by: a program that takes rights away, say."""
     starts: int = 0
     log: list[str] = field(default_factory=list)
 
@@ -39,8 +41,7 @@ class Host:
         (self.folder / "started").write_text("a")
         boot = f"""
 [boot]
-kind = "file"
-path = "{self.folder}/boot"
+{self.loader()}
 started = "{self.folder}/started"
 
 [[component]]
@@ -66,6 +67,19 @@ within_s = 4
 """
         )
 
+    def loader(self) -> str:
+        """What starts the slots, in `agent.toml`."""
+        return f'kind = "file"\npath = "{self.folder}/boot"'
+
+    def power_on(self) -> str:
+        """The bootloader chooses a slot, and another one where nothing comes up."""
+        slot = "a"
+        for _ in range(10):
+            slot = select(LocalDisk(), str(self.folder / "boot"))
+            if not (self.folder / slot).read_bytes().startswith(self.dead):
+                break
+        return slot
+
     def enroll(
         self, url: str, *words: str, device: str = "gw-1", check: bool = True
     ) -> subprocess.CompletedProcess[str]:
@@ -90,17 +104,15 @@ within_s = 4
     @contextmanager
     def process(self) -> Iterator["subprocess.Popen[str]"]:
         """Power comes: the bootloader chooses a slot, and what is in it starts the agent."""
-        slot = "a"
-        for _ in range(10):
-            slot = select(LocalDisk(), str(self.folder / "boot"))
-            if not (self.folder / slot).read_bytes().startswith(self.dead):
-                break
-        (self.folder / "started").write_text(slot)
+        (self.folder / "started").write_text(self.power_on())
         self.marker.unlink(missing_ok=True)
         self.starts += 1
         with (self.folder / "agent.log").open("a") as log:
             process = subprocess.Popen(
-                [*OTARU, "agent", "run", "--config", str(self.config)], stderr=log, text=True, env=environment()
+                [*self.under, *OTARU, "agent", "run", "--config", str(self.config)],
+                stderr=log,
+                text=True,
+                env=environment(),
             )
         try:
             yield process

@@ -55,6 +55,18 @@ def run(*words: str | Path) -> str:
     return done.stdout
 
 
+def environment_of(folder: Path) -> dict[str, str]:
+    """What stands in it."""
+    lines = run("fw_printenv", "-c", folder / "fw_env.config").splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def told(console: str) -> list[str]:
+    """Which slots were chosen, and what ran then."""
+    lines = [line.strip() for line in console.splitlines()]
+    return [line for line in lines if line.startswith("otaru: ") or line.endswith(" runs")]
+
+
 def image(path: Path, name: str, lines: str) -> bytes:
     """A disk with a file system that holds one script of U-Boot."""
     source, script = path.with_suffix(".cmd"), path.with_suffix(".scr")

@@ -25,6 +25,7 @@ from otaru.adapters.board.program import ended
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.wire import Wire, header
 from otaru.apps.agent import identity, neighbours, wiring
+from otaru.apps.agent.booting import bootloader
 from otaru.apps.agent.keys import key
 from otaru.apps.agent.settings import SLOTTED, Component, Settings
 from otaru.apps.agent.wiring import BUILT, Stop, trusted
@@ -197,7 +198,7 @@ def _certificate(settings: Settings) -> Iterator[Finding]:
         )
         yield Finding("certificate", Grade.REMARK, said)
         return
-    context = trusted(me.ca) or ssl.create_default_context()
+    context = trusted(me.ca)
     host = address.hostname or ""
     with (
         socket.create_connection((host, address.port or 443), _PATIENCE_S) as line,
@@ -218,7 +219,7 @@ def _metadata(settings: Settings) -> Iterator[Finding]:
 
 def _components(settings: Settings) -> Iterator[Finding]:
     if settings.boot is not None and any(one.installer in SLOTTED for one in settings.component):
-        boot = wiring.bootloader(settings.boot, LocalDisk())
+        boot = bootloader(settings.boot, LocalDisk())
         now, then = boot.current(), boot.primary()
         said = f"slot {now} runs" if now == then else f"slot {now} runs, {then} is started next"
         yield Finding("boot", Grade.GOOD, said)
@@ -279,6 +280,8 @@ def _named(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "reboot", settings.reboot
     if settings.boot is not None and settings.boot.script:
         yield "boot.script", settings.boot.script
+    if settings.boot is not None and settings.boot.kind == "uboot":
+        yield "boot.kind", ("fw_setenv",)
     for words in settings.health.commands:
         yield "health.commands", words
     for moment in Moment:

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -14,9 +15,11 @@ from types import FrameType
 from otaru.adapters.board.disk import LocalDisk
 from otaru.apps.agent import identity, local, wiring
 from otaru.apps.agent.local import Desk
+from otaru.apps.agent.manager import Manager
 from otaru.apps.agent.remote import Means, Remote
-from otaru.apps.agent.settings import Settings
+from otaru.apps.agent.settings import Settings, longest_s
 from otaru.apps.agent.wiring import Agent, Stop
+from otaru.domain.update import RESTING
 from otaru.errors import OtaruError, StoppedError
 from otaru.ports.clock import Clock
 from otaru.services.edge.update import Updater
@@ -26,18 +29,24 @@ AGAIN = timedelta(seconds=30)
 _log = logging.getLogger("otaru.agent")
 
 
-def run(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Work until SIGTERM or SIGINT. `ready` is told who the device is once it begins.
+def run(settings: Settings, ready: Callable[[str], None]) -> bool:
+    """Work until SIGTERM or SIGINT; whether it should be started anew. `ready` is told who the device is once it begins.
+
+    What verifies an update stays in memory: so does twice of what an idle agent takes. A process that was at that and has
+    nothing to do any more gives it back by beginning anew.
 
     Raises:
         DataFolderError: it was never enrolled, or another agent is at work.
         InvalidInputError: the configuration does not fit the device.
     """
-    stop = Stop(Flag())
+    stop = Stop(Flag(), manager=Manager())
     identity.load(Path(settings.data))
     with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, ended_by_signals(stop):
-        ready(f"{made.me.device} asks {made.me.server}")
+        status = f"{made.me.device} asks {made.me.server}"
+        ready(status)
+        stop.manager.ready(status, longest_s(settings))
         parts, clock = made.parts, made.parts.clock
+        began = clock.monotonic()
         means = Means(made.me.server, settings, made.link, clock, wiring.senses(settings, LocalDisk()), parts.power)
         remote = Remote(means)
         updater = Updater(replace(parts, aside=lambda told, resting: remote.hear(told, resting=resting)))
@@ -47,7 +56,19 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
             while not stop.flag.is_set():
                 next_round = clock.monotonic() + _round(made, updater).total_seconds()
                 made.watch.look(updater.record)
+                if made.courier is not None and made.courier.carry(updater.record):
+                    next_round = clock.monotonic() + 1
+                if 0 < settings.renew_after_s < clock.monotonic() - began and _has_grown(made, updater):
+                    return True
                 _rest(stop, desk, remote, partial(_left, clock, next_round))
+        stop.manager.stopping()
+    return False
+
+
+def _has_grown(made: Agent, updater: Updater) -> bool:
+    """Whether it has looked at an update, and nothing is left to be done or told of it."""
+    looked = "otaru.services.edge.planning" in sys.modules
+    return looked and updater.record.state in RESTING and not made.parts.outbox.waiting()
 
 
 def _round(made: Agent, updater: Updater) -> timedelta:
@@ -73,7 +94,7 @@ def _left(clock: Clock, until: float) -> float:
 def _rest(stop: Stop, desk: Desk, remote: Remote, left: Callable[[], float]) -> None:
     """Until the next round, or until somebody at the desk has asked for something: there may be something to do."""
     while not stop.flag.is_set() and (seconds := left()) > 0:
-        asked = desk.rest(min(seconds, remote.monitor.due_in_s()))
+        asked = desk.rest(min(seconds, remote.monitor.due_in_s(), stop.manager.beat_s))
         with suppress(StoppedError):  # the agent ends
             remote.monitor.work()
         if asked:
@@ -86,7 +107,7 @@ def _until_it_goes(stop: Stop, act: Callable[[], None]) -> None:
             return act()
         except (OtaruError, OSError) as error:
             _log.error("%s", error)
-            stop.flag.wait(AGAIN.total_seconds())
+            stop.rest(AGAIN.total_seconds())
     return None
 
 
