@@ -83,12 +83,12 @@ class Place:
 
         return eventually(ended, timeout_s, why=self.host.said)
 
-    def honestly(self) -> None:
+    def honestly(self, timeout_s: float = 30) -> None:
         """An honest release is installed."""
         with self.impostor.lock:
             self.impostor.be_honest()
             self.order(self.release())
-        note = self.ends()
+        note = self.ends(timeout_s)
         assert note.event is Event.SUCCEED, note
         assert self.host.running() == self.version
 
@@ -304,6 +304,7 @@ def test_a_file_of_another_length_is_asked_for_again_later(place: Place, attack:
     assert place.host.running() == place.version
 
 
+@pytest.mark.slow
 def test_answers_that_make_no_sense_change_nothing(place: Place) -> None:
     runs = place.host.running()
     lists_in_lists, great_map = b"\x91" * 100_000, b"\xdf\xff\xff\xff\xff"
@@ -323,7 +324,7 @@ def test_answers_that_make_no_sense_change_nothing(place: Place) -> None:
         assert place.host.running() == runs
         with place.impostor.lock:
             place.impostor.be_honest()
-    place.honestly()
+    place.honestly(timeout_s=120)
 
 
 def test_its_credential_goes_to_its_own_server_alone(place: Place) -> None:
