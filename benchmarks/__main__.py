@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import appending, directing, files, growth, machine, measure, report
+from benchmarks import appending, device, directing, files, growth, machine, measure, report
 from benchmarks.chart import svg
 from benchmarks.growth import Extent
 from benchmarks.load import LoadError
@@ -38,6 +38,11 @@ class Plan:
         self.file_rounds, self.file_seconds = (2, 1) if quick else (6, 2)
         self.directing = (50, 5) if quick else (256, 21)
         self.appending = (1_000, 3) if quick else (4_096, 12)
+        self.device = {
+            "starts": 1 if quick else 5,
+            "seconds": 10 if quick else 60,
+            "size": 16 << 20 if quick else 64 << 20,
+        }
         self.growth = Extent(
             sizes=(1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000),
             searches=5 if quick else 40,
@@ -47,7 +52,7 @@ class Plan:
         )
 
 
-PARTS = ("polls", "files", "growth", "director", "log")
+PARTS = ("polls", "files", "growth", "director", "log", "agent")
 
 
 def main() -> int:
@@ -94,6 +99,12 @@ def _all(run: Run, plan: Plan, parts: list[str], only: list[str]) -> None:
     if "log" in parts:
         print("log: appends", flush=True)
         run.sections.append(appending.section(appending.measure(*plan.appending)))
+    if "agent" in parts:
+        print("agent: its install, memory and CPU", flush=True)
+        try:
+            run.sections.append(device.section(device.measure(**plan.device)))
+        except MissingError as error:
+            run.missing["agent"] = str(error)
 
 
 def _write(run: Run, out: Path) -> str:

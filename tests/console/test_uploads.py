@@ -126,3 +126,31 @@ def test_who_is_told_of_a_contradiction_may_say_that_both_are_right(at: Seat, tm
     page.get_by_role("button", name="Publish release").click()
     page.wait_for_url("**/releases/contradicted/1.0.1")
     expect(page.get_by_text("9.9.9").first).to_be_visible()
+
+
+def test_files_of_several_components_are_one_release(at: Seat, tmp_path: Path) -> None:
+    """What is wrong with one is told beside its file, and what was typed is there after a reload."""
+    at.forgive("status of 400")
+    page = at.go("/releases/+new")
+    parts = {"os.img": "os", "app.tgz": "my app"}
+    for name in parts:
+        (tmp_path / name).write_bytes(name.encode())
+    page.locator("input[data-at=picker]").set_input_files([tmp_path / name for name in parts])
+    page.get_by_label("Product").fill("several")
+    page.get_by_label("Version").fill("1.0.0")
+    for name, component in parts.items():
+        hardware = page.get_by_role("combobox", name=f"Hardware that {name}")
+        hardware.fill("rpi4")
+        hardware.press("Enter")
+        page.get_by_label(f"Component that {name}").fill(component)
+    expect(page.get_by_text("On the server ·")).to_have_count(2)
+    page.get_by_role("button", name="Publish release").click()
+    row = page.locator("li.upload", has_text="app.tgz")
+    expect(row.locator("[data-at=wrong]")).to_contain_text("1 to 128 characters")
+    page.reload()
+    for name, component in parts.items():
+        expect(page.get_by_label(f"Component that {name}")).to_have_value(component)
+    page.get_by_label("Component that app.tgz").fill("app")
+    page.get_by_role("button", name="Publish release").click()
+    page.wait_for_url("**/releases/several/1.0.0")
+    expect(page.get_by_text("all of them or none")).to_be_visible()

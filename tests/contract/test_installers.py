@@ -1,9 +1,10 @@
 """What `ports.board.Installer` and `Bootloader` promise, over ours: each call again, from its beginning, with the same effect."""
 
 import io
+import json
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from otaru.domain.update_record import Piece
 from otaru.errors import InstallError, UnsuitableError
 from otaru.ports.board import Bootloader, Installer, Staged
 from otaru.trust.verify.refusals import TargetDigestError, TargetTooLongError, TargetTooShortError
+from tests.support import installer_examples
 from tests.support.examples import grub, missing_grub, systemd_boot
 from tests.support.uboot import environment, missing_tools
 
@@ -45,6 +47,8 @@ class Bench:
     folder: Path
     installer: Installer
     reboots: bool
+    restart: Callable[[], None] | None = None
+    """What a reboot does to it, where another bench is not simply made of the same folder."""
 
     def piece(self, data: bytes, version: str = "2.0.0", component: str = "part") -> Piece:
         return Piece(component, version, "file", f"p/c/{version}/part.bin", len(data), sha256(data).hexdigest())
@@ -76,36 +80,37 @@ def files(folder: Path) -> Bench:
     return Bench(folder, FilesInstaller("part", LocalDisk(), str(folder / "root")), reboots=False)
 
 
-PODMAN = """#!/bin/sh
-# A double of podman: an image is a file.
-cd "$(dirname "$0")" || exit 1
-case "$1" in
-load) cp "$4" loaded; echo "Loaded image: localhost/loaded:latest";;
-tag) [ "$2" = localhost/loaded:latest ] && mkdir -p "$(dirname "$3")" && cp loaded "$3";;
-image) [ -f "$3" ];;
-*) exit 2;;
-esac
-"""
+def scripted(folder: Path, program: str) -> Bench:
+    return Bench(folder, ScriptInstaller("part", commands(program)), reboots=False)
 
 
-def script(folder: Path) -> Bench:
-    """The example of docs/agent.md, with doubles of what it calls."""
-    page = (Path(__file__).parents[2] / "docs/agent.md").read_text()
-    text = page.partition("```sh\n#!/bin/sh -e\n")[2].partition("```")[0].replace("/var/lib/web", str(folder))
-    (folder / "now").write_text("localhost/web:factory\n")
-    programs = {"podman": PODMAN, "systemctl": "#!/bin/sh\n", "web": f"#!/bin/sh -e\nPATH={folder}:$PATH\n{text}"}
-    for name, program in programs.items():
-        (folder / name).write_text(program)
-        (folder / name).chmod(0o755)
-    return Bench(folder, ScriptInstaller("part", commands(str(folder / "web"))), reboots=False)
+def container(folder: Path) -> Bench:
+    return scripted(folder, installer_examples.container(folder))
+
+
+def module(folder: Path) -> Bench:
+    return scripted(folder, installer_examples.kernel_module(folder))
+
+
+def module_in_use(folder: Path) -> Bench:
+    """A module that is there from the factory, and that cannot be taken out while the system runs."""
+    bench = scripted(folder, installer_examples.kernel_module(folder, {"rmmod": "echo it is in use; exit 1"}))
+    (folder / "sys").mkdir()
+    (folder / "factory.ko").write_text("factory")
+    (folder / "modules/extra/example.ko").symlink_to(folder / "factory.ko")
+    return replace(bench, reboots=True, restart=lambda: (folder / "loaded").unlink(missing_ok=True))
+
+
+def child(folder: Path) -> Bench:
+    return scripted(folder, installer_examples.child_device(folder))
 
 
 def commands(program: str) -> Commands:
-    words = {name: (program, name) for name in ("install", "activate", "standing", "revert")}
-    return Commands(**words)
+    names = ("check", "install", "activate", "standing", "revert", "commit")
+    return Commands(**{name: (program, name) for name in names})
 
 
-@pytest.fixture(params=[raw, files, script], ids=["raw", "files", "script"])
+@pytest.fixture(params=[raw, files, container, module, module_in_use, child], ids=lambda made: made.__name__)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     made: Bench = request.param(tmp_path)
     return made
@@ -113,6 +118,9 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
 
 def started(bench: Bench) -> Bench:
     """After a reboot."""
+    if bench.restart is not None:
+        bench.restart()
+        return bench
     return raw(bench.folder, select(LocalDisk(), str(bench.folder / "boot"))) if bench.reboots else bench
 
 
@@ -281,6 +289,51 @@ def test_two_versions_are_kept(tmp_path: Path) -> None:
         bench.installer.activate(piece)
         bench.installer.commit(piece)
     assert len(list((tmp_path / "root/versions").iterdir())) == 2
+
+
+def test_a_module_is_in_the_index_as_soon_as_its_link_leads_there(tmp_path: Path) -> None:
+    bench = module(tmp_path)
+    piece = bench.install(b"module")
+    assert not (tmp_path / "depended").exists()
+    bench.installer.activate(piece)
+    assert (tmp_path / "depended").read_text() == f"{tmp_path}/store/{piece.sha256}.ko\n"
+    bench.installer.revert(piece)
+    assert (tmp_path / "depended").read_text() == "", "there was none before"
+    assert not (tmp_path / "sys").exists()
+
+
+def test_a_module_for_another_kernel_is_not_installed(tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match="it is not for"):
+        module(tmp_path).install(b"an alien one")
+
+
+def test_a_module_in_use_runs_until_the_next_start_also_on_the_way_back(tmp_path: Path) -> None:
+    bench = module_in_use(tmp_path)
+    piece = bench.install(b"module")
+    bench.installer.activate(piece)
+    started(bench)
+    bench.installer.revert(piece)
+    assert bench.installer.standing(piece) is Standing.RUNS, "so the agent reboots"
+    assert started(bench).installer.standing(piece) is Standing.ABSENT
+
+
+def test_a_child_that_does_not_come_up_is_given_up_by_its_own_bootloader(tmp_path: Path) -> None:
+    bench = child(tmp_path)
+    piece = bench.install(b"dead")
+    with pytest.raises(InstallError, match="it did not start"):
+        bench.installer.activate(piece)
+    assert bench.installer.standing(piece) is Standing.ABSENT
+    bench.installer.revert(piece)
+    state = json.loads((tmp_path / "state").read_text())
+    assert (state["slots"][0], state["confirmed"]) == ("factory", True)
+
+
+def test_a_child_that_does_not_answer_is_told_before_the_download(tmp_path: Path) -> None:
+    bench = child(tmp_path)
+    bench.installer.check(bench.piece(b"any"))
+    (tmp_path / "mcumgr").write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(UnsuitableError, match="the child does not answer"):
+        bench.installer.check(bench.piece(b"any"))
 
 
 def shell(**lines: str) -> Commands:

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from otaru.adapters.sql.bundles import SqlBundles
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import micros
+from otaru.domain.bundle import Aboard, Exported
 from otaru.domain.deployment import Event, Report, State
 from otaru.domain.health import MAX_SAMPLED, Arm, HealthEvent, Heard, Hush, Kind, Measured, Placement, Sign, Stratum
 from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
@@ -275,6 +277,26 @@ def test_who_falls_silent_is_counted_once_and_in_its_arm(fleet: Shelf) -> None:
     theirs = fleet.rollouts.get(THERE, ONE)
     assert theirs is not None
     assert risk(THERE, theirs, at, 3) == {}
+
+
+def test_whose_order_lies_on_a_stick_is_not_expected_until_it_ends(fleet: Shelf) -> None:
+    rollout = fleet.rollouts.get(HERE, ONE)
+    assert rollout is not None
+    fleet.move(HERE, 1, "dev-1", State.OFFERED)
+    came(fleet, {"dev-1": 1})
+    told = fleet.deployments.open_of(HERE, DeviceId("dev-1"))
+    assert told is not None
+
+    def overdue(hour: int) -> bool:
+        return Hush(HOUR + hour, 0, Sign.OVERDUE, Arm.CONTROL) in fleet.health.hushed(HERE, rollout, HOUR + hour, 3)
+
+    assert [overdue(hour) for hour in (4, 9, 10)] == [True] * 3
+    stick = Exported("r1-a", ONE, "user", later(0), later(3600 * 9), 1, "0" * 64)
+    bundles = SqlBundles(fleet.session)
+    bundles.add(THERE, stick, [Aboard(DeviceId("dev-1"), told.action, 1)])
+    assert overdue(4)
+    bundles.add(HERE, stick, [Aboard(DeviceId("dev-1"), told.action, 1)])
+    assert [overdue(hour) for hour in (4, 8, 10)] == [False, False, True]
 
 
 def test_who_was_told_of_nothing_bears_witness_of_the_network(fleet: Shelf) -> None:

@@ -188,3 +188,16 @@ def test_an_application_and_a_program_put_an_update_off(site: Site, tmp_path: Pa
     host.live(lambda: site.ended(host, rollout))
     assert site.state(host, rollout) == "succeeded", host.said()
     assert said.read_text().split()[1:] == ["succeeded"]
+
+
+def test_an_agent_that_was_at_an_update_begins_anew(site: Site, tmp_path: Path) -> None:
+    host = site.host(tmp_path, slots=False)
+    host.config.write_text("renew_after_s = 0.5\n" + host.config.read_text())
+    rollout = update(site, host, {"app": archive("2.0.0")}, "2.0.0")
+    with host.process() as process:
+        eventually(lambda: site.ended(host, rollout))
+        eventually(lambda: host.said().count("asks http") == 2)
+        assert process.poll() is None, "it is the same process"
+        again = update(site, host, {"app": archive("3.0.0")}, "3.0.0")
+        eventually(lambda: site.ended(host, again))
+    assert [site.state(host, one) for one in (rollout, again)] == ["succeeded"] * 2, host.said()

@@ -3,8 +3,11 @@
 import json
 import random
 import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from hashlib import sha1
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,16 +16,20 @@ from otaru.domain.ids import DeviceId, TenantId
 from otaru.trust.tuf.director import issue
 from otaru.trust.tuf.metadata import AnyMetadata, read, signed
 from otaru.trust.tuf.names import TARGETS
-from tests.e2e.test_agent import site
-from tests.support.agent_site import Site, archive
+from tests.support import installer_examples
+from tests.support.agent_site import Site, archive, served
 from tests.support.ddi import eventually
 from tests.support.host import OLD, Host
 from tests.support.relay import relay
 
-__all__ = ["site"]
-
 NEW = b"os 2.0.0 " * 5000
 DEAD = b"\0nothing starts with this"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with served(tmp_path_factory.mktemp("pieces") / "server") as site:
+        yield site
 
 
 def inventory(site: Site, host: Host) -> dict[str, str]:
@@ -100,6 +107,66 @@ def test_of_two_each_comes_by_its_own_delta(site: Site, tmp_path: Path) -> None:
     assert [site.state(host, one) for one in (first, second)] == ["succeeded"] * 2, host.said()
     assert (host.os(), host.running()) == (new, "2.1.0")
     assert "by a patch of" in host.said()
+
+
+CHILD = """
+[[component]]
+name = "child"
+installer = "script"
+commands = {{ {} }}
+"""
+
+
+def with_child(tmp_path: Path) -> str:
+    """The tables of a child device behind the gateway, by the script of the docs and a double of `mcumgr`."""
+    (folder := tmp_path / "child").mkdir()
+    program = installer_examples.child_device(folder)
+    names = ("check", "install", "activate", "standing", "commit", "revert")
+    return CHILD.format(", ".join(f'{name} = ["{program}", "{name}"]' for name in names))
+
+
+def child(tmp_path: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((tmp_path / "child/state").read_text())
+    return state
+
+
+def test_three_installers_of_three_kinds_and_the_child_is_confirmed_with_the_others(site: Site, tmp_path: Path) -> None:
+    host = site.host(tmp_path, health=with_child(tmp_path))
+    parts = {"os": NEW, "app": archive("2.0.0"), "child": b"an image for MCUboot"}
+    rollout = site.rollout(host, site.release(parts))
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "succeeded", host.said()
+    assert (host.os(), host.running()) == (NEW, "2.0.0")
+    assert child(tmp_path)["slots"] == [sha1(parts["child"]).hexdigest(), "factory"]
+    assert child(tmp_path)["confirmed"]
+    assert inventory(site, host) == {"os": "2.0.0", "app": "2.0.0", "child": "2.0.0"}
+
+
+def test_where_the_child_does_not_come_up_nothing_is_kept(site: Site, tmp_path: Path) -> None:
+    host = site.host(tmp_path, health=with_child(tmp_path))
+    parts = {"os": NEW, "app": archive("2.0.0"), "child": b"a dead image for MCUboot"}
+    rollout = site.rollout(host, site.release(parts))
+    host.live(lambda: site.ended(host, rollout))
+    assert site.state(host, rollout) == "failed", host.said()
+    assert "it did not start" in host.ask("history")[0]["reason"]
+    assert (host.os(), host.running(), child(tmp_path)["slots"][0]) == (OLD, "", "factory")
+    assert "app" not in inventory(site, host)
+
+
+def test_killed_at_any_moment_it_ends_with_both_or_neither(site: Site, tmp_path: Path) -> None:
+    chance = random.Random(11)
+    host = site.host(tmp_path)
+    kills = iter([chance.uniform(0.3, 1.5) for _ in range(6)])
+    runs = (OLD, "")
+    for version in ("2.0.0", "3.0.0"):
+        new = f"os {version} ".encode() * 9000
+        rollout = site.rollout(host, site.release({"os": new, "app": archive(version)}, version))
+        host.live(lambda rollout=rollout: site.ended(host, rollout), kill_after=kills, timeout_s=240)  # type: ignore[misc]
+        if site.state(host, rollout) == "succeeded":
+            runs = (new, version)
+        assert (host.os(), host.running()) == runs, host.said()
+    assert runs[1], host.said()
+    assert inventory(site, host) == {"os": runs[1], "app": runs[1]}
 
 
 def test_a_server_that_drops_one_of_two_brings_neither(site: Site, tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """A device saves its data before an update and puts them back after one that failed; its owner opens a backup elsewhere."""
 
 import json
+import random
 import tarfile
+from hashlib import sha256
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.test_agent import site
@@ -20,6 +23,7 @@ def device(folder: Path, site: Site, public: str) -> Host:
     state.mkdir()
     (state / "db").write_text("rows\n")
     (state / "db").chmod(0o640)
+    (state / "big").write_bytes(random.Random(1).randbytes(5 << 20))
     (folder / "table").write_text("1\n")
     after = folder / "after"
     after.write_text(
@@ -31,6 +35,7 @@ def device(folder: Path, site: Site, public: str) -> Host:
 [backup]
 tenant = "{public}"
 keep = 2
+upload = true
 pause = ["sh", "-c", "echo paused >> {folder}/app.log"]
 resume = ["sh", "-c", "echo resumed >> {folder}/app.log"]
 
@@ -75,6 +80,7 @@ def test_data_come_back_with_the_version_that_had_them(site: Site, tmp_path: Pat
     log = (tmp_path / "app.log").read_text().split()
     assert log == ["paused", "resumed", "started", "paused", "resumed", "started", "started", "paused", "resumed"]
 
+    host.live(lambda: "backup 000002 is at the server" in host.said())
     listed = host.ask("backups")
     assert [(one["name"], one["items"]) for one in listed] == [
         ("000002", ["state", "table"]),
@@ -86,14 +92,18 @@ def test_data_come_back_with_the_version_that_had_them(site: Site, tmp_path: Pat
     assert (tmp_path / "table").read_text() == "1\n"
     assert otaru("agent", "restore", "000009", *words, check=False).returncode == 1
 
-    made = tmp_path / "out.tar"
-    file = host.data / "backups/000002.age"
+    made, file = tmp_path / "out.tar", tmp_path / "fetched.age"
+    sent = json.loads(site.server.otaru("device", "backups", site.device(host), "--json").stdout)["items"]
+    assert "000002" in {one["name"] for one in sent}, host.said()
+    newest = next(one for one in sent if one["name"] == "000002")
+    site.server.otaru("artifact", "fetch", newest["sha256"], "-o", str(file))
+    assert file.read_bytes() == (host.data / "backups/000002.age").read_bytes()
     otaru("backup", "open", str(file), "--key", str(key), "-o", str(made))
     with tarfile.open(made) as tar:
         names = tar.getnames()
         told = json.loads(tar.extractfile("backup.json").read())  # type: ignore[union-attr]
         assert tar.extractfile("state/db").read() == b"rows of 2.0.0\n"  # type: ignore[union-attr]
-    assert names == ["backup.json", "state", "state/db", "table"]
+    assert names == ["backup.json", "state", "state/big", "state/db", "table"]
     assert told["device"] == site.device(host)
     file.write_bytes(file.read_bytes()[:-1])
     assert (
@@ -114,3 +124,42 @@ def test_without_a_backup_there_is_no_update(site: Site, tmp_path: Path) -> None
     assert past["code"] == "backup_failed"
     assert "No such file" in past["reason"]
     assert host.running() == ""
+
+
+def test_a_backup_comes_in_parts_and_only_whole_ones_count(site: Site) -> None:
+    token = site.operator.ok("POST", "/devices", json={"id": "sender", "hardware": "gateway"})["token"]
+    with httpx.Client(
+        base_url=site.server.url, headers={"Authorization": f"TargetToken {token}"}, timeout=30
+    ) as device:
+
+        def send(name: str, data: bytes, first: int, end: int, digest: str = "") -> httpx.Response:
+            asked = {"device": "sender", "name": name, "first": str(first), "size": str(len(data))}
+            asked["sha256"] = digest or sha256(data).hexdigest()
+            return device.post("/device/v1/backups", params=asked, content=data[first:end])
+
+        def here(data: bytes) -> int:
+            asked = {"device": "sender", "sha256": sha256(data).hexdigest()}
+            return int(device.get("/device/v1/backups", params=asked).json()["received"])
+
+        def listed() -> list[str]:
+            return [one["name"] for one in site.operator.ok("GET", "/devices/sender/backups")["items"]]
+
+        one = b"one" * 30_000
+        assert here(one) == 0
+        assert send("1", one, 60_000, 70_000).json()["received"] == 0, "it does not continue"
+        for first, end in ((0, 40_000), (0, 40_000), (40_000, 80_000)):
+            send("1", one, first, end)
+        assert (here(one), listed()) == (80_000, [])
+        assert send("1", one, 80_000, 90_000).json()["received"] == len(one)
+        assert (here(one), listed()) == (len(one), ["1"])
+        assert send("1", one, 0, 10).json()["received"] == len(one)
+        wrong = send("2", b"two", 0, 3, "0" * 64)
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "checksum_mismatch")
+        assert send("../2", b"two", 0, 3).status_code == 400
+        assert send("2", b"x" * 200_000, 0, 200_000).status_code == 413
+        huge = {"device": "sender", "name": "2", "first": "0", "size": str((1 << 30) + 1), "sha256": "1" * 64}
+        assert device.post("/device/v1/backups", params=huge, content=b"x").status_code == 413
+        for number in range(2, 6):
+            assert send(str(number), b"%d" % number * 10, 0, 10).json()["received"] == 10
+        assert listed() == ["5", "4", "3"]
+        assert site.operator.http.get(f"/artifacts/{sha256(one).hexdigest()}").status_code == 404, "old ones make room"

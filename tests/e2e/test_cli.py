@@ -170,6 +170,38 @@ def test_watching_a_rollout_that_pauses_and_is_stopped(server: Serving, image: P
     assert never.returncode == 1
 
 
+def test_a_release_of_several_components(server: Serving, image: Path, tmp_path: Path) -> None:
+    for name in ("app.tgz", "fpga.bin", "b=c.bin"):
+        (tmp_path / name).write_bytes(name.encode())
+    add = ("release", "add", str(image), "--name", "gw", "--version", "2.0.0", "--hardware", "gw1", "--component", "os")
+    pieces = ("--piece", f"app={tmp_path}/app.tgz", "--piece", f"fpga={tmp_path}/fpga.bin=gw1:b,gw2")
+    more = ("--piece", f"data={tmp_path}/b=c.bin=gw1")
+    made = tell(server, *add, *pieces, *more)
+    files = [(file["component"], file["hardware"], file["filename"]) for file in made["artifacts"]]
+    assert files == [
+        ("os", "gw1", image.name),
+        ("app", "gw1", "app.tgz"),
+        ("fpga", "gw1:b", "fpga.bin"),
+        ("fpga", "gw2", "fpga.bin"),
+        ("data", "gw1", "b=c.bin"),
+    ]
+    assert tell(server, "release", "show", "gw:2.0.0")["artifacts"] == made["artifacts"]
+    for piece, said in (
+        ("app", "Write --piece app="),
+        ("app=", "Write --piece app="),
+        ("no app=x", "not a name"),
+        (f"app={tmp_path}/app.tgz=", "Write --piece app="),
+        (f"app={tmp_path}/none", "none"),
+    ):
+        done = server.otaru(*add, "--piece", piece, check=False)
+        assert (done.returncode, said in done.stderr) == (2, True), (piece, done.stderr)
+    twice = server.otaru(*add[:6], "2.1.0", *add[7:], "--piece", f"app={image}", check=False)
+    assert twice.returncode == 2, twice.stderr
+    assert "is the file of two components, os and app" in twice.stderr
+    assert tell(server, "tenant", "set", "--several", "gw1, gw2")["settings"]["several"] == ["gw1", "gw2"]
+    assert tell(server, "tenant", "set", "--several", "")["settings"]["several"] == []
+
+
 def test_a_release_has_terms_and_a_device_hears_why(server: Serving, image: Path, tmp_path: Path) -> None:
     notes = tmp_path / "NOTES.md"
     notes.write_text("# What is new")

@@ -17,6 +17,7 @@ from otaru.apps.server.api.routes import (
     artifacts,
     attributes,
     authorities,
+    backups,
     blackouts,
     bundles,
     consent,
@@ -113,6 +114,7 @@ device diagnose d-1 --expires 2h
 device run d-1 restart-app
 device reboot d-1
 device errands d-1
+device backups d-1
 device errand d-1 2
 device recall d-1 2
 device diagnostics d-1 1 -o GOT => 1
@@ -301,6 +303,7 @@ def operations() -> set[tuple[str, str]]:
         following,
         devices,
         errands,
+        backups,
         alerts,
         attributes,
         enrollments,
@@ -390,6 +393,7 @@ def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: P
 def test_the_story_tells_of_every_command_that_talks_to_a_server() -> None:
     told_of = {" ".join(line.split()[:2]) for line in STORY if line != "POLL"}
     local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign", "ca key", "delta diff", "delta apply"}
+    local |= {"backup key", "backup open", "config pack", "config show"}
     tree = typer.main.get_command(app)
     every = {
         f"{noun} {verb}"

@@ -1,8 +1,12 @@
 """Devices without a network: a stick goes to them, receipts come back. Their agents run where there is no network at all."""
 
+import contextlib
+import io
 import json
+import shutil
 import subprocess
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +16,13 @@ import pytest
 
 from otaru.adapters.board.bootloaders import select
 from otaru.adapters.board.disk import LocalDisk
-from tests.support.ddi import Operator
+from otaru.adapters.signers.file import FileSigner, generate, write_key
+from otaru.domain.ids import DeviceId
+from otaru.protocols.bundle import device_file
+from otaru.trust.tuf.keys import as_pem
+from tests.support.ddi import Operator, eventually
 from tests.support.host import Host
-from tests.support.server import OTARU, Serving, environment, serving
+from tests.support.server import OTARU, Serving, environment, otaru, serving
 
 NO_NETWORK = ("unshare", "-rn", "--")
 
@@ -64,7 +72,7 @@ class Place:
         return {one["device"]: one["state"] for one in found}
 
 
-def install(host: Host, stick: Path, *words: str, code: int = 0) -> Any:
+def install(host: Host, stick: Path, *words: str, code: int | None = 0) -> Any:
     """`otaru agent install`, in a network namespace of its own: not even loopback is up there."""
     (host.folder / "started").write_text(select(LocalDisk(), str(host.folder / "boot")) if host.slots else "a")
     done = subprocess.run(
@@ -75,7 +83,7 @@ def install(host: Host, stick: Path, *words: str, code: int = 0) -> Any:
         check=False,
         env=environment(),
     )
-    assert done.returncode == code, f"{done.returncode} {done.stdout}{done.stderr}"
+    assert code is None or done.returncode == code, f"{done.returncode} {done.stdout}{done.stderr}"
     return json.loads(done.stdout) if done.stdout else done.stderr
 
 
@@ -95,9 +103,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def archive(version: str) -> bytes:
-    import io
-    import tarfile
-
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w:gz") as tar:
         info = tarfile.TarInfo("version")
@@ -118,6 +123,11 @@ def test_a_stick_goes_there_and_receipts_come_back(place: Place, tmp_path: Path)
     assert "on a stick until" in why["because"]
     (listed,) = place.operator.ok("GET", f"/bundles?rollout={rollout}")["items"]
     assert (listed["id"], listed["devices"]) == (made["bundles"][0]["id"], 3)
+    with httpx.Client(base_url=place.server.url, headers={"Sec-Fetch-Site": "same-origin"}, timeout=30) as browser:
+        assert browser.post("/login", data={"token": place.server.token}).status_code == 303
+        page = browser.get(f"/rollouts/{rollout}").text
+    assert made["bundles"][0]["id"] in page
+    assert f"otaru bundle export --rollout {rollout}" in page
     for host in hosts:
         told = install(host, usb)
         assert (told["outcome"], host.running()) == ("succeeded", "2.0.0")
@@ -135,3 +145,228 @@ def test_a_stick_goes_there_and_receipts_come_back(place: Place, tmp_path: Path)
     again = place.bring(usb / "receipts", code=3)
     assert [one["moved"] for one in again] == [False] * 3, "a receipt counts once"
     assert place.operator.ok("GET", f"/rollouts/{rollout}")["counts"]["succeeded"] == 3
+
+
+def test_a_stick_brings_several_components_at_once(place: Place, tmp_path: Path) -> None:
+    host = place.host("pair", "9")
+    os = b"os 2.0.0 " * 3000
+    parts = []
+    for component, data in (("os", os), ("app", archive("2.0.0"))):
+        made = place.operator.ok("POST", "/artifacts", params={"filename": f"{component}.bin"}, content=data)
+        told = {"sha256": made["sha256"], "filename": f"{component}.bin", "hardware": ["gateway"]}
+        parts.append({**told, "component": component})
+    place.operator.ok("POST", "/releases", json={"product": "pair", "version": "2.0.0", "artifacts": parts})
+    body = {"release": "pair:2.0.0", "target": "id==pair", "start": True}
+    rollout = int(place.operator.ok("POST", "/rollouts", json=body)["id"])
+    usb = tmp_path / "usb"
+    assert place.export(rollout, usb)["devices"] == 1
+    outcome = None
+    for _ in range(3):  # a start each
+        found = install(host, usb, code=None)
+        outcome = found["outcome"] if isinstance(found, dict) else None
+        if outcome == "succeeded":
+            break
+    assert outcome == "succeeded", found
+    assert (host.os(), host.running()) == (os, "2.0.0")
+    place.bring(usb / "receipts")
+    runs = place.operator.ok("GET", "/devices/pair")["installed"]
+    assert {one["component"]: one["version"] for one in runs} == {"os": "2.0.0", "app": "2.0.0"}
+
+
+def in_bundle(stick: Path, name: str) -> Path:
+    (found,) = (stick / "bundles").glob(f"*/{name}")
+    return found
+
+
+def changed(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def a_byte(stick: Path) -> None:
+    (file,) = (stick / "files").iterdir()
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def longer(stick: Path) -> None:
+    (file,) = (stick / "files").iterdir()
+    file.write_bytes(file.read_bytes() + b"!")
+
+
+def a_later_end(stick: Path) -> None:
+    document = in_bundle(stick, "bundle.json")
+    told = json.loads(document.read_text())
+    told["signed"]["expires"] = "2099-01-01T00:00:00Z"
+    document.write_text(json.dumps(told))
+
+
+def unsigned(stick: Path) -> None:
+    document = in_bundle(stick, "bundle.json")
+    told = json.loads(document.read_text())
+    told["signatures"] = []
+    document.write_text(json.dumps(told))
+
+
+def others_order(stick: Path) -> None:
+    devices = in_bundle(stick, "bundle.json").parent
+    shutil.copy(devices / device_file(DeviceId("hit-2")), devices / device_file(DeviceId("hit-1")))
+
+
+def other_snapshot(stick: Path) -> None:
+    (snapshot,) = in_bundle(stick, "image").glob("*.snapshot.json")
+    changed(snapshot, '"snapshot"', '"snapshoT"')
+
+
+def other_timestamp(stick: Path) -> None:
+    path = in_bundle(stick, "image/timestamp.json")
+    told = json.loads(path.read_text())
+    told["signed"]["version"] += 1
+    path.write_text(json.dumps(told))
+
+
+def no_timestamp(stick: Path) -> None:
+    in_bundle(stick, "image/timestamp.json").unlink()
+
+
+def no_file(stick: Path) -> None:
+    shutil.rmtree(stick / "files")
+
+
+def a_link(stick: Path) -> None:
+    (file,) = (stick / "files").iterdir()
+    file.unlink()
+    file.symlink_to("/etc/passwd")
+
+
+ATTACKS: dict[Callable[[Path], None], str] = {
+    a_byte: "target_digest",
+    longer: "not_found",
+    a_later_end: "metadata_signature",
+    unsigned: "metadata_unsigned",
+    others_order: "wrong_device",
+    other_snapshot: "metadata_mismatch",
+    other_timestamp: "metadata_signature",
+    no_timestamp: "metadata_missing",
+    no_file: "not_found",
+    a_link: "not_found",
+}
+
+
+@pytest.fixture(scope="module")
+def good(place: Place) -> Path:
+    """A stick for two devices, and nobody has touched it."""
+    place.host("hit-1", "9", slots=False)
+    place.host("hit-2", "9", slots=False)
+    rollout = place.rollout("id==hit-*", "app", archive("2.0.0"))
+    usb = place.folder / "good"
+    assert place.export(rollout, usb)["devices"] == 2
+    return usb
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_an_attack_on_a_stick(place: Place, good: Path, tmp_path: Path, attack: Callable[[Path], None]) -> None:
+    """Each is refused with its code, by a device that has seen nothing yet."""
+    host = Host(tmp_path / "device", slots=False)
+    shutil.copytree(place.hosts["hit-1"].data, host.data)
+    usb = tmp_path / "usb"
+    shutil.copytree(good, usb)
+    attack(usb)
+    told = install(host, usb, code=1 if ATTACKS[attack] == "not_found" else 4)
+    assert (told["outcome"], told["code"]) == ("failed", ATTACKS[attack]), told
+    assert host.running() == ""
+    assert install(host, good)["outcome"] == "succeeded"
+
+
+def test_a_file_that_was_cut_short_goes_on_by_another_stick(place: Place, good: Path, tmp_path: Path) -> None:
+    host = Host(tmp_path / "device", slots=False)
+    shutil.copytree(place.hosts["hit-1"].data, host.data)
+    usb = tmp_path / "usb"
+    shutil.copytree(good, usb)
+    (file,) = (usb / "files").iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert "does not give all of it" in install(host, usb, code=1)
+    assert host.running() == ""
+    assert install(host, good)["outcome"] == "succeeded"
+
+
+@pytest.fixture
+def production(tmp_path: Path) -> Iterator[Place]:
+    """A server that has no key of targets: two people have."""
+    with (
+        contextlib.chdir(tmp_path),
+        serving(tmp_path / "server", "--production", OTARU_POLL_INTERVAL_S="1") as server,
+        server.api() as api,
+        httpx.Client(base_url=server.url, timeout=30) as devices,
+    ):
+        for name in ("root", "anna", "bert", "manager"):
+            write_key(Path(f"{name}.pem"), private := generate(), None)
+            Path(f"{name}.pem.pub").write_text(as_pem(FileSigner(private).key))
+        targets = "--targets-key anna.pem --targets-key bert.pem --targets-threshold 2"
+        for line in (
+            f"keys init --offline here --root-key root.pem --root-threshold 1 {targets}",
+            "keys delegate product.gateway.stable --key manager.pem.pub -o d.json",
+            "keys sign d.json --key anna.pem",
+            "keys sign d.json --key bert.pem",
+            "keys import d.json",
+        ):
+            server.otaru(*line.split(), OTARU_PASSPHRASE="correct horse")
+        yield Place(server, Operator(server, api, devices), tmp_path)
+
+
+def test_people_sign_and_the_device_restarts_without_a_network(production: Place) -> None:
+    place, folder = production, production.folder
+    host, new = place.host("far-1", "3"), b"os 2.0.0 " * 4000
+    (folder / "os.bin").write_bytes(new)
+    words = ("--name", "gateway", "--version", "2.0.0", "--hardware", "gateway", "--component", "os")
+    place.server.otaru("release", "add", "os.bin", *words, "--sign-with", "manager.pem", "--security-floor", "3")
+    body = {"release": "gateway:2.0.0", "target": "id==far-1", "start": True}
+    rollout = int(place.operator.ok("POST", "/rollouts", json=body)["id"])
+    usb = folder / "usb"
+    (made,) = place.export(rollout, usb, code=5)["bundles"]
+    request = str(made["file"])
+    assert "no bundle there" in install(host, usb, code=1), "nothing is a bundle before people have signed it"
+    shown = place.server.otaru("keys", "sign", request, "--key", "anna.pem").stdout
+    assert "far-1" in shown
+    assert "gateway/stable/2.0.0/os.bin" in shown
+    assert otaru("bundle", "seal", str(usb), check=False).returncode == 5
+    place.server.otaru("keys", "sign", request, "--key", "bert.pem")
+    assert otaru("bundle", "seal", str(usb), check=False).returncode == 0
+    told = install(host, usb, "--receipts", str(folder / "first"), code=5)
+    assert (told["restarts"], told["outcome"], host.marker.exists()) == (True, None, True)
+    (host.folder / "started").write_text(select(LocalDisk(), str(host.folder / "boot")))
+    with subprocess.Popen(
+        [*NO_NETWORK, *OTARU, "agent", "run", "--config", str(host.config)], env=environment()
+    ) as run:
+        try:
+            eventually(lambda: host.ask("status")["installed"] == {"os": "2.0.0"}, timeout_s=60)
+        finally:
+            run.terminate()
+    assert host.os() == new
+    assert host.ask("status")["counters"] == {"os": 3}
+    assert install(host, usb, "--receipts", str(folder / "second"), code=3)["outcome"] == "succeeded"
+    assert [one["moved"] for one in place.bring(folder / "first", folder / "second")] == [True, True]
+    assert place.states(rollout) == {"far-1": "succeeded"}
+    assert not (usb / "receipts").exists()
+
+
+def test_what_is_on_the_stick_stays_and_what_rots_is_written_anew(place: Place, good: Path, tmp_path: Path) -> None:
+    usb = tmp_path / "usb"
+    shutil.copytree(good, usb)
+    (file,) = (usb / "files").iterdir()
+    right = file.read_bytes()
+    file.write_bytes(b"!" + right[1:])
+    (usb / "files" / f"{file.name}.{file.name[:12]}.part").write_bytes(right[:9])
+    (bundle,) = place.operator.ok("GET", "/bundles?limit=1")["items"]
+    (again,) = place.export(bundle["rollout"], usb)["bundles"]
+    assert file.read_bytes() == right
+    assert [one.name for one in (usb / "files").iterdir()] == [file.name]
+    assert {one.name for one in (usb / "bundles").iterdir()} == {
+        again["id"],
+        in_bundle(good, "bundle.json").parent.name,
+    }
+    blocked = tmp_path / "blocked"
+    blocked.write_text("no folder")
+    assert "blocked cannot be used" in place.export(bundle["rollout"], blocked, code=1)

@@ -223,7 +223,7 @@ def a_stick(disk: ModelDisk, server: Server) -> None:
 
 def from_a_stick(device: Device, parts: Parts) -> Parts:
     device.clock.at = NOW + timedelta(days=30)
-    bundle = find(device.disk, STICK, DeviceId(DEVICE))
+    bundle = find(device.disk, STICK, DeviceId(DEVICE), device.clock.at)
     never = Check(lambda: "nobody answers", SERVER_CHECK)
     parts = replace(parts, checks=[*parts.checks, never])
     return by_medium(parts, FolderLink(device.disk, STICK, bundle, DeviceId(DEVICE)), bundle)

@@ -110,6 +110,33 @@ def test_success_after_the_restart(bench: Bench, tmp_path: Path) -> None:
         assert "deploymentBase" not in known.links()
 
 
+def test_why_it_is_offered_no_release_of_several_files(bench: Bench, tmp_path: Path) -> None:
+    """Said to take several, it writes the first one, which stays where the second one cannot be written."""
+    with swupdate("swu-pair", tmp_path) as device:
+        known = bench.adopt(device)
+        stranger, second = swu.signer(tmp_path, "stranger"), device.target.with_name("second")
+        parts = []
+        for component, target, by in (("os", device.target, bench.signer), ("app", second, stranger)):
+            built = swu.build(tmp_path / component, by, version="1.1.0", payload=PAYLOAD, target=target)
+            blob = bench.operator.ok(
+                "POST", "/artifacts", params={"filename": f"{component}.swu"}, content=built.read_bytes()
+            )
+            told = {"sha256": blob["sha256"], "filename": f"{component}.swu", "hardware": ["default"]}
+            parts.append({**told, "component": component})
+        bench.operator.ok("POST", "/releases", json={"product": "pair", "version": "1.1.0", "artifacts": parts})
+        bench.operator.rollout(known, "pair:1.1.0")
+        assert "deploymentBase" not in known.links(), "it is not offered"
+        bench.operator.ok("PATCH", "/tenant", json={"settings": {"several": ["default"]}})
+        try:
+            device.start()
+            bench.until_state(device, known, "failed")
+        finally:
+            bench.operator.ok("PATCH", "/tenant", json={"settings": {"several": []}})
+        assert device.target.read_bytes() == PAYLOAD, "nothing takes it back"
+        assert not second.exists()
+        assert bench.operator.seen(known)["installed"] == []
+
+
 def test_failure_after_the_restart(bench: Bench, tmp_path: Path) -> None:
     with swupdate("swu-bad", tmp_path) as device:
         known = bench.adopt(device)

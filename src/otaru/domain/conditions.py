@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from otaru.domain.device import Device, Hardware, Lifecycle
 from otaru.domain.ids import DeviceId
-from otaru.domain.targeting import And, Compared, Facts, Field, Not, Or, Part, Query, Timed, matches, parse
 from otaru.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    # An expression alone needs the grammar of targets: three megabytes for a small device, which does without until then.
+    from otaru.domain.targeting import Part, Query
 
 MAX_CONDITIONS = 10
 MAX_CONDITION = 500
@@ -158,6 +162,8 @@ def _unmet(one: Condition, facts: Mapping[str, str]) -> str | None:
         case Sensor.METERED:
             return "its link is metered" if _yes(facts.get("metered")) else None
         case Sensor.EXPRESSION:
+            from otaru.domain.targeting import Facts, matches  # noqa: PLC0415 - an idle device does without
+
             query = _expression(one.expression)
             if not _asked(query) <= facts.keys():
                 return None
@@ -184,13 +190,15 @@ def _bare(facts: Mapping[str, str]) -> Device:
 
 
 @lru_cache(maxsize=256)
-def _expression(text: str) -> Query:
+def _expression(text: str) -> "Query":
     """An expression over attributes.
 
     Raises:
         InvalidInputError: it asks for something else.
         QuerySyntaxError: it makes no sense.
     """
+    from otaru.domain.targeting import Compared, Field, parse  # noqa: PLC0415 - an idle device does without
+
     query = parse(text, _LONG_AGO)
     for one in _terms(query):
         if one.field not in {Field.ATTRIBUTE, Field.TELEMETRY}:
@@ -203,11 +211,15 @@ def _expression(text: str) -> Query:
     return query
 
 
-def _asked(query: Query) -> set[str]:
+def _asked(query: "Query") -> set[str]:
+    from otaru.domain.targeting import Timed  # noqa: PLC0415 - an idle device does without
+
     return {one.name for one in _terms(query) if not isinstance(one, Timed)}
 
 
-def _terms(query: Query) -> list[Part]:
+def _terms(query: "Query") -> "list[Part]":
+    from otaru.domain.targeting import And, Not, Or  # noqa: PLC0415 - an idle device does without
+
     match query:
         case And(parts) | Or(parts):
             return [term for part in parts for term in _terms(part)]

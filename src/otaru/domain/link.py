@@ -12,8 +12,8 @@ from enum import StrEnum
 from otaru.domain.deployment import Event, State
 from otaru.domain.errand import Asked, Monitoring
 from otaru.domain.ids import ActionId, ProductName, RolloutId, Sha256, Version
-from otaru.domain.rollout import Urgency
 from otaru.domain.terms import UpdateType
+from otaru.domain.urgency import Urgency
 
 MAX_NOTES = 100
 """In one batch."""

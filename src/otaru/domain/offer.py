@@ -86,8 +86,6 @@ class Subject:
     """Whether its client cannot download without installing: put in by who asks."""
     pins: tuple[str, ...] = ()
     """Components that stay at what they run."""
-    single: bool = False
-    """Whether its client takes one file at a time: put in by who asks."""
 
     @property
     def open(self) -> Membership | None:
@@ -145,9 +143,14 @@ def decide(
     halted: bool,
     now: datetime,
     calendar: Calendar = NO_CALENDAR,
+    single: bool = False,
 ) -> Answer:
-    """Whether `subject` is offered its share in one rollout, and why. `halted` and `calendar` are its tenant's."""
-    return _barred(subject, plan, membership, now, halted=halted) or _fit(subject, plan, membership, calendar, now)
+    """Whether `subject` is offered its share in one rollout, and why. `halted` and `calendar` are its tenant's.
+
+    `single`: its client takes one file at a time.
+    """
+    barred = _barred(subject, plan, membership, now, halted=halted)
+    return barred or _fit(subject, plan, membership, calendar, now, single=single)
 
 
 def _barred(subject: Subject, plan: Plan, membership: Membership, now: datetime, *, halted: bool) -> Answer | None:
@@ -224,13 +227,17 @@ def _so_far(membership: Membership) -> str:
     return "Its client downloads and installs in one, so it is told nothing yet"
 
 
-def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calendar, now: datetime) -> Answer:
+def _fit(
+    subject: Subject, plan: Plan, membership: Membership, calendar: Calendar, now: datetime, *, single: bool
+) -> Answer:
     """The rules that ask whether this release suits this device now."""
     rollout, release = plan.rollout, plan.release
     if release.state not in {ReleaseState.PUBLISHED, ReleaseState.DEPRECATED}:
         return Answer(Rule.WITHDRAWN, f"Release {release.product} {release.version} is {release.state}.")
     artifacts = release.artifacts_for(subject.hardware)
     components = [artifact.component for artifact in artifacts]
+    if single and len(components) > 1:
+        return Answer(Rule.COMPONENTS, _several(release, components), membership)
     if (held := _unsuited(subject, release, components, membership, now)) is not None:
         return held
     if (stays := _stays(subject, components, plan, membership)) is not None:
@@ -250,12 +257,10 @@ def _fit(subject: Subject, plan: Plan, membership: Membership, calendar: Calenda
 def _unsuited(
     subject: Subject, release: Release, components: Sequence[str], membership: Membership, now: datetime
 ) -> Answer | None:
-    """The rules that ask whether the device may have it at all: hardware, client, the release's own terms."""
+    """The rules that ask whether the device may have it at all: hardware, the release's own terms."""
     if not components:
         made_for = ", ".join(sorted({str(a.hardware) for a in release.artifacts}))
         return Answer(Rule.FITS, f"The release is for {made_for}; the device is {subject.hardware}.", membership)
-    if subject.single and len(components) > 1:
-        return Answer(Rule.COMPONENTS, _several(release, components), membership)
     terms = release.terms
     if terms.requires or terms.floor is not None or subject.counters:  # else nothing to ask: polls pay for no rule
         return _forbidden(subject, release, components, membership, now)
@@ -444,12 +449,18 @@ def in_turn(subject: Subject, plans: Sequence[Plan]) -> list[tuple[Membership, P
 
 
 def first_due(
-    subject: Subject, plans: Sequence[Plan], *, halted: bool, now: datetime, calendar: Calendar = NO_CALENDAR
+    subject: Subject,
+    plans: Sequence[Plan],
+    *,
+    halted: bool,
+    now: datetime,
+    calendar: Calendar = NO_CALENDAR,
+    single: bool = False,
 ) -> list[Answer]:
     """The answers for each scheduled membership in order of priority, up to and with the first that is an offer."""
     answers: list[Answer] = []
     for membership, plan in in_turn(subject, plans):
-        answer = decide(subject, plan, membership, halted=halted, now=now, calendar=calendar)
+        answer = decide(subject, plan, membership, halted=halted, now=now, calendar=calendar, single=single)
         answers.append(answer)
         if answer.rule in {Rule.OFFER, Rule.CONSENT}:
             break

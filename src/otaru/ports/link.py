@@ -140,3 +140,21 @@ class Link(Shelf, Protocol):
     def close(self) -> None:
         """End what is under way at once, from whatever thread; afterwards every call raises StoppedError."""
         ...
+
+
+class BackupRoad(Protocol):
+    """Where a device brings its backups. Raises as `Link`."""
+
+    def backed_up(self, sha256: str) -> int:
+        """How many bytes of a backup the server has."""
+        ...
+
+    def back_up(self, name: str, first: int, content: bytes, size: int, sha256: str) -> int:
+        """Send a part of a backup of so many bytes in all, with this digest; how many the server has then.
+
+        A part that does not continue what it has changes nothing.
+
+        Raises:
+            InvalidInputError: there is no room for it, or all are there, and they are others.
+        """
+        ...

@@ -3,6 +3,7 @@
     bundles/ID/bundle.json              the signed document (`trust.verify.offline`); written last
     bundles/ID/image/VERSION.ROLE.json  the image repository's metadata, as a server gives it; timestamp.json
     bundles/ID/director/N.root.json     the director's roots
+    bundles/ID/release.proof            that the release is in the release log (c2sp.org/tlog-proof), for devices that ask
     bundles/ID/devices/SHA256.json      one device's order: the name is the digest of its id
     files/SHA256                        bytes of targets, for all bundles
     receipts/                           what devices say (`protocols.receipt`)
@@ -28,6 +29,7 @@ RECEIPTS = "receipts"
 DOCUMENT = "bundle.json"
 IMAGE = "image"
 DIRECTOR = "director"
+PROOF = "release.proof"
 MAX_BUNDLES = 256
 """Bundles on one medium that a device looks at."""
 MAX_ORDER = 1024 * 1024

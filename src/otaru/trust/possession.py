@@ -17,15 +17,13 @@ P-384.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from typing import TYPE_CHECKING
 
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.errors import ProofError, ProofSpentError, ProofTimeError
-from otaru.trust.pki.certificates import PublicKey
+
+if TYPE_CHECKING:
+    from otaru.trust.pki.certificates import PublicKey
 
 ENROLL = "otaru-enroll-v1"
 GRANT = "otaru-token-v1"
@@ -54,7 +52,7 @@ def for_grant(tenant: TenantId, device: DeviceId, time_s: int, key: bytes) -> by
     return "\n".join((GRANT, tenant, device, str(time_s), key.hex())).encode()
 
 
-def verify(public: PublicKey, statement: bytes, proof: Proof, now: datetime) -> None:
+def verify(public: "PublicKey", statement: bytes, proof: Proof, now: datetime) -> None:
     """Check that the key signed the statement, and did it now.
 
     Raises:
@@ -73,8 +71,14 @@ def verify(public: PublicKey, statement: bytes, proof: Proof, now: datetime) -> 
         )
 
 
-def is_signed(public: PublicKey, text: bytes, signature: bytes) -> bool:
+def is_signed(public: "PublicKey", text: bytes, signature: bytes) -> bool:
     """Whether a device's key signed a text, whenever that was."""
+    # A device signs, and never looks at a signature of this kind: it does without these.
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - an idle device does without
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA  # noqa: PLC0415 - an idle device does without
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - an idle device does without
+    from cryptography.hazmat.primitives.hashes import SHA256, SHA384  # noqa: PLC0415 - an idle device does without
+
     try:
         if isinstance(public, Ed25519PublicKey):
             public.verify(signature, text)

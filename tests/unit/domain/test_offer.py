@@ -75,7 +75,8 @@ def test_each_obstacle_hides_those_after_it() -> None:  # noqa: PLR0915 - a line
     calendar = Calendar("UTC", (Blackout(1, "freeze", IN_IT, NOON),))
 
     def ask(*, halted: bool = False, now: datetime = NOON) -> None:
-        met.append(decide(subject, plan, subject.memberships[0], halted=halted, now=now, calendar=calendar).rule)
+        mine = subject.memberships[0]
+        met.append(decide(subject, plan, mine, halted=halted, now=now, calendar=calendar, single=True).rule)
 
     ask(halted=True)
     subject = replace(subject, lifecycle=Lifecycle.ACTIVE)
@@ -94,7 +95,7 @@ def test_each_obstacle_hides_those_after_it() -> None:  # noqa: PLR0915 - a line
     ask()
     another = Artifact("fpga", RPI, "fpga.bin", a_blob("a"))
     plan = replace(plan, release=replace(gated, artifacts=(*gated.artifacts, another)))
-    subject = replace(subject, hardware=RPI, single=True)
+    subject = replace(subject, hardware=RPI)
     ask()
     plan = replace(plan, release=gated)
     ask()

@@ -25,6 +25,8 @@ from otaru.errors import BackupError, InstallError
 
 _FILE = re.compile(r"([0-9]{6,9})\.age")
 _HEAD = "backup.json"
+_SENT = "sent"
+"""Says which one the server has."""
 _NEW, _OLD = ".otaru-new", ".otaru-old"
 
 
@@ -118,6 +120,22 @@ class FolderSafe:
         """All that are here, the oldest first."""
         found = (_FILE.fullmatch(name) for name in self.disk.names(self.folder))
         return sorted((match[1] for match in found if match), key=int)
+
+    def newest(self) -> str | None:
+        """See `services.edge.courier.Shelf`, which this is, too."""
+        names = self.names()
+        path = f"{self.folder}/{_SENT}"
+        sent = "" if self.disk.size(path) is None else self.disk.read_at(path, 0, 64).decode(errors="replace")
+        return names[-1] if names and names[-1] != sent else None
+
+    def size_of(self, name: str) -> int:
+        return self.disk.size(self._path(name)) or 0
+
+    def read(self, name: str, first: int, length: int) -> bytes:
+        return self.disk.read_at(self._path(name), first, length)
+
+    def sent(self, name: str) -> None:
+        replace(self.disk, f"{self.folder}/{_SENT}", name.encode())
 
     def kept(self) -> Iterator[Kept]:
         """All that are here, the oldest first; what cannot be opened says so."""

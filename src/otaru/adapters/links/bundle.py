@@ -5,6 +5,7 @@ server has to: hear reports, let its owner answer.
 """
 
 import errno
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ from otaru.protocols.bundle import (
     IMAGE,
     MAX_BUNDLES,
     MAX_ORDER,
+    PROOF,
     Order,
     device_file,
     read_order,
@@ -39,6 +41,7 @@ from otaru.trust.verify.steps import Source, Want
 AGAIN = timedelta(seconds=5)
 """What does not hold now may in a moment."""
 _CHUNK = 64 * 1024
+_ADDRESS = re.compile(FILES + "/[0-9a-f]{64}")
 _BAD_NAMES = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL})
 
 
@@ -47,12 +50,13 @@ class FolderDownload:
 
     tag = ""
 
-    def __init__(self, disk: Disk, path: str, first: int, size: int) -> None:
+    def __init__(self, disk: Disk, path: str, first: int) -> None:
         self._disk = disk
         self._path = path
         self._at = first
         self.first = first
-        self.total: int | None = size
+        self.total: int | None = None
+        """What it should be is signed; what it is shows."""
 
     def read(self) -> bytes:
         """See the port. Raises OSError where the medium fails, or was pulled."""
@@ -85,7 +89,7 @@ class FolderLink:
     def metadata(self, want: Want) -> bytes | None:
         """See the port."""
         if want.source is Source.LOG:
-            return None
+            return self._read(PROOF, want.max_length + 1)
         if want.source is Source.DIRECTOR and want.role != ROOT:
             found = self._order().of(want.role)
             return None if found is None else found[: want.max_length + 1]
@@ -95,12 +99,12 @@ class FolderLink:
     def open(self, address: str, first: int = 0, tag: str = "") -> FolderDownload:  # noqa: ARG002 - see the port
         """See the port."""
         path = f"{self.medium}/{address}"
-        size = self.disk.size(path) if address.startswith(f"{FILES}/") else None
+        size = _size(self.disk, path) if _ADDRESS.fullmatch(address) else None
         if size is None:
             raise NotFoundError(f"the medium has no {address}")
         if first >= size:
             raise RangeNotSatisfiableError(f"{address} has {size} bytes", size=size)
-        return FolderDownload(self.disk, path, first, size)
+        return FolderDownload(self.disk, path, first)
 
     def report(self, said: Batch) -> list[Heard]:
         """See the port: nobody hears it."""
@@ -149,14 +153,14 @@ class FolderLink:
         return _read(self.disk, f"{self.medium}/{BUNDLES}/{self.bundle.id}/{name}", most)
 
 
-def find(disk: Disk, medium: str, device: DeviceId) -> OfflineBundle:
-    """The bundle of a medium that names a device: of several the one with the newest order. Nothing of it is believed yet.
+def find(disk: Disk, medium: str, device: DeviceId, now: datetime) -> OfflineBundle:
+    """The bundle of a medium that names a device: of several the newest order that still holds. Nothing is believed yet.
 
     Raises:
         OfflineBundleError: none does.
         OtaruError: there is one document, and it is none.
     """
-    found: OfflineBundle | None = None
+    found: list[OfflineBundle] = []
     broken: OtaruError | None = None
     for name in disk.names(f"{medium}/{BUNDLES}")[:MAX_BUNDLES]:
         data = _read(disk, f"{medium}/{BUNDLES}/{name}/{DOCUMENT}", MAX_SIZE + 1)
@@ -167,17 +171,21 @@ def find(disk: Disk, medium: str, device: DeviceId) -> OfflineBundle:
         except OtaruError as error:
             broken = error
             continue
-        version = one.devices.get(device)
-        if one.id == name and version is not None and (found is None or version > found.devices[device]):
-            found = one
-    if found is None:
+        if one.id == name and device in one.devices:
+            found.append(one)
+    if not found:
         raise broken or OfflineBundleError(f"{medium}: no bundle there is for {device}")
-    return found
+    return max(found, key=lambda one: (one.expires > now, one.devices[device], one.expires))
+
+
+def _size(disk: Disk, path: str) -> int | None:
+    """A file's length. Links lead off the medium, and what has no length is no file, or a pipe that would keep us waiting."""
+    return None if disk.target(path) is not None else disk.size(path) or None
 
 
 def _read(disk: Disk, path: str, most: int) -> bytes | None:
     try:
-        return disk.read_at(path, 0, most) if disk.size(path) is not None else None
+        return disk.read_at(path, 0, most) if _size(disk, path) is not None else None
     except OSError as error:
         if error.errno in _BAD_NAMES:  # a name that cannot be is the name of nothing
             return None

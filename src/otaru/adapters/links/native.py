@@ -154,6 +154,18 @@ class NativeLink:
         found = self._ask("POST", "diagnostics", kind, content, _MAX_PROBLEM, query)
         return codec.read_received(found.body, self._spoken(found))
 
+    def backed_up(self, sha256: str) -> int:
+        """See `BackupRoad`."""
+        found = self._ask("GET", "backups", [], None, _MAX_PROBLEM, f"&sha256={sha256}")
+        return codec.read_received(found.body, self._spoken(found))
+
+    def back_up(self, name: str, first: int, content: bytes, size: int, sha256: str) -> int:
+        """See `BackupRoad`."""
+        query = f"&name={quote(name, '')}&first={first}&size={size}&sha256={sha256}"
+        kind = [(b"content-type", b"application/octet-stream")]
+        found = self._ask("POST", "backups", kind, content, _MAX_PROBLEM, query)
+        return codec.read_received(found.body, self._spoken(found))
+
     def metadata(self, want: Want) -> bytes | None:
         """See the port."""
         match want.source:
@@ -165,7 +177,7 @@ class NativeLink:
             case Source.LOG:
                 url, headers = f"{self._log}/proof/{quote(want.role, '')}", []
         # One byte more than may be: then it is found to be too long by who asks, and is not taken for cut short.
-        found = self._wire.ask("GET", url, headers, None, max(want.max_length, _MAX_PROBLEM) + 1)
+        found = self._wire.ask("GET", url, headers, None, max(want.max_length, _MAX_PROBLEM) + 1, cut=True)
         if found.status == 404:
             return None
         _check(found)

@@ -13,7 +13,7 @@ from otaru.domain import link
 from otaru.domain.device import Merge
 from otaru.domain.ids import ActionId
 from otaru.domain.link import Batch, Note, Offer, Told
-from otaru.domain.rollout import Urgency
+from otaru.domain.urgency import Urgency
 from otaru.errors import NotFoundError
 from otaru.protocols.ddi import words
 from otaru.protocols.ddi.words import Channel, Deployment, Feedback, File, Handling, Links, Root, Window

@@ -55,9 +55,17 @@ class Wire:
         )
 
     def ask(
-        self, method: str, url: str, headers: Headers, body: bytes | None, limit: int, within_s: float = ANSWER_S
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        body: bytes | None,
+        limit: int,
+        within_s: float = ANSWER_S,
+        *,
+        cut: bool = False,
     ) -> Answer:
-        """One request with its whole answer, of which at most `limit` bytes are read.
+        """One request with its whole answer, of which at most `limit` bytes are read; with `cut`, only so many of a longer one.
 
         Raises:
             UnavailableError: no answer, or not in time.
@@ -68,7 +76,7 @@ class Wire:
             self._streams.until(within_s)
             answer = self._send(method, url, headers, body)
             try:
-                return Answer(answer.status, answer.headers, _whole(answer, limit))
+                return Answer(answer.status, answer.headers, _whole(answer, limit, cut=cut))
             finally:
                 answer.close()
 
@@ -248,14 +256,16 @@ def _place(url: str) -> str:
     return f"{scheme.decode()}://{host.decode()}:{port}"
 
 
-def _whole(answer: httpcore.Response, limit: int) -> bytes:
+def _whole(answer: httpcore.Response, limit: int, *, cut: bool) -> bytes:
     if (header(answer.headers, b"content-encoding") or b"identity") != b"identity":
         raise InvalidInputError("the server packs its answer, unasked")
     parts: list[bytes] = []
     size = 0
     for part in answer.iter_stream():
         size += len(part)
+        parts.append(part)
+        if size > limit and cut:
+            return b"".join(parts)[:limit]
         if size > limit:
             raise InvalidInputError(f"the server's answer is longer than {limit} bytes")
-        parts.append(part)
     return b"".join(parts)

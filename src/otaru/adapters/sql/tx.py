@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 from otaru.adapters.sql.anchors import SqlAnchors
 from otaru.adapters.sql.attributes import SqlAttributes
 from otaru.adapters.sql.authorities import SqlAuthorities
+from otaru.adapters.sql.backups import SqlBackups
 from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.adapters.sql.bundles import SqlBundles
 from otaru.adapters.sql.credentials import SqlCredentials
@@ -35,6 +36,7 @@ from otaru.ports.store import (
     Anchors,
     Attributes,
     Authorities,
+    Backups,
     BlobRows,
     Bundles,
     Credentials,
@@ -70,6 +72,7 @@ class SqlTx:
         "anchors",
         "attributes",
         "authorities",
+        "backups",
         "blobs",
         "bundles",
         "credentials",
@@ -125,6 +128,7 @@ class SqlTx:
         self.anchors: Anchors = SqlAnchors(session)
         self.directions: Directions = SqlDirections(session)
         self.bundles: Bundles = SqlBundles(session)
+        self.backups: Backups = SqlBackups(session)
         self.errands: Errands = SqlErrands(session)
         self.alerts: Alerts = SqlAlerts(session)
         self.enrollments: Enrollments = SqlEnrollments(session)

@@ -198,7 +198,7 @@ def _certificate(settings: Settings) -> Iterator[Finding]:
         )
         yield Finding("certificate", Grade.REMARK, said)
         return
-    context = trusted(me.ca) or ssl.create_default_context()
+    context = trusted(me.ca)
     host = address.hostname or ""
     with (
         socket.create_connection((host, address.port or 443), _PATIENCE_S) as line,

@@ -4,15 +4,6 @@ import os
 from pathlib import Path
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
 
 from otaru.adapters.board.disk import LocalDisk, make_folders, replace
 from otaru.adapters.board.sealed import Sealed
@@ -73,6 +64,15 @@ class FileKey:
 
     def __init__(self, data: Path) -> None:
         """Read the key, or make it: durable before anybody hears of it."""
+        # Six megabytes, which a device that shows a token does without.
+        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - an idle device does without
+        from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - an idle device does without
+            Encoding,
+            NoEncryption,
+            PrivateFormat,
+            load_pem_private_key,
+        )
+
         disk, path = LocalDisk(), data / "key.pem"
         if disk.size(str(path)) is None:
             made = ec.generate_private_key(ec.SECP256R1())
@@ -89,15 +89,22 @@ class FileKey:
     @property
     def pem(self) -> str:
         """Its public part."""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - an idle device does without
+
         return self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     @property
     def der(self) -> bytes:
         """Its public part, as its digest is made of."""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - an idle device does without
+
         return self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     def sign(self, data: bytes) -> bytes:
         """A signature."""
+        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - an idle device does without
+        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - an idle device does without
+
         return self._key.sign(data, ec.ECDSA(SHA256()))
 
 

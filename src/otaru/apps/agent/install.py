@@ -1,5 +1,6 @@
 """`otaru agent install`: an update from a medium, without a network, and a receipt of it for the server."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import replace as with_
 from hashlib import sha256
@@ -24,7 +25,7 @@ from otaru.protocols.bundle import RECEIPTS, digest
 from otaru.protocols.native import codec
 from otaru.protocols.native.codec import Form
 from otaru.services.edge.offline import by_medium
-from otaru.services.edge.planning import installed
+from otaru.services.edge.running import installed
 from otaru.services.edge.update import Updater
 from otaru.trust.receipt import text
 from otaru.trust.verify.refusals import OfflineBundleError
@@ -81,7 +82,7 @@ def install(settings: Settings, medium: Path, receipts: Path | None) -> Installe
     stop = Stop(Flag())
     with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, ended_by_signals(stop):
         disk, device = LocalDisk(), DeviceId(made.me.device)
-        bundle = find(disk, str(medium), device)
+        bundle = find(disk, str(medium), device, made.parts.clock.now())
         link = FolderLink(disk, str(medium), bundle, device)
         updater = Updater(by_medium(made.parts, link, bundle))
         updater.start()
@@ -119,6 +120,8 @@ def _go(updater: Updater, stop: Stop) -> None:
         state = updater.record.state
         if state in RESTING or state in _RESTARTS or (state in _WAITS and updater.held_back):
             return
+        if state is State.FETCHING:
+            raise OfflineBundleError("the medium does not give all of it now; what came is kept")
         stop.pause(wait.total_seconds())
 
 
@@ -158,5 +161,7 @@ def _write(desk: _Desk, bundle: str, folder: Path) -> tuple[str, ...]:
         signed = key.sign(text(TenantId(me.tenant), device, bundle, time_s, by, said))
         path = str(folder / f"{digest(device)[:32]}-{bundle}-{number // MAX_NOTES}.json")
         replace(disk, path, form.written(me.tenant, me.device, bundle, time_s, said, key.pem, signed))
+        with suppress(OSError):  # FAT knows no permissions of files
+            disk.mode(path, 0o644)  # whoever carries it may read it
         written.append(path)
     return tuple(written)

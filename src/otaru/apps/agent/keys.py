@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
-
 from otaru.adapters.links.admission import Key
 from otaru.apps.agent.identity import MAX_KEY, FileKey, Identity
 from otaru.errors import DataFolderError, OtaruError
@@ -77,6 +75,8 @@ class _TokenKey:
     @property
     def der(self) -> bytes:
         """See the protocol."""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key  # noqa: PLC0415 - an idle device does without
+
         public = load_pem_public_key(self.pem.encode())
         return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 

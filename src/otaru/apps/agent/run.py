@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,6 +19,7 @@ from otaru.apps.agent.manager import Manager
 from otaru.apps.agent.remote import Means, Remote
 from otaru.apps.agent.settings import Settings, longest_s
 from otaru.apps.agent.wiring import Agent, Stop
+from otaru.domain.update import RESTING
 from otaru.errors import OtaruError, StoppedError
 from otaru.ports.clock import Clock
 from otaru.services.edge.update import Updater
@@ -27,8 +29,11 @@ AGAIN = timedelta(seconds=30)
 _log = logging.getLogger("otaru.agent")
 
 
-def run(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Work until SIGTERM or SIGINT. `ready` is told who the device is once it begins.
+def run(settings: Settings, ready: Callable[[str], None]) -> bool:
+    """Work until SIGTERM or SIGINT; whether it should be started anew. `ready` is told who the device is once it begins.
+
+    What verifies an update stays in memory: so does twice of what an idle agent takes. A process that was at that and has
+    nothing to do any more gives it back by beginning anew.
 
     Raises:
         DataFolderError: it was never enrolled, or another agent is at work.
@@ -41,6 +46,7 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
         ready(status)
         stop.manager.ready(status, longest_s(settings))
         parts, clock = made.parts, made.parts.clock
+        began = clock.monotonic()
         means = Means(made.me.server, settings, made.link, clock, wiring.senses(settings, LocalDisk()), parts.power)
         remote = Remote(means)
         updater = Updater(replace(parts, aside=lambda told, resting: remote.hear(told, resting=resting)))
@@ -50,8 +56,19 @@ def run(settings: Settings, ready: Callable[[str], None]) -> None:
             while not stop.flag.is_set():
                 next_round = clock.monotonic() + _round(made, updater).total_seconds()
                 made.watch.look(updater.record)
+                if made.courier is not None and made.courier.carry(updater.record):
+                    next_round = clock.monotonic() + 1
+                if 0 < settings.renew_after_s < clock.monotonic() - began and _has_grown(made, updater):
+                    return True
                 _rest(stop, desk, remote, partial(_left, clock, next_round))
         stop.manager.stopping()
+    return False
+
+
+def _has_grown(made: Agent, updater: Updater) -> bool:
+    """Whether it has looked at an update, and nothing is left to be done or told of it."""
+    looked = "otaru.services.edge.planning" in sys.modules
+    return looked and updater.record.state in RESTING and not made.parts.outbox.waiting()
 
 
 def _round(made: Agent, updater: Updater) -> timedelta:

@@ -144,6 +144,7 @@ class Backup(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tenant: Annotated[str, Meta(max_length=200)] | None = None
     folder: Folder | None = None
     keep: Annotated[int, Meta(ge=1, le=100)] = 3
+    upload: bool = False
     max_bytes: Annotated[int, Meta(ge=1, le=1 << 44)] = 1 << 30
     pause: tuple[str, ...] = ()
     resume: tuple[str, ...] = ()
@@ -188,6 +189,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     hooks: Hooks = Hooks()
     local: Local | None = None
     reboot: Words = ("systemctl", "reboot")
+    renew_after_s: Annotated[float, Meta(ge=0)] = 3600
     monitor: Monitor = Monitor()
     diagnostics: Diagnostics = Diagnostics()
     remote: Remote = Remote()
@@ -195,9 +197,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 def longest_s(settings: Settings) -> float:
-    """How long one program may take that the agent waits for."""
+    """How long one program, or one answer, may take that the agent waits for."""
     parts = [max(one.timeout_s or 1800, one.after_timeout_s) for one in settings.component]
-    return max([*parts, settings.health.timeout_s, settings.conditions.timeout_s])
+    parts += [one.timeout_s for one in settings.command]
+    parts += [settings.health.timeout_s, settings.conditions.timeout_s, settings.monitor.timeout_s]
+    parts += [settings.diagnostics.timeout_s, settings.server.listen_s]
+    if settings.backup is not None:
+        parts.append(settings.backup.timeout_s)
+    return max(parts)
 
 
 def read(path: Path) -> Settings:

@@ -9,22 +9,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event as Flag
+from typing import cast
 
 import msgspec
 
 from otaru import __version__
-from otaru.adapters.board.deb import DebInstaller
 from otaru.adapters.board.disk import LocalDisk
 from otaru.adapters.board.files import FilesInstaller
 from otaru.adapters.board.health import CommandCheck, CommandPower, MemoryCheck, ServerCheck
 from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.board.outbox import FileOutbox
-from otaru.adapters.board.rauc import RaucInstaller
 from otaru.adapters.board.raw import RawInstaller
-from otaru.adapters.board.script import Commands, ScriptInstaller
 from otaru.adapters.board.senses import BoardSenses
 from otaru.adapters.board.staging import FolderStaging
-from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
@@ -34,6 +31,7 @@ from otaru.apps.agent.identity import Identity
 from otaru.apps.agent.keys import key
 from otaru.apps.agent.manager import LivingClock, Manager
 from otaru.apps.agent.settings import Component, Download, Settings
+from otaru.apps.agent.signing import DistantKey
 from otaru.domain.conditions import condition
 from otaru.domain.device import hardware
 from otaru.domain.fetching import Limit
@@ -41,6 +39,7 @@ from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.schedule import window
 from otaru.errors import DataFolderError, InvalidInputError, StoppedError
 from otaru.ports.board import HealthCheck, Installer, Safe
+from otaru.services.edge.courier import Courier, Shelf
 from otaru.services.edge.drift import DriftWatch
 from otaru.services.edge.fetch import PACE, Manner
 from otaru.services.edge.parts import Identity as Me
@@ -84,7 +83,7 @@ class Door:
         self._me = me
         self._admission = admission
         self._clock = clock
-        self._key = None if me.by_token else key(data, me)
+        self._key = None if me.by_token else key(data, me) if me.key else DistantKey(data)
         self._given = identity.token(data) if me.by_token else ""
         self._ticket: Ticket | None = None
 
@@ -107,6 +106,8 @@ class Agent:
     link: NativeLink
     door: Door
     watch: DriftWatch
+    courier: Courier | None
+    """Brings backups to the server; None: they stay here."""
 
 
 @contextmanager
@@ -158,7 +159,7 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             patience=Patience(health=timedelta(seconds=settings.health.within_s), listen=listening(settings)),
         )
         watch = desired.watch(settings.component, installers, link, clock)
-        yield Agent(me, parts, link, Door(data, me, admission, clock), watch)
+        yield Agent(me, parts, link, Door(data, me, admission, clock), watch, courier(settings, parts.safe, link))
 
 
 def listening(settings: Settings) -> timedelta:
@@ -189,6 +190,8 @@ def installer(component: Component, settings: Settings, disk: LocalDisk) -> Inst
     if component.installer == "config":
         return desired.installer(component, disk)
     if component.installer == "script":
+        from otaru.adapters.board.script import Commands, ScriptInstaller  # noqa: PLC0415 - most devices do without
+
         assert component.commands is not None  # noqa: S101
         return ScriptInstaller(
             component.name,
@@ -197,6 +200,8 @@ def installer(component: Component, settings: Settings, disk: LocalDisk) -> Inst
             component.timeout_s or 600,
         )
     if component.installer == "deb":
+        from otaru.adapters.board.deb import DebInstaller  # noqa: PLC0415 - most devices do without
+
         assert component.package is not None  # noqa: S101
         return DebInstaller(
             component.name,
@@ -216,9 +221,13 @@ def slotted(component: Component, settings: Settings, disk: LocalDisk) -> Instal
     boot = bootloader(settings.boot, disk)
     notes = f"{settings.data}/slots-{component.name}"
     if component.installer == "rauc":
+        from otaru.adapters.board.rauc import RaucInstaller  # noqa: PLC0415 - most devices do without
+
         timeout_s = component.timeout_s or 1800
         return RaucInstaller(component.name, disk, boot, notes, component.trials, timeout_s=timeout_s)
     if component.installer == "swupdate":
+        from otaru.adapters.board.swupdate import SwupdateInstaller  # noqa: PLC0415 - most devices do without
+
         told = {"a": component.select_a, "b": component.select_b}
         return SwupdateInstaller(
             component.name,
@@ -256,20 +265,27 @@ def safe(settings: Settings, me: Identity, clock: SystemClock) -> Safe | None:
     return saving.safe(settings, me.device, clock)
 
 
+def courier(settings: Settings, safe: Safe | None, link: NativeLink) -> Courier | None:
+    """Who brings backups to the server; None: they stay here."""
+    if safe is None or settings.backup is None or not settings.backup.upload:
+        return None
+    return Courier(cast("Shelf", safe), link)
+
+
 def senses(settings: Settings, disk: LocalDisk) -> BoardSenses:
     """What the device knows of itself when conditions ask."""
     known = settings.conditions
     return BoardSenses(disk, settings.data, known.battery, known.commands, known.timeout_s)
 
 
-def trusted(ca: str) -> ssl.SSLContext | None:
+def trusted(ca: str) -> ssl.SSLContext:
     """Whose certificates are trusted, where they are not the system's.
 
     Raises:
         InvalidInputError: it cannot be read.
     """
     if not ca:
-        return None
+        return ssl.create_default_context()  # one for all connections: each is a megabyte
     try:
         return ssl.create_default_context(cadata=ca)
     except (OSError, ValueError) as error:

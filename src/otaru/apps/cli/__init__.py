@@ -27,6 +27,11 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
+        from otaru.apps.cli import lean
+
+        if (config := lean.config(arguments)) is not None:
+            lean.run(config)
+            return Exit.DONE
         from otaru.apps.cli.app import app
 
         app(args=arguments, prog_name="otaru")

@@ -1,12 +1,12 @@
 """`otaru agent`: the device's own side."""
 
-import logging
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from otaru.apps.cli import lean
 from otaru.apps.cli.command import address, command, group
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.files import text
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 noun = group("The agent of a Linux device: it installs what its server says, and no power cut harms it.")
 
 Config = Annotated[Path, typer.Option(metavar="FILE", help="The device's configuration.")]
-_CONFIG = Path("/etc/otaru/agent.toml")
+_CONFIG = lean.CONFIG
 
 
 @command(noun, "enroll")
@@ -96,12 +96,7 @@ def enroll(
 @command(noun, "run")
 def run(config: Config = _CONFIG) -> None:
     """Keep this device up to date until SIGTERM."""
-    from otaru.apps.agent import run as process
-    from otaru.apps.agent import settings
-
-    found = settings.read(config)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    process.run(found, remark)
+    lean.run(config)
 
 
 @command(noun, "status")

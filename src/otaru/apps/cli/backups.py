@@ -1,4 +1,4 @@
-"""`otaru backup`: the key of the devices' owner, and what it opens. Nothing here talks to a server."""
+"""`otaru backup`: the key of the devices' owner, and what it opens; `otaru device backups`: what devices have sent."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,13 @@ from typing import Annotated
 
 import typer
 
-from otaru.apps.cli.command import command, group
+from otaru.apps.cli import values
+from otaru.apps.cli.client import Api, path
+from otaru.apps.cli.command import Cursor, Limit, command, group, more
+from otaru.apps.cli.devices import Id
+from otaru.apps.cli.devices import noun as devices
 from otaru.apps.cli.files import text
-from otaru.apps.cli.printer import Printer, remark
+from otaru.apps.cli.printer import Printer, field, moment, remark
 from otaru.errors import InvalidInputError
 
 noun = group("Backups of devices: the key that opens all of them, and how it does.")
@@ -53,3 +57,17 @@ def open_(
     finally:
         part.unlink(missing_ok=True)
     remark(f"otaru: {output} has {output.stat().st_size} bytes")
+
+
+@command(devices, "backups")
+def backups(api: Api, printer: Printer, device: Id, limit: Limit = 100, cursor: Cursor = None) -> None:
+    """List the backups that a device has sent, the newest first. otaru artifact fetch gets one, otaru backup open opens it."""
+    page = api.pages(path("devices", device, "backups"), limit=limit, cursor=cursor)
+    columns = (
+        field("Name"),
+        ("Size", lambda one: values.shown_size(one["size"])),
+        ("Sent", lambda one: moment(one["finished_at"])),
+        field("SHA-256", "sha256"),
+    )
+    printer.table(page, page["items"], columns)
+    more(printer, page)

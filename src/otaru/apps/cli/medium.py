@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from otaru.apps.cli.artifacts import fetched
 from otaru.apps.cli.bars import bar
 from otaru.apps.cli.client import Api
 from otaru.errors import ChecksumMismatchError, InvalidInputError, NothingToDoError, OtaruError
-from otaru.protocols.bundle import BUNDLES, DIRECTOR, DOCUMENT, FILES, IMAGE
+from otaru.protocols.bundle import BUNDLES, DIRECTOR, DOCUMENT, FILES, IMAGE, PROOF
 
 if TYPE_CHECKING:
     from otaru.ports.signing import Signer
@@ -55,6 +55,8 @@ def write(api: Api, medium: Path, made: Mapping[str, Any], signers: "Sequence[Si
         for name, files in ((IMAGE, made["image"]), (DIRECTOR, made["director"])):
             for file, content in files.items():
                 _put(folder / name / file, content.encode())
+        if made["proof"]:
+            _put(folder / PROOF, made["proof"].encode())
         missing = made["missing"]
         told = {
             "metadata": {},
@@ -136,7 +138,8 @@ def _fetch(api: Api, folder: Path, file: Mapping[str, Any]) -> None:
 
 def _settle(path: Path) -> None:
     """Bring a file and its name to the medium, and forget what memory has of it: what is read next is what is there."""
-    LocalDisk().mode(str(path), 0o644)
+    with suppress(OSError):  # FAT knows no permissions of files
+        LocalDisk().mode(str(path), 0o644)  # whoever carries it may read it: nothing on it is secret
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -152,7 +155,6 @@ def _put(path: Path, data: bytes) -> None:
     disk, at = LocalDisk(), str(path.absolute())
     make_folders(disk, str(path.absolute().parent))
     replace(disk, at, data)
-    disk.mode(at, 0o644)  # whoever carries it may read it: nothing on it is secret
     _settle(path)
     if path.read_bytes() != data:
         raise ChecksumMismatchError(f"{path} holds other bytes than were written", hint="Take another stick.")

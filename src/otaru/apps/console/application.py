@@ -18,6 +18,7 @@ from otaru.apps.console import files, login, rendering
 from otaru.apps.console.call import Call
 from otaru.apps.console.pages import (
     device,
+    device_errands,
     device_form,
     device_orders,
     devices,
@@ -58,6 +59,8 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/settings/blackouts/{blackout}/remove", TENANT, settings.remove_blackout),
     ("POST", "/settings/attributes", TENANT, settings.declare),
     ("POST", "/settings/attributes/{attribute}/drop", TENANT, settings.drop),
+    ("POST", "/settings/alerts", DEVICES, settings.add_alert),
+    ("POST", "/settings/alerts/{alert}/remove", DEVICES, settings.remove_alert),
     ("POST", "/settings/four-eyes", TENANT, settings.four_eyes),
     ("GET", "/devices", READ, devices.show),
     ("GET", "/devices/+count", READ, devices.count),
@@ -72,6 +75,9 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/devices/{device}/credentials/{credential}/revoke", DEVICES, device.revoke_credential),
     ("POST", "/devices/{device}/cancel", ROLLOUTS, device.cancel),
     ("POST", "/devices/{device}/consent", DEVICES, device.answer),
+    ("POST", "/devices/{device}/errands", DEVICES, device_errands.ask),
+    ("POST", "/devices/{device}/errands/{errand}/recall", DEVICES, device_errands.recall),
+    ("GET", "/devices/{device}/errands/{errand}/diagnostics", DEVICES, device_errands.fetch),
     ("POST", "/devices/{device}/pins", DEVICES, device_orders.pin),
     ("GET", "/devices/{device}/attributes", READ, device_orders.attributes),
     ("POST", "/devices/{device}/attributes", DEVICES, device_orders.purge),

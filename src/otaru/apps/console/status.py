@@ -7,6 +7,7 @@ from enum import StrEnum
 from otaru.domain.delta import DeltaState
 from otaru.domain.deployment import State
 from otaru.domain.device import Lifecycle
+from otaru.domain.errand import State as ErrandState
 from otaru.domain.release import ReleaseState
 from otaru.domain.rollout import RolloutState, WaveState
 from otaru.images.facts import Verdict
@@ -90,6 +91,15 @@ _TONES: Mapping[type[StrEnum], Mapping[StrEnum, Tone]] = {
         ReleaseState.PUBLISHED: Tone.DONE,
         ReleaseState.DEPRECATED: Tone.HELD,
         ReleaseState.WITHDRAWN: Tone.FAILED,
+    },
+    ErrandState: {
+        ErrandState.WAITING: Tone.IDLE,
+        ErrandState.TAKEN: Tone.BUSY,
+        ErrandState.DONE: Tone.DONE,
+        ErrandState.FAILED: Tone.FAILED,
+        ErrandState.REFUSED: Tone.HELD,
+        ErrandState.EXPIRED: Tone.HELD,
+        ErrandState.CANCELLED: Tone.IDLE,
     },
     DeltaState: {
         DeltaState.WAITING: Tone.IDLE,

@@ -17,14 +17,8 @@ from otaru.domain.rollout.rate import RateRule, check_rate
 from otaru.domain.rollout.segment import check_split
 from otaru.domain.rollout.sequential import SequentialRule, check_sequential
 from otaru.domain.schedule import Window
+from otaru.domain.urgency import Urgency as Urgency  # noqa: PLC0414 - part of a policy
 from otaru.errors import InvalidInputError
-
-
-class Urgency(StrEnum):
-    """How much say the device has in the moment (hawkBit: forced, soft)."""
-
-    FORCED = "forced"
-    SOFT = "soft"
 
 
 class Approve(StrEnum):

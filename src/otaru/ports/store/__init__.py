@@ -20,6 +20,7 @@ The methods of `Tx` are set-based where a hot path calls them. Times are aware U
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from otaru.ports.store.backups import Backups
 from otaru.ports.store.bundles import Bundles
 from otaru.ports.store.enrolling import Claim, Dispute, Enrollments, GrantKey
 from otaru.ports.store.following import Followings
@@ -39,6 +40,7 @@ __all__ = [
     "Anchors",
     "Attributes",
     "Authorities",
+    "Backups",
     "BlobRows",
     "Bundles",
     "Claim",
@@ -99,6 +101,7 @@ class Tx(Protocol):
     attributes: Attributes
     health: Health
     errands: Errands
+    backups: Backups
     alerts: Alerts
     verdicts: Verdicts
     reports: Reports

@@ -8,14 +8,15 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from otaru.domain.backup import MAX_SIZE as MAX_BACKUP
 from otaru.domain.deployment import MAX_MESSAGE, Event, State
 from otaru.domain.device import MAX_ATTRIBUTE_VALUE, MAX_ATTRIBUTES, Merge
-from otaru.domain.errand import MAX_BUNDLE, MAX_OUTPUT, MAX_TOLD, What
+from otaru.domain.errand import MAX_OUTPUT, MAX_TOLD, What
 from otaru.domain.errand import State as ErrandState
 from otaru.domain.ids import MAX_ACTION
 from otaru.domain.link import MAX_INSTALLED, MAX_NOTES, Answer, Asking
-from otaru.domain.rollout import Urgency
 from otaru.domain.terms import UpdateType
+from otaru.domain.urgency import Urgency
 
 MAX_FILES = 64
 MAX_ADDRESSES = 16
@@ -224,6 +225,6 @@ class Standing(Struct, frozen=True):
 
 
 class Received(Struct, frozen=True):
-    """How many bytes of diagnostics are here."""
+    """How many bytes of diagnostics, or of a backup, are here."""
 
-    received: Annotated[int, Meta(ge=0, le=MAX_BUNDLE)]
+    received: Annotated[int, Meta(ge=0, le=MAX_BACKUP)]

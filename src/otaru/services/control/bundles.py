@@ -21,9 +21,9 @@ from otaru.domain.ids import DeviceId, RolloutId, Sha256, TenantId
 from otaru.domain.offer import Plan, Rule, Subject
 from otaru.domain.rollout import RolloutState
 from otaru.domain.tenant import Tenant
-from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, NothingToDoError
+from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, NothingToDoError, UnavailableError
 from otaru.ports.store import Tx, one
-from otaru.services.control import admission, directing, groups, signing
+from otaru.services.control import admission, directing, groups, signing, transparency
 from otaru.services.control import poll as polling
 from otaru.services.control.poll import Due
 from otaru.services.control.world import Actor, World
@@ -40,6 +40,8 @@ _AT_ONCE = 16
 _UNENDED = OPEN | {State.SCHEDULED}
 _PAGE = 500
 _MAX_ROOTS = 256
+UNSIGNED = "unsigned"
+"""The director's signer does not sign for it now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,10 @@ class Made:
     passengers: Sequence[Passenger]
     image: Files
     director: Files
-    left_out: Mapping[Rule, int]
-    """How many members are not aboard, by the rule that holds them back."""
+    proof: str
+    """That the release is in the release log, for devices that ask; empty: no checkpoint says so yet."""
+    left_out: Mapping[str, int]
+    """How many members are not aboard, by the rule that holds them back, or `UNSIGNED`."""
     next: DeviceId | None
     tenant: Tenant
 
@@ -100,20 +104,29 @@ async def export(world: World, tenant: TenantId, actor: Actor, wanted: Wanted) -
         raise InvalidStateError(
             f"rollout {wanted.rollout} is {plan.rollout.state}: nobody is told anything", allowed=[]
         )
+    if settings.halted:
+        raise InvalidStateError("all rollouts of this tenant are halted: nobody is told anything", allowed=[])
     if not now < wanted.expires_at <= now + MOST:
         raise InvalidInputError("the end of a bundle is within the next year", hint="For example 30d.")
     await world.store.glance(lambda tx: _check_ends(tx, tenant, plan, wanted.expires_at))
     members, following = await world.store.read(lambda tx: _members(tx, tenant, wanted, now))
     found = await _all_told(beside, settings, wanted.rollout, members)
     passengers = [one for one in found if isinstance(one, Passenger)]
-    left_out = Counter(one for one in found if isinstance(one, Rule))
+    unsigned = [one for one in found if isinstance(one, UnavailableError)]
+    left_out = Counter(str(one) for one in found if isinstance(one, Rule))
+    left_out += Counter({UNSIGNED: len(unsigned)})
+    if unsigned and not passengers:
+        raise unsigned[0]
     if not passengers:
         told = ", ".join(f"{rule} {n}" for rule, n in left_out.most_common()) or "none is a member that waits"
         raise NothingToDoError(
             f"no device of rollout {wanted.rollout} can be told now: {told}", hint="otaru device why ID says more."
         )
     name = f"r{wanted.rollout}-{sha256(world.clock.token().encode()).hexdigest()[:12]}"
-    order = _Order(tenant, actor, world, wanted, name, plan, tuple(passengers), left_out, following, settings, now)
+    proof = await _proof(world, tenant, plan)
+    order = _Order(
+        tenant, actor, world, wanted, name, plan, tuple(passengers), left_out, following, settings, proof, now
+    )
     return await world.store.write(_keep, order)
 
 
@@ -131,9 +144,10 @@ class _Order:
     name: str
     plan: Plan
     passengers: tuple[Passenger, ...]
-    left_out: Mapping[Rule, int]
+    left_out: Mapping[str, int]
     following: DeviceId | None
     settings: Tenant
+    proof: str
     now: datetime
 
 
@@ -164,6 +178,7 @@ def _keep(tx: Tx, order: _Order) -> Made:
         order.passengers,
         {**files, **_roots(tx, tenant, IMAGE)},
         _roots(tx, tenant, DIRECTOR),
+        order.proof,
         order.left_out,
         order.following,
         order.settings,
@@ -194,6 +209,13 @@ def _roots(tx: Tx, tenant: TenantId, repository: str) -> dict[str, bytes]:
             break
         found[f"{version}.{ROOT}.json"] = kept.content
     return found
+
+
+async def _proof(world: World, tenant: TenantId, plan: Plan) -> str:
+    try:
+        return await transparency.proof(world, tenant, f"{plan.release.product}:{plan.release.version}")
+    except NotFoundError:
+        return ""
 
 
 def _check_ends(tx: Tx, tenant: TenantId, plan: Plan, expires_at: datetime) -> None:
@@ -236,12 +258,15 @@ def _members(tx: Tx, tenant: TenantId, wanted: Wanted, now: datetime) -> tuple[l
 
 async def _all_told(
     world: World, tenant: Tenant, rollout: RolloutId, devices: Sequence[DeviceId]
-) -> list[Passenger | Rule]:
+) -> list[Passenger | Rule | UnavailableError]:
     some = asyncio.Semaphore(_AT_ONCE)
 
-    async def tell(device: DeviceId) -> Passenger | Rule:
+    async def tell(device: DeviceId) -> Passenger | Rule | UnavailableError:
         async with some:
-            return await _told(world, tenant, rollout, device)
+            try:
+                return await _told(world, tenant, rollout, device)
+            except UnavailableError as error:
+                return error
 
     return list(await asyncio.gather(*map(tell, devices)))
 
@@ -254,7 +279,7 @@ async def _told(world: World, tenant: Tenant, rollout: RolloutId, device: Device
     subject = polling.seen(tenant, entry.subject, whole=True)
     if (held := await _held(world, tenant, subject, rollout)) is not None:
         return held
-    entry, due, _ = await polling.poll(world, tenant, entry, whole=True)
+    entry, due, _ = await polling.poll(world, tenant, entry, whole=True, single=False)
     if due is None or due.membership.rollout != rollout or due.membership.state not in TOLD:
         held = await _held(world, tenant, polling.seen(tenant, entry.subject, whole=True), rollout)
         return held or Rule.BUSY

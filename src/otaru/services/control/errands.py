@@ -220,8 +220,10 @@ def _heard(tx: Tx, tenant: TenantId, device: DeviceId, said: Went, now: datetime
     if errand is None or event is None:
         return None
     after = ERRAND.next(errand.state, event)
-    if after is None or (event is Event.TAKE and errand.over(now)):
-        return State.EXPIRED if errand.state is State.WAITING else errand.state
+    if event is Event.TAKE and errand.state is State.WAITING and errand.over(now):
+        return State.EXPIRED  # as it will be in a moment
+    if after is None:
+        return errand.state
     if after is State.DONE and errand.what is What.DIAGNOSE and errand.size is None:
         return errand.state  # it says that it has sent them, and they are not here
     told = replace(errand, code=said.code, text=said.text[-MAX_OUTPUT:])

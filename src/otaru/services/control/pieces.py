@@ -12,9 +12,10 @@ from otaru.services.control.world import World
 async def whole(
     world: World, tenant: TenantId, subject: Subject, said: Sequence[Report], runs: Mapping[str, Version]
 ) -> Sequence[Report]:
-    """What a device says, where it also says what runs: a success is a failure where one of several is missing.
+    """What a device says, where it also says what runs: a success is a failure where one of several runs something else.
 
-    It asks nothing of releases of one component, whose version a device may call by another name.
+    What it does not name is believed to run. Nothing is asked of releases of one component, whose version a device may
+    call by another name.
     """
     share = subject.open
     if share is None or not runs or not any(one.event is Event.SUCCEED for one in said):
@@ -24,9 +25,9 @@ async def whole(
         return said
     release = plan.release
     lacking = [
-        f"{a.component} runs {runs.get(a.component, 'nothing that it names')}"
+        f"{a.component} runs {runs[a.component]}"
         for a in release.artifacts_for(subject.hardware)
-        if runs.get(a.component) != release.version
+        if a.component in runs and runs[a.component] != release.version
     ]
     if not lacking:
         return said

@@ -73,19 +73,19 @@ class Due:
 
 
 async def poll(
-    world: World, tenant: Tenant, entry: Entry, *, whole: bool = False, shown: bool = False, single: bool = False
+    world: World, tenant: Tenant, entry: Entry, *, whole: bool = False, shown: bool = False, single: bool = True
 ) -> tuple[Entry, Due | None, datetime | None]:
     """What is due for a device now, offering it durably where it is new.
 
     `whole`: the device has no word for an order to download and not to install yet, and hears of none.
     `shown`: the road shows a device what it has downloaded and holds; without it there is nothing for it meanwhile.
-    `single`: the device's client takes one file at a time.
+    `single`: the device's client takes one file at a time, as most do: a road says so where it takes several.
 
     Returns the entry as it is after that; None where nothing is due; and, where something only waits for its window, when
     the device should ask again at the latest. The caller has checked the credential.
     """
     for _ in range(_MAX_TURNS):
-        subject = seen(tenant, entry.subject, whole=whole, single=single)
+        subject = seen(tenant, entry.subject, whole=whole)
         if not subject.memberships or subject.lifecycle is not Lifecycle.ACTIVE:
             return entry, None, None
         if (membership := subject.open) is not None:
@@ -93,14 +93,14 @@ async def poll(
             if stays is not None:
                 return entry, *stays
         else:
-            answers = await why(world, tenant, subject)
+            answers = await why(world, tenant, subject, single=single)
             moving = next((a.membership for a in answers if a.rule in _MOVES and a.membership is not None), None)
             if moving is None:
                 if any(answer.rule is Rule.CONDITIONS for answer in answers):
                     entry = await _asking(world, tenant, entry)
                 return entry, None, _soonest(answers)
             membership = moving
-        again, full_until = await _take(world, tenant, subject, membership)
+        again, full_until = await _take(world, tenant, subject, membership, single=single)
         if again is None or again.subject.memberships == subject.memberships:
             return again or entry, None, full_until
         entry = again
@@ -110,21 +110,20 @@ async def poll(
 
 
 async def _take(
-    world: World, tenant: Tenant, subject: Subject, membership: Membership
+    world: World, tenant: Tenant, subject: Subject, membership: Membership, *, single: bool
 ) -> tuple[Entry | None, datetime | None]:
     """Have the rules in the store move a deployment: the entry as it is then.
 
     Where they said no (this minute is full, or this worker has not heard of something yet): when to ask again.
     """
-    move = _Move(
-        tenant.id, subject.id, membership.rollout, membership.attempt, world.clock.now(), subject.whole, subject.single
-    )
+    now, whole = world.clock.now(), subject.whole
+    move = _Move(tenant.id, subject.id, membership.rollout, membership.attempt, now, whole, single)
     full_until = await world.store.write(_move, move)
     world.registry.forget(tenant.id, subject.id)
     again = await world.registry.device(tenant.id, subject.id)
     unmoved = again is not None and again.subject.memberships == subject.memberships
     if unmoved and full_until is None and subject.open is None:
-        full_until = _soonest(await why(world, tenant, subject))
+        full_until = _soonest(await why(world, tenant, subject, single=single))
     return again, full_until
 
 
@@ -233,19 +232,19 @@ async def due(world: World, tenant: TenantId, subject: Subject, membership: Memb
     return Due(membership, plan, artifacts) if plan is not None and artifacts else None
 
 
-def seen(tenant: Tenant, subject: Subject, *, whole: bool = False, single: bool = False) -> Subject:
+def seen(tenant: Tenant, subject: Subject, *, whole: bool = False) -> Subject:
     """A device with what is known of its client: by its road, or by its tenant's settings."""
     parts = tenant.settings.chunk_parts
     whole = whole or (bool(parts) and parts.get(subject.hardware.model) in WHOLE_PARTS)
-    return replace(subject, whole=whole, single=single) if whole or single else subject
+    return replace(subject, whole=True) if whole else subject
 
 
-async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
+async def why(world: World, tenant: Tenant, subject: Subject, *, single: bool = False) -> list[Answer]:
     """The rules' answers for each rollout that has this device as a scheduled member, up to the first offer."""
     scheduled = {m.rollout for m in subject.memberships if m.state is State.SCHEDULED}
     plans = [plan for r in sorted(scheduled) if (plan := await world.registry.plan(tenant.id, r)) is not None]
     now, calendar = world.clock.now(), tenant.calendar
-    answers = first_due(subject, plans, halted=tenant.halted, now=now, calendar=calendar)
+    answers = first_due(subject, plans, halted=tenant.halted, now=now, calendar=calendar, single=single)
     asked = frozenset[str]().union(*(names(plan.rollout.policy.conditions) for plan in plans))
     if not answers or answers[-1].rule not in {Rule.OFFER, Rule.CONSENT}:
         return answers
@@ -256,7 +255,7 @@ async def why(world: World, tenant: Tenant, subject: Subject) -> list[Answer]:
         """Only where nothing else is in the way: with what the device last told, and what is taken of limits."""
         known = replace(subject, facts=tx.devices.facts(tenant.id, subject.id, asked)) if asked else subject
         found = [with_taken(tx, tenant.id, plan, subject, now) for plan in plans]
-        return first_due(known, found, halted=tenant.halted, now=now, calendar=calendar)
+        return first_due(known, found, halted=tenant.halted, now=now, calendar=calendar, single=single)
 
     return await world.store.glance(look)
 
@@ -444,14 +443,16 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
             return None if event is None else _Found(event, "", base)
         later = _LATER.get(share.state) if plan.rollout.policy.downloads_first else None
         if share.state is State.SCHEDULED or later is not None:
-            subject = told_facts(tx, tenant.id, replace(entry.subject, whole=move.whole, single=move.single), plan)
+            subject = told_facts(tx, tenant.id, replace(entry.subject, whole=move.whole), plan)
             limited = plan.rollout.policy.limits.any  # else of its minutes so many are given away below
             plan = (
                 with_taken(tx, tenant.id, plan, subject, move.at)
                 if limited
                 else with_newer(tx, tenant.id, subject, plan)
             )
-            answer = decide(subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar)
+            answer = decide(
+                subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar, single=move.single
+            )
             moves = later or (_INSTALLS if told_to_install(subject, plan.rollout, share) else _MOVES)
             return _Found(moves[answer.rule], answer.because, base) if answer.rule in moves else None
     return None

@@ -237,6 +237,9 @@ def _told(tx: Tx, tenant: Tenant, subject: Subject, now: datetime) -> Because | 
         return None
     word = "Its consent is awaited" if busy.state in WAITING else "It has been told"
     said = f"{word}: action {busy.action} is {busy.state}."
+    (row,) = tx.deployments.current(tenant.id, [(busy.rollout, subject.id)])
+    if row is not None and row.reason:
+        said += f" Last said of it: {row.reason.rstrip('.')}."
     if busy.state is State.ON_TRIAL:
         said = f"It installed action {busy.action} and runs it on trial, until its health window is over."
     rollout = tx.rollouts.get(tenant.id, busy.rollout)

@@ -13,19 +13,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from otaru.domain.ids import Sha256
 from otaru.domain.link import MAX_HAD, File, Patch, Taking
 from otaru.domain.update_record import Piece
-from otaru.images.delta.container import Head
-from otaru.images.delta.patch import BrokenPatchError, Codec, WrongSourceError, apply, is_here, read_head
 from otaru.images.reading import BLOCK, Source
 from otaru.ports.board import Origin
 from otaru.ports.partial import Partial
 from otaru.services.edge.parts import Parts
 from otaru.trust.verify.payload import check_delta, check_result, target_of
 from otaru.trust.verify.refusals import DeltaResultError, DeltaSourceError
-from otaru.trust.verify.target import Delta
+
+if TYPE_CHECKING:
+    from otaru.images.delta.container import Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def make(parts: Parts, found: Shortcut, look: Callable[[], None]) -> None:
         StoppedError: the agent is to end. What was made is made again.
         StorageFullError, OSError: the disk.
     """
+    from otaru.images.delta.patch import BrokenPatchError, WrongSourceError  # noqa: PLC0415 - an idle device does without
+
     partial, patch = parts.staging.partial(found.piece), parts.staging.partial(found.bytes)
     try:
         _pour(parts, found, partial, _Held(patch, found.patch.size), _Pulse(parts, look))
@@ -118,6 +121,8 @@ class _Pulse:
 
 
 def _pour(parts: Parts, found: Shortcut, partial: Partial, patch: Source, pulse: _Pulse) -> None:
+    from otaru.images.delta.patch import apply, read_head  # noqa: PLC0415 - an idle device does without
+
     full = target_of(found.piece)
     source = _checked(found, read_head(patch), pulse)
     made, synced, seen = 0, 0, sha256()
@@ -133,13 +138,15 @@ def _pour(parts: Parts, found: Shortcut, partial: Partial, patch: Source, pulse:
     partial.sync()
 
 
-def _checked(found: Shortcut, head: Head, pulse: _Pulse) -> Source:
+def _checked(found: Shortcut, head: "Head", pulse: _Pulse) -> Source:
     """What a patch is applied to, all of it seen.
 
     Raises:
         DeltaSourceError: it leads from something else, or elsewhere.
         DeltaResultError: it is written in another way than was said.
     """
+    from otaru.trust.verify.target import Delta  # noqa: PLC0415 - an idle device does without
+
     if head.codec != found.patch.form:
         raise DeltaResultError(f"the patch is written as {head.codec}, not as {found.patch.form}")
     full, patch = target_of(found.piece), target_of(found.bytes)
@@ -157,4 +164,6 @@ def _checked(found: Shortcut, head: Head, pulse: _Pulse) -> Source:
 
 
 def _forms() -> tuple[str, ...]:
+    from otaru.images.delta.patch import Codec, is_here  # noqa: PLC0415 - an idle device does without
+
     return tuple(codec.value for codec in Codec if is_here(codec))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from otaru.domain.conditions import Condition
 from otaru.domain.device import Hardware
@@ -27,8 +28,11 @@ from otaru.ports.clock import Clock
 from otaru.ports.link import Link
 from otaru.ports.partial import Pause
 from otaru.services.edge.fetch import Manner
-from otaru.trust.verify.offline import OfflineBundle
-from otaru.trust.verify.proof import LogPolicy
+
+if TYPE_CHECKING:
+    # What verifies is loaded when something is to be verified: an idle device does without.
+    from otaru.trust.verify.offline import OfflineBundle
+    from otaru.trust.verify.proof import LogPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Identity:
     installed: Mapping[str, str] = field(default_factory=dict)
     """What runs in components that were never updated."""
     fuses: Mapping[str, int] = field(default_factory=dict)
-    log: LogPolicy | None = None
+    log: "LogPolicy | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +101,5 @@ class Parts:
     patience: Patience = Patience()
     aside: Callable[[Told, bool], None] = lambda _told, _resting: None
     """Hears what the server says, and whether no update is under way: for all but updates."""
-    bundle: OfflineBundle | None = None
+    bundle: "OfflineBundle | None" = None
     """What stands in for a server: the link is a medium, and what is past its end is so with this document's leave."""

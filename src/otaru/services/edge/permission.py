@@ -12,9 +12,9 @@ from otaru.domain import deployment
 from otaru.domain.conditions import Condition, condition, forbids, names
 from otaru.domain.ids import ActionId
 from otaru.domain.link import Note, Offer
-from otaru.domain.rollout import Urgency
 from otaru.domain.update import Moment, Outcome
 from otaru.domain.update_record import Past, Plan
+from otaru.domain.urgency import Urgency
 from otaru.errors import OtaruError
 from otaru.services.edge.parts import Parts
 

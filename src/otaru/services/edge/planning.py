@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from otaru.domain.ids import Version
 from otaru.domain.update import Standing
 from otaru.domain.update_record import Piece, Plan, Record
 from otaru.errors import InstallerUnknownError
 from otaru.services.edge.parts import Parts
+from otaru.services.edge.running import installed
 from otaru.trust.verify.clock import trusted_time
 from otaru.trust.verify.fitness import Me
 from otaru.trust.verify.offline import verify_offline
@@ -43,11 +43,6 @@ def plan(parts: Parts, record: Record) -> Plan | None:
         return None
     pieces, floors = _pieces(parts, verdict.updates), dict(verdict.state.counters)
     return replace(asked, pieces=pieces, floors=floors, bundle="" if bundle is None else bundle.id)
-
-
-def installed(parts: Parts, record: Record) -> dict[str, Version]:
-    """What runs in each component, as far as it is known here."""
-    return {name: Version(version) for name, version in {**parts.me.installed, **record.installed}.items()}
 
 
 def _me(parts: Parts, record: Record) -> Me:

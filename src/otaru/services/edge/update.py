@@ -41,11 +41,11 @@ from otaru.ports.board import SERVER_CHECK
 from otaru.services.edge import delta, going_back
 from otaru.services.edge.delta import Shortcut
 from otaru.services.edge.fetch import Fetch
+from otaru.services.edge.offline import begins_anew
 from otaru.services.edge.parts import Parts
 from otaru.services.edge.permission import Permission
-from otaru.services.edge.planning import installed, plan
+from otaru.services.edge.running import installed
 from otaru.trust.verify.payload import payload_of
-from otaru.trust.verify.update import burnt
 
 _LATER = (
     errors.UnavailableError,
@@ -188,7 +188,7 @@ class Updater:
             return
         release = f"{offer.product}:{offer.version}"
         over = next((past for past in self._latest() if (past.action, past.release) == (offer.action, release)), None)
-        if over is not None:
+        if over is not None and not begins_anew(self._parts, over):
             # The server does not know how it ended: our word was lost, or it was put back to an earlier day.
             self._parts.outbox.put(self._outcome_note(over))
         elif offer.may_begin and self._permission.begins(offer, record.number):
@@ -247,6 +247,8 @@ class Updater:
     def _verify(self) -> None:
         if self._cancel is not None or self._offer is None:
             return self._move(Event.NOTHING)
+        from otaru.services.edge.planning import plan  # noqa: PLC0415 - an idle device does without
+
         found_plan = plan(self._parts, self.record)
         if found_plan is None:
             self._offer = None
@@ -399,6 +401,8 @@ class Updater:
         for piece in self._plan.work:
             self._parts.installers[piece.component].commit(piece)
         try:
+            from otaru.trust.verify.update import burnt  # noqa: PLC0415 - an idle device does without
+
             # Only now: who burns a counter before the new version has shown that it runs can no longer go back.
             counters = {piece.component: piece.counter for piece in self._plan.pieces}
             self._parts.vault.put(burnt(self._parts.vault.load(), counters))

@@ -5,6 +5,7 @@ before the delta was looked at.
 """
 
 from hashlib import new
+from typing import TYPE_CHECKING
 
 from otaru.domain.ids import Version
 from otaru.domain.update_record import Piece
@@ -16,13 +17,15 @@ from otaru.trust.verify.refusals import (
     TargetTooLongError,
     TargetTooShortError,
 )
-from otaru.trust.verify.target import Target
+
+if TYPE_CHECKING:
+    from otaru.trust.verify.target import Target
 
 
 class Payload:
     """A target's bytes as they come, piece by piece. To go on after a break, feed again what was stored."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: "Target") -> None:
         self._target = target
         self._seen = {name: new(name) for name in target.hashes}
         self.size = 0
@@ -56,8 +59,10 @@ class Payload:
             raise TargetDigestError(f"the bytes of {self._target.path} are others than were signed")
 
 
-def target_of(piece: Piece) -> Target:
+def target_of(piece: Piece) -> "Target":
     """A piece's target, as far as it is kept in the plan."""
+    from otaru.trust.verify.target import Target  # noqa: PLC0415 - an idle device does without
+
     hashes = {"sha256": piece.sha256}
     version = Version(piece.version)
     return Target(piece.path, piece.size, hashes, piece.component, (), version, piece.counter, piece.installer)
@@ -68,7 +73,7 @@ def payload_of(piece: Piece) -> Payload:
     return Payload(target_of(piece))
 
 
-def check_delta(patch: Target, full: Target, source: str) -> None:
+def check_delta(patch: "Target", full: "Target", source: str) -> None:
     """Check, before it is applied, that a patch leads from `source` (SHA-256 of what is installed) to the full target.
 
     Raises:
@@ -78,7 +83,7 @@ def check_delta(patch: Target, full: Target, source: str) -> None:
         raise DeltaSourceError(f"{patch.path} does not lead from what is installed to {full.path}")
 
 
-def check_result(full: Target, length: int, sha256: str) -> None:
+def check_result(full: "Target", length: int, sha256: str) -> None:
     """Check that what a patch has made is the full target.
 
     Raises:
@@ -88,7 +93,7 @@ def check_result(full: Target, length: int, sha256: str) -> None:
         raise DeltaResultError(f"the patch has made something else than {full.path}")
 
 
-def check_installer(target: Target, digest: str) -> None:
+def check_installer(target: "Target", digest: str) -> None:
     """Check what the installer has found in the file (RAUC's manifest hash, sw-description's SHA-256, MCUboot's image hash).
 
     Raises:

@@ -124,6 +124,7 @@ async def test_what_a_device_refuses_is_shown_and_no_failure(fleet: Fleet) -> No
     assert await refuse("battery 12 %", b"1") is State.OFFERED
     assert await refuse("battery 12 %", b"2") is State.OFFERED
     assert await refuse("battery 11 %", b"3") is State.OFFERED
+    assert await why(fleet) == [(Rule.OFFER, "It has been told: action 1 is offered. Last said of it: battery 11 %.")]
     ((deployment, _),) = await survey.history(fleet.world, ACME, A, 9)
     assert (deployment.state, deployment.reason) == (State.OFFERED, "battery 11 %")
     found = await survey.events(fleet.world, ACME, START, 50, A, newest=False)

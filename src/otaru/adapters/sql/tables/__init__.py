@@ -3,6 +3,7 @@
 `migrations/` brings a database here; a test holds the two together. Times are microseconds since 1970 in UTC.
 """
 
+from otaru.adapters.sql.tables.backups import device_backup
 from otaru.adapters.sql.tables.columns import EPOCH, MICROSECOND, Bytewise, Instant, Serial, metadata, micros, moment
 from otaru.adapters.sql.tables.enrolling import (
     device_dispute,
@@ -112,6 +113,7 @@ __all__ = [
     "deployment_reason",
     "device",
     "device_attribute",
+    "device_backup",
     "device_component",
     "device_contact",
     "device_count",

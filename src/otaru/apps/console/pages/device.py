@@ -23,13 +23,14 @@ from otaru.domain.ids import MAX_ACTION, ActionId, CredentialId, DeviceId, Rollo
 from otaru.domain.offer import Rule
 from otaru.domain.rollout import RolloutState
 from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, OtaruError, RefusedError
-from otaru.services.control import consent, credentials, declaring, devices, health, rollouts, survey
+from otaru.services.control import consent, credentials, declaring, devices, errands, health, rollouts, survey
 
 POSTPONE = {"1d": 1, "3d": 3, "7d": 7}
 """How far an owner may put an update off here, in days."""
 MAX_LINES = 60
 MAX_SAID = 30
 MAX_REPORTS = 200
+MAX_ERRANDS = 5
 MAX_HEALTH, AMONG = 8, 200
 """Events of its health that are shown, of the last so many things that it told."""
 
@@ -111,6 +112,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
     history = [deployment for deployment, _ in shown.history]
     turn = next((r for d, r in shown.history if d.state is State.SCHEDULED and r.state is RolloutState.RUNNING), None)
     known, now = await credentials.page(call.world, call.tenant, name), call.world.clock.now()
+    attributes = await declaring.of_device(call.world, call.tenant, name)
     busy = next((deployment for deployment in history if deployment.state in OPEN), None)
     return await call.show(
         "device.html",
@@ -120,7 +122,9 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         here=page_of(name),
         drifted=drifted(shown.device.attributes),
         standing=shown.state if shown.device.lifecycle is Lifecycle.ACTIVE else shown.device.lifecycle,
-        attributes=await declaring.of_device(call.world, call.tenant, name),
+        attributes=attributes,
+        errands=await errands.of_device(call.world, call.tenant, name, None, MAX_ERRANDS),
+        agent=any(fact.name == "agent" for fact in attributes),
         credentials=[one for one in known if one.good(now)],
         dead=sum(not one.good(now) for one in known),
         reasons=[_reason(answer) for answer in answers],
@@ -140,6 +144,11 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         unknown=UNKNOWN_HARDWARE,
         late_after=survey.SILENT_POLLS,
     )
+
+
+async def show_refused(call: Call, name: DeviceId, error: OtaruError) -> Response:
+    """A device, and why nothing was changed."""
+    return await _show(call, name, error)
 
 
 async def move(call: Call) -> Response:

@@ -25,12 +25,14 @@ from otaru.errors import (
     OtaruError,
     PreconditionFailedError,
 )
-from otaru.services.control import judging, rollback, rollouts, survey
+from otaru.services.control import bundles, judging, rollback, rollouts, survey
 
 PAGE = 50
 DEVICES = 100
 TIMELINE = 40
 SILENT_NAMED = 3
+STICKS = 5
+"""Bundles that are shown, the newest."""
 PLOTTED = 500
 """The newest findings of a sequential judge that its picture shows."""
 UNHEARD = 500
@@ -212,6 +214,7 @@ async def _page(call: Call, rollout: RolloutId, refused: OtaruError | None = Non
         taken=rollout_words.taken(progress),
         ordering=rollout_words.ordering(progress, call.world.clock.now()),
         rolled_back_by=progress.rolled_back_by,
+        sticks=await bundles.page(call.world, call.tenant, rollout, STICKS),
         happened=[told(recorded) for recorded in happened],
     )
 

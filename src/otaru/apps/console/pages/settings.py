@@ -1,5 +1,6 @@
 """Settings of the tenant: when nobody may be disturbed, what attributes are, and who approves."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -11,16 +12,18 @@ from otaru.apps.console import rollout_fields as fields
 from otaru.apps.console.call import Call, Fields
 from otaru.apps.console.rollout_form import words
 from otaru.domain import ids
+from otaru.domain.alert import MAX_ALERTS
 from otaru.domain.attribute import MAX_DECLARED, AttributeKind
 from otaru.domain.schedule import MAX_BLACKOUTS, Blackout, window
 from otaru.domain.schedule.blackout import MAX_REASON
-from otaru.errors import InvalidInputError, NotFoundError, TooLargeError
-from otaru.services.control import blackouts, declaring, tenants
+from otaru.errors import AlreadyExistsError, InvalidInputError, NotFoundError, TooLargeError
+from otaru.services.control import alerts, blackouts, declaring, tenants
 
 T = TypeVar("T")
 
 AGAIN = "again"
 MAX_NUMBER = 2**31
+_PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,41 @@ async def drop(call: Call) -> Response:
     return call.lead("/settings")
 
 
+async def add_alert(call: Call) -> Response:
+    """Add an alert."""
+    sent = await call.fields()
+    try:
+        await alerts.add(call.world, call.tenant, call.actor, _alert(sent))
+    except (InvalidInputError, TooLargeError, AlreadyExistsError) as error:
+        return await _page(call, Form(sent, {"alert": words(error)}), 422)
+    return call.lead("/settings#alerts")
+
+
+async def remove_alert(call: Call) -> Response:
+    """Remove an alert."""
+    await alerts.remove(call.world, call.tenant, call.actor, call.step("alert"))
+    return call.lead("/settings#alerts")
+
+
 async def four_eyes(call: Call) -> Response:
     """Whether somebody else approves every rollout."""
     wanted = tenants.Change(four_eyes=(await call.fields()).get("four_eyes") == "yes")
     await tenants.change(call.world, call.tenant, call.actor, wanted)
     return call.lead("/settings")
+
+
+def _alert(sent: Fields) -> alerts.New:
+    """What was typed of an alert.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    count, percent = sent.get("count", "1") or "1", sent.get("percent", "0") or "0"
+    if not (count.isascii() and count.isdigit() and _PERCENT.fullmatch(percent)):
+        raise InvalidInputError("so many devices, and so many percent, are numbers")
+    mail = tuple(sent.get("mail", "").replace(",", " ").split())
+    name, when, of = (sent.get(word, "") for word in ("name", "when", "of"))
+    return alerts.New(name, when, of, int(count[:12]), float(percent) / 100, mail)
 
 
 def _blackout(call: Call, sent: Fields, wrong: dict[str, str]) -> Blackout:
@@ -119,6 +152,7 @@ async def _page(call: Call, form: Form, status: int = 200) -> Response:
         lasting={one.id for one in tenant.blackouts if one.until(call.now, "", tenant.settings.zone)},
         over={one.id for one in tenant.blackouts if one.over(call.now)},
         attributes=await declaring.listed(call.world, call.tenant),
+        alerts=await alerts.listed(call.world, call.tenant, None, MAX_ALERTS),
         kinds=list(AttributeKind),
         most={"blackouts": MAX_BLACKOUTS, "attributes": MAX_DECLARED, "reason": MAX_REASON},
     )

@@ -24,6 +24,8 @@ from otaru.apps.server.roads.native_offer import offered, offered_file
 from otaru.apps.server.roads.waiting import MAX_WAIT, Place, WaitingRoom
 from otaru.apps.server.settings import Settings
 from otaru.domain import ids
+from otaru.domain.backup import MAX_PART as MAX_BACKUP_PART
+from otaru.domain.backup import backup_name
 from otaru.domain.deployment import OPEN, WAITING, State
 from otaru.domain.errand import MAX_NUMBER, MAX_PART, Monitoring
 from otaru.domain.ids import DEFAULT_TENANT, Sha256
@@ -37,7 +39,7 @@ from otaru.protocols import health as health_wire
 from otaru.protocols.ddi.server import file_path
 from otaru.protocols.native import codec
 from otaru.protocols.native.codec import Form
-from otaru.services.control import attributes, consent, deltas, devices, errands, health, notes
+from otaru.services.control import attributes, backups, consent, deltas, devices, errands, health, notes
 from otaru.services.control import poll as polling
 from otaru.services.control.deltas import Taker
 from otaru.services.control.world import Actor, World
@@ -189,6 +191,21 @@ class NativeRoad:
         here = await errands.receive(self._world, call.tenant.id, call.entry.subject.id, number, part)
         await _say_json(call, codec.received(here, Form.JSON))
 
+    async def backed_up(self, call: _Call) -> None:
+        """How many bytes of a backup are here: where to go on."""
+        digest = ids.sha256(call.asked.get("sha256", ""))
+        here = await backups.received(self._world, call.tenant.id, call.entry.subject.id, digest)
+        await _say_json(call, codec.received(here, Form.JSON))
+
+    async def back_up(self, call: _Call) -> None:
+        """A part of a backup."""
+        name, digest = backup_name(call.asked.get("name", "")), ids.sha256(call.asked.get("sha256", ""))
+        first, size = _whole(call.asked, "first"), _whole(call.asked, "size")
+        content = await read_body(call.scope, call.receive, MAX_BACKUP_PART)
+        part = backups.Part(name, first, content, size, digest)
+        here = await backups.receive(self._world, call.tenant.id, call.entry.subject.id, part)
+        await _say_json(call, codec.received(here, Form.JSON))
+
     async def _admitted(self, scope: Scope, asked: dict[str, str]) -> tuple[Tenant, Entry, bool]:
         authorization = header(scope, b"authorization")
         certificate = None
@@ -232,7 +249,12 @@ class NativeRoad:
     async def _due(self, call: _Call) -> Told:
         """What is due now. The call's entry is the one that was asked, afterwards."""
         call.entry, due, ask_at = await polling.poll(
-            self._world, call.tenant, call.entry, whole=call.asked.get("hold") != "1", shown=True
+            self._world,
+            call.tenant,
+            call.entry,
+            whole=call.asked.get("hold") != "1",
+            shown=True,
+            single=False,
         )
         now, interval, entry = self._world.clock.now(), call.tenant.settings.polling, call.entry
         if ask_at is not None:
@@ -347,6 +369,10 @@ RESOURCES: dict[str, tuple[dict[str, _Handler], frozenset[str]]] = {
     "consent": ({"POST": NativeRoad.decide}, frozenset()),
     "attributes": ({"POST": NativeRoad.describe}, frozenset()),
     "events": ({"POST": NativeRoad.tell}, frozenset()),
+    "backups": (
+        {"GET": NativeRoad.backed_up, "POST": NativeRoad.back_up},
+        frozenset({"name", "first", "size", "sha256"}),
+    ),
     "errands": ({"POST": NativeRoad.errand}, frozenset()),
     "diagnostics": (
         {"GET": NativeRoad.received, "POST": NativeRoad.receive},

@@ -12,7 +12,6 @@ from otaru.domain.bundle import MOST, Exported
 from otaru.domain.deployment import State
 from otaru.domain.ids import DeviceId, RolloutId
 from otaru.domain.link import Told
-from otaru.domain.offer import Rule
 from otaru.protocols.bundle import FILES, Order, device_file, order
 from otaru.protocols.receipt import MAX_RECEIPT
 from otaru.services.control.bundles import Made, Passenger, Wanted
@@ -82,9 +81,13 @@ class MadeOut(BundleOut):
     orders: list[OrderOut]
     image: Annotated[dict[str, str], Field(description="The image repository's metadata, by file name.")]
     director: Annotated[dict[str, str], Field(description="The director's roots, by file name.")]
+    proof: Annotated[str, Field(description="That the release is in the release log; empty: not yet.")]
     files: list[BundledFile]
     left_out: Annotated[
-        dict[Rule, int], Field(description="How many members are told nothing now, by the rule that holds them back.")
+        dict[str, int],
+        Field(
+            description="How many members are told nothing now, by the rule that holds them back; `unsigned`: later."
+        ),
     ]
     next: Annotated[str | None, Field(description="There are more devices: `after` of the next bundle.")]
 
@@ -99,6 +102,7 @@ class MadeOut(BundleOut):
             orders=[_order(made, one) for one in made.passengers],
             image={name: data.decode() for name, data in made.image.items()},
             director={name: data.decode() for name, data in made.director.items()},
+            proof=made.proof,
             files=[
                 BundledFile(sha256=digest, size=one.blob.size, filename=one.filename)
                 for digest, one in sorted(artifacts.items())

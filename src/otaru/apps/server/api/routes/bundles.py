@@ -54,7 +54,7 @@ async def list_bundles(
 @router.post("/receipts", response_model=ReceiptsOut, responses=errors(413, 507))
 async def import_receipts(call: DeviceWork, body: ReceiptsIn) -> Response:
     """Take in what devices without a network have signed. Each is judged alone; brought twice it changes nothing."""
-    return answered(ReceiptsOut(items=[await _taken(call, text.encode()) for text in body.receipts]))
+    return answered(ReceiptsOut(items=[await _taken(call, text.encode(errors="replace")) for text in body.receipts]))
 
 
 async def _taken(call: Call, data: bytes) -> ReceiptOut:

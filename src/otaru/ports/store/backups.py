@@ -1,0 +1,27 @@
+"""Backups that devices have sent."""
+
+from typing import Protocol
+
+from otaru.domain.backup import Backup
+from otaru.domain.ids import DeviceId, Sha256, TenantId
+
+
+class Backups(Protocol):
+    """Backups by device and digest."""
+
+    def get(self, tenant: TenantId, device: DeviceId, sha256: Sha256) -> Backup | None: ...
+    def put(self, tenant: TenantId, backup: Backup) -> None:
+        """Keep it, in place of one with its device and digest."""
+        ...
+
+    def of_device(self, tenant: TenantId, device: DeviceId) -> list[Backup]:
+        """Whole ones and others, those begun last first."""
+        ...
+
+    def remove(self, tenant: TenantId, device: DeviceId, sha256: Sha256) -> None:
+        """Forget it; one that is not there is no error."""
+        ...
+
+    def size(self, tenant: TenantId) -> int:
+        """Bytes of all devices' together, also those that are still to come."""
+        ...

@@ -1,0 +1,44 @@
+"""The port `Backups`, on both engines."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from otaru.adapters.sql.backups import SqlBackups
+from otaru.domain.backup import Backup
+from otaru.domain.ids import DeviceId, Sha256
+from tests.support.fleet import HERE, NOW, THERE, Shelf, later, open_shelf
+
+ONE = Backup(DeviceId("dev-1"), Sha256("a" * 64), "000001", 1 << 33, "upload-1", NOW)
+
+
+@pytest.fixture
+def backups(database: str) -> Iterator[SqlBackups]:
+    with open_shelf(database) as shelf:
+        made: Shelf = shelf
+        yield SqlBackups(made.session)
+
+
+def test_one_comes_back_as_it_was_put_and_is_replaced(backups: SqlBackups) -> None:
+    backups.put(HERE, ONE)
+    assert backups.get(HERE, ONE.device, ONE.sha256) == ONE
+    whole = replace(ONE, finished_at=later(5), upload="upload-2")
+    backups.put(HERE, whole)
+    assert backups.get(HERE, ONE.device, ONE.sha256) == whole
+    assert backups.of_device(HERE, ONE.device) == [whole]
+    backups.remove(HERE, ONE.device, ONE.sha256)
+    backups.remove(HERE, ONE.device, ONE.sha256)
+    assert backups.get(HERE, ONE.device, ONE.sha256) is None
+
+
+def test_they_are_a_devices_and_a_tenants_own(backups: SqlBackups) -> None:
+    newer = replace(ONE, sha256=Sha256("0" * 64), begun_at=later(1), size=5)
+    others = replace(ONE, device=DeviceId("dev-2"), size=7)
+    for one in (ONE, newer, others):
+        backups.put(HERE, one)
+    backups.put(THERE, replace(ONE, size=11))
+    assert backups.of_device(HERE, ONE.device) == [newer, ONE]
+    assert backups.size(HERE) == (1 << 33) + 12
+    assert backups.size(THERE) == 11
+    assert backups.get(THERE, others.device, others.sha256) is None
