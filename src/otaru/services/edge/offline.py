@@ -13,6 +13,7 @@ from otaru.ports.link import Link
 from otaru.services.edge.parts import Parts
 
 if TYPE_CHECKING:
+    # It brings what verifies into memory, which an idle agent does without.
     from otaru.trust.verify.offline import OfflineBundle
 
 
