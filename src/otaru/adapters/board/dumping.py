@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from otaru.adapters.board.program import environment
 from otaru.errors import BackupError
 
 _LOOK_S = 0.1
@@ -44,7 +45,12 @@ def _ended(words: Sequence[str], timeout_s: float, source: IO[bytes] | None, out
     with TemporaryFile() as said:
         try:
             process = subprocess.Popen(  # noqa: S603 - the device's own configuration names it
-                list(words), stdin=source or subprocess.DEVNULL, stdout=out, stderr=said, start_new_session=True
+                list(words),
+                stdin=source or subprocess.DEVNULL,
+                stdout=out,
+                stderr=said,
+                start_new_session=True,
+                env=environment(),
             )
         except OSError as error:
             raise BackupError(f"{name}: {error.strerror or error}") from None

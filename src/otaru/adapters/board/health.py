@@ -20,7 +20,7 @@ class CommandCheck:
         try:
             run(self._words, self._timeout_s)
         except InstallError as error:
-            return error.message
+            return error.message.removeprefix(self.name).lstrip(": ")  # who names the check names the program
         return ""
 
 

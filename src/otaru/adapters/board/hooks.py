@@ -32,7 +32,7 @@ class CommandHooks:
         except InstallError as error:
             said = error.message
         else:
-            said = "" if done.code == 0 else f"{' '.join(words)[:100]} ended with {done.code}: {done.end}"
+            said = "" if done.code == 0 else f"{' '.join(words)[:100]} {done.how}"
         if said:
             _log.warning("%s: %s", moment, said)
         return said

@@ -15,6 +15,8 @@ MAX_OUTPUT = 16 * 1024
 MAX_KEPT = 1024 * 1024
 """What a program prints beyond that is thrown away from its beginning: a chatty one must not fill the disk."""
 _LOOK_S = 0.2
+_OURS = frozenset({"OTARU_PIN", "OTARU_TOKEN"})
+"""What opens the device's key, and the server: no other program's business, whatever it prints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,16 @@ class Ended:
         """Why it failed, in one line."""
         return " ".join(self.said.split())[-300:]
 
+    @property
+    def how(self) -> str:
+        """Its code, and what it said last, if it said anything."""
+        return f"ended with {self.code}: {self.end}" if self.end else f"ended with {self.code}"
+
+
+def environment() -> dict[str, str]:
+    """What a program of the device is started with: the agent's own environment without its secrets."""
+    return {name: value for name, value in os.environ.items() if name not in _OURS}
+
 
 def run(words: Sequence[str], timeout_s: float, more: Mapping[str, str] | None = None) -> str:
     """Run a program to its end and return what it printed, at most MAX_OUTPUT bytes of it.
@@ -38,7 +50,7 @@ def run(words: Sequence[str], timeout_s: float, more: Mapping[str, str] | None =
     """
     done = ended(words, timeout_s, more)
     if done.code != 0:
-        raise InstallError(f"{_name(words)} ended with {done.code}: {done.end}")
+        raise InstallError(f"{_name(words)} {done.how}")
     return done.said
 
 
@@ -58,7 +70,7 @@ def ended(words: Sequence[str], timeout_s: float, more: Mapping[str, str] | None
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **(more or {})},
+                env={**environment(), **(more or {})},
             )
         except OSError as error:
             raise InstallError(f"{_name(words)}: {error.strerror or error}") from None

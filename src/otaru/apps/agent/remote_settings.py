@@ -68,5 +68,5 @@ def check(path: Path, diagnostics: Diagnostics, commands: tuple[Command, ...]) -
     for number, text in enumerate(diagnostics.redact):
         try:
             re.compile(text)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise InvalidInputError(f"{path}: diagnostics.redact[{number}]: {error}") from None

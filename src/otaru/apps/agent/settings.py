@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from otaru.apps.agent import remote_settings
+from otaru.apps.agent import places, remote_settings
 from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, Unit, check_probes
 from otaru.apps.agent.remote_settings import Command, Diagnostics, Monitor, Remote
 from otaru.domain.conditions import MAX_CONDITIONS, condition
@@ -29,6 +29,10 @@ Selection = Annotated[str, Meta(pattern=r"\A[^,\s-][^,\s]*,[^,\s]+\Z", max_lengt
 """`SOFTWARE,MODE` of SWUpdate."""
 Folder = Annotated[str, Meta(pattern=r"\A/")]
 """An absolute path."""
+
+
+MAX_BYTES = 1 << 20
+"""Of `agent.toml`."""
 
 
 class Commands(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -214,12 +218,16 @@ def read(path: Path) -> Settings:
         InvalidInputError: it cannot be read, or something in it is not as it should be: the key and why, in one line.
     """
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        told = tomllib.loads(_text(path))
+        if (where := places.with_nul(told)) is not None:
+            raise InvalidInputError(f"{path}: {where}: there is a zero byte in it")
         settings = msgspec.convert(told, Settings)
     except OSError as error:
         raise InvalidInputError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path} is not TOML: {error}") from None
+    except RecursionError:
+        raise InvalidInputError(f"{path}: it nests too deep") from None
     except msgspec.ValidationError as error:
         reason, _, at = str(error).partition(" - at `$.")
         where = at.rstrip("`") or "it"
@@ -229,6 +237,8 @@ def read(path: Path) -> Settings:
     names = [component.name for component in settings.component]
     if len(set(names)) < len(names):
         raise InvalidInputError(f"{path}: component: two have the same name")
+    if (two := places.shared(settings)) is not None:
+        raise InvalidInputError(f"{path}: {two[0]}: it is the same place as {two[1]}")
     _check_boot(path, settings.boot)
     _check_limits(path, settings.download)
     _check_conditions(path, settings.conditions)
@@ -236,6 +246,14 @@ def read(path: Path) -> Settings:
     remote_settings.check(path, settings.diagnostics, settings.command)
     check_probes(f"{path}: health.http", settings.health.http)
     return settings
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise InvalidInputError(f"{path}: it is larger than {MAX_BYTES} bytes")
+    return content.decode()
 
 
 def _check(path: Path, where: str, component: Component, settings: Settings) -> None:
@@ -251,8 +269,6 @@ def _check(path: Path, where: str, component: Component, settings: Settings) -> 
             raise InvalidInputError(f"{path}: {where}.{name}: the installer {component.installer} has no use for it")
     if component.installer in SLOTTED and settings.boot is None:
         raise InvalidInputError(f"{path}: boot: {component.name} has two slots, and nothing says what starts them")
-    if component.installer == "raw" and component.a == component.b:
-        raise InvalidInputError(f"{path}: {where}.b: it is the same as a")
 
 
 def _check_boot(path: Path, boot: Boot | None) -> None:

@@ -60,6 +60,7 @@ def environment() -> Environment:
         "number": number,
         "share": share,
         "size": size,
+        "measured": measured,
         "ago": ago,
         "span": span,
         "lasting": lasting,
@@ -116,6 +117,19 @@ def size(octets: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} {_UNITS[-1]}"
+
+
+def measured(value: float, name: str) -> str:
+    """A value of telemetry as people read it.
+
+    What our agent measures has a unit (docs/diagnostics.md). Others may use its names with units of their own, a share of
+    the disk, say: what cannot be bytes stays a number.
+    """
+    if name in {"disk", "memory"} and 1e6 <= value < 1e18:
+        return size(value)
+    if name == "uptime" and 60 <= value < 1e10:
+        return span(timedelta(seconds=value))
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:g}"
 
 
 def ago(moment: datetime, now: datetime) -> Markup:

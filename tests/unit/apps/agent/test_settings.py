@@ -97,7 +97,35 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ('data = "/d"\nsome = 1\n' + APP, "some"),
         ('data = "/d"\n' + APP + APP, "component: two have the same name"),
         ('data = "/d"\n' + OS, "boot: os has two slots"),
-        ('data = "/d"\n' + BOOT + OS.replace("/dev/b", "/dev/a"), "component[0].b: it is the same as a"),
+        (
+            'data = "/d"\n' + BOOT + OS.replace("/dev/b", "/dev//a"),
+            "component[0].b: it is the same place as component[0].a",
+        ),
+        (
+            'data = "/d"\n' + APP + APP.replace("app", "App", 1),
+            "component[1].folder: it is the same place as component[0].folder",
+        ),
+        ('data = "/opt/app"\n' + APP, "component[0].folder: it is the same place as data"),
+        (
+            'data = "/d"\n' + BOOT + OS + OS.replace("os", "os2", 1).replace("/dev/a", "/dev/c"),
+            "component[1].b: it is the same place as component[0].b",
+        ),
+        (
+            'data = "/d"\n' + DEB + 'package = "app"\n' + DEB.replace("app", "b", 1) + 'package = "app"\nroot = "/."\n',
+            "component[1].package: it is the same place as component[0].package",
+        ),
+        ('data = "/d\\u0000"\n' + APP, "data: there is a zero byte in it"),
+        ('data = "/d"\nreboot = ["a\\u0000"]\n' + APP, "reboot[0]: there is a zero byte in it"),
+        (
+            'data = "/d"\n' + APP + '[conditions]\ncommands = { idle = ["\\u0000"] }\n',
+            "conditions.commands.idle[0]: there is a zero",
+        ),
+        ('data = "/d"\nx = ' + "[" * 5000 + "]" * 5000 + "\n" + APP, "it nests too deep"),
+        ('data = "/d"\n' + APP + "#" * (1 << 20), "it is larger than 1048576 bytes"),
+        (
+            'data = "/d"\n' + APP + '[diagnostics]\nredact = ["a{99999999999}"]\n',
+            "diagnostics.redact[0]: the repetition",
+        ),
         ('data = "/d"\n' + APP + 'a = "/dev/a"\n', "component[0].a: the installer files has no use for it"),
         ('data = "/d"\n' + APP.replace("files", "magic"), "component[0].installer: "),
         ('data = "/d"\n' + APP.replace("files", "deb"), "component[0].package: the installer deb needs it"),
