@@ -160,7 +160,7 @@ def main(out: Path) -> Path:
         fill(tree, project, project["dependencies"])
         describe(tree, version, architecture, project["description"])
         date(tree, at_s)
-        words = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), str(made)]
+        words = ["dpkg-deb", "--root-owner-group", "-Zxz", "-z2", "--build", str(tree), str(made)]
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(at_s)}
         subprocess.run(words, check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603
     return made

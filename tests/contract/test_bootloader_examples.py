@@ -10,7 +10,9 @@ from otaru.adapters.board.bootloaders import ScriptBootloader
 from otaru.errors import InstallError
 from tests.support.examples import (
     EXAMPLES,
+    first_by_bootctl,
     grub,
+    missing_bootctl,
     missing_emulator,
     missing_grub,
     start_grub,
@@ -87,6 +89,28 @@ def test_a_change_of_grubs_block_is_one_sector(tmp_path: Path) -> None:
     subprocess.run(["grub-editenv", block, "set", f"more={'x' * 600}"], check=True)
     with pytest.raises(InstallError, match="too many other variables"):
         boot.arm("b", 3)
+
+
+@pytest.mark.skipif(bool(missing_bootctl()), reason=missing_bootctl())
+def test_systemd_puts_the_entries_in_the_same_order_as_the_double(tmp_path: Path) -> None:
+    boot = systemd_boot(tmp_path)
+    for number in range(9):  # up to numbers of two digits
+        boot.confirm("ba"[number % 2])
+    steps: list[Callable[[], None]] = [
+        lambda: boot.condemn("b"),
+        lambda: boot.arm("b", 2),
+        lambda: None,
+        lambda: None,
+        lambda: boot.arm("b", 10),
+        lambda: boot.confirm("a"),
+        lambda: boot.confirm("b"),
+    ]
+    firsts = []
+    for step in steps:
+        step()
+        firsts.append(first_by_bootctl(tmp_path))
+        assert firsts[-1] == start_systemd_boot(tmp_path)
+    assert firsts == ["a", "b", "b", "a", "b", "a", "b"]
 
 
 def names(folder: Path) -> list[str]:

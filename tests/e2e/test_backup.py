@@ -3,18 +3,22 @@
 import json
 import random
 import tarfile
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.e2e.test_agent import site
-from tests.support.agent_site import Site, archive
+from tests.support.agent_site import Site, archive, served
 from tests.support.host import Host
 from tests.support.server import otaru
 
-__all__ = ["site"]
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with served(tmp_path_factory.mktemp("agent") / "server") as site:
+        yield site
 
 
 def device(folder: Path, site: Site, public: str) -> Host:

@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any
 
 import httpx
@@ -420,3 +421,20 @@ def test_a_blackout_is_said_on_every_page(served: Apis) -> None:
         assert html.escape("<script>alert") in page
         assert admin.delete(f"/blackouts/{made.json()['id']}").status_code == 204
         assert "A blackout lasts" not in shown(viewer.get("/devices"))
+
+
+def test_drift_and_backups_stand_on_the_page(api: httpx.Client, browser: httpx.Client, served: Apis) -> None:
+    attributes = {"drift.settings": "app.toml,<b>motd</b>", "drift.other": "none"}
+    body = {"id": "drifts", "hardware": "default", "installed": {"settings": "3"}, "attributes": attributes}
+    token = api.post("/devices", json=body).json()["token"]
+    page = browser.get("/devices/drifts").text
+    assert "changed on the device" in page
+    assert "app.toml,&lt;b&gt;motd&lt;/b&gt;" in page
+    assert "<h2>Backups</h2>" not in page
+    asked = {"device": "drifts", "name": "000007", "first": "0", "size": "3", "sha256": sha256(b"age").hexdigest()}
+    said = {"Authorization": f"TargetToken {token}"}
+    sent = httpx.post(f"{served.server.url}/device/v1/backups", params=asked, headers=said, content=b"age")
+    assert sent.json() == {"received": 3}
+    page = browser.get("/devices/drifts").text
+    assert "<h2>Backups</h2>" in page
+    assert "000007" in page

@@ -14,7 +14,7 @@ import pytest
 from tests.support.agent_site import Site, archive, served
 from tests.support.ddi import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parents[2]
 # `$1` is memory: the changes are made there. The system below is not touched, and sees nothing of it.
 _ENTER = """
@@ -60,7 +60,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def built(out: Path) -> Path:
-    subprocess.run([sys.executable, ROOT / "packaging/deb.py", out], check=True, timeout=250, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, ROOT / "packaging/deb.py", out], check=True, timeout=500, stdout=subprocess.DEVNULL)
     (made,) = out.glob("*.deb")
     return made
 

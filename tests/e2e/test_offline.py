@@ -370,3 +370,19 @@ def test_what_is_on_the_stick_stays_and_what_rots_is_written_anew(place: Place, 
     blocked = tmp_path / "blocked"
     blocked.write_text("no folder")
     assert "blocked cannot be used" in place.export(bundle["rollout"], blocked, code=1)
+
+
+def test_a_device_without_a_key_tells_the_server_itself(place: Place, tmp_path: Path) -> None:
+    """It installs all the same; what became of it is told once it has a network, and counts as online."""
+    host = Host(tmp_path / "device", slots=False)
+    made = place.operator.ok("POST", "/devices", json={"id": "token-1", "hardware": "gateway"})
+    host.enroll(place.server.url, "--device-token", made["token"], device="token-1")
+    rollout = place.rollout("id==token-1", "app", archive("2.0.0"))
+    usb = tmp_path / "usb"
+    place.export(rollout, usb)
+    told = install(host, usb)
+    assert (told["outcome"], told["receipts"], host.running()) == ("succeeded", [], "2.0.0")
+    assert place.states(rollout) == {"token-1": "offered"}
+    host.live(lambda: place.states(rollout) == {"token-1": "succeeded"})
+    (runs,) = place.operator.ok("GET", "/devices/token-1")["installed"]
+    assert (runs["version"], runs["source"]) == ("2.0.0", "otaru")

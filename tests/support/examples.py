@@ -1,5 +1,7 @@
 """The examples of docs/bootloaders.md: GRUB's and systemd-boot's slots by scripts, and what starts them."""
 
+import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -67,6 +69,33 @@ def start_grub(folder: Path) -> str:
     said = done.stdout.decode(errors="replace")
     assert "chosen=" in said, said
     return said.rpartition("chosen=")[2].partition(".")[0]
+
+
+def bootctl() -> str | None:
+    """systemd's program that reads entries in systemd-boot's order (of Debian's systemd-boot; .ci/run unpacks it)."""
+    return os.environ.get("OTARU_BOOTCTL") or shutil.which("bootctl")
+
+
+def missing_bootctl() -> str:
+    """Why it cannot run here; empty: it can."""
+    if bootctl() is None:
+        return "not installed: bootctl (apt install systemd-boot, or OTARU_BOOTCTL)"
+    alone = subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True)
+    return "it wants a file system of its own, which only root mounts" if alone.returncode else ""
+
+
+def first_by_bootctl(folder: Path) -> str:
+    """Which slot systemd says is first in line."""
+    esp = folder / "esp"
+    esp.mkdir(exist_ok=True)
+    lines = f"""mount -t tmpfs none {esp} && mkdir -p {esp}/EFI {esp}/a {esp}/b {esp}/loader && touch {esp}/a/linux {esp}/b/linux
+    cp -r {folder}/entries {esp}/loader/ && {bootctl()} --esp-path={esp} --no-pager --json=short list"""
+    relaxed = {**os.environ, "SYSTEMD_RELAX_ESP_CHECKS": "1"}
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", lines], check=True, capture_output=True, text=True, env=relaxed
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return str(next(one["options"] for one in found if "otaru.slot=" in one.get("options", ""))[-1])
 
 
 def start_systemd_boot(folder: Path) -> str:

@@ -155,6 +155,7 @@ class BackupRoad(Protocol):
         A part that does not continue what it has changes nothing.
 
         Raises:
-            InvalidInputError: there is no room for it, or all are there, and they are others.
+            TooLargeError: there is no room for it.
+            InvalidInputError: all are there, and they are others.
         """
         ...

@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,8 @@ MAX_LINES = 500
 """Of the agent's own log, kept in memory."""
 _SYSTEM = ("/proc/uptime", "/proc/loadavg", "/proc/meminfo", "/proc/version", "/proc/mounts", "/etc/os-release")
 _MAX_SYSTEM = 32 * 1024
+COLLECTING_S = 300.0
+"""After so long no more commands are begun: the device has other things to do."""
 
 
 class LastLines(logging.Handler):
@@ -61,6 +64,7 @@ class FolderDiagnoser:
         says: Mapping[str, Callable[[], str]],
         secrets: Callable[[], Collection[str]] = tuple,
         patterns: Sequence[re.Pattern[str]] = (),
+        collecting_s: float = COLLECTING_S,
     ) -> None:
         """Take a folder of its own, what else to ask by file name (`status.json`), and what is secret."""
         self._disk = disk
@@ -69,6 +73,7 @@ class FolderDiagnoser:
         self._says = dict(says)
         self._secrets = secrets
         self._patterns = tuple(patterns)
+        self._collecting_s = collecting_s
 
     def collect(self, number: int) -> tuple[int, str]:
         packed = self._packed()
@@ -117,7 +122,11 @@ class FolderDiagnoser:
         for path in _SYSTEM:
             with suppress(OSError):
                 yield f"system{path}", self._end(path, _MAX_SYSTEM)
+        until = time.monotonic() + self._collecting_s
         for name, words in self._wanted.commands.items():
+            if time.monotonic() >= until:
+                yield f"commands/{name}", "(left out: those before it took too long)\n"
+                continue
             try:
                 done = ended(words, self._wanted.timeout_s)
                 yield f"commands/{name}", f"{done.said}\n(ended with {done.code})\n"

@@ -44,6 +44,8 @@ READ_S = 5.0
 WAIT_S = 10.0
 """For the agent's thread."""
 AT_ONCE = 8
+WAITING = 32
+"""Who comes when all are busy. Who comes after them is turned away by the system."""
 _log = logging.getLogger("otaru.agent")
 
 _STATUS: Mapping[type[OtaruError], HTTPStatus] = {
@@ -130,13 +132,9 @@ def open_to(settings: Settings, desk: Desk) -> Iterator[Desk]:
 
     An agent whose socket cannot be made updates its device all the same.
     """
-    listening = None
-    if settings.local is not None:
-        try:
-            listening = _listening(settings.local)
-        except (OSError, LookupError) as error:
-            _log.error("%s cannot be made: %s", settings.local.socket, error)
-    if listening is None:
+    told = settings.local
+    listening = None if told is None else _opened(told)
+    if told is None or listening is None:
         yield desk
         return
     thread = Thread(target=_accept, args=(listening, desk), daemon=True, name="local")
@@ -145,28 +143,41 @@ def open_to(settings: Settings, desk: Desk) -> Iterator[Desk]:
         yield desk
     finally:
         with suppress(OSError):
-            Path(listening.getsockname()).unlink()
+            Path(told.socket).unlink()
         with suppress(OSError):
             listening.shutdown(socket.SHUT_RDWR)  # wakes who accepts
         thread.join(READ_S)
         listening.close()
 
 
+def _opened(told: Local) -> socket.socket | None:
+    try:
+        return _listening(told)
+    except (OSError, LookupError) as error:
+        _log.error("%s cannot be made: %s", told.socket, error)
+        return None
+
+
 def _listening(told: Local) -> socket.socket:
-    """The socket, with its mode and group before anybody can connect. Raises OSError, LookupError (no such group)."""
-    path = Path(told.socket)
+    """The socket, which has its name once it has its mode and group and somebody listens.
+
+    One of a process that was killed is replaced: this one holds the lock of the data folder. Raises OSError, LookupError
+    (no such group).
+    """
+    path, new = Path(told.socket), Path(f"{told.socket}.new")
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise FileExistsError("it is something else")
-        path.unlink()  # of a process that was killed: this one holds the lock of the data folder
+    new.unlink(missing_ok=True)
     made = socket.socket(socket.AF_UNIX)
     try:
-        made.bind(told.socket)
-        path.chmod(0o600)
+        made.bind(str(new))
+        new.chmod(0o600)
         if told.group is not None:
-            shutil.chown(path, group=told.group)
-        path.chmod(int(told.mode, 8))
-        made.listen(AT_ONCE)
+            shutil.chown(new, group=told.group)
+        new.chmod(int(told.mode, 8))
+        made.listen(WAITING)
+        new.rename(path)
     except (OSError, LookupError):
         made.close()
         raise
@@ -180,7 +191,7 @@ def _accept(listening: socket.socket, desk: Desk) -> None:
             line, _ = listening.accept()
         except OSError:
             return
-        room.acquire()  # who comes when all are busy waits in the backlog, which is short
+        room.acquire()
         Thread(target=_serve, args=(line, desk, room), daemon=True).start()
 
 

@@ -47,7 +47,9 @@ AGAIN_S = 2.0
 ANYWAY_S = 600.0
 """So often it is looked whether images are to be judged anew where nobody said so: a process may have ended in between."""
 WATCH_S = 30.0
-"""So often alerts are looked at: each counts devices."""
+"""So often alerts are looked at …"""
+WATCH_SHARE = 10
+"""… but no more than this part of the time: each counts devices, of which there may be a million."""
 DELTAS_S = 15.0
 """So often it is looked for deltas to make where nobody ordered one here: by other processes, or to be tried again."""
 _ORDERS = frozenset({Kind.RELEASE_MOVED, Kind.DELTA_ORDERED})
@@ -165,6 +167,7 @@ async def keep_deltas(world: World) -> None:
 async def keep_watch(world: World, mailer: Mailer | None, address: str, closing: asyncio.Event) -> None:
     """Look at alerts, write to people of them, and let errands expire, until `closing` is set."""
     while not closing.is_set():
+        began = world.clock.monotonic()
         for act in (lambda: alerts.look(world), lambda: alerts.tell(world, mailer, address), lambda: expire(world)):
             try:
                 await act()
@@ -173,7 +176,8 @@ async def keep_watch(world: World, mailer: Mailer | None, address: str, closing:
             except Exception:  # noqa: BLE001 - the worker outlives one bad round; it is logged
                 _log.exception("a look at the fleet failed and is tried again")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(closing.wait(), WATCH_S)
+            took = world.clock.monotonic() - began
+            await asyncio.wait_for(closing.wait(), max(WATCH_S, took * (WATCH_SHARE - 1)))
 
 
 async def learn_authorities(world: World, context: ssl.SSLContext, closing: asyncio.Event) -> None:

@@ -105,7 +105,7 @@ async def brief(world: World, tenant: TenantId) -> Brief:
             long_due = {role: at for role, at in ends.items() if due_at(role, at) + GRACE <= now}
             due += [replace(one, role=told_of(of, one.role)) for one in what_is_due(long_due, now)]
         stuck = tx.followings.page(tenant, None, MAX_STUCK, stuck=True)
-        raised = tx.alerts.raised(tenant, MAX_RAISED)
+        raised = tuple(tx.alerts.raised(tenant, MAX_RAISED))
         return Brief(development, sorted(due, key=lambda one: one.expires), stuck, raised)
 
     return await world.store.glance(look)

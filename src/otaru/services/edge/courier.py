@@ -7,7 +7,7 @@ from typing import Protocol
 from otaru.domain.backup import MAX_PART
 from otaru.domain.update import RESTING
 from otaru.domain.update_record import Record
-from otaru.errors import InvalidInputError, NotFoundError, OtaruError, StoppedError
+from otaru.errors import InvalidInputError, NotFoundError, OtaruError, StoppedError, TooLargeError
 from otaru.ports.link import BackupRoad
 
 PARTS = 16
@@ -59,7 +59,7 @@ class Courier:
     def _brought(self, name: str) -> bool:
         try:
             return self._carry(name)
-        except (InvalidInputError, NotFoundError) as error:  # no room, or a server that knows no backups
+        except (InvalidInputError, NotFoundError, TooLargeError) as error:  # no room, or a server that knows no backups
             _log.warning("the server does not take backup %s: %s", name, error)
             self._shelf.sent(name)
             return False

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from otaru.domain.deployment import Event
 from otaru.domain.link import Note
@@ -10,7 +11,10 @@ from otaru.domain.update_record import Past
 from otaru.ports.board import Outbox
 from otaru.ports.link import Link
 from otaru.services.edge.parts import Parts
-from otaru.trust.verify.offline import OfflineBundle
+
+if TYPE_CHECKING:
+    # It brings what verifies into memory, which an idle agent does without.
+    from otaru.trust.verify.offline import OfflineBundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,6 @@ def begins_anew(parts: Parts, past: Past) -> bool:
     return parts.bundle is not None and past.outcome is Outcome.FAILED
 
 
-def by_medium(parts: Parts, link: Link, bundle: OfflineBundle) -> Parts:
+def by_medium(parts: Parts, link: Link, bundle: "OfflineBundle") -> Parts:
     """The same device, with a medium in the place of its server."""
     return replace(parts, link=link, bundle=bundle, outbox=Waiting(parts.outbox), attributes={})

@@ -108,6 +108,16 @@ def test_diagnostics_are_bounded_and_say_what_is_missing(tmp_path: Path) -> None
     assert list((tmp_path / "kept").iterdir()) == []
 
 
+def test_commands_that_take_too_long_in_all_are_left_out(tmp_path: Path) -> None:
+    wanted = Collected({"first": ["sleep", "0.3"], "second": ["echo", "hi"]})
+    diagnoser = FolderDiagnoser(DISK, str(tmp_path / "kept"), wanted, {}, collecting_s=0.2)
+    size, _ = diagnoser.collect(1)
+    with tarfile.open(fileobj=io.BytesIO(diagnoser.part(1, 0, size))) as archive:
+        second = archive.extractfile("diagnostics/commands/second")
+        assert second is not None
+        assert b"left out" in second.read()
+
+
 def test_what_commands_print_is_bounded_and_without_secrets() -> None:
     allowed = {
         "say": Allowed(["sh", "-c", "echo password=hunter2x; echo known-one; printf abcdef"], 5, 6),

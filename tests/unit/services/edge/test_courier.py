@@ -8,7 +8,7 @@ import pytest
 from otaru.domain.backup import MAX_PART
 from otaru.domain.update import State
 from otaru.domain.update_record import Record
-from otaru.errors import InvalidInputError, UnavailableError
+from otaru.errors import InvalidInputError, TooLargeError, UnavailableError
 from otaru.services.edge.courier import PARTS, Courier
 
 DATA = bytes(range(256)) * (MAX_PART // 256) * (PARTS + 2) + b"end"
@@ -64,7 +64,10 @@ def test_it_comes_whole_in_some_rounds() -> None:
     assert not courier.carry(Record())
 
 
-@pytest.mark.parametrize(("error", "kept"), [(UnavailableError("no"), True), (InvalidInputError("no room"), False)])
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [(UnavailableError("no"), True), (TooLargeError("no room"), False), (InvalidInputError("others"), False)],
+)
 def test_what_cannot_be_brought_waits_or_is_given_up(error: Exception, kept: bool) -> None:
     shelf = Shelf()
     assert not Courier(shelf, Road(fails=error)).carry(Record())

@@ -123,7 +123,7 @@ def test_a_bundle_on_a_medium(site: Site, unit: Device, seen: Seen) -> None:
     def offered(bundle: OfflineBundle) -> Callable[[], Any]:
         return lambda: unit.go(verify_offline(unit.state, unit.me, bundle, unit.now))
 
-    site.director.order("dev-2", ordered(a_target(releaseCounter=1)))
+    site.director.order("dev-2", ordered(a_target(releaseCounter=1)), version=2)
     seen.refused(lambda: unit.go(verify_offline(unit.state, unit.me, vouched(site), unit.now), dev_2(site)))
     seen.refused(offered(vouched(site, "online", "alice")))
     seen.refused(offered(vouched(site, TARGETERS[0])))
@@ -172,7 +172,7 @@ def test_a_thief_of_the_director_adds_nothing_to_a_bundle(site: Site, unit: Devi
     other = a_target("app/stable/1.2.0/fw.bin", b"new", version="1.2.0")
     site.images.release(other)
     unit.later(days=8)
-    site.director.order(DEVICE, ordered(other), version=1)
+    site.director.order(DEVICE, ordered(other), version=2)
     images = replayed({k: v for k, v in site.images.files.items() if k != "timestamp.json"}, Source.IMAGE)
     seen.refused(lambda: unit.go(verify_offline(unit.state, unit.me, bundle, unit.now), images))
     site.director.order(DEVICE, ordered(a_target()))
