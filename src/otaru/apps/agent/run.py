@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -60,7 +60,7 @@ def run(settings: Settings, ready: Callable[[str], None]) -> bool:
                     next_round = clock.monotonic() + 1
                 if 0 < settings.renew_after_s < clock.monotonic() - began and _has_grown(made, updater):
                     return True
-                _rest(stop, desk, remote, partial(_left, clock, next_round))
+                _rest(stop, desk, _Pastime(remote, made, updater), partial(_left, clock, next_round))
         stop.manager.stopping()
     return False
 
@@ -91,12 +91,28 @@ def _left(clock: Clock, until: float) -> float:
     return until - clock.monotonic()
 
 
-def _rest(stop: Stop, desk: Desk, remote: Remote, left: Callable[[], float]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Pastime:
+    """What has its own times, between two rounds: measuring, and looking for drift."""
+
+    remote: Remote
+    made: Agent
+    updater: Updater
+
+    def due_in_s(self) -> float:
+        return min(self.remote.monitor.due_in_s(), self.made.watch.due_in_s())
+
+    def work(self) -> None:
+        with suppress(StoppedError):  # the agent ends
+            self.remote.monitor.work()
+        self.made.watch.work(self.updater.record)
+
+
+def _rest(stop: Stop, desk: Desk, pastime: _Pastime, left: Callable[[], float]) -> None:
     """Until the next round, or until somebody at the desk has asked for something: there may be something to do."""
     while not stop.flag.is_set() and (seconds := left()) > 0:
-        asked = desk.rest(min(seconds, remote.monitor.due_in_s(), stop.manager.beat_s))
-        with suppress(StoppedError):  # the agent ends
-            remote.monitor.work()
+        asked = desk.rest(min(seconds, pastime.due_in_s(), stop.manager.beat_s))
+        pastime.work()
         if asked:
             return
 

@@ -7,6 +7,7 @@ targets (`attr.drift.settings!=none`).
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
+from math import inf
 
 from otaru.domain.drift import NONE, PREFIX
 from otaru.domain.update import RESTING
@@ -18,6 +19,8 @@ from otaru.ports.link import Link
 
 PUT_BACK = "put back: "
 MAX_NAMED = 10
+_LATER_S = 60
+"""While an update is under way."""
 _log = logging.getLogger("otaru.agent")
 
 
@@ -54,6 +57,20 @@ class DriftWatch:
             _log.info("the server does not hear of drift yet: %s", error)
         else:
             self._told |= news
+
+    def due_in_s(self) -> float:
+        """In how many seconds it is time to look again; never less than one."""
+        return max(min(self._due.values(), default=inf) - self._clock.monotonic(), 1.0)
+
+    def work(self, record: Record) -> None:
+        """Look where it is time to, also between two polls: a server may let a device rest for much longer."""
+        now = self._clock.monotonic()
+        if now < min(self._due.values(), default=inf):
+            return
+        if record.state in RESTING:
+            self.look(record)
+        else:
+            self._due = {name: max(at, now + _LATER_S) for name, at in self._due.items()}
 
     def _look(self, name: str, desired: Desired) -> None:
         try:

@@ -76,3 +76,25 @@ def test_its_words() -> None:
 def test_the_server_reads_what_the_device_says() -> None:
     attributes = {"drift.settings": "app.toml", "drift.other": NONE, "site": "depot"}
     assert drifted(attributes) == {"settings": "app.toml"}
+
+
+def test_it_is_looked_for_between_two_polls() -> None:
+    server, clock, settings = Told(), Clock(), Settings()
+    settings.found = Drift()
+    watch = DriftWatch({"settings": (settings, timedelta(minutes=5))}, server, clock)
+    watch.work(Record())
+    assert settings.looks == 0, "the first look is the one after a round"
+    watch.look(Record())
+    assert watch.due_in_s() == 300
+    clock.passed += 299
+    watch.work(Record())
+    assert settings.looks == 1
+    clock.passed += 1
+    assert watch.due_in_s() == 1, "it never keeps the agent awake"
+    watch.work(Record(state=State.INSTALLING))
+    assert (settings.looks, watch.due_in_s()) == (1, 60)
+    clock.passed += 60
+    settings.found = Drift(("motd",))
+    watch.work(Record())
+    assert (settings.looks, watch.due_in_s()) == (2, 300)
+    assert server.said[-1] == {"drift.settings": "motd"}
