@@ -8,12 +8,17 @@ import sys
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
+from otaru.adapters.clock import SystemClock
+from otaru.adapters.links.admission import Admission
 from otaru.adapters.signers.file import FileSigner, generate, write_key
+from otaru.apps.agent.identity import FileKey
+from otaru.domain.ids import DeviceId, TenantId
 from otaru.trust.tuf.keys import as_pem
 from tests.support import softhsm
 from tests.support.agent_site import Site, archive, served
@@ -199,6 +204,23 @@ def test_an_archive_that_leads_out_of_itself_is_not_installed(site: Site, tmp_pa
     assert site.state(host, rollout) == "failed"
     assert host.ask("history")[0]["code"] == "unsuitable"
     assert not list(tmp_path.rglob("escaped"))
+
+
+def test_a_device_that_asks_several_times_in_a_second_is_let_in(site: Site, tmp_path: Path) -> None:
+    """An agent that is started anew at once, or a command beside it: each proof is good once."""
+    host = site.host(tmp_path, slots=False)
+    key, now = FileKey(host.data), SystemClock().now()
+
+    class Still(SystemClock):
+        def now(self) -> datetime:
+            return now
+
+    admission = Admission(site.server.url, Still())
+    try:
+        tickets = [admission.ticket(TenantId("DEFAULT"), DeviceId(site.device(host)), key) for _ in range(4)]
+    finally:
+        admission.close()
+    assert all(ticket.token for ticket in tickets)
 
 
 @pytest.mark.skipif(not Path(softhsm.MODULE).exists(), reason="SoftHSM2 is not installed")
