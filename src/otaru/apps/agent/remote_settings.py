@@ -15,6 +15,10 @@ Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 AbsolutePath = Annotated[str, Meta(pattern=r"\A/")]
 
 
+MEASURED = ("battery", "signal", "uptime", "disk", "memory", "load")
+"""What every device measures where it can (`adapters.board.gauges`); commands add to it."""
+
+
 class Monitor(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the device tells of its health."""
 
@@ -60,8 +64,13 @@ def patterns(redact: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(one) for one in redact)
 
 
-def check(path: Path, diagnostics: Diagnostics, commands: tuple[Command, ...]) -> None:
+def check(path: Path, monitor: Monitor, diagnostics: Diagnostics, commands: tuple[Command, ...]) -> None:
     """What belongs together. Raises InvalidInputError."""
+    for number, name in enumerate(monitor.off):
+        # A slip here would tell what somebody wanted to keep to the device.
+        if name not in MEASURED and name not in monitor.commands:
+            hint = ", ".join([*MEASURED, *monitor.commands])
+            raise InvalidInputError(f"{path}: monitor.off[{number}]: {name} is not measured", hint=hint)
     names = [command.name for command in commands]
     if len(set(names)) < len(names):
         raise InvalidInputError(f"{path}: command: two have the same name")

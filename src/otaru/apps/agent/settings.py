@@ -243,7 +243,7 @@ def read(path: Path) -> Settings:
     _check_limits(path, settings.download)
     _check_conditions(path, settings.conditions)
     _check_backup(path, settings)
-    remote_settings.check(path, settings.diagnostics, settings.command)
+    remote_settings.check(path, settings.monitor, settings.diagnostics, settings.command)
     check_probes(f"{path}: health.http", settings.health.http)
     return settings
 

@@ -1,5 +1,8 @@
 """`otaru bundle`: updates for places without a network, on a stick, and what devices there have signed."""
 
+import json
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +23,8 @@ EXPORT_S = 300
 MAX_FILES = 100_000
 _MAX_RECEIPT = 256 * 1024
 _MAX_BODY = 300 * 1024
-"""Characters of receipts in one request: quotes in them count twice, and a body has a bound."""
+"""Of receipts in one request, half of the bytes that they may be as JSON: a body has a bound."""
+_SHORT = 1000
 _AT_ONCE = 20
 
 Medium = Annotated[Path, typer.Argument(metavar="DIR", help="The stick.")]
@@ -173,20 +177,28 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 def _batches(files: list[Path]) -> Iterator[dict[Path, str]]:
     """Receipts as they go into requests."""
     some: dict[Path, str] = {}
+    size = 0
     for path in files:
         text = _text(path)
-        if some and (len(some) == _AT_ONCE or sum(map(len, some.values())) + len(text) > _MAX_BODY):
+        if some and (len(some) == _AT_ONCE or size + len(_written(text)) > 2 * _MAX_BODY):
             yield some
-            some = {}
+            some, size = {}, 0
         some[path] = text
+        size += len(_written(text))
     yield some
 
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_RECEIPT + 1)
+        # A pipe on a stick would be waited for without end.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            data = file.read(_MAX_RECEIPT) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
-    # What is no text is no receipt, and the server says so of it alone.
-    return data[:_MAX_RECEIPT].decode(errors="replace") or " "
+    # What is no text is no receipt, and the server says so of it alone: it must not make the others' request too large.
+    text = data.decode(errors="replace") or " "
+    return text if len(_written(text)) <= 2 * _MAX_BODY else text[:_SHORT]
+
+
+def _written(text: str) -> bytes:
+    return json.dumps(text, ensure_ascii=False).encode()

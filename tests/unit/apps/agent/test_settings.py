@@ -10,9 +10,11 @@ from otaru.adapters.board.config import ConfigInstaller
 from otaru.adapters.board.deb import DebInstaller
 from otaru.adapters.board.disk import LocalDisk
 from otaru.adapters.board.files import FilesInstaller
+from otaru.adapters.board.gauges import BoardGauges
 from otaru.adapters.board.rauc import RaucInstaller
 from otaru.adapters.board.raw import RawInstaller
 from otaru.adapters.board.script import ScriptInstaller
+from otaru.adapters.board.senses import BoardSenses
 from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.adapters.clock import SystemClock
 from otaru.apps.agent import neighbours
@@ -114,6 +116,7 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
             'data = "/d"\n' + DEB + 'package = "app"\n' + DEB.replace("app", "b", 1) + 'package = "app"\nroot = "/."\n',
             "component[1].package: it is the same place as component[0].package",
         ),
+        ('data = "/d"\n' + APP + '[monitor]\noff = ["load", "singal"]\n', "monitor.off[1]: singal is not measured"),
         ('data = "/d\\u0000"\n' + APP, "data: there is a zero byte in it"),
         ('data = "/d"\nreboot = ["a\\u0000"]\n' + APP, "reboot[0]: there is a zero byte in it"),
         (
@@ -267,3 +270,17 @@ def test_locks_and_programs_are_those_that_are_named(tmp_path: Path) -> None:
     path.touch()
     assert [lock.held() for lock in neighbours.locks(found.locks)] == [f"{path} is there", ""]
     assert [bool(neighbours.hooks(found.hooks).call(moment, {})) for moment in Moment] == [False, False, True, False]
+
+
+def test_all_that_is_measured_can_be_switched_off(tmp_path: Path) -> None:
+    text = (
+        'data = "/d"\n'
+        + APP
+        + '[monitor]\ncommands = { temp = ["t"] }\noff = ["battery", "signal", "uptime", "disk", "memory", "load", "temp"]\n'
+    )
+    (tmp_path / "agent.toml").write_text(text)
+    off = read(tmp_path / "agent.toml").monitor.off
+    gauges = BoardGauges(LocalDisk(), BoardSenses(LocalDisk(), str(tmp_path)), str(tmp_path), {"temp": ["echo", "1"]})
+    assert gauges.read(off) == {}
+    assert set(gauges.read(())) <= set(off)
+    assert {"uptime", "temp"} <= set(gauges.read(()))
