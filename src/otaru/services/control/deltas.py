@@ -5,6 +5,7 @@ due, has it made and tried outside of any transaction, and keeps what came of it
 claim, which others take over when its time is up. Whoever tries too often gives up.
 """
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -130,7 +131,7 @@ async def make_next(world: World) -> bool:
     if not due:
         return False
     tenant, found = due[0]
-    claimed = await world.store.write(_claim, (tenant, found.pair, now))
+    claimed = await _claimed(world, tenant, found.pair, now)
     if claimed is None:
         return True
     try:
@@ -140,6 +141,16 @@ async def make_next(world: World) -> bool:
         raise
     await world.store.write(_end, (tenant, outcome, world.clock.now()))
     return True
+
+
+async def _claimed(world: World, tenant: TenantId, pair: Pair, now: datetime) -> tuple[Delta, Format] | None:
+    claim = asyncio.ensure_future(world.store.write(_claim, (tenant, pair, now)))
+    try:
+        return await asyncio.shield(claim)
+    except asyncio.CancelledError:  # while it was written: it may be there all the same
+        if (claimed := await claim) is not None:
+            await world.store.write(_give_back, (tenant, claimed[0], world.clock.now()))
+        raise
 
 
 @dataclass(frozen=True, slots=True)
