@@ -1,6 +1,6 @@
 """The device's key used in a process of its own, once an hour: what it needs takes ten megabytes, and goes with it.
 
-python -m otaru.apps.agent.signing FOLDER       signs what it reads, and says so as JSON
+That process is given the data folder and, on its stdin, the text; it says the signature as JSON.
 """
 
 import json
@@ -54,7 +54,9 @@ class DistantKey:
         return self._ask(b"")
 
     def _ask(self, text: bytes) -> _Said:
-        words = [sys.executable, "-P", "-m", __name__, str(self._data)]
+        # Where this process has its modules from the other one has them, too: packages keep them at places of their own.
+        program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; sys.exit(main())"
+        words = [sys.executable, "-P", "-c", program, str(self._data)]
         try:
             done = subprocess.run(words, input=text, capture_output=True, timeout=PATIENCE_S, check=False)  # noqa: S603
             if done.returncode != 0:
@@ -78,7 +80,3 @@ def main() -> int:
     told = {"pem": key.pem, **{name: b64encode(value).decode() for name, value in made.items()}}
     sys.stdout.write(json.dumps(told))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
