@@ -7,6 +7,7 @@ anything is switched: an application that takes one in between is not disturbed 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from otaru.domain import deployment
 from otaru.domain.conditions import Condition, condition, forbids, names
@@ -76,7 +77,8 @@ class Permission:
         reason = "" if held is None else held.reason
         if held is not None and reason != self.reason:
             now = self._parts.clock.now()
-            name = f"{action}-{number}-refuse-{now.timestamp():.0f}"
+            # Two reasons within a second are two notes, and so is one that comes again later.
+            name = f"{action}-{number}-refuse-{now.timestamp():.0f}-{sha256(reason.encode()).hexdigest()[:12]}"
             self._parts.outbox.put(Note(name, action, deployment.Event.REFUSE, held.code, (reason,), at=now))
         self.reason = reason
         return held is None

@@ -189,3 +189,14 @@ def test_a_failure_is_told_to_programs(server: Server) -> None:
     rounds(begun(made), lambda: server.state is Final.FAILED)
     assert hooks.calls[-1][0] is Moment.AFTER_FAILURE
     assert hooks.calls[-1][1]["OTARU_CODE"] == "target_digest"
+
+
+def test_another_reason_within_the_same_second_is_told_too(server: Server) -> None:
+    """The device's clock of this test stands still."""
+    lock = Held("the pump runs")
+    made = device(server, lambda parts: replace(parts, locks=[lock]))
+    agent = begun(made)
+    rounds(agent, lambda: len(refusals(server)) == 1)
+    lock.by = "the valve is open"
+    rounds(agent, lambda: len(refusals(server)) == 2)
+    assert [said for _, said in refusals(server)] == ["the pump runs", "the valve is open"]
