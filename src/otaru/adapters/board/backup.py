@@ -207,7 +207,7 @@ class FolderSafe:
         self._tidy()
         try:
             yield
-        except Exception:
+        except Exception:  # whatever failed, nothing of it is left; raised again
             with suppress(OSError):  # it is tidied when it is tried again
                 self._back_in_place()
                 self._tidy()

@@ -96,7 +96,7 @@ class SmtpMailer:
                 smtp.ehlo()
             if where.user:
                 smtp.login(where.user, where.secret)
-        except BaseException:
+        except BaseException:  # whatever ended it, the connection is closed; raised again
             smtp.close()
             raise
         return smtp
