@@ -4,7 +4,6 @@ Raising is one transaction with its event; the mail is sent afterwards and marke
 a crash in between it is sent once more, and never lost.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -197,8 +196,3 @@ def _found(tx: Tx, tenant: TenantId, name: str) -> Alert:
     if known is None:
         raise NotFoundError(f"there is no alert {name[:128]}")
     return known
-
-
-def raised(tx: Tx, tenant: TenantId, limit: int) -> Sequence[Alert]:
-    """Those that are raised, within a transaction."""
-    return tx.alerts.raised(tenant, limit)

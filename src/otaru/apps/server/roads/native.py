@@ -242,9 +242,8 @@ class NativeRoad:
         """What is due now, and what else the device is asked for."""
         told, settled = await self._due(call), call.tenant.settings.monitoring
         asked = await errands.told(self._world, call.tenant.id, call.entry.subject.id)
-        if asked or settled != Monitoring():
-            told = replace(told, errands=asked, monitoring=None if settled == Monitoring() else settled)
-        return told
+        monitoring = None if settled == _NOT_SETTLED else settled
+        return replace(told, errands=asked, monitoring=monitoring) if asked or monitoring else told
 
     async def _due(self, call: _Call) -> Told:
         """What is due now. The call's entry is the one that was asked, afterwards."""
@@ -355,6 +354,8 @@ async def _say_json(call: _Call, body: bytes) -> None:
 
 
 MAX_WAIT_S = MAX_WAIT.total_seconds()
+_NOT_SETTLED = Monitoring()
+"""What a tenant says of telemetry that has said nothing: it costs a poll no word."""
 _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
 _TAKING = OPEN - {State.CANCELLING}
