@@ -170,6 +170,7 @@ class Download(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     least_bytes_per_s: Annotated[int, Meta(ge=1)] = 64
     within_s: Annotated[float, Meta(ge=60, le=365 * 86_400)] = 7 * 86_400
     delta_memory: Annotated[int, Meta(ge=0, le=1 << 32)] = 40_000_000
+    http2: bool = True
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

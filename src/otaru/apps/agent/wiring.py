@@ -125,7 +125,15 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
         admission = Admission(me.server, clock, trust)
         stack.callback(admission.close)
         link = stack.enter_context(
-            native_link(me.server, TenantId(me.tenant), DeviceId(me.device), Credential(), clock, trust=trust)
+            native_link(
+                me.server,
+                TenantId(me.tenant),
+                DeviceId(me.device),
+                Credential(),
+                clock,
+                trust=trust,
+                http2=settings.download.http2,
+            )
         )
         stop.close = link.close
         installers = {one.name: installer(one, settings, disk) for one in settings.component}
