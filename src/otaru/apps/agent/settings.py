@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from otaru.apps.agent import places, remote_settings
-from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, Unit, check_probes
+from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, Unit, check_local, check_probes
 from otaru.apps.agent.remote_settings import Command, Diagnostics, Monitor, Remote
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.conditions import check as check_all
@@ -254,6 +254,8 @@ def read(path: Path) -> Settings:
     _check_conditions(path, settings.conditions)
     _check_backup(path, settings)
     remote_settings.check(path, settings.monitor, settings.diagnostics, settings.command)
+    if settings.local is not None:
+        check_local(f"{path}: local", settings.local)
     check_probes(f"{path}: health.http", settings.health.http)
     return settings
 
