@@ -19,7 +19,9 @@ ON CONFLICT (tenant, device, sha256) DO UPDATE SET
 _OF_DEVICE = f"""
 SELECT {_COLUMNS} FROM device_backup WHERE tenant = ? AND device = ? ORDER BY begun_at DESC, sha256"""
 _REMOVE = "DELETE FROM device_backup WHERE tenant = ? AND device = ? AND sha256 = ?"
-_SIZE = "SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM device_backup WHERE tenant = ?"
+_SIZE = """
+SELECT CAST(coalesce(sum(b.size), 0) AS bigint) FROM device_backup b WHERE b.tenant = ? AND (b.finished_at IS NULL
+  OR EXISTS (SELECT 1 FROM blob o WHERE o.tenant = b.tenant AND o.sha256 = b.sha256))"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,5 +23,5 @@ class Backups(Protocol):
         ...
 
     def size(self, tenant: TenantId) -> int:
-        """Bytes of all devices' together, also those that are still to come."""
+        """Bytes of all devices' together, also those that are still to come; none whose bytes were removed."""
         ...

@@ -254,6 +254,7 @@ def _keep(tx: Tx, asked: tuple[TenantId, str | None, Blob, datetime]) -> Stored:
         tx.blobs.end_upload(tenant, upload)
     known = tx.blobs.get(tenant, blob.sha256)
     if known is not None:
+        tx.blobs.claim(tenant, blob.sha256)  # also where a backup or a delta has brought them, and goes
         return Stored(*known)
     left(tx, tenant, blob.size)
     tx.blobs.add(tenant, blob, now)

@@ -1,6 +1,7 @@
 """Backups come from devices in parts, go on where they were, and the newest stay. To the server they are bytes.
 
 Once it is whole a backup is stored bytes of the tenant, under its digest: it counts against the quota, and is fetched as any.
+Bytes that somebody has uploaded as well, or that are in a release, stay when the backup goes.
 One is under way for a device at a time: who begins another one gives the first up.
 """
 
@@ -133,9 +134,9 @@ def _forget(tx: Tx, asked: tuple[TenantId, Backup]) -> None:
 @one
 def _keep(tx: Tx, asked: tuple[TenantId, Backup, Blob, datetime]) -> None:
     tenant, backup, blob, now = asked
-    tx.blobs.add(tenant, blob, now)
+    tx.blobs.add(tenant, blob, now, uploaded=False)
     tx.backups.put(tenant, replace(backup, finished_at=now))
     whole = [one for one in tx.backups.of_device(tenant, backup.device) if one.finished_at is not None]
     for old in whole[KEPT:]:
         tx.backups.remove(tenant, old.device, old.sha256)
-        tx.blobs.remove(tenant, old.sha256)
+        tx.blobs.drop(tenant, old.sha256)

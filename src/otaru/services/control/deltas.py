@@ -61,7 +61,7 @@ def order_for(tx: Tx, tenant: TenantId, release: Release, now: datetime) -> int:
 def forget(tx: Tx, tenant: TenantId, release: Release) -> None:
     """Take away what leads to a release that nobody is offered any more; the bytes leave the disk with a later sweep."""
     for patch in tx.deltas.forget(tenant, {artifact.blob.sha256 for artifact in release.artifacts}):
-        tx.blobs.remove(tenant, patch)
+        tx.blobs.drop(tenant, patch)
 
 
 async def order(
@@ -223,7 +223,7 @@ def _end(tx: Tx, asked: tuple[TenantId, _Outcome, datetime]) -> None:
         tx.deltas.save(tenant, replace(delta, state=DeltaState.WAITING, due_at=now + pause(delta.attempts)))
         return
     if outcome.blob is not None:
-        tx.blobs.add(tenant, outcome.blob, now)
+        tx.blobs.add(tenant, outcome.blob, now, uploaded=False)
     _save(tx, tenant, replace(delta, ended_at=now), now)
 
 
