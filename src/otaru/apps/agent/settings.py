@@ -16,7 +16,7 @@ from otaru.apps.agent.remote_settings import Command, Diagnostics, Monitor, Remo
 from otaru.apps.agent.slips import slip
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.conditions import check as check_all
-from otaru.domain.schedule import window
+from otaru.domain.schedule import MAX_WINDOWS, window, zone
 from otaru.errors import InvalidInputError
 
 MAX_BYTES = 1 << 20
@@ -150,6 +150,13 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bytes_per_s: Annotated[int, Meta(ge=0)]
 
 
+class Windows(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When the device may be disturbed."""
+
+    install: Annotated[tuple[str, ...], Meta(max_length=MAX_WINDOWS)] = ()
+    forced_breaks: bool = False
+
+
 class Download(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How files are fetched."""
 
@@ -158,6 +165,7 @@ class Download(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     least_bytes_per_s: Annotated[int, Meta(ge=1)] = 64
     within_s: Annotated[float, Meta(ge=60, le=365 * 86_400)] = 7 * 86_400
     delta_memory: Annotated[int, Meta(ge=0, le=1 << 32)] = 40_000_000
+    http2: bool = True
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -176,6 +184,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     download: Download = Download()
     server: Server = Server()
     conditions: Conditions = Conditions()
+    timezone: str = ""
+    windows: Windows = Windows()
     backup: Backup | None = None
     locks: Locks = Locks()
     hooks: Hooks = Hooks()
@@ -227,7 +237,7 @@ def read(path: Path) -> Settings:
     if (two := places.shared(settings)) is not None:
         raise InvalidInputError(f"{path}: {two[0]}: it is the same place as {two[1]}")
     _check_boot(path, settings.boot)
-    _check_limits(path, settings.download)
+    _check_times(path, settings)
     _check_conditions(path, settings.conditions)
     _check_backup(path, settings)
     remote_settings.check(path, settings.monitor, settings.diagnostics, settings.command)
@@ -267,14 +277,17 @@ def _check_boot(path: Path, boot: Boot | None) -> None:
         raise InvalidInputError(f"{path}: boot.{'path' if boot.path is None else 'started'}: the kind file needs it")
 
 
-def _check_limits(path: Path, download: Download) -> None:
-    for number, limit in enumerate(download.limits):
-        try:
-            window(limit.window)
-        except InvalidInputError as error:
-            raise InvalidInputError(
-                f"{path}: download.limits[{number}].window: {error.message}", hint=error.hint
-            ) from None
+def _check_times(path: Path, settings: Settings) -> None:
+    told = [(f"download.limits[{number}].window", one.window) for number, one in enumerate(settings.download.limits)]
+    told += [(f"windows.install[{number}]", text) for number, text in enumerate(settings.windows.install)]
+    try:
+        where = "timezone"
+        if settings.timezone:
+            zone(settings.timezone)
+        for where, text in told:  # noqa: B007 - said where one is none
+            window(text)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {where}: {error.message}", hint=error.hint) from None
 
 
 def _check_conditions(path: Path, conditions: Conditions) -> None:

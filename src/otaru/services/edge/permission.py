@@ -1,13 +1,13 @@
-"""Whether an update may go on here now: what its rollout asks for and what the device's maker does, locks, programs that object.
+"""Whether an update may go on here now: what its rollout and the device's maker ask for, hours, locks, programs that object.
 
-Conditions are looked at before the download and before the installation, locks before the installation and once more before
-anything is switched: an application that takes one in between is not disturbed either. In between nobody looks.
+Conditions are looked at before the download and before the installation, hours and locks before the installation and once more
+before anything is switched: an application that takes one in between is not disturbed either. In between nobody looks.
 """
 
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from otaru.domain import deployment
@@ -38,6 +38,8 @@ class Permission:
         self._parts = parts
         self.reason = ""
         """Why not now, as the server was told last; empty: nothing is in the way."""
+        self.opens_at: datetime | None = None
+        """When the device's hours begin, where they are in the way."""
 
     def begins(self, offer: Offer, number: int) -> bool:
         """Whether the download may begin. `number` is of the update before."""
@@ -47,13 +49,16 @@ class Permission:
 
     def installs(self, offer: Offer | None, plan: Plan, number: int) -> bool:
         """Whether it may be installed."""
+        self.opens_at = None
         held = None if offer is None else self._conditions(offer)
-        held = held or self._locked(offer) or self._hook(Moment.BEFORE_INSTALL, plan)
+        takes = timedelta(0) if offer is None else offer.takes
+        held = held or self._shut(offer, takes) or self._locked(offer) or self._hook(Moment.BEFORE_INSTALL, plan)
         return self._said(held, ActionId(plan.action), number)
 
     def switches(self, offer: Offer | None, plan: Plan, number: int) -> bool:
         """Whether what is installed may be switched to."""
-        return self._said(self._locked(offer), ActionId(plan.action), number)
+        self.opens_at = None
+        return self._said(self._shut(offer, timedelta(0)) or self._locked(offer), ActionId(plan.action), number)
 
     def ended(self, past: Past) -> None:
         """Tell programs how it ended."""
@@ -67,6 +72,16 @@ class Permission:
     def _conditions(self, offer: Offer) -> Held | None:
         reason = held_back(self._parts, offer.conditions)
         return None if reason is None else Held("condition", reason)
+
+    def _shut(self, offer: Offer | None, takes: timedelta) -> Held | None:
+        hours, now = self._parts.hours, self._parts.clock.now()
+        if hours.forced_breaks and offer is not None and is_forced(offer, now):
+            return None
+        reason, first = hours.shut(now, takes)
+        if not reason:
+            return None
+        self.opens_at = first
+        return Held("window", reason)
 
     def _locked(self, offer: Offer | None) -> Held | None:
         if self._parts.forced_breaks and offer is not None and is_forced(offer, self._parts.clock.now()):

@@ -44,7 +44,7 @@ def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
     found = read(tmp_path / "agent.toml")
     assert [one.name for one in found.component] == ["os", "app"]
     assert found.health.memory == 20_000_000
-    how = manner(found.download)
+    how = manner(found)
     assert [limit.bytes_per_s for limit in how.limits] == [50_000]
     assert how.addresses("ab" * 32, ["https://o/f"]) == ["https://o/f"]
 
@@ -78,7 +78,7 @@ def test_each_installer_is_made(tmp_path: Path, text: str, kind: type[Installer]
 def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
     near = '[download]\nmirrors = ["http://cache/{sha256}", "http://[::1]:8080/blobs/{sha256:2}/{sha256}"]\n'
     (tmp_path / "agent.toml").write_text('data = "/d"\n' + near + APP)
-    how = manner(read(tmp_path / "agent.toml").download)
+    how = manner(read(tmp_path / "agent.toml"))
     digest = "ab" * 32
     wanted = [f"http://cache/{digest}", f"http://[::1]:8080/blobs/ab/{digest}", "https://o/f"]
     assert how.addresses(digest, ["https://o/f"]) == wanted
@@ -87,7 +87,7 @@ def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
 def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: Path) -> None:
     for said, memory in (("", 40_000_000), ("delta_memory = 0\n", 0), ("delta_memory = 9\n", 9)):
         (tmp_path / "agent.toml").write_text('data = "/d"\n[download]\n' + said + APP)
-        assert manner(read(tmp_path / "agent.toml").download).memory == memory
+        assert manner(read(tmp_path / "agent.toml")).memory == memory
 
 
 @pytest.mark.parametrize(
@@ -218,6 +218,17 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
             "download.limits[0].window: ",
         ),
         ('data = "/d"\n[download]\nlimits = [{ window = "07:00/1h", bytes_per_s = -1 }]\n' + APP, "download.limits"),
+        ('data = "/d"\n[windows]\ninstall = ["22:00/1h", "at noon"]\n' + APP, "windows.install[1]: 'at noon' is not"),
+        (
+            'data = "/d"\n[windows]\ninstall = ["22:00/1h Mars/Olympus"]\n' + APP,
+            "windows.install[0]: 'Mars/Olympus' is not",
+        ),
+        ('data = "/d"\n[windows]\ninstall = ["22:00/1h UTC FREQ=HOURLY"]\n' + APP, "windows.install[0]: "),
+        ('data = "/d"\n[windows]\ninstall = [' + '"22:00/1h",' * 17 + "]\n" + APP, "windows.install: "),
+        (
+            'data = "/d"\ntimezone = "CET/CEST"\n' + APP,
+            "timezone: 'CET/CEST' is not a time zone that this computer knows",
+        ),
         ("data = \n", "is not TOML"),
     ],
 )
