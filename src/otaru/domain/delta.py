@@ -5,7 +5,7 @@ artifact, or it is thrown away.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -78,6 +78,36 @@ class Delta:
     reason: str | None = None
     """Why there is none."""
     ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """What a device says of the deltas that it can take: its class."""
+
+    codecs: frozenset[str]
+    memory: int
+    """Bytes that applying one may take."""
+    has: frozenset[Sha256] = frozenset()
+    """What is installed; where it says nothing, the artifact of the version that it reported."""
+
+
+def suited(deltas: Iterable[Delta], full: int, has: Collection[Sha256], taker: Taker) -> list[Delta]:
+    """Those that a device can take, the smallest first: from what it has, in a form it knows, within its memory.
+
+    Args:
+        deltas: the deltas to one artifact
+        full: its bytes; a delta that is not smaller is none
+        has: digests of what the device has to start from
+        taker: the device
+    """
+    found = [
+        (delta.size, delta.pair.codec, delta)
+        for delta in deltas
+        if delta.state is DeltaState.MADE and delta.size is not None and delta.memory is not None
+        if delta.size < full and delta.memory <= taker.memory
+        if delta.pair.codec in taker.codecs and delta.pair.source in has
+    ]
+    return [delta for *_, delta in sorted(found, key=lambda one: one[:2])]
 
 
 def sources(order: VersionOrder, target: Version, running: Mapping[Version, int]) -> list[Version]:

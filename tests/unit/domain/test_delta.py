@@ -1,14 +1,28 @@
 """From which versions deltas are made, between which artifacts, and which are kept."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otaru.domain.delta import COVERED, MOST_MAJORS, MOST_SOURCES, near, pairs, sources, worth
+from otaru.domain.delta import (
+    COVERED,
+    MOST_MAJORS,
+    MOST_SOURCES,
+    Delta,
+    DeltaState,
+    Pair,
+    Taker,
+    near,
+    pairs,
+    sources,
+    suited,
+    worth,
+)
 from otaru.domain.device import hardware
-from otaru.domain.ids import Sha256, Version
+from otaru.domain.ids import ProductName, Sha256, Version
 from otaru.domain.release import Artifact, Blob
 from otaru.domain.versions import VersionOrder, compare
 
@@ -71,6 +85,23 @@ def test_versions_that_no_order_reads_are_served_too() -> None:
 )
 def test_near_is_by_the_first_number(source: str, target: str, is_near: bool) -> None:
     assert near(Version(source), Version(target)) is is_near
+
+
+def delta(size: int | None, memory: int, codec: str = "zstd-patch", source: str = "1") -> Delta:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    pair = Pair(Sha256(source * 64), Sha256("f" * 64), codec)
+    state = DeltaState.WAITING if size is None else DeltaState.MADE
+    ends = ProductName("app"), Version("1"), Version("2")
+    return Delta(pair, *ends, state, now, now, size=size, memory=None if size is None else memory)
+
+
+def test_each_device_takes_the_smallest_delta_that_its_memory_holds() -> None:
+    roomy, tight, mcu = delta(10, 128 << 20), delta(20, 2 << 20, "rdiff-zstd"), delta(30, 256, "heatshrink")
+    known = [mcu, delta(None, 0), tight, roomy, delta(1, 1, "other"), delta(1, 1, source="2"), delta(100, 1)]
+    codecs = frozenset({"zstd-patch", "rdiff-zstd", "heatshrink"})
+    has = {Sha256("1" * 64)}
+    found = {memory: suited(known, 100, has, Taker(codecs, memory)) for memory in (128 << 20, 40_000_000, 4096, 255)}
+    assert list(found.values()) == [[roomy, tight, mcu], [tight, mcu], [mcu], []]
 
 
 def artifact(digit: str, fits: str, component: str = "app") -> Artifact:

@@ -17,10 +17,12 @@ from otaru.domain.delta import (
     Delta,
     DeltaState,
     Pair,
+    Taker,
     near,
     pairs,
     pause,
     sources,
+    suited,
 )
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ProductName, Sha256, TenantId, Version
@@ -94,17 +96,6 @@ async def page(
     return await world.store.read(look)
 
 
-@dataclass(frozen=True, slots=True)
-class Taker:
-    """What a device says of the deltas that it can take."""
-
-    codecs: frozenset[str]
-    memory: int
-    """Bytes that applying one may take."""
-    has: frozenset[Sha256] = frozenset()
-    """What is installed; where it says nothing, the artifact of the version that it reported."""
-
-
 async def leading(
     world: World, tenant: TenantId, release: Release, artifact: Artifact, subject: Subject, taker: Taker
 ) -> list[Delta]:
@@ -113,9 +104,9 @@ async def leading(
     def look(tx: Tx) -> list[Delta]:
         has = taker.has or _installed(tx, tenant, release.product, artifact.component, subject)
         found = tx.deltas.page(tenant, [artifact.blob.sha256], None, _MOST_OFFERED) if has else []
-        return [delta for delta in found if delta.pair.source in has and _fits(delta, artifact, taker)]
+        return suited(found, artifact.blob.size, has, taker)[:MOST_TOLD]
 
-    return sorted(await world.store.glance(look), key=lambda delta: delta.size or 0)[:MOST_TOLD]
+    return await world.store.glance(look)
 
 
 async def patch_of(world: World, tenant: TenantId, targets: Sequence[Sha256], patch: Sha256) -> bool:
@@ -284,13 +275,6 @@ def _installed(tx: Tx, tenant: TenantId, product: ProductName, component: str, s
     release = None if version is None else tx.releases.get(tenant, product, version)
     artifacts = () if release is None else release.artifacts_for(subject.hardware)
     return frozenset(artifact.blob.sha256 for artifact in artifacts if artifact.component == component)
-
-
-def _fits(delta: Delta, artifact: Artifact, taker: Taker) -> bool:
-    if delta.state is not DeltaState.MADE or delta.size is None or delta.memory is None:
-        return False
-    smaller, enough = delta.size < artifact.blob.size, delta.memory <= taker.memory
-    return smaller and enough and delta.pair.codec in taker.codecs
 
 
 def _over(delta: Delta) -> bool:

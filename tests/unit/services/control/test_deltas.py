@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from otaru.adapters.differ.process import Bounds, ProcessDiffer
-from otaru.domain.delta import MOST_ATTEMPTS, MOST_WAITING, Delta, DeltaState
+from otaru.domain.delta import MOST_ATTEMPTS, MOST_WAITING, Delta, DeltaState, Taker
 from otaru.domain.device import Hardware
 from otaru.domain.events import START, Kind
 from otaru.domain.ids import DeviceId, ProductName, Sha256, TenantId, Version
@@ -17,7 +17,6 @@ from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, Ov
 from otaru.images.delta import patch
 from otaru.images.delta.patch import Codec
 from otaru.services.control import artifacts, deltas, devices, releases, tenants
-from otaru.services.control.deltas import Taker
 from otaru.services.control.devices import NewDevice
 from otaru.services.control.releases import NewRelease, Part
 from otaru.services.control.world import SYSTEM, Actor, World
