@@ -21,6 +21,7 @@ from otaru.domain.delta import (
     near,
     pairs,
     pause,
+    routes,
     sources,
     suited,
 )
@@ -41,6 +42,8 @@ CLAIMED = timedelta(minutes=45)
 """How long making one is waited for; longer than its maker may take."""
 _OUT = frozenset({ReleaseState.PUBLISHED, ReleaseState.DEPRECATED})
 _MOST_OFFERED = 200
+_MOST_SPREAD = 10_000
+"""Pairs of hardware and version that are looked at, the most common ones."""
 MOST_TOLD = 4
 """Deltas that a device is told of: to choose from, and to fall back on."""
 _MOST_OF_ONE = 10_000
@@ -49,14 +52,17 @@ _MOST_OF_ONE = 10_000
 
 def order_for(tx: Tx, tenant: TenantId, release: Release, now: datetime) -> int:
     """Order the deltas that a release's publication makes worth while, by what the fleet runs; how many are new."""
+    running = tx.fleet.spread(tenant, release.component, _MOST_SPREAD)
     stored = set(tx.releases.versions(tenant, release.product))
-    running = {version: n for version, n in tx.fleet.spread(tenant, release.component).items() if version in stored}
+    of_stored = {runs: devices for runs, devices in running.items() if runs[1] in stored}
+    known = (
+        tx.releases.get(tenant, release.product, each) for each in sources(release.order, release.version, of_stored)
+    )
+    earlier = {source.version: source for source in known if source is not None}
     room = MOST_WAITING - tx.deltas.waiting(tenant)
     found: list[Delta] = []
-    for version in sources(release.order, release.version, running):
-        source = tx.releases.get(tenant, release.product, version)
-        if source is not None:
-            found += _between(tx, tenant, source, release, now)
+    for source, old, new in routes(release, earlier, running):
+        found += _ordered(tx, tenant, (source, release), (old, new), now)
     return len(tx.deltas.order(tenant, found[: max(room, 0)]))
 
 
@@ -284,12 +290,23 @@ def _over(delta: Delta) -> bool:
 
 def _between(tx: Tx, tenant: TenantId, source: Release, target: Release, now: datetime) -> list[Delta]:
     found = []
-    for old, new in pairs(source.artifacts, target.artifacts):
-        for way in ways(_form(tx, tenant, new.blob.sha256), old.blob.size, new.blob.size):
-            pair = Pair(old.blob.sha256, new.blob.sha256, way.codec.value)
-            versions = source.version, target.version
-            found.append(Delta(pair, target.product, *versions, DeltaState.WAITING, now, now, way.window))
+    for ends in pairs(source.artifacts, target.artifacts):
+        found += _ordered(tx, tenant, (source, target), ends, now)
     return found
+
+
+def _ordered(
+    tx: Tx, tenant: TenantId, releases: tuple[Release, Release], ends: tuple[Artifact, Artifact], now: datetime
+) -> list[Delta]:
+    (source, target), (old, new) = releases, ends
+    versions = source.version, target.version
+    return [
+        Delta(
+            Pair(old.blob.sha256, new.blob.sha256, way.codec.value),
+            *(target.product, *versions, DeltaState.WAITING, now, now, way.window),
+        )
+        for way in ways(_form(tx, tenant, new.blob.sha256), old.blob.size, new.blob.size)
+    ]
 
 
 def _form(tx: Tx, tenant: TenantId, sha256: Sha256) -> Format:

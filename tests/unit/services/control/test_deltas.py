@@ -89,6 +89,25 @@ async def test_publishing_orders_deltas_from_what_runs_and_they_lead_there(world
     assert {one["state"] for one in await happened(world, Kind.DELTA_ENDED)} == {"made"}
 
 
+async def test_each_revision_has_deltas_from_what_runs_on_it(world: World) -> None:
+    boards = [BOARD, Hardware("board", "2")]
+
+    async def both(version: str) -> list[Sha256]:
+        stored = [await artifacts.store(world, ACME, chunks(content(f"{version} {each}"))) for each in boards]
+        digests = [one.blob.sha256 for one in stored]
+        parts = [Part(digest, f"{n}.bin", "app", [boards[n]]) for n, digest in enumerate(digests)]
+        await releases.create(world, ACME, SYSTEM, NewRelease(APP, Version(version), parts, publish=True))
+        return digests
+
+    (old, _), (_, newer) = await both("1.0"), await both("1.1")
+    for number in range(20):
+        hardware, version = (boards[1], "1.1") if number == 0 else (boards[0], "1.0")
+        new = NewDevice(DeviceId(f"dev-{number}"), hardware, installed={"app": Version(version)})
+        await devices.add(world, ACME, SYSTEM, new)
+    plain, revised = await both("1.2")
+    assert {(d.pair.source, d.pair.target) for d in await known(world, "1.2")} == {(old, plain), (newer, revised)}
+
+
 async def test_nothing_is_ordered_where_nobody_would_take_it(world: World) -> None:
     await released(world, "1.0")
     await running(world, "9.0", "unknown")
