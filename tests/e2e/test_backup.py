@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -43,6 +44,9 @@ upload = true
 pause = ["sh", "-c", "echo paused >> {folder}/app.log"]
 resume = ["sh", "-c", "echo resumed >> {folder}/app.log"]
 
+[remote]
+restore = true
+
 [[backup.item]]
 name = "state"
 path = "{state}"
@@ -57,6 +61,21 @@ restore = ["sh", "-c", "cat > {folder}/table"]
     text = host.config.read_text().replace("unpack = true\n", f'unpack = true\nafter = ["{after}"]\n')
     host.config.write_text(text)
     return host
+
+
+def put_back_from_afar(site: Site, host: Host, *names: str) -> list[tuple[str, str | None]]:
+    """How it went with each of these backups."""
+    device = site.device(host)
+    said = [site.server.otaru("device", "restore", device, "--backup", name, "--json").stdout for name in names]
+    paths = [f"/devices/{device}/errands/{json.loads(one)['number']}" for one in said]
+    found: list[dict[str, Any]] = []
+
+    def over() -> bool:
+        found[:] = [site.operator.ok("GET", one) for one in paths]
+        return all(one["ended_at"] is not None for one in found)
+
+    host.live(over)
+    return [(one["state"], one["code"]) for one in found]
 
 
 @pytest.mark.timeout(180)
@@ -95,6 +114,10 @@ def test_data_come_back_with_the_version_that_had_them(site: Site, tmp_path: Pat
     assert (state / "db").read_text() == "rows\n"
     assert (tmp_path / "table").read_text() == "1\n"
     assert otaru("agent", "restore", "000009", *words, check=False).returncode == 1
+
+    assert put_back_from_afar(site, host, "000002", "000009") == [("done", None), ("refused", "no_backup")]
+    assert (state / "db").read_text() == "rows of 2.0.0\n"
+    assert (tmp_path / "table").read_text() == "2\n"
 
     made, file = tmp_path / "out.tar", tmp_path / "fetched.age"
     sent = json.loads(site.server.otaru("device", "backups", site.device(host), "--json").stdout)["items"]

@@ -38,6 +38,10 @@ def test_errands_of_a_device(api: httpx.Client, served: Apis, browsers: dict[Rol
     refused = shown(operator.post(f"{here}/errands", data={"what": "run", "name": HOSTILE}), 409)
     assert "Nothing was changed" in refused
     assert operator.post(f"{here}/errands", data={"what": "format"}).status_code == 400
+    assert operator.post(f"{here}/errands", data={"what": "restore", "name": "../1"}).status_code == 409
+    for form in ({"what": "restore", "name": ""}, {"what": "restore", "name": "000007"}):
+        assert operator.post(f"{here}/errands", data=form).headers["location"] == here
+    assert "000007" in shown(operator.get(here))
     assert operator.post(f"{here}/errands/3/recall").headers["location"] == here
     assert "cancelled" in shown(operator.get(here))
     with httpx.Client(base_url=served.server.url, headers={"Authorization": f"TargetToken {token}"}) as device:

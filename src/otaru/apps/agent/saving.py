@@ -14,7 +14,8 @@ from otaru.apps.agent import identity, wiring
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Stop
 from otaru.domain.update import RESTING
-from otaru.errors import InvalidInputError, InvalidStateError, NothingToDoError
+from otaru.errors import InvalidInputError, InvalidStateError
+from otaru.services.edge.restoring import chosen
 from otaru.services.edge.update import Updater
 
 
@@ -86,8 +87,6 @@ def restore(settings: Settings, name: str | None) -> str:
         if updater.record.state not in RESTING:
             raise InvalidStateError(f"an update is {updater.record.state}", hint="Let the agent finish it.", allowed=[])
         kept = safe(settings, made.me.device, SystemClock())
-        names = kept.names()
-        if name is None and not names:
-            raise NothingToDoError("there is no backup on this device")
-        kept.restore(name or names[-1])
-        return name or names[-1]
+        which = chosen(kept, name or "")
+        kept.restore(which)
+        return which

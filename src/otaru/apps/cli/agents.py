@@ -291,7 +291,9 @@ def sharing(
     printer: Printer,
     telemetry: Annotated[bool | None, typer.Option(help="Whether the device tells how it fares.")] = None,
     diagnostics: Annotated[bool | None, typer.Option(help="Whether it sends its diagnostics when asked.")] = None,
-    commands: Annotated[bool | None, typer.Option(help="Whether it runs commands and reboots when asked.")] = None,
+    commands: Annotated[
+        bool | None, typer.Option(help="Whether it runs commands, reboots and puts backups back when asked.")
+    ] = None,
     config: Config = _CONFIG,
 ) -> None:
     """Say what this device's owner lets it share, or change it. It comes before what the server and agent.toml say."""

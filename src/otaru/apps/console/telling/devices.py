@@ -116,7 +116,7 @@ def _deployment_moved(what: Happening) -> Said:
     return Said(look(state).tone, words, about, text(what, "reason"), facts)
 
 
-_ASKED = {"diagnose": "its diagnostics", "run": "a command", "reboot": "a reboot"}
+_ASKED = {"diagnose": "its diagnostics", "run": "a command", "reboot": "a reboot", "restore": "putting a backup back"}
 _WENT = {
     "waiting": (Tone.IDLE, "was asked for"),
     "taken": (Tone.BUSY, "began with"),
