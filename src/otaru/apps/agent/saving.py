@@ -72,6 +72,11 @@ def backups(settings: Settings) -> list[dict[str, Any]]:
     return [asdict(one) for one in safe(settings, me.device, SystemClock()).kept()][::-1]
 
 
+def withheld(settings: Settings) -> str:
+    """Why the newest one is not at the server, where something was in the way. Raises as `backups`."""
+    return safe(settings, identity.load(Path(settings.data)).device, SystemClock()).reason()
+
+
 def restore(settings: Settings, name: str | None) -> str:
     """Put a backup back, the newest without a name; its name. No agent may be at work, and no update under way.
 

@@ -260,7 +260,8 @@ def backups(printer: Printer, config: Config = _CONFIG) -> None:
     """List the backups that are on this device, the newest first."""
     from otaru.apps.agent import saving, settings
 
-    found = saving.backups(settings.read(config))
+    told = settings.read(config)
+    found = saving.backups(told)
     columns = (
         field("Name"),
         field("At"),
@@ -269,6 +270,8 @@ def backups(printer: Printer, config: Config = _CONFIG) -> None:
         field("Size"),
     )
     printer.table(found, found, columns)
+    if found and (why := saving.withheld(told)):
+        remark(f"otaru: the newest one is not at the server: {why}")
 
 
 @command(noun, "restore")

@@ -137,6 +137,19 @@ def _device_errand(what: Happening) -> Said:
     return Said(tone, f"{words} {thing}" + (f": {name}" if name else ""), reason=text(what, "code"), facts=facts)
 
 
+_BACKUP = {
+    "taken": (Tone.DONE, "sent a backup"),
+    "fetched": (Tone.HELD, "had somebody fetch a backup"),
+    "deleted": (Tone.HELD, "had somebody delete a backup"),
+    "replaced": (Tone.IDLE, "had an old backup make room"),
+}
+
+
+def _device_backup(what: Happening) -> Said:
+    tone, words = _BACKUP.get(text(what, "to"), (Tone.IDLE, "has a backup here"))
+    return Said(tone, f"{words}: {text(what, 'backup')}")
+
+
 def _alert(tone: Tone, words: str) -> Callable[[Happening], Said]:
     def said(what: Happening) -> Said:
         devices, of = what.data.get("devices"), what.data.get("of")
@@ -183,6 +196,7 @@ def _query(what: Happening) -> tuple[str, ...]:
 
 WORDS: Mapping[Kind, Callable[[Happening], Said]] = {
     Kind.DEVICE_ERRAND: _device_errand,
+    Kind.DEVICE_BACKUP: _device_backup,
     Kind.ALERT_ADDED: _alert(Tone.IDLE, "was added"),
     Kind.ALERT_REMOVED: plain(Tone.IDLE, "was removed"),
     Kind.ALERT_RAISED: _alert(Tone.FAILED, "was raised"),
