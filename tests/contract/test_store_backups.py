@@ -43,6 +43,10 @@ def test_they_are_a_devices_and_a_tenants_own(backups: SqlBackups) -> None:
     assert backups.of_device(HERE, ONE.device) == [newer, ONE]
     assert backups.size(HERE) == (1 << 33) + 12
     assert backups.size(THERE) == 11
+    assert not backups.holds(HERE, ONE.sha256), "none of them is whole"
+    backups.put(HERE, replace(others, finished_at=later(2)))
+    assert backups.holds(HERE, ONE.sha256)
+    assert not backups.holds(THERE, ONE.sha256)
     assert backups.get(THERE, others.device, others.sha256) is None
 
 

@@ -263,6 +263,10 @@ class Safe(Protocol):
         """
         ...
 
+    def names(self) -> list[str]:
+        """Those that are here, the oldest first."""
+        ...
+
     def restore(self, name: str) -> None:
         """Put back all that a backup holds: byte for byte when this returns, also where it was begun before a cut.
 

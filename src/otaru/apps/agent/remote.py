@@ -15,7 +15,7 @@ from otaru.adapters.board.gauges import BoardGauges
 from otaru.adapters.board.ledger import FileConsent, FileLedger, FileSpool
 from otaru.apps.agent.settings import Settings
 from otaru.domain.link import Told
-from otaru.ports.board import Power, Senses
+from otaru.ports.board import Power, Safe, Senses
 from otaru.ports.clock import Clock
 from otaru.ports.link import Link
 from otaru.ports.remote import Sharing
@@ -35,6 +35,7 @@ class Means:
     clock: Clock
     senses: Senses
     power: Power
+    safe: Safe | None
 
 
 class Remote:
@@ -68,13 +69,21 @@ class Remote:
             FolderDiagnoser(disk, f"{data}/diagnostics", collected, says, secrets, blotted),
             gauges,
             means.power,
-            Limits(wanted.on, remote.reboot, remote.per_hour, remote.least_uptime_s, encrypted(means.server)),
+            Limits(
+                diagnostics=wanted.on,
+                reboot=remote.reboot,
+                restore=remote.restore,
+                per_hour=remote.per_hour,
+                least_uptime_s=remote.least_uptime_s,
+                trusted=encrypted(means.server),
+            ),
+            means.safe,
         )
 
-    def start(self) -> None:
+    def start(self, *, resting: bool) -> None:
         """Take up what was begun. Once. Raises StorageFullError, OSError."""
         self.monitor.start()
-        self._errands.start()
+        self._errands.start(resting=resting)
 
     def close(self) -> None:
         """End it."""

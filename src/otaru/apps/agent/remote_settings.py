@@ -50,6 +50,7 @@ class Remote(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What else may be asked of it."""
 
     reboot: bool = False
+    restore: bool = False
     per_hour: Annotated[int, Meta(ge=0, le=1000)] = 12
     least_uptime_s: Annotated[float, Meta(ge=0, le=86_400)] = 600
 

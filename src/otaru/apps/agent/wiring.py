@@ -167,7 +167,9 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             patience=Patience(health=timedelta(seconds=settings.health.within_s), listen=listening(settings)),
         )
         watch = desired.watch(settings.component, installers, link, clock)
-        yield Agent(me, parts, link, Door(data, me, admission, clock), watch, courier(settings, parts.safe, link))
+        yield Agent(
+            me, parts, link, Door(data, me, admission, clock), watch, courier(settings, parts.safe, link, clock)
+        )
 
 
 def described(settings: Settings) -> dict[str, str]:
@@ -285,11 +287,11 @@ def safe(settings: Settings, me: Identity, clock: SystemClock) -> Safe | None:
     return saving.safe(settings, me.device, clock)
 
 
-def courier(settings: Settings, safe: Safe | None, link: NativeLink) -> Courier | None:
+def courier(settings: Settings, safe: Safe | None, link: NativeLink, clock: SystemClock) -> Courier | None:
     """Who brings backups to the server; None: they stay here."""
     if safe is None or settings.backup is None or not settings.backup.upload:
         return None
-    return Courier(cast("Shelf", safe), link)
+    return Courier(cast("Shelf", safe), link, clock)
 
 
 def senses(settings: Settings, disk: LocalDisk) -> BoardSenses:

@@ -19,7 +19,12 @@ class ErrandIn(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"what": "diagnose"}]})
 
     what: What
-    name: Annotated[Name | None, Field(description="Of run: which command of those that the device allows.")] = None
+    name: Annotated[
+        Name | None,
+        Field(
+            description="Of run: which command of those that the device allows. Of restore: which backup; else the newest."
+        ),
+    ] = None
     expires_in_s: Annotated[
         int | None, Field(ge=_SHORTEST_S, le=_LONGEST_S, description="How long it waits for the device (a day).")
     ] = None
