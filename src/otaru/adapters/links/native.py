@@ -314,6 +314,7 @@ _BY_STATUS: dict[int, type[OtaruError]] = {
     503: errors.OverloadedError,
 }
 _BY_CODE: dict[tuple[int, str], type[OtaruError]] = {
+    (403, errors.BackupsOffError.code): errors.BackupsOffError,
     (403, errors.PostponedError.code): errors.PostponedError,
     (429, errors.RateLimitedError.code): errors.RateLimitedError,
 }

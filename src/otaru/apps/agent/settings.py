@@ -10,26 +10,14 @@ import msgspec
 from msgspec import Meta, Struct
 
 from otaru.apps.agent import places, remote_settings
-from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, Unit, check_local, check_probes
+from otaru.apps.agent.forms import Folder, Mirror, Name, Package, Seconds, Selection, Unit, Words
+from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, check_local, check_probes
 from otaru.apps.agent.remote_settings import Command, Diagnostics, Monitor, Remote
+from otaru.apps.agent.slips import slip
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.conditions import check as check_all
 from otaru.domain.schedule import MAX_WINDOWS, window, zone
 from otaru.errors import InvalidInputError
-
-Words = Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)]
-"""A program and its arguments; no shell."""
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
-Mirror = Annotated[
-    str, Meta(pattern=r"\Ahttps?://[!-z|~]+(?:\{sha256:2\}[!-z|~]*)?\{sha256\}[!-z|~]*\Z", max_length=1024)
-]
-"""An address with `{sha256}` in it."""
-Selection = Annotated[str, Meta(pattern=r"\A[^,\s-][^,\s]*,[^,\s]+\Z", max_length=200)]
-"""`SOFTWARE,MODE` of SWUpdate."""
-Folder = Annotated[str, Meta(pattern=r"\A/")]
-"""An absolute path."""
-
 
 MAX_BYTES = 1 << 20
 """Of `agent.toml`."""
@@ -55,6 +43,7 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The version that it has from the factory."""
     folder: Folder | None = None
     unpack: bool = False
+    keep_archive: bool = False
     after: tuple[str, ...] = ()
     after_timeout_s: Seconds = 60
     a: Folder | None = None
@@ -66,7 +55,7 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     select_a: Selection | None = None
     select_b: Selection | None = None
     sockets: Folder | None = None
-    package: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9+.-]{1,127}\Z")] | None = None
+    package: Package | None = None
     factory: Folder | None = None
     root: Folder | None = None
     test: Words | None = None
@@ -239,8 +228,7 @@ def read(path: Path) -> Settings:
     except RecursionError:
         raise InvalidInputError(f"{path}: it nests too deep") from None
     except msgspec.ValidationError as error:
-        reason, _, at = str(error).partition(" - at `$.")
-        where = at.rstrip("`") or "it"
+        where, reason = slip(str(error))
         raise InvalidInputError(f"{path}: {where}: {reason}", hint="docs/agent.md lists what there is.") from None
     for number, component in enumerate(settings.component):
         _check(path, f"component[{number}]", component, settings)
@@ -279,6 +267,8 @@ def _check(path: Path, where: str, component: Component, settings: Settings) -> 
     for name in sorted(others):
         if getattr(component, name) is not None:
             raise InvalidInputError(f"{path}: {where}.{name}: the installer {component.installer} has no use for it")
+    if component.keep_archive and not component.unpack:
+        raise InvalidInputError(f"{path}: {where}.keep_archive: only what is unpacked (unpack = true) has an archive")
     if component.installer in SLOTTED and settings.boot is None:
         raise InvalidInputError(f"{path}: boot: {component.name} has two slots, and nothing says what starts them")
 

@@ -37,7 +37,7 @@ from otaru.domain.device import hardware
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.schedule import ATTRIBUTE
 from otaru.errors import DataFolderError, InvalidInputError, StoppedError
-from otaru.ports.board import HealthCheck, Installer, Safe
+from otaru.ports.board import HealthCheck, Installer, Origin, Safe
 from otaru.services.edge.courier import Courier, Shelf
 from otaru.services.edge.drift import DriftWatch
 from otaru.services.edge.fetch import PACE, Manner
@@ -158,7 +158,7 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             manner=manner(settings),
             senses=senses(settings, disk),
             require=[condition(text) for text in settings.conditions.require],
-            origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
+            origins={name: one for name, one in installers.items() if isinstance(one, Origin)},
             safe=safe(settings, me, clock),
             locks=neighbours.locks(settings.locks),
             forced_breaks=settings.locks.forced_breaks,
@@ -167,7 +167,9 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             patience=Patience(health=timedelta(seconds=settings.health.within_s), listen=listening(settings)),
         )
         watch = desired.watch(settings.component, installers, link, clock)
-        yield Agent(me, parts, link, Door(data, me, admission, clock), watch, courier(settings, parts.safe, link))
+        yield Agent(
+            me, parts, link, Door(data, me, admission, clock), watch, courier(settings, parts.safe, link, clock)
+        )
 
 
 def described(settings: Settings) -> dict[str, str]:
@@ -204,6 +206,7 @@ def installer(component: Component, settings: Settings, disk: LocalDisk) -> Inst
             disk,
             component.folder,
             unpack=component.unpack,
+            keep_archive=component.keep_archive,
             after=component.after,
             after_timeout_s=component.after_timeout_s,
         )
@@ -285,11 +288,11 @@ def safe(settings: Settings, me: Identity, clock: SystemClock) -> Safe | None:
     return saving.safe(settings, me.device, clock)
 
 
-def courier(settings: Settings, safe: Safe | None, link: NativeLink) -> Courier | None:
+def courier(settings: Settings, safe: Safe | None, link: NativeLink, clock: SystemClock) -> Courier | None:
     """Who brings backups to the server; None: they stay here."""
     if safe is None or settings.backup is None or not settings.backup.upload:
         return None
-    return Courier(cast("Shelf", safe), link)
+    return Courier(cast("Shelf", safe), link, clock)
 
 
 def senses(settings: Settings, disk: LocalDisk) -> BoardSenses:

@@ -4,6 +4,7 @@ Conditions are looked at before the download and before the installation, hours 
 before anything is switched: an application that takes one in between is not disturbed either. In between nobody looks.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,8 @@ from otaru.domain.update_record import Past, Plan
 from otaru.domain.urgency import Urgency
 from otaru.errors import OtaruError
 from otaru.services.edge.parts import Parts
+
+_log = logging.getLogger("otaru.agent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,9 @@ class Permission:
         moment = _ENDS.get(past.outcome)
         if moment is not None and self._parts.hooks is not None:
             told = _about(Plan(past.action, past.release))
-            self._parts.hooks.call(moment, {**told, "OTARU_OUTCOME": past.outcome, "OTARU_CODE": past.code})
+            said = self._parts.hooks.call(moment, {**told, "OTARU_OUTCOME": past.outcome, "OTARU_CODE": past.code})
+            if said:
+                _log.warning("%s: %s", moment, said)
 
     def _conditions(self, offer: Offer) -> Held | None:
         reason = held_back(self._parts, offer.conditions)
@@ -94,6 +99,7 @@ class Permission:
             now = self._parts.clock.now()
             # Two reasons within a second are two notes, and so is one that comes again later.
             name = f"{action}-{number}-refuse-{now.timestamp():.0f}-{sha256(reason.encode()).hexdigest()[:12]}"
+            _log.warning("%s waits: %s", action, reason)
             self._parts.outbox.put(Note(name, action, deployment.Event.REFUSE, held.code, (reason,), at=now))
         self.reason = reason
         return held is None

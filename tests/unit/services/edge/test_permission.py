@@ -294,7 +294,9 @@ def test_programs_are_called_at_each_turn(server: Server) -> None:
 @pytest.mark.parametrize(
     ("moment", "state"), [(Moment.BEFORE_DOWNLOAD, State.IDLE), (Moment.BEFORE_INSTALL, State.STAGED)]
 )
-def test_a_program_that_objects_puts_it_off(server: Server, moment: Moment, state: State) -> None:
+def test_a_program_that_objects_puts_it_off(
+    server: Server, moment: Moment, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
     hooks = Heard({moment: "the press runs"})
     agent = begun(device(server, lambda parts: replace(parts, hooks=hooks)))
     for _ in range(3):
@@ -303,15 +305,17 @@ def test_a_program_that_objects_puts_it_off(server: Server, moment: Moment, stat
     assert (state is State.IDLE) == (server.opened == [])
     assert refusals(server) == [("hook", "the press runs")]
     assert hooks.moments.count(moment) == 3, "it is asked with every poll"
+    assert [one.message for one in caplog.records] == ["1 waits: the press runs"], "and logged once"
     hooks.objects.clear()
     rounds(agent, lambda: server.state is Final.SUCCEEDED)
 
 
-def test_who_objects_afterwards_changes_nothing(server: Server) -> None:
+def test_who_objects_afterwards_changes_nothing(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     hooks = Heard({Moment.AFTER_COMMIT: "too late"})
     agent = begun(device(server, lambda parts: replace(parts, hooks=hooks)))
     rounds(agent, lambda: server.state is Final.SUCCEEDED)
     assert refusals(server) == []
+    assert [one.message for one in caplog.records] == ["after_commit: too late"]
 
 
 def test_a_failure_is_told_to_programs(server: Server) -> None:
