@@ -5,13 +5,12 @@ otherwise a bundle would be started before all pieces of a release are there. It
 """
 
 import json
-import os
 import time
 from typing import Any
 
 from otaru.adapters.board.bootloaders import other
 from otaru.adapters.board.disk import Disk
-from otaru.adapters.board.program import Ended, ended
+from otaru.adapters.board.program import LOCAL, Ended, Programs
 from otaru.adapters.board.slots import TRIALS, SlotInstaller
 from otaru.domain.update_record import Piece
 from otaru.errors import InstallError
@@ -38,13 +37,15 @@ class RaucInstaller(SlotInstaller):
         trials: int = TRIALS,
         *,
         timeout_s: float = 1800,
+        programs: Programs = LOCAL,
     ) -> None:
         super().__init__(component, disk, bootloader, notes, trials)
         self._timeout_s = timeout_s
+        self._programs = programs
 
     def check(self, piece: Piece) -> None:  # noqa: ARG002 - of any
         """RAUC is there, and takes for running what runs: it would write the other one."""
-        told = _data(_asked("call", *_WHO, "GetSlotStatus"))
+        told = _data(self._asked("call", *_WHO, "GetSlotStatus"))
         slots = [{key: value.get("data") for key, value in facts.items()} for _, facts in told[0]]
         booted = {slot.get("bootname") for slot in slots if slot.get("state") == "booted"}
         runs = self._boot.current()
@@ -63,7 +64,7 @@ class RaucInstaller(SlotInstaller):
         why = self._until_idle(until)
         if why:
             raise InstallError(f"RAUC did not install {piece.component} {piece.version}: {why[-300:]}")
-        os.sync()
+        self._programs.settle()
         if self._boot.primary() == slot:
             raise InstallError("RAUC has told the bootloader to start it: activate-installed has to be false")
 
@@ -71,18 +72,18 @@ class RaucInstaller(SlotInstaller):
         """Order the installation: of what was signed alone, where RAUC can tell."""
         plain = ("call", *_WHO, "InstallBundle", "sa{sv}", staged.path)
         if piece.installer_digest:
-            done = _done(*plain, "1", _HASH, "s", piece.installer_digest)
+            done = self._done(*plain, "1", _HASH, "s", piece.installer_digest)
             if done.code == 0:
                 return
             if f"Unsupported key: {_HASH}" not in done.said:
                 raise InstallError(f"RAUC does not install {piece.component} {piece.version}: {done.end}")
         # An older RAUC: all bytes of the bundle are those that were signed, which says more than its manifest's hash.
-        _asked(*plain, "0")
+        self._asked(*plain, "0")
 
     def _until_idle(self, until: float) -> str:
         """Wait until RAUC installs nothing; the last error."""
         while True:
-            lines = _asked("get-property", *_WHO, "Operation", "LastError").splitlines()
+            lines = self._asked("get-property", *_WHO, "Operation", "LastError").splitlines()
             if len(lines) != 2:
                 raise InstallError("RAUC does not say what it does")
             operation, error = (_data(line) for line in lines)
@@ -90,18 +91,16 @@ class RaucInstaller(SlotInstaller):
                 return str(error)
             if time.monotonic() > until:
                 raise InstallError(f"RAUC took longer than {self._timeout_s:g} s")
-            time.sleep(_AGAIN_S)
+            self._programs.pause(_AGAIN_S)
 
+    def _asked(self, *words: str) -> str:
+        done = self._done(*words)
+        if done.code != 0:
+            raise InstallError(f"RAUC cannot be asked: {done.end}")
+        return done.said
 
-def _asked(*words: str) -> str:
-    done = _done(*words)
-    if done.code != 0:
-        raise InstallError(f"RAUC cannot be asked: {done.end}")
-    return done.said
-
-
-def _done(*words: str) -> Ended:
-    return ended([*_BUS, *words], _CALL_S)
+    def _done(self, *words: str) -> Ended:
+        return self._programs.ended([*_BUS, *words], _CALL_S)
 
 
 def _data(said: str) -> Any:
