@@ -15,12 +15,16 @@ from otaru.adapters.board.slots import TRIALS, SlotInstaller
 from otaru.domain.update_record import Piece
 from otaru.errors import InstallError
 from otaru.ports.board import Bootloader, Slot, Staged
+from otaru.trust.verify.refusals import InstallerDigestError
 
 _BUS = ("busctl", "--system", "--json=short")
 _WHO = ("de.pengutronix.rauc", "/", "de.pengutronix.rauc.Installer")
 _CALL_S = 30
 _AGAIN_S = 0.2
+_INSPECT_S = 300
+"""Of a plain bundle all bytes are hashed for that."""
 _HASH = "require-manifest-hash"
+_INSPECTS = '<method name="InspectBundle">'
 
 
 class RaucInstaller(SlotInstaller):
@@ -69,16 +73,38 @@ class RaucInstaller(SlotInstaller):
             raise InstallError("RAUC has told the bootloader to start it: activate-installed has to be false")
 
     def _begin(self, piece: Piece, staged: Staged) -> None:
-        """Order the installation: of what was signed alone, where RAUC can tell."""
+        """Order the installation: of what was signed alone, where RAUC can tell.
+
+        Where it cannot, all bytes of the bundle are those that were signed, which says more than its manifest's hash.
+        """
         plain = ("call", *_WHO, "InstallBundle", "sa{sv}", staged.path)
-        if piece.installer_digest:
+        if piece.installer_digest and self._inspected(piece, staged):
             done = self._done(*plain, "1", _HASH, "s", piece.installer_digest)
             if done.code == 0:
                 return
+            # RAUC has no number on the bus: before 1.14 it refuses the key by its name, and has done nothing (service.c).
             if f"Unsupported key: {_HASH}" not in done.said:
                 raise InstallError(f"RAUC does not install {piece.component} {piece.version}: {done.end}")
-        # An older RAUC: all bytes of the bundle are those that were signed, which says more than its manifest's hash.
         self._asked(*plain, "0")
+
+    def _inspected(self, piece: Piece, staged: Staged) -> bool:
+        """Whether RAUC may be held to the manifest's hash: not before 1.9, and not where the bundle is plain.
+
+        Raises:
+            InstallerDigestError: it finds another manifest than was signed.
+            InstallError: it does not take the bundle.
+        """
+        told = _data(self._asked("call", *_WHO[:2], "org.freedesktop.DBus.Introspectable", "Introspect"))
+        if _INSPECTS not in str(told):
+            return False
+        words = (f"--timeout={_INSPECT_S}", "call", *_WHO, "InspectBundle", "sa{sv}", staged.path, "0")
+        done = self._programs.ended([*_BUS, *words], _INSPECT_S + _CALL_S)
+        if done.code != 0:
+            raise InstallError(f"RAUC does not take {piece.component} {piece.version}: {done.end}")
+        info = _plain(_data(done.said))[0]
+        if info.get("manifest-hash", piece.installer_digest) != piece.installer_digest:  # it says it since 1.10
+            raise InstallerDigestError(f"RAUC finds another manifest in {piece.path} than was signed")
+        return bool(info.get("bundle", {}).get("format") != "plain")
 
     def _until_idle(self, until: float) -> str:
         """Wait until RAUC installs nothing; the last error."""
@@ -101,6 +127,15 @@ class RaucInstaller(SlotInstaller):
 
     def _done(self, *words: str) -> Ended:
         return self._programs.ended([*_BUS, *words], _CALL_S)
+
+
+def _plain(told: Any) -> Any:
+    """What is in variants, without their types."""
+    if isinstance(told, dict):
+        if told.keys() == {"type", "data"}:
+            return _plain(told["data"])
+        return {key: _plain(value) for key, value in told.items()}
+    return [_plain(one) for one in told] if isinstance(told, list) else told
 
 
 def _data(said: str) -> Any:
