@@ -43,6 +43,12 @@ class ForbiddenError(OtaruError):
     code = "forbidden"
 
 
+class BackupsOffError(ForbiddenError):
+    """The tenant has its server take no backups: they stay on the devices."""
+
+    code = "backups_off"
+
+
 class NotFoundError(OtaruError):
     """There is no such thing in this tenant."""
 

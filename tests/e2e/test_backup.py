@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -43,6 +44,9 @@ upload = true
 pause = ["sh", "-c", "echo paused >> {folder}/app.log"]
 resume = ["sh", "-c", "echo resumed >> {folder}/app.log"]
 
+[remote]
+restore = true
+
 [[backup.item]]
 name = "state"
 path = "{state}"
@@ -57,6 +61,21 @@ restore = ["sh", "-c", "cat > {folder}/table"]
     text = host.config.read_text().replace("unpack = true\n", f'unpack = true\nafter = ["{after}"]\n')
     host.config.write_text(text)
     return host
+
+
+def put_back_from_afar(site: Site, host: Host, *names: str) -> list[tuple[str, str | None]]:
+    """How it went with each of these backups."""
+    device = site.device(host)
+    said = [site.server.otaru("device", "restore", device, "--backup", name, "--json").stdout for name in names]
+    paths = [f"/devices/{device}/errands/{json.loads(one)['number']}" for one in said]
+    found: list[dict[str, Any]] = []
+
+    def over() -> bool:
+        found[:] = [site.operator.ok("GET", one) for one in paths]
+        return all(one["ended_at"] is not None for one in found)
+
+    host.live(over)
+    return [(one["state"], one["code"]) for one in found]
 
 
 @pytest.mark.timeout(180)
@@ -96,11 +115,14 @@ def test_data_come_back_with_the_version_that_had_them(site: Site, tmp_path: Pat
     assert (tmp_path / "table").read_text() == "1\n"
     assert otaru("agent", "restore", "000009", *words, check=False).returncode == 1
 
+    assert put_back_from_afar(site, host, "000002", "000009") == [("done", None), ("refused", "no_backup")]
+    assert (state / "db").read_text() == "rows of 2.0.0\n"
+    assert (tmp_path / "table").read_text() == "2\n"
+
     made, file = tmp_path / "out.tar", tmp_path / "fetched.age"
     sent = json.loads(site.server.otaru("device", "backups", site.device(host), "--json").stdout)["items"]
     assert "000002" in {one["name"] for one in sent}, host.said()
-    newest = next(one for one in sent if one["name"] == "000002")
-    site.server.otaru("artifact", "fetch", newest["sha256"], "-o", str(file))
+    site.server.otaru("device", "fetch-backup", site.device(host), "000002", "-o", str(file))
     assert file.read_bytes() == (host.data / "backups/000002.age").read_bytes()
     otaru("backup", "open", str(file), "--key", str(key), "-o", str(made))
     with tarfile.open(made) as tar:
@@ -163,7 +185,65 @@ def test_a_backup_comes_in_parts_and_only_whole_ones_count(site: Site) -> None:
         assert send("2", b"x" * 200_000, 0, 200_000).status_code == 413
         huge = {"device": "sender", "name": "2", "first": "0", "size": str((1 << 30) + 1), "sha256": "1" * 64}
         assert device.post("/device/v1/backups", params=huge, content=b"x").status_code == 413
+        for path in (f"/artifacts/{sha256(one).hexdigest()}/content", f"/artifacts/{'0' * 64}/content"):
+            assert site.operator.http.get(path).status_code == 404, "as an artifact it is not given out"
+        assert site.operator.http.delete(f"/artifacts/{sha256(one).hexdigest()}").status_code == 409
+        public = b"an artifact of a person"
+        site.operator.ok("POST", "/artifacts", content=public)
+        assert send("9", public, 0, len(public)).json()["received"] == len(public)
+        assert site.operator.http.get(f"/artifacts/{sha256(public).hexdigest()}/content").content == public
         for number in range(2, 6):
             assert send(str(number), b"%d" % number * 10, 0, 10).json()["received"] == 10
         assert listed() == ["5", "4", "3"]
         assert site.operator.http.get(f"/artifacts/{sha256(one).hexdigest()}").status_code == 404, "old ones make room"
+        assert site.operator.http.get(f"/artifacts/{sha256(public).hexdigest()}/content").content == public
+
+
+def test_a_tenant_takes_none_and_who_fetches_or_deletes_is_told(site: Site, tmp_path: Path) -> None:
+    operator, server = site.operator, site.server
+    token = operator.ok("POST", "/devices", json={"id": "asker", "hardware": "gateway"})["token"]
+    data = b"age-encryption.org/v1 of the asker"
+    whole = {
+        "device": "asker",
+        "name": "000001",
+        "first": "0",
+        "size": str(len(data)),
+        "sha256": sha256(data).hexdigest(),
+    }
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"TargetToken {token}"}, timeout=30) as device:
+
+        def sent() -> httpx.Response:
+            return device.post("/device/v1/backups", params=whole, content=data)
+
+        server.otaru("tenant", "set", "--no-backups")
+        asked = {name: whole[name] for name in ("device", "sha256")}
+        for refused in (sent(), device.get("/device/v1/backups", params=asked)):
+            assert (refused.status_code, refused.json()["code"]) == (403, "backups_off")
+        server.otaru("tenant", "set", "--backups", "--backup-quota", "10B")
+        assert sent().status_code == 413, "and they have a quota of their own"
+        shown = operator.ok("GET", "/tenant")
+        assert (shown["settings"]["backups"], shown["settings"]["backup_quota"]) == (True, 10)
+        before = shown["backups_used"]
+        server.otaru("tenant", "set", "--backup-quota", "50GiB")
+        assert sent().json()["received"] == len(data)
+    assert operator.ok("GET", "/tenant")["backups_used"] == before + len(data)
+    file = tmp_path / "got.age"
+    server.otaru("device", "fetch-backup", "asker", "000001", "-o", str(file))
+    assert file.read_bytes() == data
+    viewing = operator.ok("POST", "/tokens", json={"role": "viewer"})["token"]
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers={"Authorization": f"Bearer {viewing}"}) as viewer:
+        assert viewer.get("/devices/asker/backups").json()["items"][0]["name"] == "000001"
+        here = f"/devices/asker/backups/{whole['sha256']}"
+        assert viewer.get(f"{here}/content").status_code == 403
+        assert viewer.delete(here).status_code == 403
+    server.otaru("device", "drop-backup", "asker", "000001")
+    assert server.otaru("device", "drop-backup", "asker", "000001", check=False).returncode == 1
+    assert operator.ok("GET", "/tenant")["backups_used"] == before
+    told = [
+        one for one in operator.ok("GET", "/events", params={"subject": "asker"})["items"] if "backup" in one["data"]
+    ]
+    assert [(one["data"]["to"], one["actor"].partition(":")[0]) for one in told] == [
+        ("taken", "device"),
+        ("fetched", "user"),
+        ("deleted", "user"),
+    ]

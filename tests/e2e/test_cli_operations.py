@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -114,7 +115,12 @@ device diagnose d-1 --expires 2h
 device run d-1 restart-app
 device reboot d-1
 device errands d-1
+BACKUP
 device backups d-1
+device fetch-backup d-1 000001 -o GOT
+device drop-backup d-1 000001
+device drop-backup d-1 000001 => 1
+device restore d-1 --backup 000001
 device errand d-1 2
 device recall d-1 2
 device diagnostics d-1 1 -o GOT => 1
@@ -373,11 +379,21 @@ def poll(server: Serving) -> None:
     assert answer.json()["_links"].keys() & {"deploymentBase", "confirmationBase"}
 
 
+def back_up(server: Serving) -> None:
+    """The device d-1 sends a backup."""
+    headers, data = {"Authorization": "TargetToken 0123456789abcdef"}, b"age"
+    asked = {"device": "d-1", "name": "000001", "first": "0", "size": "3", "sha256": sha256(data).hexdigest()}
+    assert httpx.post(f"{server.url}/device/v1/backups", params=asked, content=data, headers=headers).is_success
+
+
+ON_THE_DEVICE = {"POLL": poll, "BACKUP": back_up}
+
+
 def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: Path, words: dict[str, str]) -> None:
     with serving(tmp_path / "data") as server, relay(server.url) as noting:
         for line in STORY:
-            if line == "POLL":
-                poll(server)
+            if line in ON_THE_DEVICE:
+                ON_THE_DEVICE[line](server)
                 continue
             told(server, line, words, noting.url)
             plain = line.startswith(
@@ -391,7 +407,7 @@ def test_every_operation_has_a_command_and_every_command_prints_json(tmp_path: P
 
 
 def test_the_story_tells_of_every_command_that_talks_to_a_server() -> None:
-    told_of = {" ".join(line.split()[:2]) for line in STORY if line != "POLL"}
+    told_of = {" ".join(line.split()[:2]) for line in STORY if line not in ON_THE_DEVICE}
     local = {"db upgrade", "db check", "blobs sweep", "keys make", "keys sign", "ca key", "delta diff", "delta apply"}
     local |= {"backup key", "backup open", "config pack", "config show"}
     tree = typer.main.get_command(app)

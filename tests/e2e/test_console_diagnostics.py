@@ -3,6 +3,7 @@
 import html
 from collections.abc import Iterator
 from contextlib import ExitStack
+from hashlib import sha256
 
 import httpx
 import pytest
@@ -38,6 +39,10 @@ def test_errands_of_a_device(api: httpx.Client, served: Apis, browsers: dict[Rol
     refused = shown(operator.post(f"{here}/errands", data={"what": "run", "name": HOSTILE}), 409)
     assert "Nothing was changed" in refused
     assert operator.post(f"{here}/errands", data={"what": "format"}).status_code == 400
+    assert operator.post(f"{here}/errands", data={"what": "restore", "name": "../1"}).status_code == 409
+    for form in ({"what": "restore", "name": ""}, {"what": "restore", "name": "000007"}):
+        assert operator.post(f"{here}/errands", data=form).headers["location"] == here
+    assert "000007" in shown(operator.get(here))
     assert operator.post(f"{here}/errands/3/recall").headers["location"] == here
     assert "cancelled" in shown(operator.get(here))
     with httpx.Client(base_url=served.server.url, headers={"Authorization": f"TargetToken {token}"}) as device:
@@ -83,3 +88,30 @@ def test_alerts(api: httpx.Client, browsers: dict[Role, httpx.Client]) -> None:
     assert viewer.post(f"/settings/alerts/{name}/remove").status_code == 403
     assert operator.post(f"/settings/alerts/{name}/remove").headers["location"] == "/settings#alerts"
     assert name not in shown(operator.get("/settings"))
+
+
+def test_backups_of_a_device(api: httpx.Client, served: Apis, browsers: dict[Role, httpx.Client]) -> None:
+    operator, viewer = browsers[Role.OPERATOR], browsers[Role.VIEWER]
+    token = "0123456789abcdef"
+    name = added(api, token=token)
+    here, data = f"/devices/{name}", f"encrypted, of {name}".encode()
+    digest = sha256(data).hexdigest()
+    part = {"device": name, "name": "000007", "first": "0", "size": str(len(data)), "sha256": digest}
+    with httpx.Client(base_url=served.server.url, headers={"Authorization": f"TargetToken {token}"}) as device:
+        assert device.post("/device/v1/backups", params=part, content=data).is_success
+    page = shown(operator.get(here))
+    assert "000007" in page
+    assert f"{here}/backups/{digest}/content" in page
+    got = operator.get(f"{here}/backups/{digest}/content")
+    assert (got.content, got.headers["content-disposition"]) == (data, 'attachment; filename="000007.age"')
+    assert "had somebody fetch a backup" in shown(operator.get(here)).lower()
+    looked = shown(viewer.get(here))
+    assert "000007" in looked
+    assert "/content" not in looked
+    assert viewer.get(f"{here}/backups/{digest}/content").status_code == 403
+    assert viewer.post(f"{here}/backups/{digest}/delete").status_code == 403
+    for unknown in ("0" * 64, "x"):
+        assert operator.get(f"{here}/backups/{unknown}/content").status_code == 404
+        assert operator.post(f"{here}/backups/{unknown}/delete").status_code == 404
+    assert operator.post(f"{here}/backups/{digest}/delete").headers["location"] == here
+    assert operator.get(f"{here}/backups/{digest}/content").status_code == 404

@@ -121,3 +121,14 @@ def test_only_admins_change_settings(served: Apis, role: Role) -> None:
         assert forms == ({"/settings/alerts"} if role is Role.OPERATOR else set())
         for path in ("blackouts", "blackouts/1/remove", "attributes", "attributes/a/drop", "four-eyes"):
             assert visitor.post(f"/settings/{path}", data={}).status_code == 403
+
+
+def test_backups_are_switched_off_and_have_room(admin: httpx.Client, rest: httpx.Client) -> None:
+    assert 'value="50"' in shown(admin.get("/settings"))
+    assert "A whole number" in shown(admin.post("/settings/backups", data={"room": HOSTILE}), 422)
+    assert admin.post("/settings/backups", data={"room": "7"}).status_code == 303
+    settings = rest.get("/tenant").json()["settings"]
+    assert (settings["backups"], settings["backup_quota"]) == (False, 7 * 1024**3)
+    assert "None are taken." in shown(admin.get("/settings"))
+    assert admin.post("/settings/backups", data={"room": "50", "backups": "yes"}).status_code == 303
+    assert rest.get("/tenant").json()["settings"]["backups"] is True

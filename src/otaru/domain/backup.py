@@ -12,7 +12,7 @@ KEPT = 3
 MAX_SIZE = 1 << 30
 MAX_PART = 128 * 1024
 QUOTA_SHARE = 2
-"""All backups of a tenant take at most the half of its quota: devices cannot fill what releases need."""
+"""All backups of a tenant take at most the half of its quota, whatever else is said."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

@@ -1,4 +1,4 @@
-"""Errands: what a device is asked to do beside updates: send its diagnostics, run a command that its maker allows, reboot.
+"""Errands: what a device is asked beside updates: its diagnostics, a command that its maker allows, a reboot, a backup put back.
 
 A server only names an errand; what is run, and whether anything is, stands on the device (docs/diagnostics.md). Each has a
 number of its device's own, which only rises: the device does each once, however often it hears of it.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from otaru.domain.backup import backup_name
 from otaru.domain.ids import DeviceId
 from otaru.domain.ids import name as parse_name
 from otaru.domain.machine import Machine
@@ -44,6 +45,8 @@ class What(StrEnum):
     DIAGNOSE = "diagnose"
     RUN = "run"
     REBOOT = "reboot"
+    RESTORE = "restore"
+    """Put back what one of its own backups holds."""
 
 
 class State(StrEnum):
@@ -103,7 +106,7 @@ class Errand:
     number: int
     what: What
     name: str
-    """Which command, of `run`; empty else."""
+    """Which command, of `run`; which backup, of `restore`, where it is not the newest."""
     state: State
     by: str
     created_at: datetime
@@ -173,10 +176,12 @@ def wanted(what: What, name: str = "", life: timedelta | None = None) -> Wanted:
         InvalidInputError: it makes no sense.
     """
     life = LIFE if life is None else life
-    if (what is What.RUN) != bool(name):
+    if what is not What.RESTORE and (what is What.RUN) != bool(name):
         raise InvalidInputError(
-            "run names a command of the device's own, and nothing else does", hint="For example: restart-app."
+            "run names a command of the device's own, restore may name a backup, and nothing else names anything",
+            hint="For example: restart-app.",
         )
     if not SHORTEST <= life <= LONGEST:
         raise InvalidInputError("an errand waits from a minute up to 30 days")
-    return Wanted(what, parse_name(name) if name else "", life)
+    parse = backup_name if what is What.RESTORE else parse_name
+    return Wanted(what, parse(name) if name else "", life)

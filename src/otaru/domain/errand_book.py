@@ -23,6 +23,8 @@ class Page:
     size: int = 0
     """Bytes of its diagnostics, once they are collected; 0 before."""
     sha256: str = ""
+    tries: int = 0
+    """How often putting a backup back was begun."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     DEVICE_DISPUTED = "device.disputed"
     DEVICE_DOUBLED = "device.doubled"
     DEVICE_ERRAND = "device.errand"
+    DEVICE_BACKUP = "device.backup"
     GROUP_CREATED = "group.created"
     GROUP_CHANGED = "group.changed"
     GROUP_DELETED = "group.deleted"

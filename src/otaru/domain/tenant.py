@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from otaru.domain.backup import QUOTA_SHARE
 from otaru.domain.errand import Monitoring
 from otaru.domain.ids import TenantId
 from otaru.domain.schedule import Blackout, Calendar
@@ -32,6 +33,10 @@ class TenantSettings:
     """Hardware models whose DDI clients take the files of several components in one deployment, all or none."""
     max_artifact: int = 4 * GIB
     quota: int = 100 * GIB
+    backups: bool = True
+    """Whether backups of devices are taken; else they stay there."""
+    backup_quota: int = 50 * GIB
+    """What backups of devices may take together; never more than the half of `quota`."""
     health_kept: timedelta = timedelta(days=30)
     """How long what devices tell of their health is kept, word for word."""
     four_eyes: bool = False
@@ -40,6 +45,11 @@ class TenantSettings:
     """What its devices tell of their telemetry."""
     zone: str = "UTC"
     """That of devices whose own is not known, in windows that follow the device's."""
+
+    @property
+    def backup_limit(self) -> int:
+        """Bytes that backups may take: devices cannot fill what releases need."""
+        return min(self.backup_quota, self.quota // QUOTA_SHARE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ _FILE = re.compile(r"([0-9]{6,9})\.age")
 _HEAD = "backup.json"
 _SENT = "sent"
 """Says which one the server has."""
+_WITHHELD = "withheld"
+"""Says why it does not have the newest one."""
+_REASON = 300
 _NEW, _OLD = ".otaru-new", ".otaru-old"
 
 
@@ -136,6 +139,15 @@ class FolderSafe:
 
     def sent(self, name: str) -> None:
         replace(self.disk, f"{self.folder}/{_SENT}", name.encode())
+
+    def withheld(self, why: str) -> None:
+        if why != self.reason():
+            replace(self.disk, f"{self.folder}/{_WITHHELD}", why.encode()[:_REASON])
+
+    def reason(self) -> str:
+        """Why the server does not have the newest one; empty where nothing is in the way."""
+        path = f"{self.folder}/{_WITHHELD}"
+        return "" if self.disk.size(path) is None else self.disk.read_at(path, 0, _REASON).decode(errors="replace")
 
     def kept(self) -> Iterator[Kept]:
         """All that are here, the oldest first; what cannot be opened says so."""

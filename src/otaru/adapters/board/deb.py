@@ -8,7 +8,7 @@ STORE/moving is there: a cut leaves the package in between, and whoever comes ne
 import time
 from collections.abc import Sequence
 
-from otaru.adapters.board.disk import Disk, replace
+from otaru.adapters.board.disk import Disk, Part, replace
 from otaru.adapters.board.files import FilesInstaller
 from otaru.adapters.board.program import LOCAL, Programs, run
 from otaru.domain.update import Standing
@@ -104,6 +104,12 @@ class DebInstaller:
             self._files.revert(piece)
         if self._moving():
             self._settle()
+
+    def digest(self) -> str | None:
+        return self._files.digest()
+
+    def source(self, size: int) -> Part | None:
+        return self._files.source(size)
 
     def _moving(self) -> bool:
         return self._disk.size(f"{self._store}/moving") is not None

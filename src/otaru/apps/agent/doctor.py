@@ -24,7 +24,7 @@ from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.board.program import ended
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.wire import Wire, header
-from otaru.apps.agent import identity, neighbours, wiring
+from otaru.apps.agent import identity, neighbours, times, wiring
 from otaru.apps.agent.booting import bootloader
 from otaru.apps.agent.keys import key
 from otaru.apps.agent.settings import SLOTTED, Component, Settings
@@ -32,6 +32,8 @@ from otaru.apps.agent.wiring import BUILT, Stop, trusted
 from otaru.domain.conditions import condition, forbids, names
 from otaru.domain.update import Moment
 from otaru.errors import DataFolderError, OtaruError
+from otaru.images.delta.patch import Codec, is_here
+from otaru.ports.board import Origin
 from otaru.ports.link import Link
 from otaru.trust.tuf.metadata import read
 from otaru.trust.tuf.names import ROOT, TIMESTAMP
@@ -79,6 +81,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("certificate", _certificate),
         ("metadata", _metadata),
         ("components", _components),
+        ("deltas", _deltas),
         ("programs", _programs),
         ("conditions", _conditions),
     ]
@@ -269,6 +272,37 @@ _VERSIONS = {
 """How the programs say which version they are."""
 
 
+_NO_ORIGIN = {
+    "files": "its archive is not kept (keep_archive)",
+    "rauc": "RAUC keeps no bundle; adaptive bundles fetch only what is new",
+    "script": "what its commands keep is not known",
+    "swupdate": "SWUpdate keeps no .swu; its delta handler fetches only what is new",
+}
+"""Why nothing leads from what an installer has installed."""
+
+
+def _deltas(settings: Settings) -> Iterator[Finding]:
+    """From what patches may lead, and why from nothing else."""
+    if not settings.download.delta_memory:
+        yield Finding("deltas", Grade.GOOD, "none are asked for: download.delta_memory is 0")
+        return
+    said = [f"{one.name}: {_origin(one, settings)}" for one in settings.component]
+    room = f"in {_size(settings.download.delta_memory)}"
+    if not is_here(Codec.RDIFF):
+        room += ', of programs only: pip install "otaru[delta]" for large files'
+    yield Finding("deltas", Grade.GOOD, f"{room}; {'; '.join(said)}")
+
+
+def _origin(component: Component, settings: Settings) -> str:
+    made = wiring.installer(component, settings, LocalDisk())
+    if not isinstance(made, Origin):
+        return f"none, {_NO_ORIGIN[component.installer]}"
+    if made.digest() is None:
+        unkept = component.unpack and not component.keep_archive
+        return f"none, {_NO_ORIGIN['files'] if unkept else 'nothing of it was installed here yet'}"
+    return "from what runs"
+
+
 def _programs(settings: Settings) -> Iterator[Finding]:
     """Those that the configuration names: whether they could be run."""
     for where, words in _named(settings):
@@ -309,12 +343,24 @@ def _conditions(settings: Settings) -> Iterator[Finding]:
     for lock in neighbours.locks(settings.locks):
         if said := lock.held():
             yield Finding("locks", Grade.REMARK, said)
+    yield from windows(settings)
     required = [condition(text) for text in settings.conditions.require]
     if not required:
         return
     facts = wiring.senses(settings, LocalDisk()).facts(names(required))
     held = forbids(required, facts)
     yield Finding("conditions", Grade.GOOD if held is None else Grade.REMARK, held or "all of them hold")
+
+
+def windows(settings: Settings) -> Iterator[Finding]:
+    """The device's own: whether something could be installed now."""
+    hours, now = times.hours(settings), SystemClock().now()
+    if not hours.windows:
+        return
+    reason, _ = hours.shut(now)
+    closes = hours.closes_at(now)
+    said = reason if closes is None else f"open until {closes:%Y-%m-%d %H:%M} UTC"
+    yield Finding("windows", Grade.REMARK if reason else Grade.GOOD, f"{said} (it is in {hours.zone})")
 
 
 def _ending(what: str, which: str, ends: datetime, now: datetime) -> Finding:

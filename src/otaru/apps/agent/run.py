@@ -47,11 +47,11 @@ def run(settings: Settings, ready: Callable[[str], None]) -> bool:
         stop.manager.ready(status, longest_s(settings))
         parts, clock = made.parts, made.parts.clock
         began = clock.monotonic()
-        means = Means(made.me.server, settings, made.link, clock, wiring.senses(settings, LocalDisk()), parts.power)
-        remote = Remote(means)
+        senses = wiring.senses(settings, LocalDisk())
+        remote = Remote(Means(made.me.server, settings, made.link, clock, senses, parts.power, parts.safe))
         updater = Updater(replace(parts, aside=lambda told, resting: remote.hear(told, resting=resting)))
-        for start in (updater.start, remote.start):
-            _until_it_goes(stop, start)
+        _until_it_goes(stop, updater.start)
+        _until_it_goes(stop, lambda: remote.start(resting=updater.record.state in RESTING))
         with local.open_to(settings, Desk(settings, made, updater, stop)) as desk:
             while not stop.flag.is_set():
                 next_round = clock.monotonic() + _round(made, updater).total_seconds()

@@ -14,7 +14,8 @@ from otaru.apps.agent import identity, wiring
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Stop
 from otaru.domain.update import RESTING
-from otaru.errors import InvalidInputError, InvalidStateError, NothingToDoError
+from otaru.errors import InvalidInputError, InvalidStateError
+from otaru.services.edge.restoring import chosen
 from otaru.services.edge.update import Updater
 
 
@@ -71,6 +72,11 @@ def backups(settings: Settings) -> list[dict[str, Any]]:
     return [asdict(one) for one in safe(settings, me.device, SystemClock()).kept()][::-1]
 
 
+def withheld(settings: Settings) -> str:
+    """Why the newest one is not at the server, where something was in the way. Raises as `backups`."""
+    return safe(settings, identity.load(Path(settings.data)).device, SystemClock()).reason()
+
+
 def restore(settings: Settings, name: str | None) -> str:
     """Put a backup back, the newest without a name; its name. No agent may be at work, and no update under way.
 
@@ -86,8 +92,6 @@ def restore(settings: Settings, name: str | None) -> str:
         if updater.record.state not in RESTING:
             raise InvalidStateError(f"an update is {updater.record.state}", hint="Let the agent finish it.", allowed=[])
         kept = safe(settings, made.me.device, SystemClock())
-        names = kept.names()
-        if name is None and not names:
-            raise NothingToDoError("there is no backup on this device")
-        kept.restore(name or names[-1])
-        return name or names[-1]
+        which = chosen(kept, name or "")
+        kept.restore(which)
+        return which

@@ -260,7 +260,8 @@ def backups(printer: Printer, config: Config = _CONFIG) -> None:
     """List the backups that are on this device, the newest first."""
     from otaru.apps.agent import saving, settings
 
-    found = saving.backups(settings.read(config))
+    told = settings.read(config)
+    found = saving.backups(told)
     columns = (
         field("Name"),
         field("At"),
@@ -269,6 +270,8 @@ def backups(printer: Printer, config: Config = _CONFIG) -> None:
         field("Size"),
     )
     printer.table(found, found, columns)
+    if found and (why := saving.withheld(told)):
+        remark(f"otaru: the newest one is not at the server: {why}")
 
 
 @command(noun, "restore")
@@ -291,7 +294,9 @@ def sharing(
     printer: Printer,
     telemetry: Annotated[bool | None, typer.Option(help="Whether the device tells how it fares.")] = None,
     diagnostics: Annotated[bool | None, typer.Option(help="Whether it sends its diagnostics when asked.")] = None,
-    commands: Annotated[bool | None, typer.Option(help="Whether it runs commands and reboots when asked.")] = None,
+    commands: Annotated[
+        bool | None, typer.Option(help="Whether it runs commands, reboots and puts backups back when asked.")
+    ] = None,
     config: Config = _CONFIG,
 ) -> None:
     """Say what this device's owner lets it share, or change it. It comes before what the server and agent.toml say."""

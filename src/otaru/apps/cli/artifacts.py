@@ -120,27 +120,32 @@ def fetch(
     printer.result({"sha256": sha256, "size": size, "file": str(output)}, f"{output} is {sha256}, checked.")
 
 
-def fetched(api: Api, sha256: str, output: Path, size: int, progress: Progress) -> None:
-    """Download an artifact, going on with what was interrupted, and check it.
+def fetched(api: Api, sha256: str, output: Path, size: int, progress: Progress, where: str | None = None) -> None:
+    """Download an artifact, or what else is at `where`, going on with what was interrupted, and check it.
 
     Raises:
         ChecksumMismatchError: other bytes arrived.
         OSError: they cannot be written.
     """
-    part = output.with_name(f"{output.name}.{sha256[:12]}.part")
-    api.patiently(lambda _: _download(api, sha256, part, size, progress))
+    part = unfinished(output, sha256)
+    api.patiently(lambda _: _download(api, where or path("artifacts", sha256, "content"), part, size, progress))
     _verify(part, sha256)
     part.replace(output)
 
 
-def _download(api: Api, sha256: str, part: Path, size: int, progress: Progress) -> None:
+def unfinished(output: Path, sha256: str) -> Path:
+    """Where bytes of an artifact are until all of them are there."""
+    return output.with_name(f"{output.name}.{sha256[:12]}.part")
+
+
+def _download(api: Api, where: str, part: Path, size: int, progress: Progress) -> None:
     """Fetch what is missing of `part`."""
     with part.open("ab") as target:
         done = target.tell()
         if done >= size:
             return
         headers: dict[str, Any] = {"Range": f"bytes={done}-"} if done else {}
-        with api.stream(path("artifacts", sha256, "content"), headers=headers, read_s=READ_S) as response:
+        with api.stream(where, headers=headers, read_s=READ_S) as response:
             if done and response.status_code != 206:
                 target.truncate(0)
                 done = 0

@@ -1,19 +1,24 @@
 """`otaru backup`: the key of the devices' owner, and what it opens; `otaru device backups`: what devices have sent."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from otaru.apps.cli import values
+from otaru.apps.cli.artifacts import fetched
+from otaru.apps.cli.bars import bar
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.devices import Id
 from otaru.apps.cli.devices import noun as devices
 from otaru.apps.cli.files import text
 from otaru.apps.cli.printer import Printer, field, moment, remark
-from otaru.errors import InvalidInputError
+from otaru.errors import InvalidInputError, NotFoundError, OtaruError
+
+Which = Annotated[str, typer.Argument(metavar="BACKUP", help="Its name, 000007, or its SHA-256.")]
 
 noun = group("Backups of devices: the key that opens all of them, and how it does.")
 
@@ -61,7 +66,7 @@ def open_(
 
 @command(devices, "backups")
 def backups(api: Api, printer: Printer, device: Id, limit: Limit = 100, cursor: Cursor = None) -> None:
-    """List the backups that a device has sent, the newest first. otaru artifact fetch gets one, otaru backup open opens it."""
+    """List the backups that a device has sent, the newest first: fetch-backup gets one, otaru backup open opens it."""
     page = api.pages(path("devices", device, "backups"), limit=limit, cursor=cursor)
     columns = (
         field("Name"),
@@ -71,3 +76,41 @@ def backups(api: Api, printer: Printer, device: Id, limit: Limit = 100, cursor: 
     )
     printer.table(page, page["items"], columns)
     more(printer, page)
+
+
+@command(devices, "fetch-backup")
+def fetch_backup(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    backup: Which,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to put it.")],
+) -> None:
+    """Download a backup that a device has sent, and check it. Who does stands in the audit log."""
+    found = _found(api, device, backup)
+    sha256, size = str(found["sha256"]), int(found["size"])
+    try:
+        with bar(output.name) as progress:
+            fetched(api, sha256, output, size, progress, path("devices", device, "backups", sha256, "content"))
+    except OSError as error:
+        raise OtaruError(f"{output} cannot be written: {error.strerror}") from None
+    printer.result(
+        {"sha256": sha256, "size": size, "file": str(output)}, f"{output} is backup {found['name']}, checked."
+    )
+
+
+@command(devices, "drop-backup")
+def drop_backup(api: Api, printer: Printer, device: Id, backup: Which) -> None:
+    """Delete a backup at the server; what the device has stays there. Who does stands in the audit log."""
+    found = _found(api, device, backup)
+    api.delete(path("devices", device, "backups", found["sha256"]))
+    printer.result({"sha256": found["sha256"], "removed": True}, f"Backup {found['name']} is deleted here.")
+
+
+def _found(api: Api, device: str, backup: str) -> Mapping[str, Any]:
+    """The newest one of that name, or the one of that digest."""
+    for one in api.get(path("devices", device, "backups"))["items"]:
+        if backup in {one["name"], one["sha256"]}:
+            found: Mapping[str, Any] = one
+            return found
+    raise NotFoundError(f"{device} has sent no backup {backup[:64]}", hint="See otaru device backups.")

@@ -1,4 +1,4 @@
-"""`otaru device diagnose`, `run`, `reboot`: what a device is asked to do beside updates."""
+"""`otaru device diagnose`, `run`, `reboot`, `restore`: what a device is asked to do beside updates."""
 
 import time
 from collections.abc import Mapping
@@ -65,6 +65,22 @@ def run(
 def reboot(api: Api, printer: Printer, device: Id, expires: Expires = None, wait: Wait = None) -> Exit | None:
     """Have a device reboot, where it allows that. It is asked with its next poll."""
     errand = _asked(api, device, {"what": "reboot"}, expires)
+    return _told(printer, errand if wait is None else _ended(api, errand, wait))
+
+
+@command(noun, "restore")
+def restore(
+    api: Api,
+    printer: Printer,
+    device: Id,
+    backup: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which one of those it has; else the newest.", show_default=False)
+    ] = None,
+    expires: Expires = None,
+    wait: Wait = None,
+) -> Exit | None:
+    """Have a device put back what one of its backups holds, over what is there, where it allows that. otaru device backups."""
+    errand = _asked(api, device, {"what": "restore"} | ({} if backup is None else {"name": backup}), expires)
     return _told(printer, errand if wait is None else _ended(api, errand, wait))
 
 

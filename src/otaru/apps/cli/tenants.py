@@ -44,6 +44,12 @@ def change(
     ] = None,
     max_artifact: Annotated[str | None, typer.Option(help="The largest artifact: 4GiB.")] = None,
     quota: Annotated[str | None, typer.Option(help="What all artifacts may take: 100GiB.")] = None,
+    backups: Annotated[
+        bool | None, typer.Option(help="Whether backups of devices are taken; else they stay there.")
+    ] = None,
+    backup_quota: Annotated[
+        str | None, typer.Option(help="What they may take together: 50GiB; half of the quota at most.")
+    ] = None,
     health_kept: Annotated[
         str | None, typer.Option(metavar="DURATION", help="How long events of devices are kept: 30d.")
     ] = None,
@@ -69,6 +75,8 @@ def change(
         "several": None if several is None else [model.strip() for model in several.split(",") if model.strip()],
         "max_artifact": None if max_artifact is None else values.size(max_artifact),
         "quota": None if quota is None else values.size(quota),
+        "backups": backups,
+        "backup_quota": None if backup_quota is None else values.size(backup_quota),
         "health_kept_s": None if health_kept is None else values.duration_s(health_kept),
         "monitoring": _monitoring(telemetry_every, telemetry_off),
         "zone": zone,
@@ -162,6 +170,7 @@ def _print(printer: Printer, tenant: dict[str, Any]) -> None:
             ("several", settings["several"]),
             ("largest artifact", values.shown_size(settings["max_artifact"])),
             ("quota", values.shown_size(settings["quota"])),
+            ("backups", _backups(tenant)),
             ("events kept", values.shown_duration(settings["health_kept_s"])),
             ("telemetry", _telemetry(settings["monitoring"])),
             ("time zone", settings["zone"]),
@@ -169,6 +178,13 @@ def _print(printer: Printer, tenant: dict[str, Any]) -> None:
             ("used", values.shown_size(tenant["used"])),
         ),
     )
+
+
+def _backups(tenant: dict[str, Any]) -> str:
+    settings = tenant["settings"]
+    most = min(settings["backup_quota"], settings["quota"] // 2)
+    used = f"{values.shown_size(tenant['backups_used'])} of {values.shown_size(most)}"
+    return used if settings["backups"] else f"not taken, {used}"
 
 
 def _telemetry(said: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from otaru.apps.console import files, login, rendering
 from otaru.apps.console.call import Call
 from otaru.apps.console.pages import (
     device,
+    device_backups,
     device_errands,
     device_form,
     device_orders,
@@ -62,6 +63,7 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/settings/alerts", DEVICES, settings.add_alert),
     ("POST", "/settings/alerts/{alert}/remove", DEVICES, settings.remove_alert),
     ("POST", "/settings/four-eyes", TENANT, settings.four_eyes),
+    ("POST", "/settings/backups", TENANT, settings.backups),
     ("GET", "/devices", READ, devices.show),
     ("GET", "/devices/+count", READ, devices.count),
     ("GET", "/devices/+completion", READ, devices.complete),
@@ -78,6 +80,8 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/devices/{device}/errands", DEVICES, device_errands.ask),
     ("POST", "/devices/{device}/errands/{errand}/recall", DEVICES, device_errands.recall),
     ("GET", "/devices/{device}/errands/{errand}/diagnostics", DEVICES, device_errands.fetch),
+    ("GET", "/devices/{device}/backups/{backup}/content", DEVICES, device_backups.fetch),
+    ("POST", "/devices/{device}/backups/{backup}/delete", DEVICES, device_backups.delete),
     ("POST", "/devices/{device}/pins", DEVICES, device_orders.pin),
     ("GET", "/devices/{device}/attributes", READ, device_orders.attributes),
     ("POST", "/devices/{device}/attributes", DEVICES, device_orders.purge),

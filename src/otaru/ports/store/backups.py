@@ -22,6 +22,14 @@ class Backups(Protocol):
         """Forget it; one that is not there is no error."""
         ...
 
+    def holds(self, tenant: TenantId, sha256: Sha256) -> bool:
+        """Whether these bytes are a backup of any device, whole."""
+        ...
+
+    def alone(self, tenant: TenantId, sha256: Sha256) -> bool:
+        """Whether they are a backup, and nobody has uploaded them as a file."""
+        ...
+
     def size(self, tenant: TenantId) -> int:
-        """Bytes of all devices' together, also those that are still to come."""
+        """Bytes of all devices' together, also those that are still to come; none whose bytes were removed."""
         ...

@@ -14,7 +14,7 @@ import msgspec
 from otaru.domain import ids
 from otaru.domain.deployment import State
 from otaru.domain.device import Merge
-from otaru.domain.errand import SAID, Asked, Monitoring, Went
+from otaru.domain.errand import SAID, Asked, Monitoring, Went, What
 from otaru.domain.errand import State as ErrandState
 from otaru.domain.ids import ActionId, RolloutId, Sha256
 from otaru.domain.link import (
@@ -41,6 +41,7 @@ MAX_BATCH = 256 * 1024
 MAX_DECISION = 4096
 MAX_DESCRIPTION = 1024 * 1024
 MAX_ERRANDS = 256 * 1024
+_KNOWN = frozenset(What)
 MAX_TOLD = 1024 * 1024
 """Bytes of an answer."""
 
@@ -99,7 +100,11 @@ def read_told(body: bytes, form: Form) -> tuple[Told, list[Heard]]:
     found = _decode(body, wire.Told, form)
     offer = None if found.offer is None else _offer_in(found.offer)
     cancel = None if found.cancel is None else ActionId(found.cancel)
-    errands = tuple(Asked(one.number, one.what, one.name, _time(one.expires_at)) for one in found.errands)
+    errands = tuple(
+        Asked(one.number, What(one.what), one.name, _time(one.expires_at))
+        for one in found.errands
+        if one.what in _KNOWN  # of others it is said nothing: a server that is newer lets them expire
+    )
     monitoring = None if found.monitoring is None else _monitoring_in(found.monitoring)
     told = Told(_span(found.poll_after_s), offer, cancel, found.describe, errands, monitoring)
     return told, _heard_in(found.notes or [])

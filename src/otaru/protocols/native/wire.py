@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from otaru.domain.backup import MAX_SIZE as MAX_BACKUP
 from otaru.domain.deployment import MAX_MESSAGE, Event, State
 from otaru.domain.device import MAX_ATTRIBUTE_VALUE, MAX_ATTRIBUTES, Merge
-from otaru.domain.errand import MAX_OUTPUT, MAX_TOLD, What
+from otaru.domain.errand import MAX_OUTPUT, MAX_TOLD
 from otaru.domain.errand import State as ErrandState
 from otaru.domain.ids import MAX_ACTION
 from otaru.domain.link import MAX_INSTALLED, MAX_NOTES, Answer, Asking
@@ -108,7 +108,8 @@ class Errand(Struct, frozen=True, omit_defaults=True):
     """What a device is asked to do besides."""
 
     number: Number
-    what: What
+    what: Annotated[str, Meta(min_length=1, max_length=32)]
+    """A `What`, or of a server that knows more of them."""
     name: Annotated[str, Meta(max_length=128)] = ""
     expires_at: Moment | None = None
 

@@ -160,6 +160,22 @@ async def page(world: World, tenant: TenantId, after: Sha256 | None, limit: int)
     return await world.store.read(lambda tx: tx.blobs.page(tenant, after, limit))
 
 
+async def given(world: World, tenant: TenantId, sha256: Sha256) -> Stored:
+    """A tenant's bytes that are about to be given out as an artifact.
+
+    Raises:
+        NotFoundError: it has none of this digest, or they are a backup of a device and nothing else.
+    """
+
+    def look(tx: Tx) -> Stored:
+        stored = _found(tx, tenant, sha256)
+        if tx.backups.alone(tenant, sha256):
+            raise NotFoundError(f"{sha256} is a backup of a device", hint="See otaru device fetch-backup.")
+        return stored
+
+    return await world.store.glance(look)
+
+
 def content(world: World, stored: Stored) -> AbstractContextManager[OpenBlob]:
     """The bytes themselves, open for reading."""
     return world.blobs.open(stored.blob.sha256)
@@ -170,7 +186,7 @@ async def delete(world: World, tenant: TenantId, sha256: Sha256) -> None:
 
     Raises:
         NotFoundError: it has none of this digest.
-        InvalidStateError: they stand in a release, and releases are for ever the same bytes.
+        InvalidStateError: they stand in a release, and releases are for ever the same bytes; or are a backup of a device.
     """
     await world.store.write(_delete, (tenant, sha256))
 
@@ -254,6 +270,7 @@ def _keep(tx: Tx, asked: tuple[TenantId, str | None, Blob, datetime]) -> Stored:
         tx.blobs.end_upload(tenant, upload)
     known = tx.blobs.get(tenant, blob.sha256)
     if known is not None:
+        tx.blobs.claim(tenant, blob.sha256)  # also where a backup or a delta has brought them, and goes
         return Stored(*known)
     left(tx, tenant, blob.size)
     tx.blobs.add(tenant, blob, now)
@@ -269,6 +286,8 @@ def _end(tx: Tx, asked: tuple[TenantId, str]) -> None:
 def _delete(tx: Tx, asked: tuple[TenantId, Sha256]) -> None:
     tenant, sha256 = asked
     _found(tx, tenant, sha256)
+    if tx.backups.holds(tenant, sha256):
+        raise InvalidStateError(f"{sha256} is a backup of a device", hint="See otaru device drop-backup.", allowed=[])
     if not tx.blobs.remove(tenant, sha256):
         raise InvalidStateError(
             f"artifact {sha256} stands in a release, or in a delta to one",

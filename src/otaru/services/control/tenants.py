@@ -35,6 +35,8 @@ class Change:
     several: Sequence[str] | None = None
     max_artifact: int | None = None
     quota: int | None = None
+    backups: bool | None = None
+    backup_quota: int | None = None
     health_kept: timedelta | None = None
     monitoring: Monitoring | None = None
     zone: str | None = None
@@ -47,6 +49,8 @@ class Seen:
 
     tenant: Tenant
     used: int
+    backups: int = 0
+    """Bytes of that which are backups of devices, or are to be."""
 
 
 async def ensure(world: World, tenant: TenantId, settings: TenantSettings | None = None) -> bool:
@@ -70,7 +74,7 @@ def seen(tx: Tx, tenant: TenantId) -> Seen:
     Raises:
         NotFoundError: there is none.
     """
-    return Seen(_tenant(tx, tenant), tx.blobs.used(tenant))
+    return Seen(_tenant(tx, tenant), tx.blobs.used(tenant), tx.backups.size(tenant))
 
 
 async def get(world: World, tenant: TenantId) -> Tenant:
@@ -150,7 +154,12 @@ def _check(wanted: Change) -> None:
         raise InvalidInputError(f"events of devices are kept for 1 to {MAX_KEPT.days} days")
     if wanted.zone is not None:
         zone(wanted.zone)
-    for what, size in (("largest artifact", wanted.max_artifact), ("quota", wanted.quota)):
+    sizes = (
+        ("largest artifact", wanted.max_artifact),
+        ("quota", wanted.quota),
+        ("quota of backups", wanted.backup_quota),
+    )
+    for what, size in sizes:
         if size is not None and not 0 <= size < 2**62:
             raise InvalidInputError(f"the {what} is a number of bytes from 0 on")
     if wanted.chunk_parts is not None and len(wanted.chunk_parts) > MAX_CHUNK_PARTS:

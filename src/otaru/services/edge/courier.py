@@ -7,11 +7,14 @@ from typing import Protocol
 from otaru.domain.backup import MAX_PART
 from otaru.domain.update import RESTING
 from otaru.domain.update_record import Record
-from otaru.errors import InvalidInputError, NotFoundError, OtaruError, StoppedError, TooLargeError
+from otaru.errors import BackupsOffError, InvalidInputError, NotFoundError, OtaruError, StoppedError, TooLargeError
+from otaru.ports.clock import Clock
 from otaru.ports.link import BackupRoad
 
 PARTS = 16
 """In one round: polls are not kept waiting for long."""
+OFF_S = 3600.0
+"""A server that takes no backups is asked again after so long."""
 _log = logging.getLogger("otaru.agent")
 
 
@@ -34,18 +37,24 @@ class Shelf(Protocol):
         """The server has it, or takes it never: it is not offered again."""
         ...
 
+    def withheld(self, why: str) -> None:
+        """Why the newest one is not at the server, for people; empty: it is, or nothing is in its way."""
+        ...
+
 
 class Courier:
     """One device's. One thread."""
 
-    def __init__(self, shelf: Shelf, road: BackupRoad) -> None:
+    def __init__(self, shelf: Shelf, road: BackupRoad, clock: Clock) -> None:
         self._shelf = shelf
         self._road = road
+        self._clock = clock
+        self._off_until = 0.0
         self._digests: dict[str, str] = {}
 
     def carry(self, record: Record) -> bool:
         """Bring some parts; whether there is more to bring right away."""
-        if record.state not in RESTING:
+        if record.state not in RESTING or self._clock.monotonic() < self._off_until:
             return False
         try:
             name = self._shelf.newest()
@@ -62,6 +71,12 @@ class Courier:
         except (InvalidInputError, NotFoundError, TooLargeError) as error:  # no room, or a server that knows no backups
             _log.warning("the server does not take backup %s: %s", name, error)
             self._shelf.sent(name)
+            self._shelf.withheld(error.message)
+            return False
+        except BackupsOffError as error:  # until the tenant thinks otherwise: it stays the next one to be brought
+            _log.warning("backup %s stays on the device: %s", name, error.message)
+            self._shelf.withheld(error.message)
+            self._off_until = self._clock.monotonic() + OFF_S
             return False
 
     def _carry(self, name: str) -> bool:
@@ -70,6 +85,7 @@ class Courier:
         for _ in range(PARTS):
             if here >= size:
                 self._shelf.sent(name)
+                self._shelf.withheld("")
                 _log.info("backup %s is at the server, %s bytes", name, size)
                 return False
             part = self._shelf.read(name, here, min(MAX_PART, size - here))

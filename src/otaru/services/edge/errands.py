@@ -10,7 +10,8 @@ device's own list, or asks for diagnostics or a reboot, and that no more often t
 5. How it went is entered, and told until the server has heard it.
 
 After a cut between 4 and 5 a command is not run again: nobody knows how far it came, which is what the server is told
-(`interrupted`). Diagnostics are collected anew; a reboot has happened when the device has been started since.
+(`interrupted`). Diagnostics are collected anew; a reboot has happened when the device has been started since. A backup that was
+being put back is put back again as soon as the agent starts, before any server is asked: data that are half back help nobody.
 """
 
 import logging
@@ -21,16 +22,21 @@ from otaru import errors
 from otaru.domain.errand import MAX_PART, MAX_TOLD, Asked, State, Went, What
 from otaru.domain.errand_book import Book, Page
 from otaru.errors import OtaruError, StoppedError
-from otaru.ports.board import Power
+from otaru.ports.board import Power, Safe
 from otaru.ports.clock import Clock
 from otaru.ports.link import Link
 from otaru.ports.remote import Commands, Consent, Diagnoser, Gauges, Ledger
+from otaru.services.edge.restoring import chosen
 
 _log = logging.getLogger("otaru.agent")
 _HOUR_S = 3600.0
 _REBOOT_S = 300.0
 """A reboot that was ordered and has not happened by then has failed."""
 _TRIES = 3
+_RESTORES = 6
+"""So often putting a backup back is begun, where the power goes each time: as in an update (`domain.update_record`)."""
+_AT_REST = frozenset({What.REBOOT, What.RESTORE})
+"""An update goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,7 @@ class Limits:
 
     diagnostics: bool = True
     reboot: bool = False
+    restore: bool = False
     per_hour: int = 12
     """Errands that are begun."""
     least_uptime_s: float = 600
@@ -60,14 +67,16 @@ class Errands:
     gauges: Gauges
     power: Power
     limits: Limits = field(default_factory=Limits)
+    safe: Safe | None = None
+    """Where backups are; None: nothing is saved here."""
     book: Book = field(default_factory=Book)
     _begun_at: list[float] = field(default_factory=list)
     _boot: str = ""
     _started_at: float = 0.0
     _broken: bool = False
 
-    def start(self) -> None:
-        """Take up what was begun before. Raises as `Ledger.put`."""
+    def start(self, *, resting: bool = True) -> None:
+        """Take up what was begun before; `resting` is whether no update is under way. Raises as `Ledger.put`."""
         self._boot, self._started_at = self.gauges.boot().id, self.clock.monotonic()
         try:
             self.book = self.ledger.load()
@@ -85,6 +94,8 @@ class Errands:
                 )
             elif page.what is What.REBOOT and page.boot != self._boot:
                 self._end(page, State.DONE)
+            elif page.what is What.RESTORE and resting:
+                self._restore(page)
 
     def hear(self, asked: Sequence[Asked], *, resting: bool) -> None:
         """Do what the server asks; `resting` is whether no update is under way.
@@ -95,7 +106,7 @@ class Errands:
         if self._broken or not (asked or self.book.pages):
             return
         try:
-            self._go_on()
+            self._go_on(resting=resting)
             for one in sorted(asked, key=lambda one: one.number)[:MAX_TOLD]:
                 self._take(one, resting=resting)
             self._tell()
@@ -115,8 +126,14 @@ class Errands:
             code, why = refused
             self._say(Went(number, State.REFUSED, code, why))
             return
-        if asked.what is What.REBOOT and not resting:
-            return  # an update goes first; it is asked again with the next poll
+        if asked.what in _AT_REST and not resting:
+            return  # it is asked again with the next poll
+        if asked.what is What.RESTORE and self.safe is not None:
+            try:
+                asked = replace(asked, name=chosen(self.safe, asked.name))
+            except OtaruError as error:
+                self._say(Went(number, State.REFUSED, "no_backup", error.message))
+                return
         if self._say(Went(number, State.TAKEN)) is not State.TAKEN:
             return
         self._put(self.book.begun(asked, self._boot))
@@ -133,6 +150,7 @@ class Errands:
             What.DIAGNOSE: limits.diagnostics,
             What.RUN: asked.name in self.commands.names,
             What.REBOOT: limits.reboot,
+            What.RESTORE: limits.restore and self.safe is not None,
         }
         if not known[asked.what]:
             return "not_allowed", f"this device's configuration does not allow it: {asked.what} {asked.name}".rstrip()
@@ -153,6 +171,7 @@ class Errands:
             What.RUN: self._run,
             What.DIAGNOSE: self._diagnose,
             What.REBOOT: self._reboot,
+            What.RESTORE: self._restore,
         }
         acts[page.what](page)
 
@@ -203,7 +222,27 @@ class Errands:
         except OtaruError as error:
             self._end(page, State.FAILED, "not_run", error.message)
 
-    def _go_on(self) -> None:
+    def _restore(self, page: Page) -> None:
+        """Put a backup back: all of it, also where that was begun before a cut."""
+        if self.safe is None or page.tries >= _RESTORES:
+            why = (
+                "nothing is saved here any more"
+                if self.safe is None
+                else f"the device went off at it {page.tries} times"
+            )
+            self._end(page, State.FAILED, "not_restored", why)
+            return
+        page = replace(page, tries=page.tries + 1)
+        self._put(self.book.put(page))
+        try:
+            self.safe.restore(page.name)
+        except (OtaruError, OSError) as error:
+            self._end(page, State.FAILED, "not_restored", str(error))
+            return
+        _log.info("backup %s is put back", page.name)
+        self._end(page, State.DONE, text=f"backup {page.name} is put back")
+
+    def _go_on(self, *, resting: bool) -> None:
         """What was begun earlier."""
         for page in self.book.pages:
             if page.went is None and page.what is What.DIAGNOSE:
@@ -212,6 +251,8 @@ class Errands:
                 since = max([self._started_at, *self._begun_at])
                 if self.clock.monotonic() - since > _REBOOT_S:
                     self._end(page, State.FAILED, "not_run", "the device was not restarted")
+            elif page.went is None and page.what is What.RESTORE and resting:
+                self._restore(page)
 
     def _end(self, page: Page, state: State, code: str = "", text: str = "") -> None:
         went = Went(page.number, state, code, text)

@@ -68,8 +68,10 @@ RULES: Mapping[Kind, Rule] = {
     Kind.DEVICE_ATTRIBUTES: Rule(Audited.NONE),
     Kind.DEVICE_DISPUTED: Rule(Audited.NONE),
     Kind.DEVICE_DOUBLED: Rule(Audited.NONE),
-    # What a device did of what people asked of it belongs to that: the one exception from what is said above.
+    # What a device did of what people asked of it belongs to that: an exception from what is said above.
     Kind.DEVICE_ERRAND: Rule(Audited.ALL),
+    # Data of a device came to be here: who reads of them later asks when, and what became of them.
+    Kind.DEVICE_BACKUP: Rule(Audited.ALL),
     Kind.ALERT_ADDED: Rule(Audited.ALL),
     Kind.ALERT_REMOVED: Rule(Audited.ALL),
     Kind.ALERT_RAISED: Rule(Audited.NONE),

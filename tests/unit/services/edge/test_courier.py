@@ -8,8 +8,9 @@ import pytest
 from otaru.domain.backup import MAX_PART
 from otaru.domain.update import State
 from otaru.domain.update_record import Record
-from otaru.errors import InvalidInputError, TooLargeError, UnavailableError
-from otaru.services.edge.courier import PARTS, Courier
+from otaru.errors import BackupsOffError, InvalidInputError, TooLargeError, UnavailableError
+from otaru.services.edge.courier import OFF_S, PARTS, Courier
+from tests.support.edge import Clock
 
 DATA = bytes(range(256)) * (MAX_PART // 256) * (PARTS + 2) + b"end"
 
@@ -17,6 +18,7 @@ DATA = bytes(range(256)) * (MAX_PART // 256) * (PARTS + 2) + b"end"
 @dataclass
 class Shelf:
     waiting: list[str] = field(default_factory=lambda: ["000007"])
+    why: str = ""
 
     def newest(self) -> str | None:
         return self.waiting[-1] if self.waiting else None
@@ -31,6 +33,9 @@ class Shelf:
 
     def sent(self, name: str) -> None:
         self.waiting.remove(name)
+
+    def withheld(self, why: str) -> None:
+        self.why = why
 
 
 @dataclass
@@ -54,7 +59,7 @@ class Road:
 
 def test_it_comes_whole_in_some_rounds() -> None:
     shelf, road = Shelf(), Road(here=DATA[:100])
-    courier = Courier(shelf, road)
+    courier = Courier(shelf, road, Clock())
     assert not courier.carry(Record(State.INSTALLING)), "an update is under way"
     assert len(road.here) == 100
     rounds = 0
@@ -70,11 +75,25 @@ def test_it_comes_whole_in_some_rounds() -> None:
 )
 def test_what_cannot_be_brought_waits_or_is_given_up(error: Exception, kept: bool) -> None:
     shelf = Shelf()
-    assert not Courier(shelf, Road(fails=error)).carry(Record())
+    assert not Courier(shelf, Road(fails=error), Clock()).carry(Record())
     assert bool(shelf.waiting) is kept
 
 
 def test_a_server_that_takes_no_more_is_not_asked_for_ever() -> None:
     shelf = Shelf()
-    assert not Courier(shelf, Road(stuck=True)).carry(Record())
+    assert not Courier(shelf, Road(stuck=True), Clock()).carry(Record())
     assert shelf.waiting
+
+
+def test_a_server_that_takes_none_is_asked_again_after_an_hour_and_says_why() -> None:
+    shelf, road, clock = Shelf(), Road(fails=BackupsOffError("the tenant takes none")), Clock()
+    courier = Courier(shelf, road, clock)
+    assert not courier.carry(Record())
+    assert (shelf.waiting, shelf.why) == (["000007"], "the tenant takes none")
+    road.fails = None
+    assert not courier.carry(Record())
+    assert road.here == b"", "not within the hour"
+    clock.passed += OFF_S
+    while courier.carry(Record()):
+        pass
+    assert (road.here == DATA, shelf.waiting, shelf.why) == (True, [], "")

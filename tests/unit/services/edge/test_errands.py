@@ -1,6 +1,7 @@
 """Errands on the device: a hostile server has nothing run but what is listed, each once, whatever goes off when."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -8,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otaru.adapters.board.disk import make_folders
+from otaru.adapters.board.disk import make_folders, replace
 from otaru.adapters.board.ledger import FileLedger
 from otaru.domain.errand import MAX_PART, OPEN, Asked, State, Went, What
 from otaru.domain.errand_book import Book
-from otaru.errors import InstallError, InvalidInputError, NotFoundError, OtaruError, UnavailableError
+from otaru.errors import BackupError, InstallError, InvalidInputError, NotFoundError, OtaruError, UnavailableError
 from otaru.ports.remote import Boot, Ran, Sharing
 from otaru.services.edge.errands import Errands, Limits
 from tests.support.edge import Clock, Server
@@ -68,6 +69,38 @@ class Asking(Server):
 
 
 @dataclass
+class Backups:
+    """Two backups; what they are put back over is two files, one after the other."""
+
+    disk: ModelDisk
+    kept: tuple[str, ...] = ("000001", "000002")
+    begun: list[str] = field(default_factory=list)
+    broken: bool = False
+    cut: bool = False
+    """The power goes between the two."""
+
+    def names(self) -> list[str]:
+        return list(self.kept)
+
+    def save(self, components: Collection[str], release: str) -> str:
+        raise NotImplementedError
+
+    def restore(self, name: str) -> None:
+        self.begun.append(name)
+        if self.broken:
+            raise BackupError("it is not whole")
+        for one in ("/data/a", "/data/b"):
+            replace(self.disk, one, name.encode())
+            if self.cut:
+                raise PowerCut
+
+    def back(self) -> list[str]:
+        """What is in its place."""
+        found = [self.disk.read_at(one, 0, 9) for one in ("/data/a", "/data/b") if self.disk.size(one) is not None]
+        return [one.decode() for one in found]
+
+
+@dataclass
 class Device:
     """What a device did."""
 
@@ -80,6 +113,10 @@ class Device:
     sharing: Sharing = field(default_factory=Sharing)
     clock: Clock = field(default_factory=Clock)
     names = frozenset({"ok", "bad", "gone"})
+    safe: "Backups | None" = None
+
+    def __post_init__(self) -> None:
+        self.safe = Backups(self.disk)
 
     # Commands
     def run(self, name: str) -> Ran:
@@ -126,7 +163,8 @@ class Device:
             self,
             self,
             self,
-            Limits(**{"reboot": True, **limits}),  # type: ignore[arg-type]
+            Limits(**{"reboot": True, "restore": True, **limits}),  # type: ignore[arg-type]
+            self.safe,
         )
         made.start()
         return made
@@ -184,6 +222,9 @@ def test_what_is_not_listed_is_refused(device: Device, name: str) -> None:
         (What.REBOOT, {}, Sharing(commands=False), "consent"),
         (What.DIAGNOSE, {}, Sharing(diagnostics=False), "consent"),
         (What.REBOOT, {"trusted": False}, Sharing(), "insecure"),
+        (What.RESTORE, {"restore": False}, Sharing(), "not_allowed"),
+        (What.RESTORE, {}, Sharing(commands=False), "consent"),
+        (What.RESTORE, {"trusted": False}, Sharing(), "insecure"),
         (What.REBOOT, {"least_uptime_s": 20_000}, Sharing(), "too_often"),
         (What.DIAGNOSE, {"per_hour": 0}, Sharing(), "too_often"),
     ],
@@ -245,6 +286,63 @@ def test_a_reboot_that_does_not_come_about_has_failed(device: Device) -> None:
     assert device.reboots == 1
 
 
+@pytest.mark.parametrize(("name", "which"), [("", "000002"), ("000001", "000001")])
+def test_a_backup_is_put_back(device: Device, name: str, which: str) -> None:
+    one = asked(device, What.RESTORE, name)
+    assert went(device, one, resting=False) == [], "an update goes first"
+    assert went(device, one, one) == [(State.TAKEN, ""), (State.DONE, "")]
+    assert device.safe is not None
+    assert (device.safe.begun, device.safe.back()) == ([which], [which] * 2)
+    assert which in device.server.said[-1].text
+
+
+@pytest.mark.parametrize("name", ["000003", "../000001", "000001.age", "\x00"])
+def test_a_backup_that_is_not_here_is_refused(device: Device, name: str) -> None:
+    assert went(device, asked(device, What.RESTORE, name)) == [(State.REFUSED, "no_backup")]
+    assert device.safe is not None
+    device.safe.kept = ()
+    assert went(device, asked(device, What.RESTORE, "", 2))[-1] == (State.REFUSED, "no_backup")
+    assert device.safe.begun == []
+
+
+def test_a_device_that_saves_nothing_refuses(device: Device) -> None:
+    device.safe = None
+    assert went(device, asked(device, What.RESTORE)) == [(State.REFUSED, "not_allowed")]
+
+
+def test_a_backup_that_cannot_be_put_back_says_so(device: Device) -> None:
+    assert device.safe is not None
+    device.safe.broken = True
+    assert went(device, asked(device, What.RESTORE))[-1] == (State.FAILED, "not_restored")
+    assert len(device.safe.begun) == 1, "not again by itself"
+
+
+def test_putting_back_goes_on_before_any_server_is_asked_and_not_for_ever(device: Device) -> None:
+    assert device.safe is not None
+    one = asked(device, What.RESTORE)
+    device.safe.cut = True
+    with pytest.raises(PowerCut):
+        device.started().hear([one], resting=True)
+    device.safe.cut = False
+    assert device.safe.back() == ["000002"], "the one, and not the other"
+    device.started()
+    assert device.safe.back() == ["000002"] * 2
+    assert [one.state for one in device.server.said] == [State.TAKEN], "told with the next poll"
+    device.started().hear([], resting=True)
+    assert device.server.said[-1].state is State.DONE
+    second, begun = asked(device, What.RESTORE, "", 2), len(device.safe.begun)
+
+    device.safe.cut = True
+    with pytest.raises(PowerCut):
+        device.started().hear([second], resting=True)
+    for _ in range(20):
+        with suppress(PowerCut):
+            device.started()
+    device.started().hear([], resting=True)
+    assert (device.server.said[-1].state, device.server.said[-1].code) == (State.FAILED, "not_restored")
+    assert (begun, len(device.safe.begun)) == (2, 2 + 6)
+
+
 def test_diagnostics_go_on_where_the_link_broke(device: Device) -> None:
     one = asked(device, What.DIAGNOSE)
     for breaks in range(1, 8):
@@ -293,6 +391,8 @@ def test_power_goes_at_every_write_and_nothing_is_done_twice(what: What, fate: F
         assert device.server.stands[1] in {State.DONE, State.FAILED}, at
         assert len(device.ran) <= 1, at
         assert device.reboots <= 1, at
+        if device.safe is not None and device.safe.begun:
+            assert device.safe.back() == ["000002"] * 2, at
     assert cuts >= (4 if what is What.REBOOT else 12)
 
 
@@ -302,7 +402,7 @@ def test_power_goes_at_every_write_and_nothing_is_done_twice(what: What, fate: F
         st.tuples(
             st.integers(-5, 30),
             st.sampled_from(list(What)),
-            st.sampled_from(["", "ok", "bad", "gone", "sh", "ok ok", "\x00"]),
+            st.sampled_from(["", "000001", "ok", "bad", "gone", "sh", "ok ok", "\x00"]),
             st.booleans(),
         ),
         max_size=25,

@@ -1,6 +1,6 @@
 """Backups that devices have sent."""
 
-from sqlalchemy import BigInteger, Table
+from sqlalchemy import BigInteger, Index, Table
 
 from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
 
@@ -15,5 +15,6 @@ device_backup = Table(
     col("upload"),
     col("begun_at", Instant),
     col("finished_at", Instant, nullable=True),
+    Index("ix_device_backup_sha256", "tenant", "sha256"),
     sqlite_with_rowid=False,
 )

@@ -23,7 +23,18 @@ from otaru.domain.ids import MAX_ACTION, ActionId, CredentialId, DeviceId, Rollo
 from otaru.domain.offer import Rule
 from otaru.domain.rollout import RolloutState
 from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, OtaruError, RefusedError
-from otaru.services.control import backups, consent, credentials, declaring, devices, errands, health, rollouts, survey
+from otaru.services.control import (
+    backups,
+    consent,
+    credentials,
+    declaring,
+    devices,
+    errands,
+    health,
+    rollouts,
+    survey,
+    tenants,
+)
 
 POSTPONE = {"1d": 1, "3d": 3, "7d": 7}
 """How far an owner may put an update off here, in days."""
@@ -122,6 +133,7 @@ async def _show(call: Call, name: DeviceId, refused: OtaruError | None = None) -
         here=page_of(name),
         drifted=drifted(shown.device.attributes),
         backups=await backups.of_device(call.world, call.tenant, name),
+        backups_taken=(await tenants.get(call.world, call.tenant)).settings.backups,
         standing=shown.state if shown.device.lifecycle is Lifecycle.ACTIVE else shown.device.lifecycle,
         attributes=attributes,
         errands=await errands.of_device(call.world, call.tenant, name, None, MAX_ERRANDS),

@@ -1,4 +1,4 @@
-"""What one asks of a device beside updates: its diagnostics, a command of its own list, a reboot."""
+"""What one asks of a device beside updates: its diagnostics, a command of its own list, a reboot, a backup put back."""
 
 from starlette.responses import Response
 
@@ -17,7 +17,7 @@ async def ask(call: Call) -> Response:
     if what not in set(What):
         raise InvalidInputError("the form asks for nothing that a device does")
     try:
-        asked = wanted(What(what), sent.get("name", "") if what == What.RUN else "")
+        asked = wanted(What(what), sent.get("name", "") if what in {What.RUN, What.RESTORE} else "")
         await errands.ask(call.world, call.tenant, call.actor, name, asked)
     except (InvalidInputError, InvalidStateError, TooLargeError) as error:
         return await show_refused(call, name, error)

@@ -16,6 +16,7 @@ from otaru.domain.alert import MAX_ALERTS
 from otaru.domain.attribute import MAX_DECLARED, AttributeKind
 from otaru.domain.schedule import MAX_BLACKOUTS, Blackout, window
 from otaru.domain.schedule.blackout import MAX_REASON
+from otaru.domain.tenant import GIB
 from otaru.errors import AlreadyExistsError, InvalidInputError, NotFoundError, TooLargeError
 from otaru.services.control import alerts, blackouts, declaring, tenants
 
@@ -104,6 +105,17 @@ async def four_eyes(call: Call) -> Response:
     return call.lead("/settings")
 
 
+async def backups(call: Call) -> Response:
+    """Whether backups of devices are taken, and how much room they have."""
+    sent = await call.fields()
+    room = sent.get("room", "")
+    if not (room.isascii() and room.isdigit() and len(room) <= 9):
+        return await _page(call, Form(sent, {"room": "A whole number of GiB."}), 422)
+    wanted = tenants.Change(backups=sent.get("backups") == "yes", backup_quota=int(room) * GIB)
+    await tenants.change(call.world, call.tenant, call.actor, wanted)
+    return call.lead("/settings#backups")
+
+
 def _alert(sent: Fields) -> alerts.New:
     """What was typed of an alert.
 
@@ -143,11 +155,14 @@ def _place(wanted: Blackout, known: int) -> str:
 
 
 async def _page(call: Call, form: Form, status: int = 200) -> Response:
-    tenant = await tenants.get(call.world, call.tenant)
+    seen = await tenants.show(call.world, call.tenant)
+    tenant = seen.tenant
     return await call.show(
         "settings.html",
         status,
         form=form,
+        backups_used=seen.backups,
+        gib=GIB,
         weeks=month.weeks(tenant.calendar, call.now),
         lasting={one.id for one in tenant.blackouts if one.until(call.now, "", tenant.settings.zone)},
         over={one.id for one in tenant.blackouts if one.over(call.now)},

@@ -116,7 +116,7 @@ def _deployment_moved(what: Happening) -> Said:
     return Said(look(state).tone, words, about, text(what, "reason"), facts)
 
 
-_ASKED = {"diagnose": "its diagnostics", "run": "a command", "reboot": "a reboot"}
+_ASKED = {"diagnose": "its diagnostics", "run": "a command", "reboot": "a reboot", "restore": "putting a backup back"}
 _WENT = {
     "waiting": (Tone.IDLE, "was asked for"),
     "taken": (Tone.BUSY, "began with"),
@@ -135,6 +135,19 @@ def _device_errand(what: Happening) -> Said:
     name, number = text(what, "name"), what.data.get("errand")
     facts = (f"errand {number}",) if isinstance(number, int) else ()
     return Said(tone, f"{words} {thing}" + (f": {name}" if name else ""), reason=text(what, "code"), facts=facts)
+
+
+_BACKUP = {
+    "taken": (Tone.DONE, "sent a backup"),
+    "fetched": (Tone.HELD, "had somebody fetch a backup"),
+    "deleted": (Tone.HELD, "had somebody delete a backup"),
+    "replaced": (Tone.IDLE, "had an old backup make room"),
+}
+
+
+def _device_backup(what: Happening) -> Said:
+    tone, words = _BACKUP.get(text(what, "to"), (Tone.IDLE, "has a backup here"))
+    return Said(tone, f"{words}: {text(what, 'backup')}")
 
 
 def _alert(tone: Tone, words: str) -> Callable[[Happening], Said]:
@@ -183,6 +196,7 @@ def _query(what: Happening) -> tuple[str, ...]:
 
 WORDS: Mapping[Kind, Callable[[Happening], Said]] = {
     Kind.DEVICE_ERRAND: _device_errand,
+    Kind.DEVICE_BACKUP: _device_backup,
     Kind.ALERT_ADDED: _alert(Tone.IDLE, "was added"),
     Kind.ALERT_REMOVED: plain(Tone.IDLE, "was removed"),
     Kind.ALERT_RAISED: _alert(Tone.FAILED, "was raised"),

@@ -13,7 +13,7 @@ class BackupOut(Out):
     """A backup of a device, encrypted to keys that the server does not have."""
 
     name: Annotated[str, Field(description="As the device calls it.")]
-    sha256: Annotated[str, Field(description="Its bytes: `GET /artifacts/{sha256}/content`.")]
+    sha256: Annotated[str, Field(description="Its bytes: `GET /devices/{device}/backups/{sha256}/content`.")]
     size: int
     begun_at: Annotated[datetime, Field(description="When its first bytes came.")]
     finished_at: datetime | None

@@ -51,6 +51,10 @@ class SettingsIn(Body):
     ] = None
     max_artifact: Bytes | None = None
     quota: Bytes | None = None
+    backups: Annotated[bool | None, Field(description="Whether backups of devices are taken.")] = None
+    backup_quota: Annotated[
+        Bytes | None, Field(description="What backups may take together; never more than half of the quota.")
+    ] = None
     health_kept_s: Annotated[
         int | None, Field(ge=86_400, le=3650 * 86_400, description="How long events of devices are kept.")
     ] = None
@@ -103,6 +107,8 @@ class SettingsOut(Out):
     several: list[str]
     max_artifact: int
     quota: int
+    backups: bool
+    backup_quota: int
     health_kept_s: int
     monitoring: MonitoringOut
     zone: str
@@ -117,6 +123,7 @@ class TenantOut(Out):
     halt_reason: str
     settings: SettingsOut
     used: Annotated[int, Field(description="Bytes that count against the quota.")]
+    backups_used: Annotated[int, Field(description="Bytes of that which are backups of devices.")]
     edition: int
 
     @classmethod
@@ -136,6 +143,8 @@ class TenantOut(Out):
                 several=list(settings.several),
                 max_artifact=settings.max_artifact,
                 quota=settings.quota,
+                backups=settings.backups,
+                backup_quota=settings.backup_quota,
                 health_kept_s=int(settings.health_kept.total_seconds()),
                 monitoring=MonitoringOut(
                     period_s=None if (every := settings.monitoring.period) is None else int(every.total_seconds()),
@@ -145,6 +154,7 @@ class TenantOut(Out):
                 four_eyes=settings.four_eyes,
             ),
             used=seen.used,
+            backups_used=seen.backups,
             edition=tenant.edition,
         )
 

@@ -23,6 +23,7 @@ from otaru.apps.server.api.paging import Items, Wanted, text
 from otaru.apps.server.body import ClientGoneError, Receive, Scope, Send
 from otaru.apps.server.files import serve_artifact
 from otaru.domain import ids
+from otaru.domain.backup import Backup
 from otaru.domain.ids import Sha256
 from otaru.domain.release import Blob
 from otaru.ports.store import Tx
@@ -185,22 +186,23 @@ async def abort_upload(call: ReleaseWork, upload: Id) -> None:
     await artifacts.abort(call.world, call.tenant, upload)
 
 
-class _Content(Response):
+class Content(Response):
     """The bytes of an artifact, or the range of them that is asked for."""
 
-    def __init__(self, call: Call, stored: Stored) -> None:
+    def __init__(self, call: Call, stored: Stored | Backup, filename: str = "") -> None:
         super().__init__()
         self._call = call
-        self._stored = stored
+        self._sha256 = stored.blob.sha256 if isinstance(stored, Stored) else stored.sha256
+        self._filename = filename or self._sha256
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        sha256, x_accel = self._stored.blob.sha256, self._call.request.app.state.settings.x_accel
+        sha256, x_accel = self._sha256, self._call.request.app.state.settings.x_accel
         blobs = self._call.world.blobs
-        await serve_artifact(scope, receive, send, blobs, sha256, filename=sha256, x_accel=x_accel)
+        await serve_artifact(scope, receive, send, blobs, sha256, filename=self._filename, x_accel=x_accel)
 
 
-_CONTENT: dict[int | str, dict[str, Any]] = {
+CONTENT: dict[int | str, dict[str, Any]] = {
     200: {"description": "All of it.", "content": {"application/octet-stream": {}}},
     206: {"description": "The range.", "content": {"application/octet-stream": {}}},
     304: {"description": "As If-None-Match has it."},
@@ -208,13 +210,13 @@ _CONTENT: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/artifacts/{sha256}/content", response_class=Response, responses=_CONTENT, tags=["artifacts"])
+@router.get("/artifacts/{sha256}/content", response_class=Response, responses=CONTENT, tags=["artifacts"])
 async def download_artifact(call: Reading, sha256: Hash) -> Response:
     """Download an artifact, or a Range of it."""
-    return _Content(call, await artifacts.show(call.world, call.tenant, Sha256(sha256)))
+    return Content(call, await artifacts.given(call.world, call.tenant, Sha256(sha256)))
 
 
-@router.head("/artifacts/{sha256}/content", response_class=Response, responses=_CONTENT, tags=["artifacts"])
+@router.head("/artifacts/{sha256}/content", response_class=Response, responses=CONTENT, tags=["artifacts"])
 async def measure_artifact(call: Reading, sha256: Hash) -> Response:
     """As a download, without the bytes."""
-    return _Content(call, await artifacts.show(call.world, call.tenant, Sha256(sha256)))
+    return Content(call, await artifacts.given(call.world, call.tenant, Sha256(sha256)))

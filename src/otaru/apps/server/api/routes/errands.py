@@ -22,7 +22,7 @@ Number = Annotated[WholeNumber, Path(ge=1, le=MAX_NUMBER, description="The erran
 
 @router.post("/{device}/errands", status_code=201, response_model=ErrandOut, responses=errors(404, 409, 413, 507))
 async def ask_device(call: DeviceWork, once: Once, device: Id, body: ErrandIn) -> Response:
-    """Ask a device for its diagnostics, for a command that it allows, or to reboot. It hears of it with its next poll."""
+    """Ask a device for its diagnostics, a command that it allows, a reboot, or to put a backup back: with its next poll."""
     return await once(
         call,
         lambda world: errands.ask(world, call.tenant, call.actor, DeviceId(device), body.parsed()),
