@@ -37,7 +37,7 @@ class Form:
 
 async def show(call: Call) -> Response:
     """All of them."""
-    return await _page(call, Form())
+    return await page(call, Form())
 
 
 async def add_blackout(call: Call) -> Response:
@@ -52,7 +52,7 @@ async def add_blackout(call: Call) -> Response:
         except InvalidInputError as error:
             known = await blackouts.listed(call.world, call.tenant)
             wrong[_place(wanted, len(known))] = words(error)
-    return await _page(call, Form(sent, wrong), 422)
+    return await page(call, Form(sent, wrong), 422)
 
 
 async def remove_blackout(call: Call) -> Response:
@@ -72,7 +72,7 @@ async def declare(call: Call) -> Response:
         kind = fields.one_of(AttributeKind)(sent.get("kind", ""))
         await declaring.declare(call.world, call.tenant, call.actor, name, kind)
     except (InvalidInputError, TooLargeError) as error:
-        return await _page(call, Form(sent, {"attribute": words(error)}), 422)
+        return await page(call, Form(sent, {"attribute": words(error)}), 422)
     return call.lead("/settings")
 
 
@@ -88,7 +88,7 @@ async def add_alert(call: Call) -> Response:
     try:
         await alerts.add(call.world, call.tenant, call.actor, _alert(sent))
     except (InvalidInputError, TooLargeError, AlreadyExistsError) as error:
-        return await _page(call, Form(sent, {"alert": words(error)}), 422)
+        return await page(call, Form(sent, {"alert": words(error)}), 422)
     return call.lead("/settings#alerts")
 
 
@@ -110,7 +110,7 @@ async def backups(call: Call) -> Response:
     sent = await call.fields()
     room = sent.get("room", "")
     if not (room.isascii() and room.isdigit() and len(room) <= 9):
-        return await _page(call, Form(sent, {"room": "A whole number of GiB."}), 422)
+        return await page(call, Form(sent, {"room": "A whole number of GiB."}), 422)
     wanted = tenants.Change(backups=sent.get("backups") == "yes", backup_quota=int(room) * GIB)
     await tenants.change(call.world, call.tenant, call.actor, wanted)
     return call.lead("/settings#backups")
@@ -154,7 +154,8 @@ def _place(wanted: Blackout, known: int) -> str:
     return "end" if wanted.window is None else "window"
 
 
-async def _page(call: Call, form: Form, status: int = 200) -> Response:
+async def page(call: Call, form: Form, status: int = 200) -> Response:
+    """The page, with a form as it was typed."""
     seen = await tenants.show(call.world, call.tenant)
     tenant = seen.tenant
     return await call.show(
