@@ -31,7 +31,8 @@ check: setup  ## lint, types, layers, unit tests (< 90 s)
 	$(PY) -m pytest -q -n 2 tests/unit tests/architecture
 
 test: setup  ## every test but the slow ones
-	$(PY) -m pytest -n 2 -m "not slow"
+	$(PY) -m pytest -n 2 -m "not slow" $(CHECKED)
+CHECKED = $(if $(filter check,$(MAKECMDGOALS)),--ignore tests/unit --ignore tests/architecture)  # `make check test` has run them
 
 test-slow: setup  ## the tests that take minutes
 	$(PY) -m pytest -m slow

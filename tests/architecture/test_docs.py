@@ -74,6 +74,7 @@ def test_every_key_of_an_agent_is_documented_and_no_other() -> None:
     }
     inner = keys(agent.Component, "component[].")
     sections = {"boot": agent.Boot, "health": agent.Health, "conditions": agent.Conditions, "download": agent.Download}
+    sections |= {"windows": agent.Windows}
     sections |= {"locks": Locks, "hooks": Hooks, "local": Local, "server": agent.Server, "backup": agent.Backup}
     sections |= {"monitor": remote.Monitor, "diagnostics": remote.Diagnostics, "remote": remote.Remote}
     for name, section in sections.items():

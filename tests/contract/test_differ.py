@@ -62,7 +62,7 @@ async def bytes_of(made: MadePatch) -> bytes:
     return b"".join([chunk async for chunk in made.chunks()])
 
 
-@pytest.mark.parametrize("way", [LZMA, Way(Codec.HEATSHRINK), Way(Codec.ZSTD, BLOCK)])
+@pytest.mark.parametrize("way", [LZMA, Way(Codec.HEATSHRINK), Way(Codec.ZSTD, BLOCK), Way(Codec.RDIFF)])
 @pytest.mark.parametrize("local", [True, False])
 async def test_a_delta_is_made_and_says_what_it_takes(keep: Keep, way: Way, local: bool) -> None:
     async with ProcessDiffer().make(way, Format.PLAIN, keep(OLD, local=local), keep(NEW, local=local)) as made:

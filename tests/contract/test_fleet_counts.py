@@ -83,18 +83,20 @@ def _revision(number: str) -> Any:
 
 def test_a_database_of_before_is_counted_by_its_migration(shelf: Shelf) -> None:
     fleet = a_fleet(shelf)
-    tables = ("device_standing", "device_count", "component_count", "contact_count")
+    tables = ("device_standing", "device_count", "component_count", "contact_count", "hardware_count")
+    spread = fleet.spread(HERE, "app", 99)
     standing = shelf.session.connection.execute(text("SELECT * FROM device_standing ORDER BY 1, 2")).all()
     for table in tables:
         shelf.session.connection.execute(text(f"DELETE FROM {table}"))
     assert fleet.counts(HERE, week_ago()) != EXPECTED
-    module, later = (_revision(number) for number in ("0003", "0014"))
+    module, later, newest = (_revision(number) for number in ("0003", "0014", "0032"))
     hours = [module.COMPONENTS.format(hour=hour) for hour in ("0", "c.at / 3600000000")]
-    for statement in (module.LIFECYCLES, *hours, module.CONTACTS, later.STANDING):
+    for statement in (module.LIFECYCLES, *hours, module.CONTACTS, later.STANDING, newest.HARDWARE):
         shelf.session.connection.execute(text(statement))
     assert shelf.session.connection.execute(text("SELECT * FROM device_standing ORDER BY 1, 2")).all() == standing != []
     assert fleet.counts(HERE, week_ago()) == EXPECTED
     assert fleet.counts(THERE, week_ago()) == fleet.recounted(THERE, week_ago())
+    assert fleet.spread(HERE, "app", 99) == spread != {}
 
 
 def test_what_ran_when_is_told_backwards_from_now(shelf: Shelf) -> None:

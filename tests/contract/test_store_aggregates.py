@@ -10,8 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from otaru.adapters.sql.engine import open_reader, open_writer
 from otaru.adapters.sql.tx import SqlTx
 from otaru.domain.access import Role
+from otaru.domain.backup import Backup
 from otaru.domain.device import Hardware
-from otaru.domain.ids import ProductName, Sha256, TenantId, TokenId, Version
+from otaru.domain.ids import DeviceId, ProductName, Sha256, TenantId, TokenId, Version
 from otaru.domain.release import Artifact, Blob, Release, ReleaseState
 from otaru.domain.tenant import GIB, Tenant, TenantSettings
 from otaru.domain.token import Token, TokenKind
@@ -153,6 +154,22 @@ def test_bytes_in_a_release_stay(tx: Tx) -> None:
     assert tx.blobs.remove(RIVAL, blob("b").sha256)
     assert tx.blobs.get(RIVAL, blob("a").sha256) is not None
     assert tx.blobs.get(ACME, blob("b").sha256) is not None
+
+
+def test_bytes_go_when_nobody_names_them_any_more(tx: Tx) -> None:
+    device, whole = DeviceId("dev-1"), later(1)
+    for digit in "abcdef":
+        tx.blobs.add(ACME, blob(digit), NOW, uploaded=digit == "a")
+        tx.blobs.add(RIVAL, blob(digit), NOW, uploaded=False)
+    tx.blobs.claim(ACME, blob("b").sha256)
+    tx.releases.add(ACME, release(blob("c"), "1", "x"))
+    tx.backups.put(ACME, Backup(device, blob("d").sha256, "1", 10, "u", NOW, whole))
+    tx.blobs.add(ACME, blob("e"), NOW)  # it changes nothing: who uploads claims
+    assert [digit for digit in "abcdefg" if tx.blobs.drop(ACME, blob(digit).sha256)] == ["e", "f"]
+    assert [digit for digit in "abcdef" if tx.blobs.drop(RIVAL, blob(digit).sha256)] == list("abcdef")
+    tx.backups.remove(ACME, device, blob("d").sha256)
+    assert tx.blobs.drop(ACME, blob("d").sha256)
+    assert tx.blobs.remove(ACME, blob("a").sha256), "somebody says so"
 
 
 def test_an_upload_belongs_to_its_tenant(tx: Tx) -> None:

@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from otaru.adapters.sql.backups import SqlBackups
+from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.domain.backup import Backup
 from otaru.domain.ids import DeviceId, Sha256
+from otaru.domain.release import Blob
 from tests.support.fleet import HERE, NOW, THERE, Shelf, later, open_shelf
 
 ONE = Backup(DeviceId("dev-1"), Sha256("a" * 64), "000001", 1 << 33, "upload-1", NOW)
@@ -46,3 +48,10 @@ def test_they_are_a_devices_and_a_tenants_own(backups: SqlBackups) -> None:
     assert backups.holds(HERE, ONE.sha256)
     assert not backups.holds(THERE, ONE.sha256)
     assert backups.get(THERE, others.device, others.sha256) is None
+
+
+def test_what_was_removed_takes_no_room(backups: SqlBackups) -> None:
+    backups.put(HERE, replace(ONE, size=9, finished_at=later(5)))
+    assert backups.size(HERE) == 0
+    SqlBlobRows(backups.session).add(HERE, Blob(ONE.sha256, "a" * 40, "a" * 32, 9), NOW, uploaded=False)
+    assert (backups.size(HERE), backups.size(THERE)) == (9, 0)

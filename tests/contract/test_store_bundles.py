@@ -51,3 +51,14 @@ def test_the_stick_that_an_order_lies_on(bundles: SqlBundles) -> None:
     assert bundles.of_action(ACME, DEV, ActionId(7), NOW) == longer
     assert bundles.of_action(ACME, DEV, ActionId(7), later(120)) is None
     assert bundles.of_action(ACME, DEV, ActionId(8), NOW) is None
+
+
+def test_those_that_ended_long_ago_are_forgotten(bundles: SqlBundles) -> None:
+    for number in range(5):
+        one = replace(FIRST, id=f"b-{number}", expires_at=later(number))
+        for tenant in (ACME, RIVAL):
+            bundles.add(tenant, one, [Aboard(DEV, ActionId(7), 12)])
+    assert [bundles.prune(later(3), 4) for _ in range(3)] == [4, 2, 0]
+    for tenant in (ACME, RIVAL):
+        assert sorted(one.id for one in bundles.page(tenant, None, 9)) == ["b-3", "b-4"]
+        assert [bundles.holds(tenant, f"b-{number}", DEV) for number in (2, 3)] == [False, True]

@@ -9,8 +9,9 @@ from otaru.adapters.sql.blob_rows import SqlBlobRows
 from otaru.adapters.sql.deltas import SqlDeltas
 from otaru.adapters.sql.fleet import SqlFleet
 from otaru.domain.delta import Delta, DeltaState, Pair
+from otaru.domain.device import Installed, Lifecycle, Source
 from otaru.domain.ids import ProductName, Sha256, Version
-from tests.support.fleet import HERE, NOW, THERE, Shelf, a_blob, a_device, later, open_shelf
+from tests.support.fleet import HERE, NOW, RPI, THERE, Shelf, a_blob, a_device, later, open_shelf
 
 OLD, NEW, NEWER = (Sha256(sign * 64) for sign in "012")
 
@@ -118,5 +119,17 @@ def test_the_versions_of_a_component_are_counted(shelf: Shelf) -> None:
     runs = [{"app": "1"}, {"app": "1", "os": "5"}, {"app": "2"}, {}]
     shelf.stock(HERE, [a_device(f"dev-{n}", runs=each) for n, each in enumerate(runs)])
     fleet = SqlFleet(shelf.session)
-    assert fleet.spread(HERE, "app") == {"1": 2, "2": 1}
-    assert (fleet.spread(HERE, "none"), fleet.spread(THERE, "app")) == ({}, {})
+    assert fleet.spread(HERE, "app", 9) == {(RPI, "1"): 2, (RPI, "2"): 1}
+    assert fleet.spread(HERE, "app", 1) == {(RPI, "1"): 2}
+    assert (fleet.spread(HERE, "none", 9), fleet.spread(THERE, "app", 9)) == ({}, {})
+
+
+def test_what_is_counted_follows_the_hardware(shelf: Shelf) -> None:
+    shelf.stock(HERE, [a_device(f"dev-{n}", runs={"app": "1"}) for n in range(3)])
+    fleet, revised = SqlFleet(shelf.session), replace(RPI, revision="2")
+    moved = replace(a_device("dev-1", runs={"app": "1"}), hardware=revised)
+    shelf.devices.save(HERE, moved)
+    shelf.devices.save(HERE, replace(a_device("dev-2"), lifecycle=Lifecycle.DECOMMISSIONED))
+    assert fleet.spread(HERE, "app", 9) == {(RPI, "1"): 1, (revised, "1"): 1}
+    shelf.devices.install(HERE, [(moved.id, Installed("app", Version("2"), Source.OTARU, NOW))])
+    assert fleet.spread(HERE, "app", 9) == {(RPI, "1"): 1, (revised, "2"): 1}

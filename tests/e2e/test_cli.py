@@ -63,7 +63,7 @@ class Device:
 
     def end(self, finished: str, words: str = "") -> None:
         """Poll until there is an update, and report how it ended."""
-        with httpx.Client(headers=self._headers, timeout=10) as http:
+        with httpx.Client(headers=self._headers, timeout=60) as http:
             deadline = time.monotonic() + 30
             while "deploymentBase" not in (links := http.get(self._base).json()["_links"]):
                 assert time.monotonic() < deadline, links

@@ -42,7 +42,7 @@ class Load:
         headers = {"Authorization": f"TargetToken {self.tokens[device]}"}
         base = f"/DEFAULT/controller/v1/{device}"
         try:
-            with httpx.Client(base_url=self.server.url, headers=headers, timeout=10) as http:
+            with httpx.Client(base_url=self.server.url, headers=headers, timeout=60) as http:
                 link = http.get(base).json()["_links"]["deploymentBase"]["href"]
                 action = int(link.split("?")[0].rsplit("/", 1)[1])
                 for n in range(1_000_000):

@@ -15,7 +15,7 @@ class Device:
 
     def __init__(self, server: Serving, name: str, token: str) -> None:
         self._base = f"{server.url}/DEFAULT/controller/v1/{name}"
-        self._http = httpx.Client(headers={"Authorization": f"TargetToken {token}"}, timeout=10)
+        self._http = httpx.Client(headers={"Authorization": f"TargetToken {token}"}, timeout=60)
 
     def __enter__(self) -> Self:
         return self

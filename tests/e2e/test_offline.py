@@ -367,6 +367,19 @@ def test_what_is_on_the_stick_stays_and_what_rots_is_written_anew(place: Place, 
         again["id"],
         in_bundle(good, "bundle.json").parent.name,
     }
+    aside, linked = tmp_path / "aside", tmp_path / "linked"
+    aside.mkdir()
+    linked.mkdir()
+    (linked / "bundles").symlink_to(aside)
+    assert "bundles is a link" in place.export(bundle["rollout"], linked, code=1)
+    (linked / "bundles").unlink()
+    (linked / "files").mkdir()
+    (aside / "mine").write_bytes(right)
+    for name in (file.name, f"{file.name}.{file.name[:12]}.part"):
+        (linked / "files" / name).symlink_to(aside / "mine")
+    place.export(bundle["rollout"], linked)
+    assert (aside / "mine").read_bytes() == right, "nothing is written through a link"
+    assert not (linked / "files" / file.name).is_symlink(), "what it leads to is not on the stick"
     blocked = tmp_path / "blocked"
     blocked.write_text("no folder")
     assert "blocked cannot be used" in place.export(bundle["rollout"], blocked, code=1)

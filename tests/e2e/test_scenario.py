@@ -26,6 +26,24 @@ error = 0.1
 on_error = "stop"
 """
 
+# Who is drawn, and who asks first, is up to chance: of a first wave of forty twenty go bad, and eleven stop it when as many
+# have taken it; and nobody fails by bad luck, who would have the way back wait for a person.
+BROUGHT_BACK = """
+until = "1d"
+[fleet]
+devices = 60
+hardware = "gw:r1=1,gw:r2=1"
+base_failure = 0
+[[bad]]
+hardware = "r2"
+share = "100%"
+[rollout]
+waves = ["40", "100%"]
+success = 0.9
+error = 0.25
+on_error = "rollback"
+"""
+
 
 @pytest.fixture
 def scenario(tmp_path: Path) -> Path:
@@ -149,16 +167,14 @@ def test_the_same_file_drives_devices_over_http(scenario: Path, tmp_path: Path) 
 
 
 def test_a_scenario_is_told_over_http_to_a_server_whose_clock_runs_as_fast(scenario: Path, tmp_path: Path) -> None:
-    scenario.write_text(
-        STORY.replace("devices = 200", "devices = 60").replace('"20"', '"10"').replace("stop", "rollback")
-    )
+    scenario.write_text(BROUGHT_BACK)
     report = tmp_path / "report"
     words = ("--scenario", str(scenario), "--served", "--speed", "2000", "--report", str(report), "--json")
     first = json.loads(otaru("simulate", *words).stdout)
     assert (first["devices"], first["state"]) == (60, "stopped"), first["reason"]
-    assert 0 < first["exposed"] <= first["met"] <= 10, "only the first wave met the bad release"
-    assert first["troubles"] == {}
-    assert 0 < first["brought_back"] <= first["counts"]["succeeded"]
+    assert 10 < first["exposed"] <= first["met"] <= 40, "only the first wave met the bad release"
+    assert set(first["troubles"]) <= {"not_found"}, "some ask for what was called off in that moment"
+    assert 0 < first["brought_back"] == first["counts"]["succeeded"]
     marks = first["marks"]
     assert marks["met"] <= marks["harmed"] <= marks["stopped"] <= marks["last brought back"] <= first["hours"]
     assert json.loads((report / "story.json").read_text()) == first

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from otaru.images import configuration
-from otaru.images.delta import patch
+from otaru.images.delta import patch, rdiff
 from tests.fuzz.targets import ANCHOR, DELTA_SOURCE, SEEDS
 from tests.support import images
 
@@ -172,6 +172,7 @@ def seeds(by: images.Signer) -> Iterator[tuple[str, bytes]]:
     changed = DELTA_SOURCE[:1000].replace(b"\x07", b"\x70") + b"new" + DELTA_SOURCE[990:]
     for codec in patch.Codec:
         yield f"delta/{codec}", b"".join(patch.make(codec, images.Watched(DELTA_SOURCE), images.Watched(changed)))
+    yield "rdiff/commands", b"".join(rdiff.commands(DELTA_SOURCE, changed)) + (len(changed) - 1).to_bytes(2)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import hashlib
 import io
 import re
 import struct
+import sys
 import tarfile
 import time
 from collections.abc import Callable, Mapping
@@ -43,13 +44,18 @@ from otaru.images import (
     swu,
     uf2,
 )
-from otaru.images.delta import container, patch
+from otaru.images.delta import container, patch, rdiff
 from otaru.images.facts import Facts, Format
 from otaru.images.keys import Anchors
 from otaru.images.reading import BLOCK, BrokenImageError, Limits, Reader, gunzip, unxz
 from otaru.images.tar import Archive
 from tests.support import images
 from tests.support.images import Watched
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 HERE = Path(__file__).parent
 SEEDS = HERE / "seeds"
@@ -177,6 +183,18 @@ def read_delta(reader: Reader) -> None:
         made += len(piece)
         assert len(piece) <= BLOCK, "a piece that is too long"
         assert made <= 1 << 20, "it makes too much"
+
+
+def read_commands(reader: Reader) -> None:
+    """What lies unpacked in a patch of librsync's form, for a result as long as it says itself or shorter."""
+    raw, made = reader.head(0, reader.size, "the commands"), 0
+    wanted = 1 + int.from_bytes(raw[-2:])
+    window = container.Window(0, len(DELTA_SOURCE), wanted, 0)
+    for piece in rdiff.decode(window, Watched(DELTA_SOURCE), [zstd.compress(raw[:-2])]):
+        made += len(piece)
+        assert len(piece) <= BLOCK, "a piece that is too long"
+        assert made <= wanted, "it makes too much"
+    assert made == wanted, "it makes too little"
 
 
 def mend_delta(data: bytes) -> bytes:
@@ -360,5 +378,6 @@ TARGETS: Mapping[str, Target] = {
     "keyfile": Target(lambda reader: keyfile.parse(reader.head(0, reader.size, "the text"), _MANIFEST)),
     "cms": Target(read_cms),
     "delta": Target(read_delta, mend_delta),
+    "rdiff": Target(read_commands),
     "recognise": Target(read_any),
 }

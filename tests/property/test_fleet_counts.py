@@ -1,5 +1,6 @@
 """The fleet counted is the fleet recounted, whatever was done to its devices, by whichever worker."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -53,6 +54,15 @@ def live(device: DeviceId, event: LifecycleEvent) -> Act:
                 unended = shelf.deployments.unended_of(HERE, device)
                 ended = [(d, replace(d, state=State.SKIPPED, changed_at=at, ended_at=at)) for d in unended]
                 shelf.deployments.save(HERE, ended)
+
+    return act
+
+
+def revise(device: DeviceId, revision: str) -> Act:
+    def act(shelf: Shelf, at: datetime) -> None:
+        if (known := shelf.devices.get(HERE, device)) is not None:
+            hardware = replace(known.hardware, revision=revision)
+            shelf.devices.save(HERE, replace(known, hardware=hardware, updated_at=at))
 
     return act
 
@@ -122,6 +132,7 @@ devices = st.sampled_from(DEVICES + FRESH)
 acts = st.one_of(
     st.builds(add, st.lists(devices, max_size=4)),
     st.builds(live, devices, st.sampled_from(LifecycleEvent)),
+    st.builds(revise, devices, st.sampled_from(["", "2"])),
     st.builds(
         install,
         st.lists(st.tuples(devices, st.sampled_from(["app", "os"]), st.sampled_from(["1.0", "1.1"])), max_size=4),
@@ -155,6 +166,7 @@ def test_counts_are_what_a_recount_finds(made: Shelf, story: list[tuple[Act, int
             assert fleet.counts(HERE, at) == fleet.recounted(HERE, at)
         assert_lists(made, NOW + (len(story) + 1) * timedelta(minutes=25))
         assert_standings(made)
+        assert_spread(made)
         now = fleet_now(made)
         moves = SqlFleet(made.session).moves(HERE, NOW - timedelta(days=1))
         assert all(not any(before) for before in history(now, moves, [NOW - HOUR]).values()), "nothing ran before"
@@ -191,6 +203,14 @@ def assert_standings(shelf: Shelf) -> None:
         served = [device.id for device in known if device.lifecycle is not Lifecycle.DECOMMISSIONED]
         listed = "SELECT device, state FROM device_standing WHERE tenant = ?"
         assert dict(fetch(shelf.session, listed, tenant)) == shelf.deployments.standing(tenant, served)
+
+
+def assert_spread(shelf: Shelf) -> None:
+    """What runs on which hardware is counted as the devices in service say it."""
+    served = [d for d in shelf.devices.page(HERE, None, None, 99) if d.lifecycle is not Lifecycle.DECOMMISSIONED]
+    for name in ("app", "os"):
+        runs = Counter((d.hardware, i.version) for d in served for i in d.installed if i.component == name)
+        assert SqlFleet(shelf.session).spread(HERE, name, 99) == runs
 
 
 def fleet_now(shelf: Shelf) -> dict[tuple[str, Version], int]:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -23,19 +22,15 @@ from otaru.domain.deployment import Event, State
 from otaru.domain.ids import DEFAULT_TENANT, DeviceId, Version
 from otaru.domain.link import Answer, Asking, Batch, Note, Told
 from otaru.errors import OtaruError
-from otaru.ports.link import Link
 from otaru.protocols.native.codec import Form
-from otaru.services.edge.fetch import Fetch
 from otaru.trust.log.merkle import leaf_hash
 from otaru.trust.log.notes import check_offline_proof, proven, verifier
-from otaru.trust.verify.payload import Payload
 from otaru.trust.verify.proof import MAX_PROOF
 from otaru.trust.verify.steps import Source, Want
-from otaru.trust.verify.target import Target
 from tests.support.ddi import DdiDevice, Operator, eventually
+from tests.support.fetching import fetch
 from tests.support.hostile import Hostile, answer, hostile
 from tests.support.server import otaru, serving
-from tests.support.sources import Memory
 
 CLOCK = SystemClock()
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -46,15 +41,6 @@ def linked(operator: Operator, device: DdiDevice, form: Form = Form.MSGPACK) -> 
     credential = Credential.target(DeviceId(device.id), device.token)
     with native_link(operator.server.url, DEFAULT_TENANT, DeviceId(device.id), credential, CLOCK, form=form) as link:
         yield link
-
-
-def fetch(link: Link, addresses: tuple[str, ...], content: bytes = CONTENT) -> tuple[Fetch, Memory]:
-    memory = Memory()
-    target = Target(
-        "a/stable/1/f", len(content), {"sha256": sha256(content).hexdigest()}, "a", (), Version("1"), 0, "file"
-    )
-    found = Fetch(link, memory, len(content), lambda: Payload(target), addresses, CLOCK, lambda _: None, lambda: 0.5)
-    return found, memory
 
 
 @pytest.mark.parametrize("form", Form)
@@ -69,7 +55,7 @@ def test_an_update_by_the_link(operator: Operator, device: DdiDevice, form: Form
         assert offer is not None
         assert offer.may_begin
         (file,) = offer.files
-        fetching, memory = fetch(link, file.addresses)
+        fetching, memory = fetch(link, file.addresses, CONTENT)
         fetching.run()
         assert bytes(memory.data) == CONTENT
         notes = (
@@ -298,56 +284,6 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         link.open(address)
 
 
-def test_a_transfer_ends_at_once_when_the_link_is_closed() -> None:
-    stuck = threading.Event()
-
-    def half(_: bytes, client: socket.socket) -> None:
-        client.sendall(answer("200 OK", "Content-Length: 100", body=b"x" * 10))
-        stuck.set()
-        client.recv(1)
-        raise OSError
-
-    with hostile(half) as server, against(server) as link:
-        fetching, memory = fetch(link, (f"{server.url}/f",), b"x" * 100)
-        ended: list[OtaruError] = []
-
-        def run() -> None:
-            try:
-                fetching.run()
-            except OtaruError as error:
-                ended.append(error)
-
-        running = threading.Thread(target=run)
-        running.start()
-        assert stuck.wait(20)
-        eventually(lambda: memory.held() == 10)
-        link.close()
-        running.join(timeout=20)
-        assert [type(error) for error in ended] == [errors.StoppedError]
-        assert memory.held() == memory.synced == 10
-        assert server.gone.wait(20)
-
-
-def test_a_lossy_server_is_resumed_to_the_end() -> None:
-    """It cuts each connection after some bytes, and knows Range."""
-
-    def lossy(head: bytes, client: socket.socket) -> None:
-        first = int(head.lower().partition(b"range: bytes=")[2].partition(b"-")[0] or 0)
-        size = len(CONTENT)
-        lines = [f"Content-Range: bytes {first}-{size - 1}/{size}", f"Content-Length: {size - first}", 'ETag: "t"']
-        status = "206 Partial Content" if first else "200 OK"
-        client.sendall(answer(status, *lines, body=CONTENT[first : first + 150_000]))
-
-    with hostile(lossy) as server, against(server) as link:
-        fetching, memory = fetch(link, (f"{server.url}/f",))
-        for _ in range(50):
-            with contextlib.suppress(errors.UnavailableError):
-                fetching.run()
-                break
-        assert bytes(memory.data) == CONTENT
-        assert 7 <= len(server.heads) <= 10
-
-
 def test_basic_credentials_are_those_of_tuf_clients() -> None:
     shown = Credential.target(DeviceId("d-1"), "s3cret")
     assert shown.director == "Basic " + base64.b64encode(b"d-1:s3cret").decode()
@@ -379,7 +315,7 @@ def test_mirrors_come_first_and_need_not_be_trusted(tmp_path: Path) -> None:
                 offer = link.poll().offer
                 assert offer is not None
                 assert len(offer.files[0].addresses) == 4
-                fetching, memory = fetch(link, offer.files[0].addresses)
+                fetching, memory = fetch(link, offer.files[0].addresses, CONTENT)
                 fetching.run()
         assert bytes(memory.data) == CONTENT
         assert b"authorization" not in b"".join(good.heads + bad.heads).lower()

@@ -77,9 +77,11 @@ class Client:
         assert targets.unrecognized_fields["deviceId"] == self.device.id
         return dict(targets.targets)
 
-    def update(self) -> bytes:
+    def update(self) -> bytes | None:
         """As Uptane has it: what the director tells has to be what the image repository lists; then it is fetched."""
-        ((path, told),) = self.directed().items()
+        if not (directed := self.directed()):
+            return None  # it signs apart from the poll that asks for it
+        ((path, told),) = directed.items()
         image = self.updater("image", f"{IMAGE}metadata/", f"{IMAGE}metadata/")
         image.refresh()
         listed = image.get_targetinfo(path)

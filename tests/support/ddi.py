@@ -13,7 +13,7 @@ T = TypeVar("T")
 _numbers = itertools.count(1)
 
 
-def eventually(what: Callable[[], T | None], timeout_s: float = 30, why: Callable[[], str] = str) -> T:
+def eventually(what: Callable[[], T | None], timeout_s: float = 60, why: Callable[[], str] = str) -> T:
     """The first true answer of `what`, asked again and again until the deadline."""
     deadline = time.monotonic() + timeout_s
     while True:

@@ -99,6 +99,7 @@ class Server:
     calls_off_at: int | None = None
     """The update is called off when it is asked for so often."""
     polls: int = 0
+    polling: timedelta = timedelta(seconds=10)
 
     def release(self, version: str, parts: Mapping[str, tuple[str, bytes]], **custom: object) -> list[TargetFile]:
         """Release a version: by component its installer and its bytes."""
@@ -159,7 +160,7 @@ class Server:
         offer = self.offer if open_ and self.cancel is None else None
         if offer is not None:
             offer = replace(offer, files=tuple(_for(taking, file) for file in offer.files))
-        return Told(timedelta(seconds=10), offer, self.cancel)
+        return Told(self.polling, offer, self.cancel)
 
     def report(self, said: Batch) -> list[Heard]:
         self._up()

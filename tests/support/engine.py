@@ -20,7 +20,7 @@ from otaru.apps.server.http import Protocol, Server
 from otaru.apps.server.problems import problem
 from otaru.errors import OtaruError
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @dataclass

@@ -4,12 +4,16 @@ import http.client
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from tests.support.certificates import server_tls
 from tests.support.engine import free_port, until
 
 PROGRAM = shutil.which("nginx")
@@ -78,3 +82,47 @@ def _answers(port: int) -> bool:
         except ConnectionRefusedError:
             return False
     return True
+
+
+_MIRROR = r"""
+    log_format plain "$request_uri $server_protocol $status";
+    server {{
+        listen 127.0.0.1:{port} ssl http2;
+        access_log {folder}/access.log plain;
+        ssl_certificate {tls.chain};
+        ssl_certificate_key {tls.key};
+        root {folder};
+        location /slow/ {{ rewrite ^/slow(/.*)$ $1 break; limit_rate 2000; }}
+        location ~ ^/to/(\d+)(/.*)$ {{ proxy_pass http://127.0.0.1:$1$2; proxy_buffering off; }}
+    }}
+"""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """An nginx with TLS, which speaks HTTP/2 to whoever asks for it."""
+
+    folder: Path
+    """What is in its folder `files` it gives: below /files, and with 2 kB a second below /slow/files."""
+    url: str
+    trust: ssl.SSLContext
+
+    def before(self, url: str) -> str:
+        """The same address, through it."""
+        where = urlsplit(url)
+        return f"{self.url}/to/{where.port}{where.path}"
+
+    def spoken(self, mark: str) -> list[str]:
+        """With which protocol it was asked for addresses with a mark, and what it said. What has just ended may be missing."""
+        lines = (self.folder / "access.log").read_text().splitlines()
+        return [line.partition(" ")[2] for line in lines if mark in line]
+
+
+@contextmanager
+def nginx_mirror() -> Iterator[Mirror]:
+    """Start one."""
+    with nginx_folder() as folder:
+        tls = server_tls(folder)
+        (folder / "files").mkdir()
+        with nginx(folder, lambda port: _MIRROR.format(port=port, folder=folder, tls=tls)) as port:
+            yield Mirror(folder, f"https://127.0.0.1:{port}", ssl.create_default_context(cafile=tls.ca))

@@ -5,19 +5,24 @@ artifact, or it is thrown away.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 
+from otaru.domain.fleet import Runs
 from otaru.domain.ids import ProductName, Sha256, Version
-from otaru.domain.release import Artifact
+from otaru.domain.release import Artifact, Release
 from otaru.domain.versions import VersionOrder, compare, reads
 
 MOST_SOURCES = 5
+"""Of one artifact."""
 COVERED = Fraction(9, 10)
-"""Of the devices that run an older version: from the most common versions on, until so many are served."""
+"""Of the devices that an artifact is for and that run an older one: from the most common on, until so many are served."""
+MOST_KNOWN = 50
+"""Versions that are looked at, the most common ones."""
 MOST_MAJORS = 2
 """A source may be so many major versions behind."""
 WORTH = Fraction(6, 10)
@@ -80,24 +85,93 @@ class Delta:
     ended_at: datetime | None = None
 
 
-def sources(order: VersionOrder, target: Version, running: Mapping[Version, int]) -> list[Version]:
-    """From which versions deltas to `target` are made: the fewest that serve enough of the devices behind it.
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """What a device says of the deltas that it can take: its class."""
+
+    codecs: frozenset[str]
+    memory: int
+    """Bytes that applying one may take."""
+    has: frozenset[Sha256] = frozenset()
+    """What is installed; where it says nothing, the artifact of the version that it reported."""
+
+
+def suited(deltas: Iterable[Delta], full: int, has: Collection[Sha256], taker: Taker) -> list[Delta]:
+    """Those that a device can take, the smallest first: from what it has, in a form it knows, within its memory.
+
+    Args:
+        deltas: the deltas to one artifact
+        full: its bytes; a delta that is not smaller is none
+        has: digests of what the device has to start from
+        taker: the device
+    """
+    found = [
+        (delta.size, delta.pair.codec, delta)
+        for delta in deltas
+        if delta.state is DeltaState.MADE and delta.size is not None and delta.memory is not None
+        if delta.size < full and delta.memory <= taker.memory
+        if delta.pair.codec in taker.codecs and delta.pair.source in has
+    ]
+    return [delta for *_, delta in sorted(found, key=lambda one: one[:2])]
+
+
+def sources(order: VersionOrder, target: Version, running: Mapping[Runs, int]) -> list[Version]:
+    """The versions that deltas to `target` may lead from, the most common first.
 
     Args:
         order: the order of the product's versions
         target: what devices are to come to
-        running: on how many devices each version runs
+        running: on how many devices of which hardware each version runs
     """
-    behind = {version: n for version, n in running.items() if n > 0 and _leads(order, version, target)}
-    enough = COVERED * sum(behind.values())
-    found: list[Version] = []
-    served = 0
-    for version in sorted(behind, key=lambda version: (-behind[version], version)):
-        if served >= enough or len(found) == MOST_SOURCES:
+    behind: Counter[Version] = Counter()
+    for (_, version), devices in running.items():
+        if devices > 0 and _leads(order, version, target):
+            behind[version] += devices
+    return sorted(behind, key=lambda version: (-behind[version], version))[:MOST_KNOWN]
+
+
+def routes(
+    target: Release, earlier: Mapping[Version, Release], running: Mapping[Runs, int]
+) -> list[tuple[Release, Artifact, Artifact]]:
+    """Which deltas are made to a release: for each of its artifacts the fewest that serve enough of the devices it is for.
+
+    A device's own hardware says which artifact it has, and which one it is to get.
+
+    Args:
+        target: what devices are to come to
+        earlier: releases that deltas may lead from
+        running: on how many devices of which hardware each version runs
+
+    Returns:
+        The earlier release, its artifact, and the one that takes its place: what serves most devices first.
+    """
+    found: dict[tuple[Sha256, Sha256], tuple[Release, Artifact, Artifact]] = {}
+    served: Counter[tuple[Sha256, Sha256]] = Counter()
+    for (hardware, version), devices in sorted(running.items(), key=lambda runs: (runs[0][1], str(runs[0][0]))):
+        if devices <= 0 or (source := earlier.get(version)) is None:
+            continue
+        had = {artifact.component: artifact for artifact in source.artifacts_for(hardware)}
+        for new in target.artifacts_for(hardware):
+            old = had.get(new.component, new)
+            if (ends := (old.blob.sha256, new.blob.sha256))[0] != ends[1]:
+                found.setdefault(ends, (source, old, new))
+                served[ends] += devices
+    chosen: list[tuple[Sha256, Sha256]] = []
+    for blob in {new for _, new in served}:
+        chosen += _fewest({ends: n for ends, n in served.items() if ends[1] == blob})
+    return [found[ends] for ends in sorted(chosen, key=lambda ends: (-served[ends], ends))]
+
+
+def _fewest(served: Mapping[tuple[Sha256, Sha256], int]) -> list[tuple[Sha256, Sha256]]:
+    """The most common ones, until enough devices are served."""
+    enough, done = COVERED * sum(served.values()), 0
+    chosen: list[tuple[Sha256, Sha256]] = []
+    for ends in sorted(served, key=lambda ends: (-served[ends], ends)):
+        if done >= enough or len(chosen) == MOST_SOURCES:
             break
-        found.append(version)
-        served += behind[version]
-    return found
+        chosen.append(ends)
+        done += served[ends]
+    return chosen
 
 
 def near(source: Version, target: Version) -> bool:

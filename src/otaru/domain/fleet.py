@@ -4,12 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from otaru.domain.device import Lifecycle
+from otaru.domain.device import Hardware, Lifecycle
 from otaru.domain.ids import Version
 from otaru.domain.targeting import quoted
 
 Component = tuple[str, Version]
 """A component's name and the version that runs in it."""
+
+Runs = tuple[Hardware, Version]
+"""A device's hardware and the version that runs in one of its components."""
 
 SILENCE = timedelta(days=7)
 """A device that nobody heard of for so long is silent."""

@@ -34,13 +34,11 @@ _PATTERNS: Sequence[tuple[re.Pattern[str], str]] = (
 )
 
 
-def redacted(text: str, known: Collection[str] = (), more: Sequence[re.Pattern[str]] = ()) -> str:
-    """A text without what looks like a secret, without `known` ones, and without what `more` finds."""
+def redacted(text: str, known: Collection[str] = ()) -> str:
+    """A text without what looks like a secret, and without `known` ones."""
     for secret in sorted(known, key=len, reverse=True):
         if len(secret) >= SHORTEST:
             text = text.replace(secret, GONE)
     for pattern, put in _PATTERNS:
         text = pattern.sub(put, text)
-    for pattern in more:
-        text = pattern.sub(GONE, text)
     return text

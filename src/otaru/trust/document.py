@@ -69,16 +69,16 @@ def read_document(kind: str, given: object, names: Sequence[str], max_size: int)
     """
     whole = _decoded(kind, given, max_size) if isinstance(given, bytes) else given
     if not isinstance(whole, Mapping) or set(whole) != {"signed", "signatures"}:
-        raise MetadataFormError(f"it is not a {kind}")
+        raise MetadataFormError(f"it is not {_a(kind)}")
     told, signatures = whole["signed"], whole["signatures"]
     if not isinstance(told, Mapping) or set(told) != _COMMON | set(names):
-        raise MetadataFormError(f"a {kind} has the fields {', '.join(sorted(_COMMON | set(names)))}")
+        raise MetadataFormError(f"{_a(kind)} has the fields {', '.join(sorted(_COMMON | set(names)))}")
     if told["_type"] != kind or told["spec_version"] != SPEC_VERSION:
-        raise MetadataFormError(f"it is not a {kind} of version {SPEC_VERSION}")
+        raise MetadataFormError(f"it is not {_a(kind)} of version {SPEC_VERSION}")
     fields = {name: told[name] for name in names}
     found = Document(kind, fields, read_time(kind, told["expires"]), _signatures(kind, signatures))
     if len(found.signed_bytes) > max_size:
-        raise MetadataSizeError(f"a {kind} has at most {max_size} bytes", limit=max_size)
+        raise MetadataSizeError(f"{_a(kind)} has at most {max_size} bytes", limit=max_size)
     return found
 
 
@@ -117,16 +117,16 @@ def read_time(kind: str, text: object) -> datetime:
 
 def _decoded(kind: str, data: bytes, max_size: int) -> object:
     if len(data) > max_size:
-        raise MetadataSizeError(f"a {kind} has at most {max_size} bytes", limit=max_size)
+        raise MetadataSizeError(f"{_a(kind)} has at most {max_size} bytes", limit=max_size)
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        raise MetadataFormError(f"it is not a {kind}") from None
+        raise MetadataFormError(f"it is not {_a(kind)}") from None
 
 
 def _signatures(kind: str, given: object) -> dict[str, str]:
     if not isinstance(given, list) or len(given) > MAX_SIGNATURES:
-        raise MetadataFormError(f"a {kind} has a list of at most {MAX_SIGNATURES} signatures")
+        raise MetadataFormError(f"{_a(kind)} has a list of at most {MAX_SIGNATURES} signatures")
     found: dict[str, str] = {}
     for one in given:
         if not isinstance(one, Mapping) or set(one) != {"keyid", "sig"}:
@@ -136,3 +136,7 @@ def _signatures(kind: str, given: object) -> dict[str, str]:
             raise MetadataFormError(f"a signature of the {kind} is not of its form")
         found[key] = said
     return found
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

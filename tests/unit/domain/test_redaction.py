@@ -1,7 +1,5 @@
 """Secrets are found by their looks, and no text makes that slow or undone."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,9 +41,8 @@ def test_private_keys_are_gone_also_cut_ones(text: str) -> None:
     assert "MHcCAQEE" not in redacted(text)
 
 
-def test_what_is_known_and_what_the_maker_names_is_gone() -> None:
-    text = f"tail {SECRET} of imei 4711"
-    assert redacted(text, [SECRET, "of"], [re.compile("[0-9]+")]) == f"tail {GONE} of imei {GONE}"
+def test_what_is_known_is_gone() -> None:
+    assert redacted(f"tail {SECRET} of imei 4711", [SECRET, "of"]) == f"tail {GONE} of imei 4711"
 
 
 @given(st.text(max_size=400))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from otaru.images.delta import container, heatshrink, patch, sequential, zstd_patch
 from otaru.images.delta.container import HEAD_SIZE, WINDOW_SIZE, BrokenPatchError, PatchMemoryError, WrongSourceError
+from otaru.images.delta.feed import Feed
 from otaru.images.delta.patch import Codec
 from otaru.images.delta.sequential import Packing
 from otaru.images.reading import BLOCK
@@ -102,10 +103,18 @@ def test_a_window_has_bounds(window: int) -> None:
         made(Codec.ZSTD, b"a", b"b", asked)
 
 
-def test_programs_that_are_too_large_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequential, "LARGEST", 10)
-    with pytest.raises(ValueError, match="at most 10 bytes"):
-        made(Codec.LZMA, bytes(11), b"")
+class Huge:
+    """More bytes than are compared; they are never asked for."""
+
+    size = sequential.LARGEST + 1
+
+    def read_at(self, offset: int, n: int) -> bytes:
+        raise AssertionError((offset, n))
+
+
+def test_programs_that_are_too_large_are_not_compared() -> None:
+    with pytest.raises(ValueError, match=f"at most {sequential.LARGEST} bytes"):
+        next(patch.make(Codec.LZMA, Huge(), Watched(b"")))
 
 
 @pytest.mark.parametrize("packing", BY_DETOOLS)
@@ -120,7 +129,7 @@ def test_what_detools_wrote_is_read(packing: Packing) -> None:
 
 @given(st.integers(-(1 << 60), 1 << 60))
 def test_a_size_is_read_as_it_was_written(value: int) -> None:
-    assert sequential.read_size(sequential._Feed([sequential.write_size(value)])) == value
+    assert sequential.read_size(Feed([sequential.write_size(value)])) == value
 
 
 @given(st.binary(max_size=3000), st.integers(1, 50))

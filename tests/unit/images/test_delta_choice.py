@@ -15,6 +15,7 @@ from otaru.images.reading import BLOCK
 from tests.support import images
 
 SIZES = st.integers(0, 1 << 34)
+MICROCONTROLLERS = {Format.MCUBOOT, Format.ESP_IDF, Format.UF2, Format.INTEL_HEX, Format.SUIT}
 
 
 @given(st.sampled_from(Format), SIZES, SIZES)
@@ -27,20 +28,27 @@ def test_every_way_can_be_gone(format_: Format, source: int, target: int) -> Non
             assert BLOCK <= way.window <= 32 << 20
         else:
             assert way.window is None
-            assert max(source, target) <= sequential.LARGEST
+            assert way.codec is Codec.RDIFF or max(source, target) <= sequential.LARGEST
+
+
+@given(st.sampled_from(Format), SIZES, SIZES)
+def test_only_what_linux_runs_has_a_way_for_small_devices(format_: Format, source: int, target: int) -> None:
+    codecs = {way.codec for way in ways(format_, source, target)}
+    assert (Codec.RDIFF in codecs) == (max(source, target) > SMALL and format_ not in MICROCONTROLLERS)
 
 
 def test_small_images_are_for_microcontrollers_too() -> None:
     assert {way.codec for way in ways(Format.MCUBOOT, SMALL, SMALL)} == {Codec.LZMA, Codec.HEATSHRINK}
-    assert {way.codec for way in ways(Format.PLAIN, PROGRAM, PROGRAM)} == {Codec.LZMA}
-    assert {way.codec for way in ways(Format.PLAIN, PROGRAM + 1, 1)} == {Codec.ZSTD}
+    assert {way.codec for way in ways(Format.MCUBOOT, PROGRAM, PROGRAM)} == {Codec.LZMA}
+    assert {way.codec for way in ways(Format.PLAIN, PROGRAM, PROGRAM)} == {Codec.LZMA, Codec.RDIFF}
+    assert {way.codec for way in ways(Format.PLAIN, PROGRAM + 1, 1)} == {Codec.ZSTD, Codec.RDIFF}
 
 
 def test_large_images_have_smaller_windows() -> None:
-    (usual,), (large,) = ways(Format.PLAIN, 1, LARGE), ways(Format.PLAIN, 1, LARGE + 1)
-    assert usual.window is not None
-    assert large.window is not None
-    assert large.window < usual.window
+    usual, large = (ways(Format.PLAIN, 1, size)[0].window for size in (LARGE, LARGE + 1))
+    assert usual is not None
+    assert large is not None
+    assert large < usual
 
 
 @pytest.mark.parametrize(

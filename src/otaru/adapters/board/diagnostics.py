@@ -4,13 +4,13 @@ import hashlib
 import io
 import logging
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from otaru.adapters.board.blotting import WITHHELD
 from otaru.adapters.board.disk import Disk, full_named, make_folders, replace
 from otaru.adapters.board.program import ended
 from otaru.domain.errand import MAX_BUNDLE, MAX_OUTPUT
@@ -24,6 +24,8 @@ _SYSTEM = ("/proc/uptime", "/proc/loadavg", "/proc/meminfo", "/proc/version", "/
 _MAX_SYSTEM = 32 * 1024
 COLLECTING_S = 300.0
 """After so long no more commands are begun: the device has other things to do."""
+_TRIES = 3
+"""So many texts are withheld before no other one is looked through: each of them took its time."""
 
 
 class LastLines(logging.Handler):
@@ -63,16 +65,19 @@ class FolderDiagnoser:
         wanted: Collected,
         says: Mapping[str, Callable[[], str]],
         secrets: Callable[[], Collection[str]] = tuple,
-        patterns: Sequence[re.Pattern[str]] = (),
+        blotted: Callable[[str], str] = str,
         collecting_s: float = COLLECTING_S,
     ) -> None:
-        """Take a folder of its own, what else to ask by file name (`status.json`), and what is secret."""
+        """Take a folder of its own, what else to ask by file name (`status.json`), and what is secret.
+
+        `blotted` takes out what the device's maker named, of what looks like no secret any more.
+        """
         self._disk = disk
         self._folder = folder
         self._wanted = wanted
         self._says = dict(says)
         self._secrets = secrets
-        self._patterns = tuple(patterns)
+        self._blotted = blotted
         self._collecting_s = collecting_s
 
     def collect(self, number: int) -> tuple[int, str]:
@@ -100,10 +105,13 @@ class FolderDiagnoser:
         import gzip  # noqa: PLC0415 - rarely needed
         import tarfile  # noqa: PLC0415
 
-        made, secrets, left = io.BytesIO(), self._secrets(), self._wanted.most_bytes
+        made, secrets, left, in_vain = io.BytesIO(), self._secrets(), self._wanted.most_bytes, 0
         with gzip.GzipFile(fileobj=made, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
             for name, text in self._texts():
-                data = redacted(text, secrets, self._patterns).encode(errors="replace")
+                text = redacted(text, secrets)  # noqa: PLW2901 - nothing may see the other one any more
+                text = self._blotted(text) if in_vain < _TRIES else WITHHELD  # noqa: PLW2901 - as above
+                in_vain += text == WITHHELD
+                data = text.encode(errors="replace")
                 if len(data) > left:
                     data = b"(the beginning is left out: too long)\n" + data[len(data) - left :] if left > 0 else b""
                 left -= len(data)
@@ -161,16 +169,16 @@ class AllowedCommands:
         self,
         allowed: Mapping[str, Allowed],
         secrets: Callable[[], Collection[str]] = tuple,
-        patterns: Sequence[re.Pattern[str]] = (),
+        blotted: Callable[[str], str] = str,
     ) -> None:
         self._allowed = dict(allowed)
         self._secrets = secrets
-        self._patterns = tuple(patterns)
+        self._blotted = blotted
         self.names = frozenset(self._allowed)
 
     def run(self, name: str) -> Ran:
         """See the port."""
         allowed = self._allowed[name]
         done = ended(allowed.words, allowed.timeout_s)
-        said = redacted(done.said, self._secrets(), self._patterns)
+        said = self._blotted(redacted(done.said, self._secrets()))
         return Ran(done.code, said[-allowed.output :] if allowed.output else "")

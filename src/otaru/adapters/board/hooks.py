@@ -5,14 +5,11 @@ is called before may object, by any other end than 0; it is called again later. 
 or, after a power cut, more often.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 
 from otaru.adapters.board.program import ended
 from otaru.domain.update import Moment
 from otaru.errors import InstallError
-
-_log = logging.getLogger("otaru.agent")
 
 
 class CommandHooks:
@@ -33,6 +30,4 @@ class CommandHooks:
             said = error.message
         else:
             said = "" if done.code == 0 else f"{' '.join(words)[:100]} {done.how}"
-        if said:
-            _log.warning("%s: %s", moment, said)
         return said

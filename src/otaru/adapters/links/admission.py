@@ -96,10 +96,14 @@ class Admission:
         found = self._wire.ask(
             "GET", f"{self._server}/tuf/{tenant}/{repository}/metadata/1.root.json", [], None, 512_000
         )
+        if found.status == 404:
+            raise UnavailableError(
+                f"the tenant {tenant} has no keys yet: there is nothing that this device could trust",
+                hint="Make them (otaru keys init; or its first release does), then enroll again.",
+            )
         if found.status != 200:
             raise UnavailableError(
-                f"the server answered {found.status} when asked for the root of the {repository} repository",
-                hint="A tenant has one from its first keys on: otaru keys init, or its first release.",
+                f"the server answered {found.status} when asked for the root of the {repository} repository"
             )
         return found.body
 

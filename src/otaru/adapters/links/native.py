@@ -1,4 +1,4 @@
-"""The device side of the native road: `ports.link.Link` over HTTP/1.1.
+"""The device side of the native road: `ports.link.Link` over HTTP/1.1, downloads also over HTTP/2.
 
 It says and hears what `protocols.native` makes of bytes. It never waits of itself and never tries again. Redirects are not
 followed; the credential goes to the server's own origin, whatever addresses an answer holds.
@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-import httpcore
 import msgspec
 
 from otaru import errors
 from otaru.adapters.links import wire
+from otaru.adapters.links.lean import httpcore
 from otaru.adapters.links.wire import Wire, header
 from otaru.domain.deployment import State
 from otaru.domain.device import Merge
@@ -77,8 +77,11 @@ class NativeLink:
         *,
         trust: ssl.SSLContext | None = None,
         form: Form = Form.MSGPACK,
+        http2: bool = False,
     ) -> None:
         """Take where the server is (`https://HOST[:PORT]`); nothing is connected yet. `trust` may hold a certificate to show.
+
+        With `http2` files come by that from who offers it, where h2 is installed.
 
         Raises:
             InvalidInputError: it is no address.
@@ -91,7 +94,7 @@ class NativeLink:
         self._device = device
         self.credential = credential
         """May be replaced by a fresh one."""
-        self._wire = Wire(clock, trust)
+        self._wire = Wire(clock, trust, http2=http2)
         self._form = form
         self._last: tuple[bytes, Told] | None = None
 

@@ -1,21 +1,26 @@
-"""HTTP/1.1 for a small device: every request has an end in time, every answer a bound, and all of it stops when it is told to.
+"""HTTP for a small device: every request has an end in time, every answer a bound, and all of it stops when it is told to.
 
 A server may send a byte now and then for ever, also of its head, so that no time-out between two bytes ends it. So each read
 and write is given what is left until the deadline of the call that it belongs to. `stop` shuts the sockets of all
 connections: whoever waits in one of them is woken at once, from whatever thread it is called.
+
+All of it is HTTP/1.1. Downloads may go by HTTP/2 where the server chooses it (ALPN) and h2 is installed, each over a connection
+of its own that ends with it: one that is left in the middle would go on sending. What came is taken from the socket only as it is
+asked for, so one who reads slowly is sent slowly, too.
 
 Looking a name up, and connecting, are bounded by the system's own time-outs and CONNECT_S.
 """
 
 import socket
 import ssl
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
-import httpcore
-
+from otaru.adapters.links.lean import httpcore
 from otaru.errors import InvalidInputError, StoppedError, UnavailableError
 from otaru.ports.clock import Clock
 
@@ -43,16 +48,13 @@ class Answer:
 class Wire:
     """The connections of one device. One thread, but for `stop`."""
 
-    def __init__(self, clock: Clock, trust: ssl.SSLContext | None = None) -> None:
-        """Take a clock for deadlines, and whom to trust beside whom the system trusts."""
-        self._clock = clock
+    def __init__(self, clock: Clock, trust: ssl.SSLContext | None = None, *, http2: bool = False) -> None:
+        """Take a clock for deadlines, whom to trust beside whom the system trusts, and whether `open` may speak HTTP/2."""
         self._streams = _Streams(clock)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=trust or ssl.create_default_context(),
-            max_connections=CONNECTIONS,
-            keepalive_expiry=IDLE_S,
-            network_backend=self._streams,
-        )
+        self._trust = trust or ssl.create_default_context()
+        self._http2 = http2
+        self._pool = self._made()
+        self._downloads: httpcore.ConnectionPool | None = None
 
     def ask(
         self,
@@ -84,13 +86,13 @@ class Wire:
         """Begin a GET whose body is read by `pour`; close it."""
         with self.named(url):
             self._streams.until(ANSWER_S)
-            return self._send("GET", url, headers, None)
+            return self._send("GET", url, headers, None, self._for_downloads(url))
 
     def next(self, parts: Iterator[bytes], url: str) -> bytes:
         """The next part of a body; none at its end. Raises as `ask`."""
         with self.named(url):
             self._streams.until(SILENCE_S)
-            return next(parts, b"")
+            return next(filter(None, parts), b"")  # frames of HTTP/2 may be empty
 
     def stop(self) -> None:
         """End everything that is under way, and let nothing begin any more."""
@@ -99,7 +101,9 @@ class Wire:
     def close(self) -> None:
         """Close the connections: in the thread that uses them."""
         self._streams.stop()
-        self._pool.close()
+        for pool in (self._pool, self._downloads):
+            if pool is not None:
+                pool.close()
 
     @contextmanager
     def named(self, url: str) -> Iterator[None]:
@@ -107,12 +111,35 @@ class Wire:
         self._streams.check()
         try:
             yield
-        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+        except _broken() as error:
             self._streams.check()
             what = str(error) or type(error).__name__
             raise UnavailableError(f"{_place(url)} does not answer: {what[:200]}") from None
 
-    def _send(self, method: str, url: str, headers: Headers, body: bytes | None) -> httpcore.Response:
+    def _made(self, **more: Any) -> httpcore.ConnectionPool:
+        return httpcore.ConnectionPool(
+            ssl_context=self._trust,
+            max_connections=CONNECTIONS,
+            keepalive_expiry=IDLE_S,
+            network_backend=self._streams,
+            **more,
+        )
+
+    def _for_downloads(self, url: str) -> httpcore.ConnectionPool:
+        if not self._http2 or parsed(url).scheme != b"https" or find_spec("h2") is None:
+            return self._pool
+        if self._downloads is None:
+            self._downloads = self._made(http2=True, max_keepalive_connections=0)
+        return self._downloads
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        body: bytes | None,
+        pool: httpcore.ConnectionPool | None = None,
+    ) -> httpcore.Response:
         where = parsed(url)
         own = [(b"host", _host(where)), (b"user-agent", b"otaru-agent"), (b"accept-encoding", b"identity")]
         if body is not None:
@@ -122,9 +149,16 @@ class Wire:
             method, where, headers=[*own, *headers], content=body, extensions={"timeout": limits}
         )
         try:
-            return self._pool.handle_request(request)
+            return (pool or self._pool).handle_request(request)
         except httpcore.UnsupportedProtocol:  # pragma: no cover - `parsed` lets none through
             raise InvalidInputError(f"{url[:200]!r} is not an address") from None
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """What the network does and, once h2 is there, what httpcore lets through of it: a body against the rules, say."""
+    found = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError)
+    http2 = sys.modules.get("h2.exceptions")
+    return found if http2 is None else (*found, http2.H2Error, httpcore.ConnectionNotAvailable, ValueError)
 
 
 class _Streams(httpcore.SyncBackend):

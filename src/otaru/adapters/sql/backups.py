@@ -20,7 +20,12 @@ _OF_DEVICE = f"""
 SELECT {_COLUMNS} FROM device_backup WHERE tenant = ? AND device = ? ORDER BY begun_at DESC, sha256"""
 _REMOVE = "DELETE FROM device_backup WHERE tenant = ? AND device = ? AND sha256 = ?"
 _HOLDS = "SELECT 1 FROM device_backup WHERE tenant = ? AND sha256 = ? AND finished_at IS NOT NULL LIMIT 1"
-_SIZE = "SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM device_backup WHERE tenant = ?"
+_ALONE = """
+SELECT 1 FROM device_backup b JOIN blob o ON o.tenant = b.tenant AND o.sha256 = b.sha256
+WHERE b.tenant = ? AND b.sha256 = ? AND b.finished_at IS NOT NULL AND NOT o.uploaded LIMIT 1"""
+_SIZE = """
+SELECT CAST(coalesce(sum(b.size), 0) AS bigint) FROM device_backup b WHERE b.tenant = ? AND (b.finished_at IS NULL
+  OR EXISTS (SELECT 1 FROM blob o WHERE o.tenant = b.tenant AND o.sha256 = b.sha256))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,9 @@ class SqlBackups:
 
     def holds(self, tenant: TenantId, sha256: Sha256) -> bool:
         return bool(fetch(self.session, _HOLDS, tenant, sha256))
+
+    def alone(self, tenant: TenantId, sha256: Sha256) -> bool:
+        return bool(fetch(self.session, _ALONE, tenant, sha256))
 
     def size(self, tenant: TenantId) -> int:
         return int(fetch(self.session, _SIZE, tenant)[0][0])

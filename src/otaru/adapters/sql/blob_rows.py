@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, distinct, exists, func, insert, select
+from sqlalchemy import ColumnElement, Row, delete, distinct, exists, func, insert, select
 
 from otaru.adapters.sql import tables
 from otaru.adapters.sql.lean import run
@@ -19,10 +19,14 @@ _U = tables.upload.c
 _A = tables.artifact.c
 _D = tables.release_document.c
 _P = tables.delta.c
+_K = tables.device_backup.c
 _SELECT = select(_B.sha256, _B.sha1, _B.md5, _B.size, _B.created_at)
 _ADD = """
-INSERT INTO blob (tenant, sha256, sha1, md5, size, created_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+INSERT INTO blob (tenant, sha256, sha1, md5, size, created_at, uploaded) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING"""
+_CLAIM = "UPDATE blob SET uploaded = true WHERE tenant = ? AND sha256 = ? AND NOT uploaded"
 _HOLDS = (_A.tenant == _B.tenant, _A.sha256 == _B.sha256)
+_SAVES = (_K.tenant == _B.tenant, _K.sha256 == _B.sha256)
 _SAYS = (_D.tenant == _B.tenant, _D.sha256 == _B.sha256)
 # No product's name holds a slash. A release counts twice that has the same bytes as a file and as a document.
 _MADE_OF = select(func.count(distinct(_A.product.concat("/").concat(_A.version)))).where(*_HOLDS).scalar_subquery()
@@ -46,8 +50,12 @@ class SqlBlobRows:
         row = self.session.connection.execute(query).one_or_none()
         return None if row is None else _blob(row)
 
-    def add(self, tenant: TenantId, blob: Blob, at: datetime) -> bool:
-        return run(self.session, _ADD, tenant, blob.sha256, blob.sha1, blob.md5, blob.size, micros(at)) == 1
+    def add(self, tenant: TenantId, blob: Blob, at: datetime, *, uploaded: bool = True) -> bool:
+        about = (blob.sha256, blob.sha1, blob.md5, blob.size, micros(at), uploaded)
+        return run(self.session, _ADD, tenant, *about) == 1
+
+    def claim(self, tenant: TenantId, sha256: Sha256) -> None:
+        run(self.session, _CLAIM, tenant, sha256)
 
     def used(self, tenant: TenantId) -> int:
         total = self.session.connection.execute(select(func.sum(_B.size)).where(_B.tenant == tenant)).scalar()
@@ -60,6 +68,12 @@ class SqlBlobRows:
         return [(*_blob(row), row.n) for row in self.session.connection.execute(query)]
 
     def remove(self, tenant: TenantId, sha256: Sha256) -> bool:
+        return self._remove(tenant, sha256)
+
+    def drop(self, tenant: TenantId, sha256: Sha256) -> bool:
+        return self._remove(tenant, sha256, ~_B.uploaded, ~exists(select(_K.sha256).where(*_SAVES)))
+
+    def _remove(self, tenant: TenantId, sha256: Sha256, *more: ColumnElement[bool]) -> bool:
         removed = self.session.connection.execute(
             delete(tables.blob).where(
                 _B.tenant == tenant,
@@ -67,6 +81,7 @@ class SqlBlobRows:
                 ~exists(select(_A.sha256).where(*_HOLDS)),
                 ~exists(select(_D.sha256).where(*_SAYS)),
                 ~exists(select(_P.patch).where(_P.tenant == _B.tenant, _P.patch == _B.sha256)),
+                *more,
             )
         )
         if removed.rowcount != 1:

@@ -24,6 +24,11 @@ _OF_ACTION = f"""
 SELECT {_COLUMNS} FROM bundle_device d JOIN bundle b ON b.tenant = d.tenant AND b.bundle = d.bundle
 WHERE d.tenant = ? AND d.device = ? AND d.action = ? AND b.expires_at > ?
 ORDER BY b.expires_at DESC, b.bundle LIMIT 1"""
+_ENDED = "SELECT tenant, bundle FROM bundle WHERE expires_at < ? ORDER BY expires_at, tenant, bundle LIMIT ?"
+_FORGET = (
+    "DELETE FROM bundle_device WHERE tenant = ? AND bundle = ?",
+    "DELETE FROM bundle WHERE tenant = ? AND bundle = ?",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,12 @@ class SqlBundles:
 
     def of_action(self, tenant: TenantId, device: DeviceId, action: ActionId, now: datetime) -> Exported | None:
         return next(iter(self._read(_OF_ACTION, tenant, device, action, micros(now))), None)
+
+    def prune(self, before: datetime, most: int) -> int:
+        ended = fetch(self.session, _ENDED, micros(before), most)
+        for sql in _FORGET:
+            run_each(self.session, sql, ended)
+        return len(ended)
 
     def _read(self, sql: str, *asked: str | int) -> list[Exported]:
         return [

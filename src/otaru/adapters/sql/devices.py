@@ -221,7 +221,10 @@ class SqlDevices:
         )
         facts = _last([(d.id, fact) for d in added for fact in d.installed])
         self._install(tenant, facts)
-        came = Counter((fleet.hour_of(micros(i.at)), (i.component, i.version)) for i in facts.values())
+        hardware = {d.id: d.hardware for d in added}
+        came = Counter(
+            (fleet.hour_of(micros(i.at)), (i.component, i.version), hardware[id_]) for (id_, _), i in facts.items()
+        )
         fleet.move_components(self._session, tenant, came)
         self.contacts([(tenant, d.id, d.last_contact, d.address or "") for d in added if d.last_contact is not None])
         return fresh
@@ -249,6 +252,10 @@ class SqlDevices:
         )
         if device.lifecycle is not known.lifecycle:
             self._count_lifecycle(tenant, known, device)
+        if device.hardware != known.hardware and device.lifecycle is not Lifecycle.DECOMMISSIONED:
+            runs = [(i.component, i.version) for i in known.installed]
+            fleet.move_hardware(self._session, tenant, dict.fromkeys(((c, known.hardware) for c in runs), -1))
+            fleet.move_hardware(self._session, tenant, dict.fromkeys(((c, device.hardware) for c in runs), 1))
         key = (tenant, device.id)
         changed = device.attributes.items() - known.attributes.items()
         run_each(self._session, _UNTAG, [(*key, tag) for tag in sorted(known.tags - device.tags)])
@@ -269,7 +276,8 @@ class SqlDevices:
         if after.lifecycle is not Lifecycle.DECOMMISSIONED:
             return
         hour = fleet.hour_of(micros(after.updated_at))
-        fleet.move_components(self._session, tenant, {(hour, (i.component, i.version)): -1 for i in before.installed})
+        left = {(hour, (i.component, i.version), before.hardware): -1 for i in before.installed}
+        fleet.move_components(self._session, tenant, left)
         if before.last_contact is not None:
             fleet.count_contacts(self._session, {(tenant, fleet.hour_of(micros(before.last_contact))): -1})
         fleet.leave(self._session, tenant, after.id)
@@ -295,13 +303,14 @@ class SqlDevices:
 
     def install(self, tenant: TenantId, installed: Sequence[tuple[DeviceId, Installed]]) -> None:
         last = _last(installed)
-        moves: Counter[tuple[int, Component]] = Counter()
-        for key, known in fleet.running(self._session, tenant, sorted(last)).items():
+        moves: Counter[tuple[int, Component, Hardware]] = Counter()
+        for key, (hardware, known) in fleet.running(self._session, tenant, sorted(last)).items():
             fact = last[key]
             if known != fact.version:
-                moves[fleet.hour_of(micros(fact.at)), (fact.component, fact.version)] += 1
+                hour = fleet.hour_of(micros(fact.at))
+                moves[hour, (fact.component, fact.version), hardware] += 1
                 if known is not None:
-                    moves[fleet.hour_of(micros(fact.at)), (fact.component, known)] -= 1
+                    moves[hour, (fact.component, known), hardware] -= 1
         fleet.move_components(self._session, tenant, moves)
         self._install(tenant, last)
 

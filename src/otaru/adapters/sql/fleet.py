@@ -2,7 +2,8 @@
 
 The counters move in the transaction that moves the rows, as those of rollouts do (`counters`): each worker adds to its
 own shard, the sum over shards is what is true. `component_count` counts the devices that run a version, once of all
-times (hour 0) and once for each hour in which that changed: what ran when is told backwards from now.
+times (hour 0) and once for each hour in which that changed: what ran when is told backwards from now. `hardware_count`
+says on which hardware they are.
 `device_standing` lists devices by where they stand: it is counted, and read in the order of ids, by its index.
 """
 
@@ -14,8 +15,8 @@ from otaru.adapters.sql.lean import fetch, fetch_keyed, run, run_each, run_keyed
 from otaru.adapters.sql.session import Session
 from otaru.adapters.sql.tables import EPOCH, micros
 from otaru.domain.deployment import FAILURES, WAITING, State
-from otaru.domain.device import Lifecycle
-from otaru.domain.fleet import Component, Counts, Move
+from otaru.domain.device import Hardware, Lifecycle
+from otaru.domain.fleet import Component, Counts, Move, Runs
 from otaru.domain.ids import DeviceId, TenantId, Version
 from otaru.domain.rollout import ACTIVE, RolloutState
 
@@ -36,13 +37,19 @@ INSERT INTO component_count (tenant, hour, component, version, shard, devices) V
 ON CONFLICT (tenant, hour, component, version, shard)
 DO UPDATE SET devices = component_count.devices + excluded.devices"""
 
+_ADD_HARDWARE = """
+INSERT INTO hardware_count (tenant, component, version, model, hardware_revision, shard, devices)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (tenant, component, version, model, hardware_revision, shard)
+DO UPDATE SET devices = hardware_count.devices + excluded.devices"""
+
 _ADD_CONTACT = """
 INSERT INTO contact_count (tenant, hour, shard, devices) VALUES (?, ?, ?, ?)
 ON CONFLICT (tenant, hour, shard) DO UPDATE SET devices = contact_count.devices + excluded.devices"""
 
 _COMPONENTS = (("device", "text"), ("component", "text"))
 _RUNNING = f"""
-SELECT k.device, k.component, c.version FROM k CROSS JOIN device d
+SELECT k.device, k.component, c.version, d.model, d.hardware_revision FROM k CROSS JOIN device d
 LEFT JOIN device_component c ON c.tenant = d.tenant AND c.device = d.device AND c.component = k.component
 WHERE d.tenant = ? AND d.device = k.device AND d.lifecycle <> '{_GONE}'"""
 
@@ -83,8 +90,10 @@ _OF_VERSION = """
 SELECT CAST(coalesce(sum(devices), 0) AS bigint) FROM component_count
 WHERE tenant = ? AND hour = ? AND component = ? AND version = ?"""
 _OF_COMPONENT = """
-SELECT version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour = ? AND component = ?
-GROUP BY version HAVING sum(devices) <> 0"""
+SELECT model, hardware_revision, version, CAST(sum(devices) AS bigint) AS running FROM hardware_count
+WHERE tenant = ? AND component = ?
+GROUP BY model, hardware_revision, version HAVING sum(devices) <> 0
+ORDER BY running DESC, version, model, hardware_revision LIMIT ?"""
 _MOVES = """
 SELECT hour, component, version, CAST(sum(devices) AS bigint) FROM component_count WHERE tenant = ? AND hour >= ?
 GROUP BY hour, component, version HAVING sum(devices) <> 0 ORDER BY hour, component, version"""
@@ -150,8 +159,9 @@ class SqlFleet:
         devices: int = fetch(self._session, _OF_VERSION, tenant, EVER, component, version)[0][0]
         return devices
 
-    def spread(self, tenant: TenantId, component: str) -> dict[Version, int]:
-        return {Version(v): n for v, n in fetch(self._session, _OF_COMPONENT, tenant, EVER, component)}
+    def spread(self, tenant: TenantId, component: str, limit: int) -> dict[Runs, int]:
+        rows = fetch(self._session, _OF_COMPONENT, tenant, component, limit)
+        return {(Hardware(model, revision), Version(v)): n for model, revision, v, n in rows}
 
     def recounted(self, tenant: TenantId, before: datetime) -> Counts:
         whole_hours = hour_of(micros(before)) * HOUR
@@ -206,25 +216,36 @@ def move_lifecycles(session: Session, tenant: TenantId, moves: Mapping[str, int]
 
 def running(
     session: Session, tenant: TenantId, keys: Sequence[tuple[DeviceId, str]]
-) -> dict[tuple[DeviceId, str], Version | None]:
-    """What runs in components of devices in service; None where nothing is known, left out where the device counts not."""
-    return {(d, name): v for d, name, v in fetch_keyed(session, _COMPONENTS, keys, _RUNNING, tenant)}
+) -> dict[tuple[DeviceId, str], tuple[Hardware, Version | None]]:
+    """What runs in components, and on what, of devices in service (others are left out); None: no version is known."""
+    rows = fetch_keyed(session, _COMPONENTS, keys, _RUNNING, tenant)
+    return {(device, name): (Hardware(*hardware), version) for device, name, version, *hardware in rows}
 
 
-def move_components(session: Session, tenant: TenantId, moves: Mapping[tuple[int, Component], int]) -> None:
-    """Count what runs in components now, in all and in its hour."""
-    ever: Counter[tuple[int, Component]] = Counter()
-    for (_, component), devices in moves.items():
-        ever[EVER, component] += devices
+def move_components(session: Session, tenant: TenantId, moves: Mapping[tuple[int, Component, Hardware], int]) -> None:
+    """Count what runs in components now: in all, in its hour, and on which hardware."""
+    counted: Counter[tuple[int, Component]] = Counter()
+    on: Counter[tuple[Component, Hardware]] = Counter()
+    for (hour, component, hardware), devices in moves.items():
+        counted[hour, component] += devices
+        counted[EVER, component] += devices
+        on[component, hardware] += devices
     run_each(
         session,
         _ADD_COMPONENT,
-        [
-            (tenant, hour, *component, session.shard, devices)
-            for (hour, component), devices in sorted([*ever.items(), *moves.items()])
-            if devices
-        ],
+        [(tenant, hour, *component, session.shard, n) for (hour, component), n in sorted(counted.items()) if n],
     )
+    move_hardware(session, tenant, on)
+
+
+def move_hardware(session: Session, tenant: TenantId, moves: Mapping[tuple[Component, Hardware], int]) -> None:
+    """Count on which hardware what runs in components runs now."""
+    rows = [
+        (tenant, *component, hardware.model, hardware.revision, session.shard, n)
+        for (component, hardware), n in moves.items()
+        if n
+    ]
+    run_each(session, _ADD_HARDWARE, sorted(rows))
 
 
 def move_contacts(session: Session, newest: Sequence[tuple[TenantId, DeviceId, int]]) -> bool:

@@ -24,7 +24,7 @@ from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.board.program import ended
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.wire import Wire, header
-from otaru.apps.agent import identity, neighbours, wiring
+from otaru.apps.agent import identity, neighbours, times, wiring
 from otaru.apps.agent.booting import bootloader
 from otaru.apps.agent.keys import key
 from otaru.apps.agent.settings import SLOTTED, Component, Settings
@@ -309,12 +309,24 @@ def _conditions(settings: Settings) -> Iterator[Finding]:
     for lock in neighbours.locks(settings.locks):
         if said := lock.held():
             yield Finding("locks", Grade.REMARK, said)
+    yield from windows(settings)
     required = [condition(text) for text in settings.conditions.require]
     if not required:
         return
     facts = wiring.senses(settings, LocalDisk()).facts(names(required))
     held = forbids(required, facts)
     yield Finding("conditions", Grade.GOOD if held is None else Grade.REMARK, held or "all of them hold")
+
+
+def windows(settings: Settings) -> Iterator[Finding]:
+    """The device's own: whether something could be installed now."""
+    hours, now = times.hours(settings), SystemClock().now()
+    if not hours.windows:
+        return
+    reason, _ = hours.shut(now)
+    closes = hours.closes_at(now)
+    said = reason if closes is None else f"open until {closes:%Y-%m-%d %H:%M} UTC"
+    yield Finding("windows", Grade.REMARK if reason else Grade.GOOD, f"{said} (it is in {hours.zone})")
 
 
 def _ending(what: str, which: str, ends: datetime, now: datetime) -> Finding:

@@ -108,9 +108,8 @@ def install(settings: Settings, medium: Path, receipts: Path | None) -> Installe
             int(offer.action),
             bundle.id,
         )
-        return _with_receipts(
-            found, _Desk(Path(settings.data), made, updater), receipts or medium / RECEIPTS, asked=receipts is not None
-        )
+        desk, folder = _Desk(Path(settings.data), made, updater), receipts or medium.resolve() / RECEIPTS
+        return _with_receipts(found, desk, folder, asked=receipts is not None)
 
 
 def _go(updater: Updater, stop: Stop) -> None:

@@ -10,21 +10,20 @@ from msgspec import Meta, Struct
 from otaru.adapters.board.hooks import CommandHooks
 from otaru.adapters.board.locks import FileLock, Flock
 from otaru.adapters.board.probes import HttpCheck, UnitCheck
+from otaru.apps.agent.forms import Folder, Group, Mode, Seconds, Socket, Url
 from otaru.domain.update import Moment
 from otaru.errors import InvalidInputError
 from otaru.ports.board import HealthCheck, Lock
 from otaru.ports.clock import Clock
 
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Folder = Annotated[str, Meta(pattern=r"\A/")]
-Words = Annotated[tuple[str, ...], Meta(max_length=100)]
-Unit = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9:_.\\@-]{1,200}\.[a-z]{4,9}\Z")]
+Commandline = Annotated[tuple[str, ...], Meta(max_length=100)]
+"""A program and its arguments, or none."""
 
 
 class Probe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A server that has to answer."""
 
-    url: Annotated[str, Meta(pattern=r"\Ahttps?://[!-~]+\Z", max_length=1024)]
+    url: Url
     statuses: Annotated[tuple[Annotated[int, Meta(ge=100, le=599)], ...], Meta(min_length=1, max_length=20)] = (200,)
     contains: Annotated[str, Meta(max_length=1000)] = ""
     timeout_s: Seconds = 5
@@ -43,19 +42,19 @@ class Locks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Hooks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Programs at the turns of an update."""
 
-    before_download: Words = ()
-    before_install: Words = ()
-    after_commit: Words = ()
-    after_failure: Words = ()
+    before_download: Commandline = ()
+    before_install: Commandline = ()
+    after_commit: Commandline = ()
+    after_failure: Commandline = ()
     timeout_s: Seconds = 60
 
 
 class Local(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A socket at which programs of the device ask the agent."""
 
-    socket: Annotated[str, Meta(pattern=r"\A/", max_length=100)]
-    mode: Annotated[str, Meta(pattern=r"\A0?[0-7]{3}\Z")] = "0600"
-    group: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\Z")] | None = None
+    socket: Socket
+    mode: Mode = "0600"
+    group: Group | None = None
 
 
 def locks(told: Locks) -> list[Lock]:

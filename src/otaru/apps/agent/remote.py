@@ -8,11 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from otaru.adapters.board.blotting import Blotter
 from otaru.adapters.board.diagnostics import Allowed, AllowedCommands, Collected, FolderDiagnoser, LastLines
 from otaru.adapters.board.disk import LocalDisk
 from otaru.adapters.board.gauges import BoardGauges
 from otaru.adapters.board.ledger import FileConsent, FileLedger, FileSpool
-from otaru.apps.agent.remote_settings import patterns
 from otaru.apps.agent.settings import Settings
 from otaru.domain.link import Told
 from otaru.ports.board import Power, Safe, Senses
@@ -45,7 +45,7 @@ class Remote:
         settings, disk, data = means.settings, LocalDisk(), means.settings.data
         self._lines = LastLines()
         logging.getLogger("otaru").addHandler(self._lines)
-        consent, seen = FileConsent(disk, f"{data}/sharing"), patterns(settings.diagnostics.redact)
+        consent, blotted = FileConsent(disk, f"{data}/sharing"), Blotter(settings.diagnostics.redact)
         monitor = settings.monitor
         gauges = BoardGauges(disk, means.senses, data, monitor.commands, monitor.timeout_s, monitor.reason)
         rhythm = Rhythm(monitor.on, timedelta(seconds=monitor.period_s), timedelta(seconds=monitor.send_s), monitor.off)
@@ -65,8 +65,8 @@ class Remote:
             means.link,
             means.clock,
             consent,
-            AllowedCommands(allowed, secrets, seen),
-            FolderDiagnoser(disk, f"{data}/diagnostics", collected, says, secrets, seen),
+            AllowedCommands(allowed, secrets, blotted),
+            FolderDiagnoser(disk, f"{data}/diagnostics", collected, says, secrets, blotted),
             gauges,
             means.power,
             Limits(

@@ -6,14 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from otaru.apps.agent.forms import Folder, Name, Seconds, Words
 from otaru.domain.errand import MAX_OUTPUT
 from otaru.errors import InvalidInputError
-
-Words = Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
-AbsolutePath = Annotated[str, Meta(pattern=r"\A/")]
-
 
 MEASURED = ("battery", "signal", "uptime", "disk", "memory", "load")
 """What every device measures where it can (`adapters.board.gauges`); commands add to it."""
@@ -36,7 +31,7 @@ class Diagnostics(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     on: bool = True
     commands: Annotated[dict[Name, Words], Meta(max_length=50)] = {}
-    files: Annotated[tuple[AbsolutePath, ...], Meta(max_length=50)] = ()
+    files: Annotated[tuple[Folder, ...], Meta(max_length=50)] = ()
     most_bytes: Annotated[int, Meta(ge=1000, le=16_000_000)] = 1_000_000
     timeout_s: Seconds = 30
     redact: Annotated[tuple[Annotated[str, Meta(max_length=200)], ...], Meta(max_length=50)] = ()
@@ -60,11 +55,6 @@ class Remote(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     least_uptime_s: Annotated[float, Meta(ge=0, le=86_400)] = 600
 
 
-def patterns(redact: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    """What else is a secret."""
-    return tuple(re.compile(one) for one in redact)
-
-
 def check(path: Path, monitor: Monitor, diagnostics: Diagnostics, commands: tuple[Command, ...]) -> None:
     """What belongs together. Raises InvalidInputError."""
     for number, name in enumerate(monitor.off):
@@ -72,11 +62,17 @@ def check(path: Path, monitor: Monitor, diagnostics: Diagnostics, commands: tupl
         if name not in MEASURED and name not in monitor.commands:
             hint = ", ".join([*MEASURED, *monitor.commands])
             raise InvalidInputError(f"{path}: monitor.off[{number}]: {name} is not measured", hint=hint)
+    for name in MEASURED:
+        if name in monitor.commands:
+            raise InvalidInputError(f"{path}: monitor.commands.{name}: the agent measures {name} itself")
     names = [command.name for command in commands]
     if len(set(names)) < len(names):
         raise InvalidInputError(f"{path}: command: two have the same name")
     for number, text in enumerate(diagnostics.redact):
+        where = f"{path}: diagnostics.redact[{number}]"
         try:
-            re.compile(text)
+            found = re.compile(text).search("")
         except (re.error, OverflowError, RecursionError) as error:
-            raise InvalidInputError(f"{path}: diagnostics.redact[{number}]: {error}") from None
+            raise InvalidInputError(f"{where}: {error}") from None
+        if found is not None:
+            raise InvalidInputError(f"{where}: it finds a secret between any two characters")

@@ -10,26 +10,14 @@ import msgspec
 from msgspec import Meta, Struct
 
 from otaru.apps.agent import places, remote_settings
-from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, Unit, check_probes
+from otaru.apps.agent.forms import Folder, Mirror, Name, Package, Seconds, Selection, Unit, Words
+from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, check_probes
 from otaru.apps.agent.remote_settings import Command, Diagnostics, Monitor, Remote
+from otaru.apps.agent.slips import slip
 from otaru.domain.conditions import MAX_CONDITIONS, condition
 from otaru.domain.conditions import check as check_all
-from otaru.domain.schedule import window
+from otaru.domain.schedule import MAX_WINDOWS, window, zone
 from otaru.errors import InvalidInputError
-
-Words = Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)]
-"""A program and its arguments; no shell."""
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
-Mirror = Annotated[
-    str, Meta(pattern=r"\Ahttps?://[!-z|~]+(?:\{sha256:2\}[!-z|~]*)?\{sha256\}[!-z|~]*\Z", max_length=1024)
-]
-"""An address with `{sha256}` in it."""
-Selection = Annotated[str, Meta(pattern=r"\A[^,\s-][^,\s]*,[^,\s]+\Z", max_length=200)]
-"""`SOFTWARE,MODE` of SWUpdate."""
-Folder = Annotated[str, Meta(pattern=r"\A/")]
-"""An absolute path."""
-
 
 MAX_BYTES = 1 << 20
 """Of `agent.toml`."""
@@ -66,7 +54,7 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     select_a: Selection | None = None
     select_b: Selection | None = None
     sockets: Folder | None = None
-    package: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9+.-]{1,127}\Z")] | None = None
+    package: Package | None = None
     factory: Folder | None = None
     root: Folder | None = None
     test: Words | None = None
@@ -162,6 +150,13 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bytes_per_s: Annotated[int, Meta(ge=0)]
 
 
+class Windows(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When the device may be disturbed."""
+
+    install: Annotated[tuple[str, ...], Meta(max_length=MAX_WINDOWS)] = ()
+    forced_breaks: bool = False
+
+
 class Download(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How files are fetched."""
 
@@ -170,6 +165,7 @@ class Download(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     least_bytes_per_s: Annotated[int, Meta(ge=1)] = 64
     within_s: Annotated[float, Meta(ge=60, le=365 * 86_400)] = 7 * 86_400
     delta_memory: Annotated[int, Meta(ge=0, le=1 << 32)] = 40_000_000
+    http2: bool = True
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -188,6 +184,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     download: Download = Download()
     server: Server = Server()
     conditions: Conditions = Conditions()
+    timezone: str = ""
+    windows: Windows = Windows()
     backup: Backup | None = None
     locks: Locks = Locks()
     hooks: Hooks = Hooks()
@@ -229,8 +227,7 @@ def read(path: Path) -> Settings:
     except RecursionError:
         raise InvalidInputError(f"{path}: it nests too deep") from None
     except msgspec.ValidationError as error:
-        reason, _, at = str(error).partition(" - at `$.")
-        where = at.rstrip("`") or "it"
+        where, reason = slip(str(error))
         raise InvalidInputError(f"{path}: {where}: {reason}", hint="docs/agent.md lists what there is.") from None
     for number, component in enumerate(settings.component):
         _check(path, f"component[{number}]", component, settings)
@@ -240,7 +237,7 @@ def read(path: Path) -> Settings:
     if (two := places.shared(settings)) is not None:
         raise InvalidInputError(f"{path}: {two[0]}: it is the same place as {two[1]}")
     _check_boot(path, settings.boot)
-    _check_limits(path, settings.download)
+    _check_times(path, settings)
     _check_conditions(path, settings.conditions)
     _check_backup(path, settings)
     remote_settings.check(path, settings.monitor, settings.diagnostics, settings.command)
@@ -280,14 +277,17 @@ def _check_boot(path: Path, boot: Boot | None) -> None:
         raise InvalidInputError(f"{path}: boot.{'path' if boot.path is None else 'started'}: the kind file needs it")
 
 
-def _check_limits(path: Path, download: Download) -> None:
-    for number, limit in enumerate(download.limits):
-        try:
-            window(limit.window)
-        except InvalidInputError as error:
-            raise InvalidInputError(
-                f"{path}: download.limits[{number}].window: {error.message}", hint=error.hint
-            ) from None
+def _check_times(path: Path, settings: Settings) -> None:
+    told = [(f"download.limits[{number}].window", one.window) for number, one in enumerate(settings.download.limits)]
+    told += [(f"windows.install[{number}]", text) for number, text in enumerate(settings.windows.install)]
+    try:
+        where = "timezone"
+        if settings.timezone:
+            zone(settings.timezone)
+        for where, text in told:  # noqa: B007 - said where one is none
+            window(text)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {where}: {error.message}", hint=error.hint) from None
 
 
 def _check_conditions(path: Path, conditions: Conditions) -> None:

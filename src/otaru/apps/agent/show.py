@@ -11,7 +11,8 @@ from typing import Any
 from otaru.adapters.board.disk import LocalDisk
 from otaru.adapters.board.journal import FileJournal, FileVault
 from otaru.adapters.board.outbox import FileOutbox
-from otaru.apps.agent import identity, wiring
+from otaru.adapters.clock import SystemClock
+from otaru.apps.agent import identity, times, wiring
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Agent, Stop
 from otaru.domain.link import Answer, Offer
@@ -44,7 +45,21 @@ def status(settings: Settings) -> dict[str, Any]:
         "counters": dict(trust.counters),
         "trusted_time": trust.time.isoformat(),
         "untold": len(FileOutbox(disk, str(data / "outbox")).waiting()),
-    }
+    } | windows(settings)
+
+
+def windows(settings: Settings) -> dict[str, Any]:
+    """When the device may be disturbed, in its own words."""
+    hours, now = times.hours(settings), SystemClock().now()
+    if not hours.windows:
+        return {}
+    closes, opens = hours.closes_at(now), hours.first_moment(now)
+    stands: dict[str, Any] = {"open": closes is not None}
+    if closes is not None:
+        stands["closes_at"] = closes.isoformat()
+    elif opens is not None:
+        stands["opens_at"] = opens.isoformat()
+    return {"windows": stands | {"timezone": hours.zone}}
 
 
 def history(settings: Settings) -> list[dict[str, Any]]:

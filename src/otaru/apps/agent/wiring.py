@@ -25,18 +25,17 @@ from otaru.adapters.board.staging import FolderStaging
 from otaru.adapters.clock import SystemClock
 from otaru.adapters.links.admission import Admission, Ticket
 from otaru.adapters.links.native import Credential, NativeLink, native_link
-from otaru.apps.agent import desired, identity, neighbours
+from otaru.apps.agent import desired, identity, neighbours, times
 from otaru.apps.agent.booting import bootloader
 from otaru.apps.agent.identity import Identity
 from otaru.apps.agent.keys import key
 from otaru.apps.agent.manager import LivingClock, Manager
-from otaru.apps.agent.settings import Component, Download, Settings
+from otaru.apps.agent.settings import Component, Settings
 from otaru.apps.agent.signing import DistantKey
 from otaru.domain.conditions import condition
 from otaru.domain.device import hardware
-from otaru.domain.fetching import Limit
 from otaru.domain.ids import DeviceId, TenantId
-from otaru.domain.schedule import window
+from otaru.domain.schedule import ATTRIBUTE
 from otaru.errors import DataFolderError, InvalidInputError, StoppedError
 from otaru.ports.board import HealthCheck, Installer, Safe
 from otaru.services.edge.courier import Courier, Shelf
@@ -125,7 +124,15 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
         admission = Admission(me.server, clock, trust)
         stack.callback(admission.close)
         link = stack.enter_context(
-            native_link(me.server, TenantId(me.tenant), DeviceId(me.device), Credential(), clock, trust=trust)
+            native_link(
+                me.server,
+                TenantId(me.tenant),
+                DeviceId(me.device),
+                Credential(),
+                clock,
+                trust=trust,
+                http2=settings.download.http2,
+            )
         )
         stop.close = link.close
         installers = {one.name: installer(one, settings, disk) for one in settings.component}
@@ -147,14 +154,15 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             link,
             clock,
             stop.pause,
-            attributes={"agent": __version__, "kernel": os.uname().release, "arch": os.uname().machine},
-            manner=manner(settings.download),
+            attributes=described(settings),
+            manner=manner(settings),
             senses=senses(settings, disk),
             require=[condition(text) for text in settings.conditions.require],
             origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
             safe=safe(settings, me, clock),
             locks=neighbours.locks(settings.locks),
             forced_breaks=settings.locks.forced_breaks,
+            hours=times.hours(settings),
             hooks=neighbours.hooks(settings.hooks),
             patience=Patience(health=timedelta(seconds=settings.health.within_s), listen=listening(settings)),
         )
@@ -164,17 +172,29 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
         )
 
 
+def described(settings: Settings) -> dict[str, str]:
+    """What the server is told of the device when it asks; its zone only where somebody has said it here."""
+    found = {"agent": __version__, "kernel": os.uname().release, "arch": os.uname().machine}
+    return found | ({ATTRIBUTE: settings.timezone} if settings.timezone else {})
+
+
 def listening(settings: Settings) -> timedelta:
     """How long a poll may be held back. Who asks at the socket is answered between two of them, so they are short then."""
     longest = settings.server.listen_s if settings.local is None else min(settings.server.listen_s, 5)
     return timedelta(seconds=longest)
 
 
-def manner(download: Download) -> Manner:
+def manner(settings: Settings) -> Manner:
     """How files are fetched."""
+    download = settings.download
     pace = Pace(download.least_bytes_per_s, PACE.stretch, timedelta(seconds=download.within_s))
-    limits = [Limit(window(limit.window), limit.bytes_per_s) for limit in download.limits]
-    return Manner(pace=pace, limits=limits, mirrors=download.mirrors, memory=download.delta_memory)
+    return Manner(
+        pace=pace,
+        limits=times.limits(settings),
+        zone=times.zone(settings),
+        mirrors=download.mirrors,
+        memory=download.delta_memory,
+    )
 
 
 def installer(component: Component, settings: Settings, disk: LocalDisk) -> Installer:

@@ -8,7 +8,7 @@ import typer
 from otaru.apps.cli import values
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
-from otaru.apps.cli.printer import Printer, field, moment
+from otaru.apps.cli.printer import Printer, field, moment, several
 
 noun = group("Alerts: people are told when so many devices are as a query says.")
 
@@ -68,7 +68,7 @@ def show(api: Api, printer: Printer, name: Name) -> None:
             ("devices", _found(found)),
             ("when", found["when"]),
             ("of", found["of"]),
-            ("from", f"{found['count']} devices and {found['share']:.3g} of them"),
+            ("from", f"{several(found['count'], 'device', 'devices')} and {found['share']:.3g} of them"),
             ("mail", found["mail"]),
             ("looked", moment(found["looked_at"])),
             ("trouble", found["trouble"]),

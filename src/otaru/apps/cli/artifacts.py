@@ -127,10 +127,15 @@ def fetched(api: Api, sha256: str, output: Path, size: int, progress: Progress, 
         ChecksumMismatchError: other bytes arrived.
         OSError: they cannot be written.
     """
-    part = output.with_name(f"{output.name}.{sha256[:12]}.part")
+    part = unfinished(output, sha256)
     api.patiently(lambda _: _download(api, where or path("artifacts", sha256, "content"), part, size, progress))
     _verify(part, sha256)
     part.replace(output)
+
+
+def unfinished(output: Path, sha256: str) -> Path:
+    """Where bytes of an artifact are until all of them are there."""
+    return output.with_name(f"{output.name}.{sha256[:12]}.part")
 
 
 def _download(api: Api, where: str, part: Path, size: int, progress: Progress) -> None:

@@ -13,7 +13,7 @@ from otaru.apps.cli import values
 from otaru.apps.cli.client import Api
 from otaru.apps.cli.command import Limit, command, group
 from otaru.apps.cli.exits import Exit
-from otaru.apps.cli.printer import Printer, field, moment, one_line, remark
+from otaru.apps.cli.printer import Printer, field, moment, one_line, remark, several
 from otaru.errors import InvalidInputError, NothingToDoError
 
 noun = group("Bundles: updates on a stick, for places without a network.")
@@ -26,6 +26,15 @@ _MAX_BODY = 300 * 1024
 """Of receipts in one request, half of the bytes that they may be as JSON: a body has a bound."""
 _SHORT = 1000
 _AT_ONCE = 20
+_ODD = {
+    "device": "",
+    "bundle": "",
+    "actions": {},
+    "taken": False,
+    "moved": False,
+    "code": "not_a_file",
+    "detail": "it is a link, a pipe or a device, which are not followed",
+}
 
 Medium = Annotated[Path, typer.Argument(metavar="DIR", help="The stick.")]
 
@@ -81,8 +90,8 @@ def export(
         "left_out": left,
         "expires_at": made["expires_at"],
     }
-    text = [f"{len(known)} devices are on {out}, until {moment(made['expires_at'])}."]
-    text += [f"{n} are not: {rule} (otaru device why ID)." for rule, n in sorted(left.items())]
+    text = [f"{several(len(known), 'device is', 'devices are')} on {out}, until {moment(made['expires_at'])}."]
+    text += [f"{several(n, 'is', 'are')} not: {rule} (otaru device why ID)." for rule, n in sorted(left.items())]
     printer.result(document, "\n".join([*text, *_unsealed(written, out)]))
     return None if all(one.sealed for one in written) else Exit.PARTLY
 
@@ -133,6 +142,9 @@ def bring(
     if not files:
         raise NothingToDoError("there are no receipts", hint="otaru agent install writes them to DIR/receipts.")
     found: list[dict[str, Any]] = []
+    for path in [path for path in files if _is_odd(path)]:
+        files.remove(path)
+        found.append({**_ODD, "file": str(path)})
     for some in _batches(files):
         told = api.post("/receipts", {"receipts": list(some.values())})["items"]
         found += [{"file": str(path), **one} for path, one in zip(some, told, strict=True)]
@@ -144,7 +156,9 @@ def bring(
     printer.table({"items": found}, found, columns)
     refused = sum(not one["taken"] for one in found)
     moved = sum(one["moved"] for one in found)
-    remark(f"otaru: {len(found) - refused} receipts taken, {moved} of them new, {refused} refused")
+    remark(
+        f"otaru: {several(len(found) - refused, 'receipt', 'receipts')} taken, {moved} of them new, {refused} refused"
+    )
     if refused:
         return Exit.REFUSED if refused == len(found) else Exit.PARTLY
     return None if moved else Exit.NOTHING_TO_DO
@@ -174,6 +188,14 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
+def _is_odd(path: Path) -> bool:
+    """Whether it is no file: what a link leads to is none of the stick's, and a pipe is waited for without end."""
+    try:
+        return not stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False  # it is said when it is read
+
+
 def _batches(files: list[Path]) -> Iterator[dict[Path, str]]:
     """Receipts as they go into requests."""
     some: dict[Path, str] = {}
@@ -185,14 +207,14 @@ def _batches(files: list[Path]) -> Iterator[dict[Path, str]]:
             some, size = {}, 0
         some[path] = text
         size += len(_written(text))
-    yield some
+    if some:
+        yield some
 
 
 def _text(path: Path) -> str:
     try:
-        # A pipe on a stick would be waited for without end.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            data = file.read(_MAX_RECEIPT) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
+            data = file.read(_MAX_RECEIPT)
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
     # What is no text is no receipt, and the server says so of it alone: it must not make the others' request too large.

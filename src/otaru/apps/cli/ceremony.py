@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from otaru.apps.cli import files
 from otaru.apps.cli.extras import extra
+from otaru.apps.cli.printer import several
 from otaru.errors import InvalidInputError, NothingToDoError, OtaruError, OverloadedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -390,11 +391,13 @@ def in_words(role: str, found: Any) -> list[str]:
         ]
     if role == BUNDLE:
         until = f"until {found.expires:%Y-%m-%d %H:%M} UTC"
-        lines = [f"the bundle {found.id} of {found.tenant} for {len(found.devices)} devices, {until}:"]
+        whose = several(len(found.devices), "device", "devices")
+        lines = [f"the bundle {found.id} of {found.tenant} for {whose}, {until}:"]
         lines += [f"  {path}  sha256 {digest}" for path, digest in sorted(found.targets.items())]
         return [*lines, f"  for {' '.join(sorted(found.devices))}"]
     content = found.signed
-    lines = [f"{role} {content.version}, until {content.expires:%Y-%m-%d}, {len(found.signatures)} signatures:"]
+    signed = several(len(found.signatures), "signature", "signatures")
+    lines = [f"{role} {content.version}, until {content.expires:%Y-%m-%d}, {signed}:"]
     if content.type == "root":
         named: Mapping[str, Any] = content.roles
     else:

@@ -9,7 +9,7 @@ import typer
 from otaru.apps.cli import values
 from otaru.apps.cli.command import command, group
 from otaru.apps.cli.files import text, write
-from otaru.apps.cli.printer import Printer, field, remark
+from otaru.apps.cli.printer import Printer, field, remark, several
 from otaru.errors import InvalidInputError
 
 noun = group(
@@ -43,7 +43,7 @@ def pack(
     except BrokenImageError as error:
         raise InvalidInputError(str(error)) from None
     write(output, made.decode())
-    remark(f"otaru: {output} has {len(files)} {'document' if len(files) == 1 else 'documents'}, {len(made)} bytes")
+    remark(f"otaru: {output} has {several(len(files), 'document', 'documents')}, {len(made)} bytes")
 
 
 @command(noun, "show")

@@ -101,7 +101,7 @@ def diff(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="Of windows (zstd-patch), 1MiB to 32MiB: smaller ones take less memory.",
+            help="Of windows, from 1MiB (zstd-patch to 32MiB, rdiff-zstd to 256MiB): smaller ones take less memory.",
             show_default=False,
         ),
     ] = None,

@@ -12,6 +12,7 @@ from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.printer import Printer, field, moment, one_line, remark
 from otaru.domain.drift import drifted
+from otaru.domain.units import measured
 from otaru.errors import InvalidInputError, InvalidStateError, PreconditionFailedError
 
 noun = group("The inventory: devices and their credentials.")
@@ -433,7 +434,10 @@ def events(api: Api, printer: Printer, device: Id, limit: Limit = 100, cursor: C
     columns = (
         ("Received", lambda e: moment(e.get("received_at"))),
         field("Kind"),
-        ("Says", lambda e: one_line(e["text"]) if e["name"] is None else f"{e['name']} {e['value']:g}"),
+        (
+            "Says",
+            lambda e: one_line(e["text"]) if e["name"] is None else f"{e['name']} {measured(e['value'], e['name'])}",
+        ),
         ("Its clock", lambda e: one_line(e.get("at") or "")),
         field("Id"),
     )
@@ -445,7 +449,11 @@ def events(api: Api, printer: Printer, device: Id, limit: Limit = 100, cursor: C
 def telemetry(api: Api, printer: Printer, device: Id) -> None:
     """List its last telemetry."""
     page = api.get(path("devices", device, "telemetry"))
-    columns = (field("Name"), field("Value"), ("Since", lambda m: moment(m.get("since"))))
+    columns = (
+        field("Name"),
+        ("Value", lambda m: measured(m["value"], m["name"])),
+        ("Since", lambda m: moment(m.get("since"))),
+    )
     printer.table(page, page["items"], columns)
 
 

@@ -14,7 +14,7 @@ from otaru.apps.cli import files, values
 from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
-from otaru.apps.cli.printer import Printer, field, moment, remark
+from otaru.apps.cli.printer import Printer, field, moment, remark, several
 from otaru.domain.enrollment import MAX_SERIALS, Approval
 from otaru.domain.ids import device_id
 from otaru.errors import InvalidInputError, OtaruError
@@ -80,7 +80,9 @@ def create(
         except OtaruError as error:  # the claim is made, and this is the only time that it is seen
             refused = error
     claim = f"shown once: {made['claim']}" if made["claim"] else "its certificate"
-    printer.result(made, f"Enrollment {made['id']} ({made['label']}, {made['quota']} devices), {claim}")
+    printer.result(
+        made, f"Enrollment {made['id']} ({made['label']}, {several(made['quota'], 'device', 'devices')}), {claim}"
+    )
     if refused is not None:
         remark(f"otaru: the serials were not all listed: {refused.message}")
         remark(f"Go on with: otaru enrollment serials {made['id']} {serials}")

@@ -1,12 +1,14 @@
 """`otaru fleet`: all devices at a glance."""
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import typer
 
 from otaru.apps.cli.client import Api
 from otaru.apps.cli.command import command, group
 from otaru.apps.cli.printer import Printer, field
+from otaru.domain.units import measured
 
 noun = group("All devices at a glance.")
 
@@ -47,6 +49,13 @@ def versions(
     printer.table(history, history["versions"], columns)
 
 
+_QUANTILES = (("Least", "least"), ("10%", "p10"), ("Half", "p50"), ("90%", "p90"), ("Most", "most"))
+
+
+def _lies(key: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda found: measured(found[key], found["name"])
+
+
 @command(noun, "telemetry")
 def telemetry(api: Api, printer: Printer) -> None:
     """Show what devices measure: how many tell it, and how their last values lie."""
@@ -54,10 +63,6 @@ def telemetry(api: Api, printer: Printer) -> None:
     columns = (
         field("Name"),
         field("Devices"),
-        field("Least"),
-        ("10%", lambda s: s["p10"]),
-        ("Half", lambda s: s["p50"]),
-        ("90%", lambda s: s["p90"]),
-        field("Most"),
+        *((heading, _lies(key)) for heading, key in _QUANTILES),
     )
     printer.table(page, page["items"], columns)

@@ -7,15 +7,17 @@ request of `otaru keys`.
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otaru.adapters.board.disk import LocalDisk, make_folders, replace
 from otaru.apps.cli import ceremony
-from otaru.apps.cli.artifacts import fetched
+from otaru.apps.cli.artifacts import fetched, unfinished
 from otaru.apps.cli.bars import bar
 from otaru.apps.cli.client import Api
 from otaru.errors import ChecksumMismatchError, InvalidInputError, NothingToDoError, OtaruError
@@ -46,7 +48,8 @@ def write(api: Api, medium: Path, made: Mapping[str, Any], signers: "Sequence[Si
         NothingToDoError: a key is none of those that sign for it.
     """
     with _on(medium):
-        make_folders(LocalDisk(), str(medium.absolute()))
+        make_folders(LocalDisk(), str(medium.resolve()))
+        _check_plain(medium, made["id"])
         for file in made["files"]:
             _fetch(api, medium / FILES, file)
         folder = medium / BUNDLES / made["id"]
@@ -80,6 +83,7 @@ def seal(medium: Path) -> list[Written]:
     with _on(medium):
         found = []
         for request in sorted((medium / BUNDLES).glob(f"*/{REQUEST}")):
+            _check_plain(medium, request.parent.name)
             told = ceremony.read_request(request)
             if "bundle" not in told:
                 raise InvalidInputError(f"{request} is not the request of a bundle")
@@ -125,8 +129,10 @@ def _seal(folder: Path, document: Mapping[str, Any]) -> Written:
 
 def _fetch(api: Api, folder: Path, file: Mapping[str, Any]) -> None:
     """A file of the release: what is there and right stays, what was interrupted goes on."""
-    make_folders(LocalDisk(), str(folder.absolute()))
+    make_folders(LocalDisk(), str(folder.resolve()))
     at, digest = folder / file["sha256"], file["sha256"]
+    for name in (at, unfinished(at, digest)):
+        _remove_odd(name)
     if not (at.is_file() and at.stat().st_size == file["size"] and _digest(at) == digest):
         with bar(file["filename"]) as progress:
             fetched(api, digest, at, int(file["size"]), progress)
@@ -134,6 +140,21 @@ def _fetch(api: Api, folder: Path, file: Mapping[str, Any]) -> None:
         if _digest(at) != digest:
             at.unlink()
             raise ChecksumMismatchError(f"{at} holds other bytes than were written", hint="Take another stick.")
+
+
+def _check_plain(medium: Path, name: str) -> None:
+    """Nothing is written through a link that lies on a medium: it leads to what is none of it. Raises OtaruError."""
+    folder = medium / BUNDLES / name
+    for at in chain((medium / FILES, medium / BUNDLES, folder), folder.rglob("*")):
+        if at.is_symlink() and at.is_dir():
+            raise OtaruError(f"{at} is a link, and is not followed", hint="Remove it, or take another stick.")
+
+
+def _remove_odd(path: Path) -> None:
+    """A link, a pipe or a device in a file's place."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()
 
 
 def _settle(path: Path) -> None:
@@ -153,7 +174,7 @@ def _digest(path: Path) -> str:
 
 def _put(path: Path, data: bytes) -> None:
     disk, at = LocalDisk(), str(path.absolute())
-    make_folders(disk, str(path.absolute().parent))
+    make_folders(disk, str(path.parent.resolve()))
     replace(disk, at, data)
     _settle(path)
     if path.read_bytes() != data:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from otaru.apps.cli import values
-from otaru.apps.cli.printer import Printer, field, one_line, remark
+from otaru.apps.cli.printer import Printer, field, one_line, remark, several
 from otaru.apps.cli.progress import counts
 
 Plan = Mapping[str, Any]
@@ -81,7 +81,7 @@ def _known(found: Plan) -> str:
 def _bad(course: Plan) -> str:
     if course["told"] == 0:
         return _UNHEARD
-    word = f"{course['told']} devices exposed, {course['failed']} failed"
+    word = f"{several(course['told'], 'device', 'devices')} exposed, {course['failed']} failed"
     if course["ended_s"] is None:
         return f"{word}, and nothing stops it within 90 days"
     why = f": {one_line(course['reason'])}" if course["reason"] else ""

@@ -59,6 +59,11 @@ def moment(text: str | None) -> str:
     return plain(re.sub(r"\.\d+", "", text).replace("T", " ").replace("+00:00", "Z"))
 
 
+def several(count: int, one: str, many: str) -> str:
+    """A number with its word: `1 device`, `3 devices`."""
+    return f"{count} {one if count == 1 else many}"
+
+
 def remark(text: str) -> None:
     """Say something beside the result: on stderr, so that stdout stays what was asked for."""
     print(plain(text), file=sys.stderr, flush=True)

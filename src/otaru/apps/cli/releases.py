@@ -13,7 +13,7 @@ from otaru.apps.cli.client import Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, group, more
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.keys import REQUEST, Output, waits
-from otaru.apps.cli.printer import Printer, field, moment, plain, remark
+from otaru.apps.cli.printer import Printer, field, moment, plain, remark, several
 from otaru.apps.cli.uploads import LocalFile, read_file, upload
 from otaru.domain import ids
 from otaru.domain.device import hardware as parse_hardware
@@ -283,7 +283,7 @@ def show(api: Api, printer: Printer, release: Which) -> None:
         ("security", _security(found)),
         ("way back", "none" if found.get("no_way_back") else None),
         ("support until", found.get("support_until")),
-        ("runs on", f'{on} {"device" if on == 1 else "devices"}: otaru device list -q "{runs}"' if on else ""),
+        ("runs on", f'{several(on, "device", "devices")}: otaru device list -q "{runs}"' if on else ""),
         *((d["kind"], f"{d['form']}: otaru artifact fetch {d['sha256']} -o FILE") for d in found.get("documents", ())),
         ("notes", plain(found.get("notes") or "")),
     )

@@ -13,7 +13,7 @@ from otaru.apps.cli.client import trusting
 from otaru.apps.cli.command import Ca, Server, Token, address
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.extras import extra
-from otaru.apps.cli.printer import Printer, remark
+from otaru.apps.cli.printer import Printer, remark, several
 from otaru.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -222,4 +222,4 @@ def _plan(wanted: Wanted) -> "Plan":
 
 
 def _sentence(ran: "Run") -> str:
-    return f"{ran.tally.devices} devices, {ran.took_s:.1f} s: {ran.tally.line()}. Story {ran.stories}."
+    return f"{several(ran.tally.devices, 'device', 'devices')}, {ran.took_s:.1f} s: {ran.tally.line()}. Story {ran.stories}."

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from otaru.apps.console.rendering import number
-from otaru.apps.console.rendering import span as told_span
 from otaru.apps.console.rollout_words import devices, percent
 from otaru.domain.rollout import (
     MAX_PRIORITY,
@@ -20,6 +19,7 @@ from otaru.domain.rollout import (
     Urgency,
     Wave,
 )
+from otaru.domain.units import span as told_span
 from otaru.services.control.rollouts import Intention, Preview
 
 

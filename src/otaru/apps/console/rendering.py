@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse
 from otaru.apps.console.files import address_of
 from otaru.apps.console.status import look
 from otaru.domain.targeting import quoted
+from otaru.domain.units import measured, size, span
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -35,8 +36,6 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
 """Control signs, marks of writing direction, halves of signs. Tabs and line breaks are seen."""
-
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def page(template: str, status: int = 200, **facts: Any) -> HTMLResponse:
@@ -109,29 +108,6 @@ def shares(numbers: Sequence[int]) -> list[str]:
     return [f"{percent}%" if percent or not n else "< 1%" for percent, n in zip(percents, numbers, strict=True)]
 
 
-def size(octets: float) -> str:
-    """Bytes in a unit that keeps them short."""
-    value = float(octets)
-    for unit in _UNITS[:-1]:
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} {_UNITS[-1]}"
-
-
-def measured(value: float, name: str) -> str:
-    """A value of telemetry as people read it.
-
-    What our agent measures has a unit (docs/diagnostics.md). Others may use its names with units of their own, a share of
-    the disk, say: what cannot be bytes stays a number.
-    """
-    if name in {"disk", "memory"} and 1e6 <= value < 1e18:
-        return size(value)
-    if name == "uptime" and 60 <= value < 1e10:
-        return span(timedelta(seconds=value))
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:g}"
-
-
 def ago(moment: datetime, now: datetime) -> Markup:
     """A time as how long ago it is, with the time itself on hover; `js/times.js` keeps it true."""
     stamp = moment.astimezone(UTC)
@@ -140,19 +116,6 @@ def ago(moment: datetime, now: datetime) -> Markup:
     words = span(abs(now - moment))
     told = f"in {words}" if ahead else ("just now" if now - moment < timedelta(seconds=1) else f"{words} ago")
     return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp.isoformat(), shown, told)
-
-
-def span(time: timedelta) -> str:
-    """A time span in its one or two greatest units."""
-    seconds = int(time.total_seconds())
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min"
-    if seconds < 86_400:
-        hours, minutes = seconds // 3600, seconds % 3600 // 60
-        return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
-    return f"{seconds // 86_400} d"
 
 
 def lasting(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from otaru.domain.schedule.blackout import FOREVER, MAX_BLACKOUTS, Blackout
 from otaru.domain.schedule.calendar import Calendar
+from otaru.domain.schedule.hours import MAX_WINDOWS, Hours
 from otaru.domain.schedule.recurrence import Frequency, Recurrence, recurrence
 from otaru.domain.schedule.window import LONGEST, MAX_TEXT, SHORTEST, Window, window
 from otaru.domain.schedule.zone import ATTRIBUTE, DEVICE, told, zone
@@ -13,10 +14,12 @@ __all__ = [
     "LONGEST",
     "MAX_BLACKOUTS",
     "MAX_TEXT",
+    "MAX_WINDOWS",
     "SHORTEST",
     "Blackout",
     "Calendar",
     "Frequency",
+    "Hours",
     "Recurrence",
     "Window",
     "recurrence",

@@ -37,8 +37,8 @@ def zone(name: str) -> str:
         InvalidInputError: this computer knows no such zone.
     """
     if found(name) is None:
-        hint = "Write an IANA zone: UTC, Europe/Paris. The server's system has them in its package tzdata."
-        raise InvalidInputError(f"{name[:_MAX_NAME]!r} is not a time zone that this server knows", hint=hint)
+        hint = "Write an IANA zone: UTC, Europe/Paris. The system has them in its package tzdata."
+        raise InvalidInputError(f"{name[:_MAX_NAME]!r} is not a time zone that this computer knows", hint=hint)
     return name
 
 

@@ -68,10 +68,16 @@ def unsuited(format_: Format, start: bytes) -> str | None:
 
 
 def ways(format_: Format, source: int, target: int) -> tuple[Way, ...]:
-    """How deltas are written between artifacts of these sizes, for all kinds of devices that may run them."""
+    """How deltas are written between artifacts of these sizes, by what they are, for all devices that may run them.
+
+    Up to SMALL they may be for a microcontroller, whose decoder has 256 bytes. What is larger runs on Linux, where the first
+    way makes the smaller delta; the second one is for whoever has only a few MiB to apply it in (`domain.delta.suited`).
+    """
     largest = max(source, target)
     if largest <= SMALL:
         return (Way(Codec.LZMA), Way(Codec.HEATSHRINK))
-    if format_ in _MCU or largest <= min(PROGRAM, sequential.LARGEST):
+    if format_ in _MCU:
         return (Way(Codec.LZMA),) if largest <= sequential.LARGEST else ()
-    return (Way(Codec.ZSTD, WINDOW if largest <= LARGE else LOW_WINDOW),)
+    if largest <= PROGRAM:
+        return (Way(Codec.LZMA), Way(Codec.RDIFF))
+    return (Way(Codec.ZSTD, WINDOW if largest <= LARGE else LOW_WINDOW), Way(Codec.RDIFF))

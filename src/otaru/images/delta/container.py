@@ -19,7 +19,7 @@ HEAD_SIZE = _HEAD.size
 WINDOW_SIZE = _WINDOW.size
 MAX_WINDOWS = 4096
 MAX_WINDOW = 64 << 20
-"""Bytes that one window reads, makes or is written in."""
+"""Bytes that one window reads, makes or is written in, unless its codec reads its source here and there."""
 
 
 class BrokenPatchError(BrokenImageError):
@@ -94,8 +94,8 @@ def read_head(patch: Source) -> Head:
     return Head(name.decode("ascii"), End(source_size, source), End(result_size, result), windows)
 
 
-def read_windows(patch: Source, head: Head) -> Iterator[Window]:
-    """Its windows, each held against the source and the result; payloads are not read.
+def read_windows(patch: Source, head: Head, most: int = MAX_WINDOW) -> Iterator[Window]:
+    """Its windows, each held against the source, the result and the most bytes that one has; payloads are not read.
 
     Raises:
         BrokenPatchError: one leads out of the source, they make more or less than the result, or bytes follow them.
@@ -104,8 +104,8 @@ def read_windows(patch: Source, head: Head) -> Iterator[Window]:
     for _ in range(head.windows):
         begin, source_size, result_size, size = _WINDOW.unpack(_exactly(patch, at, WINDOW_SIZE))
         window = Window(begin, source_size, result_size, size, at + WINDOW_SIZE)
-        if max(window.source_size, window.result_size, window.payload_size) > MAX_WINDOW:
-            raise BrokenPatchError(f"a window is larger than {MAX_WINDOW} bytes")
+        if max(window.source_size, window.result_size, window.payload_size) > most:
+            raise BrokenPatchError(f"a window is larger than {most} bytes")
         if window.source_at + window.source_size > head.source.size:
             raise BrokenPatchError("a window reads outside of the source")
         at = window.payload_at + window.payload_size

@@ -13,6 +13,7 @@ from functools import lru_cache
 from otaru.images.delta import sequential
 from otaru.images.delta.container import (
     HEAD_SIZE,
+    MAX_WINDOW,
     BrokenPatchError,
     End,
     Head,
@@ -41,6 +42,8 @@ class Codec(StrEnum):
     """For programs: what moved is found again though its addresses changed. Small, slow to make, cheap to apply."""
     HEATSHRINK = "sequential-heatshrink"
     """The same for microcontrollers: applied in some hundred bytes of memory."""
+    RDIFF = "rdiff-zstd"
+    """For large files on small devices: what librsync's `rdiff` applies, packed by zstd; in two MiB of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,12 @@ class _Ways:
     """Of a stretch of the source, a window of the result, and the size of the whole result."""
     decode: Callable[[Window, Source, Iterable[bytes]], Iterator[bytes]]
     memory: Callable[[Window, bytes], int]
+    window: int
+    """Bytes of the result that a window has at most, and without being asked."""
+    stretch: Callable[[int, int, int], tuple[int, int]] | None = None
+    """Where in the source a window reads, by the source's size, a window's, and where it is; None: one window, of all."""
+    most: int = MAX_WINDOW
+    """Bytes that a window may have, of the source, the result, or written."""
 
 
 @lru_cache
@@ -68,20 +77,20 @@ def make(codec: Codec, source: Source, result: Source, window: int | None = None
         codec: how it is written
         source: what it leads from
         result: what it makes
-        window: bytes of a window, which bound the memory of whoever applies it; only ZSTD has several
+        window: bytes of a window, which bound the memory of whoever makes it, and applies it; ZSTD and RDIFF have several
 
     Raises:
         ValueError: the files are larger than the codec compares, or the window is.
         ModuleNotFoundError: a library of the extra `delta` is not installed.
     """
     ways = _ways(codec)
-    size = _window(codec, source.size, result.size, window)
+    size = _window(codec, ways, max(source.size, result.size), window)
     starts = range(0, result.size, max(size, 1))
     leads_from, makes = (End(each.size, _digest(each)) for each in (source, result))
     yield write_head(Head(codec.value, leads_from, makes, len(starts)))
     for at in starts:
         n = min(size, result.size - at)
-        begin, length = _stretch(codec, source.size, size, at)
+        begin, length = (0, source.size) if ways.stretch is None else ways.stretch(source.size, size, at)
         made = ways.encode(source.read_at(begin, length), result.read_at(at, n), result.size)
         yield write_window(Window(begin, length, n, len(made)))
         yield made
@@ -98,7 +107,7 @@ def memory(patch: Source) -> int:
     """
     head = read_head(patch)
     ways = _ways(_codec(head))
-    return max((ways.memory(w, _first(patch, w)) for w in read_windows(patch, head)), default=0)
+    return max((ways.memory(w, _first(patch, w)) for w in read_windows(patch, head, ways.most)), default=0)
 
 
 def check_source(patch: Source, source: Source) -> None:
@@ -135,10 +144,10 @@ def apply(patch: Source, source: Source, most_memory: int, most_bytes: int) -> I
         raise BrokenPatchError(f"its result is longer than {most_bytes} bytes")
     if (needed := memory(patch)) > most_memory:
         raise PatchMemoryError(f"it takes {needed} bytes of memory to apply, and there are {most_memory}")
-    decode = _ways(_codec(head)).decode
+    ways = _ways(_codec(head))
     digest, made = hashlib.sha256(), 0
-    for window in read_windows(patch, head):
-        for piece in decode(window, source, payload(patch, window)):
+    for window in read_windows(patch, head, ways.most):
+        for piece in ways.decode(window, source, payload(patch, window)):
             digest.update(piece)
             made += len(piece)
             if made > head.result.size:
@@ -158,37 +167,30 @@ def _codec(head: Head) -> Codec:
 
 @lru_cache
 def _ways(codec: Codec) -> _Ways:
-    if codec is Codec.ZSTD:
-        from otaru.images.delta import zstd_patch  # noqa: PLC0415 -- its library is of the extra `delta`
+    if codec in _PACKINGS:
+        packing = _PACKINGS[codec]
+        encode = sequential.encode(packing)
+        decode, memory = sequential.decode(packing), sequential.memory(packing)
+        return _Ways(lambda old, new, _: encode(old, new), decode, memory, sequential.LARGEST)
+    from otaru.images.delta import rdiff, zstd_patch  # noqa: PLC0415 -- their library is of the extra `delta`
 
-        return _Ways(zstd_patch.encode, zstd_patch.decode, zstd_patch.memory)
-    packing = _PACKINGS[codec]
-    encode = sequential.encode(packing)
-    return _Ways(lambda old, new, _: encode(old, new), sequential.decode(packing), sequential.memory(packing))
+    if codec is Codec.RDIFF:
+        window = rdiff.LARGEST_WINDOW
+        return _Ways(rdiff.encode, rdiff.decode, rdiff.memory, window, zstd_patch.stretch, 2 * window)
+    return _Ways(zstd_patch.encode, zstd_patch.decode, zstd_patch.memory, zstd_patch.LARGEST_WINDOW, zstd_patch.stretch)
 
 
 _PACKINGS: Mapping[Codec, Packing] = {Codec.LZMA: Packing.LZMA, Codec.HEATSHRINK: Packing.HEATSHRINK}
 
 
-def _window(codec: Codec, source: int, result: int, asked: int | None) -> int:
-    if codec in _PACKINGS:
-        if max(source, result) > sequential.LARGEST:
-            raise ValueError(f"{codec} compares files of at most {sequential.LARGEST} bytes")
-        return result
-    from otaru.images.delta import zstd_patch  # noqa: PLC0415 -- its library is of the extra `delta`
-
-    size = asked or zstd_patch.LARGEST_WINDOW
-    if not BLOCK <= size <= zstd_patch.LARGEST_WINDOW:
-        raise ValueError(f"a window has {BLOCK} to {zstd_patch.LARGEST_WINDOW} bytes")
+def _window(codec: Codec, ways: _Ways, largest: int, asked: int | None) -> int:
+    if ways.stretch is None:
+        if largest > ways.window:
+            raise ValueError(f"{codec} compares files of at most {ways.window} bytes")
+        return largest
+    if not BLOCK <= (size := asked or ways.window) <= ways.window:
+        raise ValueError(f"a window has {BLOCK} to {ways.window} bytes")
     return size
-
-
-def _stretch(codec: Codec, source: int, window: int, at: int) -> tuple[int, int]:
-    if codec in _PACKINGS:
-        return 0, source
-    from otaru.images.delta import zstd_patch  # noqa: PLC0415 -- its library is of the extra `delta`
-
-    return zstd_patch.stretch(source, window, at)
 
 
 def _first(patch: Source, window: Window) -> bytes:

@@ -16,7 +16,8 @@ from enum import IntEnum
 
 from otaru.images.delta import heatshrink
 from otaru.images.delta.container import BrokenPatchError, Window
-from otaru.images.reading import BLOCK, Source
+from otaru.images.delta.feed import Feed
+from otaru.images.reading import Source
 
 LARGEST = 32 << 20
 """Bytes of source and of result that are compared; sorting takes about 17 times as much memory."""
@@ -51,11 +52,11 @@ def decode(packing: Packing) -> Callable[[Window, Source, Iterable[bytes]], Iter
     """What applies a patch with this packing; it reads the source only where the window says."""
 
     def decoded(window: Window, source: Source, payload: Iterable[bytes]) -> Iterator[bytes]:
-        raw = _Feed(payload)
+        raw = Feed(payload)
         if raw.exactly(1)[0] != packing or read_size(raw) != window.result_size:
             raise BrokenPatchError("its payload is of another form or size than it says")
         unpack = heatshrink.unpack if packing is Packing.HEATSHRINK else _unlzma
-        yield from _replayed(_Feed(unpack(raw.rest())), window, source)
+        yield from _replayed(Feed(unpack(raw.rest())), window, source)
 
     return decoded
 
@@ -64,7 +65,7 @@ def memory(packing: Packing) -> Callable[[Window, bytes], int]:
     """How much memory applying a window takes, by the first bytes of its payload."""
 
     def needed(_window: Window, start: bytes) -> int:
-        feed = _Feed([start])
+        feed = Feed([start])
         feed.exactly(1)
         if not read_size(feed):
             return 0
@@ -86,7 +87,7 @@ def write_size(value: int) -> bytes:
     return bytes(out)
 
 
-def read_size(feed: "_Feed") -> int:
+def read_size(feed: Feed) -> int:
     """The next size.
 
     Raises:
@@ -103,40 +104,7 @@ def read_size(feed: "_Feed") -> int:
     return -value if negative else value
 
 
-class _Feed:
-    """Bytes that come in pieces, taken in other pieces."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = iter(pieces)
-        self._here = b""
-        self._at = 0
-
-    def some(self, most: int) -> bytes:
-        """At least one byte and at most `most`; none where it ended."""
-        while self._at == len(self._here):
-            if (piece := next(self._pieces, None)) is None:
-                return b""
-            self._here, self._at = piece, 0
-        found = self._here[self._at : self._at + most]
-        self._at += len(found)
-        return found
-
-    def exactly(self, n: int) -> bytes:
-        """The next `n` bytes."""
-        found = self.some(n)
-        while len(found) < n:
-            if not (more := self.some(n - len(found))):
-                raise BrokenPatchError("its payload ends too early")
-            found += more
-        return found
-
-    def rest(self) -> Iterator[bytes]:
-        """What is left."""
-        while found := self.some(BLOCK):
-            yield found
-
-
-def _replayed(feed: _Feed, window: Window, source: Source) -> Iterator[bytes]:
+def _replayed(feed: Feed, window: Window, source: Source) -> Iterator[bytes]:
     if read_size(feed):
         raise BrokenPatchError("its payload has a data format, which we do not read")
     left, position, records = window.result_size, 0, 0
@@ -151,8 +119,7 @@ def _replayed(feed: _Feed, window: Window, source: Source) -> Iterator[bytes]:
                 raise BrokenPatchError("its source ends too early")
             yield _sum(old, feed.exactly(n))
         new = _part(feed, left - added)
-        for at in range(0, new, _PIECE):
-            yield feed.exactly(min(_PIECE, new - at))
+        yield from feed.pieces(new, _PIECE)
         left -= added + new
         position += added + read_size(feed)
         records += 1
@@ -162,7 +129,7 @@ def _replayed(feed: _Feed, window: Window, source: Source) -> Iterator[bytes]:
         raise BrokenPatchError("its payload does not end where its result does")
 
 
-def _part(feed: _Feed, most: int) -> int:
+def _part(feed: Feed, most: int) -> int:
     found = read_size(feed)
     if not 0 <= found <= most:
         raise BrokenPatchError("it makes more than its result")

@@ -69,11 +69,11 @@ def decode(window: Window, source: Source, payload: Iterable[bytes]) -> Iterator
                     raise BrokenPatchError("it makes more than its result")
                 yield out
                 data = b""
-                if _hungry(stream):
+                if hungry(stream):
                     break
     except zstd.ZstdError:
         raise BrokenPatchError("its payload is packed wrongly") from None
-    if not _ended(stream) or made != window.result_size:
+    if not ended(stream) or made != window.result_size:
         raise BrokenPatchError("its payload does not end where its window does")
 
 
@@ -82,11 +82,13 @@ def memory(window: Window, _start: bytes) -> int:
     return window.source_size + max(window.source_size, 1 << _log(window.result_size)) + _STATE
 
 
-def _hungry(stream: zstd.ZstdDecompressor) -> bool:
+def hungry(stream: zstd.ZstdDecompressor) -> bool:
+    """Whether it takes more before it gives more."""
     return stream.eof or stream.needs_input
 
 
-def _ended(stream: zstd.ZstdDecompressor) -> bool:
+def ended(stream: zstd.ZstdDecompressor) -> bool:
+    """Whether it ended where its bytes did."""
     return stream.eof and not stream.unused_data
 
 

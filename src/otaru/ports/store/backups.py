@@ -26,6 +26,10 @@ class Backups(Protocol):
         """Whether these bytes are a backup of any device, whole."""
         ...
 
+    def alone(self, tenant: TenantId, sha256: Sha256) -> bool:
+        """Whether they are a backup, and nobody has uploaded them as a file."""
+        ...
+
     def size(self, tenant: TenantId) -> int:
-        """Bytes of all devices' together, also those that are still to come."""
+        """Bytes of all devices' together, also those that are still to come; none whose bytes were removed."""
         ...

@@ -9,7 +9,7 @@ from otaru.domain.ids import ActionId, DeviceId, RolloutId, TenantId
 
 
 class Bundles(Protocol):
-    """What was exported, and whose orders are in it. Nothing of it changes."""
+    """What was exported, and whose orders are in it. Nothing of it changes, until it is forgotten."""
 
     def add(self, tenant: TenantId, bundle: Exported, aboard: Sequence[Aboard]) -> None: ...
 
@@ -25,4 +25,8 @@ class Bundles(Protocol):
 
     def of_action(self, tenant: TenantId, device: DeviceId, action: ActionId, now: datetime) -> Exported | None:
         """The bundle with this order that holds longest, where one holds now."""
+        ...
+
+    def prune(self, before: datetime, most: int) -> int:
+        """Forget bundles, of all tenants, that ended before, so many at most; how many."""
         ...

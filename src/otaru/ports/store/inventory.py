@@ -9,7 +9,7 @@ from otaru.domain.authority import Authority
 from otaru.domain.credential import Credential, CredentialKind
 from otaru.domain.deployment import State
 from otaru.domain.device import AutoConfirm, Device, Installed, Lifecycle
-from otaru.domain.fleet import Counts, Move
+from otaru.domain.fleet import Counts, Move, Runs
 from otaru.domain.group import Group, GroupName
 from otaru.domain.ids import CredentialId, DeviceId, TenantId, Version
 from otaru.domain.rollout import RolloutState
@@ -230,8 +230,8 @@ class Fleet(Protocol):
         """How many devices in service run this version in this component."""
         ...
 
-    def spread(self, tenant: TenantId, component: str) -> dict[Version, int]:
-        """On how many devices in service each version of a component runs."""
+    def spread(self, tenant: TenantId, component: str, limit: int) -> dict[Runs, int]:
+        """On how many devices in service of which hardware each version of a component runs, the most common ones."""
         ...
 
     def moves(self, tenant: TenantId, since: datetime) -> list[Move]:

@@ -157,8 +157,15 @@ class BlobRows(Protocol):
     """Which tenant owns which bytes. The bytes themselves are in `ports/blobs`."""
 
     def get(self, tenant: TenantId, sha256: Sha256) -> tuple[Blob, datetime] | None: ...
-    def add(self, tenant: TenantId, blob: Blob, at: datetime) -> bool:
-        """False where the tenant has these bytes already."""
+    def add(self, tenant: TenantId, blob: Blob, at: datetime, *, uploaded: bool = True) -> bool:
+        """False where the tenant has these bytes already: they are what they were.
+
+        Uploaded bytes stay until somebody removes them; others until nothing names them any more (`drop`).
+        """
+        ...
+
+    def claim(self, tenant: TenantId, sha256: Sha256) -> None:
+        """Bytes that are here already were uploaded, too."""
         ...
 
     def used(self, tenant: TenantId) -> int:
@@ -170,7 +177,11 @@ class BlobRows(Protocol):
         ...
 
     def remove(self, tenant: TenantId, sha256: Sha256) -> bool:
-        """False where they stand in a release, are a delta's, or are not there."""
+        """Remove them because somebody says so; False where they stand in a release, are a delta's, or are not there."""
+        ...
+
+    def drop(self, tenant: TenantId, sha256: Sha256) -> bool:
+        """Remove them where nobody names them any more: no upload, no release, no delta, no backup."""
         ...
 
     def every_known(self, digests: Collection[Sha256]) -> set[Sha256]:

@@ -164,12 +164,12 @@ async def given(world: World, tenant: TenantId, sha256: Sha256) -> Stored:
     """A tenant's bytes that are about to be given out as an artifact.
 
     Raises:
-        NotFoundError: it has none of this digest, or they are a backup of a device.
+        NotFoundError: it has none of this digest, or they are a backup of a device and nothing else.
     """
 
     def look(tx: Tx) -> Stored:
         stored = _found(tx, tenant, sha256)
-        if tx.backups.holds(tenant, sha256):
+        if tx.backups.alone(tenant, sha256):
             raise NotFoundError(f"{sha256} is a backup of a device", hint="See otaru device fetch-backup.")
         return stored
 
@@ -270,6 +270,7 @@ def _keep(tx: Tx, asked: tuple[TenantId, str | None, Blob, datetime]) -> Stored:
         tx.blobs.end_upload(tenant, upload)
     known = tx.blobs.get(tenant, blob.sha256)
     if known is not None:
+        tx.blobs.claim(tenant, blob.sha256)  # also where a backup or a delta has brought them, and goes
         return Stored(*known)
     left(tx, tenant, blob.size)
     tx.blobs.add(tenant, blob, now)

@@ -3,6 +3,8 @@
 Once it is whole a backup is stored bytes of the tenant, under its digest: it counts against the quota. It is fetched and deleted
 here and nowhere else (`artifacts` refuses), so that each is an event, and an entry of the audit log. One is under way for a device
 at a time: who begins another one gives the first up.
+
+Bytes that somebody has uploaded as well are an artifact, too, and stay when the backup goes.
 """
 
 from collections.abc import AsyncIterator
@@ -79,7 +81,7 @@ async def receive(world: World, tenant: TenantId, device: DeviceId, part: Part) 
 
     Raises:
         BackupsOffError: the tenant takes none.
-        InvalidInputError: the part goes beyond the end; or all of it is what somebody has uploaded as an artifact.
+        InvalidInputError: the part goes beyond the end.
         TooLargeError: it is larger than MAX_SIZE, or than what is left for backups, or of the quota.
         InvalidStateError: another part is being taken right now.
         ChecksumMismatchError: all are here, and they are others: they are forgotten.
@@ -106,11 +108,7 @@ async def receive(world: World, tenant: TenantId, device: DeviceId, part: Part) 
     except ChecksumMismatchError:
         await world.store.write(_forget, (tenant, known))
         raise
-    try:
-        await world.store.write(_keep, (tenant, known, blob, world.clock.now()))
-    except InvalidInputError:
-        await world.store.write(_forget, (tenant, known))
-        raise
+    await world.store.write(_keep, (tenant, known, blob, world.clock.now()))
     return here
 
 
@@ -170,9 +168,7 @@ def _forget(tx: Tx, asked: tuple[TenantId, Backup]) -> None:
 @one
 def _keep(tx: Tx, asked: tuple[TenantId, Backup, Blob, datetime]) -> None:
     tenant, backup, blob, now = asked
-    if not tx.blobs.add(tenant, blob, now) and not tx.backups.holds(tenant, blob.sha256):
-        # What a device calls its backup would be hidden, and go with it: no device has that much to say of an artifact.
-        raise InvalidInputError("these bytes are an artifact of the tenant, and no backup")
+    tx.blobs.add(tenant, blob, now, uploaded=False)
     tx.backups.put(tenant, replace(backup, finished_at=now))
     _record(tx, tenant, Actor(f"device:{backup.device}"), backup, "taken", now)
     whole = [one for one in tx.backups.of_device(tenant, backup.device) if one.finished_at is not None]
@@ -207,8 +203,7 @@ def _found(tx: Tx, tenant: TenantId, device: DeviceId, sha256: Sha256) -> Backup
 
 def _drop(tx: Tx, tenant: TenantId, backup: Backup) -> None:
     tx.backups.remove(tenant, backup.device, backup.sha256)
-    if not tx.backups.holds(tenant, backup.sha256):  # no other device has sent the same bytes
-        tx.blobs.remove(tenant, backup.sha256)
+    tx.blobs.drop(tenant, backup.sha256)
 
 
 def _record(tx: Tx, tenant: TenantId, actor: Actor, backup: Backup, to: str, now: datetime) -> None:

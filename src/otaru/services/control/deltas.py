@@ -17,10 +17,13 @@ from otaru.domain.delta import (
     Delta,
     DeltaState,
     Pair,
+    Taker,
     near,
     pairs,
     pause,
+    routes,
     sources,
+    suited,
 )
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import ProductName, Sha256, TenantId, Version
@@ -39,6 +42,8 @@ CLAIMED = timedelta(minutes=45)
 """How long making one is waited for; longer than its maker may take."""
 _OUT = frozenset({ReleaseState.PUBLISHED, ReleaseState.DEPRECATED})
 _MOST_OFFERED = 200
+_MOST_SPREAD = 10_000
+"""Pairs of hardware and version that are looked at, the most common ones."""
 MOST_TOLD = 4
 """Deltas that a device is told of: to choose from, and to fall back on."""
 _MOST_OF_ONE = 10_000
@@ -47,21 +52,24 @@ _MOST_OF_ONE = 10_000
 
 def order_for(tx: Tx, tenant: TenantId, release: Release, now: datetime) -> int:
     """Order the deltas that a release's publication makes worth while, by what the fleet runs; how many are new."""
+    running = tx.fleet.spread(tenant, release.component, _MOST_SPREAD)
     stored = set(tx.releases.versions(tenant, release.product))
-    running = {version: n for version, n in tx.fleet.spread(tenant, release.component).items() if version in stored}
+    of_stored = {runs: devices for runs, devices in running.items() if runs[1] in stored}
+    known = (
+        tx.releases.get(tenant, release.product, each) for each in sources(release.order, release.version, of_stored)
+    )
+    earlier = {source.version: source for source in known if source is not None}
     room = MOST_WAITING - tx.deltas.waiting(tenant)
     found: list[Delta] = []
-    for version in sources(release.order, release.version, running):
-        source = tx.releases.get(tenant, release.product, version)
-        if source is not None:
-            found += _between(tx, tenant, source, release, now)
+    for source, old, new in routes(release, earlier, running):
+        found += _ordered(tx, tenant, (source, release), (old, new), now)
     return len(tx.deltas.order(tenant, found[: max(room, 0)]))
 
 
 def forget(tx: Tx, tenant: TenantId, release: Release) -> None:
     """Take away what leads to a release that nobody is offered any more; the bytes leave the disk with a later sweep."""
     for patch in tx.deltas.forget(tenant, {artifact.blob.sha256 for artifact in release.artifacts}):
-        tx.blobs.remove(tenant, patch)
+        tx.blobs.drop(tenant, patch)
 
 
 async def order(
@@ -94,17 +102,6 @@ async def page(
     return await world.store.read(look)
 
 
-@dataclass(frozen=True, slots=True)
-class Taker:
-    """What a device says of the deltas that it can take."""
-
-    codecs: frozenset[str]
-    memory: int
-    """Bytes that applying one may take."""
-    has: frozenset[Sha256] = frozenset()
-    """What is installed; where it says nothing, the artifact of the version that it reported."""
-
-
 async def leading(
     world: World, tenant: TenantId, release: Release, artifact: Artifact, subject: Subject, taker: Taker
 ) -> list[Delta]:
@@ -113,9 +110,9 @@ async def leading(
     def look(tx: Tx) -> list[Delta]:
         has = taker.has or _installed(tx, tenant, release.product, artifact.component, subject)
         found = tx.deltas.page(tenant, [artifact.blob.sha256], None, _MOST_OFFERED) if has else []
-        return [delta for delta in found if delta.pair.source in has and _fits(delta, artifact, taker)]
+        return suited(found, artifact.blob.size, has, taker)[:MOST_TOLD]
 
-    return sorted(await world.store.glance(look), key=lambda delta: delta.size or 0)[:MOST_TOLD]
+    return await world.store.glance(look)
 
 
 async def patch_of(world: World, tenant: TenantId, targets: Sequence[Sha256], patch: Sha256) -> bool:
@@ -223,7 +220,7 @@ def _end(tx: Tx, asked: tuple[TenantId, _Outcome, datetime]) -> None:
         tx.deltas.save(tenant, replace(delta, state=DeltaState.WAITING, due_at=now + pause(delta.attempts)))
         return
     if outcome.blob is not None:
-        tx.blobs.add(tenant, outcome.blob, now)
+        tx.blobs.add(tenant, outcome.blob, now, uploaded=False)
     _save(tx, tenant, replace(delta, ended_at=now), now)
 
 
@@ -286,13 +283,6 @@ def _installed(tx: Tx, tenant: TenantId, product: ProductName, component: str, s
     return frozenset(artifact.blob.sha256 for artifact in artifacts if artifact.component == component)
 
 
-def _fits(delta: Delta, artifact: Artifact, taker: Taker) -> bool:
-    if delta.state is not DeltaState.MADE or delta.size is None or delta.memory is None:
-        return False
-    smaller, enough = delta.size < artifact.blob.size, delta.memory <= taker.memory
-    return smaller and enough and delta.pair.codec in taker.codecs
-
-
 def _over(delta: Delta) -> bool:
     """Whether it ended without a delta."""
     return delta.state in {DeltaState.FAILED, DeltaState.USELESS}
@@ -300,12 +290,23 @@ def _over(delta: Delta) -> bool:
 
 def _between(tx: Tx, tenant: TenantId, source: Release, target: Release, now: datetime) -> list[Delta]:
     found = []
-    for old, new in pairs(source.artifacts, target.artifacts):
-        for way in ways(_form(tx, tenant, new.blob.sha256), old.blob.size, new.blob.size):
-            pair = Pair(old.blob.sha256, new.blob.sha256, way.codec.value)
-            versions = source.version, target.version
-            found.append(Delta(pair, target.product, *versions, DeltaState.WAITING, now, now, way.window))
+    for ends in pairs(source.artifacts, target.artifacts):
+        found += _ordered(tx, tenant, (source, target), ends, now)
     return found
+
+
+def _ordered(
+    tx: Tx, tenant: TenantId, releases: tuple[Release, Release], ends: tuple[Artifact, Artifact], now: datetime
+) -> list[Delta]:
+    (source, target), (old, new) = releases, ends
+    versions = source.version, target.version
+    return [
+        Delta(
+            Pair(old.blob.sha256, new.blob.sha256, way.codec.value),
+            *(target.product, *versions, DeltaState.WAITING, now, now, way.window),
+        )
+        for way in ways(_form(tx, tenant, new.blob.sha256), old.blob.size, new.blob.size)
+    ]
 
 
 def _form(tx: Tx, tenant: TenantId, sha256: Sha256) -> Format:

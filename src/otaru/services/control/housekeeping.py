@@ -1,4 +1,4 @@
-"""Forgetting what has had its time: events, ours and devices', answers, abandoned uploads, nobody's bytes, counts, proofs."""
+"""Forgetting what has had its time: events, ours and devices', answers, abandoned uploads, nobody's bytes, counts, proofs …"""
 
 from datetime import datetime, timedelta
 
@@ -23,7 +23,10 @@ HEALTH_COUNTS_KEPT = timedelta(days=400)
 """Of devices in no rollout. What was counted of a rollout stays with it."""
 ATTRIBUTES_KEPT = timedelta(days=180)
 """What became of attributes."""
+BUNDLES_KEPT = timedelta(days=180)
+"""After their end: so long receipts of them may still be brought."""
 _EVENTS_AT_ONCE = 5_000
+_BUNDLES_AT_ONCE = 20
 
 
 async def housekeep(world: World, events_kept: timedelta) -> None:
@@ -37,6 +40,8 @@ async def housekeep(world: World, events_kept: timedelta) -> None:
             pass
         await world.store.write(_prune_health_counts, (tenant.id, now - HEALTH_COUNTS_KEPT))
     while await world.store.write(_prune_changes, now - ATTRIBUTES_KEPT) == _EVENTS_AT_ONCE:
+        pass
+    while await world.store.write(_prune_bundles, now - BUNDLES_KEPT) == _BUNDLES_AT_ONCE:
         pass
     await world.store.write(_prune_rest, now)
     await artifacts.sweep(world, UPLOADS_KEPT)
@@ -60,6 +65,11 @@ def _prune_health_counts(tx: Tx, asked: tuple[TenantId, datetime]) -> None:
 @one
 def _prune_changes(tx: Tx, before: datetime) -> int:
     return tx.attributes.prune(before, _EVENTS_AT_ONCE)
+
+
+@one
+def _prune_bundles(tx: Tx, before: datetime) -> int:
+    return tx.bundles.prune(before, _BUNDLES_AT_ONCE)
 
 
 @one

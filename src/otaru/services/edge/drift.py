@@ -34,6 +34,7 @@ class DriftWatch:
         self._due: dict[str, float] = {}
         self._seen: dict[str, str] = {}
         self._told: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         self._number = -1
         """Of the update that was under way, or the last one, when it was looked."""
 
@@ -76,13 +77,18 @@ class DriftWatch:
         try:
             found = desired.drift()
         except (OtaruError, OSError) as error:
-            _log.warning("%s: %s", name, error)
+            self._warn(name, str(error))
             return
         if found is None:
             return
-        if found.changed:
-            _log.warning("%s is not as it was installed: %s", name, said_of(found))
+        self._warn(name, f"it is not as it was installed: {said_of(found)}" if found.changed else "")
         self._seen[f"{PREFIX}{name}"] = said_of(found)
+
+    def _warn(self, name: str, said: str) -> None:
+        """Log it, once until it is something else: it is looked at for years."""
+        if said and self._logged.get(name) != said:
+            _log.warning("%s: %s", name, said)
+        self._logged[name] = said
 
 
 def said_of(drift: Drift) -> str:

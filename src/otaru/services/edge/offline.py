@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from otaru.domain.deployment import Event
 from otaru.domain.link import Note
+from otaru.domain.schedule import Hours
 from otaru.domain.update import Outcome
 from otaru.domain.update_record import Past
 from otaru.ports.board import Outbox
@@ -44,5 +45,5 @@ def begins_anew(parts: Parts, past: Past) -> bool:
 
 
 def by_medium(parts: Parts, link: Link, bundle: "OfflineBundle") -> Parts:
-    """The same device, with a medium in the place of its server."""
-    return replace(parts, link=link, bundle=bundle, outbox=Waiting(parts.outbox), attributes={})
+    """The same device, with a medium in the place of its server. Who brings it stands there: it waits for no hours."""
+    return replace(parts, link=link, bundle=bundle, outbox=Waiting(parts.outbox), attributes={}, hours=Hours())

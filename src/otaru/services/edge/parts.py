@@ -10,6 +10,7 @@ from otaru.domain.device import Hardware
 from otaru.domain.fetching import Backoff
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.link import Told
+from otaru.domain.schedule import Hours
 from otaru.ports.board import (
     HealthCheck,
     Hooks,
@@ -95,6 +96,8 @@ class Parts:
     locks: Sequence[Lock] = ()
     forced_breaks: bool = False
     """A forced update does not wait for locks."""
+    hours: Hours = field(default_factory=Hours)
+    """When it may be installed and switched, beside what a rollout says."""
     hooks: Hooks | None = None
     safe: Safe | None = None
     """Where data are saved before an update."""

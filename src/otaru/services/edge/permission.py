@@ -1,12 +1,13 @@
-"""Whether an update may go on here now: what its rollout asks for and what the device's maker does, locks, programs that object.
+"""Whether an update may go on here now: what its rollout and the device's maker ask for, hours, locks, programs that object.
 
-Conditions are looked at before the download and before the installation, locks before the installation and once more before
-anything is switched: an application that takes one in between is not disturbed either. In between nobody looks.
+Conditions are looked at before the download and before the installation, hours and locks before the installation and once more
+before anything is switched: an application that takes one in between is not disturbed either. In between nobody looks.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from otaru.domain import deployment
@@ -18,6 +19,8 @@ from otaru.domain.update_record import Past, Plan
 from otaru.domain.urgency import Urgency
 from otaru.errors import OtaruError
 from otaru.services.edge.parts import Parts
+
+_log = logging.getLogger("otaru.agent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Permission:
         self._parts = parts
         self.reason = ""
         """Why not now, as the server was told last; empty: nothing is in the way."""
+        self.opens_at: datetime | None = None
+        """When the device's hours begin, where they are in the way."""
 
     def begins(self, offer: Offer, number: int) -> bool:
         """Whether the download may begin. `number` is of the update before."""
@@ -44,24 +49,39 @@ class Permission:
 
     def installs(self, offer: Offer | None, plan: Plan, number: int) -> bool:
         """Whether it may be installed."""
+        self.opens_at = None
         held = None if offer is None else self._conditions(offer)
-        held = held or self._locked(offer) or self._hook(Moment.BEFORE_INSTALL, plan)
+        takes = timedelta(0) if offer is None else offer.takes
+        held = held or self._shut(offer, takes) or self._locked(offer) or self._hook(Moment.BEFORE_INSTALL, plan)
         return self._said(held, ActionId(plan.action), number)
 
     def switches(self, offer: Offer | None, plan: Plan, number: int) -> bool:
         """Whether what is installed may be switched to."""
-        return self._said(self._locked(offer), ActionId(plan.action), number)
+        self.opens_at = None
+        return self._said(self._shut(offer, timedelta(0)) or self._locked(offer), ActionId(plan.action), number)
 
     def ended(self, past: Past) -> None:
         """Tell programs how it ended."""
         moment = _ENDS.get(past.outcome)
         if moment is not None and self._parts.hooks is not None:
             told = _about(Plan(past.action, past.release))
-            self._parts.hooks.call(moment, {**told, "OTARU_OUTCOME": past.outcome, "OTARU_CODE": past.code})
+            said = self._parts.hooks.call(moment, {**told, "OTARU_OUTCOME": past.outcome, "OTARU_CODE": past.code})
+            if said:
+                _log.warning("%s: %s", moment, said)
 
     def _conditions(self, offer: Offer) -> Held | None:
         reason = held_back(self._parts, offer.conditions)
         return None if reason is None else Held("condition", reason)
+
+    def _shut(self, offer: Offer | None, takes: timedelta) -> Held | None:
+        hours, now = self._parts.hours, self._parts.clock.now()
+        if hours.forced_breaks and offer is not None and is_forced(offer, now):
+            return None
+        reason, first = hours.shut(now, takes)
+        if not reason:
+            return None
+        self.opens_at = first
+        return Held("window", reason)
 
     def _locked(self, offer: Offer | None) -> Held | None:
         if self._parts.forced_breaks and offer is not None and is_forced(offer, self._parts.clock.now()):
@@ -79,6 +99,7 @@ class Permission:
             now = self._parts.clock.now()
             # Two reasons within a second are two notes, and so is one that comes again later.
             name = f"{action}-{number}-refuse-{now.timestamp():.0f}-{sha256(reason.encode()).hexdigest()[:12]}"
+            _log.warning("%s waits: %s", action, reason)
             self._parts.outbox.put(Note(name, action, deployment.Event.REFUSE, held.code, (reason,), at=now))
         self.reason = reason
         return held is None

@@ -63,6 +63,9 @@ _LISTENING = timedelta(seconds=1)
 """Who listens asks again after so long. Who is answered sooner, and nothing new, was not held back: too many are, or a proxy
 does not wait. Then it comes when it is told to."""
 
+_SPREAD = timedelta(seconds=30)
+"""Behind the opening of the device's hours."""
+
 
 class _CalledOffError(OtaruError):
     """What is being downloaded is no longer wanted."""
@@ -329,7 +332,7 @@ class Updater:
         if window is not None and not window.is_open:
             return self._poll_after
         if not self._permission.installs(self._offer, self._plan, self.record.number):
-            return self._poll_after
+            return self._until_its_hours(self._poll_after)
         self._move(Event.INSTALL)
         return None
 
@@ -348,7 +351,14 @@ class Updater:
     def _locked(self) -> timedelta:
         with suppress(*_LATER):
             self._hear(self._ask())  # it may be forced meanwhile
-        return max(self._poll_after, self._parts.patience.look_again)
+        return self._until_its_hours(max(self._poll_after, self._parts.patience.look_again))
+
+    def _until_its_hours(self, wait: timedelta) -> timedelta:
+        """So long, or until the device's own hours begin: not at once, or a fleet of one maker comes within one second."""
+        opens, clock = self._permission.opens_at, self._parts.clock
+        if opens is None:
+            return wait
+        return max(NOW, min(wait, opens - clock.now() + _SPREAD * (clock.seed() / (1 << 62))))
 
     def _save(self) -> timedelta | None:
         """As late as can be: what is written after it is lost where the update is given up."""

@@ -18,6 +18,7 @@ from otaru.adapters.board.senses import BoardSenses
 from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.adapters.clock import SystemClock
 from otaru.apps.agent import neighbours
+from otaru.apps.agent.forms import SAID
 from otaru.apps.agent.saving import safe
 from otaru.apps.agent.settings import read
 from otaru.apps.agent.wiring import installer, manner
@@ -43,7 +44,7 @@ def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
     found = read(tmp_path / "agent.toml")
     assert [one.name for one in found.component] == ["os", "app"]
     assert found.health.memory == 20_000_000
-    how = manner(found.download)
+    how = manner(found)
     assert [limit.bytes_per_s for limit in how.limits] == [50_000]
     assert how.addresses("ab" * 32, ["https://o/f"]) == ["https://o/f"]
 
@@ -77,7 +78,7 @@ def test_each_installer_is_made(tmp_path: Path, text: str, kind: type[Installer]
 def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
     near = '[download]\nmirrors = ["http://cache/{sha256}", "http://[::1]:8080/blobs/{sha256:2}/{sha256}"]\n'
     (tmp_path / "agent.toml").write_text('data = "/d"\n' + near + APP)
-    how = manner(read(tmp_path / "agent.toml").download)
+    how = manner(read(tmp_path / "agent.toml"))
     digest = "ab" * 32
     wanted = [f"http://cache/{digest}", f"http://[::1]:8080/blobs/ab/{digest}", "https://o/f"]
     assert how.addresses(digest, ["https://o/f"]) == wanted
@@ -86,17 +87,35 @@ def test_caches_near_the_device_are_asked_first(tmp_path: Path) -> None:
 def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: Path) -> None:
     for said, memory in (("", 40_000_000), ("delta_memory = 0\n", 0), ("delta_memory = 9\n", 9)):
         (tmp_path / "agent.toml").write_text('data = "/d"\n[download]\n' + said + APP)
-        assert manner(read(tmp_path / "agent.toml").download).memory == memory
+        assert manner(read(tmp_path / "agent.toml")).memory == memory
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         (APP, "data"),
-        ("data = 1\n" + APP, "data: Expected `str`, got `int`"),
-        ('data = "here"\n' + APP, "data: "),
-        ('data = "/d"\n', "component"),
-        ('data = "/d"\nsome = 1\n' + APP, "some"),
+        ("data = 1\n" + APP, "data: it is a whole number, not text"),
+        ('data = "here"\n' + APP, "data: it is not an absolute path"),
+        ('data = "/d"\n', "component: it is missing"),
+        ('data = "/d"\ncomponent = []\n', "component: it is empty"),
+        ('data = "/d"\nsome = 1\n' + APP, "some: there is no such key"),
+        ('data = "/d"\n' + APP + "[boot]\n", "boot.kind: it is missing"),
+        ('data = "/d"\n' + APP + 'trials = "many"\n', "component[0].trials: it is text, not a whole number"),
+        ('data = "/d"\n' + APP + "trials = 11\n", "component[0].trials: it is more than 10"),
+        ('data = "/d"\n' + APP + "after_timeout_s = 0\n", "component[0].after_timeout_s: it is not more than 0"),
+        ('data = "/d"\n' + APP + "[monitor]\nperiod_s = 0\n", "monitor.period_s: it is less than 1"),
+        ('data = "/d"\n' + APP + "[monitor]\nperiod_s = 2026-01-01\n", "monitor.period_s: it is a date, not a number"),
+        ('data = "/d"\n' + APP + "[conditions]\nbattery = 1\n", "conditions.battery: it is a whole number, not text"),
+        ('data = "/d"\n' + APP + "[monitor]\nreason = 1\n", "monitor.reason: it is a whole number, not a list"),
+        (
+            'data = "/d"\n' + APP + f'[diagnostics]\nredact = ["{"x" * 201}"]\n',
+            "redact[0]: it has more than 200 characters",
+        ),
+        (
+            'data = "/d"\n' + APP + '[monitor]\ncommands = { "a b" = ["x"] }\n',
+            "monitor.commands: one of its names: it is not a name: at most",
+        ),
+        ('data = "/d"\n' + APP + "[locks]\nfiles = [" + '"/l",' * 51 + "]\n", "locks.files: there are more than 50"),
         ('data = "/d"\n' + APP + APP, "component: two have the same name"),
         ('data = "/d"\n' + OS, "boot: os has two slots"),
         (
@@ -129,8 +148,16 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
             'data = "/d"\n' + APP + '[diagnostics]\nredact = ["a{99999999999}"]\n',
             "diagnostics.redact[0]: the repetition",
         ),
+        (
+            'data = "/d"\n' + APP + '[diagnostics]\nredact = ["x", "[0-9]*"]\n',
+            "diagnostics.redact[1]: it finds a secret between any two characters",
+        ),
+        (
+            'data = "/d"\n' + APP + '[monitor]\ncommands = { battery = ["b"] }\n',
+            "monitor.commands.battery: the agent measures battery itself",
+        ),
         ('data = "/d"\n' + APP + 'a = "/dev/a"\n', "component[0].a: the installer files has no use for it"),
-        ('data = "/d"\n' + APP.replace("files", "magic"), "component[0].installer: "),
+        ('data = "/d"\n' + APP.replace("files", "magic"), "component[0].installer: 'magic' is none of"),
         ('data = "/d"\n' + APP.replace("files", "deb"), "component[0].package: the installer deb needs it"),
         ('data = "/d"\n' + APP + ITEM + 'path = "/"\n', "backup.item[0].path: write it without"),
         ('data = "/d"\n' + APP + ITEM + 'path = "/srv/../etc"\n', "backup.item[0].path: write it without"),
@@ -173,7 +200,7 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ('data = "/d"\n[download]\ndelta_memory = -1\n' + APP, "download.delta_memory"),
         ('data = "/d"\n[locks]\nfiles = ["here"]\n' + APP, "locks.files"),
         ('data = "/d"\n[local]\nsocket = "here"\n' + APP, "local.socket"),
-        ('data = "/d"\n[local]\nsocket = "/s"\nmode = "0999"\n' + APP, "local.mode"),
+        ('data = "/d"\n[local]\nsocket = "/s"\nmode = "0999"\n' + APP, "local.mode: it is not a mode, as 0660"),
         ('data = "/d"\n[hooks]\ntimeout_s = 0\n' + APP, "hooks.timeout_s"),
         ('data = "/d"\n[health]\nunits = ["app"]\n' + APP, "health.units"),
         ('data = "/d"\n[health]\nunits = ["--root=/x.service"]\n' + APP, "health.units"),
@@ -191,6 +218,17 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
             "download.limits[0].window: ",
         ),
         ('data = "/d"\n[download]\nlimits = [{ window = "07:00/1h", bytes_per_s = -1 }]\n' + APP, "download.limits"),
+        ('data = "/d"\n[windows]\ninstall = ["22:00/1h", "at noon"]\n' + APP, "windows.install[1]: 'at noon' is not"),
+        (
+            'data = "/d"\n[windows]\ninstall = ["22:00/1h Mars/Olympus"]\n' + APP,
+            "windows.install[0]: 'Mars/Olympus' is not",
+        ),
+        ('data = "/d"\n[windows]\ninstall = ["22:00/1h UTC FREQ=HOURLY"]\n' + APP, "windows.install[0]: "),
+        ('data = "/d"\n[windows]\ninstall = [' + '"22:00/1h",' * 17 + "]\n" + APP, "windows.install: "),
+        (
+            'data = "/d"\ntimezone = "CET/CEST"\n' + APP,
+            "timezone: 'CET/CEST' is not a time zone that this computer knows",
+        ),
         ("data = \n", "is not TOML"),
     ],
 )
@@ -214,6 +252,27 @@ def test_whatever_else_it_says_is_refused_in_our_words(tmp_path_factory: pytest.
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InvalidInputError):
         read(path)
+
+
+def test_words_are_there_for_all_that_texts_have_to_look_like(tmp_path: Path) -> None:
+    texts = [
+        OS.replace('"/dev/a"', '"a"'),
+        APP + '[local]\nsocket = "/s"\ngroup = "a b"\n',
+        APP + '[local]\nsocket = "/s"\nmode = "9"\n',
+        APP + '[download]\nmirrors = ["x"]\n',
+        APP.replace('"app"', '"a b"', 1),
+        DEB + 'package = "A"\n',
+        SWU + 'select_a = "x"\n',
+        APP + '[health]\nunits = ["x"]\n',
+        APP + '[[health.http]]\nurl = "x"\n',
+    ]
+    told = set()
+    for text in texts:
+        (tmp_path / "agent.toml").write_text('data = "/d"\n' + text)
+        with pytest.raises(InvalidInputError) as caught:
+            read(tmp_path / "agent.toml")
+        told.add(caught.value.message.partition(": it is not ")[2])
+    assert told == set(SAID.values())
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,17 @@ def test_it_takes_two_words_and_a_file(words: str, path: str | None) -> None:
     assert lean.config(words.split()) == (None if path is None else Path(path))
 
 
-HEAVY = ("cryptography", "lark", "rich", "securesystemslib", "tuf", "typer", "otaru.domain.rollout", "otaru.trust.tuf")
+HEAVY = (
+    "cryptography",
+    "h2",
+    "lark",
+    "rich",
+    "securesystemslib",
+    "tuf",
+    "typer",
+    "otaru.domain.rollout",
+    "otaru.trust.tuf",
+)
 
 
 def test_an_idle_agent_does_without_what_verifies() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otaru.apps.console.rendering import measured, share, shares
+from otaru.apps.console.rendering import share, shares
 
 
 @pytest.mark.parametrize(
@@ -20,20 +20,3 @@ def test_shares_never_add_to_more_than_all(numbers: list[int]) -> None:
     percents = [int(words.removesuffix("%")) for words in told if words != "< 1%"]
     assert 99 <= sum(percents) <= 100 if "< 1%" in told else sum(percents) == 100
     assert all((words == "100%") == (n == sum(numbers)) for words, n in zip(told, numbers, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        ("disk", 59_700_000_000.0, "59.7 GB"),
-        ("disk", 80.0, "80"),  # percent, of somebody else's agent
-        ("memory", 1e300, "1e+300"),
-        ("uptime", 64_800.0, "18 h"),
-        ("uptime", 12.0, "12"),
-        ("uptime", 1e300, "1e+300"),
-        ("temperature", -3.25, "-3.25"),
-        ("steps", 1_234_567.0, "1,234,567"),
-    ],
-)
-def test_telemetry_is_said_in_its_unit(name: str, value: float, said: str) -> None:
-    assert measured(value, name) == said

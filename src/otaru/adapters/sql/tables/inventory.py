@@ -228,6 +228,19 @@ component_count = Table(
     sqlite_with_rowid=False,
 )
 
+hardware_count = Table(
+    "hardware_count",
+    metadata,
+    key("tenant"),
+    key("component"),
+    key("version"),
+    key("model"),
+    key("hardware_revision"),
+    key("shard", SmallInteger),
+    col("devices", BigInteger),
+    sqlite_with_rowid=False,
+)
+
 contact_count = Table(
     "contact_count",
     metadata,

@@ -1,6 +1,6 @@
 """Products, releases and the bytes that they are made of."""
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, SmallInteger, Table, Text, false, text
+from sqlalchemy import BigInteger, Boolean, Index, Integer, SmallInteger, Table, Text, false, text, true
 
 from otaru.adapters.sql.tables.columns import Instant, col, key, metadata
 
@@ -80,8 +80,10 @@ blob = Table(
     col("md5"),
     col("size", BigInteger),
     col("created_at", Instant),
+    col("uploaded", Boolean, server_default=true()),
     Index("ix_blob_sha256", "sha256"),
 )
+"""Which tenant has which bytes. Uploaded: somebody brought them as a file; others are here for what names them, and go with it."""
 
 inspection = Table(
     "inspection",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from otaru.apps.cli.printer import console, grid, one_line, plain, rows
+from otaru.apps.cli.printer import console, grid, one_line, plain, rows, several
 from otaru.apps.cli.progress import counts, sections, summary
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def closing(rollout: Rollout, tally: "Tally") -> Iterator[str]:
     for wave in rollout["waves"]:
         why = f" ({one_line(wave['reason'])})" if wave.get("reason") else ""
         size = wave["height"] - wave["start"]
-        yield f"  wave {wave['index'] + 1}: {size} devices, {wave['state']}{why}: {counts(wave['counts'])}"
+        yield f"  wave {wave['index'] + 1}: {several(size, 'device', 'devices')}, {wave['state']}{why}: {counts(wave['counts'])}"
     for failure in rollout["failures"]:
         yield f"  {failure['devices']} {failure['state']}: {one_line(failure.get('reason') or '')}"
     yield f"  fleet: {fleet(tally)}"

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from otaru.apps.console.call import Call
 from otaru.apps.console.happening import actor
 from otaru.apps.console.login import inside
-from otaru.apps.console.rendering import link, shares, span
+from otaru.apps.console.rendering import link, shares
 from otaru.apps.console.rollout_words import BAD
 from otaru.apps.console.rollout_words import devices as counted
 from otaru.apps.console.status import Tone, look
@@ -21,6 +21,7 @@ from otaru.domain.deployment import FINAL, State
 from otaru.domain.device import Lifecycle
 from otaru.domain.rollout import Rollout, RolloutState, WaveState
 from otaru.domain.tenant import Tenant
+from otaru.domain.units import span
 from otaru.services.control import fleet, tenants
 from otaru.services.control.fleet import History, Stall, Standing, Summary
 

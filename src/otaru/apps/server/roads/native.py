@@ -26,6 +26,7 @@ from otaru.apps.server.settings import Settings
 from otaru.domain import ids
 from otaru.domain.backup import MAX_PART as MAX_BACKUP_PART
 from otaru.domain.backup import backup_name
+from otaru.domain.delta import Taker
 from otaru.domain.deployment import OPEN, WAITING, State
 from otaru.domain.errand import MAX_NUMBER, MAX_PART, Monitoring
 from otaru.domain.ids import DEFAULT_TENANT, Sha256
@@ -41,7 +42,6 @@ from otaru.protocols.native import codec
 from otaru.protocols.native.codec import Form
 from otaru.services.control import attributes, backups, consent, deltas, devices, errands, health, monitoring, notes
 from otaru.services.control import poll as polling
-from otaru.services.control.deltas import Taker
 from otaru.services.control.world import Actor, World
 
 _LEAST_S = 1
