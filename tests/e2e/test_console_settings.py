@@ -175,3 +175,14 @@ def test_monitoring_is_settled_for_all_and_for_groups(admin: httpx.Client, rest:
     assert rest.get("/tenant").json()["settings"]["monitoring"] == {"period_s": None, "off": []}
     assert admin.post(f"/settings/monitoring/groups/{name}/remove").status_code == 303
     assert admin.post(f"/settings/monitoring/groups/{name}/remove").status_code == 404
+
+
+def test_models_that_take_several_components(admin: httpx.Client, rest: httpx.Client) -> None:
+    assert "No model of DDI clients" in shown(admin.get("/settings"))
+    assert admin.post("/settings/several", data={"several": f"panel, {HOSTILE}, panel,"}).status_code == 303
+    assert rest.get("/tenant").json()["settings"]["several"] == sorted(["panel", HOSTILE])
+    assert HOSTILE in shown(admin.get("/settings"))
+    for wrong in ("x" * 129, ",".join(f"m{number}" for number in range(201))):
+        assert "at most" in shown(admin.post("/settings/several", data={"several": wrong}), 422) or "more than" in wrong
+    assert admin.post("/settings/several", data={"several": ""}).status_code == 303
+    assert rest.get("/tenant").json()["settings"]["several"] == []

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 AGAIN = "again"
 MAX_NUMBER = 2**31
+_MAX_MODEL = 128
 _PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?", re.ASCII)
 
 
@@ -103,6 +104,21 @@ async def four_eyes(call: Call) -> Response:
     wanted = tenants.Change(four_eyes=(await call.fields()).get("four_eyes") == "yes")
     await tenants.change(call.world, call.tenant, call.actor, wanted)
     return call.lead("/settings")
+
+
+async def several(call: Call) -> Response:
+    """Models whose DDI clients take the files of several components at once."""
+    sent = await call.fields()
+    models = [one.strip() for one in sent.get("several", "").split(",") if one.strip()]
+    if any(len(one) > _MAX_MODEL or not one.isprintable() for one in models):
+        return await page(
+            call, Form(sent, {"several": f"A model has at most {_MAX_MODEL} characters of one line."}), 422
+        )
+    try:
+        await tenants.change(call.world, call.tenant, call.actor, tenants.Change(several=models))
+    except TooLargeError as error:
+        return await page(call, Form(sent, {"several": words(error)}), 422)
+    return call.lead("/settings#several")
 
 
 async def backups(call: Call) -> Response:
