@@ -241,6 +241,30 @@ def test_an_archive_is_unpacked_as_it_was_packed(tmp_path: Path) -> None:
     assert (root / "empty").is_dir()
 
 
+def test_the_archive_of_what_runs_is_kept_for_deltas(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    kept = FilesInstaller("part", LocalDisk(), str(root), unpack=True, keep_archive=True)
+    bench = Bench(tmp_path, kept, reboots=False)
+    old, new = (packed((member("app", mode=0o644), text)) for text in (b"old", b"new"))
+    first = bench.install(old, "1.0.0")
+    assert kept.digest() is None, "it does not run yet"
+    kept.activate(first)
+    assert kept.digest() == first.sha256
+    second = bench.install(new, "2.0.0")
+    for piece, data in ((second, new), (first, old)):
+        kept.activate(second) if piece is second else kept.revert(second)
+        source = kept.source(len(data))
+        assert source is not None
+        assert (kept.digest(), source.read_at(0, len(data))) == (piece.sha256, data)
+        assert kept.source(len(data) + 1) is None
+    kept.activate(second)
+    bench.install(packed((member("app"), b"third")), "3.0.0")
+    assert len(list((root / "archives").iterdir())) == 2, "what runs, and what was written aside"
+    plain = FilesInstaller("part", LocalDisk(), str(root), unpack=True)
+    replace(bench, installer=plain).install(old, "4.0.0")
+    assert [path.name for path in (root / "archives").iterdir()] == [f"2.0.0-{second.sha256}"]
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -138,6 +138,9 @@ def test_a_doctor_finds_nothing_wrong_with_a_good_device(site: Site, tmp_path: P
     assert site.device(host) in found["identity"][0][1]
     assert found["server"][0][1].endswith("nothing is due")
     assert found["boot"] == [("good", "slot a runs")]
+    assert found["deltas"] == [
+        ("good", "in 40.0 MB; os: from what runs; app: none, its archive is not kept (keep_archive)")
+    ]
     assert [grade for grade, _ in found["metadata"]] == ["good"] * 4
     assert found["certificate"][0][0] == "remark", "no TLS here"
     assert found["agent"] == [("remark", "no agent is at work")]

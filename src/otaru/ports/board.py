@@ -9,7 +9,7 @@ The order of calls is that of `domain.update`; `services/edge/update` makes them
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from otaru.domain.link import Note
 from otaru.domain.update import Moment, Standing
@@ -212,6 +212,7 @@ class Installer(Protocol):
         ...
 
 
+@runtime_checkable
 class Origin(Protocol):
     """The bytes of what runs in a component, for patches to lead from: of installers that keep them as they came."""
 

@@ -249,6 +249,7 @@ def test_a_patch_that_makes_more_than_it_says_is_refused() -> None:
 def test_a_patch_that_makes_nothing_for_ever_is_refused() -> None:
     nothing = records(*[(0, b"", b"", 0)] * 1000)
     refused(one(Codec.HEATSHRINK, heat(2, nothing), 2), "makes nothing")
+    refused(one(Codec.HEATSHRINK, heat(5000, nothing), 5000), "makes nothing")
 
 
 def test_a_result_that_is_too_long_is_refused_before_a_byte_is_made() -> None:

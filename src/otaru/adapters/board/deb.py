@@ -7,7 +7,7 @@ STORE/moving is there: a cut leaves the package in between, and whoever comes ne
 
 from collections.abc import Sequence
 
-from otaru.adapters.board.disk import Disk, replace
+from otaru.adapters.board.disk import Disk, Part, replace
 from otaru.adapters.board.files import FilesInstaller
 from otaru.adapters.board.program import ended, run
 from otaru.domain.update import Standing
@@ -98,6 +98,12 @@ class DebInstaller:
             self._files.revert(piece)
         if self._moving():
             self._settle()
+
+    def digest(self) -> str | None:
+        return self._files.digest()
+
+    def source(self, size: int) -> Part | None:
+        return self._files.source(size)
 
     def _moving(self) -> bool:
         return self._disk.size(f"{self._store}/moving") is not None

@@ -3,6 +3,7 @@
     ROOT/current -> versions/1.4.2-3fa9c1…       what runs
     ROOT/before  -> versions/1.4.1-77ab02…       what ran before it
     ROOT/versions/
+    ROOT/archives/1.4.2-3fa9c1…                  the archive that it was unpacked from, where that is kept
 
 Switching is one rename of a link. A version's folder gets its name when all in it is on the disk. Two versions are kept, and
 a third while it is written.
@@ -35,6 +36,7 @@ from otaru.ports.board import Staged
 MAX_MEMBERS = 100_000
 MAX_UNPACKED = 8 * 1024**3
 _VERSIONS = "versions"
+_ARCHIVES = "archives"
 _ODD = re.compile(r"[^A-Za-z0-9._+-]")
 _DIGEST = re.compile(r"-([0-9a-f]{64})\Z")
 
@@ -42,7 +44,7 @@ _DIGEST = re.compile(r"-([0-9a-f]{64})\Z")
 class FilesInstaller:
     """`ports.board.Installer` for a component that is a file, or an archive (tar, also compressed) where `unpack`.
 
-    And `Origin` where it is a file: of an archive only what was in it is kept.
+    And `Origin` where it is a file: of an archive only what was in it is kept, and it as well where `keep_archive`.
 
     `after` is run once the link leads elsewhere, there and back (`systemctl restart app`): what it starts is on trial. It
     has to be harmless to run twice. What is started at a start of the device by itself follows the link.
@@ -57,6 +59,7 @@ class FilesInstaller:
         root: str,
         *,
         unpack: bool = False,
+        keep_archive: bool = False,
         after: Sequence[str] = (),
         after_timeout_s: float = 60,
         max_unpacked: int = MAX_UNPACKED,
@@ -65,6 +68,7 @@ class FilesInstaller:
         self._disk = disk
         self._root = root
         self._unpack = unpack
+        self._keep_archive = keep_archive
         self._after = tuple(after)
         self._after_timeout_s = after_timeout_s
         self._max_unpacked = max_unpacked
@@ -82,6 +86,8 @@ class FilesInstaller:
             if self._disk.is_folder(place) and place != f"{self._root}/{self._leads('current')}":
                 remove_tree(self._disk, place)  # of an update that went back: what is there is not looked at
             if not self._disk.is_folder(place):
+                if self._unpack and self._keep_archive:
+                    self._archived(piece, staged)
                 self._write(piece, staged, f"{place}.part", place)
 
     def check_there(self, piece: Piece) -> None:
@@ -115,16 +121,31 @@ class FilesInstaller:
 
     def digest(self) -> str | None:
         current = self._leads("current")
-        if current is None or self._unpack:
+        if current is None or (self._unpack and self._archive_size(current) is None):
             return None
         found = _DIGEST.search(current)
         return "" if found is None else found[1]
 
     def source(self, size: int) -> Part | None:
+        if self._unpack:
+            current = self._leads("current")
+            return None if current is None else part_of(self._disk, self._archive(current), size)
         names = self._disk.names(f"{self._root}/current/")
-        if self._unpack or len(names) != 1:
-            return None
-        return part_of(self._disk, f"{self._root}/current/{names[0]}", size)
+        return part_of(self._disk, f"{self._root}/current/{names[0]}", size) if len(names) == 1 else None
+
+    def _archive(self, folder: str) -> str:
+        return f"{self._root}/{_ARCHIVES}/{folder.removeprefix(f'{_VERSIONS}/')}"
+
+    def _archive_size(self, folder: str) -> int | None:
+        return self._disk.size(self._archive(folder))
+
+    def _archived(self, piece: Piece, staged: Staged) -> None:
+        """Keep the archive, before its version is there."""
+        path = self._archive(_folder(piece))
+        make_folders(self._disk, parent(path))
+        self._copied(staged.chunks(), f"{path}.part")
+        self._disk.rename(f"{path}.part", path)
+        self._disk.sync_folder(parent(path))
 
     def _leads(self, link: str) -> str | None:
         return self._disk.target(f"{self._root}/{link}")
@@ -147,6 +168,9 @@ class FilesInstaller:
         for name in self._disk.names(f"{self._root}/{_VERSIONS}"):
             if f"{_VERSIONS}/{name}" != current:
                 remove_tree(self._disk, f"{self._root}/{_VERSIONS}/{name}")
+        for name in self._disk.names(f"{self._root}/{_ARCHIVES}"):
+            if f"{_VERSIONS}/{name}" != current:
+                self._disk.remove(f"{self._root}/{_ARCHIVES}/{name}")
 
     def _write(self, piece: Piece, staged: Staged, part: str, place: str) -> None:
         self._disk.make_folder(part)

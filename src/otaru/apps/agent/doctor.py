@@ -32,6 +32,8 @@ from otaru.apps.agent.wiring import BUILT, Stop, trusted
 from otaru.domain.conditions import condition, forbids, names
 from otaru.domain.update import Moment
 from otaru.errors import DataFolderError, OtaruError
+from otaru.images.delta.patch import Codec, is_here
+from otaru.ports.board import Origin
 from otaru.ports.link import Link
 from otaru.trust.tuf.metadata import read
 from otaru.trust.tuf.names import ROOT, TIMESTAMP
@@ -79,6 +81,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("certificate", _certificate),
         ("metadata", _metadata),
         ("components", _components),
+        ("deltas", _deltas),
         ("programs", _programs),
         ("conditions", _conditions),
     ]
@@ -267,6 +270,37 @@ _VERSIONS = {
     "swupdate": ("swupdate", "--version"),
 }
 """How the programs say which version they are."""
+
+
+_NO_ORIGIN = {
+    "files": "its archive is not kept (keep_archive)",
+    "rauc": "RAUC keeps no bundle; adaptive bundles fetch only what is new",
+    "script": "what its commands keep is not known",
+    "swupdate": "SWUpdate keeps no .swu; its delta handler fetches only what is new",
+}
+"""Why nothing leads from what an installer has installed."""
+
+
+def _deltas(settings: Settings) -> Iterator[Finding]:
+    """From what patches may lead, and why from nothing else."""
+    if not settings.download.delta_memory:
+        yield Finding("deltas", Grade.GOOD, "none are asked for: download.delta_memory is 0")
+        return
+    said = [f"{one.name}: {_origin(one, settings)}" for one in settings.component]
+    room = f"in {_size(settings.download.delta_memory)}"
+    if not is_here(Codec.RDIFF):
+        room += ', of programs only: pip install "otaru[delta]" for large files'
+    yield Finding("deltas", Grade.GOOD, f"{room}; {'; '.join(said)}")
+
+
+def _origin(component: Component, settings: Settings) -> str:
+    made = wiring.installer(component, settings, LocalDisk())
+    if not isinstance(made, Origin):
+        return f"none, {_NO_ORIGIN[component.installer]}"
+    if made.digest() is None:
+        unkept = component.unpack and not component.keep_archive
+        return f"none, {_NO_ORIGIN['files'] if unkept else 'nothing of it was installed here yet'}"
+    return "from what runs"
 
 
 def _programs(settings: Settings) -> Iterator[Finding]:

@@ -43,6 +43,7 @@ class Component(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The version that it has from the factory."""
     folder: Folder | None = None
     unpack: bool = False
+    keep_archive: bool = False
     after: tuple[str, ...] = ()
     after_timeout_s: Seconds = 60
     a: Folder | None = None
@@ -264,6 +265,8 @@ def _check(path: Path, where: str, component: Component, settings: Settings) -> 
     for name in sorted(others):
         if getattr(component, name) is not None:
             raise InvalidInputError(f"{path}: {where}.{name}: the installer {component.installer} has no use for it")
+    if component.keep_archive and not component.unpack:
+        raise InvalidInputError(f"{path}: {where}.keep_archive: only what is unpacked (unpack = true) has an archive")
     if component.installer in SLOTTED and settings.boot is None:
         raise InvalidInputError(f"{path}: boot: {component.name} has two slots, and nothing says what starts them")
 

@@ -37,7 +37,7 @@ from otaru.domain.device import hardware
 from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.schedule import ATTRIBUTE
 from otaru.errors import DataFolderError, InvalidInputError, StoppedError
-from otaru.ports.board import HealthCheck, Installer, Safe
+from otaru.ports.board import HealthCheck, Installer, Origin, Safe
 from otaru.services.edge.courier import Courier, Shelf
 from otaru.services.edge.drift import DriftWatch
 from otaru.services.edge.fetch import PACE, Manner
@@ -158,7 +158,7 @@ def agent(settings: Settings, stop: Stop) -> Iterator[Agent]:
             manner=manner(settings),
             senses=senses(settings, disk),
             require=[condition(text) for text in settings.conditions.require],
-            origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
+            origins={name: one for name, one in installers.items() if isinstance(one, Origin)},
             safe=safe(settings, me, clock),
             locks=neighbours.locks(settings.locks),
             forced_breaks=settings.locks.forced_breaks,
@@ -206,6 +206,7 @@ def installer(component: Component, settings: Settings, disk: LocalDisk) -> Inst
             disk,
             component.folder,
             unpack=component.unpack,
+            keep_archive=component.keep_archive,
             after=component.after,
             after_timeout_s=component.after_timeout_s,
         )

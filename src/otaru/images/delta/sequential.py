@@ -22,6 +22,8 @@ from otaru.images.reading import Source
 LARGEST = 32 << 20
 """Bytes of source and of result that are compared; sorting takes about 17 times as much memory."""
 _PIECE = 1 << 16
+_EMPTY = 64
+"""Records that may make nothing: whoever compares makes one, to begin elsewhere."""
 _STATE = 64 << 10
 """Memory of LZMA beside its dictionary."""
 _LIMIT = 2 << 20
@@ -107,7 +109,7 @@ def read_size(feed: Feed) -> int:
 def _replayed(feed: Feed, window: Window, source: Source) -> Iterator[bytes]:
     if read_size(feed):
         raise BrokenPatchError("its payload has a data format, which we do not read")
-    left, position, records = window.result_size, 0, 0
+    left, position, empty = window.result_size, 0, 0
     while left:
         added = _part(feed, left)
         if added and not 0 <= position <= window.source_size - added:
@@ -122,8 +124,8 @@ def _replayed(feed: Feed, window: Window, source: Source) -> Iterator[bytes]:
         yield from feed.pieces(new, _PIECE)
         left -= added + new
         position += added + read_size(feed)
-        records += 1
-        if records > window.result_size:  # empty ones, which are allowed where they change nothing
+        empty += not added + new
+        if empty > _EMPTY:
             raise BrokenPatchError("its payload makes nothing")
     if feed.some(1):
         raise BrokenPatchError("its payload does not end where its result does")

@@ -5,7 +5,7 @@ a crash in between it is sent once more, and never lost.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from otaru.domain import ids
 from otaru.domain.alert import MAX_ALERTS, Alert, Found, checked
@@ -19,6 +19,8 @@ from otaru.services.control import groups
 from otaru.services.control.world import SYSTEM, Actor, World
 
 MAX_TROUBLE = 300
+_SEEN = timedelta(hours=1)
+"""So often it is written down that an alert is looked at, where nothing is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ async def look(world: World) -> int:
             found: Found | str = await world.store.read(count)
         except OtaruError as error:  # a group that it names is gone, say
             found = error.message[:MAX_TROUBLE]
-        moved += await world.store.write(_looked, (tenant, alert.name, found, now))
+        if _news(alert, found, now) is not None:
+            moved += await world.store.write(_looked, (tenant, alert.name, found, now))
     return moved
 
 
@@ -106,7 +109,8 @@ async def tell(world: World, mailer: Mailer | None, address: str = "") -> int:
             sent += 1
         except OtaruError as error:
             trouble = error.message[:MAX_TROUBLE]
-        await world.store.write(_told, (tenant, alert, trouble))
+        if not trouble or trouble != alert.trouble:
+            await world.store.write(_told, (tenant, alert, trouble))
     return sent
 
 
@@ -166,21 +170,28 @@ def _looked(tx: Tx, seen: tuple[TenantId, str, Found | str, datetime]) -> bool:
     """Keep what was found; whether that raised or closed it. Of two workers one does."""
     tenant, name, found, now = seen
     known = tx.alerts.get(tenant, name)
-    if known is None:
+    after = None if known is None else _news(known, found, now)
+    if known is None or after is None:
         return False
-    if isinstance(found, str):
-        tx.alerts.save(tenant, replace(known, looked_at=now, trouble=found))
-        return False
-    after = known.after(found, now)
-    if after.trouble and not after.untold:
-        after = replace(after, trouble="")
     tx.alerts.save(tenant, after)
-    if after.changed_at == known.changed_at:
+    if isinstance(found, str) or after.changed_at == known.changed_at:
         return False
     kind = Kind.ALERT_RAISED if after.raised_at is not None else Kind.ALERT_CLOSED
     facts = {"devices": found.devices, "of": found.of, "when": known.when}
     tx.events.add([Happening(tenant, now, SYSTEM.name, kind, name, facts)])
     return True
+
+
+def _news(known: Alert, found: Found | str, now: datetime) -> Alert | None:
+    """How it stands after a look; None where that says nothing that is not written down."""
+    if isinstance(found, str):
+        after = replace(known, looked_at=now, trouble=found)
+    else:
+        after = known.after(found, now)
+        if after.trouble and not after.untold:
+            after = replace(after, trouble="")
+    old = known.looked_at is not None and now - known.looked_at < _SEEN
+    return None if old and replace(after, looked_at=known.looked_at) == known else after
 
 
 @one

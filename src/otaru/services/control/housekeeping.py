@@ -1,4 +1,4 @@
-"""Forgetting what has had its time: events, ours and devices', answers, abandoned uploads, nobody's bytes, counts, proofs …"""
+"""Forgetting what has had its time: events, devices' too, answers, abandoned uploads, nobody's bytes, counts, proofs, bundles."""
 
 from datetime import datetime, timedelta
 

@@ -289,7 +289,10 @@ def told_facts(tx: Tx, tenant: TenantId, subject: Subject, plan: Plan) -> Subjec
 
 def with_taken(tx: Tx, tenant: TenantId, plan: Plan, subject: Subject, now: datetime) -> Plan:
     """The plan with what its rollout has taken of its limits, its rate or its window's minutes, and what has overtaken it."""
-    plan = with_newer(tx, tenant, subject, plan)
+    return _with_limits(tx, tenant, with_newer(tx, tenant, subject, plan), subject, now)
+
+
+def _with_limits(tx: Tx, tenant: TenantId, plan: Plan, subject: Subject, now: datetime) -> Plan:
     share = next((m for m in subject.memberships if m.rollout == plan.rollout.id), None)
     if share is None or not _takes(plan.rollout):
         return plan
@@ -444,12 +447,9 @@ def _again(tx: Tx, tenant: Tenant, move: _Move, plan: Plan, row: Deployment) -> 
         later = _LATER.get(share.state) if plan.rollout.policy.downloads_first else None
         if share.state is State.SCHEDULED or later is not None:
             subject = told_facts(tx, tenant.id, replace(entry.subject, whole=move.whole), plan)
-            limited = plan.rollout.policy.limits.any  # else of its minutes so many are given away below
-            plan = (
-                with_taken(tx, tenant.id, plan, subject, move.at)
-                if limited
-                else with_newer(tx, tenant.id, subject, plan)
-            )
+            plan = with_newer(tx, tenant.id, subject, plan)
+            if plan.rollout.policy.limits.any:  # else of its minutes so many are given away below
+                plan = _with_limits(tx, tenant.id, plan, subject, move.at)
             answer = decide(
                 subject, plan, share, halted=tenant.halted, now=move.at, calendar=tenant.calendar, single=move.single
             )

@@ -7,9 +7,12 @@
 
 Whatever goes wrong, what was made is gone, and the caller takes the file in full. A cut leaves some of it: made again, or
 seen again by the download, byte by byte.
+
+Nobody signed a patch (docs/adr/0023-patches-are-not-signed.md), so it is bounded in all that it could take: bytes to fetch are
+fewer than the file's, memory is counted before it is taken, no more is made than the file has, and it ends in time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
@@ -27,6 +30,14 @@ from otaru.trust.verify.refusals import DeltaResultError, DeltaSourceError
 
 if TYPE_CHECKING:
     from otaru.images.delta.container import Head
+
+
+LEAST_PER_S = 32 << 10
+"""Bytes of the file that are made in a second at least, by the slowest device: else its patch is there to keep it busy."""
+SLACK = timedelta(minutes=5)
+"""For what comes before the first byte, and for looking at the server now and then."""
+_WRITE = 1 << 16
+"""Bytes that are written at once: a patch may make them one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,7 @@ def make(parts: Parts, found: Shortcut, look: Callable[[], None]) -> None:
 
     partial, patch = parts.staging.partial(found.piece), parts.staging.partial(found.bytes)
     try:
-        _pour(parts, found, partial, _Held(patch, found.patch.size), _Pulse(parts, look))
+        _pour(parts, found, partial, _Held(patch, found.patch.size), _Pulse(parts, look, found.piece.size))
     except (DeltaSourceError, DeltaResultError, OSError):
         partial.discard()
         raise
@@ -107,14 +118,17 @@ class _Held:
 class _Pulse:
     """Whether to go on, asked for each block."""
 
-    def __init__(self, parts: Parts, look: Callable[[], None]) -> None:
+    def __init__(self, parts: Parts, look: Callable[[], None], size: int) -> None:
         self._parts = parts
         self._look = look
         self._looked = parts.clock.monotonic()
+        self._until = self._looked + SLACK.total_seconds() + size / LEAST_PER_S
 
     def beat(self) -> None:
         self._parts.pause(0)
         now = self._parts.clock.monotonic()
+        if now > self._until:
+            raise DeltaResultError("the patch takes too long to be applied")
         if timedelta(seconds=now - self._looked) >= self._parts.manner.look_every:
             self._looked = now
             self._look()
@@ -126,7 +140,7 @@ def _pour(parts: Parts, found: Shortcut, partial: Partial, patch: Source, pulse:
     full = target_of(found.piece)
     source = _checked(found, read_head(patch), pulse)
     made, synced, seen = 0, 0, sha256()
-    for data in apply(patch, source, parts.manner.memory, full.length):
+    for data in _gathered(apply(patch, source, parts.manner.memory, full.length)):
         pulse.beat()
         seen.update(data)
         partial.append(made, data)
@@ -136,6 +150,20 @@ def _pour(parts: Parts, found: Shortcut, partial: Partial, patch: Source, pulse:
             synced = made
     check_result(full, made, seen.hexdigest())
     partial.sync()
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    held = bytearray()
+    for piece in pieces:
+        if not held and len(piece) >= _WRITE:
+            yield piece
+            continue
+        held += piece
+        if len(held) >= _WRITE:
+            yield bytes(held)
+            held.clear()
+    if held:
+        yield bytes(held)
 
 
 def _checked(found: Shortcut, head: "Head", pulse: _Pulse) -> Source:

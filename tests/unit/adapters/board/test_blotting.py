@@ -1,6 +1,10 @@
 """What a device's maker names is taken out, and no expression of theirs runs for ever."""
 
 import io
+import json
+import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -24,6 +28,13 @@ def test_what_cannot_be_looked_through_in_time_is_withheld() -> None:
     assert Blotter([SLOW], 0.5)(FOR_YEARS) == WITHHELD
     said = AllowedCommands({"x": Allowed(["echo", FOR_YEARS])}, blotted=Blotter([SLOW], 0.5)).run("x").said
     assert said == WITHHELD
+
+
+def test_its_process_ends_by_itself_where_nobody_ends_it() -> None:
+    words = [sys.executable, "-c", "from otaru.adapters.board.blotting_process import main; main()"]
+    told = json.dumps([[SLOW], "x", 1])
+    done = subprocess.run([*words, told], input=FOR_YEARS.encode(), capture_output=True, timeout=PATIENT_S, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGALRM, b"")
 
 
 def test_after_some_in_vain_no_other_text_is_looked_through(tmp_path: Path) -> None:

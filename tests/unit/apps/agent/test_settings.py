@@ -158,6 +158,7 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ),
         ('data = "/d"\n' + APP + 'a = "/dev/a"\n', "component[0].a: the installer files has no use for it"),
         ('data = "/d"\n' + APP.replace("files", "magic"), "component[0].installer: 'magic' is none of"),
+        ('data = "/d"\n' + APP + "keep_archive = true\n", "component[0].keep_archive: only what is unpacked"),
         ('data = "/d"\n' + APP.replace("files", "deb"), "component[0].package: the installer deb needs it"),
         ('data = "/d"\n' + APP + ITEM + 'path = "/"\n', "backup.item[0].path: write it without"),
         ('data = "/d"\n' + APP + ITEM + 'path = "/srv/../etc"\n', "backup.item[0].path: write it without"),

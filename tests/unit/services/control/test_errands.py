@@ -1,5 +1,6 @@
 """Errands and alerts at the server: once, bounded, expiring, in the record; and each tenant for itself."""
 
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 
@@ -211,6 +212,25 @@ async def test_an_alert_is_raised_told_and_closed_once(world: World, device: Dev
     kinds = [one.what.kind for one in await survey.events(world, ACME, START, 1000) if one.what.subject == "low"]
     assert kinds == [Kind.ALERT_ADDED, Kind.ALERT_RAISED, Kind.ALERT_CLOSED]
     assert await alerts.listed(world, RIVAL, None, 9) == []
+
+
+async def test_a_look_that_finds_nothing_new_writes_nothing(
+    world: World, clock: SettableClock, device: DeviceId
+) -> None:
+    await alerts.add(world, ACME, ALICE, New("low", "telemetry.battery<20", "", 1, 0.0, ("ops@example.org",)))
+    await battery(world, device, 5, "1")
+    await alerts.look(world)
+    await alerts.tell(world, None)
+    stands = await alerts.show(world, ACME, "low")
+    clock.ahead += timedelta(minutes=30)
+    await alerts.look(world)
+    await alerts.tell(world, None)
+    assert await alerts.show(world, ACME, "low") == stands
+    clock.ahead += timedelta(hours=1)
+    await alerts.look(world)
+    found = await alerts.show(world, ACME, "low")
+    assert found.looked_at != stands.looked_at, "that it is looked at is seen"
+    assert replace(found, looked_at=stands.looked_at) == stands
 
 
 async def test_alerts_that_make_no_sense_are_refused(world: World) -> None:

@@ -1,5 +1,6 @@
 """Patches on the device: what it asks for, which it takes, and that whatever is wrong with one ends in the file itself."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -14,12 +15,18 @@ from otaru.domain import deployment
 from otaru.domain.ids import Sha256
 from otaru.domain.update import State
 from otaru.errors import StoppedError
-from otaru.images.delta import patch
+from otaru.images.delta import container, patch, rdiff
 from otaru.images.delta.patch import Codec
+from otaru.services.edge.delta import LEAST_PER_S, SLACK
 from otaru.services.edge.fetch import Manner
 from otaru.services.edge.parts import Parts
 from tests.support.edge import OLD_APP, OLD_OS, Bytes, Device, Server, begun, rounds
 from tests.support.images import Watched
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 NEW = b"app 2.0.0 " * 5000
 NEWER = b"app 3.0.0 " * 6000
@@ -147,6 +154,54 @@ def test_whatever_is_wrong_with_a_patch_the_file_comes_in_full(server: Server, d
     assert opened[-1] == FULL
     assert len(opened) <= 2, "one patch, once"
     assert said(server) == [code]
+
+
+def test_a_patch_that_is_longer_than_was_said_is_read_no_further(server: Server, device: Device) -> None:
+    made = server.leads(OLD_APP, NEW)
+    server.files[sha256(made).hexdigest()] = made + bytes(1 << 20)
+    release(server)
+    assert updated(server, device)[-1] == FULL
+    assert said(server) == ["not_found"], "nobody has a file of that name and length"
+
+
+def test_a_patch_that_takes_too_long_is_given_up(server: Server, device: Device) -> None:
+    server.leads(OLD_APP, NEW)
+    release(server)
+    whole = SLACK.total_seconds() + len(NEW) / LEAST_PER_S
+
+    def busy(parts: Parts) -> Parts:
+        def pause(_: float) -> None:
+            device.clock.passed += whole / 2 + 1
+
+        return replace(parts, pause=pause)
+
+    device.changed = busy
+    assert updated(server, device)[-1] == FULL
+    assert said(server) == ["delta_result"]
+
+
+def test_a_patch_that_makes_a_file_by_crumbs_is_written_in_blocks(server: Server, device: Device) -> None:
+    """Each five of them by a command of its own, which packed are next to nothing."""
+    big = bytes(300_000)
+    body = zstd.compress(rdiff.MAGIC + b"\5\0\0\0\0\0" * (len(big) // 5) + b"\0")
+    size, digest = container.End(len(OLD_APP), sha256(OLD_APP).digest()), sha256(big)
+    head = container.write_head(container.Head(Codec.RDIFF.value, size, container.End(len(big), digest.digest()), 1))
+    server.leads(OLD_APP, big)
+    told = server.patches.pop(Sha256(digest.hexdigest()))
+    made = head + container.write_window(container.Window(0, len(OLD_APP), len(big), len(body))) + body
+    server.files[sha256(made).hexdigest()] = made
+    way = replace(told[0], sha256=Sha256(sha256(made).hexdigest()), size=len(made), form=Codec.RDIFF.value)
+    server.patches[Sha256(digest.hexdigest())] = (replace(way, addresses=(f"/files/{way.sha256}",)),)
+    release(server, data=big)
+    beats = []
+
+    def counted(parts: Parts) -> Parts:
+        return replace(parts, pause=lambda _: beats.append(1))
+
+    device.changed = counted
+    rounds(begun(device), lambda: server.state is Final.SUCCEEDED)
+    assert (device.app(), server.opened) == (big, [way.sha256])
+    assert len(beats) < 100
 
 
 @settings(max_examples=60, deadline=None)

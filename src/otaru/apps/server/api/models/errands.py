@@ -110,7 +110,9 @@ class AlertOut(Out):
     created_at: datetime
     raised_at: Annotated[datetime | None, Field(description="Since when it is raised.")]
     changed_at: Annotated[datetime | None, Field(description="When it was raised or closed last.")]
-    looked_at: datetime | None
+    looked_at: Annotated[
+        datetime | None, Field(description="When it was last looked; to the hour, where nothing is new.")
+    ]
     devices: Annotated[int, Field(description="How many matched when it was last looked.")]
     among: Annotated[int, Field(description="Of how many.")]
     untold: Annotated[bool, Field(description="Whether people are still to be written to of that.")]
