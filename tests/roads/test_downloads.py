@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import time, timedelta
+from importlib.util import find_spec
 from itertools import count
 from typing import Any
 
@@ -35,6 +36,7 @@ CONTENT = bytes(range(256)) * 4096  # 1 MiB
 
 @pytest.fixture(scope="module")
 def mirror() -> Iterator[Mirror]:
+    assert find_spec("h2") is not None, "`make setup` brings it: requirements.txt"
     with nginx_mirror() as found:
         (found.folder / "files" / "f").write_bytes(CONTENT)
         yield found
