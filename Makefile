@@ -28,10 +28,11 @@ check: setup  ## lint, types, layers, unit tests (< 90 s)
 	.venv/bin/ruff format --check src tests benchmarks docs packaging
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
-	$(PY) -m pytest -q -n 2 tests/unit tests/architecture
+	$(PY) -m pytest -q $(SPREAD) tests/unit tests/architecture
 
 test: setup  ## every test but the slow ones
-	$(PY) -m pytest -n 2 -m "not slow" $(CHECKED)
+	$(PY) -m pytest $(SPREAD) -m "not slow" $(CHECKED)
+SPREAD = -n 3 --dist worksteal  # for 2 cores: half of their time tests wait; what shares a server stays together
 CHECKED = $(if $(filter check,$(MAKECMDGOALS)),--ignore tests/unit --ignore tests/architecture)  # `make check test` has run them
 
 test-slow: setup  ## the tests that take minutes

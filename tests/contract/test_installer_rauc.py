@@ -1,24 +1,26 @@
 """What `ports.board.Installer` promises, over the RAUC that Debian has: its service on a bus of its own, real bundles.
 
-Debian's 1.8 does not know `require-manifest-hash`: what is asked of one that does is looked at by a double of busctl.
+Debian's 1.8 does not know `require-manifest-hash`: what is asked of those that do is looked at by a double.
 """
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from otaru.adapters.board.bootloaders import ScriptBootloader
+from otaru.adapters.board.bootloaders import FileBootloader, ScriptBootloader
 from otaru.adapters.board.disk import LocalDisk
+from otaru.adapters.board.program import Ended, LocalPrograms
 from otaru.adapters.board.rauc import RaucInstaller
 from otaru.adapters.board.staging import FolderStaging
 from otaru.domain.update import Standing
 from otaru.domain.update_record import Piece
 from otaru.errors import InstallError
-from otaru.trust.verify.refusals import TargetDigestError
+from otaru.ports.board import Staged
+from otaru.trust.verify.refusals import InstallerDigestError, TargetDigestError
 from tests.support import swu
 from tests.support.rauc import Rauc, missing, rauc
 
@@ -43,15 +45,22 @@ class Board:
 
     def install(self, data: bytes, piece: Piece | None = None) -> Piece:
         piece = piece or a_piece(data)
-        staging = FolderStaging(LocalDisk(), str(self.folder / "staging"))
-        partial = staging.partial(piece)
-        partial.append(0, data)
-        partial.sync()
-        self.installer.install(piece, staging.staged(piece))
+        self.installer.install(piece, self.staged(piece, data))
         return piece
+
+    def staged(self, piece: Piece, data: bytes) -> Staged:
+        return staged(self.folder, piece, data)
 
     def slot(self, name: str) -> bytes:
         return (self.folder / name).read_bytes().rstrip(b"\0")
+
+
+def staged(folder: Path, piece: Piece, data: bytes) -> Staged:
+    staging = FolderStaging(LocalDisk(), str(folder / "staging"))
+    partial = staging.partial(piece)
+    partial.append(0, data)
+    partial.sync()
+    return staging.staged(piece)
 
 
 def a_piece(data: bytes, digest: str = "") -> Piece:
@@ -129,12 +138,28 @@ def test_bytes_that_changed_are_not_handed_over(board: Board) -> None:
     assert board.slot("b") == b"old"
 
 
+@dataclass
+class Heard(LocalPrograms):
+    """What RAUC is asked."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def ended(self, words: Sequence[str], timeout_s: float, more: Mapping[str, str] | None = None) -> Ended:
+        self.asked.append(" ".join(words))
+        return super().ended(words, timeout_s, more)
+
+
 @needs_rauc
 def test_an_older_rauc_installs_what_was_signed_by_all_its_bytes(board: Board) -> None:
-    """The real 1.8 refuses the key, and is asked without it."""
-    bundle = board.device.bundle(b"new", "2.0.0")
-    board.install(bundle, a_piece(bundle, "ab" * 32))
+    """The real 1.8 cannot inspect bundles, and is not asked for a manifest's hash."""
+    bundle, heard = board.device.bundle(b"new", "2.0.0"), Heard()
+    piece = a_piece(bundle, "ab" * 32)
+    loader, notes = ScriptBootloader([str(board.folder / "loader")]), str(board.folder / "notes")
+    made = RaucInstaller("os", LocalDisk(), loader, notes, timeout_s=60, programs=heard)
+    made.install(piece, board.staged(piece, bundle))
     assert board.slot("b") == b"new"
+    assert any("InstallBundle" in one for one in heard.asked)
+    assert not any("require-manifest-hash" in one or "InspectBundle" in one for one in heard.asked)
 
 
 @needs_rauc
@@ -156,38 +181,96 @@ def test_no_service_is_an_error_before_the_download(board: Board) -> None:
         board.installer.check(a_piece(b"any"))
 
 
-DOUBLE = """#!/bin/sh
-# A double of busctl and of a RAUC that knows require-manifest-hash: it notes what it is asked, and says what it is told to.
-cd "$(dirname "$0")" || exit 1
-echo "$@" >> asked
-case "$*" in
-*GetSlotStatus*) echo '{"type":"a(sa{sv})","data":[[
-["r.0",{"bootname":{"type":"s","data":"a"},"state":{"type":"s","data":"booted"}}],
-["r.1",{"bootname":{"type":"s","data":"b"},"state":{"type":"s","data":"inactive"}}]]]}';;
-*InstallBundle*) cat answer; exit "$(cat code)";;
-*get-property*) echo '{"type":"s","data":"idle"}'; echo '{"type":"s","data":""}';;
-esac
-"""
+@dataclass
+class Double(LocalPrograms):
+    """A double of busctl and of RAUCs that Debian does not have: it notes what it is asked, and says what it is told to."""
+
+    inspects: object
+    """What it finds in a bundle; None: it does not take it."""
+    unknown: bool = False
+    """It is older than 1.14."""
+    asked: list[str] = field(default_factory=list)
+
+    def settle(self) -> None: ...
+
+    def ended(self, words: Sequence[str], timeout_s: float, more: Mapping[str, str] | None = None) -> Ended:  # noqa: ARG002
+        self.asked.append(" ".join(words))
+        match self.asked[-1].split(" de.pengutronix.rauc", 1)[-1]:
+            case asked if "Introspect" in asked:
+                return said(['<interface><method name="InspectBundle"></method></interface>'])
+            case asked if "GetSlotStatus" in asked:
+                slots = [("r.0", "a", "booted"), ("r.1", "b", "inactive")]
+                return said([[[name, {"bootname": v(slot), "state": v(state)}] for name, slot, state in slots]])
+            case asked if "InspectBundle" in asked:
+                return Ended(1, "Call failed: not for us") if self.inspects is None else said([self.inspects])
+            case asked if "InstallBundle" in asked:
+                refused = self.unknown and "require-manifest-hash" in asked
+                return Ended(1, "Call failed: Unsupported key: require-manifest-hash") if refused else Ended(0, "")
+        return Ended(0, "\n".join(json.dumps(v(value)) for value in ("idle", "")) + "\n")
+
+    @property
+    def orders(self) -> list[str]:
+        return [one.partition("InstallBundle ")[2] for one in self.asked if "InstallBundle" in one]
 
 
-@pytest.mark.parametrize(("code", "answer"), [(0, ""), (1, "Call failed: manifest hash is another")])
-def test_by_a_double_the_manifests_hash_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, answer: str
-) -> None:
-    for name, text in (("busctl", DOUBLE), ("answer", answer), ("code", str(code))):
-        (tmp_path / name).write_text(text)
-    (tmp_path / "busctl").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with rauc(tmp_path) as device:
-        board = Board(tmp_path, device)
-        piece = a_piece(b"bundle", "ab" * 32)
-        if code:
-            with pytest.raises(InstallError, match="manifest hash is another"):
-                board.install(b"bundle", piece)
-        else:
-            board.install(b"bundle", piece)
-    asked = [line for line in (tmp_path / "asked").read_text().splitlines() if "InstallBundle" in line]
-    assert len(asked) == 1
-    assert asked[0].endswith(
-        f"InstallBundle sa{{sv}} {tmp_path}/staging/{piece.sha256} 1 require-manifest-hash s {'ab' * 32}"
+def v(value: str) -> dict[str, str]:
+    return {"type": "s", "data": value}
+
+
+def said(value: object) -> Ended:
+    return Ended(0, json.dumps({"data": value}))
+
+
+HASH = "ab" * 32
+
+
+def found(form: str = "verity", digest: str = "") -> dict[str, object]:
+    inner = {"type": "a{sv}", "data": {"format": v(form)}}
+    told = {"manifest-hash": v(digest)} if digest else {}
+    return {"bundle": {"type": "v", "data": inner}, **told}
+
+
+def by_double(folder: Path, double: Double) -> str:
+    """Install a bundle by it; where the bundle's bytes lie."""
+    piece = a_piece(b"bundle", HASH)
+    made = RaucInstaller(
+        "os",
+        LocalDisk(),
+        FileBootloader(LocalDisk(), str(folder / "boot"), "a"),
+        str(folder / "notes"),
+        programs=double,
     )
+    kept = staged(folder, piece, b"bundle")
+    made.install(piece, kept)
+    return kept.path
+
+
+@pytest.mark.parametrize(
+    ("double", "orders"),
+    [
+        (Double(found(digest=HASH)), [f"1 require-manifest-hash s {HASH}"]),
+        (Double(found()), [f"1 require-manifest-hash s {HASH}"]),
+        (Double(found(), unknown=True), [f"1 require-manifest-hash s {HASH}", "0"]),
+        (Double(found("plain", HASH)), ["0"]),
+    ],
+    ids=["1.14", "1.14-says-no-hash", "1.10", "plain"],
+)
+def test_by_a_double_the_manifests_hash_is_asked_for(tmp_path: Path, double: Double, orders: list[str]) -> None:
+    path = by_double(tmp_path, double)
+    assert double.orders == [f"sa{{sv}} {path} {order}" for order in orders]
+
+
+@pytest.mark.parametrize(
+    ("inspects", "refusal", "why"),
+    [
+        (found(digest="cd" * 32), InstallerDigestError, "another manifest"),
+        (None, InstallError, "not for us"),
+    ],
+)
+def test_by_a_double_another_manifest_is_not_installed(
+    tmp_path: Path, inspects: object, refusal: type[Exception], why: str
+) -> None:
+    double = Double(inspects)
+    with pytest.raises(refusal, match=why):
+        by_double(tmp_path, double)
+    assert double.orders == []

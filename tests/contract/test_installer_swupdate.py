@@ -11,6 +11,7 @@ import pytest
 
 from otaru.adapters.board.bootloaders import FileBootloader, select
 from otaru.adapters.board.disk import LocalDisk
+from otaru.adapters.board.program import LOCAL, Programs
 from otaru.adapters.board.staging import FolderStaging
 from otaru.adapters.board.swupdate import SwupdateInstaller
 from otaru.domain.update import Standing
@@ -42,7 +43,7 @@ class Board:
     device: Swupdate
     signer: swu.Signer
 
-    def installer(self, timeout_s: float = 60) -> SwupdateInstaller:
+    def installer(self, timeout_s: float = 60, programs: Programs = LOCAL) -> SwupdateInstaller:
         """As it is after a start."""
         disk = LocalDisk()
         boot = FileBootloader(disk, str(self.folder / "boot"), select(disk, str(self.folder / "boot")))
@@ -54,6 +55,7 @@ class Board:
             select={"a": "stable,copya", "b": "stable,copyb"},
             sockets=str(self.device.folder),
             timeout_s=timeout_s,
+            programs=programs,
         )
 
     def built(self, payload: bytes, version: str = "2.0.0", by: swu.Signer | None = None) -> tuple[Piece, bytes]:

@@ -8,7 +8,7 @@ by itself, and the server hears the outcome once. `pytest -s` prints the counts.
 import errno
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -109,6 +109,10 @@ class Story:
     medium: bool = False
     """It comes by a stick; the device has a network only when it is over."""
     made: tuple[Server, ModelDisk] | None = None
+    kind: Callable[..., Device] = Device
+    before: tuple[bytes, bytes] = (OLD_OS, OLD_APP)
+    """What runs first, and where it goes back."""
+    after: tuple[bytes, bytes] = (NEW_OS, NEW_APP)
 
     def __str__(self) -> str:
         return self.name
@@ -119,7 +123,7 @@ class Story:
         """From the beginning to its end, cut at these points."""
         if self.made is None:
             server = Server(Site())
-            device = Device(server).provision()
+            device = self.kind(server).provision()
             server.direct("2.0.0", server.release("2.0.0", self.parts, releaseCounter=5))
             if self.record is not None:
                 FileJournal(device.disk, "/data/journal").put(self.record)
@@ -132,7 +136,7 @@ class Story:
             self.made = (server, device.disk)
         base, disk = self.made
         server = replace(base, heard={}, outcomes=[], opened=[], asked=[])
-        device = Device(server, disk.copy(), **self.device)  # type: ignore[arg-type]
+        device = self.kind(server, disk.copy(), **self.device)
         if self.broken is not None:
             device.changed = breaking(*self.broken)
         if self.more is not None:
@@ -149,8 +153,8 @@ class Story:
         server, disk = device.server, device.disk
         assert server.outcomes == [ends or self.ends]
         done = server.outcomes == [FINAL.SUCCEEDED]
-        assert outcome.os == (NEW_OS if done and "os" in self.parts else OLD_OS)
-        assert outcome.app == (NEW_APP if done and "app" in self.parts else OLD_APP)
+        assert outcome.os == (self.after if done and "os" in self.parts else self.before)[0]
+        assert outcome.app == (self.after if done and "app" in self.parts else self.before)[1]
         counters = FileVault(disk, "/data/trust").load().counters
         assert counters == (dict.fromkeys(self.parts, 5) if done else {})
         assert disk.names("/data/staging") == []
@@ -258,7 +262,8 @@ STORIES = [
 ]
 
 
-FATES = ((Fate.LOST, 0), (Fate.KEPT, 0), (Fate.TORN, 1), (Fate.TORN, 2))
+Fates = Sequence[tuple[Fate, int]]
+FATES: Fates = ((Fate.LOST, 0), (Fate.KEPT, 0), (Fate.TORN, 1), (Fate.TORN, 2))
 EVERYDAY = 11
 """Without `slow` each so manieth is played."""
 
@@ -287,22 +292,22 @@ def told(story: Story, what: str, counted: Counter[str]) -> None:
     sys.stdout.write(f"\n{story}: {counted.total()} {what}: {states}\n")
 
 
-def singles(story: Story, every: int) -> None:
+def singles(story: Story, every: int, fates: Fates = FATES) -> None:
     counted: Counter[str] = Counter()
     for point in range(len(recorded(story))):
-        for number, (fate, seed) in enumerate(FATES):
-            if (point * len(FATES) + number) % every == 0:
+        for number, (fate, seed) in enumerate(fates):
+            if (point * len(fates) + number) % every == 0:
                 counted[cut(story, (point,), fate, seed)] += 1
     told(story, "cuts", counted)
 
 
-def doubles(story: Story, every: int) -> None:
+def doubles(story: Story, every: int, fates: Fates = FATES) -> None:
     counted: Counter[str] = Counter()
     for point in range(len(recorded(story))):
         for later in range(80):
             number = point * 80 + later
             if number % every == 0:
-                fate, seed = FATES[number // every % len(FATES)]
+                fate, seed = fates[number // every % len(fates)]
                 counted[cut(story, (point, point + 1 + later), fate, seed)] += 1
     told(story, "double cuts", counted)
 

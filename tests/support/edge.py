@@ -32,7 +32,7 @@ from otaru.domain.update_record import Record
 from otaru.errors import InvalidStateError, NotFoundError, OtaruError, StorageFullError, UnavailableError
 from otaru.images.delta import patch
 from otaru.images.delta.patch import Codec
-from otaru.ports.board import Journal
+from otaru.ports.board import Installer, Journal
 from otaru.services.edge.fetch import Manner
 from otaru.services.edge.parts import Identity, Parts, Patience
 from otaru.services.edge.update import Updater
@@ -40,7 +40,7 @@ from otaru.trust.verify.state import provisioned
 from otaru.trust.verify.steps import Want
 from tests.support.images import Watched
 from tests.support.keys import NOW
-from tests.support.modeldisk import ModelDisk, PowerCut
+from tests.support.modeldisk import Fate, ModelDisk, PowerCut
 from tests.support.site import TENANT, Site, a_target, ordered
 
 DEVICE = "dev-1"
@@ -100,6 +100,10 @@ class Server:
     """The update is called off when it is asked for so often."""
     polls: int = 0
     polling: timedelta = timedelta(seconds=10)
+    waits: list[timedelta] = field(default_factory=list)
+    """How long it might have held back its answer, poll by poll."""
+    holds: Callable[[timedelta], None] = lambda _: None
+    """Does so."""
 
     def release(self, version: str, parts: Mapping[str, tuple[str, bytes]], **custom: object) -> list[TargetFile]:
         """Release a version: by component its installer and its bytes."""
@@ -150,9 +154,11 @@ class Server:
         if self.down:
             raise UnavailableError("the server does not answer")
 
-    def poll(self, wait: timedelta = timedelta(0), taking: Taking | None = None) -> Told:  # noqa: ARG002
+    def poll(self, wait: timedelta = timedelta(0), taking: Taking | None = None) -> Told:
         self._up()
         self.asked.append(taking)
+        self.waits.append(wait)
+        self.holds(wait)
         open_ = self.state in deployment.OPEN
         self.polls += 1
         if open_ and self.offer is not None and self.polls == self.calls_off_at:
@@ -296,6 +302,10 @@ class Device:
     changed: Callable[[Parts], Parts] = lambda parts: parts
     """What a test puts in a part's place."""
     manner: Manner = field(default_factory=Manner)
+    slot: str = ""
+    """What was started."""
+    stays: bool = False
+    """The agent alone was ended: the system goes on."""
 
     def provision(self) -> "Device":
         for folder in ("/data", "/slots", "/opt/app/versions/old"):
@@ -313,14 +323,10 @@ class Device:
 
     def boot(self) -> tuple[Updater, str]:
         """Power comes: the bootloader chooses, what it chose comes up or not, and the agent starts."""
-        for _ in range(10):
-            self.starts += 1
-            slot = select(self.disk, "/data/boot")
-            if not (self.dead and self.os(slot) != OLD_OS):
-                break
-        boot = FileBootloader(self.disk, "/data/boot", slot)
-        raw = RawInstaller("os", self.disk, {"a": "/slots/a", "b": "/slots/b"}, boot, "/data/slots-os")
-        files = FilesInstaller("app", self.disk, "/opt/app")
+        if not self.stays:
+            self._select()
+        slot, self.stays = self.slot, False
+        installers = self.installers(FileBootloader(self.disk, "/data/boot", slot))
         check = Check(lambda: "sick" if self.sick and (self.os(slot), self.app()) != (OLD_OS, OLD_APP) else "")
         parts = Parts(
             Identity(TENANT, DeviceId(DEVICE), frozenset({Hardware("rpi4")}), NOW - timedelta(days=30)),
@@ -328,19 +334,40 @@ class Device:
             FileVault(self.disk, "/data/trust"),
             FileOutbox(self.disk, "/data/outbox"),
             FolderStaging(self.disk, "/data/staging"),
-            {"os": raw, "app": files},
+            installers,
             [check],
             Power(),
             self.server,
             self.clock,
             lambda _: None,
             manner=self.manner,
-            origins={"os": raw, "app": files},
+            origins={name: one for name, one in installers.items() if isinstance(one, FilesInstaller | RawInstaller)},
             patience=Patience(health=timedelta(seconds=12)),
         )
         agent = Updater(self.changed(parts))
         self.disk.where = lambda: str(agent.record.state)
         return agent, slot
+
+    def _select(self) -> None:
+        self.slot, slot = "", ""
+        for _ in range(10):
+            self.starts += 1
+            slot = select(self.disk, "/data/boot")
+            if not (self.dead and self.os(slot) != OLD_OS):
+                break
+        self.slot = slot
+
+    def installers(self, boot: FileBootloader) -> dict[str, Installer]:
+        """Who installs, after a start."""
+        return {
+            "os": RawInstaller("os", self.disk, {"a": "/slots/a", "b": "/slots/b"}, boot, "/data/slots-os"),
+            "app": FilesInstaller("app", self.disk, "/opt/app"),
+        }
+
+    def gone(self, how: PowerCut) -> None:
+        """The agent is gone: with the power, or alone."""
+        self.stays = self.disk.fate is Fate.ALONE and not isinstance(how, Rebooted) and bool(self.slot)
+        self.disk.cut()
 
     def os(self, slot: str) -> bytes:
         return self.disk.read_at(f"/slots/{slot}", 0, 1 << 30)
@@ -361,8 +388,8 @@ class Device:
                     if agent.record.state in RESTING and until(self):
                         return Outcome(self.os(slot), self.app(), slot, agent)
                 raise AssertionError(f"it does not end: {agent.record}")
-            except PowerCut:
-                self.disk.cut()
+            except PowerCut as how:
+                self.gone(how)
             except (OSError, StorageFullError):
                 continue  # not even the bootloader could write: it starts anew
         raise AssertionError("it is started again and again")

@@ -70,7 +70,12 @@ def example(folder: Path, name: str, doubles: Mapping[str, str], places: Mapping
 def container(folder: Path) -> str:
     """Containers, from the factory with an image that is no piece's."""
     (folder / "now").write_text("localhost/web:factory\n")
-    return example(folder, "container", {"podman": PODMAN, "systemctl": "true"}, {"/var/lib/web": "."})
+    return example(
+        folder,
+        "container",
+        {"podman": PODMAN, "systemctl": 'cd "$(dirname "$0")" && cp now running'},
+        {"/var/lib/web": "."},
+    )
 
 
 def kernel_module(folder: Path, doubles: Mapping[str, str] | None = None) -> str:

@@ -31,6 +31,8 @@ class Fate(StrEnum):
     KEPT = "kept"
     TORN = "torn"
     """Each write and each change of names by chance: kept, lost, or a part of it."""
+    ALONE = "alone"
+    """It is no power cut: the agent alone is ended, nothing is lost. Other programs stop with it, or go on (an odd seed)."""
 
 
 @dataclass
@@ -179,10 +181,21 @@ class ModelDisk:
             raise FileExistsError(path)
         self._name(path, "set", Link(target))
 
+    def sync_all(self) -> None:
+        """All that was written, and all names, are durable."""
+        self.point("sync all")
+        _kept(self.root)
+
+    def point(self, what: str) -> None:
+        """A moment at which something may end that is no change of the disk."""
+        self._point(what)
+
     # The power
 
     def cut(self) -> None:
         """The power goes: what is there when it comes back."""
+        if self.fate is Fate.ALONE:
+            return
         chance = random.Random(f"{self.seed} {self.points}")
         _settle(self.root, self.fate, chance)
 
@@ -295,6 +308,15 @@ def _settle(folder: Folder, fate: Fate, chance: random.Random) -> None:
             _settle(node, fate, chance)
         elif isinstance(node, File):
             _settle_file(node, fate, chance)
+
+
+def _kept(folder: Folder) -> None:
+    folder.synced, folder.pending = dict(folder.now), []
+    for node in folder.now.values():
+        if isinstance(node, Folder):
+            _kept(node)
+        elif isinstance(node, File):
+            node.synced, node.pending = bytes(node.now), []
 
 
 def _settle_file(file: File, fate: Fate, chance: random.Random) -> None:

@@ -79,10 +79,13 @@ class ConfigInstaller(FilesInstaller):
         changed = tuple(sorted(name for name, data in documents.items() if self._read(f"{place}/{name}") != data))
         if changed and self._mends:
             self._mend(place, {name: documents[name] for name in changed})
+        elif self._mends and self._owes():
+            self._tell()
         added = set(self._disk.names(place + "/")) - {*documents, _SIGNED}
         return Drift(tuple(sorted({*changed, *added})), mended=changed if self._mends else ())
 
     def _mend(self, place: str, documents: Mapping[str, bytes]) -> None:
+        self._owe()
         for name, data in documents.items():
             replace(self._disk, f"{place}/{name}", data)
             self._disk.mode(f"{place}/{name}", 0o644)

@@ -5,17 +5,20 @@ database, and which file that came from in a folder as `files` keeps it (STORE/c
 STORE/moving is there: a cut leaves the package in between, and whoever comes next moves it to one end or the other.
 """
 
+import time
 from collections.abc import Sequence
 
 from otaru.adapters.board.disk import Disk, Part, replace
 from otaru.adapters.board.files import FilesInstaller
-from otaru.adapters.board.program import ended, run
+from otaru.adapters.board.program import LOCAL, Programs, run
 from otaru.domain.update import Standing
 from otaru.domain.update_record import Piece
 from otaru.errors import InstallError, UnsuitableError
 from otaru.ports.board import Staged
 
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+_LOCKED = "locked by another process"
+_AGAIN_S = 1
 _NO_QUESTIONS = ("--force-confdef", "--force-confold")
 
 
@@ -31,6 +34,7 @@ class DebInstaller:
         factory: the file of the package that is installed from the factory; without it there is a way back only where
             the package was not installed before
         timeout_s: how long dpkg may take
+        programs: where dpkg is
     """
 
     kinds = frozenset({"file", "deb"})
@@ -45,6 +49,7 @@ class DebInstaller:
         root: str = "/",
         factory: str | None = None,
         timeout_s: float = 600,
+        programs: Programs = LOCAL,
     ) -> None:
         self.components = frozenset({component})
         self._disk = disk
@@ -54,6 +59,7 @@ class DebInstaller:
         self._root = root
         self._factory = factory
         self._timeout_s = timeout_s
+        self._programs = programs
 
     def check(self, piece: Piece) -> None:  # noqa: ARG002 - of any
         if self._current() is None and self._factory is None and self._version() is not None:
@@ -120,11 +126,18 @@ class DebInstaller:
             self._dpkg("--install", path)
         elif self._version() is not None:
             self._dpkg("--force-remove-reinstreq", "--remove", self._package)
+        self._programs.settle()  # dpkg syncs its database and bytes, not the names of files, nor what its scripts write
         self._disk.remove(f"{self._store}/moving")
         self._disk.sync_folder(self._store)
 
-    def _dpkg(self, *words: str) -> None:
-        run([*self._words("dpkg"), *_NO_QUESTIONS, *words], self._timeout_s, _QUIET)
+    def _dpkg(self, *what: str) -> None:
+        words = [*self._words("dpkg"), *_NO_QUESTIONS, *what]
+        until = time.monotonic() + self._timeout_s
+        while (done := self._programs.ended(words, self._timeout_s, _QUIET)).code != 0:
+            # A person's apt, or the dpkg of an agent that was killed: it comes to its end.
+            if _LOCKED not in done.said or time.monotonic() > until:
+                raise InstallError(f"{' '.join(words)[:200]} {done.how}")
+            self._programs.pause(_AGAIN_S)
 
     def _current(self) -> str | None:
         """The file that was installed last."""
@@ -134,7 +147,8 @@ class DebInstaller:
     def _version(self) -> str | None:
         """What dpkg says is installed; None: nothing. A package that is half installed has no version."""
         form = "${db:Status-Status} ${Version}"
-        done = ended([*self._words("dpkg-query"), "-W", "-f", form, self._package], self._timeout_s, _QUIET)
+        words = [*self._words("dpkg-query"), "-W", "-f", form, self._package]
+        done = self._programs.ended(words, self._timeout_s, _QUIET)
         if done.code == 1:
             return None
         if done.code != 0:
@@ -143,7 +157,7 @@ class DebInstaller:
         return None if status in {"not-installed", "config-files"} else version if status == "installed" else ""
 
     def _field(self, path: str, name: str) -> str:
-        return run(["dpkg-deb", "--field", path, name], self._timeout_s, _QUIET).strip()
+        return run(["dpkg-deb", "--field", path, name], self._timeout_s, _QUIET, self._programs).strip()
 
     def _words(self, program: str) -> Sequence[str]:
         return [program] if self._root == "/" else [program, f"--root={self._root}"]

@@ -2,6 +2,7 @@
 
     ROOT/current -> versions/1.4.2-3fa9c1…       what runs
     ROOT/before  -> versions/1.4.1-77ab02…       what ran before it
+    ROOT/untold                                  while the application was not yet told that the link leads elsewhere
     ROOT/versions/
     ROOT/archives/1.4.2-3fa9c1…                  the archive that it was unpacked from, where that is kept
 
@@ -27,7 +28,7 @@ from otaru.adapters.board.disk import (
     remove_tree,
     replace_link,
 )
-from otaru.adapters.board.program import run
+from otaru.adapters.board.program import LOCAL, Programs, run
 from otaru.domain.update import Standing
 from otaru.domain.update_record import Piece
 from otaru.errors import InstallError, UnsuitableError
@@ -36,6 +37,7 @@ from otaru.ports.board import Staged
 MAX_MEMBERS = 100_000
 MAX_UNPACKED = 8 * 1024**3
 _VERSIONS = "versions"
+_UNTOLD = "untold"
 _ARCHIVES = "archives"
 _ODD = re.compile(r"[^A-Za-z0-9._+-]")
 _DIGEST = re.compile(r"-([0-9a-f]{64})\Z")
@@ -63,6 +65,7 @@ class FilesInstaller:
         after: Sequence[str] = (),
         after_timeout_s: float = 60,
         max_unpacked: int = MAX_UNPACKED,
+        programs: Programs = LOCAL,
     ) -> None:
         self.components = frozenset({component})
         self._disk = disk
@@ -72,6 +75,7 @@ class FilesInstaller:
         self._after = tuple(after)
         self._after_timeout_s = after_timeout_s
         self._max_unpacked = max_unpacked
+        self._programs = programs
 
     def check(self, piece: Piece) -> None:
         if not self._unpack and piece.size > self._max_unpacked:
@@ -98,6 +102,7 @@ class FilesInstaller:
     def activate(self, piece: Piece) -> None:
         self.check_there(piece)
         if self._leads("current") != _folder(piece):
+            self._owe()
             replace_link(self._disk, f"{self._root}/current", _folder(piece))
         self._tell()
 
@@ -110,7 +115,10 @@ class FilesInstaller:
 
     def revert(self, piece: Piece) -> None:
         if self.standing(piece) is not Standing.RUNS:
+            if self._owes():
+                self._tell()
             return
+        self._owe()
         before = self._leads("before")
         if before is None:
             self._disk.remove(f"{self._root}/current")
@@ -153,9 +161,18 @@ class FilesInstaller:
     def _place(self, piece: Piece) -> str:
         return f"{self._root}/{_folder(piece)}"
 
+    def _owe(self) -> None:
+        """Say that the application is to be told. Where the power goes it starts anew, and needs no word: nothing is synced."""
+        if self._after:
+            self._disk.write_at(f"{self._root}/{_UNTOLD}", 0, b"")
+
+    def _owes(self) -> bool:
+        return bool(self._after) and self._disk.size(f"{self._root}/{_UNTOLD}") is not None
+
     def _tell(self) -> None:
         if self._after:
-            run(self._after, self._after_timeout_s)
+            run(self._after, self._after_timeout_s, programs=self._programs)
+            self._disk.remove(f"{self._root}/{_UNTOLD}")
 
     def _keep_the_way_back(self) -> None:
         """What runs now is what is gone back to; all other versions make room."""

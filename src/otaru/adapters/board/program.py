@@ -3,11 +3,13 @@
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryFile
+from typing import Protocol
 
 from otaru.errors import InstallError
 
@@ -15,6 +17,7 @@ MAX_OUTPUT = 16 * 1024
 MAX_KEPT = 1024 * 1024
 """What a program prints beyond that is thrown away from its beginning: a chatty one must not fill the disk."""
 _LOOK_S = 0.2
+_ANSWER_S = 5
 _OURS = frozenset({"OTARU_PIN", "OTARU_TOKEN"})
 """What opens the device's key, and the server: no other program's business, whatever it prints."""
 
@@ -37,18 +40,69 @@ class Ended:
         return f"ended with {self.code}: {self.end}" if self.end else f"ended with {self.code}"
 
 
+class Programs(Protocol):
+    """The programs that installers work with. All that an installer has done by them, or hears of them, goes through here."""
+
+    def ended(self, words: Sequence[str], timeout_s: float, more: Mapping[str, str] | None = None) -> Ended:
+        """Run one to its end, also a bad one; see `ended`."""
+        ...
+
+    def answer(self, door: str, question: bytes, length: int) -> bytes | None:
+        """What a service says at its Unix socket, so many bytes of it; None: it does not answer, or says less."""
+        ...
+
+    def settle(self) -> None:
+        """Whatever they have written is on the disks when this returns."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Wait before a service is asked again."""
+        ...
+
+
+class LocalPrograms:
+    """Those of this system."""
+
+    def ended(self, words: Sequence[str], timeout_s: float, more: Mapping[str, str] | None = None) -> Ended:
+        return ended(words, timeout_s, more)
+
+    def answer(self, door: str, question: bytes, length: int) -> bytes | None:
+        said = b""
+        try:
+            with socket.socket(socket.AF_UNIX) as service:
+                service.settimeout(_ANSWER_S)
+                service.connect(door)
+                service.sendall(question)
+                while len(said) < length and (part := service.recv(length - len(said))):
+                    said += part
+        except OSError:
+            return None
+        return said if len(said) == length else None
+
+    def settle(self) -> None:
+        os.sync()
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+LOCAL = LocalPrograms()
+
+
 def environment() -> dict[str, str]:
     """What a program of the device is started with: the agent's own environment without its secrets."""
     return {name: value for name, value in os.environ.items() if name not in _OURS}
 
 
-def run(words: Sequence[str], timeout_s: float, more: Mapping[str, str] | None = None) -> str:
+def run(
+    words: Sequence[str], timeout_s: float, more: Mapping[str, str] | None = None, programs: Programs = LOCAL
+) -> str:
     """Run a program to its end and return what it printed, at most MAX_OUTPUT bytes of it.
 
     Raises:
         InstallError: it is not there, takes too long or says that it failed; with the end of what it said.
     """
-    done = ended(words, timeout_s, more)
+    done = programs.ended(words, timeout_s, more)
     if done.code != 0:
         raise InstallError(f"{_name(words)} {done.how}")
     return done.said

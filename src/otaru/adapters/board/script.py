@@ -10,11 +10,10 @@ It ends with 0 where it did what it was asked. `standing` prints `runs`, `armed`
 ran is on the disks before the next one is called, so that nobody has to think of it.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from otaru.adapters.board.program import ended, run
+from otaru.adapters.board.program import LOCAL, Programs, run
 from otaru.domain.update import Standing
 from otaru.domain.update_record import Piece
 from otaru.errors import InstallError, UnsuitableError
@@ -37,17 +36,23 @@ class ScriptInstaller:
     """`ports.board.Installer` by commands. What the port asks of a call (again, with the same effect), it asks of them."""
 
     def __init__(
-        self, component: str, commands: Commands, kinds: frozenset[str] = frozenset({"file"}), timeout_s: float = 600
+        self,
+        component: str,
+        commands: Commands,
+        kinds: frozenset[str] = frozenset({"file"}),
+        timeout_s: float = 600,
+        programs: Programs = LOCAL,
     ) -> None:
         self.components = frozenset({component})
         self.kinds = kinds
         self._commands = commands
         self._timeout_s = timeout_s
+        self._programs = programs
 
     def check(self, piece: Piece) -> None:
         if not self._commands.check:
             return
-        done = ended(self._commands.check, self._timeout_s, _told(piece))
+        done = self._programs.ended(self._commands.check, self._timeout_s, _told(piece))
         if done.code != 0:
             raise UnsuitableError(f"{piece.component} {piece.version} is not for this device: {done.end}")
 
@@ -76,10 +81,10 @@ class ScriptInstaller:
 
     def _act(self, words: Sequence[str], piece: Piece, more: Mapping[str, str] | None = None) -> None:
         self._run(words, piece, more)
-        os.sync()
+        self._programs.settle()
 
     def _run(self, words: Sequence[str], piece: Piece, more: Mapping[str, str] | None = None) -> str:
-        return run(words, self._timeout_s, {**_told(piece), **(more or {})})
+        return run(words, self._timeout_s, {**_told(piece), **(more or {})}, self._programs)
 
 
 def _told(piece: Piece) -> dict[str, str]:

@@ -5,9 +5,7 @@ The daemon checks the .swu by its own anchor, and how it fits the hardware. The 
 """
 
 import hashlib
-import os
 import re
-import socket
 import struct
 import time
 from collections import deque
@@ -15,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from otaru.adapters.board.disk import Disk
-from otaru.adapters.board.program import ended
+from otaru.adapters.board.program import LOCAL, Programs
 from otaru.adapters.board.slots import TRIALS, SlotInstaller
 from otaru.domain.update_record import Piece
 from otaru.errors import InstallError
@@ -56,6 +54,7 @@ class SwupdateInstaller(SlotInstaller):
         select: the selection (`stable,copy2`) that writes a slot; none: the daemon knows by itself
         sockets: the folder of the daemon's sockets (its TMPDIR)
         timeout_s: how long an installation may take
+        programs: where its client and its daemon are
     """
 
     kinds = frozenset({"swupdate"})
@@ -71,11 +70,13 @@ class SwupdateInstaller(SlotInstaller):
         select: Mapping[Slot, str] | None = None,
         sockets: str = "/tmp",  # noqa: S108 - where SWUpdate has them
         timeout_s: float = 1800,
+        programs: Programs = LOCAL,
     ) -> None:
         super().__init__(component, disk, bootloader, notes, trials)
         self._select = select or {}
         self._sockets = sockets
         self._timeout_s = timeout_s
+        self._programs = programs
 
     def check(self, piece: Piece) -> None:
         """Nothing can be said before the bytes are here: the daemon reads what hardware they are for."""
@@ -96,7 +97,7 @@ class SwupdateInstaller(SlotInstaller):
             why = "; ".join(text.rpartition(" : ")[2] for state, text in log if state == _FAILURE and text)
             why = (why or said)[-300:] or "it does not say why"
             raise InstallError(f"SWUpdate did not install {piece.component} {piece.version}: {why}")
-        os.sync()  # whatever its handlers have written to
+        self._programs.settle()  # whatever its handlers have written to
         if self._boot.primary() == slot:
             raise InstallError(f"{piece.path} has told the bootloader to start it: it must not have a bootenv")
 
@@ -106,7 +107,7 @@ class SwupdateInstaller(SlotInstaller):
         The client's exit code says nothing: it looks whether the daemon is idle, which it may be still, and then tells how the
         installation before this one ended. The log is of this one: the daemon empties it when it accepts a file.
         """
-        done = ended(words, max(until - time.monotonic(), 1), {"TMPDIR": self._sockets})
+        done = self._programs.ended(words, max(until - time.monotonic(), 1), {"TMPDIR": self._sockets})
         log = deque([(int(state), text) for state, text in _LINE.findall(done.said)], _MOST)
         if not log and "swupdate_async_start" in done.said:
             return [], f"{done.end}: not reached, or it does not accept the selection"
@@ -119,7 +120,7 @@ class SwupdateInstaller(SlotInstaller):
             elif state.now == _IDLE and (log or time.monotonic() > begins):
                 break
             else:
-                time.sleep(_AGAIN_S)
+                self._programs.pause(_AGAIN_S)
         return list(log), done.end
 
     def _until_idle(self, until: float) -> None:
@@ -127,22 +128,13 @@ class SwupdateInstaller(SlotInstaller):
         while (state := self._state()) is not None and state.now != _IDLE:
             if time.monotonic() > until:
                 raise InstallError(f"SWUpdate has been busy for {self._timeout_s:g} s")
-            time.sleep(_AGAIN_S)
+            self._programs.pause(_AGAIN_S)
 
     def _state(self) -> "_Told | None":
         """What the daemon says of itself; None: it does not say, or in another form than is known here."""
         asked = struct.pack("=ii", _MAGIC, _GET_STATUS).ljust(_SIZE, b"\0")
-        answer = b""
-        try:
-            with socket.socket(socket.AF_UNIX) as door:
-                door.settimeout(5)
-                door.connect(f"{self._sockets}/sockinstctrl")
-                door.sendall(asked)
-                while len(answer) < _SIZE and (part := door.recv(_SIZE - len(answer))):
-                    answer += part
-        except OSError:
-            return None
-        if len(answer) != _SIZE:
+        answer = self._programs.answer(f"{self._sockets}/sockinstctrl", asked, _SIZE)
+        if answer is None:
             return None
         _, _, now, last, _, text = _STATE.unpack_from(answer)
         return _Told(now, last, text.partition(b"\0")[0].decode(errors="replace"))
