@@ -331,10 +331,7 @@ class Updater:
         if self._cancelled():
             self._move(Event.CANCEL)
             return None
-        if self._offer is not None and self._offer.hold:
-            return self._poll_after
-        window = None if self._offer is None else self._offer.window
-        if window is not None and not window.is_open:
+        if self._is_to_wait():
             return self._poll_after
         if not self._permission.installs(self._offer, self._plan, self.record.number):
             return self._until_its_hours(self._poll_after)
@@ -358,10 +355,15 @@ class Updater:
             self._hear(self._ask())  # it may be forced meanwhile
         return self._until_its_hours(max(self._poll_after, self._parts.patience.look_again))
 
+    def _is_to_wait(self) -> bool:
+        """Whether the server says so, and will say when it is over."""
+        offer = self._offer
+        return offer is not None and (offer.hold or (offer.window is not None and not offer.window.is_open))
+
     def _until_its_hours(self, wait: timedelta) -> timedelta:
         """So long, or until the device's own hours begin: not at once, or a fleet of one maker comes within one second."""
         opens, clock = self._permission.opens_at, self._parts.clock
-        if opens is None or self.record.state in RESTING:
+        if opens is None or self.record.state in RESTING or self._is_to_wait():
             return wait
         return max(NOW, min(wait, opens - clock.now() + _SPREAD * (clock.seed() / (1 << 62))))
 

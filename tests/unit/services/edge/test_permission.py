@@ -279,6 +279,20 @@ def test_nobody_is_held_back_beyond_the_beginning_of_its_hours(server: Server) -
     rounds(agent, lambda: server.state is Final.SUCCEEDED)
 
 
+def test_whom_the_server_tells_to_wait_is_held_back_though_its_hours_have_begun(server: Server) -> None:
+    made = Device(server)
+    opens = (made.clock.at + timedelta(minutes=3)).replace(second=0, microsecond=0)
+    made, waits = listening(server, Hours((window(f"{opens:%H:%M}/2h"),)))
+    agent = begun(made)
+    agent.tick()
+    assert server.offer is not None
+    server.offer = replace(server.offer, hold=True)
+    made.clock.at = opens
+    agent.tick()
+    agent.tick()
+    assert (waits[-1], agent.record.state) == (timedelta(minutes=1), State.STAGED)
+
+
 def test_programs_are_called_at_each_turn(server: Server) -> None:
     hooks = Heard()
     agent = begun(device(server, lambda parts: replace(parts, hooks=hooks)))
