@@ -96,6 +96,7 @@ WAYS = (
     ours(Codec.HEATSHRINK, lambda size: size <= 4 * MIB),
     ours(Codec.ZSTD, lambda _: True),
     ours(Codec.ZSTD, lambda size: size > 32 * MIB, "8MiB"),
+    ours(Codec.RDIFF, lambda _: True),
     Way("bsdiff", *_BSDIFF, lambda size: size <= LARGE, "bsdiff"),
     Way("xdelta3 -9", *_XDELTA, needs="xdelta3"),
     Way("zstd -19 --patch-from", *_ZSTD, needs="zstd"),

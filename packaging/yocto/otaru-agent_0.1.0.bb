@@ -30,6 +30,7 @@ RDEPENDS:${PN} = " \
     ca-certificates \
     python3-core \
     python3-cryptography \
+    python3-h11 \
     python3-httpcore \
     python3-httpx \
     python3-lark \

@@ -1,13 +1,15 @@
 """The port `Mailer`: SMTP against a real server, in a process of its own."""
 
+from base64 import b64encode
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
 from otaru.adapters.notify.smtp import SmtpMailer, server
 from otaru.errors import InvalidInputError, OtaruError, RefusedError, UnavailableError
 from otaru.ports.mailer import Message
-from tests.support.mail import MailServer, mail_server
+from tests.support.mail import SECRET, USER, MailServer, TlsMail, mail_server, tls_mail_server
 
 pytestmark = pytest.mark.anyio
 
@@ -15,6 +17,12 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="module")
 def mail() -> Iterator[MailServer]:
     with mail_server() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def tls() -> Iterator[TlsMail]:
+    with tls_mail_server() as found:
         yield found
 
 
@@ -80,3 +88,66 @@ def test_an_address_is_read() -> None:
     found = server("smtp+tls://o%40x:s%2Fe@mail.example")
     assert (found.host, found.port, found.user, found.secret) == ("mail.example", 587, "o@x", "s/e")
     assert "s/e" not in repr(found)
+
+
+def over_tls(tls: TlsMail, name: str, scheme: str = "smtp+tls", secret: str = SECRET) -> SmtpMailer:
+    where = f"{scheme}://{USER}:{quote(secret, '')}@127.0.0.1:{tls.ports[name]}"
+    return SmtpMailer(server(where), "otaru@example.org", tls.trust)
+
+
+def told_a_secret(noted: list[dict[str, str]]) -> bool:
+    """Whether the password went in clear: as it is, or in one of the forms of AUTH."""
+    clear = "".join(one.get("clear", "") for one in noted)
+    pairs = (SECRET, f"\0{USER}\0{SECRET}", f"{USER}\0{USER}\0{SECRET}")
+    return any(form in clear for text in pairs for form in (text, b64encode(text.encode()).decode())) or "AUTH" in clear
+
+
+@pytest.mark.parametrize(("name", "scheme"), [("good", "smtp+tls"), ("implicit", "smtps")])
+async def test_a_mail_and_its_password_go_over_tls(tls: TlsMail, name: str, scheme: str) -> None:
+    before = len(tls.noted()) if tls.log.exists() else 0
+    await over_tls(tls, name, scheme).send(message(subject=f"by {scheme}"))
+    noted = tls.noted()[before:]
+    (got,) = [one for one in noted if "mail" in one]
+    assert got["user"] == USER
+    assert f"Subject: by {scheme}" in got["mail"]
+    assert not told_a_secret(noted)
+    assert any("STARTTLS" in one.get("clear", "") for one in noted) == (scheme == "smtp+tls")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("other", "certificate is not good: .*127.0.0.1"),
+        ("old", "certificate is not good: certificate has expired"),
+        ("stranger", "certificate is not good: .*issuer"),
+        ("bare", "STARTTLS"),
+    ],
+)
+async def test_who_is_not_the_mail_server_gets_neither_mail_nor_password(tls: TlsMail, name: str, why: str) -> None:
+    before = len(tls.noted()) if tls.log.exists() else 0
+    with pytest.raises(RefusedError, match=why) as refused:
+        await over_tls(tls, name).send(message())
+    noted = tls.noted()[before:]
+    assert any("ehlo" in one.get("clear", "").lower() for one in noted), "it was spoken to"
+    assert not [one for one in noted if "mail" in one]
+    assert not told_a_secret(noted)
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["good", "bare"])
+async def test_who_wants_no_tls_is_refused_by_implicit_tls(tls: TlsMail, name: str) -> None:
+    with pytest.raises((RefusedError, UnavailableError)):
+        await over_tls(tls, name, "smtps").send(message())
+    assert not told_a_secret(tls.noted())
+
+
+async def test_a_wrong_password_is_told_and_not_shown(tls: TlsMail) -> None:
+    with pytest.raises(RefusedError, match="535") as refused:
+        await over_tls(tls, "good", secret="wrong-one").send(message())
+    assert "wrong-one" not in str(refused.value)
+
+
+async def test_the_certificate_is_looked_at_also_where_nobody_says_whom_to_trust(tls: TlsMail) -> None:
+    where = f"smtp+tls://{USER}:x@127.0.0.1:{tls.ports['good']}"
+    with pytest.raises(RefusedError, match="certificate is not good"):
+        await SmtpMailer(server(where), "otaru@example.org").send(message())

@@ -32,6 +32,9 @@ def test_what_was_exported_comes_back(bundles: SqlBundles) -> None:
     assert bundles.page(ACME, None, 10) == [second, FIRST]
     assert bundles.page(ACME, None, 1) == [second]
     assert bundles.page(ACME, RolloutId(3), 10) == [FIRST]
+    assert bundles.aboard(ACME, "r3-a", 10) == [DEV, OTHER]
+    assert bundles.aboard(ACME, "r3-a", 1) == [DEV]
+    assert bundles.aboard(RIVAL, "r3-a", 10) == []
     assert [bundles.holds(ACME, "r4-b", device) for device in (DEV, OTHER)] == [True, False]
 
 

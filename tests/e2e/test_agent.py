@@ -139,8 +139,16 @@ def test_who_listens_hears_of_an_order_at_once(site: Site, tmp_path: Path) -> No
             eventually(lambda: site.operator.ok("GET", f"/devices/{site.device(host)}")["last_contact"] is not None)
             rollout = site.rollout(host, site.release({"app": archive("2.0.0")}))
             eventually(lambda: site.ended(host, rollout))
+            assert (site.state(host, rollout), host.running()) == ("succeeded", "2.0.0"), host.said()
+            # So it does while it holds a download.
+            release, target = site.release({"app": archive("2.1.0")}, "2.1.0"), f"id=={site.device(host)}"
+            body = {"release": release, "target": target, "start": True, "download_only": True}
+            rollout = int(site.operator.ok("POST", "/rollouts", json=body)["id"])
+            eventually(lambda: site.operator.ok("GET", f"/rollouts/{rollout}")["holding"] == 1)
+            site.operator.ok("POST", f"/rollouts/{rollout}/install", json={})
+            eventually(lambda: site.ended(host, rollout))
             assert process.poll() is None
-        assert (site.state(host, rollout), host.running()) == ("succeeded", "2.0.0"), host.said()
+        assert (site.state(host, rollout), host.running()) == ("succeeded", "2.1.0"), host.said()
     finally:
         site.operator.ok("PATCH", "/tenant", json={"settings": {"polling_s": 1}})
 

@@ -195,6 +195,8 @@ def test_a_backup_comes_in_parts_and_only_whole_ones_count(site: Site) -> None:
         for number in range(2, 6):
             assert send(str(number), b"%d" % number * 10, 0, 10).json()["received"] == 10
         assert listed() == ["5", "4", "3"]
+        kept = site.operator.http.get(f"/artifacts/{sha256(public).hexdigest()}/content")
+        assert kept.content == public, "what a person has uploaded does not go with a backup"
         assert site.operator.http.get(f"/artifacts/{sha256(one).hexdigest()}").status_code == 404, "old ones make room"
         assert site.operator.http.get(f"/artifacts/{sha256(public).hexdigest()}/content").content == public
 

@@ -32,6 +32,7 @@ from otaru.apps.server.api.routes import (
     groups,
     keys,
     logs,
+    monitoring,
     releases,
     rollouts,
     tenants,
@@ -104,6 +105,12 @@ device history d-1 --attributes --purge
 device list -q attr.rack=lt=8;installed.app=lt=2;telemetry.battery>80
 attribute drop rack
 group show both
+group monitor both --telemetry-every 15m --telemetry-off load --no-diagnostics --priority 3
+group monitor both => 2
+device monitoring d-1
+group delete both => 1
+group unmonitor both
+group unmonitor both => 1
 group set lab -q tag=in=(beta,lab)
 group remove hand --from MEMBERS
 group delete lab => 1
@@ -310,6 +317,7 @@ def operations() -> set[tuple[str, str]]:
         devices,
         errands,
         backups,
+        monitoring,
         alerts,
         attributes,
         enrollments,

@@ -132,3 +132,57 @@ def test_backups_are_switched_off_and_have_room(admin: httpx.Client, rest: httpx
     assert "None are taken." in shown(admin.get("/settings"))
     assert admin.post("/settings/backups", data={"room": "50", "backups": "yes"}).status_code == 303
     assert rest.get("/tenant").json()["settings"]["backups"] is True
+
+
+def test_monitoring_is_settled_for_all_and_for_groups(admin: httpx.Client, rest: httpx.Client) -> None:
+    name = fresh("monitored")
+    rest.post("/groups", json={"name": name})
+    typed = {
+        "group": name,
+        "minutes": "15",
+        "off": "signal, load",
+        "diagnostics": "off",
+        "commands": "",
+        "priority": "2",
+    }
+    for wrong in ({"group": "nobody"}, {"minutes": HOSTILE}, {"off": HOSTILE}, {"priority": "x"}, {"commands": "x"}):
+        page = shown(admin.post("/settings/monitoring/groups", data=typed | wrong), 422)
+        assert "signal, load" in page or "off" in wrong, "what was typed stays"
+    assert admin.post("/settings/monitoring/groups", data=typed).status_code == 303
+    assert rest.get("/tenant").json()["settings"]["group_monitoring"] == [
+        {
+            "group": name,
+            "period_s": 900,
+            "off": ["signal", "load"],
+            "diagnostics": False,
+            "commands": None,
+            "priority": 2,
+        }
+    ]
+    assert "15 min" in shown(admin.get("/settings"))
+    assert admin.post("/settings/monitoring/groups", data={"group": name, "off": "none"}).status_code == 303
+    (only,) = rest.get("/tenant").json()["settings"]["group_monitoring"]
+    assert (only["period_s"], only["off"], only["diagnostics"], only["priority"]) == (None, [], None, 0)
+    assert "no number" in shown(admin.post("/settings/monitoring", data={"minutes": HOSTILE}), 422)
+    assert (
+        admin.post("/settings/monitoring", data={"minutes": "60", "off": "all", "commands": "yes"}).status_code == 303
+    )
+    settings = rest.get("/tenant").json()["settings"]
+    assert settings["monitoring"] == {"period_s": 3600, "off": ["*"]}
+    assert (settings["diagnostics"], settings["commands"]) == (False, True)
+    both = {"diagnostics": "yes", "commands": "yes"}
+    assert admin.post("/settings/monitoring", data=both).status_code == 303
+    assert rest.get("/tenant").json()["settings"]["monitoring"] == {"period_s": None, "off": []}
+    assert admin.post(f"/settings/monitoring/groups/{name}/remove").status_code == 303
+    assert admin.post(f"/settings/monitoring/groups/{name}/remove").status_code == 404
+
+
+def test_models_that_take_several_components(admin: httpx.Client, rest: httpx.Client) -> None:
+    assert "No model of DDI clients" in shown(admin.get("/settings"))
+    assert admin.post("/settings/several", data={"several": f"panel, {HOSTILE}, panel,"}).status_code == 303
+    assert rest.get("/tenant").json()["settings"]["several"] == sorted(["panel", HOSTILE])
+    assert HOSTILE in shown(admin.get("/settings"))
+    for wrong in ("x" * 129, ",".join(f"m{number}" for number in range(201))):
+        assert "at most" in shown(admin.post("/settings/several", data={"several": wrong}), 422) or "more than" in wrong
+    assert admin.post("/settings/several", data={"several": ""}).status_code == 303
+    assert rest.get("/tenant").json()["settings"]["several"] == []

@@ -148,6 +148,46 @@ def test_a_stick_goes_there_and_receipts_come_back(place: Place, tmp_path: Path)
     assert place.operator.ok("GET", f"/rollouts/{rollout}")["counts"]["succeeded"] == 3
 
 
+def test_the_console_makes_an_archive_that_is_a_stick(place: Place, tmp_path: Path) -> None:
+    host = place.host("browsed", "11", slots=False)
+    data = archive("2.0.0")
+    rollout = place.rollout("id==browsed", "app", data)
+    here = f"/rollouts/{rollout}/sticks"
+    with httpx.Client(base_url=place.server.url, headers={"Sec-Fetch-Site": "same-origin"}, timeout=30) as browser:
+        assert browser.post("/login", data={"token": place.server.token}).status_code == 303
+        assert here in browser.get(f"/rollouts/{rollout}").text
+        for days, target, status in (("x", "", 422), ("30", "==<b>", 422), ("30", "id==no", 409)):
+            refused = browser.post(here, data={"days": days, "target": target})
+            assert refused.status_code == status, refused.text
+            assert "No archive was made" in refused.text
+            assert "<b>" not in refused.text
+        got: list[httpx.Response] = []
+
+        def made() -> bool:
+            """The director signs once the release log says that the rollout was started."""
+            got[:] = [browser.post(here, data={"days": "30", "target": "attr.site==11"})]
+            return got[0].headers["content-type"] == "application/x-tar"
+
+        eventually(made)
+        page = browser.get(here).text
+        viewing = place.operator.ok("POST", "/tokens", json={"role": "viewer"})["token"]
+    with httpx.Client(base_url=place.server.url, headers={"Sec-Fetch-Site": "same-origin"}, timeout=30) as viewer:
+        assert viewer.post("/login", data={"token": viewing}).status_code == 303
+        assert "Make and download" not in viewer.get(here).text
+        assert viewer.post(here, data={"days": "30"}).status_code == 403
+    (listed,) = place.operator.ok("GET", f"/bundles?rollout={rollout}")["items"]
+    assert (listed["id"] in page, "/devices/browsed" in page, listed["devices"]) == (True, True, 1)
+    with tarfile.open(fileobj=io.BytesIO(got[0].content)) as tar:
+        names = tar.getnames()
+        tar.extractall(tmp_path / "usb", filter="data")
+    assert names[0].startswith("files/")
+    assert names[-1] == f"bundles/{listed['id']}/bundle.json", "what was cut off is no bundle"
+    told = install(host, tmp_path / "usb")
+    assert (told["outcome"], host.running()) == ("succeeded", "2.0.0")
+    assert place.bring(tmp_path / "usb/receipts")[0]["taken"]
+    assert place.states(rollout) == {"browsed": "succeeded"}
+
+
 def test_a_stick_brings_several_components_at_once(place: Place, tmp_path: Path) -> None:
     host = place.host("pair", "9")
     os = b"os 2.0.0 " * 3000

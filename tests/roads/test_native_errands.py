@@ -85,6 +85,47 @@ def test_what_a_tenant_says_of_telemetry_is_told(operator: Operator, device: Ddi
         assert link.poll().monitoring is None
 
 
+def test_a_group_says_more_than_its_tenant(operator: Operator, device: DdiDevice) -> None:
+    who = (operator.server.url, DEFAULT_TENANT, DeviceId(device.id), credential(device), SystemClock())
+    list_, query = f"list-{device.id}", f"query-{device.id}"
+    operator.ok("POST", "/groups", json={"name": list_})
+    operator.ok("POST", "/groups", json={"name": query, "query": f"id=={device.id}"})
+    operator.ok("POST", f"/groups/{list_}/members", json={"devices": [device.id]})
+    waits = ask(operator, device, what="reboot")
+    try:
+        with native_link(*who) as link:
+            assert link.poll().monitoring is None
+            operator.ok("PATCH", f"/groups/{query}/monitoring", json={"period_s": 600, "off": ["*"], "commands": False})
+            assert link.poll().monitoring == Monitoring(timedelta(minutes=10), ("*",))
+            operator.ok("PATCH", f"/groups/{list_}/monitoring", json={"off": ["load"]})
+            assert link.poll().monitoring == Monitoring(timedelta(minutes=10), ("load",)), "a list comes before a query"
+            events = operator.ok("GET", "/events", params={"newest": "true", "limit": 1})["items"]
+            link.forget()
+            assert link.poll() == link.poll()
+            assert operator.ok("GET", "/events", params={"newest": "true", "limit": 1})["items"] == events
+            assert operator.ok("GET", f"/devices/{device.id}/monitoring") == {
+                "period_s": 600,
+                "off": ["load"],
+                "diagnostics": True,
+                "commands": False,
+                "said_by": {"period_s": query, "off": list_, "commands": query},
+            }
+            refused = operator.http.post(f"/devices/{device.id}/errands", json={"what": "reboot"})
+            assert (refused.status_code, refused.json()["code"]) == (403, "refused")
+            assert query in refused.json()["detail"]
+            assert link.errands([Went(waits, State.TAKEN)]) == {waits: State.CANCELLED}, "also what waited"
+            ask(operator, device, what="diagnose")
+            assert operator.http.delete(f"/groups/{list_}").status_code == 409
+            operator.ok("DELETE", f"/groups/{query}/monitoring")
+            operator.ok("DELETE", f"/groups/{list_}/monitoring")
+            assert link.poll().monitoring is None
+            assert operator.http.delete(f"/groups/{list_}/monitoring").status_code == 404
+    finally:
+        for group in (list_, query):
+            operator.http.delete(f"/groups/{group}/monitoring")
+            operator.ok("DELETE", f"/groups/{group}")
+
+
 def test_another_digest_is_refused_and_one_can_begin_anew(operator: Operator, device: DdiDevice) -> None:
     who = (operator.server.url, DEFAULT_TENANT, DeviceId(device.id), credential(device), SystemClock())
     number = ask(operator, device, what="diagnose")

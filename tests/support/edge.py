@@ -100,6 +100,10 @@ class Server:
     """The update is called off when it is asked for so often."""
     polls: int = 0
     polling: timedelta = timedelta(seconds=10)
+    waits: list[timedelta] = field(default_factory=list)
+    """How long it might have held back its answer, poll by poll."""
+    holds: Callable[[timedelta], None] = lambda _: None
+    """Does so."""
 
     def release(self, version: str, parts: Mapping[str, tuple[str, bytes]], **custom: object) -> list[TargetFile]:
         """Release a version: by component its installer and its bytes."""
@@ -150,9 +154,11 @@ class Server:
         if self.down:
             raise UnavailableError("the server does not answer")
 
-    def poll(self, wait: timedelta = timedelta(0), taking: Taking | None = None) -> Told:  # noqa: ARG002
+    def poll(self, wait: timedelta = timedelta(0), taking: Taking | None = None) -> Told:
         self._up()
         self.asked.append(taking)
+        self.waits.append(wait)
+        self.holds(wait)
         open_ = self.state in deployment.OPEN
         self.polls += 1
         if open_ and self.offer is not None and self.polls == self.calls_off_at:

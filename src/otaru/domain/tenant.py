@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from otaru.domain.backup import QUOTA_SHARE
 from otaru.domain.errand import Monitoring
 from otaru.domain.ids import TenantId
+from otaru.domain.monitoring import GroupPolicy, Policy
 from otaru.domain.schedule import Blackout, Calendar
 
 GIB = 1024**3
@@ -43,8 +44,19 @@ class TenantSettings:
     """Whether every rollout waits for the approval of somebody else than who planned it."""
     monitoring: Monitoring = field(default_factory=Monitoring)
     """What its devices tell of their telemetry."""
+    diagnostics: bool = True
+    """Whether devices may be asked for their diagnostics."""
+    commands: bool = True
+    """Whether they may be asked for commands, reboots, backups to put back."""
+    group_monitoring: tuple[GroupPolicy, ...] = ()
+    """What is said of groups of devices, which comes before these three."""
     zone: str = "UTC"
     """That of devices whose own is not known, in windows that follow the device's."""
+
+    @property
+    def policy(self) -> Policy:
+        """What is said of all devices."""
+        return Policy(self.monitoring.period, self.monitoring.off, self.diagnostics, self.commands)
 
     @property
     def backup_limit(self) -> int:

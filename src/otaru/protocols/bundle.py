@@ -30,6 +30,10 @@ DOCUMENT = "bundle.json"
 IMAGE = "image"
 DIRECTOR = "director"
 PROOF = "release.proof"
+REQUEST = "request.json"
+"""In the document's place while it lacks signatures: for `otaru keys sign`."""
+KIND = "offline-bundle"
+"""What such a request calls what is to be signed."""
 MAX_BUNDLES = 256
 """Bundles on one medium that a device looks at."""
 MAX_ORDER = 1024 * 1024

@@ -16,6 +16,7 @@ INSERT INTO bundle (tenant, bundle, rollout, actor, created_at, expires_at, devi
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 _ABOARD = "INSERT INTO bundle_device (tenant, bundle, device, action, version) VALUES (?, ?, ?, ?, ?)"
 _GET = f"SELECT {_COLUMNS} FROM bundle b WHERE b.tenant = ? AND b.bundle = ?"
+_WHO = "SELECT device FROM bundle_device WHERE tenant = ? AND bundle = ? ORDER BY device LIMIT ?"
 _HOLDS = "SELECT 1 FROM bundle_device WHERE tenant = ? AND bundle = ? AND device = ?"
 _ALL = f"SELECT {_COLUMNS} FROM bundle b WHERE b.tenant = ? ORDER BY b.created_at DESC, b.bundle LIMIT ?"
 _OF_ROLLOUT = f"""
@@ -49,6 +50,9 @@ class SqlBundles:
 
     def holds(self, tenant: TenantId, bundle: str, device: DeviceId) -> bool:
         return bool(fetch(self.session, _HOLDS, tenant, bundle, device))
+
+    def aboard(self, tenant: TenantId, bundle: str, limit: int) -> list[DeviceId]:
+        return [DeviceId(device) for (device,) in fetch(self.session, _WHO, tenant, bundle, limit)]
 
     def page(self, tenant: TenantId, rollout: RolloutId | None, limit: int) -> list[Exported]:
         if rollout is None:

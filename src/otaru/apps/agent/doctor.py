@@ -84,6 +84,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("deltas", _deltas),
         ("programs", _programs),
         ("conditions", _conditions),
+        ("local", socket_of),
     ]
     found: list[Finding] = []
     for what, ask in questions:
@@ -361,6 +362,14 @@ def windows(settings: Settings) -> Iterator[Finding]:
     closes = hours.closes_at(now)
     said = reason if closes is None else f"open until {closes:%Y-%m-%d %H:%M} UTC"
     yield Finding("windows", Grade.REMARK if reason else Grade.GOOD, f"{said} (it is in {hours.zone})")
+
+
+def socket_of(settings: Settings) -> Iterator[Finding]:
+    """Where programs of the device ask the agent."""
+    if settings.local is not None:
+        there = Path(settings.local.socket).is_socket()
+        said = f"programs ask at {settings.local.socket}" if there else f"nobody listens at {settings.local.socket}"
+        yield Finding("local", Grade.GOOD if there else Grade.REMARK, said)
 
 
 def _ending(what: str, which: str, ends: datetime, now: datetime) -> Finding:

@@ -8,8 +8,10 @@
     POST /rollback {"reason": …} · POST /lift        as the commands
 
 What changes something, or asks the server, is done by the agent's own thread between two rounds: nobody works on an update beside
-it. Who asks while a round lasts (a download, say) waits for WAIT_S and is then told to come again. Requests are bounded in
-size, time and number; there is one on each connection.
+it. Who asks while a round lasts (a download, say) waits for WAIT_S and is then told to come again: then nothing was done, and
+nothing will be. What was begun by then is waited for. Requests are bounded in size, time and number; there is one on each
+connection. They are read by h11, which an agent has in memory all the same; http.server would be 0.8 MB more, and read heads of
+6 MB for as long as somebody sends them.
 """
 
 import json
@@ -25,9 +27,11 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import BoundedSemaphore, Thread
+from threading import BoundedSemaphore, Lock, Thread
 from threading import Event as Flag
 from typing import Any
+
+import h11
 
 from otaru import errors
 from otaru.apps.agent import show
@@ -35,7 +39,7 @@ from otaru.apps.agent.neighbours import Local
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Agent, Stop
 from otaru.domain.link import Answer
-from otaru.errors import InvalidInputError, NotFoundError, OtaruError, OverloadedError
+from otaru.errors import InvalidInputError, NotFoundError, OtaruError, OverloadedError, StoppedError
 from otaru.services.edge.update import Updater
 
 MAX_REQUEST = 16 * 1024
@@ -72,9 +76,13 @@ class _Job:
     act: Act
     body: Body
     done: Flag = field(default_factory=Flag)
-    given_up: bool = False
     found: Any = None
     error: Exception | None = None
+    _taken: Lock = field(default_factory=Lock)
+
+    def take(self) -> bool:
+        """Whether it is the caller's, the agent's thread to be done, or of who asked to be withdrawn: it is the first one's."""
+        return self._taken.acquire(blocking=False)
 
 
 class Desk:
@@ -100,27 +108,30 @@ class Desk:
             job = None if self._stop.flag.is_set() else self._jobs.get(timeout=max(seconds, 0))
         except Empty:
             return False
-        if job is None or job.given_up:
+        if job is None or not job.take():
             return False
+        job.error = StoppedError("the agent ends")
         try:
             job.found = job.act(self, job.body)
+            job.error = None
         except (OtaruError, OSError) as error:
             job.error = error
-        job.done.set()
+        finally:
+            job.done.set()
         return True
 
     def ask(self, act: Act, body: Body) -> Any:
         """Have it done by the agent's thread. From any other thread.
 
         Raises:
-            OverloadedError: it is busy for too long.
+            OverloadedError: it is busy for too long; it is not done, nor will be.
             OtaruError, OSError: as what is done.
         """
         job = _Job(act, body)
         self._jobs.put(job)
-        if not job.done.wait(WAIT_S):
-            job.given_up = True
+        if not job.done.wait(WAIT_S) and job.take():
             raise OverloadedError("the agent is in the middle of something", retry_after_s=60)
+        job.done.wait()  # it is being done: as long as what is asked of the server may take
         if job.error is not None:
             raise job.error
         return job.found
@@ -197,22 +208,26 @@ def _accept(listening: socket.socket, desk: Desk) -> None:
 
 def _serve(line: socket.socket, desk: Desk, room: BoundedSemaphore) -> None:
     try:
-        with line, suppress(OSError):
-            status, told = _answer(line, desk)
+        with line, suppress(OSError, h11.LocalProtocolError):
+            peer = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST)
+            status, told = _answer(line, peer, desk)
             body = json.dumps(told).encode() + b"\n"
-            head = (
-                f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-            )
+            headers = [
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(body))),
+                ("Connection", "close"),
+            ]
+            head = h11.Response(status_code=status.value, reason=status.phrase.encode(), headers=headers)
             line.settimeout(READ_S)
-            line.sendall(head.encode() + body)
+            line.sendall(peer.send(head) or b"")
+            line.sendall(peer.send(h11.Data(data=body)) or b"")
     finally:
         room.release()
 
 
-def _answer(line: socket.socket, desk: Desk) -> tuple[HTTPStatus, Any]:
+def _answer(line: socket.socket, peer: h11.Connection, desk: Desk) -> tuple[HTTPStatus, Any]:
     try:
-        method, path, body = _request(line)
+        method, path, body = _request(line, peer)
         return HTTPStatus.OK, _route(method, path)(desk, body)
     except OtaruError as error:
         status = next(
@@ -223,37 +238,34 @@ def _answer(line: socket.socket, desk: Desk) -> tuple[HTTPStatus, Any]:
         return HTTPStatus.INTERNAL_SERVER_ERROR, {"code": "io_error", "detail": error.strerror or str(error)}
 
 
-def _request(line: socket.socket) -> tuple[str, str, Body]:
+def _request(line: socket.socket, peer: h11.Connection) -> tuple[str, str, Body]:
     """One request: its method, path and body. Raises InvalidInputError; OSError where nobody speaks in time."""
-    until = time.monotonic() + READ_S
-    raw = b""
-    while b"\r\n\r\n" not in raw:
-        raw += _more(line, raw, until)
-    head, _, rest = raw.partition(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
-    words = first.split(" ")
-    if len(words) != 3 or not words[2].startswith("HTTP/1."):
-        raise InvalidInputError("that is no request of HTTP/1.1")
-    headers = {name.strip().lower(): value.strip() for name, _, value in (one.partition(":") for one in lines)}
-    length = headers.get("content-length", "0")
-    if "transfer-encoding" in headers or not (length.isascii() and length.isdigit()) or int(length) > MAX_REQUEST:
-        raise InvalidInputError(f"a body has a Content-Length, of {MAX_REQUEST} at most")
-    while len(rest) < int(length):
-        rest += _more(line, rest, until)
-    return words[0], words[1], _body(rest[: int(length)])
-
-
-def _more(line: socket.socket, had: bytes, until: float) -> bytes:
-    if len(had) > MAX_REQUEST:
-        raise InvalidInputError(f"a request has {MAX_REQUEST} bytes at most")
-    line.settimeout(max(until - time.monotonic(), 0.001))
+    until, method, path, body = time.monotonic() + READ_S, "", "", b""
     try:
-        found = line.recv(4096)
+        while not isinstance(event := peer.next_event(), h11.EndOfMessage):
+            if isinstance(event, h11.Request):
+                method, path = event.method.decode(), event.target.decode("latin-1")
+                if peer.they_are_waiting_for_100_continue:
+                    line.sendall(peer.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+            elif isinstance(event, h11.Data) and len(body) + len(event.data) <= MAX_REQUEST:
+                body += event.data
+            elif event is h11.NEED_DATA:
+                peer.receive_data(_more(line, until))
+            else:
+                raise InvalidInputError(f"a request has an end, and a body of {MAX_REQUEST} bytes at most")
+    except h11.RemoteProtocolError as error:
+        raise InvalidInputError(f"that is no request of HTTP/1.1: {error}") from None
     except TimeoutError:
-        found = b""
-    if not found:
-        raise InvalidInputError("the request has no end")
-    return found
+        raise InvalidInputError("the request has no end") from None
+    return method, path, _body(body)
+
+
+def _more(line: socket.socket, until: float) -> bytes:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    line.settimeout(left)
+    return line.recv(4096)
 
 
 def _body(raw: bytes) -> Body:

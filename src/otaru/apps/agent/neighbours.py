@@ -1,7 +1,9 @@
 """Who else has a say on the device: applications by locks, programs at the turns of an update, others by how healthy they are."""
 
+import grp
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -73,6 +75,22 @@ def health(probes: tuple[Probe, ...], units: tuple[str, ...], timeout_s: float, 
         yield HttpCheck(one.url, clock, one.statuses, one.contains, one.timeout_s)
     for unit in units:
         yield UnitCheck(unit, timeout_s)
+
+
+def check_local(where: str, told: Local) -> None:
+    """A socket has a folder and a group. Below /run whoever starts the agent makes the folder: it may not be there yet.
+
+    Raises:
+        InvalidInputError: there is none.
+    """
+    folder = Path(told.socket).parent
+    if not folder.is_dir() and folder.parts[1:2] != ("run",) and folder.parts[1:3] != ("var", "run"):
+        raise InvalidInputError(f"{where}.socket: there is no folder {folder}")
+    try:
+        if told.group is not None:
+            grp.getgrnam(told.group)
+    except KeyError:
+        raise InvalidInputError(f"{where}.group: there is no group {told.group}") from None
 
 
 def check_probes(where: str, probes: tuple[Probe, ...]) -> None:

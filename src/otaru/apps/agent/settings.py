@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from otaru.apps.agent import places, remote_settings
 from otaru.apps.agent.forms import Folder, Mirror, Name, Package, Seconds, Selection, Unit, Words
-from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, check_probes
+from otaru.apps.agent.neighbours import Hooks, Local, Locks, Probe, check_local, check_probes
 from otaru.apps.agent.remote_settings import Command, Diagnostics, Monitor, Remote
 from otaru.apps.agent.slips import slip
 from otaru.domain.conditions import MAX_CONDITIONS, condition
@@ -242,6 +242,8 @@ def read(path: Path) -> Settings:
     _check_conditions(path, settings.conditions)
     _check_backup(path, settings)
     remote_settings.check(path, settings.monitor, settings.diagnostics, settings.command)
+    if settings.local is not None:
+        check_local(f"{path}: local", settings.local)
     check_probes(f"{path}: health.http", settings.health.http)
     return settings
 

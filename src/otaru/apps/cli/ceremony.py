@@ -18,6 +18,7 @@ from otaru.apps.cli import files
 from otaru.apps.cli.extras import extra
 from otaru.apps.cli.printer import several
 from otaru.errors import InvalidInputError, NothingToDoError, OtaruError, OverloadedError, UnavailableError
+from otaru.protocols.bundle import KIND
 
 if TYPE_CHECKING:
     from otaru.ports.signing import Signer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 MAX_REQUEST = 16 * 1024 * 1024
 PERMIT = "downgrade"
 """What a permission to downgrade is called among the roles that a request has signed."""
-BUNDLE = "offline-bundle"
+BUNDLE = KIND
 """What a bundle for places without a network is called there."""
 FIRST, FIRST_DIRECTOR = "1.root.json", "1.director-root.json"
 """What devices are given."""

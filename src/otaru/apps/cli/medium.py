@@ -21,12 +21,10 @@ from otaru.apps.cli.artifacts import fetched, unfinished
 from otaru.apps.cli.bars import bar
 from otaru.apps.cli.client import Api
 from otaru.errors import ChecksumMismatchError, InvalidInputError, NothingToDoError, OtaruError
-from otaru.protocols.bundle import BUNDLES, DIRECTOR, DOCUMENT, FILES, IMAGE, PROOF
+from otaru.protocols.bundle import BUNDLES, DIRECTOR, DOCUMENT, FILES, IMAGE, PROOF, REQUEST
 
 if TYPE_CHECKING:
     from otaru.ports.signing import Signer
-
-REQUEST = "request.json"
 
 
 @dataclass(frozen=True, slots=True)

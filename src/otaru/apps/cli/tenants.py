@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from otaru.apps.cli import values
+from otaru.apps.cli import monitoring, values
 from otaru.apps.cli.client import Api
 from otaru.apps.cli.command import command, group
 from otaru.apps.cli.exits import Exit
@@ -59,6 +59,12 @@ def change(
     telemetry_off: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Agents do not tell it; all: nothing; none: tell all.")
     ] = None,
+    diagnostics: Annotated[
+        bool | None, typer.Option(help="Whether devices may be asked for their diagnostics.")
+    ] = None,
+    commands: Annotated[
+        bool | None, typer.Option(help="Whether they may be asked for commands, reboots, backups to put back.")
+    ] = None,
     zone: Annotated[
         str | None, typer.Option(help="The time zone of devices whose own is not known: Europe/Paris.")
     ] = None,
@@ -79,6 +85,8 @@ def change(
         "backup_quota": None if backup_quota is None else values.size(backup_quota),
         "health_kept_s": None if health_kept is None else values.duration_s(health_kept),
         "monitoring": _monitoring(telemetry_every, telemetry_off),
+        "diagnostics": diagnostics,
+        "commands": commands,
         "zone": zone,
         "four_eyes": four_eyes,
     }
@@ -92,7 +100,7 @@ def _monitoring(every: str | None, off: list[str] | None) -> dict[str, Any] | No
     """What is said of telemetry; None: nothing."""
     found: dict[str, Any] = {} if every is None else {"period_s": values.duration_s(every) or None}
     if off is not None:
-        found["off"] = [] if off == ["none"] else ["*" if name == "all" else name for name in off]
+        found["off"] = monitoring.off(off)
     return found or None
 
 
@@ -173,6 +181,9 @@ def _print(printer: Printer, tenant: dict[str, Any]) -> None:
             ("backups", _backups(tenant)),
             ("events kept", values.shown_duration(settings["health_kept_s"])),
             ("telemetry", _telemetry(settings["monitoring"])),
+            ("diagnostics", settings["diagnostics"]),
+            ("commands", settings["commands"]),
+            *((f"group {one['group']}", monitoring.told(one)) for one in settings["group_monitoring"]),
             ("time zone", settings["zone"]),
             ("four eyes", settings["four_eyes"]),
             ("used", values.shown_size(tenant["used"])),
@@ -188,6 +199,4 @@ def _backups(tenant: dict[str, Any]) -> str:
 
 
 def _telemetry(said: dict[str, Any]) -> str:
-    every = "as each device is set" if said["period_s"] is None else f"every {values.shown_duration(said['period_s'])}"
-    off = ["all"] if "*" in said["off"] else said["off"]
-    return every + (f", off: {', '.join(off)}" if off else "")
+    return monitoring.every(said["period_s"]) + (f", off: {monitoring.shown_off(said['off'])}" if said["off"] else "")

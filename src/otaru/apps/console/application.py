@@ -28,6 +28,7 @@ from otaru.apps.console.pages import (
     following,
     groups,
     keys,
+    monitoring,
     new_rollout,
     overview,
     release,
@@ -35,8 +36,10 @@ from otaru.apps.console.pages import (
     releases,
     rollouts,
     settings,
+    sticks,
 )
 from otaru.apps.console.session import SAFE, App, Receive, Scope, Send, header, refuse_other_pages, visitor
+from otaru.apps.console.stick import Written
 from otaru.domain.access import Permission
 from otaru.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, UnauthenticatedError
 from otaru.services.control import survey
@@ -63,7 +66,11 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/settings/alerts", DEVICES, settings.add_alert),
     ("POST", "/settings/alerts/{alert}/remove", DEVICES, settings.remove_alert),
     ("POST", "/settings/four-eyes", TENANT, settings.four_eyes),
+    ("POST", "/settings/several", TENANT, settings.several),
     ("POST", "/settings/backups", TENANT, settings.backups),
+    ("POST", "/settings/monitoring", TENANT, monitoring.of_all),
+    ("POST", "/settings/monitoring/groups", TENANT, monitoring.of_group),
+    ("POST", "/settings/monitoring/groups/{group}/remove", TENANT, monitoring.remove),
     ("GET", "/devices", READ, devices.show),
     ("GET", "/devices/+count", READ, devices.count),
     ("GET", "/devices/+completion", READ, devices.complete),
@@ -116,6 +123,8 @@ PAGES: tuple[tuple[str, str, Permission, Show], ...] = (
     ("POST", "/rollouts/new/preview", ROLLOUTS, new_rollout.preview),
     ("POST", "/rollouts/new/plan", ROLLOUTS, new_rollout.plan),
     ("GET", "/rollouts/{rollout}", READ, rollouts.show),
+    ("GET", "/rollouts/{rollout}/sticks", READ, sticks.show),
+    ("POST", "/rollouts/{rollout}/sticks", ROLLOUTS, sticks.export),
     ("POST", "/rollouts/{rollout}/orders", ROLLOUTS, rollouts.order),
     ("GET", "/rollouts/{rollout}/devices", READ, rollouts.devices),
     ("POST", "/rollouts/{rollout}/devices/{device}/cancel", ROLLOUTS, rollouts.cancel),
@@ -154,19 +163,19 @@ class Runtime(Protocol):
         ...
 
 
-def console(runtime: Runtime) -> App:
-    """The application. Raises what the shell is to tell (`problem_as_page`)."""
+def console(runtime: Runtime, written: Written) -> App:
+    """The application; `written` says what lies on a stick. Raises what the shell is to tell (`problem_as_page`)."""
     world, public_url = runtime.world, runtime.settings.public_url
     answers: dict[str, dict[str, Answer]] = {"/static/{version}/{name:path}": {"GET": files.serve}}
     for method, path, answer in login.ways(world, public_url):
         answers.setdefault(path, {})[method] = answer
     for method, path, needs, show in PAGES:
-        answers.setdefault(path, {})[method] = _guarded(world, public_url, needs, show)
+        answers.setdefault(path, {})[method] = _guarded(world, public_url, written, needs, show)
     routes = [Route(path, _Address(world, ways)) for path, ways in answers.items()]
     return Router(routes, redirect_slashes=False, default=_nothing)
 
 
-def _guarded(world: World, public_url: str, needs: Permission, show: Show) -> Answer:
+def _guarded(world: World, public_url: str, written: Written, needs: Permission, show: Show) -> Answer:
     async def answer(request: Request) -> Response:
         try:
             who = await visitor(world, request.scope, public_url)
@@ -184,7 +193,7 @@ def _guarded(world: World, public_url: str, needs: Permission, show: Show) -> An
                 f"the role {who.role} may not do this", hint=f"It needs {needs}. Ask an admin for another token."
             )
         # Before the page looks: what happens after this, the stream will tell it.
-        return await show(Call(world, who, request, await survey.end_of_record(world), public_url))
+        return await show(Call(world, who, request, await survey.end_of_record(world), written, public_url))
 
     return answer
 

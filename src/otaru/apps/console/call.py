@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from otaru.apps.console import rendering
 from otaru.apps.console.session import Visitor
+from otaru.apps.console.stick import Written
 from otaru.domain.events import Position
 from otaru.domain.ids import TenantId
 from otaru.errors import InvalidInputError
@@ -32,6 +33,8 @@ class Call:
     request: Request
     since: Position
     """Where the record of events was before the page looked: its stream starts there."""
+    written: Written
+    """What lies on a stick of a bundle."""
     public_url: str = ""
     """The address that a proxy in front makes of ours; empty without one."""
 

@@ -26,6 +26,7 @@ from otaru.apps.server.roads.log import LogRoad
 from otaru.apps.server.roads.tuf import TufRoad
 from otaru.apps.server.settings import Settings
 from otaru.apps.server.shell import Shell
+from otaru.apps.server.stick import written
 from otaru.domain.ids import DEFAULT_TENANT
 from otaru.errors import DataFolderError, InvalidInputError, NotFoundError, RefusedError, UnavailableError
 from otaru.ports.clock import Clock
@@ -86,7 +87,7 @@ async def _serve(
         runtime = Runtime(world, settings)
         await _check_keys(world)
         road, tuf, log = DdiRoad(world, settings), TufRoad(world, settings), LogRoad(world, settings)
-        rest, pages = api.application(runtime), console(runtime)
+        rest, pages = api.application(runtime), console(runtime, written)
         est, device, numbers = (
             EstRoad(world, settings),
             DeviceRoad(world, settings),

@@ -19,6 +19,10 @@ class Bundles(Protocol):
         """Whether a device's order is in it."""
         ...
 
+    def aboard(self, tenant: TenantId, bundle: str, limit: int) -> list[DeviceId]:
+        """The first devices whose orders are in it, by id."""
+        ...
+
     def page(self, tenant: TenantId, rollout: RolloutId | None, limit: int) -> list[Exported]:
         """The newest first; of a rollout, or of all."""
         ...

@@ -130,6 +130,24 @@ async def export(world: World, tenant: TenantId, actor: Actor, wanted: Wanted) -
     return await world.store.write(_keep, order)
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A bundle that was exported, and the first devices aboard."""
+
+    exported: Exported
+    devices: Sequence[DeviceId]
+
+
+async def shown(world: World, tenant: TenantId, rollout: RolloutId, limit: int, devices: int) -> list[Shown]:
+    """A rollout's bundles with their first devices, the newest first."""
+
+    def look(tx: Tx) -> list[Shown]:
+        found = tx.bundles.page(tenant, rollout, limit)
+        return [Shown(one_, tx.bundles.aboard(tenant, one_.id, devices)) for one_ in found]
+
+    return await world.store.read(look)
+
+
 async def page(world: World, tenant: TenantId, rollout: RolloutId | None, limit: int) -> list[Exported]:
     """Bundles that were exported, the newest first."""
     return await world.store.glance(lambda tx: tx.bundles.page(tenant, rollout, limit))

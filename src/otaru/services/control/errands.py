@@ -35,10 +35,11 @@ from otaru.errors import (
     InvalidInputError,
     InvalidStateError,
     NotFoundError,
+    RefusedError,
     TooLargeError,
 )
 from otaru.ports.store import Tx, one
-from otaru.services.control import devices
+from otaru.services.control import devices, monitoring
 from otaru.services.control.world import SYSTEM, Actor, World
 
 BUNDLES_KEPT = timedelta(days=14)
@@ -52,6 +53,7 @@ async def ask(world: World, tenant: TenantId, actor: Actor, device: DeviceId, wa
     Raises:
         NotFoundError: there is no such device.
         InvalidStateError: it is not in service.
+        RefusedError: the tenant, or a group of the device, has it off.
         TooLargeError: it has MAX_OPEN to do, or all devices have MAX_OPEN_IN_ALL.
     """
     return await world.store.write(_ask, (tenant, actor, device, wanted, world.clock.now()))
@@ -171,6 +173,7 @@ def _ask(tx: Tx, asked: tuple[TenantId, Actor, DeviceId, Wanted, datetime]) -> E
     known = devices.found(tx, tenant, device)
     if known.lifecycle is not Lifecycle.ACTIVE:
         raise InvalidStateError(f"device {device} is {known.lifecycle}: it is asked for nothing")
+    _check_policy(tx, tenant, device, wanted.what, now)
     if len(tx.errands.open_of(tenant, device)) >= MAX_OPEN:
         raise TooLargeError(f"device {device} has {MAX_OPEN} errands to run", limit=MAX_OPEN)
     if tx.errands.open_in_all(tenant) >= MAX_OPEN_IN_ALL:
@@ -222,6 +225,11 @@ def _heard(tx: Tx, tenant: TenantId, device: DeviceId, said: Went, now: datetime
     after = ERRAND.next(errand.state, event)
     if event is Event.TAKE and errand.state is State.WAITING and errand.over(now):
         return State.EXPIRED  # as it will be in a moment
+    if event is Event.TAKE and errand.state is State.WAITING:
+        try:
+            _check_policy(tx, tenant, device, errand.what, now)
+        except RefusedError:  # it was asked for earlier
+            return _moved(tx, tenant, errand, Event.CANCEL, SYSTEM, now).state
     if after is None:
         return errand.state
     if after is State.DONE and errand.what is What.DIAGNOSE and errand.size is None:
@@ -249,6 +257,15 @@ def _receive(tx: Tx, sent: tuple[TenantId, DeviceId, int, Part, datetime]) -> tu
         return 0, False
     tx.errands.save(tenant, replace(errand, size=here, sha256=whole, changed_at=now))
     return here, True
+
+
+def _check_policy(tx: Tx, tenant: TenantId, device: DeviceId, what: What, now: datetime) -> None:
+    counts = monitoring.found(tx, tenant, device, now)
+    if not counts.allows(what):
+        name = "diagnostics" if what is What.DIAGNOSE else "commands"
+        group = counts.said_by.get(name)
+        whose = "the tenant's settings" if group is None else f"group {group}"
+        raise RefusedError(f"{name} of {device} are off, by {whose}", hint="See otaru device monitoring.")
 
 
 def _late(tx: Tx, now: datetime) -> list[TenantId]:

@@ -124,7 +124,7 @@ async def remove(world: World, tenant: TenantId, actor: Actor, name: GroupName) 
 
     Raises:
         NotFoundError: there is none.
-        InvalidStateError: other groups are made of it, which `used_by` names; or it follows a channel.
+        InvalidStateError: other groups are made of it, which `used_by` names; or it follows a channel, or has a say in monitoring.
     """
     await world.store.write(_remove, (tenant, actor, name, world.clock.now()))
 
@@ -268,6 +268,10 @@ def _remove(tx: Tx, asked: tuple[TenantId, Actor, GroupName, datetime]) -> None:
         stream = follows[0].stream
         hint = f"End that first: otaru group unfollow {name} --product {stream.product} --channel {stream.channel}."
         raise InvalidStateError(f"{name} follows {stream}", hint=hint)
+    owner = tx.tenants.get(tenant)
+    if owner is not None and any(policy.group == name for policy in owner.settings.group_monitoring):
+        hint = f"End that first: otaru group unmonitor {name}."
+        raise InvalidStateError(f"{name} has a say in monitoring", hint=hint)
     tx.groups.remove(tenant, name)
     tx.events.add([Happening(tenant, now, actor.name, Kind.GROUP_DELETED, name)])
 

@@ -9,6 +9,7 @@ from typing import Any
 from otaru.domain.errand import Monitoring
 from otaru.domain.events import Happening, Kind
 from otaru.domain.ids import DEFAULT_TENANT, TenantId
+from otaru.domain.monitoring import Policy, checked
 from otaru.domain.schedule import zone
 from otaru.domain.tenant import Tenant, TenantSettings
 from otaru.errors import InvalidInputError, NotFoundError, PreconditionFailedError, TooLargeError
@@ -39,6 +40,8 @@ class Change:
     backup_quota: int | None = None
     health_kept: timedelta | None = None
     monitoring: Monitoring | None = None
+    diagnostics: bool | None = None
+    commands: bool | None = None
     zone: str | None = None
     four_eyes: bool | None = None
 
@@ -152,6 +155,8 @@ def _check(wanted: Change) -> None:
         raise InvalidInputError("devices are told to poll every 1 second to 23:59:59 hours")
     if wanted.health_kept is not None and not MIN_KEPT <= wanted.health_kept <= MAX_KEPT:
         raise InvalidInputError(f"events of devices are kept for 1 to {MAX_KEPT.days} days")
+    if wanted.monitoring is not None:
+        checked(Policy(wanted.monitoring.period, wanted.monitoring.off))
     if wanted.zone is not None:
         zone(wanted.zone)
     sizes = (

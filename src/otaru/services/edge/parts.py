@@ -64,7 +64,7 @@ class Patience:
     full: timedelta = timedelta(hours=1)
     """A disk that takes nothing for so long, while an update is looked at, fails it."""
     listen: timedelta = timedelta(0)
-    """At rest a poll may be held back so long, so that an order arrives at once."""
+    """At rest, and holding a download, a poll may be held back so long, so that an order arrives at once."""
     backoff: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=10), timedelta(hours=1)))
     """After the server did not answer."""
 

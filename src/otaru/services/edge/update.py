@@ -67,6 +67,10 @@ _SPREAD = timedelta(seconds=30)
 """Behind the opening of the device's hours."""
 
 
+_LISTENS = RESTING | {State.STAGED}
+"""Where it has nothing to do but to wait for a word: also for the one that what it holds may be installed."""
+
+
 class _CalledOffError(OtaruError):
     """What is being downloaded is no longer wanted."""
 
@@ -138,9 +142,10 @@ class Updater:
         self._hear(told)
         wait = self._work()
         self._tell_quietly()
-        if self.record.state not in RESTING:
+        if self.record.state not in _LISTENS:
             return wait
-        return _LISTENING if self._listens else told.poll_after
+        idle = told.poll_after if self.record.state in RESTING else wait
+        return min(idle, _LISTENING) if self._listens else idle
 
     @property
     def held_back(self) -> str:
@@ -170,7 +175,7 @@ class Updater:
     def _ask(self) -> Told:
         clock = self._parts.clock
         listen = self._parts.patience.listen
-        wait = listen if self._heard and self.record.state in RESTING else NOW
+        wait = self._until_its_hours(listen) if self._heard and self.record.state in _LISTENS else NOW
         began = clock.monotonic()
         told = self._parts.link.poll(wait, delta.taking(self._parts))
         before, self._told = self._told, replace(told, poll_after=NOW)
@@ -356,7 +361,7 @@ class Updater:
     def _until_its_hours(self, wait: timedelta) -> timedelta:
         """So long, or until the device's own hours begin: not at once, or a fleet of one maker comes within one second."""
         opens, clock = self._permission.opens_at, self._parts.clock
-        if opens is None:
+        if opens is None or self.record.state in RESTING:
             return wait
         return max(NOW, min(wait, opens - clock.now() + _SPREAD * (clock.seed() / (1 << 62))))
 

@@ -202,6 +202,11 @@ def test_the_memory_for_deltas_is_bounded_unless_it_is_said_otherwise(tmp_path: 
         ('data = "/d"\n[locks]\nfiles = ["here"]\n' + APP, "locks.files"),
         ('data = "/d"\n[local]\nsocket = "here"\n' + APP, "local.socket"),
         ('data = "/d"\n[local]\nsocket = "/s"\nmode = "0999"\n' + APP, "local.mode: it is not a mode, as 0660"),
+        ('data = "/d"\n[local]\nsocket = "/no/where/s"\n' + APP, "local.socket: there is no folder /no/where"),
+        (
+            'data = "/d"\n[local]\nsocket = "/run/no/where/s"\ngroup = "nobody-is-in-it"\n' + APP,
+            "local.group: there is no group nobody-is-in-it",
+        ),
         ('data = "/d"\n[hooks]\ntimeout_s = 0\n' + APP, "hooks.timeout_s"),
         ('data = "/d"\n[health]\nunits = ["app"]\n' + APP, "health.units"),
         ('data = "/d"\n[health]\nunits = ["--root=/x.service"]\n' + APP, "health.units"),

@@ -238,6 +238,47 @@ def test_a_forced_update_waits_for_no_hours_where_the_maker_allows_it(
     assert (server.state is Final.SUCCEEDED) != waits
 
 
+def listening(server: Server, hours: Hours) -> tuple[Device, list[timedelta]]:
+    """A device that has its polls held back for a minute, by a server that does so; those waits."""
+
+    def hold(wait: timedelta) -> None:
+        made.clock.passed += wait.total_seconds()
+        made.clock.at += wait
+
+    made = device(
+        server, lambda parts: replace(parts, hours=hours, patience=replace(parts.patience, listen=timedelta(minutes=1)))
+    )
+    server.holds = hold
+    server.polling = timedelta(hours=1)
+    return made, server.waits
+
+
+def test_who_listens_hears_at_once_that_what_it_holds_may_be_installed(server: Server) -> None:
+    made, waits = listening(server, Hours())
+    assert server.offer is not None
+    server.offer = replace(server.offer, hold=True)
+    agent = begun(made)
+    assert [agent.tick() for _ in range(3)] == [timedelta(seconds=1)] * 3, "it asks again soon"
+    assert agent.record.state is State.STAGED
+    assert waits[-2:] == [timedelta(minutes=1)] * 2, "and is held back"
+    server.offer = replace(server.offer, hold=False)
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+
+
+def test_nobody_is_held_back_beyond_the_beginning_of_its_hours(server: Server) -> None:
+    made = Device(server)
+    opens = (made.clock.at + timedelta(minutes=3)).replace(second=0, microsecond=0)
+    made, waits = listening(server, Hours((window(f"{opens:%H:%M}/2h"),)))
+    agent = begun(made)
+    while made.clock.at < opens:
+        assert made.app() == OLD_APP
+        assert agent.tick() == timedelta(seconds=1)
+        made.clock.at += timedelta(seconds=1)
+    assert made.clock.at <= opens + timedelta(seconds=32)
+    assert timedelta(minutes=1) in waits
+    rounds(agent, lambda: server.state is Final.SUCCEEDED)
+
+
 def test_programs_are_called_at_each_turn(server: Server) -> None:
     hooks = Heard()
     agent = begun(device(server, lambda parts: replace(parts, hooks=hooks)))

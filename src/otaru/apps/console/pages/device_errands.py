@@ -6,7 +6,7 @@ from otaru.apps.console.call import Call
 from otaru.apps.console.pages.device import device_of, page_of, show_refused
 from otaru.apps.console.rendering import HEADERS
 from otaru.domain.errand import MAX_NUMBER, What, wanted
-from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, TooLargeError
+from otaru.errors import InvalidInputError, InvalidStateError, NotFoundError, RefusedError, TooLargeError
 from otaru.services.control import errands
 
 
@@ -19,7 +19,7 @@ async def ask(call: Call) -> Response:
     try:
         asked = wanted(What(what), sent.get("name", "") if what in {What.RUN, What.RESTORE} else "")
         await errands.ask(call.world, call.tenant, call.actor, name, asked)
-    except (InvalidInputError, InvalidStateError, TooLargeError) as error:
+    except (InvalidInputError, InvalidStateError, RefusedError, TooLargeError) as error:
         return await show_refused(call, name, error)
     return call.lead(page_of(name))
 

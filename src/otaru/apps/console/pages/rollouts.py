@@ -76,12 +76,12 @@ async def index(call: Call) -> Response:
 
 async def show(call: Call) -> Response:
     """One rollout."""
-    return await _page(call, _asked_for(call))
+    return await _page(call, asked_for(call))
 
 
 async def order(call: Call) -> Response:
     """Start, pause, resume, stop, or give failed members another attempt."""
-    rollout = _asked_for(call)
+    rollout = asked_for(call)
     fields = await call.lists()
     try:
         await _obey(call, rollout, fields)
@@ -92,7 +92,7 @@ async def order(call: Call) -> Response:
 
 async def devices(call: Call) -> Response:
     """The members of a rollout, by device."""
-    rollout = _asked_for(call)
+    rollout = asked_for(call)
     asked = call.request.query_params.getlist("state")[: len(State)]
     after, wave = call.asked("after"), _wave(call.asked("wave"))
     first = device_id(after) if after else None
@@ -118,7 +118,7 @@ async def devices(call: Call) -> Response:
 
 async def cancel(call: Call) -> Response:
     """Have one member not do it."""
-    rollout = _asked_for(call)
+    rollout = asked_for(call)
     fields = await call.lists()
     query = {"state": fields.get("state") or None, "wave": _last(fields, "wave"), "after": _last(fields, "after")}
     back = link(f"/rollouts/{rollout}/devices", **query)
@@ -156,7 +156,8 @@ def _wave(text: str) -> int | None:
     return int(text)
 
 
-def _asked_for(call: Call) -> RolloutId:
+def asked_for(call: Call) -> RolloutId:
+    """Which rollout the address names. Raises NotFoundError."""
     return RolloutId(_number(call.step("rollout")))
 
 

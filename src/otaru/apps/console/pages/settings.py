@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 AGAIN = "again"
 MAX_NUMBER = 2**31
+_MAX_MODEL = 128
 _PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?", re.ASCII)
 
 
@@ -37,7 +38,7 @@ class Form:
 
 async def show(call: Call) -> Response:
     """All of them."""
-    return await _page(call, Form())
+    return await page(call, Form())
 
 
 async def add_blackout(call: Call) -> Response:
@@ -52,7 +53,7 @@ async def add_blackout(call: Call) -> Response:
         except InvalidInputError as error:
             known = await blackouts.listed(call.world, call.tenant)
             wrong[_place(wanted, len(known))] = words(error)
-    return await _page(call, Form(sent, wrong), 422)
+    return await page(call, Form(sent, wrong), 422)
 
 
 async def remove_blackout(call: Call) -> Response:
@@ -72,7 +73,7 @@ async def declare(call: Call) -> Response:
         kind = fields.one_of(AttributeKind)(sent.get("kind", ""))
         await declaring.declare(call.world, call.tenant, call.actor, name, kind)
     except (InvalidInputError, TooLargeError) as error:
-        return await _page(call, Form(sent, {"attribute": words(error)}), 422)
+        return await page(call, Form(sent, {"attribute": words(error)}), 422)
     return call.lead("/settings")
 
 
@@ -88,7 +89,7 @@ async def add_alert(call: Call) -> Response:
     try:
         await alerts.add(call.world, call.tenant, call.actor, _alert(sent))
     except (InvalidInputError, TooLargeError, AlreadyExistsError) as error:
-        return await _page(call, Form(sent, {"alert": words(error)}), 422)
+        return await page(call, Form(sent, {"alert": words(error)}), 422)
     return call.lead("/settings#alerts")
 
 
@@ -105,12 +106,27 @@ async def four_eyes(call: Call) -> Response:
     return call.lead("/settings")
 
 
+async def several(call: Call) -> Response:
+    """Models whose DDI clients take the files of several components at once."""
+    sent = await call.fields()
+    models = [one.strip() for one in sent.get("several", "").split(",") if one.strip()]
+    if any(len(one) > _MAX_MODEL or not one.isprintable() for one in models):
+        return await page(
+            call, Form(sent, {"several": f"A model has at most {_MAX_MODEL} characters of one line."}), 422
+        )
+    try:
+        await tenants.change(call.world, call.tenant, call.actor, tenants.Change(several=models))
+    except TooLargeError as error:
+        return await page(call, Form(sent, {"several": words(error)}), 422)
+    return call.lead("/settings#several")
+
+
 async def backups(call: Call) -> Response:
     """Whether backups of devices are taken, and how much room they have."""
     sent = await call.fields()
     room = sent.get("room", "")
     if not (room.isascii() and room.isdigit() and len(room) <= 9):
-        return await _page(call, Form(sent, {"room": "A whole number of GiB."}), 422)
+        return await page(call, Form(sent, {"room": "A whole number of GiB."}), 422)
     wanted = tenants.Change(backups=sent.get("backups") == "yes", backup_quota=int(room) * GIB)
     await tenants.change(call.world, call.tenant, call.actor, wanted)
     return call.lead("/settings#backups")
@@ -154,7 +170,8 @@ def _place(wanted: Blackout, known: int) -> str:
     return "end" if wanted.window is None else "window"
 
 
-async def _page(call: Call, form: Form, status: int = 200) -> Response:
+async def page(call: Call, form: Form, status: int = 200) -> Response:
+    """The page, with a form as it was typed."""
     seen = await tenants.show(call.world, call.tenant)
     tenant = seen.tenant
     return await call.show(

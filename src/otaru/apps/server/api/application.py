@@ -41,6 +41,7 @@ from otaru.apps.server.api.routes import (
     groups,
     keys,
     logs,
+    monitoring,
     releases,
     rollouts,
     tenants,
@@ -144,6 +145,7 @@ def framework_of(runtime: Runtime) -> FastAPI:
         bundles,
         events,
         logs,
+        monitoring,
     ):
         # As if they were made here: `include_router` wraps them, and then nobody can list an address's methods.
         app.router.routes.extend(noun.router.routes)

@@ -40,7 +40,7 @@ from otaru.protocols import health as health_wire
 from otaru.protocols.ddi.server import file_path
 from otaru.protocols.native import codec
 from otaru.protocols.native.codec import Form
-from otaru.services.control import attributes, backups, consent, deltas, devices, errands, health, notes
+from otaru.services.control import attributes, backups, consent, deltas, devices, errands, health, monitoring, notes
 from otaru.services.control import poll as polling
 from otaru.services.control.world import Actor, World
 
@@ -94,6 +94,7 @@ class NativeRoad:
         self._certificates = certificates(settings)
         self._grants = grants
         self._waiting = WaitingRoom(world.registry)
+        self._monitoring = monitoring.Lately(world)
 
     def close(self) -> None:
         """The process is asked to end: held-back polls are answered now."""
@@ -240,10 +241,11 @@ class NativeRoad:
 
     async def _told(self, call: _Call) -> Told:
         """What is due now, and what else the device is asked for."""
-        told, settled = await self._due(call), call.tenant.settings.monitoring
+        told = await self._due(call)
+        settled = await self._monitoring.told(call.tenant, call.entry.subject.id)
         asked = await errands.told(self._world, call.tenant.id, call.entry.subject.id)
-        monitoring = None if settled == _NOT_SETTLED else settled
-        return replace(told, errands=asked, monitoring=monitoring) if asked or monitoring else told
+        said = None if settled == _NOT_SETTLED else settled
+        return replace(told, errands=asked, monitoring=said) if asked or said else told
 
     async def _due(self, call: _Call) -> Told:
         """What is due now. The call's entry is the one that was asked, afterwards."""

@@ -6,34 +6,12 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from otaru.apps.server.api.models.fields import LINE, Body, Out, ZoneText
-from otaru.domain.errand import Monitoring
+from otaru.apps.server.api.models.monitoring import GroupMonitoringOut, MonitoringIn, MonitoringOut
 from otaru.services.control.tenants import Change, Seen
 
 Bytes = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Model = Annotated[str, Field(min_length=1, max_length=128, pattern=LINE)]
-Item = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,127})$")]
 Part = Annotated[str, Field(min_length=1, max_length=64, pattern=LINE)]
-
-
-class MonitoringIn(Body):
-    """What devices tell of their telemetry. What a device's owner says comes before it."""
-
-    period_s: Annotated[
-        int | None, Field(ge=60, le=86_400, description="So often it is measured; null: as each device is set.")
-    ] = None
-    off: Annotated[tuple[Item, ...], Field(max_length=100, description="What is not told; `*`: nothing is.")] = ()
-
-    def parsed(self) -> Monitoring:
-        """As the service takes it."""
-        period = None if self.period_s is None else timedelta(seconds=self.period_s)
-        return Monitoring(period, tuple(dict.fromkeys(self.off)))
-
-
-class MonitoringOut(Out):
-    """What devices tell of their telemetry."""
-
-    period_s: int | None
-    off: list[str]
 
 
 class SettingsIn(Body):
@@ -60,6 +38,10 @@ class SettingsIn(Body):
     ] = None
     monitoring: Annotated[
         MonitoringIn | None, Field(description="What devices with an agent tell of their telemetry, as a whole.")
+    ] = None
+    diagnostics: Annotated[bool | None, Field(description="Whether devices may be asked for their diagnostics.")] = None
+    commands: Annotated[
+        bool | None, Field(description="Whether they may be asked for commands, reboots, backups to put back.")
     ] = None
     zone: Annotated[ZoneText | None, Field(description="The time zone of devices whose own is not known (IANA).")] = (
         None
@@ -111,6 +93,11 @@ class SettingsOut(Out):
     backup_quota: int
     health_kept_s: int
     monitoring: MonitoringOut
+    diagnostics: bool
+    commands: bool
+    group_monitoring: Annotated[
+        list[GroupMonitoringOut], Field(description="What is said of groups, which comes before these three.")
+    ]
     zone: str
     four_eyes: bool
 
@@ -146,10 +133,10 @@ class TenantOut(Out):
                 backups=settings.backups,
                 backup_quota=settings.backup_quota,
                 health_kept_s=int(settings.health_kept.total_seconds()),
-                monitoring=MonitoringOut(
-                    period_s=None if (every := settings.monitoring.period) is None else int(every.total_seconds()),
-                    off=list(settings.monitoring.off),
-                ),
+                monitoring=MonitoringOut.of(settings.monitoring),
+                diagnostics=settings.diagnostics,
+                commands=settings.commands,
+                group_monitoring=[GroupMonitoringOut.of(one) for one in settings.group_monitoring],
                 zone=settings.zone,
                 four_eyes=settings.four_eyes,
             ),
