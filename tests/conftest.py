@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.databases import PostgresDatabases, SqliteDatabases, postgres_server
+
+# How long an example takes says how busy the machine is, not whether the rule holds.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 Databases = SqliteDatabases | PostgresDatabases
 

@@ -66,8 +66,9 @@ restore = ["sh", "-c", "cat > {folder}/table"]
 def put_back_from_afar(site: Site, host: Host, *names: str) -> list[tuple[str, str | None]]:
     """How it went with each of these backups."""
     device = site.device(host)
-    said = [site.server.otaru("device", "restore", device, "--backup", name, "--json").stdout for name in names]
-    paths = [f"/devices/{device}/errands/{json.loads(one)['number']}" for one in said]
+    asked = [{"what": "restore", "name": name} for name in names]
+    made = [site.operator.ok("POST", f"/devices/{device}/errands", json=one) for one in asked]
+    paths = [f"/devices/{device}/errands/{one['number']}" for one in made]
     found: list[dict[str, Any]] = []
 
     def over() -> bool:
@@ -78,7 +79,7 @@ def put_back_from_afar(site: Site, host: Host, *names: str) -> list[tuple[str, s
     return [(one["state"], one["code"]) for one in found]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_data_come_back_with_the_version_that_had_them(site: Site, tmp_path: Path) -> None:
     key = tmp_path / "owner.key"
     public = json.loads(otaru("backup", "key", "-o", str(key), "--json").stdout)["public"]
@@ -198,7 +199,6 @@ def test_a_backup_comes_in_parts_and_only_whole_ones_count(site: Site) -> None:
         kept = site.operator.http.get(f"/artifacts/{sha256(public).hexdigest()}/content")
         assert kept.content == public, "what a person has uploaded does not go with a backup"
         assert site.operator.http.get(f"/artifacts/{sha256(one).hexdigest()}").status_code == 404, "old ones make room"
-        assert site.operator.http.get(f"/artifacts/{sha256(public).hexdigest()}/content").content == public
 
 
 def test_a_tenant_takes_none_and_who_fetches_or_deletes_is_told(site: Site, tmp_path: Path) -> None:

@@ -122,9 +122,7 @@ def test_the_console_shows_them(served: Apis, api: httpx.Client) -> None:
         assert "a delta was made" in events
 
 
-@pytest.mark.parametrize(
-    "codec", [(), ("--codec", "zstd-patch", "--window", "2MiB"), ("--codec", "sequential-heatshrink")]
-)
+@pytest.mark.parametrize("codec", [(), ("--codec", "zstd-patch", "--window", "2MiB"), ("--codec", "rdiff-zstd")])
 def test_patches_of_files_are_made_and_applied_here(tmp_path: Path, codec: tuple[str, ...]) -> None:
     old, new, made, out = (tmp_path / name for name in ("old", "new", "made", "out"))
     old.write_bytes(content("1.0"))

@@ -20,6 +20,7 @@ from otaru.adapters.signers.file import FileSigner, generate, write_key
 from otaru.domain.ids import DeviceId
 from otaru.protocols.bundle import device_file
 from otaru.trust.tuf.keys import as_pem
+from tests.support import softhsm
 from tests.support.ddi import Operator, eventually
 from tests.support.host import Host
 from tests.support.server import OTARU, Serving, environment, otaru, serving
@@ -37,11 +38,11 @@ class Place:
     number: int = 0
     hosts: dict[str, Host] = field(default_factory=dict)
 
-    def host(self, name: str, site: str, **options: Any) -> Host:
+    def host(self, name: str, site: str, *key: str, **options: Any) -> Host:
         """A device that was enrolled before it went there."""
         host = Host(self.folder / name, **options)
         claim = json.loads(self.server.otaru("enrollment", "create", name, "--quota", "1", "--json").stdout)["claim"]
-        host.enroll(self.server.url, "--token", str(claim), device=name)
+        host.enroll(self.server.url, "--token", str(claim), *key, device=name)
         self.operator.ok("PATCH", f"/devices/{name}", json={"attributes": {"site": site}})
         self.hosts[name] = host
         return host
@@ -423,6 +424,31 @@ def test_what_is_on_the_stick_stays_and_what_rots_is_written_anew(place: Place, 
     blocked = tmp_path / "blocked"
     blocked.write_text("no folder")
     assert "blocked cannot be used" in place.export(bundle["rollout"], blocked, code=1)
+
+
+@pytest.mark.skipif(not Path(softhsm.MODULE).exists(), reason="SoftHSM2 is not installed")
+def test_a_device_with_its_key_in_a_token_signs_receipts(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that is not opened is told before anything is begun."""
+    pytest.importorskip("pkcs11")
+    monkeypatch.setenv("SOFTHSM2_CONF", "")  # as it was, afterwards
+    pin = tmp_path / "pin"
+    pin.write_text(softhsm.PIN + "\n")
+    there = softhsm.address(softhsm.make_token(tmp_path / "hsm", "stick"), "own") + f"&pin-source=file:{pin}"
+    host = place.host("hsm-1", "9", "--key", there, slots=False)
+    assert not (host.data / "key.pem").exists()
+    rollout = place.rollout("id==hsm-1", "app", archive("2.0.0"))
+    usb = tmp_path / "usb"
+    place.export(rollout, usb)
+    pin.write_text("000000")
+    assert "refuses the PIN" in install(host, usb, code=2)
+    assert host.running() == ""
+    pin.write_text(softhsm.PIN + "\n")
+    told = install(host, usb)
+    assert (told["outcome"], len(told["receipts"]), host.running()) == ("succeeded", 1, "2.0.0")
+    assert [(one["taken"], one["moved"]) for one in place.bring(usb / "receipts")] == [(True, True)]
+    assert place.states(rollout) == {"hsm-1": "succeeded"}
 
 
 def test_a_device_without_a_key_tells_the_server_itself(place: Place, tmp_path: Path) -> None:

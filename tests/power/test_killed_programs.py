@@ -47,9 +47,12 @@ class Killed(LocalPrograms):
 # Scripts
 
 TRAP = """set -T
-trap 'read n < "$OTARU_TEST_AT"; n=$((n - 1)); echo $n > "$OTARU_TEST_AT"; [ $n -ne 0 ] || kill -KILL 0' DEBUG
+trap '{ read n < "$OTARU_TEST_AT" && echo $((n - 1)) > "$OTARU_TEST_AT" && [ $n -eq 1 ] && kill -KILL 0; } || true' DEBUG
 """
-"""Counts the commands of a script down, those of its functions and subshells, too; at the last one all of it is killed."""
+"""Counts the commands of a script down, those of its functions and subshells, too; at the last one all of it is killed.
+
+Two halves of a pipe count at once: one of them may not be counted.
+"""
 STEPS = ("install", "activate", "commit", "revert")
 EXAMPLES = {
     "container": (installer_examples.container, "running"),
@@ -154,10 +157,11 @@ def test_an_examples_script_is_killed_at_some_commands(name: str, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_examples_script_is_killed_at_every_command(name: str, tmp_path: Path, at: Path) -> None:
-    kills = killed(name, tmp_path / "boards", at, 1)
+    """Of the child's, whose double is slow, at each fifth."""
+    kills = killed(name, tmp_path / "boards", at, 5 if name == "child-device" else 1)
     sys.stdout.write(f"\n{name}: {kills} kills\n")
     assert kills
 

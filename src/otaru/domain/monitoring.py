@@ -34,6 +34,11 @@ class Policy:
     commands: bool | None = None
     """Whether commands, reboots and backups to put back may be."""
 
+    @property
+    def of_telemetry(self) -> bool:
+        """Whether anything is said that a device is told with its poll."""
+        return self.period is not None or self.off is not None
+
 
 @dataclass(frozen=True, slots=True)
 class GroupPolicy:

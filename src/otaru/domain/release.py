@@ -75,6 +75,8 @@ class Artifact:
     blob: Blob
     installer: str = ""
     """What installs it on a device, as signed metadata says; empty where nobody looked when it was made."""
+    installer_digest: str = ""
+    """SHA-256 of what that finds in the file (RAUC's manifest, sw-description), in hex; empty: nothing of the kind is known."""
 
 
 class DocumentKind(StrEnum):

@@ -71,6 +71,12 @@ def installer(facts: Facts, filename_says: str) -> str:
     return INSTALLERS.get(facts.format, "file")
 
 
+def installer_digest(facts: Facts) -> str:
+    """SHA-256 in hex of what the installer looks for in the file, of those that can be held to it; empty: none."""
+    algorithm, _, digest = (facts.digest or "").partition(":")
+    return digest if facts.format in {Format.RAUC, Format.SWU} and algorithm == "sha256" else ""
+
+
 def mismatches(
     release: Release, images: Mapping[Sha256, Facts], earlier: Mapping[tuple[Hardware, Format], frozenset[str]]
 ) -> list[Mismatch]:

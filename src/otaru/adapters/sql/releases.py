@@ -30,7 +30,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, 
 # A device was told of what has an action; one that is only scheduled has not been.
 _RELEASES = (("product", "text"), ("version", "text"))
 _ARTIFACTS = """
-SELECT a.product, a.version, a.component, a.model, a.hardware_revision, a.filename, a.installer, b.sha256, b.sha1, b.md5, b.size
+SELECT a.product, a.version, a.component, a.model, a.hardware_revision, a.filename, a.installer, a.installer_digest,
+b.sha256, b.sha1, b.md5, b.size
 FROM k CROSS JOIN artifact a CROSS JOIN blob b
 WHERE a.tenant = ? AND a.product = k.product AND a.version = k.version AND b.tenant = a.tenant AND b.sha256 = a.sha256
 ORDER BY a.place, a.component, a.model, a.hardware_revision"""
@@ -90,6 +91,7 @@ class SqlReleases:
                 "filename": a.filename,
                 "sha256": a.blob.sha256,
                 "installer": a.installer,
+                "installer_digest": a.installer_digest,
                 "place": release.components.index(a.component),
             }
             for a in release.artifacts
@@ -275,9 +277,9 @@ class SqlReleases:
     ) -> dict[tuple[str, str], list[Artifact]]:
         made_of: dict[tuple[str, str], list[Artifact]] = {}
         for row in fetch_keyed(self._session, _RELEASES, releases, _ARTIFACTS, tenant):
-            product, version, component, model, revision, filename, installer, *digests = row
+            product, version, component, model, revision, filename, installer, inner, *digests = row
             made_of.setdefault((product, version), []).append(
-                Artifact(component, Hardware(model, revision), filename, Blob(*digests), installer)
+                Artifact(component, Hardware(model, revision), filename, Blob(*digests), installer, inner)
             )
         return made_of
 

@@ -19,7 +19,7 @@ from otaru.domain.ids import DeviceId, TenantId
 from otaru.domain.link import MAX_NOTES, Batch
 from otaru.domain.update import RESTING, State
 from otaru.domain.update_record import Past
-from otaru.errors import DataFolderError, StorageFullError
+from otaru.errors import DataFolderError, OtaruError, StorageFullError
 from otaru.protocols import receipt as form
 from otaru.protocols.bundle import RECEIPTS, digest
 from otaru.protocols.native import codec
@@ -143,6 +143,8 @@ def _with_receipts(found: Installed, desk: _Desk, folder: Path, *, asked: bool) 
         if asked:
             raise DataFolderError(said) from None
         return with_(found, unwritten=said)
+    except OtaruError as error:  # its key: the token is not there, or refuses the PIN
+        return with_(found, unwritten=error.message)
     return with_(found, receipts=written)
 
 

@@ -108,20 +108,21 @@ def diff(
 ) -> None:
     """Make a patch between two files on this machine, as the server would."""
     with _opened(old) as source, _opened(new) as target, extra("delta"):
-        way = choice.ways(Format.PLAIN, source.size, target.size)[0]
+        ways = choice.ways(Format.PLAIN, source.size, target.size)
+        way = ways[0] if codec is None else next((one for one in ways if one.codec is codec), choice.Way(codec))
         windows = way.window if window is None else values.size(window)
         if why := choice.unsuited(Format.PLAIN, target.read_at(0, choice.START)):
             remark(f"otaru: {new}: {why}; the server would make no delta")
         try:
             with _written(output) as out:
-                for piece in patch.make(codec or way.codec, source, target, windows):
+                for piece in patch.make(way.codec, source, target, windows):
                     out.write(piece)
         except ValueError as error:
             raise InvalidInputError(str(error)) from None
         whole = target.size
     with _opened(output) as made:
         size, memory = made.size, patch.memory(made)
-    used = str(codec or way.codec)
+    used = str(way.codec)
     share = f"{size / whole:.1%} of {values.shown_size(whole)}" if whole else "of nothing"
     printer.result(
         {"codec": used, "size": size, "of": whole, "memory": memory, "file": str(output)},

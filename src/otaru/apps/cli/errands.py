@@ -10,9 +10,10 @@ import typer
 from otaru.apps.cli import values
 from otaru.apps.cli.client import API, Api, path
 from otaru.apps.cli.command import Cursor, Limit, command, more
-from otaru.apps.cli.devices import Id, noun
+from otaru.apps.cli.devices import Id
 from otaru.apps.cli.exits import Exit
 from otaru.apps.cli.printer import Printer, field, moment, one_line, plain, remark
+from otaru.apps.cli.stories import noun
 from otaru.errors import OtaruError
 
 __all__ = ["noun"]

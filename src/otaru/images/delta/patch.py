@@ -5,10 +5,12 @@ digest that the patch announces, and only who compares that with a signed one kn
 """
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from importlib.util import find_spec
 
 from otaru.images.delta import sequential
 from otaru.images.delta.container import (
@@ -29,6 +31,7 @@ from otaru.images.delta.container import (
 from otaru.images.delta.sequential import Packing
 from otaru.images.reading import BLOCK, Source
 
+_ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 _START = 32
 """Bytes of a payload that say how much memory it needs."""
 
@@ -62,12 +65,11 @@ class _Ways:
 
 @lru_cache
 def is_here(codec: Codec) -> bool:
-    """Whether patches of this kind can be applied here: whether the library is installed that does it."""
+    """Whether patches of this kind can be applied here: whether the library is installed that does it. It is not loaded yet."""
     try:
-        _ways(codec)
-    except ModuleNotFoundError:
+        return codec in _PACKINGS or find_spec(_ZSTD) is not None
+    except ModuleNotFoundError:  # nor what it is a part of
         return False
-    return True
 
 
 def make(codec: Codec, source: Source, result: Source, window: int | None = None) -> Iterator[bytes]:

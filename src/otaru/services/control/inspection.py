@@ -118,8 +118,11 @@ def with_installers(tx: Tx, tenant: TenantId, artifacts: Collection[Artifact]) -
     for artifact in artifacts:
         known = found.get(artifact.blob.sha256)
         by_name = installer_by(artifact.filename)
-        named = by_name if known is None or known.facts is None else admission.installer(known.facts, by_name)
-        made.append(replace(artifact, installer=named))
+        if known is None or known.facts is None:
+            made.append(replace(artifact, installer=by_name))
+            continue
+        named, inner = admission.installer(known.facts, by_name), admission.installer_digest(known.facts)
+        made.append(replace(artifact, installer=named, installer_digest=inner))
     return tuple(made)
 
 

@@ -50,12 +50,12 @@ async def of_device(world: World, tenant: TenantId, device: DeviceId) -> Settled
     return await world.store.read(look)
 
 
-def found(tx: Tx, tenant: TenantId, device: DeviceId, now: datetime) -> Settled:
-    """What counts for a device, within a transaction."""
+def found(tx: Tx, tenant: TenantId, device: DeviceId, now: datetime, *, telemetry: bool = False) -> Settled:
+    """What counts for a device, within a transaction; `telemetry`: of that alone is asked, the rest is not settled."""
     known = tx.tenants.get(tenant)
     if known is None:
         raise NotFoundError(f"there is no tenant {tenant}")
-    policies = known.settings.group_monitoring
+    policies = [one for one in known.settings.group_monitoring if one.says.of_telemetry or not telemetry]
     its = [policy for policy in policies if _is_in(tx, tenant, device, policy.group, now)]
     lists = {
         one.group for one in its if (group := tx.groups.get(tenant, one.group)) is not None and group.query is None
@@ -95,14 +95,16 @@ class Lately:
 
     async def told(self, tenant: Tenant, device: DeviceId) -> Monitoring:
         """What counts for a device. Nothing is read where no group has a say, and nothing is ever written."""
-        if not tenant.settings.group_monitoring:
+        if not any(one.says.of_telemetry for one in tenant.settings.group_monitoring):
             return tenant.settings.monitoring
         now, key = self.world.clock.monotonic(), (tenant.id, device)
         edition, until, monitoring = self._known.get(key, (0, 0.0, Monitoring()))
         if edition == tenant.edition and now < until:
             return monitoring
         at = self.world.clock.now()
-        monitoring = (await self.world.store.glance(lambda tx: found(tx, tenant.id, device, at))).monitoring
+        monitoring = (
+            await self.world.store.glance(lambda tx: found(tx, tenant.id, device, at, telemetry=True))
+        ).monitoring
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[key] = tenant.edition, now + KNOWN_FOR.total_seconds(), monitoring

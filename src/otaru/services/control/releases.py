@@ -245,7 +245,7 @@ def _same(tx: Tx, pen: Pen, known: Release, wanted: Release, *, publish: bool) -
 
 def _bytes_of(release: Release) -> set[Artifact]:
     """What it is made of; what installs it was kept when it was made, and may have been told otherwise then."""
-    return {replace(artifact, installer="") for artifact in release.artifacts}
+    return {replace(artifact, installer="", installer_digest="") for artifact in release.artifacts}
 
 
 def _artifacts(tx: Tx, tenant: TenantId, part: Part) -> list[Artifact]:

@@ -49,4 +49,6 @@ def _target(path: str, release: Release, artifacts: list[Artifact]) -> TargetFil
         "version": release.version,
         **{document.kind.value: document.blob.sha256 for document in release.documents},
     }
+    if artifacts[0].installer_digest:
+        custom["installerDigest"] = artifacts[0].installer_digest
     return TargetFile(blob.size, {"sha256": blob.sha256}, path, {"custom": custom})

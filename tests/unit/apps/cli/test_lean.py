@@ -29,6 +29,7 @@ def test_it_takes_two_words_and_a_file(words: str, path: str | None) -> None:
 
 
 HEAVY = (
+    "backports.zstd",
     "cryptography",
     "h2",
     "lark",
@@ -46,6 +47,8 @@ def test_an_idle_agent_does_without_what_verifies() -> None:
     told = """
 import json, sys
 import otaru.apps.cli, otaru.apps.cli.lean, otaru.apps.agent.run, otaru.apps.agent.settings
+from otaru.images.delta.patch import Codec, is_here
+[is_here(codec) for codec in Codec]  # each poll tells which patches the device takes
 print(json.dumps(sorted(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, check=True, text=True)

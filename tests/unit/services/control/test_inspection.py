@@ -22,6 +22,7 @@ from otaru.errors import (
     NotFoundError,
     TooLargeError,
 )
+from otaru.images import recognise
 from otaru.images.admission import Aspect
 from otaru.images.facts import Facts, Format, Verdict
 from otaru.ports.blobs import OpenBlob
@@ -238,6 +239,11 @@ async def test_the_installer_follows_the_format_and_stays(world: World) -> None:
     (target,) = files_of("product.app.stable", again).values()
     assert target.custom is not None
     assert target.custom["installer"] == "swupdate"
+    facts = recognise.read(images.Watched(images.swu()))
+    assert f"sha256:{target.custom['installerDigest']}" == facts.digest
+    (other,) = files_of("product.app.stable", plain).values()
+    assert other.custom is not None
+    assert "installerDigest" not in other.custom
     old = replace(again, artifacts=(replace(again.artifacts[0], installer=""),))
     (target,) = files_of("product.app.stable", old).values()
     assert target.custom is not None

@@ -55,6 +55,8 @@ artifact = Table(
     col("installer", server_default=""),
     # Of its component among those of the release.
     col("place", SmallInteger, server_default=text("0")),
+    # As `installer`.
+    col("installer_digest", server_default=""),
     Index("ix_artifact_sha256", "tenant", "sha256"),
 )
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from starlette.responses import Response, StreamingResponse
 
 from otaru.apps.console.call import Call, Fields
+from otaru.apps.console.happening import actor
 from otaru.apps.console.pages.rollouts import asked_for
 from otaru.apps.console.rendering import HEADERS
 from otaru.apps.console.rollout_form import words
@@ -81,12 +82,13 @@ async def _check_size(call: Call, rollout: RolloutId) -> None:
 
 async def _page(call: Call, rollout: RolloutId, typed: Fields, refused: _Refusal | None = None) -> Response:
     progress = await rollouts.progress(call.world, call.tenant, rollout)
+    found = await bundles.shown(call.world, call.tenant, rollout, SHOWN, NAMED)
     status = 200 if refused is None else 422 if isinstance(refused, InvalidInputError) else 409
     return await call.show(
         "sticks.html",
         status,
         rollout=progress.rollout,
-        sticks=await bundles.shown(call.world, call.tenant, rollout, SHOWN, NAMED),
+        sticks=[(one, actor(one.exported.actor)) for one in found],
         typed=typed,
         wrong="" if refused is None else words(refused),
         most={"days": MOST.days, "query": MAX_LENGTH, "devices": MAX_MEMBERS, "bytes": MAX_BYTES},
