@@ -4,6 +4,7 @@ import json
 import socket
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,6 +189,21 @@ def test_silent_ones_keep_nobody_out_for_long(running: Running) -> None:
     finally:
         for line in lines:
             line.close()
+
+
+def test_an_agent_that_listens_to_its_server_hears_who_asks_it_as_well(tmp_path: Path, running: Running) -> None:
+    path = tmp_path / "agent.sock"
+    text = f'[server]\nlisten_s = 2\n[local]\nsocket = "{path}"\n'
+    host = running.site.host(tmp_path, slots=False, health=text)
+    with (
+        host.process(),
+        httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://otaru", timeout=60) as http,
+        ThreadPoolExecutor(3) as people,
+    ):
+        eventually(lambda: listens(path))
+        asking = [people.submit(eventually, lambda: http.post("/check").status_code == 200) for _ in range(3)]
+        for one in asking:
+            one.result()
 
 
 def test_a_socket_that_cannot_be_made_keeps_no_agent_from_its_work(tmp_path: Path, running: Running) -> None:

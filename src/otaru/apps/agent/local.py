@@ -103,7 +103,16 @@ class Desk:
         stop.close = end
 
     def rest(self, seconds: float) -> bool:
-        """Wait so long, and do what is asked meanwhile; True, at once, where something was."""
+        """Wait so long, and do what is asked meanwhile, by all who wait by then; True, at once, where something was.
+
+        Those behind the first one would else wait for a whole round more. There are AT_ONCE: a round comes all the same.
+        """
+        done = 0
+        while done < AT_ONCE and self._next(0 if done else seconds):
+            done += 1
+        return done > 0
+
+    def _next(self, seconds: float) -> bool:
         try:
             job = None if self._stop.flag.is_set() else self._jobs.get(timeout=max(seconds, 0))
         except Empty:

@@ -81,9 +81,11 @@ def check_local(where: str, told: Local) -> None:
     """A socket has a folder and a group. Below /run whoever starts the agent makes the folder: it may not be there yet.
 
     Raises:
-        InvalidInputError: there is none.
+        InvalidInputError: there is none, or it is one itself.
     """
     folder = Path(told.socket).parent
+    if told.socket.endswith("/") or Path(told.socket).is_dir():
+        raise InvalidInputError(f"{where}.socket: {told.socket} is a folder")
     if not folder.is_dir() and folder.parts[1:2] != ("run",) and folder.parts[1:3] != ("var", "run"):
         raise InvalidInputError(f"{where}.socket: there is no folder {folder}")
     try:
@@ -97,13 +99,14 @@ def check_probes(where: str, probes: tuple[Probe, ...]) -> None:
     """A probe asks this device, unless it is said otherwise: what another machine answers says nothing of this one's update.
 
     Raises:
-        InvalidInputError: one asks elsewhere.
+        InvalidInputError: one asks elsewhere, or is no address: no update would ever be healthy.
     """
     for number, one in enumerate(probes):
         try:
-            host = urlsplit(one.url).hostname or ""
-        except ValueError:
-            host = ""
+            parts = urlsplit(one.url)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise InvalidInputError(f"{where}[{number}].url: it is no address: {error}") from None
         if not one.elsewhere and not _is_here(host):
             raise InvalidInputError(
                 f"{where}[{number}].url: {host or one.url[:80]} is not this device",

@@ -54,7 +54,10 @@ def run(settings: Settings, ready: Callable[[str], None]) -> bool:
         _until_it_goes(stop, lambda: remote.start(resting=updater.record.state in RESTING))
         with local.open_to(settings, Desk(settings, made, updater, stop)) as desk:
             while not stop.flag.is_set():
-                next_round = clock.monotonic() + _round(made, updater).total_seconds()
+                wait = _round(
+                    made, updater
+                )  # which may take longer than it says to wait: the desk has its turn after it
+                next_round = clock.monotonic() + wait.total_seconds()
                 made.watch.look(updater.record)
                 if made.courier is not None and made.courier.carry(updater.record):
                     next_round = clock.monotonic() + 1

@@ -306,6 +306,8 @@ def _check_backup(path: Path, settings: Settings) -> None:
     backup = settings.backup
     if backup is None:
         return
+    if backup.tenant is not None:
+        _check_owner(path, backup.tenant)
     held = [settings.data, backup.folder or settings.data]
     for number, item in enumerate(backup.item):
         where = f"{path}: backup.item[{number}]"
@@ -323,3 +325,12 @@ def _check_backup(path: Path, settings: Settings) -> None:
         inner = [*held, *(one.path for one in others if one.path is not None)]
         if clash := next((one for one in inner if f"{one}/".startswith(f"{item.path}/")), None):
             raise InvalidInputError(f"{where}.path: {clash} is in it")
+
+
+def _check_owner(path: Path, tenant: str) -> None:
+    from otaru.adapters.age import Recipient  # noqa: PLC0415 - who has no backups does without
+
+    try:
+        Recipient.parse(tenant)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: backup.tenant: {error.message}", hint=error.hint) from None

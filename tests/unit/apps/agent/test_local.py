@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Barrier, Thread
 from threading import Event as Flag
@@ -15,6 +15,7 @@ from otaru.apps.agent.local import Desk
 from otaru.apps.agent.settings import read
 from otaru.apps.agent.wiring import Stop
 from otaru.errors import NothingToDoError, OverloadedError, StoppedError
+from tests.support.ddi import eventually
 
 
 @pytest.fixture
@@ -105,6 +106,18 @@ def test_who_is_told_to_come_again_finds_nothing_done(desk: Desk, monkeypatch: p
             pass
         assert (told == ["done"]) == (number in done)
         assert done.count(number) <= 1
+
+
+def test_all_who_wait_are_answered_before_the_next_round_and_it_comes_all_the_same(desk: Desk) -> None:
+    done: list[int] = []
+    with ExitStack() as people:
+        for _ in range(local.AT_ONCE + 1):
+            people.enter_context(beside(lambda: desk.ask(lambda _desk, _body: done.append(1), {})))
+        eventually(lambda: desk._jobs.qsize() == local.AT_ONCE + 1)
+        assert desk.rest(30)
+        assert len(done) == local.AT_ONCE
+        assert desk.rest(30)
+    assert len(done) == local.AT_ONCE + 1
 
 
 def test_the_doctor_says_whether_somebody_listens(tmp_path: Path) -> None:
