@@ -136,6 +136,18 @@ def test_a_note_counts_once_however_often_it_is_sent(native: Native) -> None:
     assert "cancel" not in native.poll().json()
 
 
+def test_what_came_at_once_is_shown_in_the_order_in_which_it_was_said(native: Native) -> None:
+    rollout(native)
+    action = native.offer()["action"]
+    steps = ["download", "download_done", "install", "reboot", "succeed"]
+    words = [{"id": f"w-{n}", "action": action, "text": [f"word {n}"]} for n in range(5)]
+    notes = [*words, *({"id": step, "action": action, "event": step} for step in steps)]
+    assert native.ask("POST", "reports", json={"notes": notes}).json()["notes"][-1]["state"] == "succeeded"
+    reports = native.operator.ok("GET", f"/devices/{native.id}/actions/{action}/reports")["items"]
+    assert [one["event"] for one in reversed(reports)][-10:] == [None] * 5 + steps
+    assert [one["messages"] for one in reversed(reports)][-10:-5] == [[f"word {n}"] for n in range(5)]
+
+
 def test_notes_of_an_unknown_action_are_not_asked_for_again(native: Native) -> None:
     rollout(native)
     action = native.offer()["action"]

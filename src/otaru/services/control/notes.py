@@ -1,6 +1,6 @@
 """What a device says by notes, on the native road or in a receipt: each counts once by its id."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from otaru.domain.deployment import Report, State
@@ -9,6 +9,9 @@ from otaru.domain.link import Batch, Note
 from otaru.domain.offer import Subject
 from otaru.services.control import feedback, pieces
 from otaru.services.control.world import World
+
+_APART = timedelta(microseconds=1)
+"""Of what came at once: so it is also shown in the order in which it was said."""
 
 
 async def hear(
@@ -22,7 +25,7 @@ async def hear(
         OverloadedError: too much is waiting.
     """
     now = world.clock.now()
-    told = [_report(subject.id, note, now, offline=offline) for note in said.notes]
+    told = [_report(subject.id, note, now + nth * _APART, offline=offline) for nth, note in enumerate(said.notes)]
     return await feedback.reports(world, tenant, await pieces.whole(world, tenant, subject, told, said.installed))
 
 
