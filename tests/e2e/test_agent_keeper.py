@@ -47,6 +47,8 @@ def update(site: Site, host: Host, parts: dict[str, bytes], version: str, **poli
         ("lift",),
         ("rollback",),
         ("run",),
+        ("install", "/media"),
+        ("restore",),
     ],
     ids=" ".join,
 )

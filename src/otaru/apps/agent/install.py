@@ -11,7 +11,7 @@ from typing import Any
 from otaru.adapters.board.disk import LocalDisk, make_folders, replace
 from otaru.adapters.board.outbox import FileOutbox
 from otaru.adapters.links.bundle import FolderLink, find
-from otaru.apps.agent import keys, wiring
+from otaru.apps.agent import identity, keys, wiring
 from otaru.apps.agent.run import ended_by_signals
 from otaru.apps.agent.settings import Settings
 from otaru.apps.agent.wiring import Agent, Stop
@@ -76,10 +76,11 @@ def install(settings: Settings, medium: Path, receipts: Path | None) -> Installe
 
     Raises:
         OfflineBundleError: nothing there is for this device.
-        DataFolderError: an agent is at work, or `receipts` cannot be written.
+        DataFolderError: it was never enrolled, an agent is at work, or `receipts` cannot be written.
         OtaruError, OSError: something here, or the medium, is not as it should be; what was begun is gone on with.
     """
     stop = Stop(Flag())
+    identity.load(Path(settings.data))
     with wiring.alone(Path(settings.data)), wiring.agent(settings, stop) as made, ended_by_signals(stop):
         disk, device = LocalDisk(), DeviceId(made.me.device)
         bundle = find(disk, str(medium), device, made.parts.clock.now())

@@ -81,11 +81,12 @@ def restore(settings: Settings, name: str | None) -> str:
     """Put a backup back, the newest without a name; its name. No agent may be at work, and no update under way.
 
     Raises:
-        DataFolderError: an agent is at work.
+        DataFolderError: it was never enrolled, or an agent is at work.
         InvalidStateError: an update is under way.
         NothingToDoError: there is no backup.
         BackupError, StorageFullError, OSError: as `Safe.restore`.
     """
+    identity.load(Path(settings.data))
     with wiring.alone(Path(settings.data)), wiring.agent(settings, Stop(Flag())) as made:
         updater = Updater(made.parts)
         updater.start()
