@@ -125,6 +125,7 @@ def test_an_owner_speaks_to_the_agent_that_is_at_work(running: Running) -> None:
         ("POST", "/approve", [], 400),
         ("POST", "/reject", {"reason": "x" * 501}, 400),
         ("POST", "/reject", {"reason": 1}, 400),
+        ("POST", "/reject", {"reason": "\0"}, 400),
         ("POST", "/check", "x" * 20_000, 400),
     ],
 )
@@ -144,6 +145,7 @@ def test_a_slip_is_said_in_words(running: Running, method: str, path: str, body:
         b"POST /check HTTP/1.1\r\nHost: otaru\r\nContent-Length: -1\r\n\r\n",
         b"POST /check HTTP/1.1\r\nHost: otaru\r\nContent-Length: 9\r\n\r\n{}",
         b"POST /check HTTP/1.1\r\nHost: otaru\r\nContent-Length: 2\r\n\r\n\xff\xff",
+        b'POST /rollback HTTP/1.1\r\nHost: otaru\r\nContent-Length: 19\r\n\r\n{"reason":"\\ud800"}',
         b"POST /check HTTP/1.1\r\nHost: otaru\r\nTransfer-Encoding: chunked\r\n\r\n1000000\r\n" + b"[" * 20_000,
         b"POST /check HTTP/1.1\r\nHost: otaru\r\nTransfer-Encoding: chunked\r\n\r\n1" + b";" * 20_000,
         b"POST /check HTTP/1.1\r\nHost: otaru\r\nContent-Length: 16000\r\n\r\n" + b"[" * 16000,

@@ -16,6 +16,7 @@ connection. They are read by h11, which an agent has in memory all the same; htt
 
 import json
 import logging
+import re
 import shutil
 import socket
 import stat
@@ -50,6 +51,8 @@ WAIT_S = 10.0
 AT_ONCE = 8
 WAITING = 32
 """Who comes when all are busy. Who comes after them is turned away by the system."""
+_NOWHERE = re.compile("[\0\ud800-\udfff]")
+"""JSON can say it; no record and no database can keep it."""
 _log = logging.getLogger("otaru.agent")
 
 _STATUS: Mapping[type[OtaruError], HTTPStatus] = {
@@ -303,8 +306,10 @@ def _only(body: Body, *names: str) -> None:
 
 def _text(body: Body, name: str, default: str) -> str:
     found = body.get(name, default)
-    if not isinstance(found, str) or len(found) > 500:
-        raise InvalidInputError(f"{name} is a text of 500 characters at most")
+    if not isinstance(found, str) or len(found) > 500 or _NOWHERE.search(found):
+        raise InvalidInputError(
+            f"{name} is a text of 500 characters at most, without zero bytes and halves of characters"
+        )
     return found
 
 

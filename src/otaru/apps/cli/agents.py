@@ -211,7 +211,7 @@ def reject(
     from otaru.apps.agent import settings, show
     from otaru.domain.link import Answer
 
-    due = show.decide(settings.read(config), Answer.REJECT, reason=reason)
+    due = show.decide(settings.read(config), Answer.REJECT, reason=_written(reason))
     printer.details(due, due.items())
 
 
@@ -227,7 +227,7 @@ def rollback(
     """
     from otaru.apps.agent import settings, show
 
-    found = show.roll_back(settings.read(config), reason)
+    found = show.roll_back(settings.read(config), _written(reason))
     printer.details(found, found.items())
 
 
@@ -305,3 +305,8 @@ def sharing(
     found = remote.share(settings.read(config), telemetry=telemetry, diagnostics=diagnostics, commands=commands)
     shown = {name: getattr(found, name) for name in ("telemetry", "diagnostics", "commands")}
     printer.details(shown, shown.items())
+
+
+def _written(words: str) -> str:
+    """What a terminal in another encoding has sent, too, as something that can be kept."""
+    return words.encode(errors="replace").decode()
