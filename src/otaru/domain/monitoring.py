@@ -64,6 +64,10 @@ class Settled:
         return self.diagnostics if what is What.DIAGNOSE else self.commands
 
 
+_SAID_ALONE = frozenset({"all", "none"})
+"""How people write ALL, and nothing: beside names it would be one that no device has, and keep nothing from being told."""
+
+
 def checked(policy: Policy) -> Policy:
     """The policy, what it names once each.
 
@@ -78,6 +82,8 @@ def checked(policy: Policy) -> Policy:
     if len(off) > MAX_OFF:
         raise InvalidInputError(f"at most {MAX_OFF} things can be off by name", hint="Write * for all.")
     for one in off:
+        if one in _SAID_ALONE:
+            raise InvalidInputError(f"{one} stands alone: it is no name of something that is measured")
         if one != ALL:
             ids.name(one)
     return Policy(policy.period, off, policy.diagnostics, policy.commands)

@@ -73,5 +73,11 @@ def test_what_makes_no_sense_is_refused(policy: Policy) -> None:
         checked(policy)
 
 
+@pytest.mark.parametrize("word", ["all", "none"])
+def test_what_stands_alone_is_no_name(word: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"{word} stands alone"):
+        checked(Policy(off=("load", word)))
+
+
 def test_names_are_named_once() -> None:
     assert checked(Policy(off=("a", "*", "a"))).off == ("a", "*")

@@ -262,16 +262,16 @@ def _remove(tx: Tx, asked: tuple[TenantId, Actor, GroupName, datetime]) -> None:
     users = [group.name for group in every if group.query is not None and name in _names(group.query, now)]
     if users:
         raise InvalidStateError(
-            f"{name} is part of {', '.join(users[:_NAMED_EVENT])}", hint="Change those first.", used_by=users
+            f"group {name} is part of {', '.join(users[:_NAMED_EVENT])}", hint="Change those first.", used_by=users
         )
     if follows := tx.followings.page(tenant, None, 1, group=name):
         stream = follows[0].stream
         hint = f"End that first: otaru group unfollow {name} --product {stream.product} --channel {stream.channel}."
-        raise InvalidStateError(f"{name} follows {stream}", hint=hint)
+        raise InvalidStateError(f"group {name} follows {stream}", hint=hint)
     owner = tx.tenants.get(tenant)
     if owner is not None and any(policy.group == name for policy in owner.settings.group_monitoring):
         hint = f"End that first: otaru group unmonitor {name}."
-        raise InvalidStateError(f"{name} has a say in monitoring", hint=hint)
+        raise InvalidStateError(f"group {name} has a say in monitoring", hint=hint)
     tx.groups.remove(tenant, name)
     tx.events.add([Happening(tenant, now, actor.name, Kind.GROUP_DELETED, name)])
 
