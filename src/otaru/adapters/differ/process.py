@@ -12,6 +12,7 @@ from typing import IO
 
 import msgspec
 
+from otaru.adapters import child
 from otaru.adapters.differ.wire import Answer, Request
 from otaru.adapters.inspector.process import descriptor
 from otaru.errors import UnavailableError
@@ -89,9 +90,7 @@ class ProcessDiffer:
         try:
             answer = await _talk(process, msgspec.json.encode(request))
         finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await child.end(process)
         if answer.useless is not None:
             raise UselessPatchError(answer.useless)
         if answer.failed is not None:

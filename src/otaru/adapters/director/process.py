@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from securesystemslib.signer import Key
 
+from otaru.adapters import child
 from otaru.adapters.director import wire
 from otaru.domain.ids import TenantId
 from otaru.errors import AssignmentRefusedError, MetadataFormError, OverloadedError, UnavailableError
@@ -164,9 +165,7 @@ class ProcessDirector:
             async with asyncio.timeout(_BEGIN_S):
                 await _exchange(process, self._begin)
         except (OSError, EOFError, TimeoutError, msgspec.DecodeError) as error:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await child.end(process)
             self._fails()
             raise UnavailableError("the director's signer does not begin") from error
         self._process = process
@@ -198,9 +197,7 @@ class ProcessDirector:
     async def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await child.end(process)
 
 
 async def _exchange(process: asyncio.subprocess.Process, ask: wire.Ask) -> wire.Answer:

@@ -12,6 +12,7 @@ from typing import IO
 
 import msgspec
 
+from otaru.adapters import child
 from otaru.adapters.inspector.worker import Answer, Request
 from otaru.domain.ids import Sha256
 from otaru.errors import OverloadedError, UnavailableError
@@ -102,9 +103,7 @@ class ProcessInspector:
         except TimeoutError:
             raise EndlessImageError(f"reading it takes longer than {self._bounds.deadline_s:g} s") from None
         finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await child.end(process)
 
 
 async def _talk(process: asyncio.subprocess.Process, request: bytes) -> bytes:
