@@ -32,7 +32,7 @@ check: setup  ## lint, types, layers, unit tests (< 90 s)
 
 test: setup  ## every test but the slow ones
 	$(PY) -m pytest $(SPREAD) -m "not slow" $(CHECKED)
-SPREAD = -n 3 --dist worksteal  # for 2 cores: half of their time tests wait; what shares a server stays together
+SPREAD = -n 3 --dist loadfile --no-loadscope-reorder  # for 2 cores: half of their time tests wait; a file's share its server
 CHECKED = $(if $(filter check,$(MAKECMDGOALS)),--ignore tests/unit --ignore tests/architecture)  # `make check test` has run them
 
 test-slow: setup  ## the tests that take minutes

@@ -200,7 +200,9 @@ def test_endless_data(client: Client) -> None:
 
 def test_metadata_that_is_brought_is_refused_with_its_code(operator: Operator) -> None:
     operator.release(PAYLOAD)
-    root = httpx.get(f"{operator.server.url}{METADATA}1.root.json").json()
+    (old,) = next(r["keys"] for r in operator.ok("GET", "/keys")["roles"] if r["name"] == "root")
+    operator.ok("POST", "/keys/changes", json={"change": {"order": "replace", "key": old, "make": True}})
+    root = httpx.get(f"{operator.server.url}{METADATA}1.root.json").json()  # which is not the newest any more
     for told, code in (
         ({"root": root}, "metadata_version"),
         ({"root": root | {"signatures": []}}, "metadata_version"),

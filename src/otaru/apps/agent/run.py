@@ -54,7 +54,7 @@ def run(settings: Settings, ready: Callable[[str], None]) -> bool:
         _until_it_goes(stop, lambda: remote.start(resting=updater.record.state in RESTING))
         with local.open_to(settings, Desk(settings, made, updater, stop)) as desk:
             while not stop.flag.is_set():
-                wait = _round(made, updater)  # it may last longer than that: the desk has its turn after it all the same
+                wait = _round(made, updater)  # may last longer than it says: the desk has its turn all the same
                 next_round = clock.monotonic() + wait.total_seconds()
                 made.watch.look(updater.record)
                 if made.courier is not None and made.courier.carry(updater.record):
