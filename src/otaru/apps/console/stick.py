@@ -33,7 +33,7 @@ Written = Callable[[Made], Stick]
 
 
 class Archive:
-    """The tar of bundles. What it needs of the blob store is opened at once: what is missing is said before a byte is sent."""
+    """The tar of bundles. What it needs of the blob store is open: what is missing is said before a byte is sent. Close it."""
 
     def __init__(self, blobs: Blobs, sticks: Sequence[Stick], at: datetime) -> None:
         self._at = int(at.timestamp())
@@ -47,17 +47,20 @@ class Archive:
         heads = sum(len(self._head(name, size)) for name, size in zip(names, sizes, strict=True))
         self.size = heads + sum(size + -size % _BLOCK for size in sizes) + 2 * _BLOCK
 
+    def close(self) -> None:
+        """Close what was opened."""
+        self._opened.close()
+
     async def chunks(self) -> AsyncIterator[bytes]:
-        """All of it. What was opened is closed, however it ends."""
-        with self._opened:
-            for name, blob in self._files:
-                yield self._head(name, blob.size)
-                async for chunk in _read(blob):
-                    yield chunk
-                yield bytes(-blob.size % _BLOCK)
-            for name, data in self._rest:
-                yield self._head(name, len(data)) + data + bytes(-len(data) % _BLOCK)
-            yield bytes(2 * _BLOCK)
+        """All of it."""
+        for name, blob in self._files:
+            yield self._head(name, blob.size)
+            async for chunk in _read(blob):
+                yield chunk
+            yield bytes(-blob.size % _BLOCK)
+        for name, data in self._rest:
+            yield self._head(name, len(data)) + data + bytes(-len(data) % _BLOCK)
+        yield bytes(2 * _BLOCK)
 
     def _head(self, name: str, size: int) -> bytes:
         info = tarfile.TarInfo(name)

@@ -1,8 +1,11 @@
 """A rollout's updates on sticks: what was written, and one more as an archive to download."""
 
+from collections.abc import Mapping
+from contextlib import closing
 from datetime import timedelta
 
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from otaru.apps.console.call import Call, Fields
 from otaru.apps.console.happening import actor
@@ -44,7 +47,20 @@ async def export(call: Call) -> Response:
         "Content-Length": str(archive.size),
         "Content-Disposition": f'attachment; filename="{made[0].exported.id}.tar"',
     }
-    return StreamingResponse(archive.chunks(), media_type="application/x-tar", headers=headers)
+    return _Download(archive, headers)
+
+
+class _Download(StreamingResponse):
+    """An archive, which is closed also where the client is gone before a byte was sent."""
+
+    def __init__(self, archive: Archive, headers: Mapping[str, str]) -> None:
+        super().__init__(archive.chunks(), media_type="application/x-tar", headers=headers)
+        self._archive = archive
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        with closing(self._archive):
+            await super().__call__(scope, receive, send)
 
 
 async def _made(call: Call, rollout: RolloutId, sent: Fields) -> list[Made]:
