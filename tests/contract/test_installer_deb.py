@@ -49,7 +49,7 @@ class Board:
             f"Description: a test\n{more}"
         )
         made = self.folder / f"{package}_{version}.deb"
-        words = ["dpkg-deb", "--root-owner-group", "-b", tree, made]
+        words = ["dpkg-deb", "--root-owner-group", "-b", str(tree), str(made)]
         always = {**os.environ, "SOURCE_DATE_EPOCH": "0"}  # the same bytes in the next second, too
         subprocess.run(words, check=True, capture_output=True, env=always)
         return made
