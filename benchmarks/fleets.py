@@ -40,7 +40,7 @@ def database(size: int) -> Path:
         making = path.with_suffix(".making")
         for leftover in _CACHE.glob(f"{making.name}*"):
             leftover.unlink()
-            asyncio.run(fill(f"sqlite:///{making}", size))
+        asyncio.run(fill(f"sqlite:///{making}", size))
         with closing(sqlite3.connect(making)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         making.rename(path)
