@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from benchmarks.duel import millis
@@ -126,8 +127,16 @@ async def _measure(folder: Path, entries: int, rounds: int) -> Appends:
             await integrate(world)
             floor = _Floor()
             for number in range(rounds):
-                happenings = [
-                    Happening(DEFAULT_TENANT, clock.now(), "token:1", Kind.DEVICE_PERMITTED, f"device-{n:07}", {"n": n})
+                now = clock.now()
+                happenings = [  # a microsecond apart: what is done at once is one entry
+                    Happening(
+                        DEFAULT_TENANT,
+                        now + n * timedelta(microseconds=1),
+                        "token:1",
+                        Kind.DEVICE_PERMITTED,
+                        f"device-{n:07}",
+                        {"n": n},
+                    )
                     for n in range(number * entries, (number + 1) * entries)
                 ]
                 with _clocked(recorded, entries):
