@@ -95,6 +95,9 @@ def section(found: Appends) -> Section:
     )
 
 
+_APART = timedelta(microseconds=1)
+
+
 @one
 def _record(tx: Tx, happenings: Sequence[Happening]) -> None:
     tx.events.add(happenings)
